@@ -1,0 +1,2 @@
+//! The `sandhog` program.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The `sandhogd` program.
+fn main() {}

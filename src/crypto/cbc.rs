@@ -1,0 +1,1 @@
+//! AES-CBC (RFC 3602) with unpredictable IVs.

@@ -1,0 +1,227 @@
+//! What the endpoint says: the only way that `ike` speaks to the rest.
+use super::diagnose::Failure;
+use crate::crypto::cipher::Cipher;
+use crate::crypto::ke::Group;
+use crate::crypto::secret::Secret;
+use crate::wire::payload::Proposal;
+use crate::wire::selector::Selector;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// An IKE SA, for us; never used twice in one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct IkeId(pub u64);
+/// A child SA pair, for us; never used twice in one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChildId(pub u64);
+
+/// What the endpoint needs of its host; the answers come from memory, at once.
+pub trait Host {
+    /// Random octets.
+    fn random(&mut self, out: &mut [u8]);
+    /// A fresh inbound ESP SPI for a child of this connection. `peer` tells the peers of one `%any` connection apart (0 otherwise).
+    fn allocate_spi(&mut self, connection: &str, child: &str, peer: u32) -> Option<u32>;
+    /// The SPI was never installed, or its SA is gone.
+    fn release_spi(&mut self, spi: u32);
+    /// The local address that the routes choose towards `remote`.
+    fn local_addr(&mut self, remote: IpAddr) -> Option<IpAddr>;
+    /// Known addresses of a name; asking starts resolving it.
+    fn resolve(&mut self, name: &str) -> Vec<IpAddr>;
+}
+
+/// What comes in.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// An IKE message, without the non-ESP marker. `local` holds the port that it came to.
+    Datagram {
+        /// Our end.
+        local: SocketAddr,
+        /// The sender.
+        remote: SocketAddr,
+        /// The message.
+        data: &'a [u8],
+    },
+    /// Nothing but the time.
+    Timer,
+    /// From a user or the configuration.
+    Command(Command),
+    /// The result of a `Compute`.
+    Computed {
+        /// Which job.
+        job: u64,
+        /// g^ir, or why not.
+        result: Result<Secret, crate::crypto::ke::BadPublic>,
+    },
+    /// An authentic ESP packet of this IKE SA's children came from another source (R37). The endpoint decides.
+    EspMoved {
+        /// Inbound SPI.
+        spi: u32,
+        /// New source.
+        remote: SocketAddr,
+    },
+    /// Authentic ESP packets arrived lately on these inbound SPIs: the peer lives, no liveness check is needed.
+    EspAlive(&'a [u32]),
+    /// A packet for a child without an SA.
+    Acquire {
+        /// Connection.
+        connection: Arc<str>,
+        /// Child.
+        child: Arc<str>,
+    },
+}
+/// A command.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// New policy (start-up, reload). Connections that are equal to before are untouched.
+    SetPolicy(Arc<super::policy::Policy>),
+    /// Bring up a connection with all its children, or one child.
+    Up {
+        /// Connection.
+        connection: Arc<str>,
+        /// Child, or all.
+        child: Option<Arc<str>>,
+    },
+    /// Take down, politely.
+    Down {
+        /// Connection.
+        connection: Arc<str>,
+        /// Child, or all with the IKE SA.
+        child: Option<Arc<str>>,
+    },
+    /// Delete everything politely; `Event::Drained` follows when all peers have answered or 2 s have passed.
+    Shutdown,
+}
+/// What goes out, in order.
+#[derive(Debug)]
+pub enum Output {
+    /// Send an IKE message from `local` to `remote`. The non-ESP marker is the sender's job, if `local`'s port is the NAT-T port.
+    Transmit {
+        /// Our end.
+        local: SocketAddr,
+        /// The peer.
+        remote: SocketAddr,
+        /// The message, without marker.
+        data: Vec<u8>,
+    },
+    /// Send one octet 0xff.
+    Keepalive {
+        /// Our end.
+        local: SocketAddr,
+        /// The peer.
+        remote: SocketAddr,
+    },
+    /// Compute g^ir somewhere else, and come back with `Input::Computed`.
+    Compute {
+        /// Number of the job.
+        job: u64,
+        /// Group.
+        group: Group,
+        /// Our private value.
+        private: Secret,
+        /// The peer's public value, already checked.
+        public: Vec<u8>,
+    },
+    /// Something happened.
+    Event(Event),
+}
+/// Outer addresses of an IKE SA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IkePath {
+    /// Our end.
+    pub local: SocketAddr,
+    /// The peer's end.
+    pub remote: SocketAddr,
+    /// ESP goes in UDP.
+    pub udp: bool,
+    /// A moved source of authentic ESP may be reported by `Input::EspMoved`.
+    pub may_move: bool,
+}
+/// Keys of one direction.
+#[derive(Clone, Debug)]
+pub struct DirectionKeys {
+    /// Encryption key, an AEAD's salt at its end.
+    pub encr: Secret,
+    /// Integrity key.
+    pub integ: Secret,
+}
+/// A negotiated pair of ESP SAs.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct ChildUp {
+    pub ike: IkeId,
+    pub id: ChildId,
+    pub connection: Arc<str>,
+    pub child: Arc<str>,
+    pub peer: u32,
+    pub spi_in: u32,
+    pub spi_out: u32,
+    pub cipher: Cipher,
+    pub esn: bool,
+    pub keys_in: DirectionKeys,
+    pub keys_out: DirectionKeys,
+    pub local_ts: Vec<Selector>,
+    pub remote_ts: Vec<Selector>,
+    pub path: IkePath,
+    /// What was chosen, for people.
+    pub proposal: Proposal,
+    /// We sent the request.
+    pub initiator: bool,
+    /// The child that it takes the place of (a rekey).
+    pub replaces: Option<ChildId>,
+}
+/// Why something ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Ended {
+    ByUs,
+    ByPeer,
+    Replaced,
+    PeerDead,
+    Failed,
+}
+/// Something happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// An IKE SA is authenticated.
+    IkeUp {
+        /// Which.
+        ike: IkeId,
+        /// Connection.
+        connection: Arc<str>,
+        /// Peer number.
+        peer: u32,
+    },
+    /// It is gone; its children ended before.
+    IkeDown {
+        /// Which.
+        ike: IkeId,
+        /// Connection.
+        connection: Arc<str>,
+        /// Why.
+        why: Ended,
+    },
+    /// Install both directions, in the order of design.md, "Order of a rekey".
+    ChildUp(Box<ChildUp>),
+    /// Remove both directions (inbound after 5 s of grace when `why` is `Replaced`).
+    ChildDown {
+        /// Which.
+        id: ChildId,
+        /// Connection.
+        connection: Arc<str>,
+        /// Child.
+        child: Arc<str>,
+        /// Why.
+        why: Ended,
+    },
+    /// The outer addresses changed.
+    PathChanged {
+        /// Which.
+        ike: IkeId,
+        /// Now.
+        path: IkePath,
+    },
+    /// An attempt failed, or the peer refused.
+    Failed(Box<Failure>),
+    /// After `Command::Shutdown`: nothing is left.
+    Drained,
+}

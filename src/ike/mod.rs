@@ -1,0 +1,8 @@
+//! IKEv2 without IO (RFC 7296): `endpoint.handle(now, input, host)`, drain `endpoint.poll()`, then `endpoint.next_deadline()`.
+//!
+//! Time is a `Duration` since an epoch that the caller chooses and that never goes back.
+pub mod diagnose;
+pub mod endpoint;
+pub mod event;
+pub mod policy;
+pub mod status;

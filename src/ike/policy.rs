@@ -1,0 +1,190 @@
+//! What we accept from whom; config must produce it.
+use crate::crypto::secret::Secret;
+use crate::wire::payload::{Id, Proposal};
+use crate::wire::selector::Selector;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+/// Everything that the endpoint is told.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Our UDP ports: plain IKE, and IKE with ESP (500 and 4500).
+    pub ports: Ports,
+    /// Retransmission.
+    pub retransmit: Retransmit,
+    /// Limits.
+    pub limits: Limits,
+    /// Connections in the order of the configuration.
+    pub connections: Vec<Arc<Connection>>,
+    /// Pre-shared keys.
+    pub secrets: Vec<SharedSecret>,
+}
+/// UDP ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Ports {
+    pub ike: u16,
+    pub natt: u16,
+}
+impl Default for Ports {
+    fn default() -> Self {
+        Self { ike: 500, natt: 4500 }
+    }
+}
+/// Retransmission times: `first * factor^n`, at most `max`, `tries` transmissions after the first one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Retransmit {
+    pub first: Duration,
+    pub factor: f64,
+    pub max: Duration,
+    pub tries: u32,
+}
+impl Default for Retransmit {
+    fn default() -> Self {
+        Self { first: Duration::from_millis(500), factor: 1.6, max: Duration::from_secs(8), tries: 14 }
+    }
+}
+/// Limits of interface.md.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are those of the configuration")]
+pub struct Limits {
+    pub half_open: usize,
+    pub half_open_per_source: usize,
+    pub cookie_threshold: usize,
+    pub cookie_per_source: usize,
+    pub connections: usize,
+    pub per_identity: usize,
+    pub children: usize,
+    pub per_resource: usize,
+    pub auth_failures_per_minute: u32,
+    pub reassembly_bytes: usize,
+    pub compute_queue: usize,
+}
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            half_open: 4096,
+            half_open_per_source: 16,
+            cookie_threshold: 64,
+            cookie_per_source: 3,
+            connections: 131_072,
+            per_identity: 4,
+            children: 256,
+            per_resource: 32,
+            auth_failures_per_minute: 5,
+            reassembly_bytes: 65_536,
+            compute_queue: 256,
+        }
+    }
+}
+/// Where a peer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remote {
+    /// An address.
+    Addr(IpAddr),
+    /// A name: `Host::resolve` knows its addresses.
+    Name(String),
+    /// Anywhere: respond only.
+    Any,
+}
+/// Encapsulation of ESP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum EncapPolicy {
+    /// UDP if there is a NAT.
+    #[default]
+    Auto,
+    /// UDP always, by making the peer believe in a NAT.
+    Always,
+}
+/// What to do about an existing SA with the same IDs when a new one comes up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "the names are those of the configuration")]
+pub enum Unique {
+    #[default]
+    Replace,
+    Keep,
+    Never,
+}
+/// An identity that is expected of the peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdMatch {
+    /// Exactly this one.
+    Exact(Id),
+    /// Any (`%any`).
+    Any,
+}
+/// One connection: one or more IKE SAs with their children.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Name in the configuration.
+    pub name: Arc<str>,
+    /// Our addresses; empty: whatever the route says.
+    pub local_addrs: Vec<IpAddr>,
+    /// The peer's.
+    pub remote_addrs: Vec<Remote>,
+    /// IKE proposals in order of preference (numbers and SPIs are set when sending).
+    pub proposals: Vec<Proposal>,
+    /// Our identity; `None`: our address.
+    pub local_id: Option<Id>,
+    /// The peer's identity; the default is its address.
+    pub remote_id: IdMatch,
+    /// Encapsulation.
+    pub encap: EncapPolicy,
+    /// Liveness check after this much silence; zero: never.
+    pub dpd_delay: Duration,
+    /// NAT keepalive interval while we are behind a NAT; zero: never.
+    pub keepalive: Duration,
+    /// Rekey of the IKE SA (used from the next issue on).
+    pub rekey_time: Duration,
+    /// Uniqueness.
+    pub unique: Unique,
+    /// Children that IKE negotiates (tunnel mode), in the order of the configuration.
+    pub children: Vec<Arc<ChildPolicy>>,
+}
+/// What to do at the start, and when a child goes down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "the names are those of the configuration")]
+pub enum StartAction {
+    #[default]
+    Start,
+    Trap,
+    None,
+}
+/// What to do when the peer is dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "the names are those of the configuration")]
+pub enum DpdAction {
+    #[default]
+    Restart,
+    Trap,
+    Clear,
+}
+/// One child of a connection.
+#[derive(Clone, Debug)]
+pub struct ChildPolicy {
+    /// Name in the configuration.
+    pub name: Arc<str>,
+    /// Selectors on our side.
+    pub local_ts: Vec<Selector>,
+    /// Selectors on the peer's side.
+    pub remote_ts: Vec<Selector>,
+    /// ESP proposals in order of preference.
+    pub proposals: Vec<Proposal>,
+    /// At the start.
+    pub start: StartAction,
+    /// When the peer is dead.
+    pub dpd: DpdAction,
+    /// Rekey of the child (used from the next issue on).
+    pub rekey_time: Duration,
+}
+/// A pre-shared key and whose it is.
+#[derive(Clone, Debug)]
+pub struct SharedSecret {
+    /// Name in the configuration.
+    pub name: Arc<str>,
+    /// Identities; `IdMatch::Any` matches all, but an exact match wins.
+    pub ids: Vec<IdMatch>,
+    /// The key.
+    pub secret: Secret,
+}

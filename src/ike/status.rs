@@ -1,0 +1,60 @@
+//! A picture of the endpoint for people and programs.
+use super::diagnose::Failure;
+use super::event::{ChildId, IkeId};
+use crate::wire::message::IkeSpi;
+use crate::wire::payload::{Id, Proposal};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+/// State of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub enum State {
+    Down,
+    Connecting,
+    Up,
+    Closing,
+    Failed,
+}
+/// One connection.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct ConnectionStatus {
+    pub name: Arc<str>,
+    pub state: State,
+    pub sas: Vec<IkeStatus>,
+    pub last_failure: Option<Failure>,
+}
+/// One IKE SA, established or not.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct IkeStatus {
+    pub id: IkeId,
+    pub peer: u32,
+    pub state: State,
+    pub since: Option<Duration>,
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
+    pub local_id: Option<Id>,
+    pub remote_id: Option<Id>,
+    pub spi_i: IkeSpi,
+    pub spi_r: IkeSpi,
+    pub initiator: bool,
+    pub proposal: Option<Proposal>,
+    /// `none`, `local`, `remote`, `both`.
+    pub nat: &'static str,
+    pub udp: bool,
+    pub children: Vec<ChildStatus>,
+}
+/// One child SA pair (the traffic counters are in `ipsec`).
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct ChildStatus {
+    pub id: ChildId,
+    pub name: Arc<str>,
+    pub closing: bool,
+    pub connecting: bool,
+    pub spi_in: u32,
+    pub spi_out: u32,
+    pub since: Duration,
+}

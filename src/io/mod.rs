@@ -1,0 +1,93 @@
+//! The operating system; the only place of `unsafe`, each block with its `// SAFETY:`.
+#![allow(unsafe_code, reason = "ioctl, control messages, BPF: this is the one address of unsafe")]
+use std::net::SocketAddr;
+
+/// One inner packet or super-packet read from a device, or to be written to one: the virtio-net header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VnetHeader {
+    /// Checksum is partial and must be completed (VIRTIO_NET_HDR_F_NEEDS_CSUM).
+    pub needs_csum: bool,
+    /// What kind of super-packet.
+    pub gso: Gso,
+    /// Length of all headers of a super-packet (a hint of the kernel: check it).
+    pub hdr_len: u16,
+    /// Payload octets per segment.
+    pub gso_size: u16,
+    /// Where checksumming starts.
+    pub csum_start: u16,
+    /// Where the checksum is, from `csum_start`.
+    pub csum_offset: u16,
+}
+/// Kind of super-packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are virtio's")]
+pub enum Gso {
+    #[default]
+    None,
+    TcpV4,
+    TcpV6,
+    UdpL4,
+}
+
+/// One received datagram or train of equal datagrams (UDP GRO), in a worker's buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Sender (port 0 for raw ESP).
+    pub remote: SocketAddr,
+    /// Where it came to.
+    pub local: SocketAddr,
+    /// Offset in the batch's buffer.
+    pub offset: usize,
+    /// Octets in all.
+    pub len: usize,
+    /// Octets of each datagram of the train but the last; `len` if there is one only.
+    pub segment: usize,
+    /// TOS or traffic class of the outer header.
+    pub tos: u8,
+}
+/// Where an outgoing train goes and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// Our address (and port, for UDP).
+    pub local: SocketAddr,
+    /// The peer.
+    pub remote: SocketAddr,
+    /// TOS or traffic class.
+    pub tos: u8,
+    /// DF of IPv4.
+    pub dont_fragment: bool,
+}
+/// Outer datagrams, UDP or raw ESP. Workers are generic over it; `memory` has another.
+pub trait Datagrams {
+    /// Receives what is there without waiting: clears `batch`, appends. Returns when the queue is empty or `batch` is full.
+    fn receive(&mut self, batch: &mut ReceiveBatch) -> std::io::Result<()>;
+    /// Sends `data` as datagrams of `segment` octets each (the last may be shorter) in order; falls back to single sends where GSO is refused. The number of datagrams that went out.
+    fn send(&mut self, to: &Destination, data: &[u8], segment: usize) -> std::io::Result<usize>;
+}
+/// A queue of a TUN device.
+pub trait Tun {
+    /// Reads one packet or super-packet without waiting; `WouldBlock` if there is none. Returns the octets in `buf`.
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<(VnetHeader, usize)>;
+    /// Writes one packet or super-packet that stands in pieces.
+    fn write(&mut self, header: &VnetHeader, parts: &[std::io::IoSlice<'_>]) -> std::io::Result<()>;
+    /// What the kernel agreed to: (TCP super-packets, UDP super-packets) may be written.
+    fn offloads(&self) -> (bool, bool);
+}
+/// A worker's receive buffer: storage and what stands where.
+#[derive(Debug)]
+pub struct ReceiveBatch {
+    /// Storage.
+    pub buf: Vec<u8>,
+    /// What was received.
+    pub datagrams: Vec<Received>,
+}
+impl ReceiveBatch {
+    /// For `slots` datagrams or trains of up to 64 KiB each.
+    pub fn new(slots: usize) -> Self {
+        Self { buf: vec![0; slots * 65_536], datagrams: Vec::with_capacity(slots) }
+    }
+    /// How many fit.
+    pub fn slots(&self) -> usize {
+        self.buf.len() / 65_536
+    }
+}

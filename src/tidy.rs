@@ -1,0 +1,1 @@
+//! Import table, file lengths and where `unsafe` stands, as tests.

@@ -1,0 +1,1 @@
+//! Splitting and gathering encrypted fragments (RFC 7383); the cryptography of each is the caller's.
