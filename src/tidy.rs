@@ -1,1 +1,192 @@
-//! Import table, file lengths and where `unsafe` stands, as tests.
+//! The house rules that a compiler does not know: who imports whom, how long a file is, where `unsafe` stands.
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Longest file, without its tests.
+const MAX_LINES: usize = 600;
+
+/// Module, what it may import of ours. A prefix stands for all below it.
+const IMPORTS: &[(&str, &[&str])] = &[
+    ("wire", &[]),
+    ("io", &[]),
+    ("crypto", &["wire::registry"]),
+    ("esp", &["crypto", "wire"]),
+    ("ike", &["crypto", "wire"]),
+    ("ipsec", &["esp", "wire", "crypto::cipher"]),
+    ("dataplane", &["ipsec", "esp", "io", "wire"]),
+    ("config", &["ike::policy", "ike::diagnose", "ipsec", "crypto", "wire"]),
+    ("control", &["config", "ike::status", "ike::diagnose", "ipsec", "dataplane"]),
+    ("daemon", &["control", "dataplane", "config", "ipsec", "ike", "esp", "crypto", "io", "wire"]),
+    ("cli", &["control", "config"]),
+];
+/// Files that may import more, and why.
+const EXCEPTIONS: &[(&str, &[&str])] = &[
+    // the demo is two daemons in namespaces of its own
+    ("cli/demo", &["daemon", "io"]),
+];
+/// Crates that one folder owns.
+const OWNED_CRATES: &[(&str, &[&str])] = &[
+    (
+        "crypto",
+        &[
+            "ring",
+            "aes",
+            "aes_gcm",
+            "cbc",
+            "hmac",
+            "sha1",
+            "x25519_dalek",
+            "p256",
+            "p384",
+            "crypto_bigint",
+            "subtle",
+            "getrandom",
+            "zeroize",
+        ],
+    ),
+    ("io", &["libc", "nix", "socket2", "rtnetlink", "netlink_packet_route"]),
+];
+
+struct File {
+    /// Relative to `src`, without `.rs`: `ike/exchange/ike_auth`.
+    name: String,
+    /// Without tests and line comments.
+    code: String,
+}
+
+fn files() -> Vec<File> {
+    fn walk(dir: &Path, out: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(dir).expect("src is readable") {
+            let path = entry.expect("src is readable").path();
+            if path.is_dir() {
+                walk(&path, out);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                out.push(path);
+            }
+        }
+    }
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    walk(&src, &mut paths);
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|path| {
+            let text = fs::read_to_string(&path).expect("src is readable");
+            let name = path.strip_prefix(&src).expect("below src").with_extension("").display().to_string();
+            File { name, code: without_tests(&text) }
+        })
+        .collect()
+}
+
+/// Cuts at the test module at the end, and blanks line comments so that line numbers stay.
+fn without_tests(text: &str) -> String {
+    let end = text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len());
+    text[..end].lines().map(|l| l.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n")
+}
+
+fn is_test(name: &str) -> bool {
+    name.split('/').any(|p| p == "tests" || p == "tidy" || p == "fuzzing")
+}
+
+/// All `crate::a::b` paths of a file, braces opened one level: `crate::{a, b}`.
+fn own_paths(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        if at > 0 && code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$') {
+            continue;
+        }
+        let rest = &code[at + "crate::".len()..];
+        if let Some(group) = rest.strip_prefix('{') {
+            let end = group.find('}').unwrap_or(group.len());
+            found.extend(group[..end].split(',').map(|p| p.trim().trim_end_matches("::{").to_owned()));
+        } else {
+            found.push(rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_' || *c == ':').collect());
+        }
+    }
+    found
+}
+
+fn allowed(file: &str, path: &str) -> bool {
+    let top = file.split('/').next().unwrap_or("");
+    let under = |prefix: &str| path == prefix || path.strip_prefix(prefix).is_some_and(|r| r.starts_with("::"));
+    if under(top) || top == "bin" || top == "lib" || path.is_empty() {
+        return true;
+    }
+    let listed = |table: &[(&str, &[&str])], key: &str| {
+        table.iter().filter(|(m, _)| *m == key).flat_map(|(_, may)| may.iter()).any(|p| under(p))
+    };
+    listed(IMPORTS, top)
+        || EXCEPTIONS.iter().any(|(f, _)| (file == *f || file.starts_with(&format!("{f}/"))) && listed(EXCEPTIONS, f))
+}
+
+#[test]
+fn imports_follow_the_table() {
+    let mut wrong = Vec::new();
+    for file in files().iter().filter(|f| !is_test(&f.name)) {
+        for path in own_paths(&file.code) {
+            if !allowed(&file.name, &path) {
+                wrong.push(format!("src/{}.rs imports crate::{path}", file.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "the import table of src/lib.rs is broken:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_import_check_sees_a_violation() {
+    assert!(!allowed("wire/message", "ike::policy"));
+    assert!(!allowed("ike/sa", "esp::replay"));
+    assert!(!allowed("esp/inbound", "ike"));
+    assert!(allowed("cli/demo", "daemon::Options") && !allowed("cli/status", "daemon::Options"));
+    assert_eq!(own_paths("use crate::{ike, esp::drop};"), ["ike", "esp::drop"]);
+}
+
+#[test]
+fn files_are_short() {
+    let long: Vec<_> = files()
+        .iter()
+        .filter(|f| !is_test(&f.name))
+        .map(|f| (f.code.lines().count(), &f.name))
+        .filter(|(n, _)| *n > MAX_LINES)
+        .map(|(n, name)| format!("src/{name}.rs has {n} lines"))
+        .collect();
+    assert!(long.is_empty(), "more than {MAX_LINES} lines before the tests:\n{}", long.join("\n"));
+}
+
+#[test]
+fn unsafe_has_one_address_and_a_reason() {
+    let mut wrong = Vec::new();
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for file in files().iter().filter(|f| f.name != "tidy") {
+        let text = fs::read_to_string(src.join(format!("{}.rs", file.name))).expect("src is readable");
+        let lines: Vec<&str> = text.lines().collect();
+        for (i, line) in lines.iter().enumerate() {
+            let code = line.split("//").next().unwrap_or("");
+            if !code.contains("unsafe {") && !code.contains("unsafe impl") && !code.contains("unsafe fn") {
+                continue;
+            }
+            let explained = (i.saturating_sub(6)..=i).any(|j| lines[j].contains("// SAFETY:"));
+            if !file.name.starts_with("io/") || !explained {
+                wrong.push(format!("src/{}.rs:{}", file.name, i + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "unsafe outside src/io, or without `// SAFETY:`:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn crates_have_one_owner() {
+    let mut wrong = Vec::new();
+    for file in files().iter().filter(|f| !is_test(&f.name)) {
+        for (owner, crates) in OWNED_CRATES.iter().filter(|(owner, _)| !file.name.starts_with(owner)) {
+            for name in *crates {
+                let used = [format!("use {name}::"), format!(" {name}::"), format!("({name}::")];
+                if used.iter().any(|u| file.code.contains(u.as_str())) && !file.code.contains(&format!("::{name}::")) {
+                    wrong.push(format!("src/{}.rs uses {name}, which belongs to {owner}", file.name));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
