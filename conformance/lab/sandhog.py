@@ -1,0 +1,117 @@
+"""Our own daemon as a host's gateway."""
+import json
+import os
+import signal
+import subprocess
+
+from . import wait
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
+PROFILE = os.environ.get("SANDHOG_PROFILE", "release")
+
+
+def binary(name):
+    """Path of a built program."""
+    return os.path.join(TARGET, PROFILE, name)
+
+
+class Sandhog:
+    """One sandhogd in one host."""
+
+    def __init__(self, host, config, name="sandhogd", env=None, start=True):
+        self.host, self.name, self.env = host, name, env
+        self.dir = os.path.join(host.lab.dir, f"{host.name}-{name}")
+        os.makedirs(self.dir, exist_ok=True)
+        self.socket = os.path.join(self.dir, "control.sock")
+        self.config = os.path.join(self.dir, "sandhog.toml")
+        self.write(config)
+        self.process = None
+        if start:
+            self.start()
+
+    def write(self, config):
+        """Writes the configuration; `{dir}` stands for a private folder."""
+        head = (f'[gateway]\ncontrol_socket = "{self.socket}"\nobserve_socket = "{self.dir}/observe.sock"\n'
+                f'state_dir = "{self.dir}/state"\n')
+        if "[gateway]" in config:
+            config = config.replace("[gateway]\n", head, 1)
+        else:
+            config = head + config
+        with open(self.config, "w") as f:
+            f.write(config)
+        os.chmod(self.config, 0o600)
+
+    def start(self, timeout=15):
+        """Starts the daemon and waits for its socket."""
+        self.process = self.host.start(self.name, [binary("sandhogd"), "--config", self.config], env=self.env)
+
+        def answers():
+            if not self.process.alive():
+                raise RuntimeError(f"sandhogd ended:\n{self.process.text()[-3000:]}")
+            return self.client("status")[0] == 0
+
+        wait.until(f"control socket of {self.host.name}", answers, timeout)
+
+    def client(self, *argv, timeout=90):
+        """`sandhog --json ...`: exit code and document (or text)."""
+        done = subprocess.run(["ip", "netns", "exec", self.host.ns, binary("sandhog"), "--socket", self.socket, "--json", *argv],
+                              capture_output=True, text=True, timeout=timeout)
+        try:
+            return done.returncode, json.loads(done.stdout)
+        except ValueError:
+            return done.returncode, done.stdout + done.stderr
+
+    def up(self, name, timeout=30):
+        """Brings up; True, or the output."""
+        code, out = self.client("up", name, "--timeout", str(timeout), timeout=timeout + 15)
+        return code == 0, out
+
+    def status(self, name=None):
+        """The status document, or one connection of it."""
+        code, doc = self.client("status")
+        if code != 0:
+            raise RuntimeError(f"status: {code} {doc}")
+        if name is None:
+            return doc
+        return next(c for c in doc["connections"] if c["name"] == name)
+
+    def kill(self):
+        """kill -9."""
+        os.kill(self.process.popen.pid, signal.SIGKILL)
+        self.process.popen.wait()
+
+    def stop(self):
+        """SIGTERM; the exit code."""
+        return self.process.stop()
+
+
+def config(local, remote, ike, esp, local_ts, remote_ts, psk, local_id=None, remote_id=None, start="none", encap="auto",
+           name="peer", extra="", child_extra="", children=None, gateway=""):
+    """A configuration with one connection."""
+    children = children or {"net": (local_ts, remote_ts)}
+    lists = lambda ts: "[" + ", ".join(f'"{t}"' for t in ([ts] if isinstance(ts, str) else ts)) + "]"
+    kids = "".join(f"""
+[connections.{name}.children.{kid}]
+local_ts = {lists(lts)}
+remote_ts = {lists(rts)}
+esp_proposals = ["{esp}"]
+start_action = "{start}"
+{child_extra}""" for kid, (lts, rts) in children.items())
+    remotes = lists(remote)
+    return f"""[gateway]
+{gateway}
+
+[connections.{name}]
+local_addrs = ["{local}"]
+remote_addrs = {remotes}
+proposals = ["{ike}"]
+encap = "{encap}"
+local = {{ auth = "psk", id = "{local_id or local}" }}
+remote = {{ auth = "psk", id = "{remote_id or remote}" }}
+{extra}
+{kids}
+[secrets.ike-{name}]
+id = ["{remote_id or remote}"]
+secret = "{psk}"
+"""
