@@ -1,0 +1,32 @@
+#!/usr/bin/env python3
+"""Chooses and runs cases; `conformance/run` is the entry that also builds and installs."""
+import argparse
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.dont_write_bytecode = True
+
+import interop.kernel  # noqa: E402,F401  (importing registers the cases)
+import interop.strongswan  # noqa: E402,F401
+from lab import cases, net  # noqa: E402
+
+
+def main():
+    """Parses arguments and runs."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--only", action="append", default=[], metavar="PATTERN")
+    parser.add_argument("--out", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "out"))
+    args = parser.parse_args()
+    if args.list:
+        for c in cases.CASES:
+            print(f"{'quick' if c.quick else 'full ':<6} {c.row}/{c.name}")
+        return 0
+    net.need_root()
+    return 0 if cases.run(args.full, args.only, args.out) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Cases against peers that nobody here wrote, and against ourselves."""
