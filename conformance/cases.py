@@ -8,6 +8,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
 import interop.kernel  # noqa: E402,F401  (importing registers the cases)
+import interop.ourselves  # noqa: E402,F401
 import interop.strongswan  # noqa: E402,F401
 from lab import cases, net  # noqa: E402
 
