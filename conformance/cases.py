@@ -2,6 +2,7 @@
 """Chooses and runs cases; `conformance/run` is the entry that also builds and installs."""
 import argparse
 import os
+import shutil
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -11,6 +12,9 @@ import interop.hostile  # noqa: E402,F401
 import interop.kernel  # noqa: E402,F401  (importing registers the cases)
 import interop.ourselves  # noqa: E402,F401
 import interop.strongswan  # noqa: E402,F401
+import interop.zeros  # noqa: E402,F401
+import perf.first  # noqa: E402,F401
+import interop.captured  # noqa: E402,F401  (last: it reads what the others captured)
 from lab import cases, net  # noqa: E402
 
 
@@ -27,6 +31,9 @@ def main():
             print(f"{'quick' if c.quick else 'full ':<6} {c.row}/{c.name}")
         return 0
     net.need_root()
+    captures = os.path.join(args.out, "captures")
+    shutil.rmtree(captures, ignore_errors=True)
+    os.environ.setdefault("SANDHOG_CAPTURE", captures)
     return 0 if cases.run(args.full, args.only, args.out) else 1
 
 

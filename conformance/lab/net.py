@@ -54,7 +54,18 @@ class Lab:
         run("ip", "link", "add", x, "netns", a.ns, "type", "veth", "peer", "name", y, "netns", b.ns)
         for host, dev in ((a, x), (b, y)):
             host.ip("link", "set", dev, "mtu", mtu, "up")
+        self._capture(a, x)
         return x, y
+
+    def _capture(self, host, dev):
+        """With SANDHOG_CAPTURE = folder, keeps the beginning of each frame for the script that looks for nonces used twice. Trains are cut before the tap."""
+        folder = os.environ.get("SANDHOG_CAPTURE")
+        if folder:
+            os.makedirs(folder, exist_ok=True)
+            host.ip("link", "set", dev, "gso_max_segs", 1)
+            name = f"{self.name}-{os.getpid()}-{os.path.basename(self.dir)}-{dev}"
+            self.processes.append(Process(host, f"capture-{dev}", ["tcpdump", "-i", dev, "-Q", "out", "-s", "160", "-B", "16384", "-w", f"{folder}/{name}.pcap",
+                                                                    "udp port 4500 or ip proto 50 or ip6 proto 50"], None, None))
 
     def close(self):
         """Ends what was started, by pid, and removes the namespaces."""
