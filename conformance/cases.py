@@ -12,6 +12,7 @@ import interop.hostile  # noqa: E402,F401
 import interop.kernel  # noqa: E402,F401  (importing registers the cases)
 import interop.ourselves  # noqa: E402,F401
 import interop.strongswan  # noqa: E402,F401
+import interop.strongswan6  # noqa: E402,F401
 import interop.zeros  # noqa: E402,F401
 import perf.first  # noqa: E402,F401
 import rfc.witness  # noqa: E402,F401
