@@ -1,5 +1,5 @@
 //! What we answer to the sender of a packet that we do not carry (RFC 4301 section 5.1.1, RFC 1191, RFC 4443). Pure.
-use super::segment::{pseudo_header, put16};
+use super::segment::put16;
 use crate::wire::ip::{Packet, checksum_add, checksum_fold};
 use std::net::IpAddr;
 
@@ -99,6 +99,16 @@ fn may_answer(packet: &[u8], parsed: &Packet) -> bool {
 fn is_host(addr: IpAddr) -> bool {
     let broadcast = matches!(addr, IpAddr::V4(a) if a.is_broadcast() || a.octets()[0] == 0);
     !(addr.is_unspecified() || addr.is_multicast() || addr.is_loopback() || broadcast)
+}
+
+/// The sum of the pseudo-header for an upper-layer packet of `len` octets between the addresses (RFC 9293 section 3.1, RFC 8200 section 8.1).
+fn pseudo_header(src: IpAddr, dst: IpAddr, proto: u8, len: usize) -> u64 {
+    let add = |sum, addr| match addr {
+        IpAddr::V4(a) => checksum_add(sum, &a.octets()),
+        IpAddr::V6(a) => checksum_add(sum, &a.octets()),
+    };
+    let len = len as u64;
+    add(add(u64::from(proto) + (len >> 16) + (len & 0xffff), src), dst)
 }
 
 /// True for an answer like ours that says "too big", and the MTU in it (for tests and the simulator).

@@ -7,17 +7,15 @@ use super::merge::Merge;
 use super::stats::Direction;
 use super::worker::{Ends, Shared};
 use crate::esp::drop::Drop;
-use crate::esp::inbound::Opened;
+use crate::esp::inbound::{Inner, Opened, tunnel_payload};
 use crate::esp::tos;
-use crate::io::{Datagrams, Received, ReceiveBatch, Tun};
+use crate::io::{Datagrams, ReceiveBatch, Received, Tun};
 use crate::ipsec::path::Encap;
 use crate::ipsec::sad::InboundEntry;
 use crate::wire::encap::{Datagram, classify};
-use crate::wire::esp::{NEXT_HEADER_DUMMY, NEXT_HEADER_IPV4, NEXT_HEADER_IPV6, parse_header};
-use crate::wire::ip;
+use crate::wire::esp::parse_header;
 use std::io::ErrorKind;
 use std::ops::Range;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// Trains in one batch.
 const SLOTS: usize = 16;
@@ -186,10 +184,9 @@ impl Inbound {
     fn check(&mut self, entry: &InboundEntry, offloads: (bool, bool), shared: &Shared) {
         let outer = &self.batch.datagrams;
         for (opened, packet) in &self.opened {
-            let range = packet.at + opened.payload.start..packet.at + opened.payload.end;
-            let inner = &mut self.batch.buf[range.clone()];
-            match check_inner(entry, opened.next_header, inner, outer[packet.datagram].tos) {
-                Ok(parsed) => self.merge.push(&self.batch.buf, range.start, &parsed, offloads),
+            let data = &mut self.batch.buf[packet.range()];
+            match check_inner(entry, opened, data, outer[packet.datagram].tos) {
+                Ok(inner) => self.merge.push(&self.batch.buf, packet.at + inner.range.start, &inner.ip, offloads),
                 Err(reason) => count_drop(entry, reason, shared),
             }
         }
@@ -210,33 +207,20 @@ impl Inbound {
                 }
             }
         });
-        entry.child.counters.packets_in.fetch_add(packets, Relaxed);
-        entry.child.counters.bytes_in.fetch_add(bytes, Relaxed);
+        entry.child.counters.add_in(bytes, packets);
     }
 }
 
-/// The inner packet is whole, of the version that the next header says, within the selectors, and has survived congestion. Its length
-/// cuts TFC padding (RFC 4303 section 2.7); its ECN field takes on what the outer header says. The hop limit stays: the kernel
-/// forwards from the TUN and counts it down there.
-fn check_inner(entry: &InboundEntry, next_header: u8, inner: &mut [u8], outer_tos: u8) -> Result<ip::Packet, Drop> {
-    let version = match next_header {
-        NEXT_HEADER_IPV4 => 4,
-        NEXT_HEADER_IPV6 => 6,
-        NEXT_HEADER_DUMMY => return Err(Drop::Dummy),
-        _ => return Err(Drop::BadNextHeader),
-    };
-    match inner.first() {
-        Some(first) if first >> 4 == version => {}
-        Some(_) => return Err(Drop::BadNextHeader),
-        None => return Err(Drop::Malformed),
+/// The inner packet is whole, of the version that the next header says, within the selectors, and has survived congestion. Its ECN field
+/// takes on what the outer header says. The hop limit stays: the kernel forwards from the TUN and counts it down there.
+fn check_inner(entry: &InboundEntry, opened: &Opened, packet: &mut [u8], outer_tos: u8) -> Result<Inner, Drop> {
+    let inner = tunnel_payload(opened, packet)?;
+    entry.admits(&inner.ip.flow)?;
+    let tos = tos::decapsulate(inner.ip.tos, outer_tos)?;
+    if tos != inner.ip.tos {
+        tos::set(&mut packet[inner.range.clone()], tos);
     }
-    let parsed = ip::parse(inner).map_err(|_| Drop::Malformed)?;
-    entry.admits(&parsed.flow)?;
-    let tos = tos::decapsulate(parsed.tos, outer_tos)?;
-    if tos != parsed.tos {
-        tos::set(inner, tos);
-    }
-    Ok(ip::Packet { tos, ..parsed })
+    Ok(inner)
 }
 
 fn upcall_ike(received: &Received, data: &[u8], shared: &Shared) {
@@ -255,7 +239,5 @@ fn upcall_moved(entry: &InboundEntry, source: &Received, encap: Encap, shared: &
 /// In the child's counters and in the worker's, which has the sum over all children and none.
 fn count_drop(entry: &InboundEntry, reason: Drop, shared: &Shared) {
     shared.stats.count_drops(reason, 1);
-    if let Some(counter) = entry.child.counters.drops.get(reason as usize) {
-        counter.fetch_add(1, Relaxed);
-    }
+    entry.child.counters.record_drop(reason);
 }

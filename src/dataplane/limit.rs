@@ -1,4 +1,5 @@
 //! How often a worker may say something. Time is an argument.
+use crate::ipsec::sad::MAX_SLOTS;
 use crate::ipsec::spd::Slot;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use std::time::Duration;
 pub struct Bucket {
     per_second: u64,
     burst: u64,
-    /// In nanoseconds' worth of one token each: `spent` until this time.
+    /// When the bucket would be full again.
     full_at: Duration,
 }
 
@@ -36,12 +37,13 @@ pub struct PerChild {
 }
 
 impl PerChild {
-    /// True if this slot may speak now. `slots`: how many there are; a slot beyond them never may.
-    pub fn take(&mut self, slot: Slot, slots: usize, now: Duration) -> bool {
-        if self.next.len() < slots {
-            self.next.resize(slots, Duration::ZERO);
+    /// True if this slot may speak now; one that no table can hold never may.
+    pub fn take(&mut self, slot: Slot, now: Duration) -> bool {
+        let place = slot.0 as usize;
+        if self.next.len() <= place && slot.0 < MAX_SLOTS {
+            self.next.resize(place + 1, Duration::ZERO);
         }
-        let Some(next) = self.next.get_mut(slot.0 as usize) else { return false };
+        let Some(next) = self.next.get_mut(place) else { return false };
         let granted = now >= *next;
         if granted {
             *next = now + Duration::from_secs(1);
@@ -64,8 +66,8 @@ mod tests {
     #[test]
     fn each_child_speaks_once_a_second() {
         let mut limit = PerChild::default();
-        let mut take = |slot, ms| limit.take(Slot(slot), 2, Duration::from_millis(ms));
+        let mut take = |slot, ms| limit.take(Slot(slot), Duration::from_millis(ms));
         assert!(take(0, 0) && take(1, 10) && !take(0, 999) && take(0, 1000) && !take(1, 1009) && take(1, 1010));
-        assert!(!take(2, 5000));
+        assert!(!take(MAX_SLOTS, 5000));
     }
 }

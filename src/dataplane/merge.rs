@@ -3,7 +3,7 @@
 //! What is merged is written with a partial checksum, which the kernel takes for a right one: so the checksums of every packet
 //! are verified before it is merged. The ICV does not stand in for that: it protects from gateway to gateway, the checksum from
 //! host to host. Packets that find no neighbour go out alone, untouched.
-use super::segment::{get16, get32, pseudo_header, put16};
+use super::segment::{get16, get32, put16};
 use crate::io::{Gso, VnetHeader};
 use crate::wire::ip::{Packet, checksum_add, checksum_fold};
 use std::io::IoSlice;

@@ -5,7 +5,6 @@
 //! from the addresses, so that a routing header, whose pseudo-header has another destination, comes out right, too.
 use crate::io::{Gso, VnetHeader};
 use crate::wire::ip::{Packet, checksum_add, checksum_fold};
-use std::net::IpAddr;
 
 /// The offload header and the packet do not belong together; the packet is counted as malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -207,16 +206,6 @@ fn udp_checksum(sum: u64) -> u16 {
         0 => 0xffff,
         sum => sum,
     }
-}
-
-/// The sum of the pseudo-header for an upper-layer packet of `len` octets between the addresses (RFC 9293 section 3.1, RFC 8200 section 8.1).
-pub fn pseudo_header(src: IpAddr, dst: IpAddr, proto: u8, len: usize) -> u64 {
-    let add = |sum, addr| match addr {
-        IpAddr::V4(a) => checksum_add(sum, &a.octets()),
-        IpAddr::V6(a) => checksum_add(sum, &a.octets()),
-    };
-    let len = len as u64;
-    add(add(u64::from(proto) + (len >> 16) + (len & 0xffff), src), dst)
 }
 
 /// Reads 16 bits in network order.

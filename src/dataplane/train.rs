@@ -1,7 +1,9 @@
 //! What leaves together: equal datagrams to one destination, sealed where they are sent from.
+use super::segment::Pieces;
 use super::stats::WorkerStats;
 use super::worker::Ends;
 use crate::esp::drop::Drop;
+use crate::esp::outbound::OutboundSa;
 use crate::io::{Datagrams, Destination};
 use std::io::ErrorKind;
 
@@ -17,6 +19,17 @@ pub struct Track {
     pub socket: usize,
     /// Addresses, TOS, DF.
     pub to: Destination,
+}
+
+/// How a packet is sealed.
+#[derive(Clone, Copy, Debug)]
+pub struct Sealing<'a> {
+    /// The SA.
+    pub sa: &'a OutboundSa,
+    /// Next header: the version of the inner packet.
+    pub next_header: u8,
+    /// Where it goes.
+    pub track: Track,
 }
 
 /// The train that is being made up. Datagrams leave in the order of `place`.
@@ -36,9 +49,36 @@ impl Train {
         Self { buf: vec![0; MAX_OCTETS].into_boxed_slice(), len: 0, segment: 0, count: 0, track: None }
     }
 
+    /// Writes each piece where it is sent from and seals it there, under numbers that are reserved now. How many pieces, and inner octets.
+    /// `TooBig` if a sealed piece would be longer than a datagram, `SequenceExhausted`; nothing is sealed then.
+    pub fn seal<D: Datagrams, T>(
+        &mut self,
+        pieces: &impl Pieces,
+        sealing: &Sealing<'_>,
+        ends: &mut Ends<D, T>,
+        stats: &WorkerStats,
+    ) -> Result<(u64, u64), Drop> {
+        let Sealing { sa, next_header, track } = *sealing;
+        let head = sa.head();
+        if sa.sealed_len(pieces.len_of(0)) > MAX_OCTETS {
+            return Err(Drop::TooBig);
+        }
+        let count = u32::try_from(pieces.count()).map_err(|_| Drop::Malformed)?;
+        let numbers = sa.reserve(count).map_err(|_| Drop::SequenceExhausted)?;
+        let mut bytes = 0;
+        for (i, seq) in numbers.enumerate() {
+            let inner = pieces.len_of(i);
+            let out = self.place(sa.sealed_len(inner), track, ends, stats);
+            pieces.write(i, &mut out[head..head + inner]);
+            sa.seal(seq, out, inner, next_header);
+            bytes += inner as u64;
+        }
+        Ok((count.into(), bytes))
+    }
+
     /// Room for one more datagram of `len` octets, at most `MAX_OCTETS`. Sends what is there first if it cannot stand behind that: another
     /// destination, TOS or DF, a longer one, one behind a shorter one, or too many.
-    pub fn place<D: Datagrams, T>(
+    fn place<D: Datagrams, T>(
         &mut self,
         len: usize,
         track: Track,

@@ -42,7 +42,9 @@ impl<D, T> Ends<D, T> {
     /// The socket to send from: of the right kind and family, bound to the address, or to any.
     pub fn socket_for(&self, encap: Encap, local: SocketAddr, remote: SocketAddr) -> Option<usize> {
         let fits = |s: &Socket<D>| {
-            s.encap == encap && s.local.is_ipv4() == remote.is_ipv4() && (s.local.is_unspecified() || s.local == local.ip())
+            s.encap == encap
+                && s.local.is_ipv4() == remote.is_ipv4()
+                && (s.local.is_unspecified() || s.local == local.ip())
         };
         self.sockets.iter().position(fits)
     }
