@@ -1,0 +1,1 @@
+//! The worker as a whole, over queues in memory.
