@@ -69,3 +69,32 @@ impl AsFd for Sniffer {
         self.fd.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fds::Poll;
+    use super::super::netns::fresh;
+    use super::*;
+    use std::net::UdpSocket;
+    use std::time::Duration;
+
+    #[test]
+    fn what_passes_a_device_is_seen_in_both_directions() {
+        fresh(|| {
+            let mut sniffer = Sniffer::open(1).expect("open");
+            let socket = UdpSocket::bind("127.0.0.1:0").expect("bind");
+            socket.send_to(b"hello", socket.local_addr().expect("address")).expect("send");
+            let poll = Poll::new().expect("poll");
+            poll.add(&sniffer, 0).expect("add");
+            let (mut buf, mut seen) = ([0; 2048], Vec::new());
+            while seen.len() < 2 {
+                poll.wait(&mut Vec::new(), Some(Duration::from_secs(5))).expect("wait");
+                let frame = sniffer.next(&mut buf).expect("read").expect("a frame in time");
+                assert_eq!((frame.protocol, &buf[28..frame.len]), (0x0800, &b"hello"[..]));
+                seen.push(frame.outgoing);
+            }
+            seen.sort();
+            assert_eq!(seen, [false, true]);
+        });
+    }
+}
