@@ -1,6 +1,8 @@
 //! Event descriptors, waiting with a deadline, signals, clocks of the system, and who is at the other end of a socket.
+use super::sys::{check, check_len, option, owned};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// Wakes another thread's [`Poll::wait`].
@@ -9,15 +11,23 @@ pub struct EventFd(OwnedFd);
 impl EventFd {
     /// A descriptor that is not signalled.
     pub fn new() -> io::Result<Self> {
-        todo!()
+        // SAFETY: no pointers.
+        owned(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }).map(Self)
     }
+
     /// Makes it readable; any number of calls before [`drain`](Self::drain) count as one. Never blocks.
     pub fn signal(&self) {
-        todo!()
+        let one = 1_u64;
+        // SAFETY: eight octets are read from `one`. The only failure, a full counter, means that it is signalled already.
+        let _ = unsafe { libc::write(self.0.as_raw_fd(), (&raw const one).cast(), size_of::<u64>()) };
     }
+
     /// Makes it unreadable. True if it had been signalled.
     pub fn drain(&self) -> bool {
-        todo!()
+        let mut count = 0_u64;
+        // SAFETY: eight octets are written to `count`.
+        let result = unsafe { libc::read(self.0.as_raw_fd(), (&raw mut count).cast(), size_of::<u64>()) };
+        result > 0
     }
 }
 impl AsFd for EventFd {
@@ -32,23 +42,47 @@ pub struct Poll(OwnedFd);
 impl Poll {
     /// An empty set.
     pub fn new() -> io::Result<Self> {
-        todo!()
+        // SAFETY: no pointers.
+        owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }).map(Self)
     }
+
     /// Waits for `fd` becoming readable (or closed). The descriptor must stay open for as long as it is in the set.
     pub fn add(&self, fd: &impl AsFd, token: u64) -> io::Result<()> {
-        let _ = (fd, token);
-        todo!()
+        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token };
+        // SAFETY: the kernel reads one event.
+        check(unsafe {
+            libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_fd().as_raw_fd(), &raw mut event)
+        })
+        .map(drop)
     }
+
     /// Takes a descriptor out.
     pub fn remove(&self, fd: &impl AsFd) -> io::Result<()> {
-        let _ = fd;
-        todo!()
+        let none = std::ptr::null_mut();
+        // SAFETY: the kernel looks at no event when it removes.
+        check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_DEL, fd.as_fd().as_raw_fd(), none) })
+            .map(drop)
     }
+
     /// Waits until something is readable or `timeout` has passed (`None`: for ever; rounded up to milliseconds), and puts the tokens of
     /// what is readable into `ready`, which is cleared first. Nothing is ready after a timeout or an interrupting signal.
     pub fn wait(&self, ready: &mut Vec<u64>, timeout: Option<Duration>) -> io::Result<()> {
-        let _ = (ready, timeout);
-        todo!()
+        ready.clear();
+        let milliseconds = match timeout {
+            None => -1,
+            Some(t) => libc::c_int::try_from(t.as_nanos().div_ceil(1_000_000)).unwrap_or(libc::c_int::MAX),
+        };
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; 32];
+        // SAFETY: the kernel writes at most that many events.
+        let result = check(unsafe {
+            libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), events.len() as _, milliseconds)
+        });
+        match result {
+            Ok(count) => ready.extend(events.iter().take(count as usize).map(|event| event.u64)),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+        Ok(())
     }
 }
 
@@ -62,17 +96,43 @@ pub enum Signal {
     /// SIGHUP.
     Hangup,
 }
+
 /// SIGTERM, SIGINT and SIGHUP as a descriptor. Blocks them in the calling thread and those that it starts later: make it first in `main`.
 #[derive(Debug)]
 pub struct Signals(OwnedFd);
 impl Signals {
     /// Blocks the signals and collects them.
     pub fn new() -> io::Result<Self> {
-        todo!()
+        // SAFETY: the set is ours, initialised by sigemptyset and only read by the others.
+        unsafe {
+            let mut set: libc::sigset_t = zeroed();
+            libc::sigemptyset(&raw mut set);
+            for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+                libc::sigaddset(&raw mut set, signal);
+            }
+            let error = libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+            if error != 0 {
+                return Err(io::Error::from_raw_os_error(error));
+            }
+            owned(libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)).map(Self)
+        }
     }
+
     /// The next pending signal, without waiting.
     pub fn next(&self) -> Option<Signal> {
-        todo!()
+        // SAFETY: a struct of integers, as large as one record, which the kernel writes.
+        let info = unsafe {
+            let mut info: libc::signalfd_siginfo = zeroed();
+            let size = size_of::<libc::signalfd_siginfo>();
+            let len = check_len(libc::read(self.0.as_raw_fd(), (&raw mut info).cast(), size)).ok()?;
+            (len == size).then_some(info)?
+        };
+        match info.ssi_signo as libc::c_int {
+            libc::SIGTERM => Some(Signal::Terminate),
+            libc::SIGINT => Some(Signal::Interrupt),
+            libc::SIGHUP => Some(Signal::Hangup),
+            _ => None,
+        }
     }
 }
 impl AsFd for Signals {
@@ -83,7 +143,10 @@ impl AsFd for Signals {
 
 /// CLOCK_BOOTTIME: counts through suspend, never goes back, zero at boot.
 pub fn boot_time() -> Duration {
-    todo!()
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one timespec. It cannot fail: every kernel since 2.6.39 has this clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
 /// Who is at the other end of a Unix socket (SO_PEERCRED).
@@ -96,12 +159,16 @@ pub struct Credentials {
     /// Effective group.
     pub gid: u32,
 }
+
 /// Reads the credentials of a connected Unix socket's other end.
 pub fn peer_credentials(socket: &impl AsFd) -> io::Result<Credentials> {
-    let _ = socket;
-    todo!()
+    let raw: libc::ucred = option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED)?;
+    Ok(Credentials { pid: raw.pid, uid: raw.uid, gid: raw.gid })
 }
-#[allow(unused)]
-fn raw(fd: &impl AsFd) -> RawFd {
-    fd.as_fd().as_raw_fd()
+
+/// Asks a process that we started to end, as Ctrl-C or `kill` would.
+pub fn terminate(child: &std::process::Child) -> io::Result<()> {
+    let pid = libc::pid_t::try_from(child.id()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: no pointers; the child has not been waited for while somebody holds it, so the number is still its own.
+    check(unsafe { libc::kill(pid, libc::SIGTERM) }).map(drop)
 }

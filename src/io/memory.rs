@@ -1,9 +1,10 @@
 //! The same traits over queues in memory, for tests, benches and simulation.
-use super::{Datagrams, Destination, ReceiveBatch, Tun, VnetHeader};
+use super::mmsg::SLOT;
+use super::{Datagrams, Destination, Gso, ReceiveBatch, Received, Tun, VnetHeader};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A train as it lies in a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ impl Train {
 /// How a [`Port`] behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Knobs {
-    /// Trains travel whole; otherwise they are taken apart, as where GSO is refused or GRO is off.
+    /// Trains travel whole, up to 64 datagrams; otherwise they are taken apart, as where GSO is refused or GRO is off.
     pub trains: bool,
     /// Datagrams that are longer fail with EMSGSIZE if DF was asked for.
     pub mtu: usize,
@@ -48,39 +49,83 @@ impl Default for Knobs {
 
 type Queue<T> = Arc<Mutex<VecDeque<T>>>;
 
+/// A queue is whole whatever its last user did.
+fn lock<T>(queue: &Queue<T>) -> MutexGuard<'_, VecDeque<T>> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// One end of a wire. What one end sends the other receives.
 #[derive(Clone, Debug)]
 pub struct Port {
     /// How it behaves when it sends.
     pub knobs: Knobs,
+    offered: usize,
     incoming: Queue<Train>,
     outgoing: Queue<Train>,
+    /// Buffers of trains that were received, to be used again: a bench measures no allocator.
+    spare: Queue<Vec<u8>>,
 }
+
 impl Port {
     /// Two ends.
     pub fn pair(knobs: Knobs) -> (Self, Self) {
-        let (a, b) = (Queue::default(), Queue::default());
-        (Self { knobs, incoming: a.clone(), outgoing: b.clone() }, Self { knobs, incoming: b, outgoing: a })
+        let (a, b, spare) = (Queue::default(), Queue::default(), Queue::default());
+        let left = Self { knobs, offered: 0, incoming: a, outgoing: b, spare };
+        let right = Self { incoming: left.outgoing.clone(), outgoing: left.incoming.clone(), ..left.clone() };
+        (left, right)
     }
+
     /// Puts a train into this end's receive queue, as if it had come in.
     pub fn inject(&self, train: Train) {
-        let _ = train;
-        todo!()
+        lock(&self.incoming).push_back(train);
     }
+
     /// Takes what this end has sent and the other has not received yet.
     pub fn sent(&self) -> Vec<Train> {
-        let _ = &self.outgoing;
-        todo!()
+        lock(&self.outgoing).drain(..).collect()
+    }
+
+    /// Counts a datagram; true if it is the one to lose.
+    fn loses(&mut self) -> bool {
+        self.offered += 1;
+        self.knobs.lose_every != 0 && self.offered.is_multiple_of(self.knobs.lose_every)
     }
 }
+
 impl Datagrams for Port {
     fn receive(&mut self, batch: &mut ReceiveBatch) -> io::Result<()> {
-        let _ = (batch, &self.incoming);
-        todo!()
+        batch.datagrams.clear();
+        for offset in (0..batch.slots()).map(|slot| slot * SLOT) {
+            let Some(train) = lock(&self.incoming).pop_front() else { break };
+            let len = train.data.len().min(SLOT);
+            batch.buf[offset..offset + len].copy_from_slice(&train.data[..len]);
+            let segment = train.segment.min(len);
+            let (remote, local) = (train.source, train.destination);
+            batch.datagrams.push(Received { remote, local, offset, len, segment, tos: train.tos });
+            lock(&self.spare).push_back(train.data);
+        }
+        Ok(())
     }
+
     fn send(&mut self, to: &Destination, data: &[u8], segment: usize) -> io::Result<usize> {
-        let _ = (to, data, segment);
-        todo!()
+        if to.dont_fragment && segment.min(data.len()) > self.knobs.mtu {
+            return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+        }
+        let segment = segment.max(1);
+        let whole = self.knobs.trains && self.knobs.lose_every == 0;
+        let per_train = if whole { (65_000 / segment).clamp(1, 64) } else { 1 };
+        for datagrams in data.chunks(per_train * segment) {
+            if self.loses() || lock(&self.outgoing).len() >= self.knobs.capacity {
+                continue;
+            }
+            let mut copy = lock(&self.spare).pop_front().unwrap_or_default();
+            copy.clear();
+            copy.extend_from_slice(datagrams);
+            let (source, destination) = (to.local, to.remote);
+            let Destination { tos, dont_fragment, .. } = *to;
+            lock(&self.outgoing).push_back(Train { source, destination, tos, dont_fragment, segment, data: copy });
+        }
+        Ok(data.len().div_ceil(segment))
     }
 }
 
@@ -92,31 +137,46 @@ pub struct Device {
     to_read: Queue<(VnetHeader, Vec<u8>)>,
     written: Queue<(VnetHeader, Vec<u8>)>,
 }
+
 impl Device {
     /// An empty one.
     pub fn new(offloads: (bool, bool)) -> Self {
         Self { offloads, to_read: Queue::default(), written: Queue::default() }
     }
+
     /// The host sends a packet into the device.
     pub fn push(&self, header: VnetHeader, packet: Vec<u8>) {
-        let _ = (header, packet, &self.to_read);
-        todo!()
+        lock(&self.to_read).push_back((header, packet));
     }
+
     /// The next packet that the host received from the device.
     pub fn pop(&self) -> Option<(VnetHeader, Vec<u8>)> {
-        let _ = &self.written;
-        todo!()
+        lock(&self.written).pop_front()
     }
 }
+
 impl Tun for Device {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<(VnetHeader, usize)> {
-        let _ = buf;
-        todo!()
+        let (header, packet) = lock(&self.to_read).pop_front().ok_or(io::ErrorKind::WouldBlock)?;
+        let len = packet.len().min(buf.len());
+        buf[..len].copy_from_slice(&packet[..len]);
+        Ok((header, len))
     }
+
     fn write(&mut self, header: &VnetHeader, parts: &[io::IoSlice<'_>]) -> io::Result<()> {
-        let _ = (header, parts);
-        todo!()
+        let allowed = match header.gso {
+            Gso::None => true,
+            Gso::TcpV4 | Gso::TcpV6 => self.offloads.0,
+            Gso::UdpL4 => self.offloads.1,
+        };
+        if !allowed {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        let packet = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        lock(&self.written).push_back((*header, packet));
+        Ok(())
     }
+
     fn offloads(&self) -> (bool, bool) {
         self.offloads
     }

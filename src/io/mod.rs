@@ -3,12 +3,14 @@
 pub mod fds;
 pub mod host;
 pub mod memory;
+mod mmsg;
 pub mod netlink;
 pub mod netns;
 pub mod nft;
 pub mod packet;
 pub mod ping;
 pub mod raw_esp;
+mod sys;
 pub mod tun;
 pub mod udp;
 

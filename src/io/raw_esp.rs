@@ -1,8 +1,15 @@
 //! Raw sockets for IP protocol 50: ESP without UDP.
-use super::{Datagrams, Destination, ReceiveBatch};
+//!
+//! The kernel copies every ESP packet to every such socket, so each worker's has a filter; there is neither GSO nor GRO.
+use super::mmsg::{self, Receiver};
+use super::sys::{self, bpf, context, set_option};
+use super::{Datagrams, Destination, ReceiveBatch, Received};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Octets of socket buffers.
+const BUFFERS: libc::c_int = 8 << 20;
 
 /// Which SPIs a worker's socket takes: those with `(SPI & 0xf) % workers == index`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,30 +25,107 @@ pub struct Share {
 pub struct RawEsp {
     fd: OwnedFd,
     local: IpAddr,
+    receiver: Receiver,
+    dont_fragment: Option<bool>,
 }
+
 impl RawEsp {
     /// Opens a socket for packets to `local` (may be unspecified). `Ok(None)` if the process may not have raw sockets.
     pub fn open(local: IpAddr, share: Share, mark: Option<u32>) -> io::Result<Option<Self>> {
-        let _ = (local, share, mark);
-        todo!()
+        if share.index >= share.workers || share.workers > 16 {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "there are 1 to 16 workers, counted from 0"));
+        }
+        let ipv6 = local.is_ipv6();
+        let domain = if ipv6 { libc::AF_INET6 } else { libc::AF_INET };
+        let fd = match sys::socket(domain, libc::SOCK_RAW, libc::IPPROTO_ESP) {
+            Ok(fd) => fd,
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+            Err(e) => return Err(context(&e, "raw socket for ESP")),
+        };
+        let socket = fd.as_fd();
+        sys::attach(socket, libc::SO_ATTACH_FILTER, &mut filter(ipv6, share))?;
+        if ipv6 {
+            set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+            mmsg::set_receive_info(socket, ipv6)?;
+        }
+        if let Some(mark) = mark {
+            set_option(socket, libc::SOL_SOCKET, libc::SO_MARK, mark)?;
+        }
+        sys::set_buffers(socket, BUFFERS);
+        mmsg::bind(socket, SocketAddr::new(local, 0)).map_err(|e| context(&e, format_args!("raw ESP on {local}")))?;
+        Ok(Some(Self { fd, local, receiver: Receiver::new(), dont_fragment: None }))
     }
+
     /// Where it is bound.
     pub fn local_addr(&self) -> IpAddr {
         self.local
     }
 }
+
 impl AsFd for RawEsp {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 }
+
 impl Datagrams for RawEsp {
     fn receive(&mut self, batch: &mut ReceiveBatch) -> io::Result<()> {
-        let _ = batch;
-        todo!()
+        self.receiver.receive(self.fd.as_fd(), SocketAddr::new(self.local, 0), batch)?;
+        let ReceiveBatch { buf, datagrams } = batch;
+        // The port of an IPv6 raw socket's peer is the protocol number.
+        datagrams.iter_mut().for_each(|d| d.remote.set_port(0));
+        if self.local.is_ipv4() {
+            datagrams.retain_mut(|d| strip_ipv4(buf, d).is_some());
+        }
+        Ok(())
     }
+
     fn send(&mut self, to: &Destination, data: &[u8], segment: usize) -> io::Result<usize> {
-        let _ = (to, data, segment);
-        todo!()
+        if self.dont_fragment != Some(to.dont_fragment) {
+            mmsg::set_dont_fragment(self.fd.as_fd(), self.local.is_ipv6(), to.dont_fragment)?;
+            self.dont_fragment = Some(to.dont_fragment);
+        }
+        let mut to = *to;
+        to.remote.set_port(0);
+        match mmsg::send_each(self.fd.as_fd(), &mmsg::Address::new(&to, None), data, segment) {
+            Err(e) if mmsg::is_full(&e) => Ok(0),
+            other => other,
+        }
     }
+}
+
+/// Takes the IPv4 header off, which raw sockets deliver, and keeps what it says. `None` for what is not a whole packet.
+fn strip_ipv4(buf: &[u8], received: &mut Received) -> Option<()> {
+    let packet = buf.get(received.offset..received.offset + received.len)?;
+    let fixed: &[u8; 20] = packet.first_chunk()?;
+    let header = usize::from(fixed[0] & 0xf) * 4;
+    let total = usize::from(u16::from_be_bytes([fixed[2], fixed[3]]));
+    if fixed[0] >> 4 != 4 || header < 20 || total < header || total > packet.len() {
+        return None;
+    }
+    received.tos = fixed[1];
+    received.local.set_ip(IpAddr::from([fixed[16], fixed[17], fixed[18], fixed[19]]));
+    received.offset += header;
+    received.len = total - header;
+    received.segment = received.len;
+    Some(())
+}
+
+/// Accepts a worker's SPIs. The SPI is behind the IP header in IPv4, with its options, and first in IPv6. A load behind the end drops the packet.
+fn filter(ipv6: bool, share: Share) -> [libc::sock_filter; 7] {
+    use libc::{
+        BPF_ALU, BPF_AND, BPF_B, BPF_IMM, BPF_IND, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_LDX, BPF_MOD, BPF_MSH, BPF_RET,
+        BPF_W,
+    };
+    let header_length =
+        if ipv6 { bpf(BPF_LDX | BPF_W | BPF_IMM, 0, 0, 0) } else { bpf(BPF_LDX | BPF_B | BPF_MSH, 0, 0, 0) };
+    [
+        header_length,
+        bpf(BPF_LD | BPF_W | BPF_IND, 0, 0, 0),
+        bpf(BPF_ALU | BPF_AND | BPF_K, 0, 0, 0xf),
+        bpf(BPF_ALU | BPF_MOD | BPF_K, 0, 0, u32::from(share.workers)),
+        bpf(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, u32::from(share.index)),
+        bpf(BPF_RET | BPF_K, 0, 0, u32::MAX),
+        bpf(BPF_RET | BPF_K, 0, 0, 0),
+    ]
 }
