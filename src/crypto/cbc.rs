@@ -57,13 +57,13 @@ impl CbcKey {
 }
 
 /// AES with its key schedule expanded, by key length.
-enum Aes {
+pub(super) enum Aes {
     Bits128(Aes128),
     Bits192(Aes192),
     Bits256(Aes256),
 }
 impl Aes {
-    fn new(key: &[u8]) -> Self {
+    pub(super) fn new(key: &[u8]) -> Self {
         match key.len() {
             16 => Self::Bits128(Aes128::new_from_slice(key).expect("16 octets")),
             24 => Self::Bits192(Aes192::new_from_slice(key).expect("24 octets")),
@@ -71,14 +71,14 @@ impl Aes {
             len => panic!("an AES key of {len} octets"),
         }
     }
-    fn encrypt(&self, iv: &[u8; BLOCK], text: &mut [u8]) {
+    pub(super) fn encrypt(&self, iv: &[u8; BLOCK], text: &mut [u8]) {
         match self {
             Self::Bits128(aes) => encrypt(cbc::Encryptor::inner_iv_init(aes, iv.into()), text),
             Self::Bits192(aes) => encrypt(cbc::Encryptor::inner_iv_init(aes, iv.into()), text),
             Self::Bits256(aes) => encrypt(cbc::Encryptor::inner_iv_init(aes, iv.into()), text),
         }
     }
-    fn decrypt(&self, iv: &[u8; BLOCK], text: &mut [u8]) {
+    pub(super) fn decrypt(&self, iv: &[u8; BLOCK], text: &mut [u8]) {
         match self {
             Self::Bits128(aes) => decrypt(cbc::Decryptor::inner_iv_init(aes, iv.into()), text),
             Self::Bits192(aes) => decrypt(cbc::Decryptor::inner_iv_init(aes, iv.into()), text),

@@ -11,6 +11,8 @@ pub mod ke;
 pub mod prf;
 pub mod rng;
 pub mod secret;
+#[cfg(test)]
+mod tests;
 
 use subtle::ConstantTimeEq;
 

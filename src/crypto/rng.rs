@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn the_seeded_octets_are_aes_of_a_counter() {
-        // FIPS 197 gives no such case; the all-zero key and block is AESAVS "GFSbox"-style knowledge: AES-128_0(0).
+        // AES-128 of zeros under a key of zeros: the hash key of GCM's test case 1.
         assert_eq!(hex::encode(take(&mut SeededRng::new(0), &[16])), "66e94bd4ef8a2c3b884cfa59ca342b2e");
     }
 

@@ -5,12 +5,14 @@ pub mod layout;
 pub mod outbound;
 pub mod replay;
 mod sequence;
+#[cfg(test)]
+mod tests;
 pub mod tos;
 
 pub use crate::crypto::cipher::Cipher;
 use crate::crypto::secret::Secret;
 
-/// The atomics of `sequence`; its tests compile the same file with loom's.
+/// The atomics of `replay` and `sequence`; `tests::loom` compiles the same files with loom's.
 mod atomic {
     pub(super) use std::sync::atomic::{AtomicU64, Ordering};
 }

@@ -57,12 +57,17 @@ impl OutboundSa {
     /// Seals in place: `packet` is `sealed_len(inner)` octets with the inner packet at `head()`. Writes header, IV, trailer and ICV.
     /// `seq` comes from `reserve`, each for one packet: sealing two with one number breaks the cipher.
     pub fn seal(&self, seq: u64, packet: &mut [u8], inner: usize, next_header: u8) {
+        self.seal_with(seq, seq, packet, inner, next_header);
+    }
+
+    /// `counter` is what the IV is made of: the sequence number, but in published vectors.
+    pub(super) fn seal_with(&self, counter: u64, seq: u64, packet: &mut [u8], inner: usize, next_header: u8) {
         debug_assert_eq!(packet.len(), self.sealed_len(inner));
         esp::write_header(packet, self.params.spi, seq as u32);
         let text = self.layout.head()..packet.len() - self.layout.icv();
         esp::write_trailer(&mut packet[text], inner, next_header);
         let covered = Covered::new(self.params.spi, seq, self.params.esn, self.aead);
-        self.key.seal(seq, covered.front(), &mut packet[esp::HEADER_LEN..], covered.behind());
+        self.key.seal(counter, covered.front(), &mut packet[esp::HEADER_LEN..], covered.behind());
     }
 
     /// SPI.

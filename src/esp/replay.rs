@@ -2,9 +2,9 @@
 //!
 //! The bitmap is a ring that is not shifted, as in RFC 6479. It has two views: `Seen` is read by any worker without a lock, to refuse
 //! early what is surely old; `Window` is the one writer, and its answer counts.
+use super::atomic::{AtomicU64, Ordering};
 use super::drop::Drop;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Narrowest window, in packets.
 pub const MIN_WINDOW: u32 = 64;

@@ -43,6 +43,11 @@ impl Modp {
         self.params.bits_precision() as usize / 8
     }
 
+    #[cfg(test)]
+    pub(super) fn prime(&self) -> Vec<u8> {
+        self.params.modulus().to_be_bytes().to_vec()
+    }
+
     /// The top bit is set, so that no broken source of randomness makes a tiny exponent.
     pub(super) fn private(&self, rng: &mut dyn Rng) -> Secret {
         let mut exponent = vec![0; self.exponent_bits as usize / 8];
