@@ -1,14 +1,24 @@
-//! From the wire to the inner packet, in order: precheck, open, commit.
-use super::SaParams;
+//! From the wire to the inner packet, in order: precheck, open, commit, tunnel_payload.
 use super::drop::Drop;
-use super::replay::{Authentic, Window};
+use super::layout::Layout;
+use super::replay::{Authentic, Seen, Window};
+use super::{Covered, SaParams};
+use crate::crypto::cipher::PacketKey;
+use crate::wire::{esp, ip};
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 /// The receiving half of a child. Shared by workers.
 #[derive(Debug)]
 pub struct InboundSa {
+    params: SaParams,
+    key: PacketKey,
+    layout: Layout,
+    aead: bool,
+    seen: Arc<Seen>,
     window: Mutex<Window>,
 }
+
 /// What `open` proved and found.
 #[derive(Debug)]
 pub struct Opened {
@@ -19,24 +29,83 @@ pub struct Opened {
     /// Next header: 4, 41, 59 or a transport protocol.
     pub next_header: u8,
 }
+
+/// The inner packet of tunnel mode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inner {
+    /// Where it stands in the ESP packet, TFC padding excluded.
+    pub range: Range<usize>,
+    /// What its header says.
+    pub ip: ip::Packet,
+}
+
 impl InboundSa {
-    /// `window`: size of the replay window.
+    /// `window`: size of the replay window, in packets (see `Window::new`).
     pub fn new(params: &SaParams, window: u32) -> Self {
-        let _ = (params, window);
-        todo!()
+        let window = Window::new(window);
+        Self {
+            key: PacketKey::new(params.cipher, params.encr.expose(), params.integ.expose(), [0; 16]),
+            layout: Layout::of(params.cipher),
+            aead: params.cipher.is_aead(),
+            seen: window.seen(),
+            window: Mutex::new(window),
+            params: params.clone(),
+        }
     }
+
     /// The full sequence number of a packet, guessed for ESN (RFC 4303 appendix A2), not old and not replayed as far as can be seen now.
+    /// Takes no lock. `TooShort`, `TooOld`, `Replayed`.
     pub fn precheck(&self, packet: &[u8]) -> Result<u64, Drop> {
-        let _ = packet;
-        todo!()
+        self.layout.check(packet.len())?;
+        let (_, low) = esp::parse_header(packet).ok_or(Drop::TooShort)?;
+        let seq = if self.params.esn { self.seen.extend(low)? } else { u64::from(low) };
+        self.seen.check(seq)?;
+        Ok(seq)
     }
-    /// Verifies and decrypts `packet` (ESP header to ICV) in place.
+
+    /// Verifies and decrypts `packet` (ESP header to ICV) in place. `seq` is what `precheck` said.
+    /// `TooShort`, `BadIcv`, `BadPadding`; after any of them nothing in `packet` may be used.
     pub fn open(&self, seq: u64, packet: &mut [u8]) -> Result<Opened, Drop> {
-        let _ = (seq, packet);
-        todo!()
+        self.layout.check(packet.len())?;
+        let covered = Covered::new(self.params.spi, seq, self.params.esn, self.aead);
+        let body = &mut packet[esp::HEADER_LEN..];
+        let plain = self.key.open(covered.front(), body, covered.behind()).map_err(|_| Drop::BadIcv)?;
+        let (len, next_header) = esp::parse_trailer(&body[plain.clone()]).ok_or(Drop::BadPadding)?;
+        let start = esp::HEADER_LEN + plain.start;
+        Ok(Opened { proof: Authentic(seq), payload: start..start + len, next_header })
     }
+
     /// The window, taken once per run of packets of this SA; commit each proof to it.
-    pub fn window(&self) -> std::sync::MutexGuard<'_, Window> {
-        self.window.lock().unwrap_or_else(|e| e.into_inner())
+    pub fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// SPI.
+    pub fn spi(&self) -> u32 {
+        self.params.spi
+    }
+
+    /// What it was made from.
+    pub fn params(&self) -> &SaParams {
+        &self.params
+    }
+}
+
+/// The inner packet of a tunnel-mode packet that was opened and committed. Its own header says how long it is; what follows is TFC padding
+/// (RFC 4303 section 2.7). `Dummy` for next header 59 (section 2.6), `BadNextHeader` if it is neither 4 nor 41 or contradicts
+/// the inner version, `Malformed` if the inner header is wrong or promises more than there is.
+pub fn tunnel_payload(opened: &Opened, packet: &[u8]) -> Result<Inner, Drop> {
+    let version = match opened.next_header {
+        esp::NEXT_HEADER_IPV4 => 4,
+        esp::NEXT_HEADER_IPV6 => 6,
+        esp::NEXT_HEADER_DUMMY => return Err(Drop::Dummy),
+        _ => return Err(Drop::BadNextHeader),
+    };
+    let payload = packet.get(opened.payload.clone()).ok_or(Drop::Malformed)?;
+    if payload.first().ok_or(Drop::Malformed)? >> 4 != version {
+        return Err(Drop::BadNextHeader);
+    }
+    let ip = ip::parse(payload).map_err(|_| Drop::Malformed)?;
+    let start = opened.payload.start;
+    Ok(Inner { range: start..start + ip.len, ip })
 }

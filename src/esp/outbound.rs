@@ -1,42 +1,97 @@
 //! From the inner packet to the wire: reserve, seal.
-use super::SaParams;
+use super::layout::Layout;
+use super::sequence::Sequence;
+use super::{Covered, SaParams};
+use crate::crypto::cipher::PacketKey;
+use crate::wire::esp;
 use std::ops::Range;
+
 /// The sending half of a child. Shared by workers.
 #[derive(Debug)]
 pub struct OutboundSa {
     params: SaParams,
+    key: PacketKey,
+    layout: Layout,
+    aead: bool,
+    sequence: Sequence,
 }
+
 /// The sequence numbers are used up: rekey.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("sequence numbers exhausted")]
 pub struct Exhausted;
+
 impl OutboundSa {
-    /// `iv_key` as in `PacketKey::new`.
+    /// A fresh SA whose first number is 1. `iv_key` as in `PacketKey::new`.
     pub fn new(params: &SaParams, iv_key: [u8; 16]) -> Self {
-        let _ = (params, iv_key);
-        todo!()
+        Self::resume(params, iv_key, 1)
     }
+
+    /// An SA whose key was in use before: `first` must be above every number that was ever sealed with it.
+    pub fn resume(params: &SaParams, iv_key: [u8; 16], first: u64) -> Self {
+        Self {
+            key: PacketKey::new(params.cipher, params.encr.expose(), params.integ.expose(), iv_key),
+            layout: Layout::of(params.cipher),
+            aead: params.cipher.is_aead(),
+            sequence: Sequence::new(params.esn, first),
+            params: params.clone(),
+        }
+    }
+
     /// Takes the next `n` sequence numbers (the first is 1). All or none; never given back.
+    /// The last one is 2^32-1, with extended sequence numbers 2^64-2.
     pub fn reserve(&self, n: u32) -> Result<Range<u64>, Exhausted> {
-        let _ = n;
-        todo!()
+        self.sequence.take(n).ok_or(Exhausted)
     }
+
     /// Octets in front of the inner packet: ESP header and IV.
     pub fn head(&self) -> usize {
-        todo!()
+        self.layout.head()
     }
+
     /// Octets of the whole ESP packet for an inner packet of `inner` octets.
     pub fn sealed_len(&self, inner: usize) -> usize {
-        let _ = inner;
-        todo!()
+        self.layout.sealed_len(inner)
     }
+
     /// Seals in place: `packet` is `sealed_len(inner)` octets with the inner packet at `head()`. Writes header, IV, trailer and ICV.
+    /// `seq` comes from `reserve`, each for one packet: sealing two with one number breaks the cipher.
     pub fn seal(&self, seq: u64, packet: &mut [u8], inner: usize, next_header: u8) {
-        let _ = (seq, packet, inner, next_header);
-        todo!()
+        self.seal_with(seq, seq, packet, inner, next_header);
     }
+
+    /// `counter` is what the IV is made of: the sequence number, but in published vectors.
+    pub(super) fn seal_with(&self, counter: u64, seq: u64, packet: &mut [u8], inner: usize, next_header: u8) {
+        debug_assert_eq!(packet.len(), self.sealed_len(inner));
+        esp::write_header(packet, self.params.spi, seq as u32);
+        let text = self.layout.head()..packet.len() - self.layout.icv();
+        esp::write_trailer(&mut packet[text], inner, next_header);
+        let covered = Covered::new(self.params.spi, seq, self.params.esn, self.aead);
+        self.key.seal(counter, covered.front(), &mut packet[esp::HEADER_LEN..], covered.behind());
+    }
+
     /// SPI.
     pub fn spi(&self) -> u32 {
         self.params.spi
+    }
+
+    /// What it was made from.
+    pub fn params(&self) -> &SaParams {
+        &self.params
+    }
+
+    /// The lengths of its suite.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The number that the next packet gets.
+    pub fn next(&self) -> u64 {
+        self.sequence.next()
+    }
+
+    /// How many packets can still be sealed.
+    pub fn left(&self) -> u64 {
+        self.sequence.left()
     }
 }

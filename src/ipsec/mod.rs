@@ -1,5 +1,7 @@
 //! The databases (RFC 4301 section 4.4): policies, SAs, paths, and the snapshots of them that workers read.
+mod admit;
 pub mod path;
+mod prefixes;
 pub mod sad;
 pub mod spd;
 pub mod tables;

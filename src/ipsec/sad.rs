@@ -1,9 +1,39 @@
-//! SAs by SPI. Our SPIs hold the slot's home worker, the slot, a generation and random bits; never 0-255.
+//! SAs by SPI. Our SPIs hold the slot's home worker, the slot, a generation and random bits; never 0-255:
+//!
+//! ```text
+//!  31        28 27        24 23                             4 3         0
+//! +------------+------------+--------------------------------+-----------+
+//! |   random   | generation |              slot              |  worker   |
+//! +------------+------------+--------------------------------+-----------+
+//! ```
+//!
+//! The worker depends on the slot alone, so the steering of a child does not change with its rekeys. The slot makes the lookup two array
+//! accesses. Generation and random bits keep a late packet of an old SA, or of a daemon before this one, away from a new SA.
+use super::admit::{End, admits};
+use super::spd::Slot;
 use super::tables::Child;
+use crate::esp::drop::Drop;
 use crate::esp::inbound::InboundSa;
+use crate::wire::ip::Flow;
+use crate::wire::selector::Selector;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+
 /// Bits of an SPI that tell the home worker: `spi & WORKER_MASK`; the same for all SPIs of one child.
 pub const WORKER_MASK: u32 = 0xf;
+/// So many children can have SAs at a time.
+pub const MAX_SLOTS: u32 = 1 << 20;
+/// SPIs up to this are reserved (RFC 4303 section 2.1).
+const LAST_RESERVED: u32 = 255;
+const SLOT_SHIFT: u32 = 4;
+const TAG_SHIFT: u32 = 24;
+const PAGE_SLOTS: u32 = 256;
+
+/// The slot that an SPI of ours names.
+pub fn slot_of(spi: u32) -> Slot {
+    Slot((spi >> SLOT_SHIFT) & (MAX_SLOTS - 1))
+}
+
 /// One inbound SA with the child that it belongs to.
 #[derive(Debug)]
 pub struct InboundEntry {
@@ -13,44 +43,168 @@ pub struct InboundEntry {
     pub sa: InboundSa,
     /// Its child.
     pub child: Arc<Child>,
+    /// Narrowed selectors on our side: where inner packets may go.
+    pub local_ts: Arc<[Selector]>,
+    /// Narrowed selectors on the peer's side: where inner packets may come from.
+    pub remote_ts: Arc<[Selector]>,
+    /// Non-first fragments, which cannot be compared with ports, are dropped where a selector names ports. False only where both sides
+    /// agreed to carry them (NON_FIRST_FRAGMENTS_ALSO, RFC 4301 section 7.3).
+    pub check_fragments: bool,
 }
+
+impl InboundEntry {
+    /// The check after opening (RFC 4301 section 5.2, step 4): source within `remote_ts`, destination within `local_ts`.
+    /// `SelectorMismatch`, `LaterFragment`.
+    pub fn admits(&self, flow: &Flow) -> Result<(), Drop> {
+        let source = End { addr: flow.src, port: flow.sport, selectors: &self.remote_ts };
+        let destination = End { addr: flow.dst, port: flow.dport, selectors: &self.local_ts };
+        admits([source, destination], flow, !self.check_fragments)
+    }
+}
+
 /// SPI to SA; pages of 256 slots, immutable; a change replaces one page.
 #[derive(Clone, Debug, Default)]
-pub struct Sad;
+pub struct Sad {
+    pages: Vec<Option<Arc<Page>>>,
+}
+
 impl Sad {
     /// The SA of an SPI.
     pub fn get(&self, spi: u32) -> Option<&Arc<InboundEntry>> {
-        let _ = spi;
-        todo!()
+        self.of_slot(slot_of(spi)).iter().find(|entry| entry.spi == spi).map(|entry| &entry.sa)
     }
-    /// A copy with one more SA.
+
+    /// All inbound SAs of a child: one, and more during a rekey.
+    pub fn slot(&self, slot: Slot) -> impl Iterator<Item = &Arc<InboundEntry>> {
+        self.of_slot(slot).iter().map(|entry| &entry.sa)
+    }
+
+    /// A copy with one more SA; it takes the place of one with the same SPI.
     pub fn with(&self, entry: Arc<InboundEntry>) -> Self {
-        let _ = entry;
-        todo!()
+        let spi = entry.spi;
+        self.changed(spi, |entries| entries.push(PageEntry { spi, sa: entry }))
     }
+
     /// A copy without this SPI.
     pub fn without(&self, spi: u32) -> Self {
-        let _ = spi;
-        todo!()
+        self.changed(spi, |_| {})
+    }
+
+    fn of_slot(&self, slot: Slot) -> &[PageEntry] {
+        let page = self.pages.get((slot.0 / PAGE_SLOTS) as usize).and_then(Option::as_deref);
+        page.map_or(&[], |page| page.slot(slot))
+    }
+
+    /// A copy whose page of `spi` has lost `spi` and then been changed.
+    fn changed(&self, spi: u32, change: impl FnOnce(&mut Vec<PageEntry>)) -> Self {
+        let place = (slot_of(spi).0 / PAGE_SLOTS) as usize;
+        let mut pages = self.pages.clone();
+        if pages.len() <= place {
+            pages.resize(place + 1, None);
+        }
+        let mut entries = pages[place].as_ref().map_or_else(Vec::new, |page| page.entries.to_vec());
+        entries.retain(|entry| entry.spi != spi);
+        change(&mut entries);
+        pages[place] = (!entries.is_empty()).then(|| Arc::new(Page::new(entries)));
+        Self { pages }
     }
 }
+
+/// The SAs of 256 slots.
+#[derive(Debug)]
+struct Page {
+    /// Where the entries of each slot begin, and where the last one's end.
+    starts: [u32; PAGE_SLOTS as usize + 1],
+    /// By slot.
+    entries: Box<[PageEntry]>,
+}
+
+/// The SPI stands beside the pointer so that only the right SA is looked at.
+#[derive(Clone, Debug)]
+struct PageEntry {
+    spi: u32,
+    sa: Arc<InboundEntry>,
+}
+
+impl Page {
+    fn new(mut entries: Vec<PageEntry>) -> Self {
+        entries.sort_by_key(|entry| slot_of(entry.spi));
+        let starts = std::array::from_fn(|slot| {
+            entries.partition_point(|entry| ((slot_of(entry.spi).0 % PAGE_SLOTS) as usize) < slot) as u32
+        });
+        Self { starts, entries: entries.into() }
+    }
+
+    fn slot(&self, slot: Slot) -> &[PageEntry] {
+        let place = (slot.0 % PAGE_SLOTS) as usize;
+        &self.entries[self.starts[place] as usize..self.starts[place + 1] as usize]
+    }
+}
+
+/// A released SPI rests for so many allocations, of any slot. Far fewer than the 256 SPIs of a slot, so resting ones alone can never
+/// use it up.
+pub const RESTING: u64 = 64;
+
 /// Hands out SPIs. Used by the engine only.
 #[derive(Debug)]
-pub struct SpiPool;
+pub struct SpiPool {
+    workers: u32,
+    /// In use, half-closed or resting.
+    taken: HashSet<u32>,
+    /// Released SPIs, and the allocation before which each may be used again; in that order.
+    resting: VecDeque<(u64, u32)>,
+    allocations: u64,
+    generations: HashMap<Slot, u32>,
+}
+
 impl SpiPool {
     /// `workers`: 1 to 16.
     pub fn new(workers: u8) -> Self {
-        let _ = workers;
-        todo!()
+        Self {
+            workers: u32::from(workers).clamp(1, WORKER_MASK + 1),
+            taken: HashSet::new(),
+            resting: VecDeque::new(),
+            allocations: 0,
+            generations: HashMap::new(),
+        }
     }
-    /// A fresh SPI for this slot: not in use, not half-closed. `random` comes from the system's generator.
-    pub fn allocate(&mut self, slot: super::spd::Slot, random: u32) -> Option<u32> {
-        let _ = (slot, random);
-        todo!()
+
+    /// The home worker of a slot, below the number of workers.
+    pub fn worker(&self, slot: Slot) -> u32 {
+        slot.0 % self.workers
     }
-    /// It may be used again.
+
+    /// A fresh SPI for this slot: not in use, not half-closed, not released lately. `random` comes from the system's generator. `None`
+    /// if the slot is not below `MAX_SLOTS` or has no SPI left.
+    pub fn allocate(&mut self, slot: Slot, random: u32) -> Option<u32> {
+        if slot.0 >= MAX_SLOTS {
+            return None;
+        }
+        self.wake();
+        let last = self.generations.get(&slot).copied().unwrap_or(random >> 4);
+        let generations = (1..=16).map(|step| (last + step) % 16);
+        let tags = generations
+            .flat_map(|generation| (0..16).map(move |step| (((random & 0xf) + step) % 16) << 4 | generation));
+        let base = slot.0 << SLOT_SHIFT | self.worker(slot);
+        let spi =
+            tags.map(|tag| tag << TAG_SHIFT | base).find(|spi| *spi > LAST_RESERVED && !self.taken.contains(spi))?;
+        self.taken.insert(spi);
+        self.generations.insert(slot, (spi >> TAG_SHIFT) % 16);
+        self.allocations += 1;
+        Some(spi)
+    }
+
+    /// Both directions are closed: it may be used again, after `RESTING` more allocations. Unknown SPIs are ignored.
     pub fn release(&mut self, spi: u32) {
-        let _ = spi;
-        todo!()
+        let resting = self.resting.iter().any(|(_, other)| *other == spi);
+        if self.taken.contains(&spi) && !resting {
+            self.resting.push_back((self.allocations + RESTING, spi));
+        }
+    }
+
+    fn wake(&mut self) {
+        while let Some((_, spi)) = self.resting.pop_front_if(|(until, _)| *until <= self.allocations) {
+            self.taken.remove(&spi);
+        }
     }
 }

@@ -1,12 +1,17 @@
 //! What the engine publishes and workers read: policies, SAs, children.
+use super::admit::{End, admits};
 use super::path::Path;
-use super::sad::Sad;
+use super::sad::{InboundEntry, Sad};
 use super::spd::{DeviceId, Slot, Spd};
+use crate::esp::drop::Drop;
 use crate::esp::outbound::OutboundSa;
+use crate::wire::ip::Flow;
 use crate::wire::selector::Selector;
 use arc_swap::{ArcSwap, ArcSwapOption};
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 /// A child as workers see it: its place is fixed, its outbound SA is exchanged by rekeys.
 #[derive(Debug)]
 pub struct Child {
@@ -23,6 +28,14 @@ pub struct Child {
     /// Counters over all SAs of this child.
     pub counters: ChildCounters,
 }
+
+impl Child {
+    /// A child without SAs.
+    pub fn new(slot: Slot, name: Arc<str>, device: DeviceId, copy_dscp: bool) -> Self {
+        Self { slot, name, device, outbound: ArcSwapOption::empty(), copy_dscp, counters: ChildCounters::new() }
+    }
+}
+
 /// Counters of a child; never go back over a rekey. Drops are counted here when the child is known.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "the names say it")]
@@ -31,27 +44,250 @@ pub struct ChildCounters {
     pub packets_in: AtomicU64,
     pub bytes_out: AtomicU64,
     pub packets_out: AtomicU64,
+    /// In the order of `Drop::ALL`.
     pub drops: Box<[AtomicU64]>,
 }
+
+impl ChildCounters {
+    /// All zero.
+    pub fn new() -> Self {
+        Self {
+            bytes_in: AtomicU64::new(0),
+            packets_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            packets_out: AtomicU64::new(0),
+            drops: Drop::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    /// Counts inner packets that were delivered; once per run of packets.
+    pub fn add_in(&self, bytes: u64, packets: u64) {
+        self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
+        self.packets_in.fetch_add(packets, Ordering::Relaxed);
+    }
+
+    /// Counts inner packets that were sealed and sent; once per run of packets.
+    pub fn add_out(&self, bytes: u64, packets: u64) {
+        self.bytes_out.fetch_add(bytes, Ordering::Relaxed);
+        self.packets_out.fetch_add(packets, Ordering::Relaxed);
+    }
+
+    /// Counts one packet that was dropped.
+    pub fn record_drop(&self, reason: Drop) {
+        self.drops[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Packets dropped for this reason.
+    pub fn dropped(&self, reason: Drop) -> u64 {
+        self.drops[reason as usize].load(Ordering::Relaxed)
+    }
+}
+
+impl Default for ChildCounters {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// The sending half with what was negotiated for it.
 #[derive(Debug)]
 pub struct OutboundEntry {
     /// Keys and sequence.
     pub sa: OutboundSa,
     /// Narrowed selectors on our side.
-    pub local_ts: Vec<Selector>,
+    pub local_ts: Arc<[Selector]>,
     /// Narrowed selectors on the peer's side.
-    pub remote_ts: Vec<Selector>,
+    pub remote_ts: Arc<[Selector]>,
     /// The path of its IKE SA.
     pub path: Arc<ArcSwap<Path>>,
 }
-/// The published tables. The engine writes; a worker loads each once per batch.
-#[derive(Debug)]
+
+impl OutboundEntry {
+    /// The check before sealing: what was negotiated may be narrower than the policy (RFC 4301 section 4.4.1). Source within `local_ts`,
+    /// destination within `remote_ts`. `SelectorMismatch`, `LaterFragment`.
+    pub fn admits(&self, flow: &Flow) -> Result<(), Drop> {
+        let source = End { addr: flow.src, port: flow.sport, selectors: &self.local_ts };
+        let destination = End { addr: flow.dst, port: flow.dport, selectors: &self.remote_ts };
+        admits([source, destination], flow, false)
+    }
+}
+
+/// Children by slot; pages of 256 slots, immutable; a change replaces one page.
+#[derive(Clone, Debug, Default)]
+pub struct Children {
+    pages: Vec<Option<Arc<ChildPage>>>,
+}
+
+type ChildPage = [Option<Arc<Child>>; PAGE_SLOTS];
+const PAGE_SLOTS: usize = 256;
+
+impl Children {
+    /// The child of a slot.
+    pub fn get(&self, slot: Slot) -> Option<&Arc<Child>> {
+        let (page, place) = (slot.0 as usize / PAGE_SLOTS, slot.0 as usize % PAGE_SLOTS);
+        self.pages.get(page)?.as_ref()?[place].as_ref()
+    }
+
+    /// All children, by slot.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Child>> {
+        self.pages.iter().flatten().flat_map(|page| page.iter().flatten())
+    }
+
+    /// A copy with another child, or none, in this slot.
+    fn with(&self, slot: Slot, child: Option<Arc<Child>>) -> Self {
+        let (page, place) = (slot.0 as usize / PAGE_SLOTS, slot.0 as usize % PAGE_SLOTS);
+        let mut pages = self.pages.clone();
+        if pages.len() <= page {
+            pages.resize(page + 1, None);
+        }
+        let mut slots: ChildPage = pages[page].as_deref().cloned().unwrap_or_else(|| [const { None }; PAGE_SLOTS]);
+        slots[place] = child;
+        pages[page] = slots.iter().any(Option::is_some).then(|| Arc::new(slots));
+        Self { pages }
+    }
+}
+
+/// The published tables. The engine writes, through the methods below; a worker loads each once per batch.
+#[derive(Debug, Default)]
 pub struct Tables {
     /// Policies.
     pub spd: ArcSwap<Spd>,
     /// Inbound SAs.
     pub sad: ArcSwap<Sad>,
     /// Children by slot.
-    pub children: ArcSwap<Vec<Option<Arc<Child>>>>,
+    pub children: ArcSwap<Children>,
+    /// Also keeps two writers apart.
+    replaced: Mutex<Replaced>,
+}
+
+impl Tables {
+    /// Nothing in them.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Publishes other policies.
+    pub fn publish_policies(&self, spd: Spd) {
+        let mut replaced = self.write();
+        replaced.policies.push(self.spd.swap(Arc::new(spd)));
+        replaced.free();
+    }
+
+    /// Publishes a child in its slot.
+    pub fn insert_child(&self, child: Arc<Child>) {
+        let mut replaced = self.write();
+        let children = self.children.load().with(child.slot, Some(child));
+        replaced.children.push(self.children.swap(Arc::new(children)));
+        replaced.free();
+    }
+
+    /// Takes a child away with all of its SAs. The policies that name its slot must have gone before.
+    pub fn remove_child(&self, slot: Slot) -> Option<Arc<Child>> {
+        let mut replaced = self.write();
+        let child = self.children.load().get(slot).cloned()?;
+        replaced.outbound.extend(child.outbound.swap(None));
+        let sad = self.sad.load_full();
+        let without = sad.slot(slot).fold(Sad::clone(&sad), |sad, entry| sad.without(entry.spi));
+        drop(sad);
+        replaced.sads.push(self.sad.swap(Arc::new(without)));
+        let children = self.children.load().with(slot, None);
+        replaced.children.push(self.children.swap(Arc::new(children)));
+        replaced.free();
+        Some(child)
+    }
+
+    /// From now on packets with this SPI are opened.
+    pub fn publish_inbound(&self, entry: Arc<InboundEntry>) {
+        let mut replaced = self.write();
+        let sad = self.sad.load().with(entry);
+        replaced.sads.push(self.sad.swap(Arc::new(sad)));
+        replaced.free();
+    }
+
+    /// From now on packets with this SPI are unknown. False if they were already.
+    pub fn retire_inbound(&self, spi: u32) -> bool {
+        let mut replaced = self.write();
+        let known = self.sad.load().get(spi).is_some();
+        if known {
+            let sad = self.sad.load().without(spi);
+            replaced.sads.push(self.sad.swap(Arc::new(sad)));
+        }
+        replaced.free();
+        known
+    }
+
+    /// From now on the child sends on this SA, or on none. The SPI of the one before; `None` also if there is no child.
+    pub fn swap_outbound(&self, slot: Slot, entry: Option<Arc<OutboundEntry>>) -> Option<u32> {
+        let mut replaced = self.write();
+        let before = self.children.load().get(slot)?.outbound.swap(entry);
+        let spi = before.as_ref().map(|entry| entry.sa.spi());
+        replaced.outbound.extend(before);
+        replaced.free();
+        spi
+    }
+
+    /// Frees replaced snapshots that no worker reads any more; every change does so, too. True if none is left: no worker can still act
+    /// on anything that was replaced.
+    pub fn free(&self) -> bool {
+        self.write().free()
+    }
+
+    fn write(&self) -> MutexGuard<'_, Replaced> {
+        self.replaced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Snapshots that were replaced. Kept until no worker reads them, so that it is the engine that frees them (and wipes their keys).
+#[derive(Debug, Default)]
+struct Replaced {
+    policies: Vec<Arc<Spd>>,
+    sads: Vec<Arc<Sad>>,
+    children: Vec<Arc<Children>>,
+    outbound: Vec<Arc<OutboundEntry>>,
+}
+
+impl Replaced {
+    fn free(&mut self) -> bool {
+        retain_shared(&mut self.policies)
+            & retain_shared(&mut self.sads)
+            & retain_shared(&mut self.children)
+            & retain_shared(&mut self.outbound)
+    }
+}
+
+/// True if nothing is left. A replaced snapshot gets no new readers, so its count only falls.
+fn retain_shared<T>(snapshots: &mut Vec<Arc<T>>) -> bool {
+    snapshots.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+    snapshots.is_empty()
+}
+
+/// A released slot rests until so many others were released after it.
+const RESTING: usize = 64;
+
+/// Hands out the slots of children. Used by the engine only.
+#[derive(Debug, Default)]
+pub struct SlotPool {
+    next: u32,
+    released: VecDeque<Slot>,
+}
+
+impl SlotPool {
+    /// All are free.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A free slot; `None` if all `sad::MAX_SLOTS` are taken.
+    pub fn allocate(&mut self) -> Option<Slot> {
+        if self.released.len() > RESTING || self.next == super::sad::MAX_SLOTS {
+            return self.released.pop_front();
+        }
+        self.next += 1;
+        Some(Slot(self.next - 1))
+    }
+
+    /// The child is gone from the tables and the policies, and `Tables::free` has said that no worker reads older ones.
+    pub fn release(&mut self, slot: Slot) {
+        self.released.push_back(slot);
+    }
 }

@@ -1,0 +1,48 @@
+//! `sequence` and `replay` under every order of two threads that the memory model allows. The files are compiled a second time, with
+//! loom's atomics.
+use super::super::drop;
+
+mod atomic {
+    pub(super) use loom::sync::atomic::{AtomicU64, Ordering};
+}
+#[path = "../replay.rs"]
+#[allow(dead_code, reason = "not all of the file is tried here")]
+mod replay;
+#[path = "../sequence.rs"]
+#[allow(dead_code, reason = "not all of the file is tried here")]
+mod sequence;
+
+use loom::thread;
+use replay::{Authentic, Window};
+use sequence::Sequence;
+use std::sync::Arc;
+
+#[test]
+fn no_number_goes_to_two_threads_and_the_last_ones_are_not_overrun() {
+    loom::model(|| {
+        let sequence = Arc::new(Sequence::new(false, (1 << 32) - 5));
+        let other = Arc::clone(&sequence);
+        let thread = thread::spawn(move || [other.take(2), other.take(2)]);
+        let mut runs: Vec<_> = [sequence.take(3), sequence.take(2)].into_iter().flatten().collect();
+        runs.extend(thread.join().unwrap().into_iter().flatten());
+        runs.sort_by_key(|run| run.start);
+        assert!(runs.windows(2).all(|pair| pair[0].end == pair[1].start), "{runs:?}");
+        assert_eq!(runs[0].start, (1 << 32) - 5);
+        assert!(runs.last().unwrap().end <= 1 << 32);
+        assert_eq!(sequence.next(), runs.last().unwrap().end);
+    });
+}
+
+#[test]
+fn a_reader_beside_the_writer_never_refuses_a_fresh_number() {
+    loom::model(|| {
+        let mut window = Window::new(64);
+        window.commit(&Authentic(5)).unwrap();
+        window.commit(&Authentic(67)).unwrap();
+        let seen = window.seen();
+        // 69 has the bit that 5 left behind: it must be gone before 70 shows as the highest.
+        let reader = thread::spawn(move || (seen.check(69), seen.check(10)));
+        window.commit(&Authentic(70)).unwrap();
+        assert_eq!(reader.join().unwrap(), (Ok(()), Ok(())));
+    });
+}
