@@ -500,7 +500,7 @@ mod tests {
                 devices: vec!["tun0".into()],
                 open: vec![],
                 exceptions: vec![pair("10.2.1.0/24", "10.1.0.0/16")],
-                protected: vec![pair("10.2.0.0/15", "10.1.0.0/21"), pair("fd00:2::/33", "fd00:1::/64")],
+                protected: vec![pair("10.2.0.0/17", "10.1.0.0/21"), pair("fd00:2::/33", "fd00:1::/64")],
             };
             replace("sandhog-test", &guard).expect("replace");
             assert!(!wire.passes("10.2.0.1", "10.1.0.1"));
