@@ -2,6 +2,7 @@
 pub mod aead;
 pub mod cbc;
 pub mod cipher;
+pub mod digest;
 pub mod integ;
 pub mod ke;
 pub mod prf;
