@@ -12,7 +12,6 @@ use std::sync::Arc;
 pub(super) struct Directory {
     /// As it was given.
     pub policy: Arc<Policy>,
-    by_name: HashMap<Arc<str>, usize>,
     by_remote: HashMap<IpAddr, Vec<usize>>,
     named: Vec<usize>,
     any: Vec<usize>,
@@ -23,7 +22,6 @@ impl Directory {
     /// Builds the indexes.
     pub(super) fn new(policy: Arc<Policy>) -> Self {
         let mut d = Self {
-            by_name: HashMap::new(),
             by_remote: HashMap::new(),
             named: Vec::new(),
             any: Vec::new(),
@@ -32,7 +30,6 @@ impl Directory {
             policy: policy.clone(),
         };
         for (i, connection) in policy.connections.iter().enumerate() {
-            d.by_name.insert(connection.name.clone(), i);
             for remote in &connection.remote_addrs {
                 match remote {
                     Remote::Addr(addr) => d.by_remote.entry(*addr).or_default().push(i),
@@ -50,10 +47,6 @@ impl Directory {
             }
         }
         d
-    }
-    /// By name.
-    pub(super) fn connection(&self, name: &str) -> Option<&Arc<Connection>> {
-        self.by_name.get(name).map(|&i| &self.policy.connections[i])
     }
     /// The connections that a peer at `remote` that speaks to `local` may mean: those with its address first, then `%any`; in each
     /// group in the order of the configuration.

@@ -8,9 +8,9 @@ pub struct Flow {
     pub src: IpAddr,
     /// Destination address.
     pub dst: IpAddr,
-    /// Upper-layer protocol (behind IPv6 extension headers).
+    /// Upper-layer protocol (behind IPv6 extension headers); in a later IPv6 fragment what its fragment header says.
     pub proto: u8,
-    /// Source port; ICMP: type << 8 | code, in both ports.
+    /// Source port; ICMP: type << 8 | code, in both ports; Mobility: type << 8, in both. 0 for protocols without ports.
     pub sport: u16,
     /// Destination port.
     pub dport: u16,
@@ -30,7 +30,7 @@ pub struct Packet {
     pub tos: u8,
     /// DF of IPv4 (true for IPv6).
     pub dont_fragment: bool,
-    /// It is a fragment, the first or a later one.
+    /// It is a fragment, the first or a later one; also an IPv6 packet with a fragment header that holds all of it (RFC 6946).
     pub fragment: bool,
 }
 /// Why bytes are not an IP packet.
@@ -40,16 +40,150 @@ pub struct Malformed;
 
 /// Reads one packet.
 pub fn parse(data: &[u8]) -> Result<Packet, Malformed> {
-    let _ = data;
-    todo!()
+    match data.first().map(|b| b >> 4) {
+        Some(4) => parse_v4(data),
+        Some(6) => parse_v6(data),
+        _ => Err(Malformed),
+    }
 }
-/// The ones' complement sum of RFC 1071 over `data`, added to `sum`, not folded (16-bit big-endian words; odd tail padded with 0).
+/// The ones' complement sum of RFC 1071 over `data`, added to `sum`, not folded (16-bit big-endian words; odd tail padded with 0, so that only the last
+/// piece of a sum may have an odd length).
 pub fn checksum_add(sum: u64, data: &[u8]) -> u64 {
-    let _ = (sum, data);
-    todo!()
+    let (words, tail) = data.as_chunks::<4>();
+    // 2^16 is 1 in this arithmetic, so words of any multiple of 16 bits add up to the same.
+    let mut sum = (sum >> 32) + (sum & u64::from(u32::MAX));
+    for word in words {
+        sum += u64::from(u32::from_be_bytes(*word));
+    }
+    let mut last = [0; 4];
+    last[..tail.len()].copy_from_slice(tail);
+    sum + u64::from(u32::from_be_bytes(last))
 }
 /// Folds a sum to 16 bits (not complemented).
-pub fn checksum_fold(sum: u64) -> u16 {
-    let _ = sum;
-    todo!()
+pub fn checksum_fold(mut sum: u64) -> u16 {
+    while sum > u64::from(u16::MAX) {
+        sum = (sum >> 16) + (sum & u64::from(u16::MAX));
+    }
+    sum as u16
 }
+/// Protocols in whose first octets `Flow` finds ports, or a type and a code instead (RFC 4301 section 4.4.1.1).
+pub fn has_ports(proto: u8) -> bool {
+    matches!(proto, TCP | UDP | DCCP | SCTP | UDPLITE | MOBILITY) || is_icmp(proto)
+}
+/// ICMP of IPv4 or IPv6.
+pub fn is_icmp(proto: u8) -> bool {
+    matches!(proto, ICMP | ICMPV6)
+}
+
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const DCCP: u8 = 33;
+const ICMPV6: u8 = 58;
+const NO_NEXT_HEADER: u8 = 59;
+const SCTP: u8 = 132;
+const MOBILITY: u8 = 135;
+const UDPLITE: u8 = 136;
+
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const DESTINATION_OPTIONS: u8 = 60;
+/// No sane packet has more extension headers.
+const MAX_EXTENSIONS: usize = 16;
+const V6_HEADER_LEN: usize = 40;
+const DONT_FRAGMENT: u16 = 0x4000;
+const MORE_FRAGMENTS: u16 = 0x2000;
+const OFFSET_V4: u16 = 0x1fff;
+
+fn parse_v4(data: &[u8]) -> Result<Packet, Malformed> {
+    let header: &[u8; 20] = data.first_chunk().ok_or(Malformed)?;
+    let len = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    let l4 = usize::from(header[0] & 0x0f) * 4;
+    if l4 < header.len() || l4 > len || len > data.len() {
+        return Err(Malformed);
+    }
+    let place = u16::from_be_bytes([header[6], header[7]]);
+    let offset = usize::from(place & OFFSET_V4) * 8;
+    let fragment = place & (OFFSET_V4 | MORE_FRAGMENTS) != 0;
+    if fragment && offset + len > usize::from(u16::MAX) {
+        return Err(Malformed);
+    }
+    let src = IpAddr::from([header[12], header[13], header[14], header[15]]);
+    let dst = IpAddr::from([header[16], header[17], header[18], header[19]]);
+    let flow = flow(src, dst, header[9], offset != 0, &data[l4..len])?;
+    Ok(Packet { flow, len, l4, tos: header[1], dont_fragment: place & DONT_FRAGMENT != 0, fragment })
+}
+
+fn parse_v6(data: &[u8]) -> Result<Packet, Malformed> {
+    let header: &[u8; V6_HEADER_LEN] = data.first_chunk().ok_or(Malformed)?;
+    let len = V6_HEADER_LEN + usize::from(u16::from_be_bytes([header[4], header[5]]));
+    let packet = data.get(..len).ok_or(Malformed)?;
+    let chain = extensions(packet, header[6])?;
+    let [mut src, mut dst] = [[0; 16]; 2];
+    src.copy_from_slice(&header[8..24]);
+    dst.copy_from_slice(&header[24..]);
+    let flow =
+        flow(src.into(), dst.into(), chain.proto, chain.later_fragment, packet.get(chain.l4..).ok_or(Malformed)?)?;
+    let tos = header[0] << 4 | header[1] >> 4;
+    Ok(Packet { flow, len, l4: chain.l4, tos, dont_fragment: true, fragment: chain.fragment })
+}
+
+/// What stands between an IPv6 header and the upper layer.
+struct Chain {
+    proto: u8,
+    l4: usize,
+    fragment: bool,
+    later_fragment: bool,
+}
+
+/// Walks the extension headers of `packet`. ESP and AH count as upper layers: what is behind them is another policy's.
+fn extensions(packet: &[u8], first: u8) -> Result<Chain, Malformed> {
+    let mut chain = Chain { proto: first, l4: V6_HEADER_LEN, fragment: false, later_fragment: false };
+    for _ in 0..MAX_EXTENSIONS {
+        match chain.proto {
+            HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS => {
+                let [next, len] = *packet.get(chain.l4..).and_then(<[u8]>::first_chunk).ok_or(Malformed)?;
+                chain.proto = next;
+                chain.l4 += (usize::from(len) + 1) * 8;
+            }
+            FRAGMENT => {
+                let [next, _, high, low] = *packet.get(chain.l4..).and_then(<[u8]>::first_chunk).ok_or(Malformed)?;
+                let place = u16::from_be_bytes([high, low]);
+                chain.proto = next;
+                chain.l4 += 8;
+                chain.fragment = true;
+                chain.later_fragment = place >> 3 != 0;
+                if usize::from(place & !7) + packet.len().checked_sub(chain.l4).ok_or(Malformed)?
+                    > usize::from(u16::MAX)
+                {
+                    return Err(Malformed);
+                }
+                // What follows in a later fragment is in the middle of something.
+                if chain.later_fragment {
+                    return Ok(chain);
+                }
+            }
+            NO_NEXT_HEADER => return Ok(Chain { l4: packet.len(), ..chain }),
+            _ => return Ok(chain),
+        }
+    }
+    Err(Malformed)
+}
+
+/// Ports, or type and code, from the beginning of the upper layer. A packet too short for its own ports is malformed: a
+/// policy could neither match nor exclude it.
+fn flow(src: IpAddr, dst: IpAddr, proto: u8, later_fragment: bool, upper: &[u8]) -> Result<Flow, Malformed> {
+    let (sport, dport) = match (proto, upper) {
+        _ if later_fragment || !has_ports(proto) => (0, 0),
+        (ICMP | ICMPV6, [kind, code, ..]) => (u16::from_be_bytes([*kind, *code]), u16::from_be_bytes([*kind, *code])),
+        (ICMP | ICMPV6, _) => return Err(Malformed),
+        (MOBILITY, [_, _, kind, ..]) => (u16::from_be_bytes([*kind, 0]), u16::from_be_bytes([*kind, 0])),
+        (_, [a, b, c, d, ..]) => (u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d])),
+        _ => return Err(Malformed),
+    };
+    Ok(Flow { src, dst, proto, sport, dport, later_fragment })
+}
+
+#[cfg(test)]
+mod tests;

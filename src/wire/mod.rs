@@ -6,6 +6,9 @@ pub mod ip;
 pub mod keyword;
 pub mod message;
 pub mod payload;
+mod read;
 pub mod registry;
 pub mod rules;
 pub mod selector;
+#[cfg(test)]
+mod tests;

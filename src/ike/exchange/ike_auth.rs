@@ -321,8 +321,12 @@ fn judge_initiator(
     contents: &Contents,
 ) -> Result<Admitted, Rejected> {
     let failure = |code| Failure::new(cx.now, Where::IkeAuth, false, code);
-    let (Some(id), Some(auth)) = (&contents.id_i, &contents.auth) else {
+    let Some(id) = &contents.id_i else {
         return Err((Refusal::Syntax, failure("message.incomplete"), None));
+    };
+    // Without AUTH it asks for EAP.
+    let Some(auth) = &contents.auth else {
+        return Err((Refusal::Authentication, failure("auth.method").between(Vec::new(), vec!["EAP".into()]), None));
     };
     if contents.sa.is_none() || contents.ts_i.is_none() || contents.ts_r.is_none() {
         return Err((Refusal::Syntax, failure("message.incomplete"), None));

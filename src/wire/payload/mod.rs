@@ -1,6 +1,36 @@
 //! The payloads of RFC 7296 section 3 and RFC 7383.
-use super::registry::*;
-use super::selector::Selector;
+//!
+//! Reading follows one line: what cannot be a payload of its type is `ParseError::Syntax`, what is one but means nothing to us is
+//! a value, and reserved bits are not looked at.
+mod auth;
+mod cert;
+mod cfg;
+mod delete;
+mod dn;
+mod encrypted;
+mod id;
+mod ke;
+mod nonce;
+mod notify;
+mod sa;
+mod text;
+mod ts;
+
+pub use auth::Auth;
+pub use cert::{Cert, MAX_CERT};
+pub use cfg::{Cfg, MAX_CFG_ATTRIBUTES};
+pub use delete::Delete;
+pub use encrypted::{Encrypted, Skf};
+pub use id::{Id, MAX_ID};
+pub use ke::Ke;
+pub use nonce::NONCE_LEN;
+pub use notify::Notify;
+pub use sa::{MAX_PROPOSALS, MAX_TRANSFORMS, Proposal, Transform};
+pub use ts::{MAX_SELECTORS, TrafficSelectors};
+
+use super::message::ParseError;
+use super::read::Reader;
+use super::registry::PayloadType;
 
 /// One payload.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,143 +69,70 @@ pub enum Payload {
     Cfg(Cfg),
     /// EAP: recognised, never spoken.
     Eap(Vec<u8>),
-    /// A type that we do not know, without the critical bit.
+    /// A type that we do not know, without the critical bit. Its content is not kept.
     Unknown(PayloadType),
 }
 impl Payload {
     /// Its number.
     pub fn kind(&self) -> PayloadType {
-        todo!()
+        match self {
+            Self::Sa(_) => PayloadType::SA,
+            Self::Ke(_) => PayloadType::KE,
+            Self::IdI(_) => PayloadType::IDI,
+            Self::IdR(_) => PayloadType::IDR,
+            Self::Cert(_) => PayloadType::CERT,
+            Self::CertReq(_) => PayloadType::CERTREQ,
+            Self::Auth(_) => PayloadType::AUTH,
+            Self::Nonce(_) => PayloadType::NONCE,
+            Self::Notify(_) => PayloadType::NOTIFY,
+            Self::Delete(_) => PayloadType::DELETE,
+            Self::Vendor(_) => PayloadType::VENDOR,
+            Self::TsI(_) => PayloadType::TSI,
+            Self::TsR(_) => PayloadType::TSR,
+            Self::Encrypted(_) => PayloadType::SK,
+            Self::Fragment(_) => PayloadType::SKF,
+            Self::Cfg(_) => PayloadType::CP,
+            Self::Eap(_) => PayloadType::EAP,
+            Self::Unknown(kind) => *kind,
+        }
     }
-}
-
-/// A proposal (RFC 7296 section 3.3.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proposal {
-    /// Number, 1 upwards.
-    pub number: u8,
-    /// Protocol.
-    pub protocol: ProtocolId,
-    /// SPI: empty, 4 or 8 octets.
-    pub spi: Vec<u8>,
-    /// Transforms.
-    pub transforms: Vec<Transform>,
-}
-/// A transform (RFC 7296 section 3.3.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transform {
-    /// Type.
-    pub kind: TransformType,
-    /// Number within the type.
-    pub id: u16,
-    /// Attribute Key Length in bits.
-    pub key_bits: Option<u16>,
-    /// It carries an attribute that we do not know: it can be printed, never chosen (RFC 7296 section 3.3.6).
-    pub foreign: bool,
-}
-/// Key exchange data (RFC 7296 section 3.4).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ke {
-    /// Group.
-    pub group: KeId,
-    /// Public value.
-    pub data: Vec<u8>,
-}
-/// Identification data (RFC 7296 section 3.5).
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Id {
-    /// Type.
-    pub kind: IdType,
-    /// Data; may be empty on the wire, at most 2,048 octets.
-    pub data: Vec<u8>,
-}
-impl std::fmt::Debug for Id {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(self, f)
+    /// Reads what stands behind the generic header of a payload of this type (all but SK and SKF, which need that header).
+    pub(super) fn parse(kind: PayloadType, mut body: Reader<'_>) -> Result<Self, ParseError> {
+        Ok(match kind {
+            PayloadType::SA => Self::Sa(sa::parse(body)?),
+            PayloadType::KE => Self::Ke(Ke::parse(body)?),
+            PayloadType::IDI => Self::IdI(Id::parse(body)?),
+            PayloadType::IDR => Self::IdR(Id::parse(body)?),
+            PayloadType::CERT => Self::Cert(Cert::parse(body, 1)?),
+            PayloadType::CERTREQ => Self::CertReq(Cert::parse(body, 0)?),
+            PayloadType::AUTH => Self::Auth(Auth::parse(body)?),
+            PayloadType::NONCE => Self::Nonce(nonce::parse(body)?),
+            PayloadType::NOTIFY => Self::Notify(Notify::parse(body)?),
+            PayloadType::DELETE => Self::Delete(Delete::parse(body)?),
+            PayloadType::VENDOR => Self::Vendor(body.rest().to_vec()),
+            PayloadType::TSI => Self::TsI(TrafficSelectors::parse(body)?),
+            PayloadType::TSR => Self::TsR(TrafficSelectors::parse(body)?),
+            PayloadType::CP => Self::Cfg(Cfg::parse(body)?),
+            PayloadType::EAP => Self::Eap(body.rest().to_vec()),
+            _ => Self::Unknown(kind),
+        })
     }
-}
-impl std::fmt::Display for Id {
-    /// swanctl's form; control characters of the peer escaped.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let _ = f;
-        todo!()
+    /// Writes what stands behind the generic header.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Sa(proposals) => sa::write(proposals, out),
+            Self::Ke(ke) => ke.write(out),
+            Self::IdI(id) | Self::IdR(id) => id.write(out),
+            Self::Cert(cert) | Self::CertReq(cert) => cert.write(out),
+            Self::Auth(auth) => auth.write(out),
+            Self::Nonce(data) | Self::Vendor(data) | Self::Eap(data) => out.extend_from_slice(data),
+            Self::Notify(notify) => notify.write(out),
+            Self::Delete(delete) => delete.write(out),
+            Self::TsI(ts) | Self::TsR(ts) => ts.write(out),
+            Self::Encrypted(sk) => out.extend_from_slice(&sk.body),
+            Self::Fragment(skf) => skf.write(out),
+            Self::Cfg(cfg) => cfg.write(out),
+            Self::Unknown(_) => {}
+        }
     }
-}
-/// Certificate or certificate request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cert {
-    /// Encoding.
-    pub encoding: CertEncoding,
-    /// Data.
-    pub data: Vec<u8>,
-}
-/// Authentication data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Auth {
-    /// Method.
-    pub method: AuthMethod,
-    /// Data.
-    pub data: Vec<u8>,
-}
-/// Notification (RFC 7296 section 3.10).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notify {
-    /// Protocol that the SPI belongs to.
-    pub protocol: ProtocolId,
-    /// SPI, often empty.
-    pub spi: Vec<u8>,
-    /// Type.
-    pub kind: NotifyType,
-    /// Data.
-    pub data: Vec<u8>,
-}
-impl Notify {
-    /// A notification about the IKE SA or the exchange, without an SPI.
-    pub fn new(kind: NotifyType, data: impl Into<Vec<u8>>) -> Self {
-        Self { protocol: ProtocolId::NONE, spi: Vec::new(), kind, data: data.into() }
-    }
-}
-/// Delete (RFC 7296 section 3.11).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delete {
-    /// Protocol; IKE has no SPIs here.
-    pub protocol: ProtocolId,
-    /// SPIs: of 4 octets for ESP and AH.
-    pub spis: Vec<u32>,
-}
-/// Traffic selectors (RFC 7296 section 3.13).
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct TrafficSelectors {
-    /// Those of IPv4 and IPv6 ranges, in order.
-    pub ranges: Vec<Selector>,
-    /// How many had a type that we do not know.
-    pub unknown: usize,
-}
-/// SK (RFC 7296 section 3.14).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Encrypted {
-    /// First inner payload.
-    pub first: PayloadType,
-    /// IV, ciphertext and ICV.
-    pub body: Vec<u8>,
-}
-/// SKF (RFC 7383 section 2.5).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Skf {
-    /// First inner payload (fragment 1 only, else NONE).
-    pub first: PayloadType,
-    /// Number of this fragment, from 1.
-    pub number: u16,
-    /// Number of fragments.
-    pub total: u16,
-    /// IV, ciphertext and ICV.
-    pub body: Vec<u8>,
-}
-/// Configuration (RFC 7296 section 3.15).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cfg {
-    /// Kind.
-    pub kind: CfgType,
-    /// Attributes in order.
-    pub attributes: Vec<(CfgAttr, Vec<u8>)>,
 }
