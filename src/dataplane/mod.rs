@@ -1,4 +1,24 @@
 //! Threads and queues: what a packet goes through. Read inbound.rs and outbound.rs from the top; they are in packet order.
+//!
+//! segment, merge, fragment and icmp are pure: bytes in, bytes out. train collects what leaves together. worker puts it
+//! together for one thread.
+pub mod fragment;
+pub mod icmp;
+pub mod inbound;
+pub mod limit;
+pub mod merge;
+pub mod outbound;
+pub mod segment;
+pub mod stats;
+pub mod train;
+pub mod worker;
+
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
+#[cfg(test)]
+mod tests;
+
+use crate::ipsec::spd::{DeviceId, Slot};
 use std::net::SocketAddr;
 use std::sync::Arc;
 /// What a worker tells the engine, by a bounded channel; what does not fit is dropped and counted.
@@ -33,6 +53,11 @@ pub enum Upcall {
     /// The SA's sequence numbers are near their end.
     Exhausting {
         /// Slot of the child.
-        slot: crate::ipsec::spd::Slot,
+        slot: Slot,
+    },
+    /// A device cannot be read any more; the worker has let go of it.
+    DeviceLost {
+        /// Which.
+        device: DeviceId,
     },
 }

@@ -1,5 +1,19 @@
 //! The operating system; the only place of `unsafe`, each block with its `// SAFETY:`.
 #![allow(unsafe_code, reason = "ioctl, control messages, BPF: this is the one address of unsafe")]
+pub mod fds;
+pub mod host;
+pub mod memory;
+mod mmsg;
+pub mod netlink;
+pub mod netns;
+pub mod nft;
+pub mod packet;
+pub mod ping;
+pub mod raw_esp;
+mod sys;
+pub mod tun;
+pub mod udp;
+
 use std::net::SocketAddr;
 
 /// One inner packet or super-packet read from a device, or to be written to one: the virtio-net header.

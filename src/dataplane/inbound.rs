@@ -1,0 +1,245 @@
+//! From the wire to the TUN, in packet order: receive, classify, open, commit, check, deliver.
+//!
+//! A batch is put in order by SPI, so that each SA meets its packets as one run: one lookup, one lock of its window, one pass
+//! of merging. Within an SA the order of arrival stays.
+use super::Upcall;
+use super::merge::Merge;
+use super::stats::Direction;
+use super::worker::{Ends, Shared};
+use crate::esp::drop::Drop;
+use crate::esp::inbound::{Inner, Opened, tunnel_payload};
+use crate::esp::tos;
+use crate::io::{Datagrams, ReceiveBatch, Received, Tun};
+use crate::ipsec::path::Encap;
+use crate::ipsec::sad::InboundEntry;
+use crate::wire::encap::{Datagram, classify};
+use crate::wire::esp::parse_header;
+use std::io::ErrorKind;
+use std::ops::Range;
+
+/// Trains in one batch.
+const SLOTS: usize = 16;
+/// Packets for which there is room without allocating: 64 in each train.
+const PACKETS: usize = SLOTS * 64;
+
+/// A worker's receiving half: buffers only, all state is in the SAs.
+#[derive(Debug)]
+pub struct Inbound {
+    batch: ReceiveBatch,
+    packets: Vec<EspPacket>,
+    opened: Vec<(Opened, EspPacket)>,
+    merge: Merge,
+}
+
+/// An ESP packet in the batch's buffer.
+#[derive(Clone, Copy, Debug)]
+struct EspPacket {
+    spi: u32,
+    at: usize,
+    len: usize,
+    /// Which train or datagram it came in.
+    datagram: usize,
+}
+
+impl EspPacket {
+    fn range(&self) -> Range<usize> {
+        self.at..self.at + self.len
+    }
+}
+
+impl Default for Inbound {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Inbound {
+    /// With all buffers that it needs.
+    pub fn new() -> Self {
+        Self {
+            batch: ReceiveBatch::new(SLOTS),
+            packets: Vec::with_capacity(PACKETS),
+            opened: Vec::with_capacity(PACKETS),
+            merge: Merge::new(PACKETS),
+        }
+    }
+
+    /// Receives one batch from a socket and takes all of it to its end.
+    pub fn serve<D: Datagrams, T: Tun>(&mut self, socket: usize, ends: &mut Ends<D, T>, shared: &Shared) {
+        let Some(socket) = ends.sockets.get_mut(socket) else { return };
+        let encap = socket.encap;
+        // An error is one that the network reported about an earlier datagram; what did arrive is in the batch.
+        let _ = socket.io.receive(&mut self.batch);
+        self.classify(encap, shared);
+        shared.stats.count_batch(Direction::In, self.packets.len());
+        // Offsets grow with arrival, so this is stable; a batch of one SA is in order already and costs one pass.
+        self.packets.sort_unstable_by_key(|p| (p.spi, p.at));
+        let sad = shared.tables.sad.load();
+        let mut from = 0;
+        while let Some(first) = self.packets.get(from) {
+            let spi = first.spi;
+            let len = self.packets[from..].partition_point(|p| p.spi == spi);
+            match sad.get(spi) {
+                Some(entry) => self.run(entry, from..from + len, encap, ends, shared),
+                None => shared.stats.count_drops(Drop::UnknownSpi, len as u64),
+            }
+            from += len;
+        }
+    }
+
+    /// Takes trains apart. IKE goes to the engine, a keepalive proves nothing and is ignored (RFC 3948 section 2.3).
+    fn classify(&mut self, encap: Encap, shared: &Shared) {
+        self.packets.clear();
+        for (index, received) in self.batch.datagrams.iter().enumerate() {
+            let Some(train) = self.batch.buf.get(received.offset..received.offset + received.len) else { continue };
+            for (i, data) in train.chunks(received.segment.max(1)).enumerate() {
+                let esp = match encap {
+                    Encap::Raw => Datagram::Esp(data),
+                    Encap::Udp => classify(data),
+                };
+                match esp {
+                    Datagram::Esp(data) => match parse_header(data) {
+                        // RFC 4303 section 2.1: 0 is never on the wire, up to 255 are reserved.
+                        Some((spi, _)) if spi > 255 => self.packets.push(EspPacket {
+                            spi,
+                            at: received.offset + i * received.segment.max(1),
+                            len: data.len(),
+                            datagram: index,
+                        }),
+                        _ => shared.stats.count_junk(),
+                    },
+                    Datagram::Ike(data) => upcall_ike(received, data, shared),
+                    Datagram::Keepalive => {}
+                    Datagram::Junk => shared.stats.count_junk(),
+                }
+            }
+        }
+    }
+
+    /// All packets of one SA in this batch.
+    fn run<D: Datagrams, T: Tun>(
+        &mut self,
+        entry: &InboundEntry,
+        run: Range<usize>,
+        encap: Encap,
+        ends: &mut Ends<D, T>,
+        shared: &Shared,
+    ) {
+        self.open(entry, run, shared);
+        if let Some(newest) = self.commit(entry, shared) {
+            let source = self.batch.datagrams[newest.datagram];
+            upcall_moved(entry, &source, encap, shared);
+        }
+        let Some(device) = ends.device(entry.child.device) else {
+            for _ in self.opened.drain(..) {
+                count_drop(entry, Drop::Device, shared);
+            }
+            return;
+        };
+        self.check(entry, device.offloads(), shared);
+        self.deliver(entry, device, shared);
+    }
+
+    /// Verifies and decrypts in place what is not old or replayed at first sight.
+    fn open(&mut self, entry: &InboundEntry, run: Range<usize>, shared: &Shared) {
+        self.opened.clear();
+        for packet in &self.packets[run] {
+            let data = &mut self.batch.buf[packet.range()];
+            match entry.sa.precheck(data).and_then(|seq| entry.sa.open(seq, data)) {
+                Ok(opened) => self.opened.push((opened, *packet)),
+                Err(reason) => count_drop(entry, reason, shared),
+            }
+        }
+    }
+
+    /// Takes the window once and keeps only what is new to it: of two copies that were opened, one (RFC 4303 section 3.4.3). The packet that
+    /// advanced the window last, if one did.
+    fn commit(&mut self, entry: &InboundEntry, shared: &Shared) -> Option<EspPacket> {
+        if self.opened.is_empty() {
+            return None;
+        }
+        let mut newest = None;
+        let mut window = entry.sa.window();
+        let first = window.highest() == 0;
+        self.opened.retain(|(opened, packet)| match window.commit(&opened.proof) {
+            Ok(highest) => {
+                if highest {
+                    newest = Some(*packet);
+                }
+                true
+            }
+            Err(reason) => {
+                count_drop(entry, reason, shared);
+                false
+            }
+        });
+        drop(window);
+        if first && newest.is_some() {
+            shared.tell(Upcall::FirstPacket { spi: entry.spi });
+        }
+        newest
+    }
+
+    /// What the SA may carry goes to the merger.
+    fn check(&mut self, entry: &InboundEntry, offloads: (bool, bool), shared: &Shared) {
+        let outer = &self.batch.datagrams;
+        for (opened, packet) in &self.opened {
+            let data = &mut self.batch.buf[packet.range()];
+            match check_inner(entry, opened, data, outer[packet.datagram].tos) {
+                Ok(inner) => self.merge.push(&self.batch.buf, packet.at + inner.range.start, &inner.ip, offloads),
+                Err(reason) => count_drop(entry, reason, shared),
+            }
+        }
+    }
+
+    /// Writes to the device, neighbours of one flow as one.
+    fn deliver<T: Tun>(&mut self, entry: &InboundEntry, device: &mut T, shared: &Shared) {
+        let (mut packets, mut bytes) = (0, 0);
+        self.merge.write(&mut self.batch.buf, |header, parts, count| match device.write(header, parts) {
+            Ok(()) => {
+                packets += count as u64;
+                // Headers count for every packet, as they do for the sender.
+                let merged = (count as u64 - 1) * u64::from(header.hdr_len);
+                bytes += merged + parts.iter().map(|part| part.len() as u64).sum::<u64>();
+            }
+            Err(e) => {
+                let reason = if e.kind() == ErrorKind::WouldBlock { Drop::QueueFull } else { Drop::Device };
+                for _ in 0..count {
+                    count_drop(entry, reason, shared);
+                }
+            }
+        });
+        entry.child.counters.add_in(bytes, packets);
+    }
+}
+
+/// The inner packet is whole, of the version that the next header says, within the selectors, and has survived congestion. Its ECN field
+/// takes on what the outer header says. The hop limit stays: the kernel forwards from the TUN and counts it down there.
+fn check_inner(entry: &InboundEntry, opened: &Opened, packet: &mut [u8], outer_tos: u8) -> Result<Inner, Drop> {
+    let inner = tunnel_payload(opened, packet)?;
+    entry.admits(&inner.ip.flow)?;
+    let tos = tos::decapsulate(inner.ip.tos, outer_tos)?;
+    if tos != inner.ip.tos {
+        tos::set(&mut packet[inner.range.clone()], tos);
+    }
+    Ok(inner)
+}
+
+fn upcall_ike(received: &Received, data: &[u8], shared: &Shared) {
+    shared.tell(Upcall::Ike { local: received.local, remote: received.remote, data: data.to_vec() });
+}
+
+/// The peer has moved (R37): its NAT gave it another address or port. A raw packet has no port, and with a NAT there is no raw ESP.
+fn upcall_moved(entry: &InboundEntry, source: &Received, encap: Encap, shared: &Shared) {
+    let outbound = entry.child.outbound.load();
+    let Some(path) = outbound.as_ref().map(|outbound| outbound.path.load()) else { return };
+    if encap == Encap::Udp && path.may_move && path.remote != source.remote {
+        shared.tell(Upcall::Moved { spi: entry.spi, remote: source.remote });
+    }
+}
+
+/// In the child's counters and in the worker's, which has the sum over all children and none.
+fn count_drop(entry: &InboundEntry, reason: Drop, shared: &Shared) {
+    shared.stats.count_drops(reason, 1);
+    entry.child.counters.record_drop(reason);
+}

@@ -1,0 +1,305 @@
+//! From the TUN to the wire, in packet order: read, look up, fit, seal, send. What is not carried is counted and, where the
+//! sender can do something about it, answered.
+use super::Upcall;
+use super::fragment::Fragments;
+use super::icmp::{self, Reason};
+use super::limit::{Bucket, PerChild};
+use super::segment::{Pieces, Segments};
+use super::stats::Direction;
+use super::train::{Sealing, Track, Train};
+use super::worker::{Ends, Shared};
+use crate::esp::drop::Drop;
+use crate::esp::tos;
+use crate::io::{Datagrams, Destination, Tun, VnetHeader};
+use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Spd};
+use crate::ipsec::tables::{Child, Children, OutboundEntry};
+use crate::wire::esp::{NEXT_HEADER_IPV4, NEXT_HEADER_IPV6};
+use crate::wire::ip::{self, Flow, Packet};
+use crate::wire::selector::Selector;
+use std::io::{ErrorKind, IoSlice};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Packets or super-packets that are read before the sockets have their turn again.
+const BATCH: usize = 64;
+/// Room for the largest packet.
+const READ: usize = 65_536;
+/// Smallest MTU of IPv6 (RFC 8200 section 5).
+const IPV6_MIN_MTU: usize = 1280;
+/// Smallest MTU of IPv4 (RFC 791 section 3.2).
+const IPV4_MIN_MTU: usize = 68;
+/// ICMP answers of one worker.
+const ANSWERS_PER_SECOND: u64 = 200;
+const ANSWERS_AT_ONCE: u64 = 50;
+
+/// With fewer sequence numbers left the engine hears of it: minutes at full speed.
+const EXHAUSTING: u64 = 1 << 28;
+
+/// A worker's sending half.
+#[derive(Debug)]
+pub struct Outbound {
+    packet: Box<[u8]>,
+    sealer: Sealer,
+    answers: Bucket,
+    acquires: PerChild,
+    exhausting: PerChild,
+}
+
+/// What is the same for all packets of a batch.
+struct Batch<'a, D, T> {
+    now: Duration,
+    /// Index among the worker's devices.
+    device: usize,
+    id: DeviceId,
+    ends: &'a mut Ends<D, T>,
+    spd: &'a Spd,
+    children: &'a Children,
+    shared: &'a Shared,
+}
+
+/// Why a packet is not carried, and what its sender hears of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Refusal {
+    drop: Drop,
+    answer: Option<Reason>,
+}
+
+impl Refusal {
+    const fn prohibited(drop: Drop) -> Self {
+        Self { drop, answer: Some(Reason::Prohibited) }
+    }
+}
+
+impl From<Drop> for Refusal {
+    fn from(drop: Drop) -> Self {
+        Self { drop, answer: None }
+    }
+}
+
+impl Default for Outbound {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Outbound {
+    /// With all buffers that it needs.
+    pub fn new() -> Self {
+        Self {
+            packet: vec![0; READ].into_boxed_slice(),
+            sealer: Sealer { train: Train::new(), segment: vec![0; READ].into_boxed_slice() },
+            answers: Bucket::new(ANSWERS_PER_SECOND, ANSWERS_AT_ONCE),
+            acquires: PerChild::default(),
+            exhausting: PerChild::default(),
+        }
+    }
+
+    /// Reads a device (an index among the worker's) until it is empty or the batch is full, and sends what came of it. An error is the
+    /// device's end.
+    pub fn serve<D: Datagrams, T: Tun>(
+        &mut self,
+        now: Duration,
+        device: usize,
+        ends: &mut Ends<D, T>,
+        shared: &Shared,
+    ) -> std::io::Result<()> {
+        let Some(&(id, _)) = ends.devices.get(device) else { return Ok(()) };
+        let (spd, children) = (shared.tables.spd.load(), shared.tables.children.load());
+        let mut batch = Batch { now, device, id, ends, spd: &spd, children: &children, shared };
+        let mut result = Ok(());
+        let mut count = 0;
+        while count < BATCH {
+            match batch.ends.devices[device].1.read(&mut self.packet) {
+                Ok((header, len)) => self.packet(&header, len.min(READ), &mut batch),
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) => {
+                    result = Err(e);
+                    break;
+                }
+            }
+            count += 1;
+        }
+        self.sealer.train.send(batch.ends, &shared.stats);
+        shared.stats.count_batch(Direction::Out, count);
+        result
+    }
+
+    /// One packet or super-packet, from lookup to seal.
+    fn packet<D: Datagrams, T: Tun>(&mut self, header: &VnetHeader, len: usize, batch: &mut Batch<'_, D, T>) {
+        let Ok(parsed) = ip::parse(&self.packet[..len]) else {
+            return batch.shared.stats.count_drops(Drop::Malformed, 1);
+        };
+        let policy = batch.spd.lookup(batch.id, &parsed.flow);
+        let slot = policy.and_then(|policy| match policy.action {
+            Action::Protect(slot) => Some(slot),
+            Action::Pass | Action::Drop => None,
+        });
+        let child = slot.and_then(|slot| batch.children.get(slot)).map(Arc::as_ref);
+        let result = permit(policy, &parsed.flow)
+            .and_then(|()| child.ok_or(Drop::NoSa.into()))
+            .and_then(|child| self.sealer.protect(child, header, &self.packet[..len], &parsed, batch));
+        let left = match result {
+            Ok(left) => left,
+            Err(refusal) => {
+                self.refuse(refusal, len, &parsed, child, batch);
+                if refusal.drop == Drop::NoSa
+                    && let (Some(policy), Some(slot)) = (policy, slot)
+                    && self.acquires.take(slot, batch.now)
+                {
+                    batch.shared.tell(Upcall::Acquire { name: policy.name.clone() });
+                }
+                if refusal.drop == Drop::SequenceExhausted { 0 } else { u64::MAX }
+            }
+        };
+        if left < EXHAUSTING
+            && let Some(slot) = slot
+            && self.exhausting.take(slot, batch.now)
+        {
+            batch.shared.tell(Upcall::Exhausting { slot });
+        }
+    }
+
+    /// Counts it, and answers through the TUN if the packet may be answered and we have not said too much already.
+    fn refuse<D, T: Tun>(
+        &mut self,
+        refusal: Refusal,
+        len: usize,
+        parsed: &Packet,
+        child: Option<&Child>,
+        batch: &mut Batch<'_, D, T>,
+    ) {
+        batch.shared.stats.count_drops(refusal.drop, 1);
+        if let Some(child) = child {
+            child.counters.record_drop(refusal.drop);
+        }
+        let Some(reason) = refusal.answer else { return };
+        let mut out = [0; icmp::MAX_ANSWER];
+        let Some(len) = icmp::answer(reason, &self.packet[..len], parsed, &mut out) else { return };
+        if self.answers.take(batch.now) {
+            // A device that does not take it has a full queue or is going away; the sender will ask again.
+            let tun = &mut batch.ends.devices[batch.device].1;
+            let _ = tun.write(&VnetHeader::default(), &[IoSlice::new(&out[..len])]);
+        }
+    }
+}
+
+/// What the policy says. What is to pass in the clear goes past this device by routing: a `pass` packet that still comes here has lost its
+/// way, and giving it back to the host would send it here again and again. So it is refused, aloud, as if there were no policy.
+fn permit(policy: Option<&PolicyEntry>, flow: &Flow) -> Result<(), Refusal> {
+    let policy = policy.ok_or(Refusal::prohibited(Drop::NoPolicy))?;
+    if policy.later_fragment_forbidden(flow) {
+        return Err(Drop::LaterFragment.into());
+    }
+    match policy.action {
+        Action::Protect(_) => Ok(()),
+        Action::Pass => Err(Refusal::prohibited(Drop::NoPolicy)),
+        Action::Drop => Err(Refusal::prohibited(Drop::PolicyDrop)),
+    }
+}
+
+/// Cuts, seals and collects.
+#[derive(Debug)]
+struct Sealer {
+    train: Train,
+    /// A segment that must be fragmented.
+    segment: Box<[u8]>,
+}
+
+/// How a packet fits its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fit {
+    /// As it is, with this DF on the outer packet.
+    Whole { dont_fragment: bool },
+    /// As fragments of at most this many octets.
+    Fragments(usize),
+}
+
+impl Sealer {
+    /// Through the child's present SA. How many sequence numbers that has left.
+    ///
+    /// With several workers, any of them seals for any SA. A peer whose window is narrow wants one that seals for it alone: the place to
+    /// hand the packet over to that worker (`WORKER_MASK` of the child's SPIs names it) is here, before any number is reserved.
+    fn protect<D: Datagrams, T>(
+        &mut self,
+        child: &Child,
+        header: &VnetHeader,
+        data: &[u8],
+        parsed: &Packet,
+        batch: &mut Batch<'_, D, T>,
+    ) -> Result<u64, Refusal> {
+        let entry = child.outbound.load();
+        let entry = entry.as_deref().ok_or(Drop::NoSa)?;
+        // The SA in use may be narrower than its policy. What it may not carry, the peer would drop (RFC 4301 section 5.2).
+        entry.admits(&parsed.flow).map_err(|drop| match drop {
+            Drop::SelectorMismatch => Refusal::prohibited(drop),
+            _ => drop.into(),
+        })?;
+        let segments = Segments::new(header, data, parsed).map_err(|_| Drop::Malformed)?;
+        let path = entry.path.load();
+        let fit = fit(segments.len_of(0), parsed, path.inner_mtu(entry.sa.params().cipher).into(), entry)?;
+        let sealing = Sealing {
+            sa: &entry.sa,
+            next_header: if parsed.flow.src.is_ipv4() { NEXT_HEADER_IPV4 } else { NEXT_HEADER_IPV6 },
+            track: Track {
+                socket: batch.ends.socket_for(path.encap, path.local, path.remote).ok_or(Drop::Device)?,
+                to: Destination {
+                    local: path.local,
+                    remote: path.remote,
+                    tos: tos::encapsulate(parsed.tos, child.copy_dscp),
+                    dont_fragment: fit == Fit::Whole { dont_fragment: true },
+                },
+            },
+        };
+        let (packets, bytes) = match fit {
+            Fit::Whole { .. } => self.train.seal(&segments, &sealing, batch.ends, &batch.shared.stats)?,
+            Fit::Fragments(mtu) => self.seal_fragments(&segments, mtu, parsed, &sealing, batch)?,
+        };
+        child.counters.add_out(bytes, packets);
+        Ok(entry.sa.left())
+    }
+
+    /// Each segment as fragments.
+    fn seal_fragments<D: Datagrams, T>(
+        &mut self,
+        segments: &Segments<'_>,
+        mtu: usize,
+        parsed: &Packet,
+        sealing: &Sealing<'_>,
+        batch: &mut Batch<'_, D, T>,
+    ) -> Result<(u64, u64), Drop> {
+        let (mut packets, mut bytes) = (0, 0);
+        for i in 0..segments.count() {
+            let len = segments.len_of(i);
+            let segment = &mut self.segment[..len];
+            segments.write(i, segment);
+            let fragments = Fragments::new(segment, &Packet { len, ..*parsed }, mtu).ok_or(Drop::TooBig)?;
+            let sealed = self.train.seal(&fragments, sealing, batch.ends, &batch.shared.stats)?;
+            packets += sealed.0;
+            bytes += sealed.1;
+        }
+        Ok((packets, bytes))
+    }
+}
+
+/// `largest`: octets of the largest inner packet, `mtu`: what the path takes. IPv4 that may be fragmented is, before ESP; but where the
+/// selectors have ports the peer could not check the fragments (RFC 4301 section 7.3), so there the outer packet is fragmented. So it is
+/// for IPv6 on a path that is too narrow for IPv6's smallest packet (RFC 2473 section 7.1).
+fn fit(largest: usize, parsed: &Packet, mtu: usize, entry: &OutboundEntry) -> Result<Fit, Refusal> {
+    let ipv4 = parsed.flow.src.is_ipv4();
+    if largest <= mtu {
+        return Ok(Fit::Whole { dont_fragment: parsed.dont_fragment });
+    }
+    if !ipv4 && largest <= IPV6_MIN_MTU {
+        return Ok(Fit::Whole { dont_fragment: false });
+    }
+    if parsed.dont_fragment || !ipv4 {
+        let floor = if ipv4 { IPV4_MIN_MTU } else { IPV6_MIN_MTU };
+        let mtu = u16::try_from(mtu.max(floor)).unwrap_or(u16::MAX);
+        return Err(Refusal { drop: Drop::TooBig, answer: Some(Reason::TooBig(mtu)) });
+    }
+    if entry.local_ts.iter().chain(&*entry.remote_ts).any(Selector::has_ports) {
+        return Ok(Fit::Whole { dont_fragment: false });
+    }
+    Ok(Fit::Fragments(mtu))
+}

@@ -1,0 +1,286 @@
+use super::build::*;
+use super::segment::segments;
+use crate::dataplane::merge::{MAX_PARTS, Merge};
+use crate::io::VnetHeader;
+use crate::wire::ip;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+type Written = (VnetHeader, Vec<u8>, usize);
+
+/// What is written for these packets: header, octets, how many packets it counts as.
+fn merge(packets: &[Vec<u8>], offloads: (bool, bool)) -> Vec<Written> {
+    let mut buf: Vec<u8> = packets.concat();
+    let mut merge = Merge::new(0);
+    let mut at = 0;
+    for packet in packets {
+        merge.push(&buf, at, &ip::parse(packet).expect("a packet"), offloads);
+        at += packet.len();
+    }
+    let mut out = Vec::new();
+    merge.write(&mut buf, |header, parts, count| {
+        out.push((*header, parts.iter().flat_map(|part| part.iter()).copied().collect(), count));
+    });
+    assert!(merge.is_empty());
+    out
+}
+
+fn alone(packets: &[Vec<u8>]) -> Vec<Written> {
+    packets.iter().map(|packet| (VnetHeader::default(), packet.clone(), 1)).collect()
+}
+
+fn cut(build: &Build, size: usize) -> Vec<Vec<u8>> {
+    segments(&build.gso(size), &build.partial()).expect("possible")
+}
+
+#[test]
+fn what_was_cut_comes_together_again() {
+    for ipv6 in [false, true] {
+        for dont_fragment in [false, true] {
+            for payload in [999, 1000, 1001, 2000, 2001, 45_678] {
+                let timestamps = vec![1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2];
+                for build in [
+                    Build::tcp(ipv6, payload),
+                    Build { options: timestamps, flags: ACK | PSH, ..Build::tcp(ipv6, payload) },
+                    Build::udp(ipv6, payload),
+                ] {
+                    let build = Build { dont_fragment, tos: 0x8a, id: 0xfffe, ..build };
+                    let whole = match payload.div_ceil(1000) {
+                        1 => (VnetHeader::default(), build.packet(), 1),
+                        count => (build.gso(1000), build.partial(), count),
+                    };
+                    assert_eq!(merge(&cut(&build, 1000), (true, true)), [whole]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn without_offloads_every_packet_is_alone() {
+    let (tcp, udp) = (cut(&Build::tcp(false, 3000), 1000), cut(&Build::udp(true, 3000), 1000));
+    assert_eq!(merge(&tcp, (false, true)), alone(&tcp));
+    assert_eq!(merge(&udp, (true, false)), alone(&udp));
+    assert_eq!((merge(&tcp, (true, false)).len(), merge(&udp, (false, true)).len()), (1, 1));
+}
+
+/// One field of the second of two packets differs.
+#[test]
+fn whatever_differs_stays_apart() {
+    let tcp = |ipv6| Build { options: vec![1; 4], ..Build::tcp(ipv6, 100) };
+    type Change = (&'static str, fn(&mut Build));
+    let tcp_changes: [Change; 15] = [
+        ("gap", |b| b.seq += 1),
+        ("repeated", |b| b.seq -= 100),
+        ("ack", |b| b.ack += 1),
+        ("window", |b| b.window += 1),
+        ("option", |b| b.options[3] = 0),
+        ("more options", |b| b.options.extend([1; 4])),
+        ("syn", |b| b.flags |= SYN),
+        ("fin", |b| b.flags |= FIN),
+        ("rst", |b| b.flags |= 0x04),
+        ("urg", |b| b.flags |= 0x20),
+        ("ece", |b| b.flags |= 0x40),
+        ("cwr", |b| b.flags |= CWR),
+        ("no ack", |b| b.flags = 0),
+        ("longer", |b| b.payload.push(0)),
+        ("empty", |b| b.payload.clear()),
+    ];
+    let udp_changes: [Change; 2] = [("longer", |b| b.payload.push(0)), ("empty", |b| b.payload.clear())];
+    let ip_changes: [Change; 7] = [
+        ("source", |b| b.src += 1),
+        ("destination", |b| b.dst += 1),
+        ("source port", |b| b.sport += 1),
+        ("destination port", |b| b.dport += 1),
+        ("tos", |b| b.tos ^= 3),
+        ("ttl", |b| b.ttl -= 1),
+        ("extension", |b| b.extension = true),
+    ];
+    let v4_changes: [Change; 2] = [("id", |b| b.id += 1), ("df", |b| b.dont_fragment = true)];
+    for ipv6 in [false, true] {
+        for is_tcp in [true, false] {
+            let first = if is_tcp { tcp(ipv6) } else { Build::udp(ipv6, 100) };
+            let first = Build { dont_fragment: false, ..first };
+            let next = Build { seq: first.seq + 100, id: first.id + 1, ..first.clone() };
+            assert_eq!(merge(&[first.packet(), next.packet()], (true, true)).len(), 1);
+            let of_l4 = if is_tcp { &tcp_changes[..] } else { &udp_changes[..] };
+            let of_version = if ipv6 { &[][..] } else { &v4_changes[..] };
+            for (what, change) in of_l4.iter().chain(&ip_changes).chain(of_version) {
+                let mut other = next.clone();
+                change(&mut other);
+                let packets = [first.packet(), other.packet()];
+                assert_eq!(merge(&packets, (true, true)), alone(&packets), "ipv6 {ipv6}, tcp {is_tcp}: {what}");
+            }
+        }
+    }
+}
+
+/// With DF the identification says nothing (RFC 6864).
+#[test]
+fn atomic_datagrams_need_no_identification() {
+    let first = Build { id: 0, ..Build::udp(false, 100) };
+    assert_eq!(merge(&[first.packet(), first.packet()], (true, true)).len(), 1);
+}
+
+#[test]
+fn a_wrong_checksum_reaches_the_host_as_it_is() {
+    for ipv6 in [false, true] {
+        for build in [Build::tcp(ipv6, 4000), Build::udp(ipv6, 4000)] {
+            let good = cut(&build, 1000);
+            for bad in 0..4 {
+                let mut packets = good.clone();
+                *packets[bad].last_mut().unwrap() ^= 1;
+                let out = merge(&packets, (true, true));
+                let alone = (VnetHeader::default(), packets[bad].clone(), 1);
+                assert_eq!(out.iter().filter(|written| **written == alone).count(), 1, "packet {bad}");
+                assert_eq!(out.iter().map(|written| written.2).sum::<usize>(), 4);
+            }
+        }
+    }
+    let mut packets = cut(&Build::tcp(false, 2000), 1000);
+    packets[0][8] ^= 1;
+    packets[1][8] ^= 1;
+    assert_eq!(merge(&packets, (true, true)), alone(&packets), "IPv4 header checksum");
+}
+
+#[test]
+fn udp_without_checksum_stays_without() {
+    let mut packets = cut(&Build::udp(false, 2000), 1000);
+    packets.iter_mut().for_each(|packet| packet[26..28].fill(0));
+    assert_eq!(merge(&packets, (true, true)), alone(&packets));
+}
+
+#[test]
+fn a_shorter_packet_and_a_push_are_the_last() {
+    let build = Build::tcp(false, 100);
+    let at = |i: u32, payload: usize, flags: u8| {
+        let all = Build::tcp(false, 100).payload;
+        Build { seq: build.seq + i * 100, flags, payload: all[..payload].to_vec(), ..build.clone() }.packet()
+    };
+    let counts = |packets: &[Vec<u8>]| merge(packets, (true, true)).iter().map(|w| w.2).collect::<Vec<_>>();
+    assert_eq!(counts(&[at(0, 100, ACK), at(1, 100, ACK | PSH), at(2, 100, ACK), at(3, 100, ACK)]), [2, 2]);
+    assert_eq!(counts(&[at(0, 100, ACK | PSH), at(1, 100, ACK)]), [1, 1]);
+    let mut packets = vec![at(0, 100, ACK), at(1, 99, ACK)];
+    packets.push(Build { seq: build.seq + 199, ..build.clone() }.packet());
+    assert_eq!(counts(&packets), [2, 1]);
+}
+
+#[test]
+fn flows_merge_side_by_side() {
+    let flows: Vec<Vec<Vec<u8>>> = (0..4)
+        .map(|flow| cut(&Build { sport: 1000 + flow, ..Build::tcp(flow % 2 == 0, 5000) }, 1000))
+        .chain((0..4).map(|flow| cut(&Build { dport: 2000 + flow, ..Build::udp(flow % 2 == 0, 5000) }, 1000)))
+        .collect();
+    let mixed: Vec<Vec<u8>> = (0..5).flat_map(|i| flows.iter().map(move |flow| flow[i].clone())).collect();
+    assert_eq!(merge(&mixed, (true, true)).iter().map(|w| w.2).collect::<Vec<_>>(), [5; 8]);
+}
+
+#[test]
+fn a_super_packet_has_its_limits() {
+    let build = Build { options: vec![1; 40], ..Build::tcp(false, 65_435) };
+    let more = Build { seq: build.seq + 65_435, id: build.id + 47, ..build.clone() };
+    let packets = [cut(&build, 1400), cut(&more, 1400)].concat();
+    for (_, packet, parts) in merge(&packets, (true, true)) {
+        assert!(packet.len() <= 65_535 && parts <= MAX_PARTS);
+    }
+    let small = cut(&Build::udp(true, 200), 1);
+    let counts: Vec<usize> = merge(&small, (true, true)).iter().map(|w| w.2).collect();
+    assert_eq!(counts, [64, 64, 64, 8]);
+}
+
+/// A packet that cannot be merged is not overtaken by later ones of its flow.
+#[test]
+fn the_order_within_a_flow_stays() {
+    let build = Build::tcp(false, 100);
+    let next = Build { seq: build.seq + 100, ..build.clone() };
+    let ack = Build { payload: Vec::new(), seq: build.seq + 100, ack: 99, ..build.clone() };
+    let packets = [build.packet(), ack.packet(), next.packet()];
+    assert_eq!(merge(&packets, (true, true)), alone(&packets));
+}
+
+/// A batch of some flows, in order within each but interleaved, with some packets damaged.
+fn batches() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let flow = (super::segment::packets(), 200usize..1500);
+    let pick = prop::collection::vec((any::<prop::sample::Index>(), 0u8..20), 1..200);
+    (prop::collection::vec(flow, 1..12), pick).prop_map(|(flows, picks)| {
+        let mut queues: Vec<_> = flows
+            .into_iter()
+            .enumerate()
+            .map(|(i, (build, size))| {
+                let flags = if build.flags & 1 == 0 { ACK } else { build.flags };
+                cut(&Build { flags, sport: i as u16, ..build }, size).into_iter()
+            })
+            .collect();
+        picks
+            .into_iter()
+            .filter_map(|(index, damage)| {
+                let mut packet = index.get_mut(&mut queues).next()?;
+                if damage == 0 {
+                    *packet.last_mut().unwrap() ^= 0x40;
+                }
+                Some(packet)
+            })
+            .collect()
+    })
+}
+
+/// Flow, by its source port, to packets; identifications left out where DF makes them meaningless.
+fn by_flow(packets: impl Iterator<Item = Vec<u8>>) -> BTreeMap<u16, Vec<Vec<u8>>> {
+    let mut flows: BTreeMap<u16, Vec<Vec<u8>>> = BTreeMap::new();
+    for mut packet in packets {
+        let parsed = ip::parse(&packet).expect("a packet");
+        if packet[0] >> 4 == 4 && parsed.dont_fragment {
+            packet[4..6].fill(0);
+            packet[10..12].fill(0);
+        }
+        flows.entry(parsed.flow.sport).or_default().push(packet);
+    }
+    flows
+}
+
+proptest! {
+    /// What the host makes of the super-packets is what the peer's host sent.
+    #[test]
+    fn cutting_again_gives_the_same_packets(packets in batches()) {
+        let out = merge(&packets, (true, true));
+        prop_assert_eq!(out.iter().map(|w| w.2).sum::<usize>(), packets.len());
+        let again = out.iter().flat_map(|(header, packet, _)| segments(header, packet).expect("possible"));
+        prop_assert_eq!(by_flow(again), by_flow(packets.into_iter()));
+    }
+}
+
+/// tun-rs merges the same packets to the same octets.
+#[test]
+fn super_packets_are_those_of_tun_rs() {
+    const HEADER: usize = tun_rs::VIRTIO_NET_HDR_LEN;
+    const UNTOUCHED: [u8; HEADER] = [0xee; HEADER];
+    for ipv6 in [false, true] {
+        for build in
+            [Build::tcp(ipv6, 20_001), Build { flags: ACK | PSH, ..Build::tcp(ipv6, 3000) }, Build::udp(ipv6, 7777)]
+        {
+            let packets = cut(&build, 1000);
+            let mut bufs: Vec<Vec<u8>> = packets
+                .iter()
+                .map(|packet| {
+                    let mut buf = Vec::with_capacity(65_536 + HEADER);
+                    buf.extend_from_slice(&UNTOUCHED);
+                    buf.extend_from_slice(packet);
+                    buf
+                })
+                .collect();
+            tun_rs::GROTable::new().apply_gro(&mut bufs, HEADER, true).expect("tun-rs takes them");
+            let theirs: Vec<&[u8]> = bufs.iter().map(|b| &b[..]).filter(|b| b[..HEADER] != UNTOUCHED).collect();
+            let ours = merge(&packets, (true, true));
+            assert_eq!(
+                ours.iter().map(|w| &w.1[..]).collect::<Vec<_>>(),
+                theirs.iter().map(|b| &b[HEADER..]).collect::<Vec<_>>()
+            );
+            let header = tun_rs::VirtioNetHdr::decode(theirs[0]).unwrap();
+            let expected = ours[0].0;
+            assert_eq!(
+                (header.hdr_len, header.gso_size, header.csum_start, header.csum_offset),
+                (expected.hdr_len, expected.gso_size, expected.csum_start, expected.csum_offset)
+            );
+        }
+    }
+}

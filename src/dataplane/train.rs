@@ -1,0 +1,123 @@
+//! What leaves together: equal datagrams to one destination, sealed where they are sent from.
+use super::segment::Pieces;
+use super::stats::WorkerStats;
+use super::worker::Ends;
+use crate::esp::drop::Drop;
+use crate::esp::outbound::OutboundSa;
+use crate::io::{Datagrams, Destination};
+use std::io::ErrorKind;
+
+/// Datagrams in a train: what every kernel with UDP_SEGMENT takes.
+pub const MAX_DATAGRAMS: usize = 64;
+/// Octets in a train, and so in one datagram: an IPv6 packet of 65,535 octets, or an IPv4 one, less the headers.
+pub const MAX_OCTETS: usize = 65_535 - 40 - 8;
+
+/// Where a train goes: a socket of the worker, and the destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Track {
+    /// Index among the worker's sockets.
+    pub socket: usize,
+    /// Addresses, TOS, DF.
+    pub to: Destination,
+}
+
+/// How a packet is sealed.
+#[derive(Clone, Copy, Debug)]
+pub struct Sealing<'a> {
+    /// The SA.
+    pub sa: &'a OutboundSa,
+    /// Next header: the version of the inner packet.
+    pub next_header: u8,
+    /// Where it goes.
+    pub track: Track,
+}
+
+/// The train that is being made up. Datagrams leave in the order of `place`.
+#[derive(Debug)]
+pub struct Train {
+    buf: Box<[u8]>,
+    len: usize,
+    /// Octets of each datagram but the last.
+    segment: usize,
+    count: usize,
+    track: Option<Track>,
+}
+
+impl Train {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self { buf: vec![0; MAX_OCTETS].into_boxed_slice(), len: 0, segment: 0, count: 0, track: None }
+    }
+
+    /// Writes each piece where it is sent from and seals it there, under numbers that are reserved now. How many pieces, and inner octets.
+    /// `TooBig` if a sealed piece would be longer than a datagram, `SequenceExhausted`; nothing is sealed then.
+    pub fn seal<D: Datagrams, T>(
+        &mut self,
+        pieces: &impl Pieces,
+        sealing: &Sealing<'_>,
+        ends: &mut Ends<D, T>,
+        stats: &WorkerStats,
+    ) -> Result<(u64, u64), Drop> {
+        let Sealing { sa, next_header, track } = *sealing;
+        let head = sa.head();
+        if sa.sealed_len(pieces.len_of(0)) > MAX_OCTETS {
+            return Err(Drop::TooBig);
+        }
+        let count = u32::try_from(pieces.count()).map_err(|_| Drop::Malformed)?;
+        let numbers = sa.reserve(count).map_err(|_| Drop::SequenceExhausted)?;
+        let mut bytes = 0;
+        for (i, seq) in numbers.enumerate() {
+            let inner = pieces.len_of(i);
+            let out = self.place(sa.sealed_len(inner), track, ends, stats);
+            pieces.write(i, &mut out[head..head + inner]);
+            sa.seal(seq, out, inner, next_header);
+            bytes += inner as u64;
+        }
+        Ok((count.into(), bytes))
+    }
+
+    /// Room for one more datagram of `len` octets, at most `MAX_OCTETS`. Sends what is there first if it cannot stand behind that: another
+    /// destination, TOS or DF, a longer one, one behind a shorter one, or too many.
+    fn place<D: Datagrams, T>(
+        &mut self,
+        len: usize,
+        track: Track,
+        ends: &mut Ends<D, T>,
+        stats: &WorkerStats,
+    ) -> &mut [u8] {
+        let fits = self.track == Some(track)
+            && len <= self.segment
+            && self.len == self.count * self.segment
+            && self.count < MAX_DATAGRAMS
+            && self.len + len <= MAX_OCTETS;
+        if !fits {
+            self.send(ends, stats);
+            self.track = Some(track);
+            self.segment = len;
+        }
+        let from = self.len;
+        self.len += len;
+        self.count += 1;
+        &mut self.buf[from..from + len]
+    }
+
+    /// Sends what is there.
+    pub fn send<D: Datagrams, T>(&mut self, ends: &mut Ends<D, T>, stats: &WorkerStats) {
+        let count = std::mem::take(&mut self.count);
+        let len = std::mem::take(&mut self.len);
+        let (Some(track), true) = (self.track.take(), count > 0) else { return };
+        let Some(socket) = ends.sockets.get_mut(track.socket) else { return };
+        let (sent, reason) = match socket.io.send(&track.to, &self.buf[..len], self.segment) {
+            Ok(sent) => (sent, Drop::Device),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => (0, Drop::QueueFull),
+            Err(_) => (0, Drop::Device),
+        };
+        stats.count_drops(reason, count.saturating_sub(sent) as u64);
+    }
+}
+
+impl Default for Train {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,203 @@
+//! One thread of the data path: a set of devices, a set of sockets, and a loop that waits for them.
+use super::Upcall;
+use super::inbound::Inbound;
+use super::outbound::Outbound;
+use super::stats::WorkerStats;
+use crate::io::fds::{EventFd, Poll};
+use crate::io::raw_esp::RawEsp;
+use crate::io::udp::UdpSocket;
+use crate::io::{Datagrams, Destination, ReceiveBatch, Tun};
+use crate::ipsec::path::Encap;
+use crate::ipsec::spd::DeviceId;
+use crate::ipsec::tables::Tables;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+/// A socket for outer packets.
+#[derive(Debug)]
+pub struct Socket<D> {
+    /// What its datagrams are.
+    pub encap: Encap,
+    /// Where it is bound; its family is the family of what it carries.
+    pub local: IpAddr,
+    /// The socket.
+    pub io: D,
+}
+
+/// What a worker reads and writes.
+#[derive(Debug)]
+pub struct Ends<D, T> {
+    /// Outer sockets.
+    pub sockets: Vec<Socket<D>>,
+    /// The worker's queue of each device.
+    pub devices: Vec<(DeviceId, T)>,
+}
+
+impl<D, T> Ends<D, T> {
+    /// The socket to send from: of the right kind and family, bound to the address, or to any.
+    pub fn socket_for(&self, encap: Encap, local: SocketAddr, remote: SocketAddr) -> Option<usize> {
+        let fits = |s: &Socket<D>| {
+            s.encap == encap
+                && s.local.is_ipv4() == remote.is_ipv4()
+                && (s.local.is_unspecified() || s.local == local.ip())
+        };
+        self.sockets.iter().position(fits)
+    }
+
+    /// The queue of a device.
+    pub fn device(&mut self, id: DeviceId) -> Option<&mut T> {
+        self.devices.iter_mut().find(|(device, _)| *device == id).map(|(_, tun)| tun)
+    }
+}
+
+/// What a worker shares with the rest of the daemon.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// What the engine publishes.
+    pub tables: Arc<Tables>,
+    /// To the engine.
+    pub upcalls: SyncSender<Upcall>,
+    /// Counters of this worker.
+    pub stats: Arc<WorkerStats>,
+}
+
+impl Shared {
+    /// Tells the engine, or counts that it could not be told. Never waits.
+    pub fn tell(&self, upcall: Upcall) {
+        if self.upcalls.try_send(upcall).is_err() {
+            self.stats.count_lost_upcall();
+        }
+    }
+}
+
+/// One of the things a worker reads from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Index among the sockets.
+    Socket(usize),
+    /// Index among the devices.
+    Device(usize),
+}
+
+/// One worker. It has no clock and no thread of its own; `run` is what a thread does with it.
+#[derive(Debug)]
+pub struct Worker<D, T> {
+    /// What it reads and writes. Changed only while it does not run.
+    pub ends: Ends<D, T>,
+    shared: Shared,
+    inbound: Inbound,
+    outbound: Outbound,
+}
+
+impl<D: Datagrams, T: Tun> Worker<D, T> {
+    /// With all buffers that it needs: about 3 MiB.
+    pub fn new(ends: Ends<D, T>, shared: Shared) -> Self {
+        Self { ends, shared, inbound: Inbound::new(), outbound: Outbound::new() }
+    }
+
+    /// One turn: a batch from each source, taken to its end. `now` counts from any fixed point and never goes back.
+    pub fn turn(&mut self, now: Duration) {
+        for socket in 0..self.ends.sockets.len() {
+            self.inbound.serve(socket, &mut self.ends, &self.shared);
+        }
+        for device in 0..self.ends.devices.len() {
+            let _ = self.serve(now, Source::Device(device));
+        }
+    }
+
+    /// One batch from one source. An error is a device's end: it should not be read again.
+    pub fn serve(&mut self, now: Duration, source: Source) -> io::Result<()> {
+        match source {
+            Source::Socket(socket) => {
+                self.inbound.serve(socket, &mut self.ends, &self.shared);
+                Ok(())
+            }
+            Source::Device(device) => self.outbound.serve(now, device, &mut self.ends, &self.shared),
+        }
+    }
+}
+
+const CONTROL: u64 = u64::MAX;
+const DEVICE: u64 = 1 << 32;
+
+/// Serves what is ready until `stop` is true. Set it, then signal `control`. After that the worker holds no packet: what it has read it has
+/// sent or delivered. `clock` is read once per turn.
+pub fn run<D, T>(
+    worker: &mut Worker<D, T>,
+    control: &EventFd,
+    stop: &AtomicBool,
+    clock: fn() -> Duration,
+) -> io::Result<()>
+where
+    D: Datagrams + AsFd,
+    T: Tun + AsFd,
+{
+    let poll = Poll::new()?;
+    poll.add(control, CONTROL)?;
+    for (i, socket) in worker.ends.sockets.iter().enumerate() {
+        poll.add(&socket.io, i as u64)?;
+    }
+    for (i, (_, tun)) in worker.ends.devices.iter().enumerate() {
+        poll.add(tun, DEVICE | i as u64)?;
+    }
+    let mut ready = Vec::new();
+    loop {
+        // Level-triggered: a source that was not read to its end is ready again at once, behind the others.
+        poll.wait(&mut ready, None)?;
+        let now = clock();
+        for &token in &ready {
+            if token == CONTROL {
+                control.drain();
+                continue;
+            }
+            let index = (token & (DEVICE - 1)) as usize;
+            let source = if token & DEVICE == 0 { Source::Socket(index) } else { Source::Device(index) };
+            if worker.serve(now, source).is_err() {
+                let (device, tun) = &worker.ends.devices[index];
+                poll.remove(tun)?;
+                worker.shared.tell(Upcall::DeviceLost { device: *device });
+            }
+        }
+        if stop.load(Ordering::Acquire) {
+            return Ok(());
+        }
+    }
+}
+
+/// Either kind of outer socket.
+#[derive(Debug)]
+pub enum Outer {
+    /// ESP in UDP, and IKE.
+    Udp(UdpSocket),
+    /// IP protocol 50.
+    Raw(RawEsp),
+}
+
+impl Datagrams for Outer {
+    fn receive(&mut self, batch: &mut ReceiveBatch) -> io::Result<()> {
+        match self {
+            Outer::Udp(socket) => socket.receive(batch),
+            Outer::Raw(socket) => socket.receive(batch),
+        }
+    }
+    fn send(&mut self, to: &Destination, data: &[u8], segment: usize) -> io::Result<usize> {
+        match self {
+            Outer::Udp(socket) => socket.send(to, data, segment),
+            Outer::Raw(socket) => socket.send(to, data, segment),
+        }
+    }
+}
+
+impl AsFd for Outer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Outer::Udp(socket) => socket.as_fd(),
+            Outer::Raw(socket) => socket.as_fd(),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What the host is set to and what we may do on it.
+use super::sys::check;
+use std::fs;
+use std::io;
+use std::mem::{size_of, zeroed};
+
+/// Settings that decide whether packets pass this host; `None` where the kernel does not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// net.ipv4.ip_forward.
+    pub ipv4_forward: Option<bool>,
+    /// net.ipv6.conf.all.forwarding.
+    pub ipv6_forward: Option<bool>,
+    /// The larger of net.ipv4.conf.{all,DEVICE}.rp_filter, which is what the kernel uses: 0 off, 1 strict, 2 loose.
+    pub rp_filter: Option<u8>,
+    /// net.ipv4.conf.{all or DEVICE}.send_redirects.
+    pub send_redirects: Option<bool>,
+    /// net.ipv4.conf.{all or DEVICE}.src_valid_mark: rp_filter looks at marks.
+    pub src_valid_mark: Option<bool>,
+}
+
+/// Reads the settings as they hold for packets of one device, in the network namespace of the calling thread.
+pub fn settings(device: &str) -> Settings {
+    let number = |name: String| sysctl(&name).ok()?.parse::<u8>().ok();
+    let larger = |name: &str| {
+        let of = |device: &str| number(format!("net/ipv4/conf/{device}/{name}"));
+        of("all").max(of(device))
+    };
+    Settings {
+        ipv4_forward: number("net/ipv4/ip_forward".into()).map(|n| n != 0),
+        ipv6_forward: number("net/ipv6/conf/all/forwarding".into()).map(|n| n != 0),
+        rp_filter: larger("rp_filter"),
+        send_redirects: larger("send_redirects").map(|n| n != 0),
+        src_valid_mark: larger("src_valid_mark").map(|n| n != 0),
+    }
+}
+
+/// Reads a setting by its name under /proc/sys, such as `net/ipv4/ip_forward`, without the line's end.
+pub fn sysctl(name: &str) -> io::Result<String> {
+    Ok(fs::read_to_string(format!("/proc/sys/{name}"))?.trim_end().to_owned())
+}
+
+/// Writes a setting.
+pub fn set_sysctl(name: &str, value: &str) -> io::Result<()> {
+    fs::write(format!("/proc/sys/{name}"), value)
+}
+
+/// A privilege that we can need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capability {
+    /// CAP_NET_BIND_SERVICE: ports below 1024.
+    NetBindService,
+    /// CAP_NET_ADMIN: devices, routes, marks.
+    NetAdmin,
+    /// CAP_NET_RAW: raw sockets.
+    NetRaw,
+    /// CAP_SYS_ADMIN: namespaces.
+    SysAdmin,
+}
+
+/// Whether the calling thread has it in effect.
+pub fn has(capability: Capability) -> bool {
+    // Numbers of capabilities(7).
+    let bit = match capability {
+        Capability::NetBindService => 10,
+        Capability::NetAdmin => 12,
+        Capability::NetRaw => 13,
+        Capability::SysAdmin => 21,
+    };
+    let Ok(status) = fs::read_to_string("/proc/thread-self/status") else { return false };
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    effective.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).is_some_and(|set| set >> bit & 1 == 1)
+}
+
+/// Cores that this process may use, at least 1.
+pub fn usable_cores() -> usize {
+    affinity().map_or(1, |set| cores(&set).count().max(1))
+}
+
+/// Keeps the calling thread on the `index`-th of the cores that it may use (modulo their number).
+pub fn pin_to_core(index: usize) -> io::Result<()> {
+    let set = affinity()?;
+    let count = cores(&set).count().max(1);
+    let core = cores(&set).nth(index % count).ok_or(io::ErrorKind::NotFound)?;
+    // SAFETY: `one` is a set of our own, and `core` is below CPU_SETSIZE.
+    unsafe {
+        let mut one: libc::cpu_set_t = zeroed();
+        libc::CPU_SET(core, &mut one);
+        check(libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const one)).map(drop)
+    }
+}
+
+fn affinity() -> io::Result<libc::cpu_set_t> {
+    // SAFETY: the kernel writes at most the size of the set.
+    unsafe {
+        let mut set: libc::cpu_set_t = zeroed();
+        check(libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set))?;
+        Ok(set)
+    }
+}
+
+fn cores(set: &libc::cpu_set_t) -> impl Iterator<Item = usize> {
+    // SAFETY: all numbers are below CPU_SETSIZE.
+    (0..libc::CPU_SETSIZE as usize).filter(move |core| unsafe { libc::CPU_ISSET(*core, set) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::netns::fresh;
+    use super::*;
+
+    #[test]
+    fn settings_are_those_of_the_namespace_and_the_stricter_counts() {
+        fresh(|| {
+            set_sysctl("net/ipv4/ip_forward", "0").expect("set");
+            set_sysctl("net/ipv4/conf/all/rp_filter", "0").expect("set");
+            set_sysctl("net/ipv4/conf/lo/rp_filter", "2").expect("set");
+            let before = settings("lo");
+            assert_eq!((before.ipv4_forward, before.rp_filter), (Some(false), Some(2)));
+            set_sysctl("net/ipv4/ip_forward", "1").expect("set");
+            assert_eq!(settings("lo").ipv4_forward, Some(true));
+            assert_eq!(sysctl("net/ipv4/ip_forward").expect("read"), "1");
+            // A device that does not exist yet has the setting of all.
+            assert_eq!(settings("nothing").rp_filter, Some(0));
+            assert!(has(Capability::NetAdmin) && has(Capability::SysAdmin));
+        });
+    }
+
+    #[test]
+    fn threads_stay_on_one_core() {
+        std::thread::spawn(|| {
+            assert!(usable_cores() >= 1);
+            pin_to_core(usable_cores() + 1).expect("pin");
+            assert_eq!(usable_cores(), 1);
+        })
+        .join()
+        .expect("no panic");
+    }
+}

@@ -1,0 +1,391 @@
+//! Batches of datagrams with control messages: recvmmsg, sendmmsg, sendmsg.
+use super::sys::{check, check_len};
+use super::{Destination, ReceiveBatch, Received};
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// Messages per system call.
+pub(super) const BATCH: usize = 64;
+/// Octets of a slot of a [`ReceiveBatch`].
+pub(super) const SLOT: usize = 65_536;
+/// How long a full send buffer is waited for before the rest of a train is given up, in milliseconds.
+const SEND_PATIENCE: libc::c_int = 10;
+
+/// Room for the control messages of one datagram: addresses (32 with header), TOS (24), train (24), with reserve.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct Control([u8; 128]);
+
+/// What recvmmsg writes into beside the payload. Made once per socket, so that receiving does not allocate.
+pub(super) struct Receiver {
+    headers: Box<[libc::mmsghdr]>,
+    vectors: Box<[libc::iovec]>,
+    names: Box<[libc::sockaddr_in6]>,
+    controls: Box<[Control]>,
+}
+// SAFETY: the raw pointers in `headers` and `vectors` are set anew right before each system call and followed by nobody else.
+unsafe impl Send for Receiver {}
+// SAFETY: as above; they are only used through `&mut self`.
+unsafe impl Sync for Receiver {}
+impl std::fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Receiver").field("batch", &self.headers.len()).finish()
+    }
+}
+
+impl Receiver {
+    pub(super) fn new() -> Self {
+        // SAFETY: these are structs of the kernel's, of integers and pointers, for which zero is a value.
+        let (header, vector, name) = unsafe { (zeroed(), zeroed(), zeroed()) };
+        Self {
+            headers: vec![header; BATCH].into_boxed_slice(),
+            vectors: vec![vector; BATCH].into_boxed_slice(),
+            names: vec![name; BATCH].into_boxed_slice(),
+            controls: vec![Control([0; 128]); BATCH].into_boxed_slice(),
+        }
+    }
+
+    /// Fills `batch` until the queue is empty or the batch is full. `bound` stands in for a missing destination address.
+    pub(super) fn receive(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        bound: SocketAddr,
+        batch: &mut ReceiveBatch,
+    ) -> io::Result<()> {
+        batch.datagrams.clear();
+        let mut slot = 0;
+        while slot < batch.slots() {
+            let wanted = (batch.slots() - slot).min(BATCH);
+            let count = match self.receive_some(fd, &mut batch.buf[slot * SLOT..(slot + wanted) * SLOT]) {
+                Ok(count) => count,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted || is_echo_of_icmp(&e) => continue,
+                Err(e) => return Err(e),
+            };
+            for i in 0..count {
+                if let Some(received) = self.received(i, bound, (slot + i) * SLOT) {
+                    batch.datagrams.push(received);
+                }
+            }
+            slot += count;
+            if count < wanted {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One recvmmsg into as many slots as `buf` has, at most [`BATCH`].
+    fn receive_some(&mut self, fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+        let mut count = 0;
+        for slot in buf.chunks_exact_mut(SLOT).take(BATCH) {
+            let vector = &mut self.vectors[count];
+            *vector = libc::iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: slot.len() };
+            let header = &mut self.headers[count].msg_hdr;
+            header.msg_name = (&raw mut self.names[count]).cast();
+            header.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+            header.msg_iov = vector;
+            header.msg_iovlen = 1;
+            header.msg_control = (&raw mut self.controls[count]).cast();
+            header.msg_controllen = size_of::<Control>() as _;
+            header.msg_flags = 0;
+            count += 1;
+        }
+        let headers = self.headers.as_mut_ptr();
+        // SAFETY: the first `count` headers point at a slot, a name and a control buffer each, which are ours alone until the call returns.
+        let result = unsafe {
+            libc::recvmmsg(fd.as_raw_fd(), headers, count as _, libc::MSG_DONTWAIT as _, std::ptr::null_mut())
+        };
+        check(result).map(|n| n as usize)
+    }
+
+    /// What message `i` of the last call was; nothing if it was cut or has no sender.
+    fn received(&self, i: usize, bound: SocketAddr, offset: usize) -> Option<Received> {
+        let header = &self.headers[i];
+        let len = header.msg_len as usize;
+        if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 || len > SLOT {
+            return None;
+        }
+        let mut received =
+            Received { remote: read_name(&self.names[i])?, local: bound, offset, len, segment: len, tos: 0 };
+        // SAFETY: the kernel has set msg_controllen to what it wrote into the control buffer, which is still there.
+        let mut message = unsafe { libc::CMSG_FIRSTHDR(&raw const header.msg_hdr) };
+        while !message.is_null() {
+            // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR return null or a whole header with its data inside of the buffer.
+            unsafe {
+                read_control(message, &mut received);
+                message = libc::CMSG_NXTHDR(&raw const header.msg_hdr, message);
+            }
+        }
+        Some(received)
+    }
+}
+
+/// Errors that an earlier send left behind: they say nothing about what is there to receive.
+fn is_echo_of_icmp(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
+}
+
+/// Takes one control message over.
+///
+/// # Safety
+/// `message` points at a control message from the kernel, with all of its data.
+unsafe fn read_control(message: *const libc::cmsghdr, received: &mut Received) {
+    // SAFETY: the caller says so; types and lengths are those of ip(7), ipv6(7) and udp(7), and reads are unaligned.
+    unsafe {
+        let data = libc::CMSG_DATA(message);
+        match ((*message).cmsg_level, (*message).cmsg_type) {
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                let info = data.cast::<libc::in_pktinfo>().read_unaligned();
+                received.local.set_ip(Ipv4Addr::from(u32::from_be(info.ipi_addr.s_addr)).into());
+            }
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                let info = data.cast::<libc::in6_pktinfo>().read_unaligned();
+                received.local.set_ip(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
+            }
+            (libc::IPPROTO_IP, libc::IP_TOS) => received.tos = data.read(),
+            (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
+                received.tos = data.cast::<libc::c_int>().read_unaligned() as u8;
+            }
+            (libc::SOL_UDP, libc::UDP_GRO) => {
+                let segment = data.cast::<libc::c_int>().read_unaligned();
+                received.segment = usize::try_from(segment).unwrap_or(0).clamp(1, received.len.max(1));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Where a message goes, as the kernel wants it: name and control messages, for one train or for each datagram of one.
+pub(super) struct Address {
+    name: libc::sockaddr_in6,
+    name_len: usize,
+    control: Control,
+    control_len: usize,
+}
+
+impl Address {
+    /// `segment`: for UDP_SEGMENT.
+    pub(super) fn new(to: &Destination, segment: Option<u16>) -> Self {
+        let (name, name_len) = write_name(to.remote);
+        let mut this = Self { name, name_len, control: Control([0; 128]), control_len: 0 };
+        match to.local.ip() {
+            ip if ip.is_unspecified() => {}
+            IpAddr::V4(ip) => {
+                let ipi_spec_dst = libc::in_addr { s_addr: u32::from(ip).to_be() };
+                let info = libc::in_pktinfo { ipi_ifindex: 0, ipi_spec_dst, ipi_addr: libc::in_addr { s_addr: 0 } };
+                this.push(libc::IPPROTO_IP, libc::IP_PKTINFO, info);
+            }
+            IpAddr::V6(ip) => {
+                let ipi6_addr = libc::in6_addr { s6_addr: ip.octets() };
+                // A link-local source needs the link that its scope names.
+                let ipi6_ifindex = if let SocketAddr::V6(a) = to.local { a.scope_id() } else { 0 };
+                this.push(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, libc::in6_pktinfo { ipi6_addr, ipi6_ifindex });
+            }
+        }
+        if to.tos != 0 {
+            let (level, kind) = match to.remote {
+                SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_TOS),
+                SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
+            };
+            this.push(level, kind, libc::c_int::from(to.tos));
+        }
+        if let Some(segment) = segment {
+            this.push(libc::SOL_UDP, libc::UDP_SEGMENT, segment);
+        }
+        this
+    }
+
+    /// Appends a control message.
+    fn push<T: Copy>(&mut self, level: libc::c_int, kind: libc::c_int, value: T) {
+        // SAFETY: these two only calculate.
+        let (space, len) = unsafe { (libc::CMSG_SPACE(size_of::<T>() as u32), libc::CMSG_LEN(size_of::<T>() as u32)) };
+        let start = self.control_len;
+        assert!(start + space as usize <= size_of::<Control>(), "room for three control messages");
+        // SAFETY: the header and the value that follows it lie inside of the buffer, as just checked; the buffer is aligned to 8, `start` is
+        // a multiple of CMSG_SPACE's alignment, and the value is written unaligned.
+        unsafe {
+            let header = self.control.0.as_mut_ptr().add(start).cast::<libc::cmsghdr>();
+            (*header).cmsg_len = len as _;
+            (*header).cmsg_level = level;
+            (*header).cmsg_type = kind;
+            libc::CMSG_DATA(header).cast::<T>().write_unaligned(value);
+        }
+        self.control_len += space as usize;
+    }
+
+    /// A header for the data at `vector`, valid for as long as both are.
+    fn header(&self, vector: *mut libc::iovec) -> libc::msghdr {
+        // SAFETY: a struct of integers and pointers.
+        let mut header: libc::msghdr = unsafe { zeroed() };
+        header.msg_name = (&raw const self.name).cast_mut().cast();
+        header.msg_namelen = self.name_len as libc::socklen_t;
+        header.msg_iov = vector;
+        header.msg_iovlen = 1;
+        if self.control_len > 0 {
+            header.msg_control = (&raw const self.control).cast_mut().cast();
+            header.msg_controllen = self.control_len as _;
+        }
+        header
+    }
+}
+
+/// Sends `data` as one message: one datagram, or a train if `address` has a segment size.
+pub(super) fn send_one(fd: BorrowedFd<'_>, address: &Address, data: &[u8]) -> io::Result<()> {
+    let mut vector = libc::iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: data.len() };
+    let header = address.header(&raw mut vector);
+    patiently(fd, || {
+        // SAFETY: the header points at `address`, `vector` and `data`, which all outlive the call; the kernel only reads them.
+        let result =
+            unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const header, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
+        check_len(result)
+    })
+    .map(drop)
+}
+
+/// Sends `data` as one datagram per `segment` octets. How many went out: fewer than all if the send buffer stays full; an error only if the first failed.
+pub(super) fn send_each(fd: BorrowedFd<'_>, address: &Address, data: &[u8], segment: usize) -> io::Result<usize> {
+    let mut sent = 0;
+    for group in data.chunks(segment.max(1) * BATCH) {
+        // SAFETY: structs of integers and pointers.
+        let (mut vectors, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) =
+            unsafe { (zeroed(), zeroed()) };
+        let mut count = 0;
+        for datagram in group.chunks(segment.max(1)) {
+            vectors[count] = libc::iovec { iov_base: datagram.as_ptr().cast_mut().cast(), iov_len: datagram.len() };
+            headers[count].msg_hdr = address.header(&raw mut vectors[count]);
+            count += 1;
+        }
+        let mut done = 0;
+        while done < count {
+            let result = patiently(fd, || {
+                let rest = &mut headers[done..count];
+                // SAFETY: each header points at `address`, its vector and its part of `data`, which all outlive the call.
+                let result = unsafe {
+                    libc::sendmmsg(
+                        fd.as_raw_fd(),
+                        rest.as_mut_ptr(),
+                        rest.len() as _,
+                        (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as _,
+                    )
+                };
+                check(result).map(|n| n as usize)
+            });
+            match result {
+                Ok(0) => return Ok(sent),
+                Ok(n) => (done, sent) = (done + n, sent + n),
+                Err(e) if sent == 0 => return Err(e),
+                Err(_) => return Ok(sent),
+            }
+        }
+    }
+    Ok(sent)
+}
+
+/// Repeats a send that was interrupted, and waits once for room in the send buffer. Full queues further down count as nothing sent.
+fn patiently(fd: BorrowedFd<'_>, mut send: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    let mut waited = false;
+    loop {
+        match send() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock && !waited => {
+                waited = true;
+                let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+                // SAFETY: one pollfd, ours.
+                unsafe { libc::poll(&raw mut poll, 1, SEND_PATIENCE) };
+            }
+            other => return other,
+        }
+    }
+}
+
+/// True for what a full buffer or queue answers: the datagrams are lost as on a wire, and the socket is well.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::ENOBUFS)
+}
+
+/// An address for the kernel and its length.
+pub(super) fn write_name(address: SocketAddr) -> (libc::sockaddr_in6, usize) {
+    // SAFETY: a struct of integers.
+    let mut name: libc::sockaddr_in6 = unsafe { zeroed() };
+    match address {
+        SocketAddr::V4(a) => {
+            // SAFETY: a sockaddr_in is smaller than a sockaddr_in6 and no more aligned.
+            let short = unsafe { &mut *(&raw mut name).cast::<libc::sockaddr_in>() };
+            short.sin_family = libc::AF_INET as _;
+            short.sin_port = a.port().to_be();
+            short.sin_addr.s_addr = u32::from(*a.ip()).to_be();
+            (name, size_of::<libc::sockaddr_in>())
+        }
+        SocketAddr::V6(a) => {
+            name.sin6_family = libc::AF_INET6 as _;
+            name.sin6_port = a.port().to_be();
+            name.sin6_addr.s6_addr = a.ip().octets();
+            name.sin6_scope_id = a.scope_id();
+            (name, size_of::<libc::sockaddr_in6>())
+        }
+    }
+}
+
+/// An address from the kernel.
+pub(super) fn read_name(name: &libc::sockaddr_in6) -> Option<SocketAddr> {
+    match libc::c_int::from(name.sin6_family) {
+        libc::AF_INET => {
+            // SAFETY: a sockaddr_in is smaller than a sockaddr_in6 and no more aligned.
+            let short = unsafe { &*(&raw const *name).cast::<libc::sockaddr_in>() };
+            let ip = Ipv4Addr::from(u32::from_be(short.sin_addr.s_addr));
+            Some(SocketAddrV4::new(ip, u16::from_be(short.sin_port)).into())
+        }
+        libc::AF_INET6 => {
+            let ip = Ipv6Addr::from(name.sin6_addr.s6_addr);
+            Some(SocketAddrV6::new(ip, u16::from_be(name.sin6_port), 0, name.sin6_scope_id).into())
+        }
+        _ => None,
+    }
+}
+
+/// Turns DF on or off for what follows. With DF a datagram longer than the device's MTU fails with EMSGSIZE instead of being fragmented here; the
+/// kernel's own idea of the path MTU never counts, since ours is fed by authentic traffic only.
+pub(super) fn set_dont_fragment(fd: BorrowedFd<'_>, ipv6: bool, on: bool) -> io::Result<()> {
+    use super::sys::set_option;
+    if ipv6 {
+        let mode = if on { libc::IPV6_PMTUDISC_PROBE } else { libc::IPV6_PMTUDISC_DONT };
+        set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, mode)?;
+        set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, libc::c_int::from(on))
+    } else {
+        let mode = if on { libc::IP_PMTUDISC_PROBE } else { libc::IP_PMTUDISC_DONT };
+        set_option(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, mode)
+    }
+}
+
+/// Asks for destination address and TOS of what is received.
+pub(super) fn set_receive_info(fd: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
+    use super::sys::set_option;
+    if ipv6 {
+        set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
+        set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)
+    } else {
+        set_option(fd, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
+        set_option(fd, libc::IPPROTO_IP, libc::IP_RECVTOS, 1)
+    }
+}
+
+/// Binds to an address.
+pub(super) fn bind(fd: BorrowedFd<'_>, address: SocketAddr) -> io::Result<()> {
+    let (name, len) = write_name(address);
+    // SAFETY: `name` is an address of `len` octets that the kernel reads.
+    check(unsafe { libc::bind(fd.as_raw_fd(), (&raw const name).cast(), len as libc::socklen_t) }).map(drop)
+}
+
+/// Where a socket is bound.
+pub(super) fn local_name(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    // SAFETY: a struct of integers.
+    let mut name: libc::sockaddr_in6 = unsafe { zeroed() };
+    let mut len = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` octets into `name`.
+    check(unsafe { libc::getsockname(fd.as_raw_fd(), (&raw mut name).cast(), &raw mut len) })?;
+    read_name(&name).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}

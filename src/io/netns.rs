@@ -1,0 +1,147 @@
+//! Network namespaces without names: each lives as long as a descriptor, thread, process or device holds it.
+use super::sys::{check, context};
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::thread;
+
+/// A network namespace, held by a descriptor.
+#[derive(Debug)]
+pub struct Namespace(OwnedFd);
+impl Namespace {
+    /// The one of the calling thread.
+    pub fn current() -> io::Result<Self> {
+        File::open("/proc/thread-self/ns/net").map(|file| Self(file.into()))
+    }
+
+    /// A fresh one with nothing but a `lo` that is down. `PermissionDenied` without CAP_SYS_ADMIN; see [`become_root_of_user_namespace`].
+    pub fn create() -> io::Result<Self> {
+        // On a thread of its own, so that the caller stays where it is.
+        let create = || {
+            // SAFETY: no pointers; only the calling thread changes its namespace.
+            check(unsafe { libc::unshare(libc::CLONE_NEWNET) }).map_err(|e| context(&e, "new network namespace"))?;
+            Self::current()
+        };
+        joined(thread::Builder::new().spawn(create)?)
+    }
+
+    /// Runs `work` on a thread of its own inside the namespace and waits for it. A panic goes on in the caller.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+        thread::scope(|scope| {
+            let thread = scope.spawn(|| self.enter().map(|()| work()));
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// Starts a thread inside the namespace. It fails later, by its result, if the namespace cannot be entered.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<thread::JoinHandle<io::Result<T>>> {
+        let own = Self(self.0.try_clone()?);
+        thread::Builder::new().spawn(move || own.enter().map(|()| work()))
+    }
+
+    /// Makes `command` start inside the namespace, and be killed when the calling thread ends.
+    pub fn prepare(&self, command: &mut Command) -> io::Result<()> {
+        let own = Self(self.0.try_clone()?);
+        // SAFETY: what runs between fork and exec makes two system calls and touches neither heap nor locks.
+        unsafe {
+            command.pre_exec(move || {
+                own.enter()?;
+                check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL)).map(drop)
+            });
+        }
+        Ok(())
+    }
+
+    /// Moves the calling thread into the namespace.
+    fn enter(&self) -> io::Result<()> {
+        // SAFETY: no pointers; only the calling thread changes its namespace.
+        check(unsafe { libc::setns(self.0.as_raw_fd(), libc::CLONE_NEWNET) }).map(drop)
+    }
+}
+impl AsFd for Namespace {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// What a thread returned; a panic goes on here.
+fn joined<T>(thread: thread::JoinHandle<T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Moves the whole process, which must have one thread only, into a user namespace where it is root, so that it may create network namespaces.
+pub fn become_root_of_user_namespace() -> io::Result<()> {
+    // SAFETY: no pointers.
+    let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
+    // SAFETY: no pointers; the kernel refuses if there are other threads.
+    check(unsafe { libc::unshare(libc::CLONE_NEWUSER) }).map_err(|e| context(&e, "new user namespace"))?;
+    // Without this an unprivileged process may not map its group (user_namespaces(7)).
+    fs::write("/proc/self/setgroups", "deny")?;
+    fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
+    fs::write("/proc/self/gid_map", format!("0 {gid} 1"))
+}
+
+/// Runs a test in a network namespace of its own with `lo` up, or says that it cannot.
+#[cfg(test)]
+pub(crate) fn fresh(test: impl FnOnce() + Send) {
+    match Namespace::create() {
+        Ok(namespace) => namespace
+            .run(|| {
+                super::netlink::Netlink::open().and_then(|netlink| netlink.set_up(1, true)).expect("lo");
+                test();
+            })
+            .expect("enter a namespace"),
+        Err(e) => eprintln!("SKIPPED, because it needs CAP_SYS_ADMIN for a network namespace of its own: {e}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::netlink::Netlink;
+    use super::*;
+    use std::io::Read;
+    use std::process::Stdio;
+
+    #[test]
+    fn a_fresh_namespace_is_empty_and_ours_stays() {
+        fresh(|| {
+            let inside = fs::read_link("/proc/thread-self/ns/net").expect("inside");
+            let other = Namespace::create().expect("another");
+            let names = other.run(|| Netlink::open().and_then(|n| n.links())).expect("enter").expect("list");
+            assert_eq!(names.iter().map(|l| l.name.as_str()).collect::<Vec<_>>(), ["lo"]);
+            assert!(!names[0].up);
+            assert_eq!(fs::read_link("/proc/thread-self/ns/net").expect("still inside"), inside);
+        });
+    }
+
+    #[test]
+    fn commands_start_inside() {
+        fresh(|| {
+            let other = Namespace::create().expect("another");
+            let wanted = other.run(|| fs::read_link("/proc/thread-self/ns/net")).expect("enter").expect("link");
+            let mut command = Command::new("/bin/readlink");
+            command.arg("/proc/self/ns/net").stdout(Stdio::piped());
+            other.prepare(&mut command).expect("prepare");
+            let mut child = command.spawn().expect("start");
+            let mut text = String::new();
+            child.stdout.take().expect("piped").read_to_string(&mut text).expect("read");
+            child.wait().expect("wait");
+            assert_eq!(text.trim_end(), wanted.to_string_lossy());
+        });
+    }
+
+    #[test]
+    fn a_spawned_thread_is_inside() {
+        fresh(|| {
+            let here = fs::read_link("/proc/thread-self/ns/net").expect("here");
+            let other = Namespace::create().expect("another");
+            let thread = other.spawn(|| fs::read_link("/proc/thread-self/ns/net").expect("there")).expect("spawn");
+            assert_ne!(thread.join().expect("no panic").expect("entered"), here);
+        });
+    }
+}

@@ -1,0 +1,578 @@
+//! The guard against clear text from outside: one nftables table that drops packets which should have come through a tunnel.
+//!
+//! Spoken to the kernel directly (NETLINK_NETFILTER, as in `linux/netfilter/nf_tables.h`), so that a host needs no `nft` program.
+use super::sys::{check_len, context, set_option, socket};
+use std::io;
+use std::mem::zeroed;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+/// An address and the length of its prefix.
+pub type Prefix = (IpAddr, u8);
+
+/// A pair of prefixes of one family, as an inbound packet carries them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pair {
+    /// Of the source address (a child's remote_ts).
+    pub source: Prefix,
+    /// Of the destination address (a child's local_ts).
+    pub destination: Prefix,
+}
+
+/// Packets to the gateway itself that may always come from outside, such as those that carry the tunnel where `protected` covers the outer addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Open {
+    /// Destinations.
+    pub destination: Prefix,
+    /// IP protocol: 50 for ESP, 17 for UDP (in IPv6 without extension headers).
+    pub protocol: u8,
+    /// Destination port, for protocols that have one there (not looked at in later fragments: those do not match).
+    pub port: Option<u16>,
+}
+
+/// What the table holds. In order: packets that came in by `lo` or one of `devices` pass; `open` and `exceptions` pass; `protected` are counted and
+/// dropped; the rest passes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Guard {
+    /// Names of our TUN devices.
+    pub devices: Vec<String>,
+    /// What the gateway itself receives.
+    pub open: Vec<Open>,
+    /// Pairs that may come in the clear (`mode = "pass"`).
+    pub exceptions: Vec<Pair>,
+    /// Pairs that may not.
+    pub protected: Vec<Pair>,
+}
+
+/// Puts the table `name` of family inet into place, instead of what it held before, in one transaction. A prefix longer than its family
+/// allows and a pair of two families are `InvalidInput`; `Unsupported` if the kernel has no nftables.
+pub fn replace(name: &str, guard: &Guard) -> io::Result<()> {
+    let mut batch = Batch::new();
+    // Deleting what does not exist would fail the transaction.
+    batch.message(NEWTABLE, libc::NLM_F_CREATE, |m| m.text(TABLE_NAME, name));
+    batch.message(DELTABLE, 0, |m| m.text(TABLE_NAME, name));
+    batch.message(NEWTABLE, libc::NLM_F_CREATE, |m| m.text(TABLE_NAME, name));
+    batch.message(NEWCHAIN, libc::NLM_F_CREATE, |m| {
+        m.text(CHAIN_TABLE, name);
+        m.text(CHAIN_NAME, CHAIN);
+        m.nested(CHAIN_HOOK, |m| {
+            m.number(HOOK_NUMBER, PRE_ROUTING);
+            m.number(HOOK_PRIORITY, RAW_PRIORITY as u32);
+        });
+        m.number(CHAIN_POLICY, ACCEPT);
+        m.text(CHAIN_TYPE, "filter");
+    });
+    for device in std::iter::once("lo").chain(guard.devices.iter().map(String::as_str)) {
+        batch.rule(name, |m| {
+            came_in_by(m, device);
+            verdict(m, ACCEPT);
+        });
+    }
+    for open in &guard.open {
+        check_prefix(open.destination)?;
+        batch.rule(name, |m| {
+            addressed(m, None, open.destination);
+            carries(m, open.protocol, open.port);
+            verdict(m, ACCEPT);
+        });
+    }
+    for (pairs, drop) in [(&guard.exceptions, false), (&guard.protected, true)] {
+        for pair in pairs {
+            check_pair(pair)?;
+            batch.rule(name, |m| {
+                addressed(m, Some(pair.source), pair.destination);
+                if drop {
+                    expression(m, "counter", |_| {});
+                }
+                verdict(m, if drop { DROP } else { ACCEPT });
+            });
+        }
+    }
+    batch.commit().map_err(|e| context(&e, format_args!("nftables table {name}")))
+}
+
+/// Removes the table `name`. False if there was none.
+pub fn delete(name: &str) -> io::Result<bool> {
+    let mut batch = Batch::new();
+    batch.message(DELTABLE, 0, |m| m.text(TABLE_NAME, name));
+    match batch.commit() {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(context(&e, format_args!("delete nftables table {name}"))),
+    }
+}
+
+/// Whether there is a table `name` of family inet.
+pub fn exists(name: &str) -> io::Result<bool> {
+    let mut message = Message::default();
+    message.header(GETTABLE, libc::NLM_F_REQUEST | libc::NLM_F_ACK, FAMILY_INET, 0, 1);
+    message.text(TABLE_NAME, name);
+    message.finish(0);
+    match transact(&message.0, 1) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(context(&e, "nftables")),
+    }
+}
+
+fn check_prefix((ip, len): Prefix) -> io::Result<()> {
+    let longest = if ip.is_ipv6() { 128 } else { 32 };
+    if len <= longest {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{ip}/{len} is no prefix")))
+    }
+}
+
+fn check_pair(pair: &Pair) -> io::Result<()> {
+    check_prefix(pair.source)?;
+    check_prefix(pair.destination)?;
+    if pair.source.0.is_ipv6() == pair.destination.0.is_ipv6() {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("{} and {} are of two families", pair.source.0, pair.destination.0),
+    ))
+}
+
+const CHAIN: &str = "guard";
+const PRE_ROUTING: u32 = 0;
+/// Before connection tracking and everybody else's rules.
+const RAW_PRIORITY: i32 = -300;
+const DROP: u32 = 0;
+const ACCEPT: u32 = 1;
+
+// Expressions of a rule. All work on register 1.
+
+/// Devices by name, so that the rule holds for a device that comes later.
+fn came_in_by(m: &mut Message, device: &str) {
+    let mut name = [0; libc::IFNAMSIZ];
+    let len = device.len().min(libc::IFNAMSIZ - 1);
+    name[..len].copy_from_slice(&device.as_bytes()[..len]);
+    meta(m, libc::NFT_META_IIFNAME as u32);
+    equals(m, &name);
+}
+
+/// Packets of the prefixes' family with these addresses.
+fn addressed(m: &mut Message, source: Option<Prefix>, destination: Prefix) {
+    let ipv6 = destination.0.is_ipv6();
+    meta(m, libc::NFT_META_NFPROTO as u32);
+    equals(m, &[if ipv6 { libc::NFPROTO_IPV6 } else { libc::NFPROTO_IPV4 } as u8]);
+    let (source_at, destination_at) = if ipv6 { (8, 24) } else { (12, 16) };
+    for (offset, (ip, len)) in source.map(|s| (source_at, s)).into_iter().chain([(destination_at, destination)]) {
+        match ip {
+            _ if len == 0 => {}
+            IpAddr::V4(ip) => masked(m, offset, &ip.octets(), &(u32::MAX << (32 - len)).to_be_bytes()),
+            IpAddr::V6(ip) => masked(m, offset, &ip.octets(), &(u128::MAX << (128 - len)).to_be_bytes()),
+        }
+    }
+}
+
+/// Packets of an IP protocol, to a port.
+fn carries(m: &mut Message, protocol: u8, port: Option<u16>) {
+    meta(m, libc::NFT_META_L4PROTO as u32);
+    equals(m, &[protocol]);
+    if let Some(port) = port {
+        load(m, libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32, 2, 2);
+        equals(m, &port.to_be_bytes());
+    }
+}
+
+fn masked(m: &mut Message, offset: u32, address: &[u8], mask: &[u8]) {
+    load(m, libc::NFT_PAYLOAD_NETWORK_HEADER as u32, offset, mask.len() as u32);
+    expression(m, "bitwise", |m| {
+        m.number(BITWISE_SREG, REGISTER);
+        m.number(BITWISE_DREG, REGISTER);
+        m.number(BITWISE_LEN, mask.len() as u32);
+        m.nested(BITWISE_MASK, |m| m.attribute(DATA_VALUE, mask));
+        m.nested(BITWISE_XOR, |m| m.attribute(DATA_VALUE, &[0; 16][..mask.len()]));
+    });
+    let network: Vec<u8> = address.iter().zip(mask).map(|(a, m)| a & m).collect();
+    equals(m, &network);
+}
+
+fn load(m: &mut Message, base: u32, offset: u32, len: u32) {
+    expression(m, "payload", |m| {
+        m.number(PAYLOAD_DREG, REGISTER);
+        m.number(PAYLOAD_BASE, base);
+        m.number(PAYLOAD_OFFSET, offset);
+        m.number(PAYLOAD_LEN, len);
+    });
+}
+
+fn meta(m: &mut Message, key: u32) {
+    expression(m, "meta", |m| {
+        m.number(META_DREG, REGISTER);
+        m.number(META_KEY, key);
+    });
+}
+
+fn equals(m: &mut Message, value: &[u8]) {
+    expression(m, "cmp", |m| {
+        m.number(CMP_SREG, REGISTER);
+        m.number(CMP_OP, libc::NFT_CMP_EQ as u32);
+        m.nested(CMP_DATA, |m| m.attribute(DATA_VALUE, value));
+    });
+}
+
+fn verdict(m: &mut Message, code: u32) {
+    expression(m, "immediate", |m| {
+        m.number(IMMEDIATE_DREG, libc::NFT_REG_VERDICT as u32);
+        m.nested(IMMEDIATE_DATA, |m| m.nested(DATA_VERDICT, |m| m.number(VERDICT_CODE, code)));
+    });
+}
+
+fn expression(m: &mut Message, name: &str, data: impl FnOnce(&mut Message)) {
+    m.nested(LIST_ELEMENT, |m| {
+        m.text(EXPR_NAME, name);
+        m.nested(EXPR_DATA, data);
+    });
+}
+
+const REGISTER: u32 = libc::NFT_REG_1 as u32;
+const FAMILY_UNSPEC: u8 = libc::NFPROTO_UNSPEC as u8;
+const FAMILY_INET: u8 = libc::NFPROTO_INET as u8;
+const SUBSYSTEM: u16 = (libc::NFNL_SUBSYS_NFTABLES as u16) << 8;
+const NEWTABLE: u16 = SUBSYSTEM | libc::NFT_MSG_NEWTABLE as u16;
+const GETTABLE: u16 = SUBSYSTEM | libc::NFT_MSG_GETTABLE as u16;
+const DELTABLE: u16 = SUBSYSTEM | libc::NFT_MSG_DELTABLE as u16;
+const NEWCHAIN: u16 = SUBSYSTEM | libc::NFT_MSG_NEWCHAIN as u16;
+const NEWRULE: u16 = SUBSYSTEM | libc::NFT_MSG_NEWRULE as u16;
+const BATCH_BEGIN: u16 = 0x10;
+const BATCH_END: u16 = 0x11;
+
+// Attributes of nf_tables.h, under shorter names.
+const TABLE_NAME: u16 = 1;
+const CHAIN_TABLE: u16 = 1;
+const CHAIN_NAME: u16 = 3;
+const CHAIN_HOOK: u16 = 4;
+const CHAIN_POLICY: u16 = 5;
+const CHAIN_TYPE: u16 = 7;
+const HOOK_NUMBER: u16 = 1;
+const HOOK_PRIORITY: u16 = 2;
+const RULE_TABLE: u16 = 1;
+const RULE_CHAIN: u16 = 2;
+const RULE_EXPRESSIONS: u16 = 4;
+const LIST_ELEMENT: u16 = 1;
+const EXPR_NAME: u16 = 1;
+const EXPR_DATA: u16 = 2;
+const META_DREG: u16 = 1;
+const META_KEY: u16 = 2;
+const CMP_SREG: u16 = 1;
+const CMP_OP: u16 = 2;
+const CMP_DATA: u16 = 3;
+const PAYLOAD_DREG: u16 = 1;
+const PAYLOAD_BASE: u16 = 2;
+const PAYLOAD_OFFSET: u16 = 3;
+const PAYLOAD_LEN: u16 = 4;
+const BITWISE_SREG: u16 = 1;
+const BITWISE_DREG: u16 = 2;
+const BITWISE_LEN: u16 = 3;
+const BITWISE_MASK: u16 = 4;
+const BITWISE_XOR: u16 = 5;
+const IMMEDIATE_DREG: u16 = 1;
+const IMMEDIATE_DATA: u16 = 2;
+const DATA_VALUE: u16 = 1;
+const DATA_VERDICT: u16 = 2;
+const VERDICT_CODE: u16 = 1;
+
+/// Messages that take effect together or not at all.
+struct Batch {
+    messages: Message,
+    sequence: u32,
+    /// Where the last message begins.
+    last: usize,
+}
+
+impl Batch {
+    fn new() -> Self {
+        let mut messages = Message::default();
+        messages.header(BATCH_BEGIN, libc::NLM_F_REQUEST, FAMILY_UNSPEC, SUBSYSTEM >> 8, 0);
+        messages.finish(0);
+        Self { messages, sequence: 0, last: 0 }
+    }
+
+    /// Appends a message of family inet.
+    fn message(&mut self, kind: u16, flags: libc::c_int, attributes: impl FnOnce(&mut Message)) {
+        self.sequence += 1;
+        self.last = self.messages.0.len();
+        self.messages.header(kind, flags | libc::NLM_F_REQUEST, FAMILY_INET, 0, self.sequence);
+        attributes(&mut self.messages);
+        self.messages.finish(self.last);
+    }
+
+    fn rule(&mut self, table: &str, expressions: impl FnOnce(&mut Message)) {
+        self.message(NEWRULE, libc::NLM_F_CREATE | libc::NLM_F_APPEND, |m| {
+            m.text(RULE_TABLE, table);
+            m.text(RULE_CHAIN, CHAIN);
+            m.nested(RULE_EXPRESSIONS, expressions);
+        });
+    }
+
+    /// Errors are always answered, success only where it is asked for: at the last message (kernels before 6.10 do not answer the end of a batch).
+    fn commit(mut self) -> io::Result<()> {
+        let flags = u16::from_ne_bytes([self.messages.0[self.last + 6], self.messages.0[self.last + 7]]);
+        let flags = flags | libc::NLM_F_ACK as u16;
+        self.messages.0[self.last + 6..self.last + 8].copy_from_slice(&flags.to_ne_bytes());
+        let start = self.messages.0.len();
+        self.messages.header(BATCH_END, libc::NLM_F_REQUEST, FAMILY_UNSPEC, SUBSYSTEM >> 8, self.sequence + 1);
+        self.messages.finish(start);
+        transact(&self.messages.0, self.sequence)
+    }
+}
+
+/// Netlink messages in the making.
+#[derive(Default)]
+struct Message(Vec<u8>);
+
+impl Message {
+    /// nlmsghdr (its length comes later) and nfgenmsg.
+    fn header(&mut self, kind: u16, flags: libc::c_int, family: u8, resource: u16, sequence: u32) {
+        self.0.extend_from_slice(&[0; 4]);
+        self.0.extend_from_slice(&kind.to_ne_bytes());
+        self.0.extend_from_slice(&(flags as u16).to_ne_bytes());
+        self.0.extend_from_slice(&sequence.to_ne_bytes());
+        self.0.extend_from_slice(&[0; 4]);
+        self.0.extend_from_slice(&[family, 0]);
+        self.0.extend_from_slice(&resource.to_be_bytes());
+    }
+
+    /// Sets the length of the message that begins at `start`.
+    fn finish(&mut self, start: usize) {
+        let len = (self.0.len() - start) as u32;
+        self.0[start..start + 4].copy_from_slice(&len.to_ne_bytes());
+    }
+
+    fn attribute(&mut self, kind: u16, value: &[u8]) {
+        self.0.extend_from_slice(&(value.len() as u16 + 4).to_ne_bytes());
+        self.0.extend_from_slice(&kind.to_ne_bytes());
+        self.0.extend_from_slice(value);
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+    }
+
+    fn number(&mut self, kind: u16, value: u32) {
+        self.attribute(kind, &value.to_be_bytes());
+    }
+
+    /// A string with its NUL, cut to what the kernel takes at most.
+    fn text(&mut self, kind: u16, value: &str) {
+        let mut bytes = value.as_bytes()[..value.len().min(127)].to_vec();
+        bytes.push(0);
+        self.attribute(kind, &bytes);
+    }
+
+    fn nested(&mut self, kind: u16, inside: impl FnOnce(&mut Self)) {
+        let start = self.0.len();
+        self.attribute(kind | libc::NLA_F_NESTED as u16, &[]);
+        inside(self);
+        let len = (self.0.len() - start) as u16;
+        self.0[start..start + 2].copy_from_slice(&len.to_ne_bytes());
+    }
+}
+
+/// Sends messages in one piece and reads answers until the one to `last`, or to the first error.
+fn transact(messages: &[u8], last: u32) -> io::Result<()> {
+    let unsupported = |e: io::Error| match e.raw_os_error() {
+        Some(libc::EPROTONOSUPPORT | libc::EOPNOTSUPP | libc::EAFNOSUPPORT) => io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this kernel has no nftables: load the module with `modprobe nf_tables`, or use a kernel with CONFIG_NF_TABLES_INET",
+        ),
+        _ => e,
+    };
+    let fd = socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_NETFILTER).map_err(unsupported)?;
+    let room = libc::c_int::try_from(messages.len() * 2 + 65_536).map_err(|_| io::ErrorKind::InvalidInput)?;
+    for name in [libc::SO_SNDBUF, libc::SO_SNDBUFFORCE] {
+        // What is too large for the buffer then fails with EMSGSIZE.
+        let _ = set_option(fd.as_fd(), libc::SOL_SOCKET, name, room);
+    }
+    // SAFETY: a struct of integers; an address of zeros is the kernel's.
+    let mut kernel: libc::sockaddr_nl = unsafe { zeroed() };
+    kernel.nl_family = libc::AF_NETLINK as _;
+    let kernel_len = std::mem::size_of::<libc::sockaddr_nl>() as libc::socklen_t;
+    // SAFETY: the kernel reads the messages and its address.
+    check_len(unsafe {
+        let to = (&raw const kernel).cast();
+        libc::sendto(fd.as_raw_fd(), messages.as_ptr().cast(), messages.len(), 0, to, kernel_len)
+    })?;
+    answers(&fd, last).map_err(unsupported)
+}
+
+/// The kernel has answered everything by the time that sending returns, so there is nothing to wait for.
+fn answers(fd: &OwnedFd, last: u32) -> io::Result<()> {
+    let mut buf = [0; 16_384];
+    loop {
+        // SAFETY: the kernel writes at most the length of `buf`.
+        let len = check_len(unsafe { libc::recv(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len(), 0) })?;
+        let mut rest = &buf[..len];
+        while let Some(head) = rest.first_chunk::<16>() {
+            let word = |i: usize| u32::from_ne_bytes([head[i], head[i + 1], head[i + 2], head[i + 3]]);
+            let (size, kind, sequence) = (word(0) as usize, word(4) as u16, word(8));
+            if i32::from(kind) == libc::NLMSG_ERROR
+                && let Some(&code) = rest.get(16..).and_then(|body| body.first_chunk::<4>())
+            {
+                match i32::from_ne_bytes(code) {
+                    0 if sequence == last => return Ok(()),
+                    0 => {}
+                    code => return Err(io::Error::from_raw_os_error(code.saturating_neg())),
+                }
+            }
+            rest = rest.get(size.next_multiple_of(4).max(16)..).unwrap_or_default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::netlink::{Address, Netlink, Route};
+    use super::super::netns::{Namespace, fresh};
+    use super::super::tun;
+    use super::*;
+    use std::net::UdpSocket;
+    use std::time::Duration;
+
+    fn prefix(text: &str) -> Prefix {
+        let (ip, len) = text.split_once('/').expect("prefix");
+        (ip.parse().expect("address"), len.parse().expect("length"))
+    }
+
+    fn pair(source: &str, destination: &str) -> Pair {
+        Pair { source: prefix(source), destination: prefix(destination) }
+    }
+
+    /// Gives `name` these addresses, brings it up, and makes it the way to everywhere.
+    fn configure(name: &str, addresses: &[&str]) {
+        let netlink = Netlink::open().expect("netlink");
+        netlink.set_up(1, true).expect("lo");
+        let link = netlink.link(name).expect("link").index;
+        netlink.set_up(link, true).expect("up");
+        for address in addresses {
+            let (addr, prefix_len) = prefix(address);
+            netlink.add_address(&Address { link, addr, prefix_len }).expect("address");
+        }
+        for all in ["0.0.0.0/0", "::/0"] {
+            netlink.add_route(&Route { link: Some(link), ..Route::new(prefix(all), 83) }).expect("route");
+        }
+    }
+
+    /// Two namespaces on a cable, `outside` and `inside`; then what a plain packet from one address to another does.
+    struct Wire {
+        outside: Namespace,
+    }
+    impl Wire {
+        fn new() -> Self {
+            let outside = Namespace::create().expect("namespace");
+            let netlink = Netlink::open().expect("netlink");
+            netlink.add_veth("outer", "peer").expect("veth");
+            let peer = netlink.link("peer").expect("peer").index;
+            netlink.move_link(peer, outside.as_fd()).expect("move");
+            let from = ["192.0.2.2/32", "10.2.0.1/32", "10.2.1.1/32", "10.3.0.1/32", "fd00:2::1/128", "fd00:3::1/128"];
+            outside.run(|| configure("peer", &from)).expect("outside");
+            configure("outer", &["192.0.2.1/32", "10.1.0.1/32", "10.1.9.1/32", "fd00:1::1/128"]);
+            Self { outside }
+        }
+
+        /// Whether a packet arrives. One from 10.3.0.1 goes behind it, which nobody stops: the cable keeps the order.
+        fn passes(&self, from: &str, to: &str) -> bool {
+            let receiver = UdpSocket::bind(format!("{to}:5000")).expect("receiver");
+            let sentinel = if to.contains(':') { "[fd00:3::1]:0" } else { "10.3.0.1:0" };
+            receiver.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+            self.outside
+                .run(|| {
+                    for (source, data) in [(format!("{from}:0"), b"?"), (sentinel.into(), b"!")] {
+                        let sender = UdpSocket::bind(source).expect("sender");
+                        sender.send_to(data, format!("{to}:5000")).expect("send");
+                    }
+                })
+                .expect("outside");
+            let mut buf = [0; 8];
+            receiver.recv_from(&mut buf).expect("at least the sentinel");
+            buf[0] == b'?'
+        }
+    }
+
+    #[test]
+    fn protected_pairs_are_dropped_and_nothing_else() {
+        fresh(|| {
+            let wire = Wire::new();
+            assert!(wire.passes("10.2.0.1", "10.1.0.1"), "without guard");
+            let guard = Guard {
+                devices: vec!["tun0".into()],
+                open: vec![],
+                exceptions: vec![pair("10.2.1.0/24", "10.1.0.0/16")],
+                protected: vec![pair("10.2.0.0/17", "10.1.0.0/21"), pair("fd00:2::/33", "fd00:1::/64")],
+            };
+            replace("sandhog-test", &guard).expect("replace");
+            assert!(!wire.passes("10.2.0.1", "10.1.0.1"));
+            assert!(wire.passes("10.2.0.1", "10.1.9.1"), "another destination");
+            assert!(wire.passes("192.0.2.2", "10.1.0.1"), "another source");
+            assert!(wire.passes("10.2.1.1", "10.1.0.1"), "an exception");
+            assert!(!wire.passes("[fd00:2::1]", "[fd00:1::1]"));
+            let devices = vec!["tun0".into(), "outer".into()];
+            replace("sandhog-test", &Guard { devices, ..guard.clone() }).expect("replace");
+            assert!(wire.passes("10.2.0.1", "10.1.0.1"), "by one of our devices");
+            replace("sandhog-test", &Guard { protected: vec![pair("0.0.0.0/0", "10.1.0.1/32")], ..Guard::default() })
+                .expect("replace");
+            assert!(exists("sandhog-test").expect("exists"));
+            assert!(delete("sandhog-test").expect("delete"));
+            assert!(!delete("sandhog-test").expect("gone"));
+            assert!(!exists("sandhog-test").expect("gone"));
+            assert!(wire.passes("10.2.0.1", "10.1.0.1"), "without guard again");
+        });
+    }
+
+    #[test]
+    fn what_the_gateway_receives_stays_open() {
+        fresh(|| {
+            let wire = Wire::new();
+            let open = |port| Open { destination: prefix("10.1.0.1/32"), protocol: 17, port };
+            let guard = Guard { protected: vec![pair("10.2.0.0/16", "0.0.0.0/0")], ..Guard::default() };
+            for (port, passes) in [(Some(5000), true), (Some(5001), false), (None, true)] {
+                replace("sandhog-test", &Guard { open: vec![open(port)], ..guard.clone() }).expect("replace");
+                assert_eq!(wire.passes("10.2.0.1", "10.1.0.1"), passes, "{port:?}");
+                assert!(!wire.passes("10.2.0.1", "10.1.9.1"));
+            }
+        });
+    }
+
+    #[test]
+    fn a_failed_replacement_leaves_the_old_table() {
+        fresh(|| {
+            let guard = Guard { protected: vec![pair("10.2.0.0/16", "10.1.0.0/16")], ..Guard::default() };
+            replace("sandhog-test", &guard).expect("replace");
+            for bad in
+                [pair("10.2.0.0/33", "10.1.0.0/16"), pair("10.2.0.0/16", "fd00::/64"), pair("fd00::/129", "fd00::/64")]
+            {
+                let error =
+                    replace("sandhog-test", &Guard { protected: vec![bad], ..Guard::default() }).expect_err("bad");
+                assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            }
+            assert!(exists("sandhog-test").expect("exists"));
+        });
+    }
+
+    #[test]
+    fn thousands_of_pairs_fit() {
+        fresh(|| {
+            let protected = (0..10_000_u32).map(|i| Pair {
+                source: ((0x0a00_0000 + (i << 8)).to_be_bytes().into(), 24),
+                ..pair("0.0.0.0/0", "10.1.0.0/16")
+            });
+            replace("sandhog-test", &Guard { protected: protected.collect(), ..Guard::default() }).expect("replace");
+            assert!(delete("sandhog-test").expect("delete"));
+        });
+    }
+
+    #[test]
+    fn without_permission_it_says_so() {
+        fresh(|| {
+            let error = std::thread::spawn(|| {
+                // SAFETY: no pointers; the raw call changes this thread only. Capabilities go with the user.
+                unsafe { libc::syscall(libc::SYS_setresuid, 65_534, 65_534, 65_534) };
+                replace("sandhog-test", &Guard::default()).expect_err("not allowed")
+            });
+            assert_eq!(error.join().expect("no panic").kind(), io::ErrorKind::PermissionDenied);
+            assert!(tun::Device::create("tun0", 1).is_ok(), "the test's own thread still may");
+        });
+    }
+}

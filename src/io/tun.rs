@@ -1,0 +1,444 @@
+//! TUN devices with several queues and the virtio-net offload header.
+use super::sys::{check, check_len, socket};
+use super::{Gso, Tun, VnetHeader};
+use std::ffi::CStr;
+use std::io;
+use std::mem::{MaybeUninit, zeroed};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+/// Octets of the offload header: a virtio_net_hdr without num_buffers, in the host's byte order (the kernel's default for TUN).
+const HEADER: usize = 10;
+/// Pieces of one write beside the offload header.
+const MAX_PARTS: usize = 255;
+/// Packets that wait in the kernel for us to read them; the default of 500 is too short for bursts.
+const QUEUE_LENGTH: libc::c_int = 2048;
+
+const NEEDS_CSUM: u8 = 1;
+const GSO_NONE: u8 = 0;
+const GSO_TCPV4: u8 = 1;
+const GSO_TCPV6: u8 = 4;
+const GSO_UDP_L4: u8 = 5;
+const GSO_ECN: u8 = 0x80;
+
+/// Why there is no device.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel has no TUN, or a container hides it.
+    #[error(
+        "/dev/net/tun is missing: load the module with `modprobe tun`, or give the container the device (`--device /dev/net/tun`)"
+    )]
+    Missing,
+    /// Not allowed to open it or to make devices.
+    #[error("not allowed to create network devices: run as root or with CAP_NET_ADMIN")]
+    NoPermission,
+    /// Another process or another kind of device has the name.
+    #[error(
+        "there is a network device `{0}` already that is not ours: choose another name (`device = ...`) or stop what uses it"
+    )]
+    Taken(String),
+    /// Empty, too long (15 octets at most), or with a slash, colon, percent sign, white space or control character in it, or `.` or `..`.
+    #[error("`{0}` is not a name for a network device: 1 to 15 characters, no slash, colon, percent sign or space")]
+    BadName(String),
+    /// Anything else.
+    #[error("network device `{0}`: {1}")]
+    Other(String, #[source] io::Error),
+}
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match &error {
+            Error::Missing => io::ErrorKind::NotFound,
+            Error::NoPermission => io::ErrorKind::PermissionDenied,
+            Error::Taken(_) => io::ErrorKind::AlreadyExists,
+            Error::BadName(_) => io::ErrorKind::InvalidInput,
+            Error::Other(_, e) => e.kind(),
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// Makes devices.
+#[derive(Debug)]
+pub struct Device;
+impl Device {
+    /// Creates a device with `queues` (1 to 256) non-blocking queues, not yet up. It vanishes when the last queue is closed.
+    pub fn create(name: &str, queues: usize) -> Result<Vec<Queue>, Error> {
+        let other = |e| Error::Other(name.into(), e);
+        if !(1..=256).contains(&queues) {
+            return Err(other(io::Error::new(io::ErrorKind::InvalidInput, "a device has 1 to 256 queues")));
+        }
+        let request = request(name).ok_or_else(|| Error::BadName(name.into()))?;
+        // A multi-queue device of another process would let us join in: the first queue must make the device.
+        let first = attach(name, request, libc::IFF_TUN_EXCL)?;
+        // A device without owner takes further queues from anybody who can open /dev/net/tun.
+        // SAFETY: no pointers.
+        ioctl(&first, libc::TUNSETOWNER, unsafe { libc::geteuid() } as _).map_err(other)?;
+        let size = HEADER as libc::c_int;
+        // SAFETY: the kernel reads one int.
+        check(unsafe { libc::ioctl(first.as_raw_fd(), libc::TUNSETVNETHDRSZ, &raw const size) }).map_err(other)?;
+        let (tcp, udp) = set_offloads(&first);
+        set_queue_length(request).map_err(other)?;
+        let mut all = vec![Queue { fd: first, tcp, udp }];
+        for _ in 1..queues {
+            all.push(Queue { fd: attach(name, request, 0)?, tcp, udp });
+        }
+        Ok(all)
+    }
+}
+
+/// A request that carries the name, if it is one.
+fn request(name: &str) -> Option<libc::ifreq> {
+    // SAFETY: a struct of integers and pointers.
+    let mut request: libc::ifreq = unsafe { zeroed() };
+    let bad = |b: u8| matches!(b, b'/' | b':' | b'%') || b.is_ascii_whitespace() || b.is_ascii_control();
+    if name.is_empty() || name.len() >= libc::IFNAMSIZ || name == "." || name == ".." || name.bytes().any(bad) {
+        return None;
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    Some(request)
+}
+
+/// Opens one queue of the device.
+fn attach(name: &str, mut request: libc::ifreq, extra: libc::c_int) -> Result<OwnedFd, Error> {
+    const PATH: &CStr = c"/dev/net/tun";
+    // SAFETY: a path that ends with NUL.
+    let fd = super::sys::owned(unsafe { libc::open(PATH.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC | libc::O_NONBLOCK) });
+    let fd = fd.map_err(|e| match e.raw_os_error() {
+        Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) => Error::Missing,
+        Some(libc::EACCES | libc::EPERM) => Error::NoPermission,
+        _ => Error::Other(name.into(), e),
+    })?;
+    let flags = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_MULTI_QUEUE | extra;
+    request.ifr_ifru.ifru_flags = flags as libc::c_short;
+    // SAFETY: the kernel reads and writes the request, which is ours.
+    match check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETIFF, &raw mut request) }) {
+        Ok(_) => Ok(fd),
+        Err(e) => Err(match e.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => Error::NoPermission,
+            Some(libc::EBUSY | libc::EEXIST) => Error::Taken(name.into()),
+            // What the kernel answers for a device of another kind or with other flags.
+            Some(libc::EINVAL) => Error::Taken(name.into()),
+            _ => Error::Other(name.into(), e),
+        }),
+    }
+}
+
+/// Asks for as many offloads as the kernel has: (TCP, UDP).
+fn set_offloads(fd: &OwnedFd) -> (bool, bool) {
+    let tcp = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6;
+    let udp = tcp | libc::TUN_F_USO4 | libc::TUN_F_USO6;
+    if ioctl(fd, libc::TUNSETOFFLOAD, udp as _).is_ok() {
+        (true, true)
+    } else if ioctl(fd, libc::TUNSETOFFLOAD, tcp as _).is_ok() {
+        (true, false)
+    } else {
+        (false, false)
+    }
+}
+
+/// An ioctl with a plain number.
+fn ioctl(fd: &OwnedFd, request: libc::c_ulong, value: libc::c_ulong) -> io::Result<()> {
+    // SAFETY: the requests that are made here take their argument as a number, not as a pointer.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), request as _, value) }).map(drop)
+}
+
+/// Makes the device's queue longer.
+fn set_queue_length(mut request: libc::ifreq) -> io::Result<()> {
+    let any = socket(libc::AF_INET, libc::SOCK_DGRAM, 0).or_else(|_| socket(libc::AF_INET6, libc::SOCK_DGRAM, 0))?;
+    request.ifr_ifru.ifru_metric = QUEUE_LENGTH;
+    // SAFETY: the kernel reads the name and the length in the request.
+    check(unsafe { libc::ioctl(any.as_raw_fd(), libc::SIOCSIFTXQLEN as _, &raw const request) }).map(drop)
+}
+
+/// One queue of a device; what is read carries the offload header.
+#[derive(Debug)]
+pub struct Queue {
+    fd: OwnedFd,
+    tcp: bool,
+    udp: bool,
+}
+impl AsFd for Queue {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Tun for Queue {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<(VnetHeader, usize)> {
+        loop {
+            let mut header = [0; HEADER];
+            let parts = [
+                libc::iovec { iov_base: header.as_mut_ptr().cast(), iov_len: HEADER },
+                libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() },
+            ];
+            // SAFETY: both parts point at buffers of their length, which are ours until the call returns.
+            match check_len(unsafe { libc::readv(self.fd.as_raw_fd(), parts.as_ptr(), 2) }) {
+                Ok(len) => {
+                    // A kind of super-packet that was not asked for, or less than a header: nothing to be done with it.
+                    if let (Some(header), Some(len)) = (decode(header), len.checked_sub(HEADER)) {
+                        return Ok((header, len));
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    fn write(&mut self, header: &VnetHeader, parts: &[io::IoSlice<'_>]) -> io::Result<()> {
+        if parts.len() > MAX_PARTS {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let encoded = encode(header);
+        let mut vectors = [const { MaybeUninit::<io::IoSlice<'_>>::uninit() }; MAX_PARTS + 1];
+        vectors[0].write(io::IoSlice::new(&encoded));
+        for (to, from) in vectors[1..].iter_mut().zip(parts) {
+            to.write(*from);
+        }
+        loop {
+            // SAFETY: the first 1 + parts.len() vectors are written; an IoSlice is an iovec by std's promise; the kernel only reads.
+            let result =
+                unsafe { libc::writev(self.fd.as_raw_fd(), vectors.as_ptr().cast(), parts.len() as libc::c_int + 1) };
+            match check_len(result) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                other => return other.map(drop),
+            }
+        }
+    }
+
+    fn offloads(&self) -> (bool, bool) {
+        (self.tcp, self.udp)
+    }
+}
+
+fn decode(raw: [u8; HEADER]) -> Option<VnetHeader> {
+    let word = |i: usize| u16::from_ne_bytes([raw[i], raw[i + 1]]);
+    let gso = match raw[1] & !GSO_ECN {
+        GSO_NONE => Gso::None,
+        GSO_TCPV4 => Gso::TcpV4,
+        GSO_TCPV6 => Gso::TcpV6,
+        GSO_UDP_L4 => Gso::UdpL4,
+        _ => return None,
+    };
+    let needs_csum = raw[0] & NEEDS_CSUM != 0;
+    Some(VnetHeader { needs_csum, gso, hdr_len: word(2), gso_size: word(4), csum_start: word(6), csum_offset: word(8) })
+}
+
+fn encode(header: &VnetHeader) -> [u8; HEADER] {
+    let gso = match header.gso {
+        Gso::None => GSO_NONE,
+        Gso::TcpV4 => GSO_TCPV4,
+        Gso::TcpV6 => GSO_TCPV6,
+        Gso::UdpL4 => GSO_UDP_L4,
+    };
+    let mut raw = [if header.needs_csum { NEEDS_CSUM } else { 0 }, gso, 0, 0, 0, 0, 0, 0, 0, 0];
+    for (i, word) in [header.hdr_len, header.gso_size, header.csum_start, header.csum_offset].into_iter().enumerate() {
+        raw[2 + 2 * i..4 + 2 * i].copy_from_slice(&word.to_ne_bytes());
+    }
+    raw
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fds::Poll;
+    use super::super::netlink::{Address, Netlink};
+    use super::super::netns::{Namespace, fresh};
+    use super::super::sys::set_option;
+    use super::*;
+    use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
+    use std::net::{IpAddr, TcpStream, UdpSocket};
+    use std::time::Duration;
+
+    /// A device `tun0` that is up, with 10.0.0.1/24 and fd00::1/64.
+    fn device(queues: usize) -> Vec<Queue> {
+        let all = Device::create("tun0", queues).expect("create");
+        let netlink = Netlink::open().expect("netlink");
+        let link = netlink.link("tun0").expect("link").index;
+        netlink.set_up(link, true).expect("up");
+        for (addr, prefix_len) in [("10.0.0.1", 24), ("fd00::1", 64)] {
+            netlink.add_address(&Address { link, addr: addr.parse().expect("address"), prefix_len }).expect("address");
+        }
+        all
+    }
+
+    /// The next packet with this IP protocol and not from the kernel's own chatter.
+    fn next(queues: &mut [Queue], protocol: u8) -> (VnetHeader, Vec<u8>) {
+        let poll = Poll::new().expect("poll");
+        for (i, queue) in queues.iter().enumerate() {
+            poll.add(queue, i as u64).expect("add");
+        }
+        let (mut ready, mut buf) = (Vec::new(), vec![0; 70_000]);
+        loop {
+            poll.wait(&mut ready, Some(Duration::from_secs(5))).expect("wait");
+            let queue = &mut queues[*ready.first().expect("a packet in time") as usize];
+            let (header, len) = queue.read(&mut buf).expect("read");
+            let at = if buf[0] >> 4 == 4 { 9 } else { 6 };
+            if buf[at] == protocol {
+                return (header, buf[..len].to_vec());
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_checked() {
+        for name in ["", ".", "..", "a/b", "a b", "tun%d", "a:b", "sixteen-letters-", "a\0b"] {
+            assert!(matches!(Device::create(name, 1), Err(Error::BadName(_))), "{name:?}");
+        }
+        assert!(Device::create("tun0", 0).is_err() && Device::create("tun0", 257).is_err());
+    }
+
+    #[test]
+    fn a_taken_name_is_said() {
+        fresh(|| {
+            let _held = Device::create("tun0", 2).expect("create");
+            assert!(matches!(Device::create("tun0", 1), Err(Error::Taken(name)) if name == "tun0"));
+            Netlink::open().expect("netlink").add_veth("veth0", "veth1").expect("veth");
+            assert!(matches!(Device::create("veth0", 1), Err(Error::Taken(_))));
+        });
+    }
+
+    #[test]
+    fn a_device_goes_with_its_last_queue() {
+        fresh(|| {
+            let netlink = Netlink::open().expect("netlink");
+            let mut all = Device::create("tun0", 2).expect("create");
+            all.pop();
+            assert!(netlink.link("tun0").is_ok());
+            all.pop();
+            assert!(netlink.link("tun0").is_err());
+        });
+    }
+
+    #[test]
+    fn strangers_get_no_queue() {
+        fresh(|| {
+            let _held = Device::create("tun0", 1).expect("create");
+            let refused = std::thread::spawn(|| {
+                // SAFETY: no pointers; the raw call changes this thread only. Capabilities go with the user.
+                check(unsafe { libc::syscall(libc::SYS_setresuid, 65_534, 65_534, 65_534) as libc::c_int })
+                    .expect("setuid");
+                matches!(attach("tun0", request("tun0").expect("name"), 0), Err(Error::NoPermission))
+            });
+            assert!(refused.join().expect("no panic"));
+        });
+    }
+
+    #[test]
+    fn what_the_host_sends_is_read() {
+        fresh(|| {
+            let mut queues = device(2);
+            let (tcp, udp) = queues[0].offloads();
+            assert!(tcp, "every kernel has TSO");
+            let socket = UdpSocket::bind("10.0.0.1:1000").expect("bind");
+            socket.send_to(b"hello", "10.0.0.2:2000").expect("send");
+            let (header, packet) = next(&mut queues, 17);
+            assert_eq!(
+                (header.needs_csum, header.gso, header.csum_start, header.csum_offset),
+                (true, Gso::None, 20, 6)
+            );
+            let sliced = SlicedPacket::from_ip(&packet).expect("packet");
+            let Some(TransportSlice::Udp(datagram)) = sliced.transport else { panic!("no UDP") };
+            assert_eq!((datagram.destination_port(), datagram.payload()), (2000, &b"hello"[..]));
+            if udp {
+                for (from, to) in [("10.0.0.1:0", "10.0.0.2:2000"), ("[fd00::1]:0", "[fd00::2]:2000")] {
+                    let socket = UdpSocket::bind(from).expect("bind");
+                    set_option(socket.as_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, 1000).expect("segment");
+                    socket.send_to(&[7; 10_500], to).expect("send");
+                    let (header, packet) = next(&mut queues, 17);
+                    assert_eq!((header.needs_csum, header.gso, header.gso_size), (true, Gso::UdpL4, 1000));
+                    assert_eq!(packet.len(), 10_508 + if from.starts_with('[') { 40 } else { 20 });
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_written_the_host_receives() {
+        fresh(|| {
+            let mut queue = device(1).pop().expect("one");
+            let socket = UdpSocket::bind("10.0.0.1:1000").expect("bind");
+            socket.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+            let mut packet = Vec::new();
+            let builder = PacketBuilder::ipv4([10, 0, 0, 2], [10, 0, 0, 1], 64).udp(2000, 1000);
+            builder.write(&mut packet, b"in pieces").expect("build");
+            let (head, tail) = packet.split_at(31);
+            queue.write(&VnetHeader::default(), &[io::IoSlice::new(head), io::IoSlice::new(tail)]).expect("write");
+            let mut buf = [0; 4096];
+            let (len, from) = socket.recv_from(&mut buf).expect("receive");
+            assert_eq!((&buf[..len], from.to_string().as_str()), (&b"in pieces"[..], "10.0.0.2:2000"));
+            assert!(queue.write(&VnetHeader::default(), &vec![io::IoSlice::new(&[]); MAX_PARTS + 1]).is_err());
+            if !queue.offloads().1 {
+                return;
+            }
+            let mut packet = Vec::new();
+            let builder = PacketBuilder::ipv4([10, 0, 0, 2], [10, 0, 0, 1], 64).udp(2000, 1000);
+            builder.write(&mut packet, &[7; 2500]).expect("build");
+            // A partial checksum: the sum of the pseudo-header, not complemented.
+            let sum: u32 = [0x0a00, 2, 0x0a00, 1, 17, 2508].iter().sum();
+            packet[26..28].copy_from_slice(&(sum as u16).to_be_bytes());
+            let header = VnetHeader {
+                needs_csum: true,
+                gso: Gso::UdpL4,
+                hdr_len: 28,
+                gso_size: 1000,
+                csum_start: 20,
+                csum_offset: 6,
+            };
+            queue.write(&header, &[io::IoSlice::new(&packet)]).expect("write a train");
+            let lengths = [(); 3].map(|()| socket.recv_from(&mut buf).expect("receive").0);
+            assert_eq!(lengths, [1000, 1000, 500]);
+        });
+    }
+
+    #[test]
+    fn a_connection_between_two_devices_moves_super_packets() {
+        fresh(|| {
+            let there = Namespace::create().expect("namespace");
+            let mut near = device(1).pop().expect("near");
+            let mut far = there
+                .run(|| {
+                    let queue = Device::create("tun0", 1).expect("create").pop().expect("far");
+                    let netlink = Netlink::open().expect("netlink");
+                    let link = netlink.link("tun0").expect("link").index;
+                    netlink.set_up(link, true).expect("up");
+                    let address = Address { link, addr: IpAddr::from([10, 0, 0, 2]), prefix_len: 24 };
+                    netlink.add_address(&address).expect("address");
+                    queue
+                })
+                .expect("enter");
+            let listener = there.run(|| std::net::TcpListener::bind("10.0.0.2:3000")).expect("enter").expect("listen");
+            let received =
+                std::thread::spawn(move || io::copy(&mut listener.accept().expect("accept").0, &mut io::sink()));
+            let here = Namespace::current().expect("here");
+            let sender = here
+                .spawn(|| {
+                    let mut stream = TcpStream::connect("10.0.0.2:3000").expect("connect");
+                    io::Write::write_all(&mut stream, &vec![5; 3_000_000]).expect("send");
+                })
+                .expect("thread");
+            let poll = Poll::new().expect("poll");
+            poll.add(&near, 0).expect("add");
+            poll.add(&far, 1).expect("add");
+            let (mut ready, mut buf, mut largest) = (Vec::new(), vec![0; 70_000], 0);
+            while !received.is_finished() {
+                poll.wait(&mut ready, Some(Duration::from_millis(20))).expect("wait");
+                for token in ready.drain(..) {
+                    let (from, to) = if token == 0 { (&mut near, &mut far) } else { (&mut far, &mut near) };
+                    while let Ok((header, len)) = from.read(&mut buf) {
+                        if header.gso == Gso::TcpV4 {
+                            let sliced = SlicedPacket::from_ip(&buf[..len]).expect("packet");
+                            assert!(matches!(sliced.net, Some(NetSlice::Ipv4(_))));
+                            largest = largest.max(len);
+                        }
+                        // What a full queue loses TCP sends again.
+                        let _ = to.write(&header, &[io::IoSlice::new(&buf[..len])]);
+                    }
+                }
+            }
+            sender.join().expect("no panic").expect("entered");
+            assert_eq!(received.join().expect("no panic").expect("copy"), 3_000_000);
+            assert!(largest > 20_000, "{largest}");
+        });
+    }
+}

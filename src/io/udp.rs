@@ -1,0 +1,426 @@
+//! UDP sockets: batches, trains (GSO, GRO), addresses and TOS by control message, steering among a group of sockets.
+use super::mmsg::{self, Receiver};
+use super::sys::{self, bpf, check, context, option, set_option};
+use super::{Datagrams, Destination, ReceiveBatch};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+/// Datagrams of one train (UDP_MAX_SEGMENTS of older kernels).
+const TRAIN_DATAGRAMS: usize = 64;
+/// Octets of one train: what one IP packet can hold behind its longest usual headers.
+const TRAIN_OCTETS: usize = 65_000;
+/// Trains that go out as single datagrams after a refusal, before GSO is tried again.
+const RETRY_AFTER: u32 = 1024;
+/// Destinations that are remembered as refusing.
+const REFUSING: usize = 64;
+/// Octets of socket buffers: 50 ms of 10 Gbit/s fit into less than this many trains.
+const BUFFERS: libc::c_int = 8 << 20;
+
+/// How to open sockets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// SO_MARK of what we send; needs CAP_NET_ADMIN or CAP_NET_RAW.
+    pub mark: Option<u32>,
+    /// Receive trains (UDP_GRO). Off for sockets that see IKE only.
+    pub gro: bool,
+}
+
+/// An unconnected, non-blocking socket of one family (an IPv6 one is IPv6 only).
+#[derive(Debug)]
+pub struct UdpSocket {
+    fd: OwnedFd,
+    local: SocketAddr,
+    receiver: Receiver,
+    dont_fragment: Option<bool>,
+    /// Destinations whose path refused a train, and after how many trains to try again.
+    refusing: Vec<(SocketAddr, u32)>,
+}
+
+impl UdpSocket {
+    /// Binds one socket. `AddrInUse` with a sentence that names the port if anybody has it. Port 0: any; see [`local_addr`](Self::local_addr).
+    pub fn bind(local: SocketAddr, options: Options) -> io::Result<Self> {
+        Self::open(local, options, false).map_err(|e| explain(&e, local))
+    }
+
+    /// Binds a group that shares `local`: the first socket is the engine's, one more for each of `workers` (1 to 16). The kernel gives a datagram
+    /// that begins with four zero octets or is shorter than four to the engine's, any other to worker `(SPI & 0xf) % workers`; a GRO train
+    /// goes whole to the worker of its first datagram. Fails with `AddrInUse` if anybody has the port, even one that would share it.
+    pub fn bind_group(local: SocketAddr, options: Options, workers: u8) -> io::Result<Vec<Self>> {
+        if !(1..=16).contains(&workers) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a group has 1 to 16 workers"));
+        }
+        // Two daemons of one user would share the port and each get half of the packets: a socket that does not share finds out.
+        let local = Self::open(local, Options::default(), false).map_err(|e| explain(&e, local))?.local;
+        let mut group = Vec::with_capacity(usize::from(workers) + 1);
+        for _ in 0..=workers {
+            group.push(Self::open(local, options, true).map_err(|e| explain(&e, local))?);
+        }
+        if let Some(any) = group.first() {
+            sys::attach(any.as_fd(), libc::SO_ATTACH_REUSEPORT_CBPF, &mut steering(workers))?;
+        }
+        Ok(group)
+    }
+
+    fn open(local: SocketAddr, options: Options, shared: bool) -> io::Result<Self> {
+        let ipv6 = local.is_ipv6();
+        let fd = sys::socket(if ipv6 { libc::AF_INET6 } else { libc::AF_INET }, libc::SOCK_DGRAM, 0)?;
+        let socket = fd.as_fd();
+        if ipv6 {
+            set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+        }
+        if shared {
+            set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+        }
+        if let Some(mark) = options.mark {
+            set_option(socket, libc::SOL_SOCKET, libc::SO_MARK, mark)?;
+        }
+        if options.gro {
+            // Without it (before Linux 5.0) datagrams come one by one.
+            let _ = set_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1);
+        }
+        mmsg::set_receive_info(socket, ipv6)?;
+        sys::set_buffers(socket, BUFFERS);
+        mmsg::bind(socket, local)?;
+        let local = mmsg::local_name(socket)?;
+        Ok(Self { fd, local, receiver: Receiver::new(), dont_fragment: None, refusing: Vec::new() })
+    }
+
+    /// Where it is bound.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Sends one datagram from `local` (an unspecified address leaves the choice to the kernel), fragmented if it must be.
+    pub fn send_to(&mut self, local: IpAddr, remote: SocketAddr, data: &[u8]) -> io::Result<()> {
+        let to = Destination { local: SocketAddr::new(local, 0), remote, tos: 0, dont_fragment: false };
+        self.set_dont_fragment(false)?;
+        mmsg::send_one(self.fd.as_fd(), &mmsg::Address::new(&to, None), data)
+    }
+
+    fn set_dont_fragment(&mut self, on: bool) -> io::Result<()> {
+        if self.dont_fragment != Some(on) {
+            mmsg::set_dont_fragment(self.fd.as_fd(), self.local.is_ipv6(), on)?;
+            self.dont_fragment = Some(on);
+        }
+        Ok(())
+    }
+
+    /// Whether this destination refuses trains for now; counts the one that is about to go out.
+    fn refuses(&mut self, remote: SocketAddr) -> bool {
+        let Some(i) = self.refusing.iter().position(|(a, _)| *a == remote) else { return false };
+        self.refusing[i].1 -= 1;
+        if self.refusing[i].1 == 0 {
+            self.refusing.swap_remove(i);
+        }
+        true
+    }
+
+    fn remember_refusal(&mut self, remote: SocketAddr) {
+        if self.refusing.len() == REFUSING {
+            self.refusing.swap_remove(0);
+        }
+        self.refusing.push((remote, RETRY_AFTER));
+    }
+}
+
+impl AsFd for UdpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Datagrams for UdpSocket {
+    fn receive(&mut self, batch: &mut ReceiveBatch) -> io::Result<()> {
+        self.receiver.receive(self.fd.as_fd(), self.local, batch)
+    }
+
+    fn send(&mut self, to: &Destination, data: &[u8], segment: usize) -> io::Result<usize> {
+        let per_train = (TRAIN_OCTETS / segment.max(1)).clamp(1, TRAIN_DATAGRAMS);
+        self.set_dont_fragment(to.dont_fragment)?;
+        let mut sent = 0;
+        for train in data.chunks(per_train * segment.max(1)) {
+            let datagrams = train.len().div_ceil(segment.max(1));
+            match self.send_train(to, train, segment) {
+                Ok(n) if n == datagrams => sent += n,
+                Ok(n) => return Ok(sent + n),
+                Err(e) if mmsg::is_full(&e) || sent > 0 => return Ok(sent),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(sent)
+    }
+}
+
+impl UdpSocket {
+    /// Sends what fits into one message with UDP_SEGMENT, or datagram by datagram.
+    fn send_train(&mut self, to: &Destination, train: &[u8], segment: usize) -> io::Result<usize> {
+        if train.len() > segment
+            && let Ok(size) = u16::try_from(segment)
+            && !self.refuses(to.remote)
+        {
+            match mmsg::send_one(self.fd.as_fd(), &mmsg::Address::new(to, Some(size)), train) {
+                Ok(()) => return Ok(train.len().div_ceil(segment)),
+                // No checksum offload on the way out (EIO), or no GSO at all (EINVAL).
+                Err(e) if matches!(e.raw_os_error(), Some(libc::EIO | libc::EINVAL)) => {
+                    self.remember_refusal(to.remote)
+                }
+                // The segments are longer than the MTU: they are fragmented, or fail, one by one.
+                Err(e) if e.raw_os_error() == Some(libc::EMSGSIZE) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        mmsg::send_each(self.fd.as_fd(), &mmsg::Address::new(to, None), train, segment)
+    }
+}
+
+/// Index in a group: 0 for the engine, else 1 + worker. The program sees the UDP payload; a load behind its end makes it return 0.
+fn steering(workers: u8) -> [libc::sock_filter; 7] {
+    use libc::{BPF_A, BPF_ABS, BPF_ADD, BPF_ALU, BPF_AND, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_MOD, BPF_RET, BPF_W};
+    [
+        bpf(BPF_LD | BPF_W | BPF_ABS, 0, 0, 0),
+        bpf(BPF_JMP | BPF_JEQ | BPF_K, 4, 0, 0),
+        bpf(BPF_ALU | BPF_AND | BPF_K, 0, 0, 0xf),
+        bpf(BPF_ALU | BPF_MOD | BPF_K, 0, 0, u32::from(workers)),
+        bpf(BPF_ALU | BPF_ADD | BPF_K, 0, 0, 1),
+        bpf(BPF_RET | BPF_A, 0, 0, 0),
+        bpf(BPF_RET | BPF_K, 0, 0, 0),
+    ]
+}
+
+/// Says what to do about the usual reasons why a socket cannot be had.
+fn explain(error: &io::Error, local: SocketAddr) -> io::Error {
+    let (kind, what) = match error.raw_os_error() {
+        Some(libc::EADDRINUSE) => (
+            error.kind(),
+            format!(
+                "UDP port {} of {} is taken: stop the other IKE daemon or VPN, or choose other `ports`",
+                local.port(),
+                local.ip()
+            ),
+        ),
+        Some(libc::EADDRNOTAVAIL) => (error.kind(), format!("{} is not an address of this host", local.ip())),
+        Some(libc::EACCES) => (
+            error.kind(),
+            format!("not allowed to use UDP port {}: run as root or with CAP_NET_BIND_SERVICE", local.port()),
+        ),
+        Some(libc::EPERM) => (error.kind(), "not allowed to mark packets: run as root or with CAP_NET_ADMIN".into()),
+        Some(libc::EAFNOSUPPORT) => (io::ErrorKind::Unsupported, format!("this kernel has no {}", family(local))),
+        _ => return context(error, format_args!("UDP port {} of {}", local.port(), local.ip())),
+    };
+    io::Error::new(kind, what)
+}
+
+fn family(address: SocketAddr) -> &'static str {
+    if address.is_ipv6() { "IPv6" } else { "IPv4" }
+}
+
+/// What the routes say about a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteTo {
+    /// The address that we would send from.
+    pub source: IpAddr,
+    /// MTU of the path as the kernel knows it.
+    pub mtu: u32,
+}
+
+/// Asks the routes how marked packets would reach `remote`, without sending anything.
+pub fn route_to(remote: IpAddr, mark: Option<u32>) -> io::Result<RouteTo> {
+    let any: IpAddr = if remote.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::open(SocketAddr::new(any, 0), Options { mark, gro: false }, false)?;
+    // The port means nothing, but zero is refused by some kernels.
+    let (name, len) = mmsg::write_name(SocketAddr::new(remote, 4500));
+    // SAFETY: `name` is an address of `len` octets that the kernel reads.
+    check(unsafe { libc::connect(socket.fd.as_raw_fd(), (&raw const name).cast(), len as libc::socklen_t) })?;
+    let (level, name) = match remote {
+        IpAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU),
+        IpAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_MTU),
+    };
+    let mtu: libc::c_int = option(socket.as_fd(), level, name)?;
+    Ok(RouteTo { source: mmsg::local_name(socket.as_fd())?.ip(), mtu: mtu.unsigned_abs() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Received;
+    use super::super::fds::Poll;
+    use super::super::netlink::Netlink;
+    use super::super::netns::fresh;
+    use super::*;
+    use std::time::Duration;
+
+    fn any_port(address: &str) -> SocketAddr {
+        SocketAddr::new(address.parse().expect("address"), 0)
+    }
+
+    fn receiver(address: &str, gro: bool) -> UdpSocket {
+        UdpSocket::bind(any_port(address), Options { mark: None, gro }).expect("bind")
+    }
+
+    fn to(from: &UdpSocket, to: &UdpSocket) -> Destination {
+        Destination { local: from.local_addr(), remote: to.local_addr(), tos: 0, dont_fragment: false }
+    }
+
+    /// What is there, after waiting for the first of it.
+    fn received(socket: &mut UdpSocket) -> (Vec<Received>, Vec<Vec<u8>>) {
+        let poll = Poll::new().expect("poll");
+        poll.add(socket, 0).expect("add");
+        let mut batch = ReceiveBatch::new(96);
+        poll.wait(&mut Vec::new(), Some(Duration::from_secs(5))).expect("wait");
+        socket.receive(&mut batch).expect("receive");
+        let data = batch.datagrams.iter().map(|d| batch.buf[d.offset..d.offset + d.len].to_vec()).collect();
+        (batch.datagrams, data)
+    }
+
+    #[test]
+    fn a_train_arrives_whole_with_gro_and_apart_without() {
+        fresh(|| {
+            for address in ["127.0.0.1", "::1"] {
+                let mut sender = receiver(address, false);
+                let data: Vec<u8> = (0..10_500_u32).map(|i| i as u8).collect();
+                let mut whole = receiver(address, true);
+                assert_eq!(sender.send(&to(&sender, &whole), &data, 1000).expect("send"), 11);
+                let (trains, bytes) = received(&mut whole);
+                assert_eq!((trains[0].len, trains[0].segment, trains.len()), (10_500, 1000, 1));
+                assert_eq!(bytes[0], data);
+                let mut apart = receiver(address, false);
+                assert_eq!(sender.send(&to(&sender, &apart), &data, 1000).expect("send"), 11);
+                let (datagrams, bytes) = received(&mut apart);
+                assert_eq!(datagrams.len(), 11);
+                assert!(datagrams.iter().all(|d| d.segment == d.len));
+                assert_eq!(bytes.concat(), data);
+                assert_eq!(sender.refusing, []);
+            }
+        });
+    }
+
+    #[test]
+    fn more_than_one_train_and_more_than_one_batch() {
+        fresh(|| {
+            let (mut sender, mut other) = (receiver("127.0.0.1", false), receiver("127.0.0.1", true));
+            let data: Vec<u8> = (0..200_000_u32).map(|i| (i / 7) as u8).collect();
+            assert_eq!(sender.send(&to(&sender, &other), &data, 1400).expect("send"), 143);
+            let (trains, bytes) = received(&mut other);
+            assert!(trains.len() >= 4 && trains.iter().all(|t| t.len <= 65_000));
+            assert_eq!(bytes.concat(), data);
+            let mut plain = receiver("127.0.0.1", false);
+            assert_eq!(sender.send(&to(&sender, &plain), &data[..190], 2).expect("send"), 95);
+            assert_eq!(received(&mut plain).1.concat(), data[..190]);
+        });
+    }
+
+    #[test]
+    fn a_refusal_falls_back_to_single_datagrams_and_is_forgotten() {
+        fresh(|| {
+            let (mut sender, mut other) = (receiver("127.0.0.1", false), receiver("127.0.0.1", true));
+            // The kernel refuses trains without checksums with EINVAL.
+            set_option(sender.as_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).expect("no checksums");
+            let destination = to(&sender, &other);
+            assert_eq!(sender.send(&destination, &[5; 30], 10).expect("send"), 3);
+            assert_eq!(received(&mut other).0.len(), 3);
+            assert_eq!(sender.refusing, [(other.local_addr(), RETRY_AFTER)]);
+            set_option(sender.as_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, 0).expect("checksums");
+            for _ in 0..RETRY_AFTER {
+                assert_eq!(sender.send(&destination, &[5; 30], 10).expect("send"), 3);
+                assert_eq!(received(&mut other).0.len(), 3);
+            }
+            assert_eq!(sender.send(&destination, &[5; 30], 10).expect("send"), 3);
+            assert_eq!(received(&mut other).0.len(), 1, "a train again");
+            assert_eq!(sender.refusing, []);
+        });
+    }
+
+    #[test]
+    fn addresses_and_tos_are_told_and_obeyed() {
+        fresh(|| {
+            let mut any = receiver("0.0.0.0", false);
+            let mut sender = receiver("0.0.0.0", false);
+            let local = SocketAddr::new([127, 0, 0, 9].into(), sender.local_addr().port());
+            let remote = SocketAddr::new([127, 0, 0, 5].into(), any.local_addr().port());
+            sender.send(&Destination { local, remote, tos: 0xb7, dont_fragment: true }, b"abcde", 5).expect("send");
+            let (datagrams, data) = received(&mut any);
+            assert_eq!((datagrams[0].remote, datagrams[0].local, datagrams[0].tos), (local, remote, 0xb7));
+            assert_eq!(data, [b"abcde"]);
+            sender.send_to(local.ip(), remote, b"f").expect("send");
+            assert_eq!(received(&mut any).0[0].remote, local);
+            let (mut six, mut other) = (receiver("::", false), receiver("::1", false));
+            let remote = SocketAddr::new("::1".parse().expect("address"), six.local_addr().port());
+            let local = other.local_addr();
+            other.send(&Destination { local, remote, tos: 0xb7, dont_fragment: true }, b"abcde", 5).expect("send");
+            let (datagrams, _) = received(&mut six);
+            assert_eq!((datagrams[0].remote, datagrams[0].local, datagrams[0].tos), (local, remote, 0xb7));
+        });
+    }
+
+    #[test]
+    fn df_decides_between_fragments_and_an_error() {
+        fresh(|| {
+            Netlink::open().expect("netlink").set_mtu(1, 1500).expect("mtu");
+            for address in ["127.0.0.1", "::1"] {
+                let (mut sender, mut other) = (receiver(address, false), receiver(address, false));
+                let mut destination = to(&sender, &other);
+                assert_eq!(sender.send(&destination, &[1; 6000], 3000).expect("fragments"), 2);
+                assert_eq!(received(&mut other).0.len(), 2);
+                destination.dont_fragment = true;
+                let error = sender.send(&destination, &[1; 6000], 3000).expect_err("too long");
+                assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE));
+                assert_eq!(sender.send(&destination, &[1; 2000], 1000).expect("fits"), 2);
+                sender.send_to(destination.local.ip(), destination.remote, &[1; 3000]).expect("IKE is fragmented");
+                assert_eq!(received(&mut other).0.len(), 3);
+            }
+        });
+    }
+
+    #[test]
+    fn the_kernel_steers_by_marker_and_spi() {
+        fresh(|| {
+            for (address, workers) in [("127.0.0.1", 3), ("::1", 16), ("127.0.0.1", 1)] {
+                let options = Options { mark: Some(0xdc), gro: true };
+                let mut group = UdpSocket::bind_group(any_port(address), options, workers).expect("group");
+                let mut sender = receiver(address, false);
+                let destination = to(&sender, &group[0]);
+                let mut expect = |data: &[u8], index: usize| {
+                    sender.send(&destination, data, data.len()).expect("send");
+                    assert_eq!(received(&mut group[index]).1, [data], "{data:?}");
+                };
+                expect(&[0xff], 0);
+                expect(&[1, 2, 3], 0);
+                expect(&[0, 0, 0, 0, 9, 9, 9, 9], 0);
+                for spi in 0x1234_5670_u32..0x1234_5680 {
+                    let data = [&spi.to_be_bytes()[..], &[0; 8]].concat();
+                    expect(&data, 1 + (spi as usize & 0xf) % usize::from(workers));
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn a_taken_port_is_said_even_if_it_could_be_shared() {
+        fresh(|| {
+            let group = UdpSocket::bind_group(any_port("127.0.0.1"), Options::default(), 2).expect("group");
+            let taken = group[0].local_addr();
+            for error in [
+                UdpSocket::bind_group(taken, Options::default(), 2).expect_err("taken"),
+                UdpSocket::bind(taken, Options::default()).expect_err("taken"),
+            ] {
+                assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+                assert!(error.to_string().contains(&taken.port().to_string()), "{error}");
+            }
+            let foreign = UdpSocket::bind(any_port("192.0.2.77"), Options::default()).expect_err("not ours");
+            assert!(foreign.to_string().contains("192.0.2.77"), "{foreign}");
+            assert!(UdpSocket::bind_group(any_port("127.0.0.1"), Options::default(), 17).is_err());
+            // Both families may have the same port.
+            UdpSocket::bind(SocketAddr::new("::".parse().expect("address"), taken.port()), Options::default())
+                .expect("IPv6");
+        });
+    }
+
+    #[test]
+    fn routes_are_asked_without_sending() {
+        fresh(|| {
+            let route = route_to([127, 0, 0, 77].into(), Some(0xdc)).expect("route");
+            assert_eq!(route, RouteTo { source: [127, 0, 0, 1].into(), mtu: 65_535 });
+            assert!(route_to([192, 0, 2, 1].into(), None).is_err());
+        });
+    }
+}
