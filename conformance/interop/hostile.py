@@ -22,6 +22,13 @@ def flood(host, kind, dev, mac, target, *more):
     return p
 
 
+def finished(process):
+    """What it sent. Not `communicate`: the line may already stand in the buffer that `readline` filled."""
+    sent = json.loads(process.stdout.read())
+    process.wait()
+    return sent
+
+
 def mac_of(host, dev):
     """Ethernet address."""
     return re.search(r"link/ether (\S+)", host.ip("link", "show", dev)).group(1)
@@ -83,12 +90,12 @@ start_action = "none"
         count = seconds * 200
         f = flood(right, "garbage", lab.right_dev, mac, OUTER[4][0], "--rate", 20_000, "--seconds", seconds, *spis)
         got = traffic.ping(right, INNER[4][1], INNER[4][0], count=count, interval=0.005)
-        sent = json.loads(f.communicate(timeout=60)[0])
+        sent = finished(f)
         notes.append(f"{sent['sent'] / sent['seconds']:.0f}/s for {seconds} s: {count - got} of {count} pings lost")
         ok &= got == count and sent["sent"] / sent["seconds"] > 19_000
 
         f = flood(right, "garbage", lab.right_dev, mac, OUTER[4][0], "--seconds", flat, *spis)
-        sent = json.loads(f.communicate(timeout=60)[0])
+        sent = finished(f)
         begin = time.monotonic()
         try:
             wait.until("the tunnel after the flood", lambda: traffic.ping(right, INNER[4][1], INNER[4][0], count=1) == 1, 10, 0.01)
@@ -101,7 +108,7 @@ start_action = "none"
         before = octets(left, lab.left_dev)
         f = flood(right, "init", lab.right_dev, mac, OUTER[6][0], "--rate", 50_000, "--seconds", init_seconds)
         slowest, came = newcomers_during(lab, newcomers)
-        sent = json.loads(f.communicate(timeout=90)[0])
+        sent = finished(f)
         after = octets(left, lab.left_dev)
         rx, tx = after[0] - before[0], after[1] - before[1]
         grown = a.process.rss_kib() - rss
@@ -139,7 +146,7 @@ def clear_text(kills):
 
         def spoof(count):
             f = flood(right, "spoof", lab.right_dev, mac, "10.1.9.2", "--peer", "10.2.0.1", "--count", count, "--seconds", 30)
-            return json.loads(f.communicate(timeout=60)[0])["sent"]
+            return finished(f)["sent"]
 
         spoofed += spoof(5_000)
         for _ in range(kills):

@@ -6,6 +6,8 @@ import sys
 import time
 import traceback
 
+from .net import close_all
+
 CASES = []
 
 
@@ -42,6 +44,7 @@ def run(full, patterns, out):
         except Exception as e:  # a case that breaks is a failed case, whatever broke it
             holds, figure = False, f"{type(e).__name__}: {e}"
             traceback.print_exc(file=sys.stdout)
+            close_all()
         seconds = round(time.monotonic() - begin, 1)
         print("ok" if holds else "FAILED", f"({figure}; {seconds} s)", flush=True)
         results.append({"row": c.row, "case": c.name, "holds": holds, "figure": figure, "seconds": seconds})
@@ -62,6 +65,6 @@ def table(results):
         print(f"{row:<28} {len(of):>7} {sum(r['holds'] for r in of):>7} {sum(r['seconds'] for r in of):>8.0f}")
         for r in of:
             if not r["holds"]:
-                print(f"    FAILED {r['case']}: {r['figure']}")
+                print(f"    FAILED {r['case']}: {r['figure'][:300]}")
     held = sum(r["holds"] for r in results)
     print(f"\nconformance: {held} passed, {len(results) - held} failed")

@@ -8,6 +8,14 @@ import sys
 import tempfile
 
 PREFIX = f"shl{os.getpid()}"
+LABS = []
+
+
+@atexit.register
+def close_all():
+    """What is left after a case that broke while it was being built."""
+    while LABS:
+        LABS[-1].close()
 
 
 class LabError(Exception):
@@ -30,10 +38,10 @@ class Lab:
         self.name = name
         self.hosts = {}
         self.processes = []
+        LABS.append(self)
         self.dir = tempfile.mkdtemp(prefix="sandhog-lab-")
         os.chmod(self.dir, 0o700)
         self._links = 0
-        atexit.register(self.close)
 
     def __enter__(self):
         return self
@@ -75,6 +83,8 @@ class Lab:
         for host in self.hosts.values():
             run("ip", "netns", "del", host.ns, check=False)
         self.hosts = {}
+        if self in LABS:
+            LABS.remove(self)
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
@@ -120,7 +130,10 @@ class Host:
         self.sysctl("net.ipv4.ip_forward", 1)
         self.run("nft", "-f", "-", input=f"""
 table ip nat {{
-  chain post {{ type nat hook postrouting priority srcnat; oifname "{outside}" masquerade }}
+  chain post {{
+    type nat hook postrouting priority srcnat;
+    oifname "{outside}" masquerade;
+  }}
 }}
 """)
 

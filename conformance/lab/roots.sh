@@ -4,8 +4,10 @@
 #   roots.sh trixie|sid   a root with strongSwan 6.x, for chroot
 set -euo pipefail
 cache=${SANDHOG_LAB:-/var/cache/sandhog-lab}
-swan=strongswan-charon,strongswan-swanctl,libstrongswan-extra-plugins,libcharon-extra-plugins
+swan=libstrongswan-standard-plugins,strongswan-charon,strongswan-swanctl,libstrongswan-extra-plugins,libcharon-extra-plugins
 mkdir -p "$cache"
+exec 9>"$cache/.lock"
+flock 9 # one maker at a time
 
 kernel() {
     [ -s "$cache/initramfs" ] && [ -s "$cache/vmlinuz" ] && return
