@@ -1,0 +1,2 @@
+//! Attackers with no keys, garbage, floods.
+use super::*;

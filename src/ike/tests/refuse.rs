@@ -1,0 +1,2 @@
+//! Everything that must fail, with its code on both sides.
+use super::*;
