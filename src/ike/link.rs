@@ -102,7 +102,7 @@ impl Link {
     /// An IKE SA with this peer is established. Returns the peer's number: 0, but for peers of `%any`.
     pub(super) fn established(&mut self, now: Duration, ike: IkeId, id: &Id) -> u32 {
         self.failed = false;
-        self.ike = Retry::now(now);
+        self.ike.at = now;
         self.sas.insert(ike);
         let many = self.connection.remote_addrs.contains(&Remote::Any);
         let taken: BTreeSet<u32> = self.peers.values().map(|p| p.number).collect();

@@ -39,6 +39,8 @@ pub(super) struct Core {
     pub remote: SocketAddr,
     pub nat: Nat,
     pub window: Window,
+    /// The connection, once it is known.
+    pub connection: Option<Arc<str>>,
     pub created: Duration,
     /// Something left for the peer.
     pub sent: Duration,

@@ -224,7 +224,7 @@ impl Established {
 /// The only way to an established IKE SA is a proof.
 fn establish(
     cx: &mut Cx<'_>,
-    core: &Core,
+    core: &mut Core,
     proof: &Authenticated,
     keys: HandshakeKeys,
     connection: Arc<Connection>,
@@ -233,6 +233,8 @@ fn establish(
 ) -> Established {
     let (keys, channel) = keys.established(proof);
     let (now, id) = (cx.now, core.id);
+    core.connection = Some(connection.name.clone());
+    cx.common.established += 1;
     let peer = cx.common.links.get_mut(&connection.name).map_or(0, |link| {
         if !core.initiator {
             for wish in &mut link.wishes {
@@ -377,11 +379,10 @@ fn judge_initiator(
 /// Limits and uniqueness, for somebody who has proven his identity.
 fn over_limit(cx: &Cx<'_>, connection: &Connection, id: &Id) -> Option<&'static str> {
     let limits = cx.policy().limits;
-    let links = &cx.common.links;
-    let same = links.get(&connection.name).map_or(0, |l| l.with_peer(id).len());
-    if links.len() > 0 && cx.common.by_spi.len() >= limits.connections.saturating_add(limits.half_open) {
+    if cx.common.established >= limits.connections {
         return Some("limit.connections");
     }
+    let same = cx.common.links.get(&connection.name).map_or(0, |l| l.with_peer(id).len());
     match connection.unique {
         Unique::Keep if same > 0 => Some("unique.keep"),
         Unique::Never if same >= limits.per_identity => Some("limit.per_identity"),

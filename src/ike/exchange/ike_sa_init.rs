@@ -88,6 +88,7 @@ pub(in crate::ike) fn request(
         remote,
         nat: Nat::default(),
         window: Window::default(),
+        connection: Some(connection.name.clone()),
         created: cx.now,
         sent: cx.now,
     };
@@ -124,7 +125,7 @@ impl Opening {
         core.request(cx, ExchangeType::IKE_SA_INIT, self.request.clone());
     }
     /// Remembers the likely cause, and tells of it once; the attempt goes on.
-    fn note(&mut self, cx: &mut Cx<'_>, core: &Core, failure: Failure) {
+    pub(in crate::ike) fn note(&mut self, cx: &mut Cx<'_>, core: &Core, failure: Failure) {
         if self.noted.is_none() {
             let failure = Failure { remote: Some(core.remote), ..failure };
             self.noted = Some(failure.clone());
@@ -412,6 +413,7 @@ fn answer(
         remote: from.remote,
         nat,
         window: Window::after_init(),
+        connection: None,
         created: cx.now,
         sent: cx.now,
     };

@@ -2,8 +2,10 @@
 //!
 //! A test reads as a play: `World::new(alice, bob)`, then who does what, which message is held back, and who must win.
 mod establish;
+mod established;
 mod hostile;
 mod refuse;
+mod silence;
 mod wire;
 
 use super::event::{ChildUp, Command, Event};

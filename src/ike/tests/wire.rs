@@ -1,10 +1,14 @@
 //! The simulated wire: two endpoints, a clock, and what happens to datagrams between them. Everything follows from the seed.
 use super::super::endpoint::Endpoint;
 use super::super::event::{Command, Event, Host, Input, Output};
+use super::super::exchange::Contents;
 use super::super::policy::Policy;
+use super::super::sa::Phase;
 use super::{ALICE, BOB, addr};
 use crate::crypto::rng::{Rng, SeededRng};
 use crate::wire::message::Header;
+use crate::wire::message::Message;
+use crate::wire::payload::Payload;
 use crate::wire::registry::ExchangeType;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -186,21 +190,24 @@ impl World {
                 let jitter = if self.weather.jitter == 0 { 0 } else { self.random() % self.weather.jitter };
                 let at = self.now + Duration::from_millis(self.weather.delay + jitter);
                 self.count += 1;
-                let translated = self.translate(datagram.clone());
-                self.flying.insert((at, self.count), translated);
+                if let Some(translated) = self.translate(datagram.clone()) {
+                    self.flying.insert((at, self.count), translated);
+                }
             }
         }
     }
-    fn translate(&self, mut d: Datagram) -> Datagram {
+    /// `None`: the NAT has no such mapping.
+    fn translate(&self, mut d: Datagram) -> Option<Datagram> {
         if let Some((outside, offset)) = self.nat {
             if d.from.ip() == addr(ALICE) {
                 d.from = SocketAddr::new(outside, d.from.port() + offset);
             }
             if d.to.ip() == outside {
-                d.to = SocketAddr::new(addr(ALICE), d.to.port() - offset);
+                let port = d.to.port().checked_sub(offset).filter(|p| [500, 4500].contains(p))?;
+                d.to = SocketAddr::new(addr(ALICE), port);
             }
         }
-        d
+        Some(d)
     }
     /// Delivers what is in the air and runs timers until `until`; stops early when nothing is left to do.
     pub(super) fn run(&mut self, until: Duration) {
@@ -242,6 +249,28 @@ impl World {
     /// What was sent from an address.
     pub(super) fn sent_by(&self, from: &str) -> Vec<&Datagram> {
         self.log.iter().map(|(_, d)| d).filter(|d| d.from.ip() == addr(from)).collect()
+    }
+    /// Alice says something of her own under her keys. Returns what is inside Bob's response, if there is one.
+    pub(super) fn alice_asks(&mut self, exchange: ExchangeType, payloads: &[Payload]) -> Option<Contents> {
+        let request = self.alice_seals(exchange, payloads);
+        let sent =
+            self.b.handle(self.now, Input::Datagram { local: request.to, remote: request.from, data: &request.data });
+        let sa = self.a.endpoint.sas.values_mut().next()?;
+        let Phase::Established(est) = &mut sa.phase else { return None };
+        let response = sent.iter().find(|d| d.header().response && d.header().exchange == exchange)?;
+        sa.core.window.settle();
+        let message = Message::parse(&response.data).ok()?;
+        let Some(Payload::Encrypted(sk)) = message.payloads.last() else { panic!("a response in the clear") };
+        let inside = est.channel.open(&response.data, sk).ok()?;
+        Contents::of(exchange, true, inside).ok()
+    }
+    /// The request alone.
+    pub(super) fn alice_seals(&mut self, exchange: ExchangeType, payloads: &[Payload]) -> Datagram {
+        let sa = self.a.endpoint.sas.values_mut().next().expect("an IKE SA");
+        let Phase::Established(est) = &mut sa.phase else { panic!("not established") };
+        let header = sa.core.header(exchange, sa.core.window.next_id(), false);
+        let data = est.channel.seal(header, payloads);
+        Datagram { from: sa.core.local, to: sa.core.remote, data }
     }
     pub(super) fn random(&mut self) -> u64 {
         let mut bytes = [0; 8];
