@@ -365,7 +365,7 @@ fn computed(cx: &mut Cx<'_>, sa: &mut IkeSa, job: u64, result: Result<Secret, Ba
     sa.phase = match phase {
         Phase::Agreeing(agreeing) if agreeing.job == job => match result {
             Ok(g_ir) => ike_auth::request(cx, core, agreeing, &g_ir)?,
-            Err(_) => return Err(agreeing.opening.gave_up(cx, core)),
+            Err(_) => agreeing.reject(cx, core),
         },
         Phase::HalfOpen(mut half) if half.job == Some(job) => {
             let g_ir = result.map_err(|_| Ended::Failed)?;
@@ -393,7 +393,7 @@ fn tick(cx: &mut Cx<'_>, sa: &mut IkeSa) -> Result<(), Ended> {
             }
             return step;
         }
-        Phase::Opening(_) | Phase::Proving(_) if core.retransmit(cx).is_ok() => return Ok(()),
+        Phase::Opening(_) | Phase::Agreeing(_) | Phase::Proving(_) if core.retransmit(cx).is_ok() => return Ok(()),
         _ => {}
     }
     // Its time is over.

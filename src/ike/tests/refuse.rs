@@ -120,7 +120,7 @@ fn no_common_selectors_leave_the_ike_sa_up_and_are_tried_again() {
     );
     assert_eq!((b.code, b.certainty), ("ts.mismatch", Certainty::Proven));
     assert_eq!(b.peer, ["10.2.0.0/16 === 10.1.0.0/16"]);
-    assert_eq!((world.a.ikes(), world.b.ikes(), world.a.children().len()), (1, 1, 0));
+    assert_eq!((world.a.ikes(), world.b.ikes(), world.a.children().len()), (1, 1, 0), "{:#?}", world.a.events);
     let before = world.log.len();
     world.pass(seconds(20));
     let retries = (world.log.len() - before) / 2;
@@ -160,7 +160,7 @@ fn a_stranger_is_told_that_there_is_no_proposal() {
     let bob = with(bob(), |c| c.remote_addrs = vec![Remote::Addr(addr("192.0.2.99"))]);
     let mut world = World::new(alice(), bob);
     world.command_a(up());
-    world.pass(seconds(1));
+    world.pass(Duration::from_millis(100));
     assert_eq!(world.b.failures(), ["peer.unknown"]);
     assert_eq!(world.a.last_failure().unwrap().notify.as_deref(), Some("NO_PROPOSAL_CHOSEN"));
 }
