@@ -176,7 +176,7 @@ mod tests {
         serde_json::from_value(serde_json::json!({ "connections": [ {
             "name": "hangzhou", "state": "failed", "since": null, "local": null, "remote": "203.0.113.7:4500",
             "local_id": null, "remote_id": "gw.example\u{1b}[2J", "ike": null,
-            "children": [ { "name": "lan", "state": "routed", "spi_in": null, "spi_out": null, "proposal": null, "encap": null,
+            "children": [ { "name": "lan", "mode": "tunnel", "state": "routed", "spi_in": null, "spi_out": null, "proposal": null, "encap": null,
                 "local_ts": ["10.1.0.0/16"], "remote_ts": ["10.2.0.0/16", "10.3.0.0/16"], "mtu": null, "bytes_in": 2048, "bytes_out": 0,
                 "packets_in": 1, "packets_out": 0, "drops": {}, "rekey_in_s": null, "sas": [] } ],
             "sas": [], "peers": [],

@@ -2,7 +2,7 @@
 use super::connection::Connection;
 use super::report::Report;
 use super::text::At;
-use super::{ChildConfig, Gateway, Mode, peer, secret};
+use super::{ChildConfig, Gateway, Mode, secret};
 use crate::ike::policy::{IdMatch, Limits, SharedSecret, Unique};
 use crate::wire::payload::Id;
 use crate::wire::selector::Selector;
@@ -39,7 +39,7 @@ pub(super) fn unique(connections: &mut [Connection]) {
     let pair = |c: &Connection| -> Option<(Option<Id>, Vec<IpAddr>, Id)> {
         let IdMatch::Exact(remote) = &c.policy.remote_id else { return None };
         let single = match c.policy.local_addrs[..] {
-            [address] => Some(peer::address_id(address)),
+            [address] => Some(Id::from(address)),
             _ => None,
         };
         let local = c.policy.local_id.clone().or(single);

@@ -191,7 +191,7 @@ fn selector(report: &mut Report<'_>, node: &Node) -> Option<Selector> {
     given.parse().map_or_else(
         |error: String| {
             let hint = "write \"10.2.0.0/16\", \"10.0.0.1-10.0.0.9\" or \"10.2.0.0/16[tcp/443]\"";
-            report.refuse(node.at, "ts.invalid", format!("{given:?} is not a traffic selector: {error}"), hint)
+            report.refuse(node.at, "ts.invalid", error, hint)
         },
         Some,
     )

@@ -5,7 +5,6 @@ use super::text::{At, Node};
 use super::{secret, value};
 use crate::ike::policy::{IdMatch, Remote};
 use crate::wire::payload::Id;
-use crate::wire::registry::IdType;
 use std::net::IpAddr;
 
 /// What a connection says about its ends; `None` is broken or absent.
@@ -36,18 +35,10 @@ pub(super) fn read(report: &mut Report<'_>, fields: &Fields<'_>) -> Ends {
     Ends { local_addrs, remote_addrs, local_id, remote_id }
 }
 
-/// The address itself as an identity.
-pub(super) fn address_id(address: IpAddr) -> Id {
-    match address {
-        IpAddr::V4(a) => Id { kind: IdType::IPV4_ADDR, data: a.octets().to_vec() },
-        IpAddr::V6(a) => Id { kind: IdType::IPV6_ADDR, data: a.octets().to_vec() },
-    }
-}
-
 /// A single address is its own identity; anybody may be anyone; names and several addresses have none by themselves.
 fn default_id(remotes: &[(Remote, At)]) -> Option<IdMatch> {
     match remotes {
-        [(Remote::Addr(address), _)] => Some(IdMatch::Exact(address_id(*address))),
+        [(Remote::Addr(address), _)] => Some(IdMatch::Exact((*address).into())),
         [(Remote::Any, _)] => Some(IdMatch::Any),
         _ => None,
     }

@@ -201,7 +201,7 @@ pub(super) fn id(report: &mut Report<'_>, node: &Node) -> Option<Id> {
         Ok(id) => Some(id),
         Err(error) => {
             let hint = "an address, a name, user@name, or with a prefix: fqdn:, email:, ipv4:, ipv6:, keyid:, asn1dn:";
-            report.refuse(node.at, "id.invalid", format!("{given:?} is not an identity: {error}"), hint)
+            report.refuse(node.at, "id.invalid", error, hint)
         }
     }
 }

@@ -40,6 +40,16 @@ pub enum ChildState {
     Rekeying,
     Closing,
 }
+/// What a child does with its packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names are those of the configuration")]
+pub enum ChildMode {
+    Tunnel,
+    Transport,
+    Pass,
+    Drop,
+}
 macro_rules! names {
     ($type:ident: $($variant:ident = $name:literal),*) => {
         impl $type {
@@ -118,6 +128,7 @@ pub struct Peer {
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct Child {
     pub name: String,
+    pub mode: ChildMode,
     pub state: ChildState,
     pub spi_in: Option<String>,
     pub spi_out: Option<String>,
@@ -270,6 +281,7 @@ mod tests {
     fn child() -> Child {
         Child {
             name: "lan".into(),
+            mode: ChildMode::Tunnel,
             state: ChildState::Up,
             spi_in: Some("c1a2b3c4".into()),
             spi_out: None,
@@ -306,7 +318,7 @@ mod tests {
         }
     }
 
-    /// The keys of interface.md's example, in sorted order.
+    /// The keys of interface.md's example, in sorted order; ours besides: `mode`.
     #[test]
     fn keys_are_those_of_the_interface() {
         let value = serde_json::to_value(Status { connections: vec![connection()] }).unwrap();
@@ -322,7 +334,7 @@ mod tests {
         assert_eq!(
             keys(&connection["children"][0]),
             [
-                "bytes_in", "bytes_out", "drops", "encap", "local_ts", "mtu", "name", "packets_in", "packets_out",
+                "bytes_in", "bytes_out", "drops", "encap", "local_ts", "mode", "mtu", "name", "packets_in", "packets_out",
                 "proposal", "rekey_in_s", "remote_ts", "sas", "spi_in", "spi_out", "state"
             ]
         );

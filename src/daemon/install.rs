@@ -17,6 +17,7 @@ use crate::ipsec::tables::{Child, OutboundEntry, Tables};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// A responder takes the new SA into use after this time at the latest.
@@ -145,15 +146,20 @@ impl Installer {
         }
     }
 
-    /// The slot of a child with the child in it.
+    /// The slot of a child with the child in it. Another `copy_dscp` takes effect when the child has no SA: those count on the old one.
     fn place(&self, key: &Key, copy_dscp: bool, places: &mut Places) -> Option<Slot> {
         let slot = places.slot(key)?;
         let present = self.tables.children.load().get(slot).cloned();
-        if present.is_none_or(|child| child.copy_dscp != copy_dscp) {
-            let child = Child::new(slot, key.name(), self.device, copy_dscp);
-            self.tables.insert_child(Arc::new(child));
-            self.send_on_best(slot);
+        let in_use = || self.installed.values().any(|sa| sa.slot == slot);
+        if present.as_ref().is_some_and(|child| child.copy_dscp == copy_dscp || in_use()) {
+            return Some(slot);
         }
+        let child = Child::new(slot, key.name(), self.device, copy_dscp);
+        if let Some(before) = present {
+            child.counters.add_in(before.counters.bytes_in.load(Relaxed), before.counters.packets_in.load(Relaxed));
+            child.counters.add_out(before.counters.bytes_out.load(Relaxed), before.counters.packets_out.load(Relaxed));
+        }
+        self.tables.insert_child(Arc::new(child));
         Some(slot)
     }
 

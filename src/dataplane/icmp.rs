@@ -110,13 +110,3 @@ fn pseudo_header(src: IpAddr, dst: IpAddr, proto: u8, len: usize) -> u64 {
     let len = len as u64;
     add(add(u64::from(proto) + (len >> 16) + (len & 0xffff), src), dst)
 }
-
-/// True for an answer like ours that says "too big", and the MTU in it (for tests and the simulator).
-#[cfg(test)]
-pub(super) fn mtu_of(answer: &[u8]) -> Option<u16> {
-    match (answer[0] >> 4, answer.get(20), answer.get(40)) {
-        (4, Some(3), _) if answer[21] == 4 => Some(super::segment::get16(answer, 26)),
-        (6, _, Some(2)) => Some(super::segment::get16(answer, 46)),
-        _ => None,
-    }
-}

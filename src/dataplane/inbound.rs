@@ -198,7 +198,9 @@ impl Inbound {
         self.merge.write(&mut self.batch.buf, |header, parts, count| match device.write(header, parts) {
             Ok(()) => {
                 packets += count as u64;
-                bytes += parts.iter().map(|part| part.len() as u64).sum::<u64>();
+                // Headers count for every packet, as they do for the sender.
+                let merged = (count as u64 - 1) * u64::from(header.hdr_len);
+                bytes += merged + parts.iter().map(|part| part.len() as u64).sum::<u64>();
             }
             Err(e) => {
                 let reason = if e.kind() == ErrorKind::WouldBlock { Drop::QueueFull } else { Drop::Device };

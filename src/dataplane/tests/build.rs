@@ -194,9 +194,7 @@ pub fn assert_sound(packet: &[u8]) {
                 TransportSlice::Udp(udp) => {
                     (udp.to_header().calc_checksum_ipv4(&header, udp.payload()), udp.checksum())
                 }
-                TransportSlice::Icmpv4(icmp) => {
-                    (Ok(icmp.icmp_type().calc_checksum(icmp.payload())), icmp.checksum())
-                }
+                TransportSlice::Icmpv4(icmp) => (Ok(icmp.icmp_type().calc_checksum(icmp.payload())), icmp.checksum()),
                 other => panic!("{other:?}"),
             }
         }

@@ -2,7 +2,7 @@ use super::build::*;
 use super::segment::all;
 use crate::dataplane::fragment::Fragments;
 use crate::wire::ip;
-use etherparse::defrag::{IpDefragPool, IpDefragPayloadVec};
+use etherparse::defrag::{IpDefragPayloadVec, IpDefragPool};
 use etherparse::{IpNumber, SlicedPacket};
 
 fn fragments(packet: &[u8], mtu: usize) -> Option<Vec<Vec<u8>>> {
@@ -11,12 +11,13 @@ fn fragments(packet: &[u8], mtu: usize) -> Option<Vec<Vec<u8>>> {
 }
 
 /// The payload as etherparse puts it together.
-fn reassemble(fragments: &[Vec<u8>]) -> Option<IpDefragPayloadVec> {
+pub fn reassemble(fragments: &[Vec<u8>]) -> Option<IpDefragPayloadVec> {
     let mut pool: IpDefragPool<u8, u8> = IpDefragPool::new();
     let mut whole = None;
     for fragment in fragments {
         assert_eq!(sum16(&fragment[..usize::from(fragment[0] & 15) * 4], 0), 0xffff, "header checksum");
-        whole = pool.process_sliced_packet(&SlicedPacket::from_ip(fragment).expect("a packet"), 0, 0).expect("a fragment");
+        whole =
+            pool.process_sliced_packet(&SlicedPacket::from_ip(fragment).expect("a packet"), 0, 0).expect("a fragment");
     }
     whole
 }

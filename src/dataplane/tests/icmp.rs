@@ -62,9 +62,10 @@ fn icmp(ipv6: bool, kind: u8) -> Vec<u8> {
 
 #[test]
 fn errors_are_never_answered() {
-    for (ipv6, silent, answers) in
-        [(false, &[3, 4, 5, 11, 12, 200][..], &[0, 8, 13, 14][..]), (true, &[1, 2, 3, 4, 100, 137][..], &[128, 129, 135][..])]
-    {
+    for (ipv6, silent, answers) in [
+        (false, &[3, 4, 5, 11, 12, 200][..], &[0, 8, 13, 14][..]),
+        (true, &[1, 2, 3, 4, 100, 137][..], &[128, 129, 135][..]),
+    ] {
         for kind in silent {
             assert_eq!(answered(Reason::Prohibited, &icmp(ipv6, *kind)), None, "ipv6 {ipv6}, type {kind}");
         }

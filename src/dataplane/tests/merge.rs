@@ -255,12 +255,14 @@ fn super_packets_are_those_of_tun_rs() {
     const HEADER: usize = tun_rs::VIRTIO_NET_HDR_LEN;
     const UNTOUCHED: [u8; HEADER] = [0xee; HEADER];
     for ipv6 in [false, true] {
-        for build in [Build::tcp(ipv6, 20_001), Build { flags: ACK | PSH, ..Build::tcp(ipv6, 3000) }, Build::udp(ipv6, 7777)] {
+        for build in
+            [Build::tcp(ipv6, 20_001), Build { flags: ACK | PSH, ..Build::tcp(ipv6, 3000) }, Build::udp(ipv6, 7777)]
+        {
             let packets = cut(&build, 1000);
-            let mut bufs: Vec<bytes::BytesMut> = packets
+            let mut bufs: Vec<Vec<u8>> = packets
                 .iter()
                 .map(|packet| {
-                    let mut buf = bytes::BytesMut::with_capacity(65_536 + HEADER);
+                    let mut buf = Vec::with_capacity(65_536 + HEADER);
                     buf.extend_from_slice(&UNTOUCHED);
                     buf.extend_from_slice(packet);
                     buf
@@ -269,7 +271,10 @@ fn super_packets_are_those_of_tun_rs() {
             tun_rs::GROTable::new().apply_gro(&mut bufs, HEADER, true).expect("tun-rs takes them");
             let theirs: Vec<&[u8]> = bufs.iter().map(|b| &b[..]).filter(|b| b[..HEADER] != UNTOUCHED).collect();
             let ours = merge(&packets, (true, true));
-            assert_eq!(ours.iter().map(|w| &w.1[..]).collect::<Vec<_>>(), theirs.iter().map(|b| &b[HEADER..]).collect::<Vec<_>>());
+            assert_eq!(
+                ours.iter().map(|w| &w.1[..]).collect::<Vec<_>>(),
+                theirs.iter().map(|b| &b[HEADER..]).collect::<Vec<_>>()
+            );
             let header = tun_rs::VirtioNetHdr::decode(theirs[0]).unwrap();
             let expected = ours[0].0;
             assert_eq!(

@@ -1,6 +1,10 @@
 //! The worker as a whole, over queues in memory; and what the tests of the pure parts share.
 pub mod build;
 mod fragment;
+mod gateway;
 mod icmp;
+mod inbound;
 mod merge;
-mod segment;
+mod outbound;
+pub mod segment;
+mod tunnel;

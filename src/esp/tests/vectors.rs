@@ -1,5 +1,6 @@
 //! Packets that others published: RFC 3602 section 4 (cases 5 to 8), RFC 7634 appendix A, and OpenDataPlane's, which are not part of
 //! this project and are read from where SANDHOG_VECTORS says.
+use super::super::drop::Drop;
 use super::super::inbound::{InboundSa, tunnel_payload};
 use super::super::layout::Layout;
 use super::super::outbound::OutboundSa;
@@ -52,9 +53,11 @@ impl Vector {
             "{}",
             self.name
         );
-        if [4, 41].contains(&self.next_header) {
-            let inner = tunnel_payload(&opened, &packet).unwrap();
-            assert_eq!(packet[inner.range], self.payload, "{}", self.name);
+        let inner = tunnel_payload(&opened, &packet);
+        match self.next_header {
+            4 | 41 => assert_eq!(packet[inner.unwrap().range], self.payload, "{}", self.name),
+            59 => assert_eq!(inner, Err(Drop::Dummy)),
+            _ => assert_eq!(inner, Err(Drop::BadNextHeader)),
         }
     }
 
@@ -252,9 +255,11 @@ fn odp(file: &Value, case: &Value) -> Option<Vector> {
     let (outer, inner) = (ip(packet), ip(result));
     assert_eq!((outer[0], outer[9]), (0x45, 50));
     let tunnel = arguments[4] != "NULL";
-    let (payload, next_header) = match tunnel {
-        true => (inner.clone(), if inner[0] >> 4 == 4 { 4 } else { 41 }),
-        false => (inner[20..].to_vec(), inner[9]),
+    let (payload, next_header) = match inner.first().map(|first| first >> 4) {
+        None => (Vec::new(), 59),
+        Some(4) if tunnel => (inner, 4),
+        Some(6) if tunnel => (inner, 41),
+        _ => (inner[20..].to_vec(), inner[9]),
     };
     let name = case["name"].as_str()?.to_owned();
     Some(Vector { name, cipher, encr, integ: key(auth_key), esp: outer[20..].to_vec(), payload, next_header })

@@ -1,0 +1,216 @@
+//! From the TUN: what is carried, what is refused, and who is told.
+use super::build::*;
+use super::gateway::*;
+use crate::dataplane::Upcall;
+use crate::esp::drop::Drop;
+use crate::io::VnetHeader;
+use crate::io::memory::Train;
+use crate::ipsec::path::outer_len;
+use crate::ipsec::spd::{Action, Spd};
+use std::time::Duration;
+
+/// Type and code of an ICMP or ICMPv6 message, and its MTU.
+fn icmp(packet: &[u8]) -> (u8, u8, u16) {
+    assert_sound(packet);
+    let at = if packet[0] >> 4 == 4 { 20 } else { 40 };
+    (packet[at], packet[at + 1], u16::from_be_bytes([packet[at + 6], packet[at + 7]]))
+}
+
+#[test]
+fn what_no_policy_wants_is_refused_aloud() {
+    for (action, reason) in
+        [(None, Drop::NoPolicy), (Some(Action::Pass), Drop::NoPolicy), (Some(Action::Drop), Drop::PolicyDrop)]
+    {
+        for (ipv6, expected) in [(false, (3, 13, 0)), (true, (1, 1, 0))] {
+            let (mut left, _) = pair(&Setup::default());
+            match action {
+                None => left.tables.publish_policies(Spd::default()),
+                Some(action) => left.policies(action),
+            }
+            let packet = Build::udp(ipv6, 100).packet();
+            assert_eq!(left.send(VnetHeader::default(), packet), []);
+            assert_eq!(left.drops(), [(reason, 1)]);
+            let answers = left.delivered();
+            assert_eq!(answers.iter().map(|answer| icmp(answer)).collect::<Vec<_>>(), [expected]);
+        }
+    }
+}
+
+#[test]
+fn answers_are_limited() {
+    let (mut left, _) = pair(&Setup::default());
+    left.policies(Action::Drop);
+    let mut answers = |second: u64| {
+        left.now = Duration::from_secs(second);
+        for _ in 0..500 {
+            left.host.push(VnetHeader::default(), Build::udp(false, 100).packet());
+        }
+        (0..10).for_each(|_| left.turn());
+        left.delivered().len()
+    };
+    assert_eq!([answers(0), answers(0), answers(1)], [50, 0, 50]);
+}
+
+#[test]
+fn an_sa_is_asked_for_once_a_second() {
+    let (mut left, _) = pair(&Setup::default());
+    left.tables.swap_outbound(SLOT, None);
+    let mut asked = |ms: u64| {
+        left.now = Duration::from_millis(ms);
+        (0..3).for_each(|_| assert_eq!(left.send(VnetHeader::default(), Build::udp(true, 9).packet()), []));
+        let names = left.told().into_iter().map(|told| match told {
+            Upcall::Acquire { name } => name.to_string(),
+            other => panic!("{other:?}"),
+        });
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(asked(0), ["office/lan"]);
+    assert!(asked(999).is_empty());
+    assert_eq!(asked(1000), ["office/lan"]);
+    assert_eq!((left.drops(), left.child.counters.dropped(Drop::NoSa)), (vec![(Drop::NoSa, 9)], 9));
+    // A policy may come before its child.
+    left.tables.remove_child(SLOT);
+    left.now = Duration::from_secs(9);
+    left.send(VnetHeader::default(), Build::udp(true, 9).packet());
+    assert!(matches!(&left.told()[..], [Upcall::Acquire { .. }]));
+}
+
+#[test]
+fn the_sa_in_use_decides() {
+    let narrow = Setup { right: selectors(&["10.2.0.7", "fd02::/64"]), ..Setup::default() };
+    let (mut left, _) = pair(&Setup::default());
+    let (other, _) = pair(&narrow);
+    left.tables.swap_outbound(SLOT, other.child.outbound.load_full());
+    let to = |dst: u8| Build { dst, ..Build::udp(false, 50) }.packet();
+    assert_eq!(left.send(VnetHeader::default(), to(7)).len(), 1);
+    assert_eq!(left.send(VnetHeader::default(), to(8)), []);
+    assert_eq!(left.drops(), [(Drop::SelectorMismatch, 1)]);
+    assert_eq!(icmp(&left.delivered()[0]), (3, 13, 0));
+}
+
+#[test]
+fn a_child_with_ports_carries_no_later_fragments() {
+    let mut later = Build::udp(false, 100).packet();
+    later[7] = 10;
+    let (mut left, _) = pair(&Setup { right: selectors(&["10.2.0.0/24[udp/443]"]), ..Setup::default() });
+    assert_eq!(left.send(VnetHeader::default(), later.clone()), []);
+    assert_eq!(left.drops(), [(Drop::LaterFragment, 1)]);
+    assert!(left.host.pop().is_none());
+    let (mut left, _) = pair(&Setup::default());
+    assert_eq!(left.send(VnetHeader::default(), later).len(), 1);
+}
+
+/// A packet of exactly the inner MTU fills the outer one; one octet more is too big.
+#[test]
+fn the_path_is_filled_and_not_overfilled() {
+    for ipv6_outer in [false, true] {
+        for ipv6 in [false, true] {
+            let setup = Setup { ipv6_outer, ..Setup::default() };
+            let (mut left, _) = pair(&setup);
+            let mtu = left.path.load().inner_mtu(setup.cipher);
+            let of_len = |len: u16| {
+                let build = Build::udp(ipv6, 0);
+                Build::udp(ipv6, usize::from(len) - build.headers())
+            };
+            let [train] = left.send(VnetHeader::default(), of_len(mtu).packet()).try_into().unwrap();
+            let outer = outer_len(mtu.into(), ipv6_outer, setup.encap, setup.cipher);
+            assert!(train.dont_fragment && (1497..=1500).contains(&outer), "{outer}");
+            assert_eq!(left.send(VnetHeader::default(), of_len(mtu + 1).packet()), []);
+            let expected = if ipv6 { (2, 0, mtu) } else { (3, 4, mtu) };
+            assert_eq!(left.delivered().iter().map(|answer| icmp(answer)).collect::<Vec<_>>(), [expected]);
+            assert_eq!(left.drops(), [(Drop::TooBig, 1)]);
+            let tcp = Build::tcp(ipv6, 9000);
+            let fits = usize::from(mtu) - tcp.headers();
+            assert_eq!(left.send(tcp.gso(fits + 1), tcp.partial()), []);
+            assert_eq!(icmp(&left.delivered()[0]), expected);
+            assert!(!left.send(tcp.gso(fits), tcp.partial()).is_empty());
+        }
+    }
+}
+
+#[test]
+fn what_may_be_fragmented_is() {
+    let build = Build { dont_fragment: false, ..Build::udp(false, 4000) };
+    let (mut left, mut right) = pair(&Setup::default());
+    let trains = left.send(VnetHeader::default(), build.packet());
+    assert_eq!(trains.iter().flat_map(Train::datagrams).count(), 3);
+    assert!(trains.iter().all(|train| !train.dont_fragment));
+    assert!(trains.iter().flat_map(Train::datagrams).all(|datagram| datagram.len() <= 1472));
+    trains.into_iter().for_each(|train| right.port.inject(train));
+    right.turn();
+    assert_eq!(super::fragment::reassemble(&right.delivered()).unwrap().payload, build.packet()[20..]);
+    // With ports in the selectors the peer could not check the fragments: the outer packet is fragmented.
+    let (mut left, mut right) = pair(&Setup { right: selectors(&["10.2.0.0/24[udp/443]"]), ..Setup::default() });
+    let [train] = left.send(VnetHeader::default(), build.packet()).try_into().unwrap();
+    assert!(!train.dont_fragment && train.data.len() > 4000);
+    right.port.inject(train);
+    right.turn();
+    assert_eq!(right.delivered(), [build.packet()]);
+    assert_eq!((left.drops(), right.drops()), (vec![], vec![]));
+}
+
+/// A path narrower than IPv6 allows: 1280 octets cross in a fragmented outer packet, more is refused with 1280.
+#[test]
+fn ipv6_has_its_smallest_mtu_on_any_path() {
+    let (mut left, _) = pair(&Setup { mtu: 1000, ..Setup::default() });
+    let of_len = |len: usize| Build::udp(true, len - 48).packet();
+    let [train] = left.send(VnetHeader::default(), of_len(1280)).try_into().unwrap();
+    assert!(!train.dont_fragment);
+    let [train] = left.send(VnetHeader::default(), of_len(900)).try_into().unwrap();
+    assert!(train.dont_fragment);
+    assert_eq!(left.send(VnetHeader::default(), of_len(1281)), []);
+    assert_eq!(icmp(&left.delivered()[0]), (2, 0, 1280));
+}
+
+#[test]
+fn numbers_that_run_out_are_told_of() {
+    let (mut left, _) = pair(&Setup { first: u64::from(u32::MAX) - 9, ..Setup::default() });
+    let build = Build::udp(false, 800);
+    assert_eq!(left.send(build.gso(100), build.partial()).len(), 1);
+    assert!(matches!(left.told()[..], [Upcall::Exhausting { slot: SLOT }]));
+    left.now = Duration::from_secs(1);
+    // Two are left, three are wanted: none is taken.
+    let build = Build::udp(false, 300);
+    assert_eq!(left.send(build.gso(100), build.partial()), []);
+    assert!(matches!(left.told()[..], [Upcall::Exhausting { slot: SLOT }]));
+    assert_eq!(left.drops(), [(Drop::SequenceExhausted, 1)]);
+    let build = Build::udp(false, 200);
+    let [train] = left.send(build.gso(100), build.partial()).try_into().unwrap();
+    let numbers: Vec<u32> = train.datagrams().map(|d| u32::from_be_bytes(d[4..8].try_into().unwrap())).collect();
+    assert_eq!(numbers, [u32::MAX - 1, u32::MAX]);
+    assert!(left.told().is_empty());
+}
+
+#[test]
+fn garbage_from_the_device_is_dropped() {
+    let (mut left, _) = pair(&Setup::default());
+    let build = Build::tcp(false, 3000);
+    for (header, packet) in [
+        (VnetHeader::default(), vec![]),
+        (VnetHeader::default(), vec![0x45; 19]),
+        (VnetHeader::default(), vec![0; 100]),
+        (VnetHeader { gso_size: 0, ..build.gso(100) }, build.partial()),
+        (VnetHeader { csum_start: 9999, ..build.needs_csum() }, build.partial()),
+    ] {
+        assert_eq!(left.send(header, packet), []);
+    }
+    assert_eq!(left.drops(), [(Drop::Malformed, 5)]);
+}
+
+#[test]
+fn without_a_socket_for_it_a_packet_is_dropped() {
+    let (mut left, _) = pair(&Setup::default());
+    left.worker.ends.sockets[0].local = "192.0.2.77".parse().unwrap();
+    assert_eq!(left.send(VnetHeader::default(), Build::udp(false, 9).packet()), []);
+    assert_eq!(left.drops(), [(Drop::Device, 1)]);
+}
+
+#[test]
+fn a_socket_that_refuses_is_counted() {
+    let mut setup = Setup::default();
+    setup.knobs.mtu = 100;
+    let (mut left, _) = pair(&setup);
+    let build = Build::udp(false, 1000);
+    assert_eq!(left.send(build.gso(200), build.partial()), []);
+    assert_eq!(left.drops(), [(Drop::Device, 5)]);
+}
