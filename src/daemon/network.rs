@@ -5,7 +5,7 @@ use super::prefix::{self, Prefix};
 use super::routes::{self, Numbers, PROTOCOL, Plan};
 use super::site::{self, HostAddress, Pair, Site};
 use crate::config::{Config, Gateway, OnExit};
-use crate::ike::policy::Remote;
+use crate::ike::policy::{Ports, Remote};
 use crate::io::netlink::{Netlink, Route, RouteKind, Rule};
 use crate::io::{nft, udp};
 use std::io;
@@ -21,6 +21,7 @@ pub struct Network {
     netlink: Netlink,
     table: Option<u32>,
     mark: u32,
+    ports: Ports,
     device: String,
     link: Option<u32>,
     pairs: Vec<Pair>,
@@ -47,6 +48,7 @@ impl Network {
             netlink: Netlink::open()?,
             table: gateway.route_table,
             mark: gateway.mark,
+            ports: gateway.ports,
             device: gateway.device.clone(),
             link: None,
             pairs: Vec::new(),
@@ -135,7 +137,7 @@ impl Network {
     }
 
     fn guard(&mut self, site: &Site) -> io::Result<()> {
-        let guard = backstop::plan(site, &self.device);
+        let guard = backstop::plan(site, &self.device, self.ports);
         let result = if guard.protected.is_empty() {
             nft::delete(backstop::TABLE).map(drop)
         } else {
@@ -182,8 +184,7 @@ impl Network {
         if self.ends.anywhere {
             outer.extend(ANYWHERE.iter().filter_map(|remote| self.source_to(*remote)));
         }
-        let peers = if self.ends.anywhere { Vec::new() } else { self.ends.remote.clone() };
-        Ok(Site::new(self.pairs.clone(), addresses.collect(), outer, peers))
+        Ok(Site::new(self.pairs.clone(), addresses.collect(), outer))
     }
 
     fn source_to(&self, remote: IpAddr) -> Option<IpAddr> {
@@ -265,7 +266,7 @@ mod tests {
     use super::*;
 
     fn planned(pairs: &[&str], device: Option<u32>) -> Plan {
-        let site = site(pairs, &[(3, "10.1.0.1/24")], &["192.0.2.1"], &[]);
+        let site = site(pairs, &[(3, "10.1.0.1/24")], &["192.0.2.1"]);
         routes::plan(&site, Numbers { table: 220, mark: 0xdc, device })
     }
 
