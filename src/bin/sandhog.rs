@@ -1,2 +1,6 @@
-//! The `sandhog` program.
-fn main() {}
+//! The `sandhog` program: talks to the daemon.
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sandhog::cli::main()
+}

@@ -1,1 +1,316 @@
-//! To come.
+//! Text to policy: the TOML of interface.md becomes [`Policy`] and what the daemon installs, or a list of findings with file, line, column and a hint.
+//!
+//! Nothing is applied unless all of it is valid, and every fault of a file is reported, not only the first. Secrets never appear in a finding.
+mod check;
+mod child;
+mod connection;
+pub mod error;
+mod gateway;
+mod keys;
+mod later;
+mod peer;
+mod proposal;
+pub mod remedy;
+mod report;
+pub mod secret;
+mod text;
+mod value;
+
+pub use error::{Errors, Finding, Severity};
+pub use secret::{Secrets, System};
+
+use crate::ike::policy::{Policy, Ports};
+use crate::wire::selector::Selector;
+use connection::Connection;
+use report::Report;
+use std::io::Read as _;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use text::Document;
+
+/// One file of the configuration.
+#[derive(Clone)]
+pub struct Source {
+    /// Where it came from, for messages and for the order of precedence.
+    pub name: PathBuf,
+    /// TOML.
+    pub text: String,
+}
+impl std::fmt::Debug for Source {
+    /// Without the text: there may be secrets in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Source({}, {} octets)", self.name.display(), self.text.len())
+    }
+}
+
+/// A configuration that has been checked as a whole.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The `[gateway]` table.
+    pub gateway: Gateway,
+    /// What the IKE endpoint is told. A connection all of whose children pass or drop is not in there: it has no peer.
+    pub policy: Arc<Policy>,
+    /// What the daemon installs, all connections in the order of the configuration; those in `policy` have the same name.
+    pub connections: Vec<ConnectionConfig>,
+    /// What is allowed but unwise.
+    pub warnings: Vec<Finding>,
+}
+
+/// The `[gateway]` table without what belongs to [`Policy`] (`retransmit`, `limits`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gateway {
+    /// Outer addresses to listen on.
+    pub listen: Vec<IpAddr>,
+    /// UDP ports, as in [`Policy::ports`].
+    pub ports: Ports,
+    /// Dataplane threads, 0 to 16; 0 = one per usable core.
+    pub workers: u16,
+    /// TUN device of policy-based children.
+    pub device: String,
+    /// Routing table of our routes; `None` = leave routes alone.
+    pub route_table: Option<u32>,
+    /// Mark on our own outer packets, never 0.
+    pub mark: u32,
+    /// What a clean stop leaves for protected destinations.
+    pub on_exit: OnExit,
+    /// Socket of the control API.
+    pub control_socket: PathBuf,
+    /// Its read-only twin.
+    pub observe_socket: PathBuf,
+    /// Revisions and the like.
+    pub state_dir: PathBuf,
+    /// Prometheus; off unless set.
+    pub metrics: Option<SocketAddr>,
+    /// Logging.
+    pub log: Log,
+}
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            listen: vec![IpAddr::from([0, 0, 0, 0]), IpAddr::from([0u16; 8])],
+            ports: Ports::default(),
+            workers: 0,
+            device: "sandhog0".into(),
+            route_table: Some(220),
+            mark: 0xdc,
+            on_exit: OnExit::Closed,
+            control_socket: "/run/sandhog/control.sock".into(),
+            observe_socket: "/run/sandhog/observe.sock".into(),
+            state_dir: "/var/lib/sandhog".into(),
+            metrics: None,
+            log: Log::default(),
+        }
+    }
+}
+
+/// What a clean stop leaves for protected destinations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnExit {
+    /// Unreachable.
+    #[default]
+    Closed,
+    /// Whatever the host's routes say.
+    Open,
+}
+
+/// Logging, of the gateway or of one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Log {
+    /// The least severe level that is logged.
+    pub level: LogLevel,
+    /// Form of the lines.
+    pub format: LogFormat,
+}
+/// Log levels, most severe first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[allow(missing_docs, reason = "the names are those of the configuration")]
+pub enum LogLevel {
+    Off,
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+impl LogLevel {
+    /// `off`, `error`, `warn`, `info`, `debug`, `trace`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+/// Form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "the names are those of the configuration")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+    Journald,
+}
+
+/// What the daemon needs of a connection besides the IKE policy of the same name.
+#[derive(Clone, Debug)]
+pub struct ConnectionConfig {
+    /// Name in the configuration.
+    pub name: Arc<str>,
+    /// Vendor preset.
+    pub profile: Option<String>,
+    /// All children, also those that IKE never sees (`pass`, `drop`), in the order of the configuration.
+    pub children: Vec<ChildConfig>,
+    /// Log level of this connection, if it has its own.
+    pub log: Option<LogLevel>,
+}
+
+/// What a child does with its packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "the names are those of the configuration")]
+pub enum Mode {
+    #[default]
+    Tunnel,
+    Transport,
+    Pass,
+    Drop,
+}
+
+/// One child as the daemon installs it.
+#[derive(Clone, Debug)]
+pub struct ChildConfig {
+    /// Name in the configuration.
+    pub name: Arc<str>,
+    /// What it does.
+    pub mode: Mode,
+    /// Higher wins among equally long matches.
+    pub priority: i32,
+    /// Selectors on our side.
+    pub local_ts: Vec<Selector>,
+    /// Selectors on the peer's side.
+    pub remote_ts: Vec<Selector>,
+    /// Copy the inner DSCP to the outer header.
+    pub copy_dscp: bool,
+    /// Our replay window in packets, 64 to 65,536.
+    pub replay_window: u32,
+    /// What we assume of the peer's, in packets.
+    pub peer_window: u32,
+    /// Inner MTU; `None` = found out.
+    pub mtu: Option<u16>,
+    /// TCP MSS clamp; `None` = from the MTU.
+    pub mss: Option<u16>,
+}
+
+/// Largest file of a configuration, in octets.
+const LARGEST: u64 = 16 * 1024 * 1024;
+
+/// Reads `path` and `conf.d/*.toml` beside it (in the order of their names), and their secrets.
+///
+/// # Errors
+/// Whatever is wrong with the files, all of it.
+pub fn load(path: &Path) -> Result<Config, Errors> {
+    let mut paths = vec![path.to_path_buf()];
+    let mut findings = Vec::new();
+    let beside = path.parent().unwrap_or(Path::new("")).join("conf.d");
+    match more(&beside) {
+        Ok(more) => paths.extend(more),
+        Err(error) => findings.push(unreadable(&beside, &error)),
+    }
+    let mut sources = Vec::new();
+    for path in paths {
+        match text(&path) {
+            Ok(text) => sources.push(Source { name: path, text }),
+            Err(error) => findings.push(unreadable(&path, &error)),
+        }
+    }
+    if findings.is_empty() { parse(&sources, &System) } else { Err(Errors(findings)) }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Finding {
+    let message = format!("cannot read {}: {error}", path.display());
+    Finding::of_file(
+        path.into(),
+        "file.unreadable",
+        message,
+        "a text file in UTF-8 that the daemon may read; --config FILE names another",
+    )
+}
+
+/// The files of `conf.d`, sorted; none if there is no such folder.
+fn more(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if path.extension().is_some_and(|extension| extension == "toml") && !hidden {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn text(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST {
+        return Err(std::io::Error::other("it is larger than 16 MiB"));
+    }
+    Ok(text)
+}
+
+/// Parses and checks sources that were already read; files and the environment are reached through `secrets` alone.
+///
+/// # Errors
+/// Whatever is wrong with the sources, all of it.
+pub fn parse(sources: &[Source], secrets: &dyn Secrets) -> Result<Config, Errors> {
+    let mut report = Report::new(sources);
+    let document = Document::read(sources, &mut report);
+
+    let before = report.errors();
+    let gateway = gateway::read(&mut report, &document.gateway);
+    let gateway_sound = report.errors() == before;
+
+    let before = report.errors();
+    let secrets = secret::read(&mut report, &document.secrets, secrets);
+    let secrets_sound = report.errors() == before;
+
+    later::pools(&mut report, &document.pools);
+    let mut connections: Vec<Connection> = (document.connections.iter())
+        .filter_map(|entry| connection::read(&mut report, entry, &document.pools))
+        .collect();
+    if document.whole {
+        if secrets_sound {
+            check::secrets(&mut report, &connections, &secrets);
+        }
+        if gateway_sound {
+            check::listening(&mut report, &gateway.gateway, &connections);
+            check::limits(&mut report, &gateway.limits, &connections);
+        }
+        check::overlaps(&mut report, &connections);
+    }
+    check::unique(&mut connections);
+
+    let (errors, warnings) = report.finish();
+    if !errors.is_empty() {
+        return Err(Errors(errors));
+    }
+    let policy = Policy {
+        ports: gateway.gateway.ports,
+        retransmit: gateway.retransmit,
+        limits: gateway.limits,
+        connections: connections.iter().filter(|c| c.negotiates).map(|c| Arc::new(c.policy.clone())).collect(),
+        secrets,
+    };
+    let connections = connections.iter().map(Connection::config).collect();
+    Ok(Config { gateway: gateway.gateway, policy: Arc::new(policy), connections, warnings })
+}

@@ -1,6 +1,7 @@
 //! AES-GCM with a 16-octet ICV (RFC 4106, 5282) and ChaCha20-Poly1305 (RFC 7634).
 //!
-//! All of them have a salt of 4 octets at the end of the key material, an IV of 8 that travels, and a nonce of salt and IV.
+//! All of them have a salt of 4 octets at the end of the key material, an IV of 8 that travels, and a nonce of salt and
+//! IV.
 use super::cipher::BadIcv;
 use aes_gcm::aead::{AeadInOut, KeyInit, Tag, consts::U12};
 use aes_gcm::{AesGcm, aes::Aes192};
@@ -30,7 +31,7 @@ pub(super) struct AeadKey {
 enum Key {
     Ring(LessSafeKey),
     /// The one that ring does not have.
-    Gcm192(Box<AesGcm<Aes192, U12>>),
+    Gcm192(AesGcm<Aes192, U12>),
 }
 
 impl AeadKey {
@@ -40,7 +41,7 @@ impl AeadKey {
         let ring = |algorithm| Key::Ring(LessSafeKey::new(UnboundKey::new(algorithm, key).expect("key length")));
         let key = match algorithm {
             Algorithm::Gcm128 => ring(&AES_128_GCM),
-            Algorithm::Gcm192 => Key::Gcm192(Box::new(AesGcm::new_from_slice(key).expect("key length"))),
+            Algorithm::Gcm192 => Key::Gcm192(AesGcm::new_from_slice(key).expect("key length")),
             Algorithm::Gcm256 => ring(&AES_256_GCM),
             Algorithm::ChaCha20Poly1305 => ring(&CHACHA20_POLY1305),
         };

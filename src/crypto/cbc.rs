@@ -11,7 +11,8 @@ pub(super) const BLOCK: usize = 16;
 /// Expanded keys: encryption, integrity, and the one that makes IVs.
 pub(super) struct CbcKey {
     aes: Aes,
-    /// RFC 3602 section 3 wants IVs that nobody can foresee, and no counters: so they are a counter, encrypted under a key of their own.
+    /// RFC 3602 section 3 wants IVs that nobody can foresee, and no counters: so they are a counter, encrypted under a
+    /// key of their own.
     iv: Aes128Enc,
     hmac: HmacKey,
     icv_len: usize,

@@ -5,7 +5,8 @@ use super::integ::Integ;
 use crate::wire::registry::EncrId;
 use std::ops::Range;
 
-/// What protects a packet: an encryption transform with its key length and, unless it is an AEAD, an integrity transform.
+/// What protects a packet: an encryption transform with its key length and, unless it is an AEAD, an integrity
+/// transform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names are the transforms")]
 pub enum Cipher {
@@ -17,7 +18,8 @@ pub enum Cipher {
 }
 impl Cipher {
     /// `key_bits` as in the transform's attribute; `None` if we have no such combination.
-    /// ChaCha20 takes no attribute (RFC 7634 section 4), AES needs one (RFC 3602 section 5.3, RFC 4106 section 8.4); an AEAD takes no integrity transform, CBC needs one.
+    /// A key length that cannot vary, ChaCha20's, has no attribute (RFC 7296 section 3.3.5), AES needs one (RFC 3602
+    /// section 5.3, RFC 4106 section 8.4); an AEAD takes no integrity transform, CBC needs one.
     pub fn new(encr: EncrId, key_bits: Option<u16>, integ: Option<Integ>) -> Option<Self> {
         match (encr, key_bits, integ) {
             (EncrId::AES_GCM_16, Some(128), None) => Some(Self::AesGcm128),
@@ -38,7 +40,8 @@ impl Cipher {
             Self::AesCbc { .. } => EncrId::AES_CBC,
         }
     }
-    /// The transform's key length attribute, in bits and without salt; `None` for ChaCha20, which has no such attribute.
+    /// The transform's key length attribute, in bits and without salt; `None` for ChaCha20, which has no such
+    /// attribute.
     pub fn key_bits(self) -> Option<u16> {
         match self {
             Self::AesGcm128 => Some(128),
@@ -91,8 +94,9 @@ pub struct PacketKey {
     cipher: Cipher,
     expanded: Expanded,
 }
+/// Boxed, so that moving a key leaves no copies of it behind.
 enum Expanded {
-    Aead(AeadKey),
+    Aead(Box<AeadKey>),
     Cbc(Box<CbcKey>),
 }
 impl std::fmt::Debug for PacketKey {
@@ -101,16 +105,18 @@ impl std::fmt::Debug for PacketKey {
     }
 }
 impl PacketKey {
-    /// `encr` with the salt at its end (RFC 4106 section 8.1); `iv_key`: random, makes CBC's IVs unpredictable (AES_k(counter)); unused by AEADs and by keys that only open.
-    /// Panics if a length is not the cipher's: callers cut key material by the cipher's own lengths.
+    /// `encr` with the salt at its end (RFC 4106 section 8.1); `iv_key`: random, makes CBC's IVs unpredictable
+    /// (AES_k(counter)); unused by AEADs and by keys that only open. Panics if a length is not the cipher's: callers
+    /// cut key material by the cipher's own lengths.
     pub fn new(cipher: Cipher, encr: &[u8], integ: &[u8], iv_key: [u8; 16]) -> Self {
         assert_eq!(encr.len(), cipher.encr_key_len(), "encryption key length");
         assert_eq!(integ.len(), cipher.integ_key_len(), "integrity key length");
+        let aead = |algorithm| Expanded::Aead(Box::new(AeadKey::new(algorithm, encr)));
         let expanded = match cipher {
-            Cipher::AesGcm128 => Expanded::Aead(AeadKey::new(Algorithm::Gcm128, encr)),
-            Cipher::AesGcm192 => Expanded::Aead(AeadKey::new(Algorithm::Gcm192, encr)),
-            Cipher::AesGcm256 => Expanded::Aead(AeadKey::new(Algorithm::Gcm256, encr)),
-            Cipher::ChaCha20Poly1305 => Expanded::Aead(AeadKey::new(Algorithm::ChaCha20Poly1305, encr)),
+            Cipher::AesGcm128 => aead(Algorithm::Gcm128),
+            Cipher::AesGcm192 => aead(Algorithm::Gcm192),
+            Cipher::AesGcm256 => aead(Algorithm::Gcm256),
+            Cipher::ChaCha20Poly1305 => aead(Algorithm::ChaCha20Poly1305),
             Cipher::AesCbc { integ: algorithm, .. } => {
                 Expanded::Cbc(Box::new(CbcKey::new(encr, algorithm, integ, iv_key)))
             }
@@ -121,9 +127,11 @@ impl PacketKey {
     pub fn cipher(&self) -> Cipher {
         self.cipher
     }
-    /// Seals in place. `buf` = room for the IV, plaintext (already padded), room for the ICV. `counter` never repeats for one key: the AEAD's IV, or what CBC's IV is made of.
-    /// `aad`: authenticated in front of the IV (of an AEAD: beside it, the IV being part of the nonce). `tail`: authenticated behind the ciphertext but not sent (CBC with HMAC and
-    /// ESN: the high 32 bits, RFC 4303 section 2.2.1; empty for an AEAD). Never allocates. Panics if `buf` is too short, or a CBC plaintext no multiple of its block: callers lay packets out by the cipher's own lengths.
+    /// Seals in place. `buf` = room for the IV, plaintext (already padded), room for the ICV. `counter` never repeats
+    /// for one key: the AEAD's IV, or what CBC's IV is made of. `aad`: authenticated in front of the IV (of an AEAD:
+    /// beside it, the IV being part of the nonce). `tail`: authenticated behind the ciphertext but not sent (CBC with
+    /// HMAC and ESN: the high 32 bits, RFC 4303 section 2.2.1; empty for an AEAD). Never allocates. Panics if `buf` is
+    /// too short, or a CBC plaintext no multiple of its block: callers lay packets out by the cipher's own lengths.
     pub fn seal(&self, counter: u64, aad: &[u8], buf: &mut [u8], tail: &[u8]) {
         match &self.expanded {
             Expanded::Aead(key) => {
@@ -133,8 +141,9 @@ impl PacketKey {
             Expanded::Cbc(key) => key.seal(counter, aad, buf, tail),
         }
     }
-    /// Opens `buf` = IV, ciphertext, ICV in place and returns the range of `buf` that holds the plaintext, which may be empty. Too short, or no multiple of CBC's block: `BadIcv`.
-    /// A MAC is compared in constant time, and before anything is decrypted; an AEAD's plaintext is wiped if the ICV is wrong. Never allocates.
+    /// Opens `buf` = IV, ciphertext, ICV in place and returns the range of `buf` that holds the plaintext, which may be
+    /// empty. Too short, or no multiple of CBC's block: `BadIcv`. A MAC is compared in constant time, and before
+    /// anything is decrypted; an AEAD leaves no plaintext behind if the ICV is wrong. Never allocates.
     pub fn open(&self, aad: &[u8], buf: &mut [u8], tail: &[u8]) -> Result<Range<usize>, BadIcv> {
         match &self.expanded {
             Expanded::Aead(key) => {

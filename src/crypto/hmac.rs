@@ -43,7 +43,8 @@ impl HmacKey {
         Self::Sha2(sha2::Key::new(algorithm, key))
     }
 
-    /// The MAC of the parts, one behind the other; a shorter `out` takes its leftmost octets. `out` is at most the hash's length.
+    /// The MAC of the parts, one behind the other; a shorter `out` takes its leftmost octets. `out` is at most the
+    /// hash's length.
     pub(super) fn mac(&self, parts: &[&[u8]], out: &mut [u8]) {
         let len = out.len();
         match self {

@@ -5,6 +5,7 @@
 mod aead;
 mod cbc;
 pub mod cipher;
+pub mod digest;
 mod hmac;
 pub mod integ;
 pub mod ke;

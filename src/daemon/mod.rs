@@ -1,1 +1,197 @@
-//! To come.
+//! The only place where things meet: configuration, endpoint, tables, workers, kernel and API become one daemon.
+//!
+//! Threads: the main one is the engine; besides it run the API, the workers, the compute pool, one that resolves names and one that
+//! forwards the workers' upcalls. Start and stop are in [`run`], in the order that keeps protected traffic out of the clear: routes and
+//! guard come first and, unless `on_exit = "open"`, never go.
+pub mod backstop;
+pub mod clock;
+pub mod compute;
+pub mod engine;
+pub mod host;
+pub mod install;
+pub mod journal;
+pub mod lanes;
+pub mod logging;
+pub mod network;
+pub mod pending;
+pub mod places;
+pub mod prefix;
+pub mod preflight;
+pub mod routes;
+pub mod site;
+pub mod sockets;
+pub mod status;
+pub mod workers;
+
+use crate::config::{self, Config, OnExit};
+use crate::control::request::Engine as ApiEngine;
+use crate::control::routes::Api;
+use crate::control::server::Server;
+use crate::control::socket::ControlSocket;
+use crate::ike::event::IkePath;
+use crate::io::fds::{EventFd, Signals};
+use crate::io::tun::Device;
+use crate::io::{host as system, udp};
+use crate::ipsec::spd::DeviceId;
+use crate::ipsec::tables::Tables;
+use engine::{End, Engine, Parts};
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc;
+
+/// The TUN of policy-based children.
+const DEVICE: DeviceId = DeviceId(0);
+/// Steering has four bits for a worker.
+const MAX_WORKERS: usize = 16;
+/// Requests of the API that wait.
+const REQUESTS: usize = 256;
+/// What ESP, UDP and an IPv4 or IPv6 header take of a path's MTU at most, with a little to spare: 1400 on Ethernet.
+const OVERHEAD_V4: u32 = 100;
+const OVERHEAD_V6: u32 = 120;
+const LEAST_MTU: u32 = 1280;
+const USUAL_MTU: u32 = 1500;
+
+/// What the command line says.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The main file of the configuration.
+    pub config: PathBuf,
+    /// Validate it and go.
+    pub check: bool,
+}
+
+/// Runs the daemon in the foreground until a signal ends it. 0: it was told to stop; 1: it could not start or go on; 2: the configuration
+/// is refused.
+pub fn run(options: Options) -> ExitCode {
+    let config = match config::load(&options.config) {
+        Ok(config) => config,
+        Err(errors) => {
+            eprintln!("{}", errors.render(std::io::stderr().is_terminal()));
+            return ExitCode::from(2);
+        }
+    };
+    if !config.warnings.is_empty() {
+        eprintln!("{}", config::error::render(&config.warnings, std::io::stderr().is_terminal()));
+    }
+    if options.check {
+        return ExitCode::SUCCESS;
+    }
+    logging::start(config.gateway.log);
+    match serve(options.config, config) {
+        Ok(End::Told) => ExitCode::SUCCESS,
+        Ok(End::LostDevice) => ExitCode::from(1),
+        Err(sentence) => {
+            tracing::error!("{sentence}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// Starts, runs and stops. Errors are sentences that say what to do.
+fn serve(path: PathBuf, config: Config) -> Result<End, String> {
+    let said = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
+    // Before any thread: they inherit which signals are blocked.
+    let signals = Signals::new().map_err(said("signals"))?;
+    let socket = ControlSocket::bind(&config.gateway.control_socket).map_err(|error| error.to_string())?;
+    if let Some(sentence) = preflight::missing(&config) {
+        return Err(sentence);
+    }
+    let mut network = network::Network::open(&config.gateway).map_err(said("netlink"))?;
+    network.configure(&config).map_err(said("routes"))?;
+
+    let workers = workers(&config);
+    let wake = Arc::new(EventFd::new().map_err(said("eventfd"))?);
+    let (sockets, of_workers) = sockets::bind(&config.gateway, workers)?;
+    let queues = Device::create(&config.gateway.device, workers.into()).map_err(|error| error.to_string())?;
+    let tables = Arc::new(Tables::new());
+    let mut installer = install::Installer::new(tables.clone(), DEVICE, path_mtu, config.gateway.mark);
+    let mut places = places::Places::new(workers);
+    installer.configure(&config, &mut places);
+    network.attach(device_mtu(&config)).map_err(said("the device"))?;
+
+    let workers =
+        workers::Workers::start(&tables, DEVICE, queues, of_workers, wake.clone()).map_err(said("workers"))?;
+    let threads = system::usable_cores().min(2);
+    let pool = compute::Pool::start(threads, config.policy.limits.compute_queue, wake.clone())
+        .map_err(said("compute threads"))?;
+    let host = host::DaemonHost::new(places, config.gateway.mark, wake.clone()).map_err(said("resolver"))?;
+    let (requests, from_api) = mpsc::sync_channel(REQUESTS);
+    let journal = journal::Journal::default();
+    let ring = wake.clone();
+    let api = Api { engine: ApiEngine::new(requests, Arc::new(move || ring.signal())), events: journal.sender() };
+    let warnings = preflight::warnings(&config);
+    warnings.iter().chain(&network.warnings).for_each(|warning| tracing::warn!("{warning}"));
+    let mut engine = Engine::new(Parts {
+        path,
+        config,
+        host,
+        installer,
+        network,
+        sockets,
+        pool,
+        workers,
+        requests: from_api,
+        journal,
+        wake,
+        signals,
+        warnings,
+    })
+    .map_err(said("engine"))?;
+    let server = Server::start(&socket, api).map_err(said("the control API"))?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "sandhogd is ready");
+
+    let end = engine.run().map_err(said("engine"));
+    drop(server);
+    stop(engine.into_parts())?;
+    drop(socket);
+    end
+}
+
+/// Takes everything down; what keeps protected packets in goes last, if it goes at all.
+fn stop(parts: Parts) -> Result<(), String> {
+    let Parts { workers, pool, mut network, config, .. } = parts;
+    drop(pool);
+    // Only `open` takes protection away, and it must not end before the device has: a packet in between would pass in the clear.
+    drop(workers);
+    let on_exit = config.gateway.on_exit;
+    network.leave(on_exit).map_err(|error| format!("routes could not be left as `on_exit` says: {error}"))?;
+    if on_exit == OnExit::Open {
+        tracing::info!("stopped; nothing is protected any more");
+    } else {
+        tracing::info!("stopped");
+    }
+    Ok(())
+}
+
+fn workers(config: &Config) -> u8 {
+    let wanted = match config.gateway.workers {
+        0 => system::usable_cores(),
+        n => n.into(),
+    };
+    u8::try_from(wanted.clamp(1, MAX_WORKERS)).unwrap_or(1)
+}
+
+/// The largest outer packet of a path, as the kernel knows it.
+fn path_mtu(path: &IkePath, mark: u32) -> u16 {
+    let found = udp::route_to(path.remote.ip(), Some(mark)).map_or(USUAL_MTU, |route| route.mtu);
+    u16::try_from(found).unwrap_or(u16::MAX)
+}
+
+/// What the configuration says for its children; else what surely fits the paths to the peers that are known.
+fn device_mtu(config: &Config) -> u32 {
+    let children = || config.connections.iter().flat_map(|connection| &connection.children);
+    if let Some(said) = children().filter_map(|child| child.mtu).min() {
+        return said.into();
+    }
+    let peers = config.policy.connections.iter().flat_map(|connection| &connection.remote_addrs);
+    let fits = peers.filter_map(|remote| match remote {
+        crate::ike::policy::Remote::Addr(addr) => {
+            let mtu = udp::route_to(*addr, Some(config.gateway.mark)).map_or(USUAL_MTU, |route| route.mtu);
+            Some(mtu.saturating_sub(if addr.is_ipv4() { OVERHEAD_V4 } else { OVERHEAD_V6 }))
+        }
+        _ => None,
+    });
+    fits.min().unwrap_or(USUAL_MTU - OVERHEAD_V6).clamp(LEAST_MTU, 65_000)
+}

@@ -172,3 +172,69 @@ pub fn terminate(child: &std::process::Child) -> io::Result<()> {
     // SAFETY: no pointers; the child has not been waited for while somebody holds it, so the number is still its own.
     check(unsafe { libc::kill(pid, libc::SIGTERM) }).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn an_event_is_seen_once_however_often_it_was_signalled() {
+        let (poll, event, mut ready) = (Poll::new().expect("poll"), EventFd::new().expect("event"), vec![99]);
+        poll.add(&event, 7).expect("add");
+        poll.wait(&mut ready, Some(Duration::ZERO)).expect("wait");
+        assert!(ready.is_empty());
+        event.signal();
+        event.signal();
+        poll.wait(&mut ready, None).expect("wait");
+        assert_eq!(ready, [7]);
+        assert!(event.drain());
+        assert!(!event.drain());
+        event.signal();
+        poll.remove(&event).expect("remove");
+        poll.wait(&mut ready, Some(Duration::ZERO)).expect("wait");
+        assert!(ready.is_empty());
+    }
+
+    #[test]
+    fn an_event_wakes_another_thread() {
+        let (poll, event) = (Poll::new().expect("poll"), EventFd::new().expect("event"));
+        poll.add(&event, 1).expect("add");
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| {
+                let mut ready = Vec::new();
+                poll.wait(&mut ready, None).expect("wait");
+                ready
+            });
+            event.signal();
+            assert_eq!(sleeper.join().expect("no panic"), [1]);
+        });
+    }
+
+    #[test]
+    fn signals_become_readable() {
+        // On a thread of its own, which is the only one that blocks the signal; raise() sends it to this thread.
+        std::thread::spawn(|| {
+            let signals = Signals::new().expect("signals");
+            assert_eq!(signals.next(), None);
+            // SAFETY: the signal is blocked, so that nothing happens but its being pending.
+            unsafe { libc::raise(libc::SIGHUP) };
+            assert_eq!(signals.next(), Some(Signal::Hangup));
+            assert_eq!(signals.next(), None);
+        })
+        .join()
+        .expect("no panic");
+    }
+
+    #[test]
+    fn the_other_end_of_a_socket_is_this_process() {
+        let (a, _b) = UnixStream::pair().expect("pair");
+        assert_eq!(peer_credentials(&a).expect("credentials").pid, std::process::id() as i32);
+    }
+
+    #[test]
+    fn time_does_not_go_back() {
+        let first = boot_time();
+        assert!(first > Duration::ZERO && boot_time() >= first);
+    }
+}

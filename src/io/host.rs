@@ -72,6 +72,12 @@ pub fn has(capability: Capability) -> bool {
     effective.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).is_some_and(|set| set >> bit & 1 == 1)
 }
 
+/// Whether this process is in the user namespace that the host booted with (user_namespaces(7): it maps all users to themselves).
+pub fn in_first_user_namespace() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
 /// Cores that this process may use, at least 1.
 pub fn usable_cores() -> usize {
     affinity().map_or(1, |set| cores(&set).count().max(1))
@@ -102,4 +108,38 @@ fn affinity() -> io::Result<libc::cpu_set_t> {
 fn cores(set: &libc::cpu_set_t) -> impl Iterator<Item = usize> {
     // SAFETY: all numbers are below CPU_SETSIZE.
     (0..libc::CPU_SETSIZE as usize).filter(move |core| unsafe { libc::CPU_ISSET(*core, set) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::netns::fresh;
+    use super::*;
+
+    #[test]
+    fn settings_are_those_of_the_namespace_and_the_stricter_counts() {
+        fresh(|| {
+            set_sysctl("net/ipv4/ip_forward", "0").expect("set");
+            set_sysctl("net/ipv4/conf/all/rp_filter", "0").expect("set");
+            set_sysctl("net/ipv4/conf/lo/rp_filter", "2").expect("set");
+            let before = settings("lo");
+            assert_eq!((before.ipv4_forward, before.rp_filter), (Some(false), Some(2)));
+            set_sysctl("net/ipv4/ip_forward", "1").expect("set");
+            assert_eq!(settings("lo").ipv4_forward, Some(true));
+            assert_eq!(sysctl("net/ipv4/ip_forward").expect("read"), "1");
+            // A device that does not exist yet has the setting of all.
+            assert_eq!(settings("nothing").rp_filter, Some(0));
+            assert!(has(Capability::NetAdmin) && has(Capability::SysAdmin));
+        });
+    }
+
+    #[test]
+    fn threads_stay_on_one_core() {
+        std::thread::spawn(|| {
+            assert!(usable_cores() >= 1);
+            pin_to_core(usable_cores() + 1).expect("pin");
+            assert_eq!(usable_cores(), 1);
+        })
+        .join()
+        .expect("no panic");
+    }
 }

@@ -181,3 +181,60 @@ impl Tun for Device {
         self.offloads
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn to(dont_fragment: bool) -> Destination {
+        let (local, remote) = ("192.0.2.1:4500".parse().expect("a"), "192.0.2.2:4500".parse().expect("b"));
+        Destination { local, remote, tos: 3, dont_fragment }
+    }
+
+    #[test]
+    fn trains_travel_whole_or_apart() {
+        for (trains, expected) in [(true, vec![25]), (false, vec![10, 10, 5])] {
+            let (mut left, mut right) = Port::pair(Knobs { trains, ..Knobs::default() });
+            assert_eq!(left.send(&to(false), &[7; 25], 10).expect("send"), 3);
+            let mut batch = ReceiveBatch::new(4);
+            right.receive(&mut batch).expect("receive");
+            assert_eq!(batch.datagrams.iter().map(|d| d.len).collect::<Vec<_>>(), expected);
+            assert!(
+                batch
+                    .datagrams
+                    .iter()
+                    .all(|d| d.remote == to(false).local && d.local == to(false).remote && d.tos == 3)
+            );
+            assert_eq!(batch.datagrams[0].segment, 10);
+            right.receive(&mut batch).expect("receive");
+            assert!(batch.datagrams.is_empty());
+        }
+    }
+
+    #[test]
+    fn knobs_lose_refuse_and_overflow() {
+        let (mut left, right) = Port::pair(Knobs { lose_every: 3, ..Knobs::default() });
+        left.send(&to(false), &[0, 1, 2, 3, 4, 5, 6], 1).expect("send");
+        assert_eq!(left.sent().iter().map(|t| t.data[0]).collect::<Vec<_>>(), [0, 1, 3, 4, 6]);
+        drop(right);
+        let (mut left, _right) = Port::pair(Knobs { mtu: 100, capacity: 1, ..Knobs::default() });
+        assert_eq!(left.send(&to(true), &[0; 101], 101).expect_err("too long").raw_os_error(), Some(libc::EMSGSIZE));
+        left.send(&to(false), &[0; 101], 101).expect("fragmented");
+        left.send(&to(true), &[0; 100], 101).expect("lost");
+        assert_eq!(left.sent().len(), 1);
+    }
+
+    #[test]
+    fn a_device_refuses_what_was_not_agreed() {
+        let mut device = Device::new((true, false));
+        device.push(VnetHeader::default(), vec![1, 2, 3]);
+        let mut buf = [0; 8];
+        assert_eq!(device.read(&mut buf).expect("read"), (VnetHeader::default(), 3));
+        assert_eq!(device.read(&mut buf).expect_err("empty").kind(), io::ErrorKind::WouldBlock);
+        let udp = VnetHeader { gso: Gso::UdpL4, ..VnetHeader::default() };
+        assert!(device.write(&udp, &[]).is_err());
+        let tcp = VnetHeader { gso: Gso::TcpV4, ..VnetHeader::default() };
+        device.write(&tcp, &[io::IoSlice::new(&[1]), io::IoSlice::new(&[2, 3])]).expect("write");
+        assert_eq!(device.pop(), Some((tcp, vec![1, 2, 3])));
+    }
+}

@@ -492,3 +492,151 @@ fn write_rule(rule: &Rule) -> io::Result<RuleMessage> {
     attributes.extend(rule.input.clone().map(RuleAttribute::Iifname));
     Ok(message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::netns::{Namespace, fresh};
+    use super::*;
+    use std::os::fd::AsFd;
+
+    const OURS: u8 = 83;
+
+    fn prefix(text: &str) -> (IpAddr, u8) {
+        let (ip, len) = text.split_once('/').expect("prefix");
+        (ip.parse().expect("address"), len.parse().expect("length"))
+    }
+
+    #[test]
+    fn links() {
+        fresh(|| {
+            let netlink = Netlink::open().expect("netlink");
+            netlink.add_veth("left", "right").expect("veth");
+            assert_eq!(netlink.add_veth("left", "other").expect_err("twice").kind(), io::ErrorKind::AlreadyExists);
+            let left = netlink.link("left").expect("left");
+            assert!(!left.up);
+            netlink.set_mtu(left.index, 1400).expect("mtu");
+            netlink.set_up(left.index, true).expect("up");
+            netlink.set_queue_length(left.index, 77).expect("queue");
+            assert_eq!(netlink.link("left").expect("left"), Link { mtu: 1400, up: true, ..left.clone() });
+            assert_eq!(netlink.links().expect("links").len(), 3);
+            let other = Namespace::create().expect("namespace");
+            let right = netlink.link("right").expect("right");
+            netlink.move_link(right.index, other.as_fd()).expect("move");
+            assert_eq!(netlink.link("right").expect_err("gone").kind(), io::ErrorKind::NotFound);
+            let there = other.run(|| Netlink::open().and_then(|n| n.link("right"))).expect("enter");
+            assert_eq!(there.expect("there").name, "right");
+            assert!(netlink.delete_link(left.index).expect("delete"));
+            assert!(!netlink.delete_link(left.index).expect("not there"));
+        });
+    }
+
+    #[test]
+    fn addresses() {
+        fresh(|| {
+            let netlink = Netlink::open().expect("netlink");
+            for text in ["192.0.2.1/24", "10.0.0.1/32", "2001:db8::1/64"] {
+                let (addr, prefix_len) = prefix(text);
+                let address = Address { link: 1, addr, prefix_len };
+                netlink.add_address(&address).expect("add");
+                assert_eq!(netlink.add_address(&address).expect_err("twice").kind(), io::ErrorKind::AlreadyExists);
+                assert!(netlink.addresses().expect("list").contains(&address));
+                // Without duplicate detection it can be used at once.
+                super::super::udp::UdpSocket::bind((addr, 0).into(), super::super::udp::Options::default())
+                    .expect("usable");
+                assert!(netlink.delete_address(&address).expect("delete"));
+                assert!(!netlink.delete_address(&address).expect("not there"));
+            }
+            let missing = Address { link: 999, addr: [192, 0, 2, 1].into(), prefix_len: 24 };
+            let error = netlink.add_address(&missing).expect_err("no device");
+            assert!(error.to_string().contains("192.0.2.1/24"), "{error}");
+        });
+    }
+
+    #[test]
+    fn routes() {
+        fresh(|| {
+            let netlink = Netlink::open().expect("netlink");
+            netlink.add_veth("left", "right").expect("veth");
+            let link = netlink.link("left").expect("left").index;
+            netlink.set_up(link, true).expect("up");
+            netlink.set_up(netlink.link("right").expect("right").index, true).expect("up");
+            for (own, gateway, wide) in [
+                ("10.1.0.1/24", "10.1.0.2", "10.2.0.0/16"),
+                ("fd00:1::1/64", "fd00:1::2", "fd00:2::/32"),
+                ("10.9.0.1/24", "10.9.0.2", "0.0.0.0/0"),
+            ] {
+                let (addr, prefix_len) = prefix(own);
+                netlink.add_address(&Address { link, addr, prefix_len }).expect("address");
+                let base = Route { table: 220, metric: 100, ..Route::new(prefix(wide), OURS) };
+                let device = Route { link: Some(link), source: Some(addr), ..base };
+                netlink.add_route(&device).expect("add");
+                assert_eq!(netlink.add_route(&device).expect_err("twice").kind(), io::ErrorKind::AlreadyExists);
+                let via = Route { gateway: Some(gateway.parse().expect("gateway")), ..device };
+                netlink.replace_route(&via).expect("replace");
+                let ours = || -> Vec<Route> {
+                    netlink.routes().expect("list").into_iter().filter(|r| r.protocol == OURS).collect()
+                };
+                assert_eq!(ours(), [via]);
+                assert!(!netlink.delete_route(&Route { protocol: 84, ..via }).expect("another's"));
+                let backstop = Route { kind: RouteKind::Prohibit, metric: 4_000_000, ..base };
+                netlink.add_route(&backstop).expect("backstop");
+                assert!(netlink.delete_route(&via).expect("delete"));
+                assert!(!netlink.delete_route(&via).expect("gone"));
+                let left = ours();
+                assert_eq!(left.len(), 1);
+                assert_eq!(Route { link: None, ..left[0] }, backstop);
+                assert!(netlink.delete_route(&backstop).expect("delete"));
+                for kind in [RouteKind::Throw, RouteKind::Unreachable, RouteKind::Blackhole] {
+                    let route = Route { kind, table: 70_000, ..base };
+                    netlink.add_route(&route).expect("add");
+                    assert_eq!(ours().len(), 1);
+                    assert_eq!(Route { link: None, ..ours()[0] }, route);
+                    assert!(netlink.delete_route(&route).expect("delete"));
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn rules() {
+        fresh(|| {
+            let netlink = Netlink::open().expect("netlink");
+            for ipv6 in [false, true] {
+                let (from, to) = if ipv6 { ("fd00:1::/64", "fd00:2::/64") } else { ("10.1.0.0/16", "10.2.0.0/16") };
+                let plain = Rule::new(ipv6, 100, 220, OURS);
+                let all = [
+                    Rule { mark: Some(0xdc), table: 254, priority: 90, ..plain.clone() },
+                    Rule { mark: Some(0xdc), invert: true, priority: 91, ..plain.clone() },
+                    Rule { from: Some(prefix(from)), priority: 92, table: 70_000, ..plain.clone() },
+                    Rule { to: Some(prefix(to)), input: Some("lo".into()), priority: 93, ..plain.clone() },
+                    plain,
+                ];
+                for rule in &all {
+                    netlink.add_rule(rule).expect("add");
+                    assert_eq!(netlink.add_rule(rule).expect_err("twice").kind(), io::ErrorKind::AlreadyExists);
+                }
+                let ours: Vec<_> = netlink
+                    .rules()
+                    .expect("list")
+                    .into_iter()
+                    .filter(|r| r.protocol == OURS && r.ipv6 == ipv6)
+                    .collect();
+                assert_eq!(ours, all);
+                for rule in &all {
+                    assert!(!netlink.delete_rule(&Rule { protocol: 84, ..rule.clone() }).expect("another's"));
+                    assert!(netlink.delete_rule(rule).expect("delete"));
+                    assert!(!netlink.delete_rule(rule).expect("gone"));
+                }
+            }
+            assert!(netlink.rules().expect("list").iter().any(|r| r.table == 254 && r.priority == 32_766));
+        });
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        let route = Route { gateway: Some(Ipv6Addr::LOCALHOST.into()), ..Route::new(prefix("10.0.0.0/8"), OURS) };
+        assert!(write_route(&route).is_err());
+        assert!(write_route(&Route::new(prefix("10.0.0.0/33"), OURS)).is_err());
+        assert!(write_rule(&Rule { from: Some(prefix("10.0.0.0/8")), ..Rule::new(true, 1, 1, OURS) }).is_err());
+    }
+}

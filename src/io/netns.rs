@@ -85,3 +85,63 @@ pub fn become_root_of_user_namespace() -> io::Result<()> {
     fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
     fs::write("/proc/self/gid_map", format!("0 {gid} 1"))
 }
+
+/// Runs a test in a network namespace of its own with `lo` up, or says that it cannot.
+#[cfg(test)]
+pub(crate) fn fresh(test: impl FnOnce() + Send) {
+    match Namespace::create() {
+        Ok(namespace) => namespace
+            .run(|| {
+                super::netlink::Netlink::open().and_then(|netlink| netlink.set_up(1, true)).expect("lo");
+                test();
+            })
+            .expect("enter a namespace"),
+        Err(e) => eprintln!("SKIPPED, because it needs CAP_SYS_ADMIN for a network namespace of its own: {e}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::netlink::Netlink;
+    use super::*;
+    use std::io::Read;
+    use std::process::Stdio;
+
+    #[test]
+    fn a_fresh_namespace_is_empty_and_ours_stays() {
+        fresh(|| {
+            let inside = fs::read_link("/proc/thread-self/ns/net").expect("inside");
+            let other = Namespace::create().expect("another");
+            let names = other.run(|| Netlink::open().and_then(|n| n.links())).expect("enter").expect("list");
+            assert_eq!(names.iter().map(|l| l.name.as_str()).collect::<Vec<_>>(), ["lo"]);
+            assert!(!names[0].up);
+            assert_eq!(fs::read_link("/proc/thread-self/ns/net").expect("still inside"), inside);
+        });
+    }
+
+    #[test]
+    fn commands_start_inside() {
+        fresh(|| {
+            let other = Namespace::create().expect("another");
+            let wanted = other.run(|| fs::read_link("/proc/thread-self/ns/net")).expect("enter").expect("link");
+            let mut command = Command::new("/bin/readlink");
+            command.arg("/proc/self/ns/net").stdout(Stdio::piped());
+            other.prepare(&mut command).expect("prepare");
+            let mut child = command.spawn().expect("start");
+            let mut text = String::new();
+            child.stdout.take().expect("piped").read_to_string(&mut text).expect("read");
+            child.wait().expect("wait");
+            assert_eq!(text.trim_end(), wanted.to_string_lossy());
+        });
+    }
+
+    #[test]
+    fn a_spawned_thread_is_inside() {
+        fresh(|| {
+            let here = fs::read_link("/proc/thread-self/ns/net").expect("here");
+            let other = Namespace::create().expect("another");
+            let thread = other.spawn(|| fs::read_link("/proc/thread-self/ns/net").expect("there")).expect("spawn");
+            assert_ne!(thread.join().expect("no panic").expect("entered"), here);
+        });
+    }
+}

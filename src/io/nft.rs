@@ -421,3 +421,158 @@ fn answers(fd: &OwnedFd, last: u32) -> io::Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::netlink::{Address, Netlink, Route};
+    use super::super::netns::{Namespace, fresh};
+    use super::super::tun;
+    use super::*;
+    use std::net::UdpSocket;
+    use std::time::Duration;
+
+    fn prefix(text: &str) -> Prefix {
+        let (ip, len) = text.split_once('/').expect("prefix");
+        (ip.parse().expect("address"), len.parse().expect("length"))
+    }
+
+    fn pair(source: &str, destination: &str) -> Pair {
+        Pair { source: prefix(source), destination: prefix(destination) }
+    }
+
+    /// Gives `name` these addresses, brings it up, and makes it the way to everywhere.
+    fn configure(name: &str, addresses: &[&str]) {
+        let netlink = Netlink::open().expect("netlink");
+        netlink.set_up(1, true).expect("lo");
+        let link = netlink.link(name).expect("link").index;
+        netlink.set_up(link, true).expect("up");
+        for address in addresses {
+            let (addr, prefix_len) = prefix(address);
+            netlink.add_address(&Address { link, addr, prefix_len }).expect("address");
+        }
+        for all in ["0.0.0.0/0", "::/0"] {
+            netlink.add_route(&Route { link: Some(link), ..Route::new(prefix(all), 83) }).expect("route");
+        }
+    }
+
+    /// Two namespaces on a cable, `outside` and `inside`; then what a plain packet from one address to another does.
+    struct Wire {
+        outside: Namespace,
+    }
+    impl Wire {
+        fn new() -> Self {
+            let outside = Namespace::create().expect("namespace");
+            let netlink = Netlink::open().expect("netlink");
+            netlink.add_veth("outer", "peer").expect("veth");
+            let peer = netlink.link("peer").expect("peer").index;
+            netlink.move_link(peer, outside.as_fd()).expect("move");
+            let from = ["192.0.2.2/32", "10.2.0.1/32", "10.2.1.1/32", "10.3.0.1/32", "fd00:2::1/128", "fd00:3::1/128"];
+            outside.run(|| configure("peer", &from)).expect("outside");
+            configure("outer", &["192.0.2.1/32", "10.1.0.1/32", "10.1.9.1/32", "fd00:1::1/128"]);
+            Self { outside }
+        }
+
+        /// Whether a packet arrives. One from 10.3.0.1 goes behind it, which nobody stops: the cable keeps the order.
+        fn passes(&self, from: &str, to: &str) -> bool {
+            let receiver = UdpSocket::bind(format!("{to}:5000")).expect("receiver");
+            let sentinel = if to.contains(':') { "[fd00:3::1]:0" } else { "10.3.0.1:0" };
+            receiver.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+            self.outside
+                .run(|| {
+                    for (source, data) in [(format!("{from}:0"), b"?"), (sentinel.into(), b"!")] {
+                        let sender = UdpSocket::bind(source).expect("sender");
+                        sender.send_to(data, format!("{to}:5000")).expect("send");
+                    }
+                })
+                .expect("outside");
+            let mut buf = [0; 8];
+            receiver.recv_from(&mut buf).expect("at least the sentinel");
+            buf[0] == b'?'
+        }
+    }
+
+    #[test]
+    fn protected_pairs_are_dropped_and_nothing_else() {
+        fresh(|| {
+            let wire = Wire::new();
+            assert!(wire.passes("10.2.0.1", "10.1.0.1"), "without guard");
+            let guard = Guard {
+                devices: vec!["tun0".into()],
+                open: vec![],
+                exceptions: vec![pair("10.2.1.0/24", "10.1.0.0/16")],
+                protected: vec![pair("10.2.0.0/17", "10.1.0.0/21"), pair("fd00:2::/33", "fd00:1::/64")],
+            };
+            replace("sandhog-test", &guard).expect("replace");
+            assert!(!wire.passes("10.2.0.1", "10.1.0.1"));
+            assert!(wire.passes("10.2.0.1", "10.1.9.1"), "another destination");
+            assert!(wire.passes("192.0.2.2", "10.1.0.1"), "another source");
+            assert!(wire.passes("10.2.1.1", "10.1.0.1"), "an exception");
+            assert!(!wire.passes("[fd00:2::1]", "[fd00:1::1]"));
+            let devices = vec!["tun0".into(), "outer".into()];
+            replace("sandhog-test", &Guard { devices, ..guard.clone() }).expect("replace");
+            assert!(wire.passes("10.2.0.1", "10.1.0.1"), "by one of our devices");
+            replace("sandhog-test", &Guard { protected: vec![pair("0.0.0.0/0", "10.1.0.1/32")], ..Guard::default() })
+                .expect("replace");
+            assert!(exists("sandhog-test").expect("exists"));
+            assert!(delete("sandhog-test").expect("delete"));
+            assert!(!delete("sandhog-test").expect("gone"));
+            assert!(!exists("sandhog-test").expect("gone"));
+            assert!(wire.passes("10.2.0.1", "10.1.0.1"), "without guard again");
+        });
+    }
+
+    #[test]
+    fn what_the_gateway_receives_stays_open() {
+        fresh(|| {
+            let wire = Wire::new();
+            let open = |port| Open { destination: prefix("10.1.0.1/32"), protocol: 17, port };
+            let guard = Guard { protected: vec![pair("10.2.0.0/16", "0.0.0.0/0")], ..Guard::default() };
+            for (port, passes) in [(Some(5000), true), (Some(5001), false), (None, true)] {
+                replace("sandhog-test", &Guard { open: vec![open(port)], ..guard.clone() }).expect("replace");
+                assert_eq!(wire.passes("10.2.0.1", "10.1.0.1"), passes, "{port:?}");
+                assert!(!wire.passes("10.2.0.1", "10.1.9.1"));
+            }
+        });
+    }
+
+    #[test]
+    fn a_failed_replacement_leaves_the_old_table() {
+        fresh(|| {
+            let guard = Guard { protected: vec![pair("10.2.0.0/16", "10.1.0.0/16")], ..Guard::default() };
+            replace("sandhog-test", &guard).expect("replace");
+            for bad in
+                [pair("10.2.0.0/33", "10.1.0.0/16"), pair("10.2.0.0/16", "fd00::/64"), pair("fd00::/129", "fd00::/64")]
+            {
+                let error =
+                    replace("sandhog-test", &Guard { protected: vec![bad], ..Guard::default() }).expect_err("bad");
+                assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            }
+            assert!(exists("sandhog-test").expect("exists"));
+        });
+    }
+
+    #[test]
+    fn thousands_of_pairs_fit() {
+        fresh(|| {
+            let protected = (0..10_000_u32).map(|i| Pair {
+                source: ((0x0a00_0000 + (i << 8)).to_be_bytes().into(), 24),
+                ..pair("0.0.0.0/0", "10.1.0.0/16")
+            });
+            replace("sandhog-test", &Guard { protected: protected.collect(), ..Guard::default() }).expect("replace");
+            assert!(delete("sandhog-test").expect("delete"));
+        });
+    }
+
+    #[test]
+    fn without_permission_it_says_so() {
+        fresh(|| {
+            let error = std::thread::spawn(|| {
+                // SAFETY: no pointers; the raw call changes this thread only. Capabilities go with the user.
+                unsafe { libc::syscall(libc::SYS_setresuid, 65_534, 65_534, 65_534) };
+                replace("sandhog-test", &Guard::default()).expect_err("not allowed")
+            });
+            assert_eq!(error.join().expect("no panic").kind(), io::ErrorKind::PermissionDenied);
+            assert!(tun::Device::create("tun0", 1).is_ok(), "the test's own thread still may");
+        });
+    }
+}

@@ -1,5 +1,5 @@
 //! Looking at what a device carries (AF_PACKET).
-use super::sys::{check, check_len, context, set_buffers, socket};
+use super::sys::{check, check_len, context, option, set_buffers, socket};
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -62,10 +62,45 @@ impl Sniffer {
             };
         }
     }
+
+    /// Frames that did not fit into the socket's buffer since the last call.
+    pub fn missed(&self) -> io::Result<u64> {
+        let statistics: libc::tpacket_stats = option(self.fd.as_fd(), libc::SOL_PACKET, libc::PACKET_STATISTICS)?;
+        Ok(statistics.tp_drops.into())
+    }
 }
 
 impl AsFd for Sniffer {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fds::Poll;
+    use super::super::netns::fresh;
+    use super::*;
+    use std::net::UdpSocket;
+    use std::time::Duration;
+
+    #[test]
+    fn what_passes_a_device_is_seen_in_both_directions() {
+        fresh(|| {
+            let mut sniffer = Sniffer::open(1).expect("open");
+            let socket = UdpSocket::bind("127.0.0.1:0").expect("bind");
+            socket.send_to(b"hello", socket.local_addr().expect("address")).expect("send");
+            let poll = Poll::new().expect("poll");
+            poll.add(&sniffer, 0).expect("add");
+            let (mut buf, mut seen) = ([0; 2048], Vec::new());
+            while seen.len() < 2 {
+                poll.wait(&mut Vec::new(), Some(Duration::from_secs(5))).expect("wait");
+                let frame = sniffer.next(&mut buf).expect("read").expect("a frame in time");
+                assert_eq!((frame.protocol, &buf[28..frame.len]), (0x0800, &b"hello"[..]));
+                seen.push(frame.outgoing);
+            }
+            seen.sort();
+            assert_eq!(seen, [false, true]);
+        });
     }
 }

@@ -87,3 +87,36 @@ fn checksum(data: &[u8]) -> u16 {
     let folded = (sum & 0xffff) + (sum >> 16);
     !((folded & 0xffff) + (folded >> 16)) as u16
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fds::Poll;
+    use super::super::netns::fresh;
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn replies_are_told_from_requests_and_other_pingers() {
+        fresh(|| {
+            for address in ["127.0.0.1", "::1"] {
+                let address = address.parse().expect("address");
+                let mut ours = Pinger::open(address, address, 7).expect("open");
+                let mut other = Pinger::open(address, address, 8).expect("open");
+                let poll = Poll::new().expect("poll");
+                poll.add(&ours, 0).expect("add");
+                other.send(99, 0).expect("send");
+                for sequence in [1, 2] {
+                    ours.send(sequence, 1001).expect("send");
+                    let received = loop {
+                        poll.wait(&mut Vec::new(), Some(Duration::from_secs(5))).expect("wait");
+                        if let Some(sequence) = ours.receive().expect("receive") {
+                            break sequence;
+                        }
+                    };
+                    assert_eq!(received, sequence);
+                }
+                assert_eq!(ours.receive().expect("receive"), None);
+            }
+        });
+    }
+}

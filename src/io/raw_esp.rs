@@ -45,7 +45,6 @@ impl RawEsp {
         let socket = fd.as_fd();
         sys::attach(socket, libc::SO_ATTACH_FILTER, &mut filter(ipv6, share))?;
         if ipv6 {
-            set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
             mmsg::set_receive_info(socket, ipv6)?;
         }
         if let Some(mark) = mark {
@@ -128,4 +127,108 @@ fn filter(ipv6: bool, share: Share) -> [libc::sock_filter; 7] {
         bpf(BPF_RET | BPF_K, 0, 0, u32::MAX),
         bpf(BPF_RET | BPF_K, 0, 0, 0),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fds::Poll;
+    use super::super::netns::fresh;
+    use super::*;
+    use std::time::Duration;
+
+    fn open(address: &str, index: u8, workers: u8) -> RawEsp {
+        RawEsp::open(address.parse().expect("address"), Share { index, workers }, Some(0xdc))
+            .expect("open")
+            .expect("root")
+    }
+
+    fn received(socket: &mut RawEsp) -> (Vec<Received>, Vec<Vec<u8>>) {
+        let poll = Poll::new().expect("poll");
+        poll.add(socket, 0).expect("add");
+        let mut batch = ReceiveBatch::new(96);
+        poll.wait(&mut Vec::new(), Some(Duration::from_secs(5))).expect("wait");
+        socket.receive(&mut batch).expect("receive");
+        let data = batch.datagrams.iter().map(|d| batch.buf[d.offset..d.offset + d.len].to_vec()).collect();
+        (batch.datagrams, data)
+    }
+
+    fn destination(address: &str) -> Destination {
+        let address = SocketAddr::new(address.parse().expect("address"), 4500);
+        Destination { local: address, remote: address, tos: 0x2d, dont_fragment: true }
+    }
+
+    fn packet(spi: u32, fill: u8) -> Vec<u8> {
+        [&spi.to_be_bytes()[..], &[fill; 28]].concat()
+    }
+
+    #[test]
+    fn packets_arrive_without_header_and_at_their_worker_only() {
+        fresh(|| {
+            for (address, options) in [("127.0.0.1", false), ("127.0.0.1", true), ("::1", false)] {
+                let mut workers: Vec<_> = (0..3).map(|index| open(address, index, 3)).collect();
+                let mut sender = open(address, 0, 1);
+                if options {
+                    // Three no-operations and an end: the SPI is at 24 instead of 20.
+                    set_option(sender.as_fd(), libc::IPPROTO_IP, libc::IP_OPTIONS, [1_u8, 1, 1, 0]).expect("options");
+                }
+                let data: Vec<u8> = (0x100_u32..0x110).flat_map(|spi| packet(spi, spi as u8)).collect();
+                assert_eq!(sender.send(&destination(address), &data, 32).expect("send"), 16);
+                for (index, worker) in workers.iter_mut().enumerate() {
+                    let (datagrams, bytes) = received(worker);
+                    let expected: Vec<_> = (0x100_u32..0x110)
+                        .filter(|spi| (spi & 0xf) as usize % 3 == index)
+                        .map(|s| packet(s, s as u8))
+                        .collect();
+                    assert_eq!(bytes, expected);
+                    for d in datagrams {
+                        let ip = address.parse().expect("address");
+                        assert_eq!((d.remote, d.local, d.tos), (SocketAddr::new(ip, 0), SocketAddr::new(ip, 0), 0x2d));
+                        assert_eq!(d.segment, 32);
+                    }
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn df_decides_between_fragments_and_an_error() {
+        fresh(|| {
+            super::super::netlink::Netlink::open().expect("netlink").set_mtu(1, 1500).expect("mtu");
+            for address in ["127.0.0.1", "::1"] {
+                let mut socket = open(address, 0, 1);
+                let long = [7; 4000];
+                let error = socket.send(&destination(address), &long, 4000).expect_err("too long");
+                assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE));
+                let may = Destination { dont_fragment: false, ..destination(address) };
+                assert_eq!(socket.send(&may, &long, 4000).expect("fragments"), 1);
+                assert_eq!(received(&mut socket).1, [long]);
+            }
+        });
+    }
+
+    #[test]
+    fn ipv4_headers_that_lie_are_refused() {
+        let good: Vec<u8> =
+            [&[0x46, 7, 0, 28, 0, 0, 0, 0, 64, 50, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1, 1, 0][..], &[9; 6]].concat();
+        let any = SocketAddr::from(([0, 0, 0, 0], 0));
+        let strip = |bytes: &[u8]| {
+            let mut d = Received { remote: any, local: any, offset: 0, len: bytes.len(), segment: bytes.len(), tos: 0 };
+            strip_ipv4(bytes, &mut d).map(|()| d)
+        };
+        let d = strip(&good).expect("good");
+        assert_eq!((d.offset, d.len, d.segment, d.tos), (24, 4, 4, 7));
+        assert_eq!(d.local, SocketAddr::from(([5, 6, 7, 8], 0)));
+        for (at, value) in [(0, 0x66), (0, 0x44), (0, 0x48), (3, 31), (3, 23), (2, 1)] {
+            let mut bad = good.clone();
+            bad[at] = value;
+            assert_eq!(strip(&bad), None, "octet {at} = {value:#x}");
+        }
+        assert_eq!(strip(&good[..19]), None);
+    }
+
+    #[test]
+    fn shares_are_checked() {
+        assert!(RawEsp::open([127, 0, 0, 1].into(), Share { index: 2, workers: 2 }, None).is_err());
+        assert!(RawEsp::open([127, 0, 0, 1].into(), Share { index: 0, workers: 17 }, None).is_err());
+    }
 }

@@ -238,3 +238,207 @@ fn encode(header: &VnetHeader) -> [u8; HEADER] {
     }
     raw
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fds::Poll;
+    use super::super::netlink::{Address, Netlink};
+    use super::super::netns::{Namespace, fresh};
+    use super::super::sys::set_option;
+    use super::*;
+    use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
+    use std::net::{IpAddr, TcpStream, UdpSocket};
+    use std::time::Duration;
+
+    /// A device `tun0` that is up, with 10.0.0.1/24 and fd00::1/64.
+    fn device(queues: usize) -> Vec<Queue> {
+        let all = Device::create("tun0", queues).expect("create");
+        let netlink = Netlink::open().expect("netlink");
+        let link = netlink.link("tun0").expect("link").index;
+        netlink.set_up(link, true).expect("up");
+        for (addr, prefix_len) in [("10.0.0.1", 24), ("fd00::1", 64)] {
+            netlink.add_address(&Address { link, addr: addr.parse().expect("address"), prefix_len }).expect("address");
+        }
+        all
+    }
+
+    /// The next packet with this IP protocol and not from the kernel's own chatter.
+    fn next(queues: &mut [Queue], protocol: u8) -> (VnetHeader, Vec<u8>) {
+        let poll = Poll::new().expect("poll");
+        for (i, queue) in queues.iter().enumerate() {
+            poll.add(queue, i as u64).expect("add");
+        }
+        let (mut ready, mut buf) = (Vec::new(), vec![0; 70_000]);
+        loop {
+            poll.wait(&mut ready, Some(Duration::from_secs(5))).expect("wait");
+            let queue = &mut queues[*ready.first().expect("a packet in time") as usize];
+            let (header, len) = queue.read(&mut buf).expect("read");
+            let at = if buf[0] >> 4 == 4 { 9 } else { 6 };
+            if buf[at] == protocol {
+                return (header, buf[..len].to_vec());
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_checked() {
+        for name in ["", ".", "..", "a/b", "a b", "tun%d", "a:b", "sixteen-letters-", "a\0b"] {
+            assert!(matches!(Device::create(name, 1), Err(Error::BadName(_))), "{name:?}");
+        }
+        assert!(Device::create("tun0", 0).is_err() && Device::create("tun0", 257).is_err());
+    }
+
+    #[test]
+    fn a_taken_name_is_said() {
+        fresh(|| {
+            let _held = Device::create("tun0", 2).expect("create");
+            assert!(matches!(Device::create("tun0", 1), Err(Error::Taken(name)) if name == "tun0"));
+            Netlink::open().expect("netlink").add_veth("veth0", "veth1").expect("veth");
+            assert!(matches!(Device::create("veth0", 1), Err(Error::Taken(_))));
+        });
+    }
+
+    #[test]
+    fn a_device_goes_with_its_last_queue() {
+        fresh(|| {
+            let netlink = Netlink::open().expect("netlink");
+            let mut all = Device::create("tun0", 2).expect("create");
+            all.pop();
+            assert!(netlink.link("tun0").is_ok());
+            all.pop();
+            assert!(netlink.link("tun0").is_err());
+        });
+    }
+
+    #[test]
+    fn strangers_get_no_queue() {
+        fresh(|| {
+            let _held = Device::create("tun0", 1).expect("create");
+            let refused = std::thread::spawn(|| {
+                // SAFETY: no pointers; the raw call changes this thread only. Capabilities go with the user.
+                check(unsafe { libc::syscall(libc::SYS_setresuid, 65_534, 65_534, 65_534) as libc::c_int })
+                    .expect("setuid");
+                matches!(attach("tun0", request("tun0").expect("name"), 0), Err(Error::NoPermission))
+            });
+            assert!(refused.join().expect("no panic"));
+        });
+    }
+
+    #[test]
+    fn what_the_host_sends_is_read() {
+        fresh(|| {
+            let mut queues = device(2);
+            let (tcp, udp) = queues[0].offloads();
+            assert!(tcp, "every kernel has TSO");
+            let socket = UdpSocket::bind("10.0.0.1:1000").expect("bind");
+            socket.send_to(b"hello", "10.0.0.2:2000").expect("send");
+            let (header, packet) = next(&mut queues, 17);
+            assert_eq!(
+                (header.needs_csum, header.gso, header.csum_start, header.csum_offset),
+                (true, Gso::None, 20, 6)
+            );
+            let sliced = SlicedPacket::from_ip(&packet).expect("packet");
+            let Some(TransportSlice::Udp(datagram)) = sliced.transport else { panic!("no UDP") };
+            assert_eq!((datagram.destination_port(), datagram.payload()), (2000, &b"hello"[..]));
+            if udp {
+                for (from, to) in [("10.0.0.1:0", "10.0.0.2:2000"), ("[fd00::1]:0", "[fd00::2]:2000")] {
+                    let socket = UdpSocket::bind(from).expect("bind");
+                    set_option(socket.as_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, 1000).expect("segment");
+                    socket.send_to(&[7; 10_500], to).expect("send");
+                    let (header, packet) = next(&mut queues, 17);
+                    assert_eq!((header.needs_csum, header.gso, header.gso_size), (true, Gso::UdpL4, 1000));
+                    assert_eq!(packet.len(), 10_508 + if from.starts_with('[') { 40 } else { 20 });
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_written_the_host_receives() {
+        fresh(|| {
+            let mut queue = device(1).pop().expect("one");
+            let socket = UdpSocket::bind("10.0.0.1:1000").expect("bind");
+            socket.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+            let mut packet = Vec::new();
+            let builder = PacketBuilder::ipv4([10, 0, 0, 2], [10, 0, 0, 1], 64).udp(2000, 1000);
+            builder.write(&mut packet, b"in pieces").expect("build");
+            let (head, tail) = packet.split_at(31);
+            queue.write(&VnetHeader::default(), &[io::IoSlice::new(head), io::IoSlice::new(tail)]).expect("write");
+            let mut buf = [0; 4096];
+            let (len, from) = socket.recv_from(&mut buf).expect("receive");
+            assert_eq!((&buf[..len], from.to_string().as_str()), (&b"in pieces"[..], "10.0.0.2:2000"));
+            assert!(queue.write(&VnetHeader::default(), &vec![io::IoSlice::new(&[]); MAX_PARTS + 1]).is_err());
+            if !queue.offloads().1 {
+                return;
+            }
+            let mut packet = Vec::new();
+            let builder = PacketBuilder::ipv4([10, 0, 0, 2], [10, 0, 0, 1], 64).udp(2000, 1000);
+            builder.write(&mut packet, &[7; 2500]).expect("build");
+            // A partial checksum: the sum of the pseudo-header, not complemented.
+            let sum: u32 = [0x0a00, 2, 0x0a00, 1, 17, 2508].iter().sum();
+            packet[26..28].copy_from_slice(&(sum as u16).to_be_bytes());
+            let header = VnetHeader {
+                needs_csum: true,
+                gso: Gso::UdpL4,
+                hdr_len: 28,
+                gso_size: 1000,
+                csum_start: 20,
+                csum_offset: 6,
+            };
+            queue.write(&header, &[io::IoSlice::new(&packet)]).expect("write a train");
+            let lengths = [(); 3].map(|()| socket.recv_from(&mut buf).expect("receive").0);
+            assert_eq!(lengths, [1000, 1000, 500]);
+        });
+    }
+
+    #[test]
+    fn a_connection_between_two_devices_moves_super_packets() {
+        fresh(|| {
+            let there = Namespace::create().expect("namespace");
+            let mut near = device(1).pop().expect("near");
+            let mut far = there
+                .run(|| {
+                    let queue = Device::create("tun0", 1).expect("create").pop().expect("far");
+                    let netlink = Netlink::open().expect("netlink");
+                    let link = netlink.link("tun0").expect("link").index;
+                    netlink.set_up(link, true).expect("up");
+                    let address = Address { link, addr: IpAddr::from([10, 0, 0, 2]), prefix_len: 24 };
+                    netlink.add_address(&address).expect("address");
+                    queue
+                })
+                .expect("enter");
+            let listener = there.run(|| std::net::TcpListener::bind("10.0.0.2:3000")).expect("enter").expect("listen");
+            let received =
+                std::thread::spawn(move || io::copy(&mut listener.accept().expect("accept").0, &mut io::sink()));
+            let here = Namespace::current().expect("here");
+            let sender = here
+                .spawn(|| {
+                    let mut stream = TcpStream::connect("10.0.0.2:3000").expect("connect");
+                    io::Write::write_all(&mut stream, &vec![5; 3_000_000]).expect("send");
+                })
+                .expect("thread");
+            let poll = Poll::new().expect("poll");
+            poll.add(&near, 0).expect("add");
+            poll.add(&far, 1).expect("add");
+            let (mut ready, mut buf, mut largest) = (Vec::new(), vec![0; 70_000], 0);
+            while !received.is_finished() {
+                poll.wait(&mut ready, Some(Duration::from_millis(20))).expect("wait");
+                for token in ready.drain(..) {
+                    let (from, to) = if token == 0 { (&mut near, &mut far) } else { (&mut far, &mut near) };
+                    while let Ok((header, len)) = from.read(&mut buf) {
+                        if header.gso == Gso::TcpV4 {
+                            let sliced = SlicedPacket::from_ip(&buf[..len]).expect("packet");
+                            assert!(matches!(sliced.net, Some(NetSlice::Ipv4(_))));
+                            largest = largest.max(len);
+                        }
+                        // What a full queue loses TCP sends again.
+                        let _ = to.write(&header, &[io::IoSlice::new(&buf[..len])]);
+                    }
+                }
+            }
+            sender.join().expect("no panic").expect("entered");
+            assert_eq!(received.join().expect("no panic").expect("copy"), 3_000_000);
+            assert!(largest > 20_000, "{largest}");
+        });
+    }
+}

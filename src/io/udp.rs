@@ -239,3 +239,188 @@ pub fn route_to(remote: IpAddr, mark: Option<u32>) -> io::Result<RouteTo> {
     let mtu: libc::c_int = option(socket.as_fd(), level, name)?;
     Ok(RouteTo { source: mmsg::local_name(socket.as_fd())?.ip(), mtu: mtu.unsigned_abs() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Received;
+    use super::super::fds::Poll;
+    use super::super::netlink::Netlink;
+    use super::super::netns::fresh;
+    use super::*;
+    use std::time::Duration;
+
+    fn any_port(address: &str) -> SocketAddr {
+        SocketAddr::new(address.parse().expect("address"), 0)
+    }
+
+    fn receiver(address: &str, gro: bool) -> UdpSocket {
+        UdpSocket::bind(any_port(address), Options { mark: None, gro }).expect("bind")
+    }
+
+    fn to(from: &UdpSocket, to: &UdpSocket) -> Destination {
+        Destination { local: from.local_addr(), remote: to.local_addr(), tos: 0, dont_fragment: false }
+    }
+
+    /// What is there, after waiting for the first of it.
+    fn received(socket: &mut UdpSocket) -> (Vec<Received>, Vec<Vec<u8>>) {
+        let poll = Poll::new().expect("poll");
+        poll.add(socket, 0).expect("add");
+        let mut batch = ReceiveBatch::new(96);
+        poll.wait(&mut Vec::new(), Some(Duration::from_secs(5))).expect("wait");
+        socket.receive(&mut batch).expect("receive");
+        let data = batch.datagrams.iter().map(|d| batch.buf[d.offset..d.offset + d.len].to_vec()).collect();
+        (batch.datagrams, data)
+    }
+
+    #[test]
+    fn a_train_arrives_whole_with_gro_and_apart_without() {
+        fresh(|| {
+            for address in ["127.0.0.1", "::1"] {
+                let mut sender = receiver(address, false);
+                let data: Vec<u8> = (0..10_500_u32).map(|i| i as u8).collect();
+                let mut whole = receiver(address, true);
+                assert_eq!(sender.send(&to(&sender, &whole), &data, 1000).expect("send"), 11);
+                let (trains, bytes) = received(&mut whole);
+                assert_eq!((trains[0].len, trains[0].segment, trains.len()), (10_500, 1000, 1));
+                assert_eq!(bytes[0], data);
+                let mut apart = receiver(address, false);
+                assert_eq!(sender.send(&to(&sender, &apart), &data, 1000).expect("send"), 11);
+                let (datagrams, bytes) = received(&mut apart);
+                assert_eq!(datagrams.len(), 11);
+                assert!(datagrams.iter().all(|d| d.segment == d.len));
+                assert_eq!(bytes.concat(), data);
+                assert_eq!(sender.refusing, []);
+            }
+        });
+    }
+
+    #[test]
+    fn more_than_one_train_and_more_than_one_batch() {
+        fresh(|| {
+            let (mut sender, mut other) = (receiver("127.0.0.1", false), receiver("127.0.0.1", true));
+            let data: Vec<u8> = (0..200_000_u32).map(|i| (i / 7) as u8).collect();
+            assert_eq!(sender.send(&to(&sender, &other), &data, 1400).expect("send"), 143);
+            let (trains, bytes) = received(&mut other);
+            assert!(trains.len() >= 4 && trains.iter().all(|t| t.len <= 65_000));
+            assert_eq!(bytes.concat(), data);
+            let mut plain = receiver("127.0.0.1", false);
+            assert_eq!(sender.send(&to(&sender, &plain), &data[..190], 2).expect("send"), 95);
+            assert_eq!(received(&mut plain).1.concat(), data[..190]);
+        });
+    }
+
+    #[test]
+    fn a_refusal_falls_back_to_single_datagrams_and_is_forgotten() {
+        fresh(|| {
+            let (mut sender, mut other) = (receiver("127.0.0.1", false), receiver("127.0.0.1", true));
+            // The kernel refuses trains without checksums with EINVAL.
+            set_option(sender.as_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).expect("no checksums");
+            let destination = to(&sender, &other);
+            assert_eq!(sender.send(&destination, &[5; 30], 10).expect("send"), 3);
+            assert_eq!(received(&mut other).0.len(), 3);
+            assert_eq!(sender.refusing, [(other.local_addr(), RETRY_AFTER)]);
+            set_option(sender.as_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, 0).expect("checksums");
+            for _ in 0..RETRY_AFTER {
+                assert_eq!(sender.send(&destination, &[5; 30], 10).expect("send"), 3);
+                assert_eq!(received(&mut other).0.len(), 3);
+            }
+            assert_eq!(sender.send(&destination, &[5; 30], 10).expect("send"), 3);
+            assert_eq!(received(&mut other).0.len(), 1, "a train again");
+            assert_eq!(sender.refusing, []);
+        });
+    }
+
+    #[test]
+    fn addresses_and_tos_are_told_and_obeyed() {
+        fresh(|| {
+            let mut any = receiver("0.0.0.0", false);
+            let mut sender = receiver("0.0.0.0", false);
+            let local = SocketAddr::new([127, 0, 0, 9].into(), sender.local_addr().port());
+            let remote = SocketAddr::new([127, 0, 0, 5].into(), any.local_addr().port());
+            sender.send(&Destination { local, remote, tos: 0xb7, dont_fragment: true }, b"abcde", 5).expect("send");
+            let (datagrams, data) = received(&mut any);
+            assert_eq!((datagrams[0].remote, datagrams[0].local, datagrams[0].tos), (local, remote, 0xb7));
+            assert_eq!(data, [b"abcde"]);
+            sender.send_to(local.ip(), remote, b"f").expect("send");
+            assert_eq!(received(&mut any).0[0].remote, local);
+            let (mut six, mut other) = (receiver("::", false), receiver("::1", false));
+            let remote = SocketAddr::new("::1".parse().expect("address"), six.local_addr().port());
+            let local = other.local_addr();
+            other.send(&Destination { local, remote, tos: 0xb7, dont_fragment: true }, b"abcde", 5).expect("send");
+            let (datagrams, _) = received(&mut six);
+            assert_eq!((datagrams[0].remote, datagrams[0].local, datagrams[0].tos), (local, remote, 0xb7));
+        });
+    }
+
+    #[test]
+    fn df_decides_between_fragments_and_an_error() {
+        fresh(|| {
+            Netlink::open().expect("netlink").set_mtu(1, 1500).expect("mtu");
+            for address in ["127.0.0.1", "::1"] {
+                let (mut sender, mut other) = (receiver(address, false), receiver(address, false));
+                let mut destination = to(&sender, &other);
+                assert_eq!(sender.send(&destination, &[1; 6000], 3000).expect("fragments"), 2);
+                assert_eq!(received(&mut other).0.len(), 2);
+                destination.dont_fragment = true;
+                let error = sender.send(&destination, &[1; 6000], 3000).expect_err("too long");
+                assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE));
+                assert_eq!(sender.send(&destination, &[1; 2000], 1000).expect("fits"), 2);
+                sender.send_to(destination.local.ip(), destination.remote, &[1; 3000]).expect("IKE is fragmented");
+                assert_eq!(received(&mut other).0.len(), 3);
+            }
+        });
+    }
+
+    #[test]
+    fn the_kernel_steers_by_marker_and_spi() {
+        fresh(|| {
+            for (address, workers) in [("127.0.0.1", 3), ("::1", 16), ("127.0.0.1", 1)] {
+                let options = Options { mark: Some(0xdc), gro: true };
+                let mut group = UdpSocket::bind_group(any_port(address), options, workers).expect("group");
+                let mut sender = receiver(address, false);
+                let destination = to(&sender, &group[0]);
+                let mut expect = |data: &[u8], index: usize| {
+                    sender.send(&destination, data, data.len()).expect("send");
+                    assert_eq!(received(&mut group[index]).1, [data], "{data:?}");
+                };
+                expect(&[0xff], 0);
+                expect(&[1, 2, 3], 0);
+                expect(&[0, 0, 0, 0, 9, 9, 9, 9], 0);
+                for spi in 0x1234_5670_u32..0x1234_5680 {
+                    let data = [&spi.to_be_bytes()[..], &[0; 8]].concat();
+                    expect(&data, 1 + (spi as usize & 0xf) % usize::from(workers));
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn a_taken_port_is_said_even_if_it_could_be_shared() {
+        fresh(|| {
+            let group = UdpSocket::bind_group(any_port("127.0.0.1"), Options::default(), 2).expect("group");
+            let taken = group[0].local_addr();
+            for error in [
+                UdpSocket::bind_group(taken, Options::default(), 2).expect_err("taken"),
+                UdpSocket::bind(taken, Options::default()).expect_err("taken"),
+            ] {
+                assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+                assert!(error.to_string().contains(&taken.port().to_string()), "{error}");
+            }
+            let foreign = UdpSocket::bind(any_port("192.0.2.77"), Options::default()).expect_err("not ours");
+            assert!(foreign.to_string().contains("192.0.2.77"), "{foreign}");
+            assert!(UdpSocket::bind_group(any_port("127.0.0.1"), Options::default(), 17).is_err());
+            // Both families may have the same port.
+            UdpSocket::bind(SocketAddr::new("::".parse().expect("address"), taken.port()), Options::default())
+                .expect("IPv6");
+        });
+    }
+
+    #[test]
+    fn routes_are_asked_without_sending() {
+        fresh(|| {
+            let route = route_to([127, 0, 0, 77].into(), Some(0xdc)).expect("route");
+            assert_eq!(route, RouteTo { source: [127, 0, 0, 1].into(), mtu: 65_535 });
+            assert!(route_to([192, 0, 2, 1].into(), None).is_err());
+        });
+    }
+}

@@ -5,3 +5,5 @@ mod prefixes;
 pub mod sad;
 pub mod spd;
 pub mod tables;
+#[cfg(test)]
+mod tests;

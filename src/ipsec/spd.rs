@@ -64,21 +64,16 @@ impl Spd {
     /// Builds from a list.
     pub fn new(entries: impl IntoIterator<Item = (DeviceId, PolicyEntry)>) -> Self {
         let (ids, entries): (Vec<DeviceId>, Vec<PolicyEntry>) = entries.into_iter().unzip();
-        let mut rules: Vec<(Vec<Rule<u32>>, Vec<Rule<u128>>)> = Vec::new();
+        let mut rules: Vec<Rules> = Vec::new();
         for (place, (id, entry)) in ids.iter().zip(&entries).enumerate() {
             let device = usize::from(id.0);
             if rules.len() <= device {
-                rules.resize_with(device + 1, Default::default);
+                rules.resize_with(device + 1, Rules::default);
             }
-            let (v4, v6) = &mut rules[device];
-            collect(entry, place as u32, v4);
-            collect(entry, place as u32, v6);
+            collect(entry, place as u32, &mut rules[device].v4);
+            collect(entry, place as u32, &mut rules[device].v6);
         }
-        let device = |(v4, v6): (Vec<Rule<u32>>, Vec<Rule<u128>>)| {
-            let empty = v4.is_empty() && v6.is_empty();
-            (!empty).then(|| Box::new(Device { v4: Family::new(v4, &entries), v6: Family::new(v6, &entries) }))
-        };
-        let devices = rules.into_iter().map(device).collect();
+        let devices = rules.into_iter().map(|rules| Device::new(rules, &entries)).collect();
         Self { entries, devices }
     }
 
@@ -120,6 +115,21 @@ impl Spd {
 struct Device {
     v4: Family<u32>,
     v6: Family<u128>,
+}
+
+impl Device {
+    /// `None` for a device without policies.
+    fn new(rules: Rules, entries: &[PolicyEntry]) -> Option<Box<Self>> {
+        let some = !rules.v4.is_empty() || !rules.v6.is_empty();
+        some.then(|| Box::new(Self { v4: Family::new(rules.v4, entries), v6: Family::new(rules.v6, entries) }))
+    }
+}
+
+/// What a device is built from.
+#[derive(Default)]
+struct Rules {
+    v4: Vec<Rule<u32>>,
+    v6: Vec<Rule<u128>>,
 }
 
 /// One pair of prefixes of one policy.

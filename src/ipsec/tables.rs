@@ -140,7 +140,7 @@ impl Children {
         if pages.len() <= page {
             pages.resize(page + 1, None);
         }
-        let mut slots: ChildPage = pages[page].as_deref().cloned().unwrap_or_else(|| [const { None }; PAGE_SLOTS]);
+        let mut slots: ChildPage = pages[page].as_deref().cloned().unwrap_or([const { None }; PAGE_SLOTS]);
         slots[place] = child;
         pages[page] = slots.iter().any(Option::is_some).then(|| Arc::new(slots));
         Self { pages }

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Group(KeId);
 
-/// A peer's public value that must not be used (RFC 6989, RFC 8031 section 2.3).
+/// A peer's public value that must not be used (RFC 6989 section 2, RFC 7748 section 6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid public value: {0}")]
 pub struct BadPublic(pub &'static str);
@@ -51,7 +51,8 @@ impl Group {
             Kind::X25519 => Secret::random(X25519_LEN, rng),
         }
     }
-    /// Our public value, full length, leading zeros kept. Panics if `private` is not one that [`Group::private`] could have made.
+    /// Our public value, full length, leading zeros kept. Panics if `private` is not one that [`Group::private`] could
+    /// have made.
     pub fn public(self, private: &Secret) -> Vec<u8> {
         match self.kind() {
             Kind::Modp(group) => group.public(private),
@@ -109,7 +110,8 @@ impl Kind {
 
 const X25519_LEN: usize = 32;
 
-/// X25519 masks the peer's top bit itself, as RFC 7748 section 5 commands.
+/// X25519 itself masks the top bit of the peer's value and takes values of p and above (RFC 8031 section 3.2). A secret
+/// of zeros, known to anybody, is refused (RFC 7748 section 6.1).
 fn x25519_agree(private: &Secret, public: &[u8]) -> Result<Secret, BadPublic> {
     let shared = x25519_private(private).diffie_hellman(&x25519_public(public)?);
     if !shared.was_contributory() {

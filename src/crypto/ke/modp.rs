@@ -18,9 +18,10 @@ pub(super) static MODP_3072: LazyLock<Modp> = LazyLock::new(|| Modp::new(P_3072,
 /// Group 16.
 pub(super) static MODP_4096: LazyLock<Modp> = LazyLock::new(|| Modp::new(P_4096, 384));
 
-/// A group. Exponents are short: what finds an exponent of n bits takes 2^(n/2) steps, so twice the group's own strength is enough. SP 800-57 puts
-/// the strength at 80 bits for 1024, 112 for 2048, 128 for 3072 and about 152 for 4096; ours are above twice that, at or above RFC 7919 appendix A's (225, 275,
-/// 325), and whole words. That is sound because p is a safe prime: no small subgroup tells parts of an exponent.
+/// A group. Exponents are short: what finds an exponent of n bits takes 2^(n/2) steps, so twice the group's own
+/// strength is enough. SP 800-57 puts the strength at 80 bits for 1024, 112 for 2048, 128 for 3072 and about 152 for
+/// 4096; ours are whole words above twice that and above RFC 7919 appendix A's (225, 275, 325). That is sound because p
+/// is a safe prime: no small subgroup tells parts of an exponent.
 pub(super) struct Modp {
     params: BoxedMontyParams,
     /// The largest value that is refused.
@@ -80,9 +81,9 @@ impl Modp {
         Ok(Secret::new(shared.to_vec()))
     }
 
-    /// Takes the same time for all exponents of one length. Panics if `private` is longer than p.
+    /// Takes the same time for all exponents of one length. Panics if `private` is empty or longer than p.
     fn pow(&self, base: BoxedUint, private: &Secret) -> Zeroizing<Box<[u8]>> {
-        assert!(private.len() <= self.len(), "a private value of this group");
+        assert!((1..=self.len()).contains(&private.len()), "a private value of this group");
         let bits = 8 * private.len() as u32;
         let exponent = BoxedUint::from_be_slice(private.expose(), bits).expect("that many bits");
         let exponent = Zeroizing::new(exponent);

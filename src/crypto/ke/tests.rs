@@ -32,8 +32,8 @@ fn two_parties_agree_in_every_group() {
     }
 }
 
-/// Values that Python computed (`testdata/leading_zeros.py`): an ordinary exchange, one whose shared secret and one whose public value begins
-/// with 00, for every group.
+/// Values that Python computed (`testdata/leading_zeros.py`): an ordinary exchange, one whose shared secret and one
+/// whose public value begins with 00, for every group.
 #[test]
 fn agrees_with_python_and_keeps_leading_zeros() {
     let cases: Vec<serde_json::Value> = serde_json::from_str(include_str!("../testdata/leading_zeros.json")).unwrap();
@@ -103,7 +103,7 @@ fn a_point_off_the_curve_is_refused() {
     }
 }
 
-/// RFC 8031 section 2.3; the other values of small order come with Wycheproof.
+/// RFC 7748 section 6.1; the other values of small order come with Wycheproof.
 #[test]
 fn x25519_refuses_a_shared_secret_of_zeros() {
     let group = Group::from_id(KeId::CURVE25519).unwrap();
@@ -116,7 +116,7 @@ fn x25519_refuses_a_shared_secret_of_zeros() {
     }
 }
 
-/// RFC 7748 section 5: the top bit of a public value does not count.
+/// RFC 8031 section 3.2: the top bit of a public value does not count.
 #[test]
 fn x25519_masks_the_top_bit() {
     let group = Group::from_id(KeId::CURVE25519).unwrap();

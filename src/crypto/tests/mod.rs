@@ -1,8 +1,9 @@
 //! Known answers from outside, by source, and what must hold for every transform.
 mod cavp;
 mod packets;
+mod properties;
 mod rfc;
-mod tamper;
+
 mod wycheproof;
 
 use super::cipher::{Cipher, PacketKey};

@@ -117,7 +117,8 @@ fn rfc7634_esp() {
     );
 }
 
-/// Appendix B, IKE: AAD is everything in front of the IV (RFC 5282 section 5.1), and 13 octets of plaintext are no multiple of anything.
+/// Appendix B, IKE: AAD is everything in front of the IV (RFC 5282 section 5.1), and 13 octets of plaintext are no
+/// multiple of anything.
 #[test]
 fn rfc7634_ike() {
     rfc7634(
@@ -138,8 +139,8 @@ fn rfc7634(aad: &str, plain: &str, sealed: &str, icv: &str) {
     assert_eq!(buf[range], unhex(plain));
 }
 
-/// RFC 4868 section 2.7.2: hash, key, data, PRF output; the ICV is its first half. AUTH512-4 is printed with 80 octets of key above
-/// "(64 bytes)"; the printed output belongs to the last 64 of them.
+/// RFC 4868 section 2.7.2: hash, key, data, PRF output; the ICV is its first half. AUTH512-4 is printed with 80 octets
+/// of key above "(64 bytes)"; the printed output belongs to the last 64 of them.
 #[test]
 fn rfc4868_hmac() {
     let counting = |from: u8, len: u8| (from..from + len).collect::<Vec<u8>>();
@@ -225,6 +226,23 @@ fn rfc7748_x25519() {
             "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f",
         ],
         "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742",
+    );
+}
+
+/// RFC 8031 appendix A.
+#[test]
+fn rfc8031_x25519() {
+    agreement(
+        KeId::CURVE25519,
+        [
+            "75 1f b4 30 86 55 b4 76 b6 78 9b 73 25 f9 ea 8c dd d1 6a 58 53 3f f6 d9 e6 00 09 46 4a 5f 9d 94",
+            "48 d5 dd d4 06 12 57 ba 16 6f a3 f9 bb db 74 f1 a4 e8 1c 08 93 84 fa 77 f7 90 70 9f 0d fb c7 66",
+        ],
+        [
+            "0a 54 64 52 53 29 0d 60 dd ad d0 e0 30 ba cd 9e 55 01 ef dc 22 07 55 a1 e9 78 f1 b8 39 a0 56 88",
+            "0b e7 c1 f5 aa d8 7d 7e 44 86 62 67 32 98 a4 43 47 8b 85 97 45 17 9e af 56 4c 79 c0 ef 6e ee 25",
+        ],
+        "c7 49 50 60 7a 12 32 7f 32 04 d9 4b 68 25 bf b0 68 b7 f8 31 9a 9e 37 08 ed 3d 43 ce 81 30 c9 50",
     );
 }
 

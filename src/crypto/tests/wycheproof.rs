@@ -145,8 +145,8 @@ fn hmac_set(name: mac::TestName, hash: Hash) -> Count {
     count
 }
 
-/// "Acceptable" are unusual but well-defined public values: points on the twist, values of p and above, small orders. RFC 7748 section 5 takes them
-/// all; only a shared secret of zeros is refused (RFC 8031 section 2.3).
+/// "Acceptable" are unusual but well-defined public values: points on the twist, values of p and above, small orders.
+/// RFC 8031 section 3.2 takes them all; only a shared secret of zeros is refused (RFC 7748 section 6.1).
 #[test]
 fn x25519() {
     let group = Group::from_id(KeId::CURVE25519).unwrap();
@@ -181,8 +181,8 @@ fn ecdh_p384() {
     assert_eq!(count, ran(771, 18, 1, 0));
 }
 
-/// IKE's values have no prefix, so an uncompressed point loses its 04; everything else goes in as it is and must be refused, also compressed
-/// points, which Wycheproof calls acceptable and RFC 5903 section 7 does not know.
+/// IKE's values have no prefix, so an uncompressed point loses its 04; everything else goes in as it is and must be
+/// refused, also compressed points, which Wycheproof calls acceptable and RFC 5903 section 7 does not know.
 fn ecdh_set(name: ecdh::TestName, id: KeId) -> Count {
     let group = Group::from_id(id).unwrap();
     let scalar_len = group.public_len() / 2;

@@ -6,10 +6,10 @@ mod atomic {
     pub(super) use loom::sync::atomic::{AtomicU64, Ordering};
 }
 #[path = "../replay.rs"]
-#[allow(dead_code, reason = "not all of the file is tried here")]
+#[allow(dead_code, clippy::duplicate_mod, reason = "the same file with other atomics; not all of it is tried here")]
 mod replay;
 #[path = "../sequence.rs"]
-#[allow(dead_code, reason = "not all of the file is tried here")]
+#[allow(dead_code, clippy::duplicate_mod, reason = "the same file with other atomics; not all of it is tried here")]
 mod sequence;
 
 use loom::thread;

@@ -3,7 +3,8 @@ use super::{ciphers, counting_key, packet};
 use crate::crypto::cipher::{BadIcv, Cipher, PacketKey};
 use crate::crypto::constant_time_eq;
 use crate::crypto::integ::Integ;
-use crate::wire::registry::{EncrId, IntegId};
+use crate::crypto::prf::Prf;
+use crate::wire::registry::{EncrId, IntegId, PrfId};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -25,6 +26,7 @@ fn no_flipped_bit_opens() {
             let (aad, rest) = forged.split_at_mut(aad.len());
             let (buf, tail) = rest.split_at_mut(sealed.len());
             assert_eq!(key.open(aad, buf, tail), Err(BadIcv), "{cipher:?}, bit {bit}");
+            assert_ne!(buf[cipher.iv_len()..][..text.len()], text, "plaintext left behind by {cipher:?}");
         }
         let range = key.open(&aad, &mut sealed, tail(cipher)).unwrap();
         assert_eq!(sealed[range], text, "{cipher:?}");
@@ -32,7 +34,12 @@ fn no_flipped_bit_opens() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, rng_seed: RngSeed::Fixed(7296), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 500,
+        rng_seed: RngSeed::Fixed(7296),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn what_was_sealed_opens_and_what_was_changed_does_not(
@@ -86,7 +93,7 @@ fn cbc_refuses_odd_lengths_under_a_right_icv() {
     let key = PacketKey::new(cipher, &[1; 16], &[2; 32], [3; 16]);
     for len in 0..64 {
         let sent = vec![0; len];
-        let icv = crate::crypto::prf::Prf::HmacSha256.mac(&[2; 32], &[&sent]);
+        let icv = Prf::HmacSha256.mac(&[2; 32], &[&sent]);
         let mut buf = [&sent, &icv.expose()[..16]].concat();
         assert_eq!(key.open(&[], &mut buf, &[]).is_ok(), len > 0 && len % 16 == 0, "{len}");
     }
@@ -157,6 +164,15 @@ fn a_cipher_is_what_its_transforms_say() {
     ] {
         assert_eq!(Cipher::new(encr, key_bits, integ), None, "{encr} {key_bits:?} {integ:?}");
     }
+}
+
+#[test]
+fn transforms_have_ianas_numbers() {
+    assert_eq!(Prf::ALL.map(|prf| prf.id().0), [7, 6, 5, 2]);
+    assert_eq!(Integ::ALL.map(|integ| integ.id().0), [14, 13, 12, 2]);
+    assert!(Prf::ALL.into_iter().all(|prf| Prf::from_id(prf.id()) == Some(prf)));
+    assert!(Integ::ALL.into_iter().all(|integ| Integ::from_id(integ.id()) == Some(integ)));
+    assert_eq!((Prf::from_id(PrfId::HMAC_MD5), Integ::from_id(IntegId::HMAC_MD5_96)), (None, None));
 }
 
 #[test]

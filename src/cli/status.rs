@@ -1,0 +1,217 @@
+//! `sandhog status`: connections, their children, counters, and what failed last.
+use super::client::{Client, ClientError, escape};
+use super::output::{self, octets, plain};
+use crate::control::types::{Child, ChildState, Connection, ConnectionState, Failure, Status};
+use std::process::ExitCode;
+use tabled::builder::Builder;
+use tabled::settings::peaker::Priority;
+use tabled::settings::{Style, Width};
+
+/// Prints all connections, or one.
+pub fn run(client: &Client, name: Option<&str>, json: bool) -> ExitCode {
+    let status = match fetch(client, name) {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("sandhog: {}", plain(&error.to_string()));
+            return error.exit_code();
+        }
+    };
+    if json {
+        output::json(&status);
+    } else {
+        output::text(render(&status, width(), output::color()).trim_end());
+    }
+    ExitCode::SUCCESS
+}
+
+fn fetch(client: &Client, name: Option<&str>) -> Result<Status, ClientError> {
+    let broken = |error: serde_json::Error| ClientError::Broken {
+        path: client.socket().to_owned(),
+        reason: format!("{error}; is it of another version?"),
+    };
+    match name {
+        None => serde_json::from_value(client.get("/v1/connections")?).map_err(broken),
+        Some(name) => {
+            let connection = client.get(&format!("/v1/connections/{}", escape(name)))?;
+            Ok(Status { connections: vec![serde_json::from_value(connection).map_err(broken)?] })
+        }
+    }
+}
+
+/// Columns of the terminal, if there is one and it says so.
+fn width() -> Option<usize> {
+    use std::io::IsTerminal;
+    if !std::io::stdout().is_terminal() {
+        return None;
+    }
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    Some(said.or_else(terminal_columns).unwrap_or(80).max(40))
+}
+
+fn terminal_columns() -> Option<usize> {
+    // The one question that the standard library cannot ask; clap asks it for its help texts.
+    terminal_size::terminal_size().map(|(terminal_size::Width(columns), _)| columns.into())
+}
+
+fn render(status: &Status, width: Option<usize>, color: bool) -> String {
+    if status.connections.is_empty() {
+        return "no connections are configured".into();
+    }
+    let mut table = Builder::default();
+    table.push_record(["CONNECTION", "STATE", "PEER", "LOCAL TS", "REMOTE TS", "SUITE", "IN", "OUT"]);
+    let mut notes = String::new();
+    for connection in &status.connections {
+        table.push_record(connection_row(connection));
+        for child in &connection.children {
+            table.push_record(child_row(child));
+        }
+        for peer in &connection.peers {
+            let name = format!("  #{} {}", peer.id, plain(peer.remote_id.as_deref().unwrap_or("")));
+            let row = [name.as_str(), peer.state.name(), &peer.remote, "", "", "", "", ""];
+            table.push_record(row.map(str::to_owned));
+        }
+        notes.push_str(&connection_notes(connection));
+    }
+    let mut table = table.build();
+    table.with(Style::blank());
+    if let Some(width) = width {
+        table.with(Width::wrap(width).priority(Priority::max(true)).keep_words(true));
+    }
+    let table = if color { paint(&table.to_string()) } else { table.to_string() };
+    let lines: Vec<_> = table.lines().map(str::trim_end).collect();
+    format!("{}\n{notes}", lines.join("\n"))
+}
+
+fn connection_row(connection: &Connection) -> [String; 8] {
+    let remote = connection.remote.clone().unwrap_or_default();
+    let peer = match &connection.remote_id {
+        Some(id) if !remote.starts_with(id.as_str()) => format!("{remote} {}", plain(id)),
+        _ => remote,
+    };
+    let suite = connection.ike.as_ref().and_then(|ike| ike.proposal.clone()).unwrap_or_default();
+    let name = plain(&connection.name);
+    let none = String::new;
+    [name, connection.state.name().into(), peer, none(), none(), suite, none(), none()]
+}
+
+fn child_row(child: &Child) -> [String; 8] {
+    let list = |selectors: &[String]| selectors.join(", ");
+    [
+        format!("  {}", plain(&child.name)),
+        child.state.name().into(),
+        match child.encap {
+            Some(true) => "ESP in UDP".into(),
+            Some(false) => "ESP".into(),
+            None => String::new(),
+        },
+        list(&child.local_ts),
+        list(&child.remote_ts),
+        child.proposal.clone().unwrap_or_default(),
+        octets(child.bytes_in),
+        octets(child.bytes_out),
+    ]
+}
+
+fn connection_notes(connection: &Connection) -> String {
+    let mut notes = String::new();
+    let name = plain(&connection.name);
+    if let Some(failure) = connection.last_failure.as_ref().filter(|_| connection.state != ConnectionState::Up) {
+        notes.push_str(&failure_note(&name, failure));
+    }
+    for child in connection.children.iter().filter(|child| child.state == ChildState::Up) {
+        let drops: Vec<_> = child.drops.iter().filter(|(_, n)| **n > 0).map(|(why, n)| format!("{why} {n}")).collect();
+        if !drops.is_empty() {
+            notes.push_str(&format!("\n{name}/{}: dropped: {}\n", plain(&child.name), drops.join(", ")));
+        }
+    }
+    for warning in &connection.warnings {
+        notes.push_str(&format!("\n{name}: warning: {}\n", plain(warning)));
+    }
+    notes
+}
+
+fn failure_note(name: &str, failure: &Failure) -> String {
+    let mut note =
+        format!("\n{name}: {} ({}, {}) at {}\n", failure.code, failure.phase, failure.certainty, failure.time);
+    note.push_str(&format!("  {}\n", plain(&failure.explain)));
+    for (whose, values) in [("ours", &failure.local), ("theirs", &failure.peer)] {
+        if !values.is_empty() {
+            note.push_str(&format!("  {whose}: {}\n", plain(&values.join(", "))));
+        }
+    }
+    if !failure.fix.is_empty() {
+        note.push_str(&format!("  fix: {}\n", plain(&failure.fix)));
+    }
+    note
+}
+
+/// Colours the first state that stands in a line of the table.
+fn paint(table: &str) -> String {
+    const COLORS: [(&str, u8); 9] = [
+        ("up", 32),
+        ("routed", 36),
+        ("connecting", 33),
+        ("rekeying", 33),
+        ("closing", 33),
+        ("failed", 31),
+        ("down", 31),
+        ("STATE", 1),
+        ("CONNECTION", 1),
+    ];
+    let paint_line = |line: &str| {
+        let word = line.split_whitespace().nth(1).unwrap_or_default();
+        match COLORS.iter().find(|(name, _)| *name == word) {
+            Some((name, code)) => line.replacen(&format!(" {name} "), &format!(" \x1b[{code}m{name}\x1b[0m "), 1),
+            None => line.to_owned(),
+        }
+    };
+    table.lines().map(paint_line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status() -> Status {
+        serde_json::from_value(serde_json::json!({ "connections": [ {
+            "name": "hangzhou", "state": "failed", "since": null, "local": null, "remote": "203.0.113.7:4500",
+            "local_id": null, "remote_id": "gw.example\u{1b}[2J", "ike": null,
+            "children": [ { "name": "lan", "mode": "tunnel", "state": "routed", "spi_in": null, "spi_out": null, "proposal": null, "encap": null,
+                "local_ts": ["10.1.0.0/16"], "remote_ts": ["10.2.0.0/16", "10.3.0.0/16"], "mtu": null, "bytes_in": 2048, "bytes_out": 0,
+                "packets_in": 1, "packets_out": 0, "drops": {}, "rekey_in_s": null, "sas": [] } ],
+            "sas": [], "peers": [],
+            "last_failure": { "time": "2026-11-21T10:00:00Z", "phase": "ike_auth", "code": "auth.failed", "certainty": "likely",
+                "candidates": [], "local": ["a"], "peer": [], "differing": [], "notify": null, "explain": "It refused.", "fix": "Compare." },
+            "warnings": [] } ] }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_matters_is_in_the_table() {
+        let text = render(&status(), None, false);
+        for part in
+            ["hangzhou", "failed", "203.0.113.7:4500", "  lan", "routed", "2.0 KiB", "auth.failed", "fix: Compare."]
+        {
+            assert!(text.contains(part), "{part:?} is missing in\n{text}");
+        }
+        assert!(!text.contains('\u{1b}'), "a peer's escape sequence, or a colour where there is no terminal");
+    }
+
+    #[test]
+    fn the_table_fits_a_narrow_terminal() {
+        let text = render(&status(), Some(80), false);
+        let table = text.split("\n\n").next().unwrap();
+        assert!(table.lines().all(|line| line.chars().count() <= 80), "{text}");
+    }
+
+    #[test]
+    fn colours_only_the_state() {
+        let text = render(&status(), None, true);
+        assert!(text.contains("\u{1b}[31mfailed\u{1b}[0m") && text.contains("\u{1b}[36mrouted\u{1b}[0m"), "{text}");
+    }
+
+    #[test]
+    fn nothing_configured_is_said() {
+        assert_eq!(render(&Status::default(), None, false), "no connections are configured");
+    }
+}

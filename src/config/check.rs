@@ -1,0 +1,149 @@
+//! What only shows when all parts are seen together. Only parts that are sound by themselves are looked at, so that one fault is reported once.
+use super::connection::Connection;
+use super::report::Report;
+use super::text::At;
+use super::{ChildConfig, Gateway, Mode, secret};
+use crate::ike::policy::{IdMatch, Limits, SharedSecret, Unique};
+use crate::wire::payload::Id;
+use crate::wire::selector::Selector;
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+
+/// Each connection that IKE negotiates needs the secret of its peer.
+pub(super) fn secrets(report: &mut Report<'_>, connections: &[Connection], secrets: &[SharedSecret]) {
+    let any = secrets.iter().any(|s| s.ids.contains(&IdMatch::Any));
+    for connection in connections.iter().filter(|c| c.sound && c.negotiates) {
+        let wanted = &connection.policy.remote_id;
+        let found = any
+            || match wanted {
+                IdMatch::Any => !secrets.is_empty(),
+                exact => secrets.iter().any(|s| s.ids.contains(exact)),
+            };
+        if found {
+            continue;
+        }
+        let wanted = secret::shown(wanted);
+        let hint = if secrets.is_empty() {
+            format!("add [secrets.ike-{}] with id = [{wanted:?}] and secret_file", connection.policy.name)
+        } else {
+            let known: Vec<String> = secrets.iter().flat_map(|s| &s.ids).take(5).map(secret::shown).collect();
+            format!("there are secrets for {}; add one with id = [{wanted:?}]", known.join(", "))
+        };
+        let message = format!("`{}` has no secret for its peer {wanted}", connection.policy.name);
+        report.error(connection.at, "secret.missing", message, hint);
+    }
+}
+
+/// Where two connections share a pair of identities, one must not replace the other's SA: `unique` is "never" there unless it is given.
+pub(super) fn unique(connections: &mut [Connection]) {
+    let pair = |c: &Connection| -> Option<(Option<Id>, Vec<IpAddr>, Id)> {
+        let IdMatch::Exact(remote) = &c.policy.remote_id else { return None };
+        let single = match c.policy.local_addrs[..] {
+            [address] => Some(Id::from(address)),
+            _ => None,
+        };
+        let local = c.policy.local_id.clone().or(single);
+        let addrs = if local.is_some() { Vec::new() } else { c.policy.local_addrs.clone() };
+        c.negotiates.then(|| (local, addrs, remote.clone()))
+    };
+    let mut counts: HashMap<_, usize> = HashMap::new();
+    for pair in connections.iter().filter_map(pair) {
+        *counts.entry(pair).or_default() += 1;
+    }
+    for connection in connections {
+        let shared = pair(connection).is_some_and(|pair| counts.get(&pair).is_some_and(|n| *n > 1));
+        if shared && connection.unique.is_none() {
+            connection.policy.unique = Unique::Never;
+        }
+    }
+}
+
+/// Local addresses are among those that the gateway listens on.
+pub(super) fn listening(report: &mut Report<'_>, gateway: &Gateway, connections: &[Connection]) {
+    for (address, at) in connections.iter().filter(|c| c.sound).flat_map(|c| &c.local_addrs) {
+        let heard = |l: &IpAddr| l == address || (l.is_unspecified() && l.is_ipv4() == address.is_ipv4());
+        if !gateway.listen.iter().any(heard) {
+            let message = format!("the gateway does not listen on {address}");
+            report.error(*at, "address.not_listening", message, "add it to [gateway] listen");
+        }
+    }
+}
+
+/// What is configured fits into what is allowed.
+pub(super) fn limits(report: &mut Report<'_>, limits: &Limits, connections: &[Connection]) {
+    if let Some(connection) = connections.get(limits.connections) {
+        let message = format!("more connections than limits.connections allows ({})", limits.connections);
+        report.error(connection.at, "limit.exceeded", message, "raise limits.connections");
+    }
+    for connection in connections {
+        if let Some(child) = connection.children.get(limits.children) {
+            let message = format!("more children than limits.children allows ({})", limits.children);
+            report.error(child.at, "limit.exceeded", message, "raise limits.children");
+        }
+    }
+}
+
+/// A policy in the search for overlaps.
+struct Policy<'c> {
+    at: At,
+    name: String,
+    child: &'c ChildConfig,
+}
+
+/// Two children of one device may want the same packet only if their priorities say which one gets it.
+pub(super) fn overlaps(report: &mut Report<'_>, connections: &[Connection]) {
+    let policies: Vec<Policy<'_>> = connections
+        .iter()
+        .flat_map(|c| c.children.iter().map(move |child| (c, child)))
+        .filter(|(_, child)| child.sound)
+        .map(|(c, child)| Policy {
+            at: child.at,
+            name: format!("{}/{}", c.policy.name, child.config.name),
+            child: &child.config,
+        })
+        .collect();
+    let mut found: BTreeSet<(usize, usize)> = BTreeSet::new();
+    // By first address: only neighbours whose ranges reach each other are compared.
+    let mut ranges: Vec<(&Selector, usize)> =
+        policies.iter().enumerate().flat_map(|(i, p)| p.child.remote_ts.iter().map(move |ts| (ts, i))).collect();
+    ranges.sort_by_key(|(ts, _)| ts.start);
+    for (k, (remote, i)) in ranges.iter().enumerate() {
+        for (other, j) in ranges[k + 1..].iter().take_while(|(other, _)| other.start <= remote.end) {
+            let (first, second) = (*i.min(j), *i.max(j));
+            if first == second || found.contains(&(first, second)) {
+                continue;
+            }
+            let (a, b) = (policies[first].child, policies[second].child);
+            let pair = if i < j { (*remote, *other) } else { (*other, *remote) };
+            if a.priority == b.priority && clash(a, b, pair) {
+                found.insert((first, second));
+            }
+        }
+    }
+    for (i, j) in found {
+        let (earlier, later) = if policies[i].at < policies[j].at { (i, j) } else { (j, i) };
+        let (earlier, later) = (&policies[earlier], &policies[later]);
+        let message = format!("`{}` and `{}` would take the same packets", later.name, earlier.name);
+        let hint = format!("give one of them a higher priority; the other is at {}", report.place(earlier.at));
+        report.error(later.at, "ts.overlap", message, hint);
+    }
+}
+
+/// Whether both want a packet towards these remote selectors, and nothing decides between them.
+fn clash(a: &ChildConfig, b: &ChildConfig, (remote_a, remote_b): (&Selector, &Selector)) -> bool {
+    if remote_a.intersect(remote_b).is_none() {
+        return false;
+    }
+    let except = |child: &ChildConfig| matches!(child.mode, Mode::Pass | Mode::Drop);
+    a.local_ts.iter().flat_map(|l| b.local_ts.iter().map(move |m| (l, m))).any(|(local_a, local_b)| {
+        // An exception inside what it excepts from is meant: the longest match decides.
+        let alike = same_prefix(remote_a, remote_b) && same_prefix(local_a, local_b);
+        local_a.intersect(local_b).is_some() && (alike || except(a) == except(b))
+    })
+}
+
+/// One prefix is in both, so that the length of the match does not tell them apart.
+fn same_prefix(a: &Selector, b: &Selector) -> bool {
+    let of_b = b.prefixes();
+    a.prefixes().iter().any(|prefix| of_b.contains(prefix))
+}

@@ -1,0 +1,147 @@
+//! Both ends of a connection: addresses and identities.
+use super::keys::{self, Fields};
+use super::report::Report;
+use super::text::{At, Node};
+use super::{secret, value};
+use crate::ike::policy::{IdMatch, Remote};
+use crate::wire::payload::Id;
+use std::net::IpAddr;
+
+/// What a connection says about its ends; `None` is broken or absent.
+pub(super) struct Ends {
+    pub local_addrs: Option<Vec<(IpAddr, At)>>,
+    pub remote_addrs: Option<Vec<(Remote, At)>>,
+    pub local_id: Option<Id>,
+    pub remote_id: Option<IdMatch>,
+}
+impl Ends {
+    /// All of the peer's addresses are `%any`.
+    pub(super) fn respond_only(&self) -> bool {
+        self.remote_addrs.as_ref().is_some_and(|list| list.iter().all(|(remote, _)| *remote == Remote::Any))
+    }
+}
+
+/// Reads `local_addrs`, `remote_addrs`, `local` and `remote`.
+pub(super) fn read(report: &mut Report<'_>, fields: &Fields<'_>) -> Ends {
+    let local_addrs = fields.read(report, "local_addrs", |r, n| value::list_of_some(r, n, local_addr));
+    let remote_addrs = fields.read(report, "remote_addrs", |r, n| value::list_of_some(r, n, remote_addr));
+    if let Some(remotes) = &remote_addrs {
+        check_remotes(report, remotes);
+        check_pairs(report, local_addrs.as_deref().unwrap_or_default(), remotes);
+    }
+    let local_id = fields.read(report, "local", |r, n| side(r, n, local_id)).flatten();
+    let given = fields.read(report, "remote", |r, n| side(r, n, secret::owner)).flatten();
+    let remote_id = given.or_else(|| default_id(remote_addrs.as_deref()?));
+    Ends { local_addrs, remote_addrs, local_id, remote_id }
+}
+
+/// A single address is its own identity; anybody may be anyone; names and several addresses have none by themselves.
+fn default_id(remotes: &[(Remote, At)]) -> Option<IdMatch> {
+    match remotes {
+        [(Remote::Addr(address), _)] => Some(IdMatch::Exact((*address).into())),
+        [(Remote::Any, _)] => Some(IdMatch::Any),
+        _ => None,
+    }
+}
+
+/// `local` or `remote`: how it proves itself, and who it is.
+fn side<T>(
+    report: &mut Report<'_>,
+    node: &Node,
+    id: impl FnOnce(&mut Report<'_>, &Node) -> Option<T>,
+) -> Option<Option<T>> {
+    let fields = Fields::of_node(report, &keys::SIDE, node)?;
+    if let Some(true) = fields.read(report, "auth", |r, n| value::choice(r, n, &[("psk", false), ("pubkey", true)])) {
+        let at = fields.entry("auth").map_or(node.at, |e| e.node.at);
+        let hint = "auth = \"psk\" with a long secret (`sandhog secret`)";
+        report.error(at, "feature.not_yet", "certificates and keys come with a later version", hint);
+    }
+    for key in ["certs", "cacerts", "crls"] {
+        fields.read(report, key, |r, n| value::list(r, n, value::string));
+    }
+    fields.read(report, "key", value::string);
+    let revocation = [("relaxed", ()), ("strict", ()), ("none", ())];
+    fields.read(report, "revocation", |r, n| value::choice(r, n, &revocation));
+    Some(fields.read(report, "id", id))
+}
+
+fn local_id(report: &mut Report<'_>, node: &Node) -> Option<Id> {
+    if value::string(report, node)? == "%any" {
+        let hint = "name who we are, or leave it out: then it is our address";
+        return report.refuse(node.at, "id.invalid", "%any is not an identity of ours", hint);
+    }
+    value::id(report, node)
+}
+
+fn local_addr(report: &mut Report<'_>, node: &Node) -> Option<IpAddr> {
+    let address = value::address(report, node)?;
+    if unusable(address) {
+        let hint = "an address of this host, or leave local_addrs out: then it is what the route says";
+        return report.refuse(node.at, "address.local", format!("{address} cannot be an address of ours"), hint);
+    }
+    Some(address)
+}
+
+fn remote_addr(report: &mut Report<'_>, node: &Node) -> Option<Remote> {
+    let given = value::string(report, node)?;
+    if given == "%any" {
+        return Some(Remote::Any);
+    }
+    if !given.parse::<IpAddr>().is_ok() && is_name(given) {
+        return Some(Remote::Name(given.into()));
+    }
+    let address = value::address(report, node)?;
+    if unusable(address) {
+        let hint = if address.is_unspecified() { "\"%any\" means anybody" } else { "the address of one host" };
+        return report.refuse(node.at, "address.peer", format!("{address} cannot be the address of a peer"), hint);
+    }
+    Some(Remote::Addr(address))
+}
+
+/// Nothing to which or from which one host speaks. Link-local addresses of IPv6 mean nothing without their interface.
+fn unusable(address: IpAddr) -> bool {
+    address.is_unspecified()
+        || address.is_multicast()
+        || match address {
+            IpAddr::V4(a) => a.is_broadcast() || a.octets()[0] == 0,
+            IpAddr::V6(a) => a.is_unicast_link_local() || a.to_ipv4_mapped().is_some(),
+        }
+}
+
+/// A host's name (RFC 1123 section 2.1), with underscores because they occur; the last label tells it from an address.
+fn is_name(given: &str) -> bool {
+    let label = |l: &str| {
+        (1..=63).contains(&l.len())
+            && !l.starts_with('-')
+            && !l.ends_with('-')
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    let labels: Vec<&str> = given.strip_suffix('.').unwrap_or(given).split('.').collect();
+    given.len() <= 253
+        && labels.iter().all(|l| label(l))
+        && labels.last().is_some_and(|last| !last.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn check_remotes(report: &mut Report<'_>, remotes: &[(Remote, At)]) {
+    if remotes.len() > 1
+        && let Some((_, at)) = remotes.iter().find(|(remote, _)| *remote == Remote::Any)
+    {
+        let hint = "\"%any\" alone to respond to everybody, or the addresses alone";
+        report.error(*at, "address.any_mixed", "\"%any\" stands beside other addresses", hint);
+    }
+}
+
+/// Each remote address needs a local one of its family that is not the same.
+fn check_pairs(report: &mut Report<'_>, locals: &[(IpAddr, At)], remotes: &[(Remote, At)]) {
+    for (remote, at) in remotes {
+        let Remote::Addr(remote) = remote else { continue };
+        if locals.iter().any(|(local, _)| local == remote) {
+            let hint = "remote_addrs is where the peer is, local_addrs is where we are";
+            report.error(*at, "address.same", format!("{remote} is on both sides"), hint);
+        } else if !locals.is_empty() && !locals.iter().any(|(local, _)| local.is_ipv4() == remote.is_ipv4()) {
+            let family = if remote.is_ipv4() { "IPv4" } else { "IPv6" };
+            let hint = format!("add an {family} address to local_addrs, or leave local_addrs out");
+            report.error(*at, "address.family", format!("no local address can reach {remote}"), hint);
+        }
+    }
+}

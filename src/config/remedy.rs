@@ -1,0 +1,355 @@
+//! Words for the facts of `ike::diagnose`: what a failure means, and what to change where.
+use crate::ike::diagnose::{Certainty, Failure};
+
+/// Explanation and fix of a failure, both of at least one sentence. Values of the peer are escaped.
+pub fn explain(failure: &Failure) -> (String, String) {
+    let place = Place::of(failure);
+    let (mut text, fix) = words(failure.code, &place, failure);
+    let (ours, theirs) = (list(&failure.local), list(&failure.peer));
+    if !ours.is_empty() {
+        text += &format!(" Ours: {ours}.");
+    }
+    if !theirs.is_empty() {
+        text += &format!(" The peer's: {theirs}.");
+    }
+    if !failure.differing.is_empty() {
+        text += &format!(" They differ in: {}.", failure.differing.join(", "));
+    }
+    if let Some(notify) = &failure.notify {
+        text += &format!(" The peer said {}.", escaped(notify));
+    }
+    if failure.certainty == Certainty::Likely {
+        text += " This is likely, not proven.";
+        if !failure.candidates.is_empty() {
+            text += &format!(" It may be any of: {}.", failure.candidates.join(", "));
+        }
+    }
+    (text, fix)
+}
+
+/// Where in the configuration the failure is to be mended.
+struct Place {
+    connection: String,
+    child: String,
+    peer: String,
+}
+impl Place {
+    fn of(failure: &Failure) -> Self {
+        let name = failure.connection.as_deref().unwrap_or("NAME");
+        let connection = format!("connections.{name}");
+        let child = format!("{connection}.children.{}", failure.child.as_deref().unwrap_or("NAME"));
+        let peer = failure.remote.map_or_else(|| "the peer".into(), |remote| remote.to_string());
+        Self { connection, child, peer }
+    }
+}
+
+fn words(code: &str, place: &Place, failure: &Failure) -> (String, String) {
+    let family = code.split_once('.').map_or(code, |(family, _)| family);
+    match family {
+        "peer" | "config" => identity_unknown(code, place),
+        "proposal" | "pfs" => proposals(code, place),
+        "auth" => authentication(code, place, failure),
+        "ts" | "child" => children(code, place),
+        "net" => network(code, place),
+        _ => others(code, place),
+    }
+}
+
+fn identity_unknown(code: &str, Place { connection, peer, .. }: &Place) -> (String, String) {
+    match code {
+        "peer.unknown" => (
+            format!("No connection is configured for {peer} with the identity that it gave."),
+            "Give a connection these remote_addrs and this remote.id, or correct the identity at the peer.".into(),
+        ),
+        "config.unknown" => (
+            "There is no connection or child of this name.".into(),
+            "`sandhog status` lists the names; `sandhog reload` reads the files again.".into(),
+        ),
+        _ => unknown(code, connection),
+    }
+}
+
+fn proposals(code: &str, Place { connection, child, .. }: &Place) -> (String, String) {
+    let (what, keys) = match code {
+        "proposal.encr" => ("encryption algorithm", "proposals"),
+        "proposal.integ" => ("integrity algorithm", "proposals"),
+        "proposal.prf" => ("pseudorandom function", "proposals"),
+        "proposal.ke" => ("key exchange group", "proposals"),
+        "proposal.esn" => ("choice of sequence numbers (esn or noesn)", "esp_proposals"),
+        "proposal.esp" => ("combination of algorithms for ESP", "esp_proposals"),
+        "pfs.mismatch" => {
+            return (
+                "The child's group for rekeys differs, which shows at its first rekey only.".into(),
+                format!("Put the peer's PFS group into {child}.esp_proposals, or none where the peer uses none."),
+            );
+        }
+        _ => ("combination of algorithms", "proposals"),
+    };
+    let path = if keys == "proposals" { connection } else { child };
+    (
+        format!("The two ends have no {what} in common."),
+        format!("Add one that the peer has to {path}.{keys}, or one of ours to the peer's configuration."),
+    )
+}
+
+fn authentication(code: &str, Place { connection, .. }: &Place, failure: &Failure) -> (String, String) {
+    match code {
+        "auth.psk" => (
+            "The pre-shared keys of the two ends differ.".into(),
+            format!(
+                "Set the same secret at both ends; here it is the one in [secrets] whose id is {connection}.remote.id. A space or newline at its end counts."
+            ),
+        ),
+        "auth.id" => (
+            "The peer's identity is not the one that is expected.".into(),
+            format!("Set {connection}.remote.id to what the peer sends, or change what the peer sends."),
+        ),
+        "auth.suite" => (
+            "The peer proved who it is, but used algorithms that its connection does not allow.".into(),
+            format!("Let {connection}.proposals and those of the other connections for the same address agree."),
+        ),
+        "auth.method" => (
+            "The peer wants to prove itself in a way that is not configured.".into(),
+            "Set both ends to pre-shared keys.".into(),
+        ),
+        code if code.starts_with("auth.cert") => (
+            "The peer's certificate was not accepted.".into(),
+            format!("Check its dates, its issuer and its names against {connection}.remote."),
+        ),
+        _ if failure.initiator => (
+            "The peer refused our authentication; it does not say why, and must not.".into(),
+            format!(
+                "Compare at both ends: the secret, {connection}.local.id with what the peer expects of us, and {connection}.remote.id with what it is."
+            ),
+        ),
+        _ => (
+            "The peer could not prove who it is.".into(),
+            format!(
+                "Compare at both ends: the secret in [secrets], and {connection}.remote.id with what the peer sends."
+            ),
+        ),
+    }
+}
+
+fn children(code: &str, Place { connection, child, .. }: &Place) -> (String, String) {
+    match code {
+        "ts.mismatch" => (
+            "The two ends have no networks in common for this child.".into(),
+            format!("Our {child}.local_ts is the peer's remote, our remote_ts its local: let them mirror each other."),
+        ),
+        "ts.widened" => (
+            "The peer answered with networks that were not asked for; nothing was set up.".into(),
+            format!("Correct the peer, or widen {child}.local_ts and remote_ts to what it insists on."),
+        ),
+        "ts.single_pair" => (
+            "The peer takes one pair of networks in each child.".into(),
+            format!("Split {child} into children with one local_ts and one remote_ts each."),
+        ),
+        "child.refused" => (
+            "The peer refused this child; the connection itself stays up.".into(),
+            format!("See what the peer logs; compare {child}.esp_proposals and its networks with the peer's."),
+        ),
+        _ => unknown(code, connection),
+    }
+}
+
+fn network(code: &str, Place { connection, peer, .. }: &Place) -> (String, String) {
+    match code {
+        "net.no_response" => (
+            format!("{peer} did not answer."),
+            format!(
+                "Check {connection}.remote_addrs, that the peer runs, and that UDP 500 and 4500 pass in both directions (firewalls, security groups, the peer's own)."
+            ),
+        ),
+        "net.filtered" => (
+            format!("Some packets of {peer} arrive and others do not: a filter is in the way."),
+            "Let UDP 500, UDP 4500 and IP protocol 50 pass in both directions, fragments too.".into(),
+        ),
+        "net.nat" => (
+            format!("There is a NAT between us and {peer}, and what is behind it does not get through."),
+            format!("Let UDP 4500 pass, or set {connection}.encap = \"always\"."),
+        ),
+        "net.resolve" => (
+            "The peer's name has no address.".into(),
+            format!("Check the name in {connection}.remote_addrs and the resolver of this host."),
+        ),
+        "net.unreachable" | "net.no_route" => (
+            format!("This host has no way to {peer}."),
+            format!("Check the route to it (`ip route get`), and {connection}.local_addrs."),
+        ),
+        "net.dead" | "net.dpd" => (
+            format!("{peer} was there and no longer answers."),
+            "See whether the peer restarted or lost its network; dpd_action says what we do about it.".into(),
+        ),
+        _ => unknown(code, connection),
+    }
+}
+
+fn others(code: &str, place: &Place) -> (String, String) {
+    let Place { connection, child, peer } = place;
+    match code {
+        "version.ikev1_peer" => (
+            format!("{peer} speaks IKEv1 only, which is recognised here but not spoken."),
+            "Switch the peer to IKEv2.".into(),
+        ),
+        "version.unsupported" => (format!("{peer} does not speak IKEv2."), "Switch the peer to IKEv2.".into()),
+        "answer.not_offered" => (
+            "The peer chose what was not offered; such an answer is never accepted.".into(),
+            format!(
+                "Leave one proposal in {connection}.proposals and {child}.esp_proposals that the peer surely has, and look for an update of the peer."
+            ),
+        ),
+        "answer.malformed" => (
+            "The peer's answer breaks the rules of IKEv2.".into(),
+            "Look for an update of the peer; `sandhog capture` records what it sent.".into(),
+        ),
+        "limit.peer" => (
+            "The peer has no room for another SA.".into(),
+            "Take down what is not needed, or raise the peer's limits.".into(),
+        ),
+        "limit.local" => (
+            "A limit of this gateway is reached.".into(),
+            "Raise it in [gateway] limits, if that many are meant to be.".into(),
+        ),
+        "lifetime.peer_shorter" => (
+            "The peer rekeys earlier than we do: its lifetime is shorter.".into(),
+            format!("Nothing is broken; set {child}.rekey_time a little below the peer's lifetime to be first."),
+        ),
+        "replay.window" => (
+            "Packets arrive too late for the replay window.".into(),
+            format!("Raise {child}.replay_window; look for what reorders packets on the way."),
+        ),
+        "mtu.exceeded" => (
+            "Packets are too large for the way to the peer.".into(),
+            format!("Set {child}.mtu lower, to 1400 for example."),
+        ),
+        "esp.keys" => (
+            "No packet of the peer can be verified: the two ends do not have the same keys.".into(),
+            format!("Leave one suite in {child}.esp_proposals and look for an update of the peer."),
+        ),
+        "esp.truncation" => (
+            "The peer cuts SHA2-256 to 96 bits, as old software did, instead of 128.".into(),
+            format!("Switch the peer to 128 bits, or use AES-GCM in {child}.esp_proposals."),
+        ),
+        _ => unknown(code, connection),
+    }
+}
+
+/// A code that has no words yet still leads somewhere.
+fn unknown(code: &str, connection: &str) -> (String, String) {
+    (
+        format!("It failed with the code {code}."),
+        format!("Compare {connection} with the peer's configuration, and look at the logs of both ends."),
+    )
+}
+
+/// A few values, so that a peer cannot fill a screen.
+fn list(values: &[String]) -> String {
+    const MOST: usize = 8;
+    let mut shown: Vec<String> = values.iter().take(MOST).map(|value| escaped(value)).collect();
+    if values.len() > MOST {
+        shown.push(format!("and {} more", values.len() - MOST));
+    }
+    shown.join(", ")
+}
+
+/// Without control characters, and not endless.
+fn escaped(text: &str) -> String {
+    const LONGEST: usize = 300;
+    text.chars()
+        .take(LONGEST)
+        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<char>>() } else { vec![c] })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ike::diagnose::Phase;
+
+    fn failure(code: &'static str) -> Failure {
+        Failure {
+            time: std::time::Duration::ZERO,
+            connection: Some("office".into()),
+            child: Some("lan".into()),
+            phase: Phase::IkeAuth,
+            initiator: true,
+            code,
+            certainty: Certainty::Proven,
+            candidates: Vec::new(),
+            local: Vec::new(),
+            peer: Vec::new(),
+            differing: Vec::new(),
+            notify: None,
+            remote: Some(([192, 0, 2, 7], 500).into()),
+        }
+    }
+
+    #[test]
+    fn every_code_has_words_of_its_own() {
+        let codes = [
+            "peer.unknown",
+            "config.unknown",
+            "proposal.encr",
+            "proposal.integ",
+            "proposal.prf",
+            "proposal.ke",
+            "proposal.esn",
+            "proposal.esp",
+            "pfs.mismatch",
+            "auth.psk",
+            "auth.id",
+            "auth.failed",
+            "ts.mismatch",
+            "ts.widened",
+            "child.refused",
+            "net.no_response",
+            "net.filtered",
+            "net.nat",
+            "version.ikev1_peer",
+            "answer.not_offered",
+            "limit.peer",
+            "lifetime.peer_shorter",
+            "esp.keys",
+            "esp.truncation",
+        ];
+        let mut seen = std::collections::BTreeSet::new();
+        for code in codes {
+            let (explain, fix) = super::explain(&failure(code));
+            assert!(!explain.contains(code), "{code} has no words");
+            assert!(explain.ends_with('.') && fix.ends_with('.'), "{code}: {explain} {fix}");
+            assert!(seen.insert(explain), "{code} shares its words with another");
+        }
+    }
+
+    #[test]
+    fn a_code_without_words_still_leads_somewhere() {
+        let (explain, fix) = explain(&failure("proposal.unheard_of"));
+        assert!(explain.contains("combination") && fix.contains("connections.office.proposals"));
+        let (explain, fix) = super::explain(&failure("moon.full"));
+        assert!(explain.contains("moon.full") && fix.contains("connections.office"));
+    }
+
+    #[test]
+    fn values_of_both_sides_are_told_and_those_of_the_peer_are_escaped() {
+        let mut failure = failure("proposal.ke");
+        failure.local = vec!["modp2048".into()];
+        failure.peer = vec!["modp1024\x1b[2J".into()];
+        failure.notify = Some("NO_PROPOSAL_CHOSEN".into());
+        failure.certainty = Certainty::Likely;
+        failure.candidates = vec!["proposal.encr", "proposal.ke"];
+        let (explain, _) = explain(&failure);
+        for part in
+            ["Ours: modp2048.", "modp1024\\u{1b}[2J", "NO_PROPOSAL_CHOSEN", "not proven", "proposal.encr, proposal.ke"]
+        {
+            assert!(explain.contains(part), "{part} is not in: {explain}");
+        }
+    }
+
+    #[test]
+    fn a_peer_cannot_fill_the_screen() {
+        let mut failure = failure("ts.mismatch");
+        failure.peer = vec!["x".repeat(10_000); 255];
+        assert!(explain(&failure).0.len() < 4000);
+    }
+}

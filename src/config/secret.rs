@@ -1,0 +1,202 @@
+//! Pre-shared keys: the text itself, a file, or the environment.
+use super::keys::{self, Fields};
+use super::report::Report;
+use super::text::{At, Entry, Node};
+use super::value;
+use crate::crypto::secret::Secret;
+use crate::ike::policy::{IdMatch, SharedSecret};
+use base64::Engine as _;
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Largest secret, wherever it comes from, in octets.
+const LARGEST: u64 = 64 * 1024;
+/// A shorter one is warned of, in octets.
+const STRONG: usize = 16;
+/// What people write before they think of something better.
+const GUESSED: [&str; 8] = ["changeme", "secret", "password", "passw0rd", "test", "testing", "psk", "12345678"];
+
+/// Reads what the configuration points to; a test has its own.
+pub trait Secrets {
+    /// Contents of a secret file.
+    ///
+    /// # Errors
+    /// Why not; never shows any of the contents.
+    fn file(&self, path: &Path) -> Result<Vec<u8>, Refusal>;
+    /// Value of an environment variable.
+    fn env(&self, name: &str) -> Option<Vec<u8>>;
+}
+
+/// Why a secret file is not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// `secret.file` or `secret.permissions`.
+    pub code: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// The real files and the real environment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct System;
+impl Secrets for System {
+    /// Only a regular file of at most 64 KiB that nobody but its owner may touch; never through a symbolic link in the last place.
+    fn file(&self, path: &Path) -> Result<Vec<u8>, Refusal> {
+        let shown = path.display();
+        let refuse = |message: String, hint: &str| Refusal { code: "secret.file", message, hint: hint.into() };
+        let failed = |error: std::io::Error| {
+            refuse(
+                format!("cannot read {shown}: {error}"),
+                "a path that the daemon can read; relative ones start where this file is",
+            )
+        };
+        let linked = std::fs::symlink_metadata(path).map_err(failed)?;
+        if linked.is_symlink() {
+            return Err(refuse(format!("{shown} is a symbolic link"), "name the file that it points to"));
+        }
+        if !linked.is_file() {
+            return Err(refuse(format!("{shown} is not a file"), "name a regular file"));
+        }
+        let file = std::fs::File::open(path).map_err(failed)?;
+        let opened = file.metadata().map_err(failed)?;
+        if (opened.dev(), opened.ino()) != (linked.dev(), linked.ino()) {
+            return Err(refuse(format!("{shown} was replaced while it was read"), "try again"));
+        }
+        if opened.mode() & 0o077 != 0 {
+            return Err(Refusal {
+                code: "secret.permissions",
+                message: format!("{shown} is open to others (mode {:03o})", opened.mode() & 0o777),
+                hint: format!("chmod 600 {shown}"),
+            });
+        }
+        let mut octets = Vec::new();
+        file.take(LARGEST + 1).read_to_end(&mut octets).map_err(failed)?;
+        if octets.len() as u64 > LARGEST {
+            return Err(refuse(format!("{shown} is larger than 64 KiB"), "a secret is a few dozen octets"));
+        }
+        Ok(octets)
+    }
+
+    fn env(&self, name: &str) -> Option<Vec<u8>> {
+        use std::os::unix::ffi::OsStringExt;
+        std::env::var_os(name).map(OsStringExt::into_vec)
+    }
+}
+
+/// All secrets, each broken one reported.
+pub(super) fn read(report: &mut Report<'_>, entries: &[Entry], from: &dyn Secrets) -> Vec<SharedSecret> {
+    let mut owners: Vec<(IdMatch, String)> = Vec::new();
+    let mut secrets = Vec::new();
+    for entry in entries {
+        value::name(report, entry);
+        let Some(fields) = Fields::of_node(report, &keys::SECRET, &entry.node) else { continue };
+        let ids = ids(report, entry, &fields);
+        for (id, at) in ids.iter().flatten() {
+            if let Some((_, other)) = owners.iter().find(|(owner, _)| owner == id) {
+                let message = format!("{} already has the secret `{other}`", shown(id));
+                report.error(*at, "secret.duplicate", message, "one secret for each identity");
+            }
+            owners.push((id.clone(), entry.key.clone()));
+        }
+        if let (Some(ids), Some(secret)) = (ids, octets(report, entry, &fields, from)) {
+            let ids = ids.into_iter().map(|(id, _)| id).collect();
+            secrets.push(SharedSecret { name: entry.key.as_str().into(), ids, secret });
+        }
+    }
+    secrets
+}
+
+/// An identity as the configuration writes it.
+pub(super) fn shown(id: &IdMatch) -> String {
+    match id {
+        IdMatch::Exact(id) => id.to_string(),
+        IdMatch::Any => "%any".into(),
+    }
+}
+
+/// An identity of a peer, or `%any`.
+pub(super) fn owner(report: &mut Report<'_>, node: &Node) -> Option<IdMatch> {
+    if value::string(report, node)? == "%any" {
+        return Some(IdMatch::Any);
+    }
+    value::id(report, node).map(IdMatch::Exact)
+}
+
+fn ids(report: &mut Report<'_>, entry: &Entry, fields: &Fields<'_>) -> Option<Vec<(IdMatch, At)>> {
+    let Some(list) = fields.entry("id") else {
+        let message = format!("the secret `{}` does not say whose it is", entry.key);
+        return report.refuse(entry.at, "secret.no_id", message, "add id = [\"identity of the peer\"]");
+    };
+    let ids = value::list_of_some(report, &list.node, owner)?;
+    for (_, at) in ids.iter().filter(|(id, _)| *id == IdMatch::Any) {
+        let hint = "name the peers that have it, unless all of them do";
+        report.warn(*at, "secret.any", "whoever has this secret may claim any identity", hint);
+    }
+    Some(ids)
+}
+
+fn octets(report: &mut Report<'_>, entry: &Entry, fields: &Fields<'_>, from: &dyn Secrets) -> Option<Secret> {
+    let given: Vec<&Entry> =
+        ["secret", "secret_file", "secret_env"].iter().filter_map(|key| fields.entry(key)).collect();
+    let source = match given.as_slice() {
+        [one] => *one,
+        [] => {
+            let message = format!("the secret `{}` has no value", entry.key);
+            return report.refuse(entry.at, "secret.none", message, "add secret_file = \"/etc/sandhog/NAME.psk\"");
+        }
+        [.., last] => {
+            let message = format!("the secret `{}` has more than one value", entry.key);
+            let hint = "keep one of secret, secret_file and secret_env";
+            return report.refuse(last.at, "secret.both", message, hint);
+        }
+    };
+    let node = &source.node;
+    let text = value::string(report, node)?;
+    let octets = match source.key.as_str() {
+        "secret" => inline(report, node, text)?,
+        "secret_file" => file(report, node, text, from)?,
+        _ => from.env(text).or_else(|| {
+            let message = format!("there is no environment variable {text:?}");
+            report.refuse(node.at, "secret.env", message, "set it for the daemon, or use secret_file")
+        })?,
+    };
+    let secret = Secret::new(octets);
+    if secret.is_empty() {
+        return report.refuse(node.at, "secret.empty", "this secret is empty", "`sandhog secret` makes a strong one");
+    }
+    let guessed = GUESSED.iter().any(|word| word.as_bytes().eq_ignore_ascii_case(secret.expose()));
+    if secret.len() < STRONG || guessed {
+        let message = "this secret can be guessed: whoever sees one handshake may try all short ones at leisure";
+        report.warn(node.at, "secret.weak", message, "`sandhog secret` makes a strong one");
+    }
+    Some(secret)
+}
+
+/// As is, or `0x` and hex, or `0s` and base64.
+fn inline(report: &mut Report<'_>, node: &Node, text: &str) -> Option<Vec<u8>> {
+    let (octets, form) = if let Some(digits) = text.strip_prefix("0x") {
+        (hex::decode(digits).ok(), "0x and an even number of hex digits")
+    } else if let Some(encoded) = text.strip_prefix("0s") {
+        (base64::engine::general_purpose::STANDARD.decode(encoded).ok(), "0s and base64 with its padding")
+    } else {
+        (Some(text.as_bytes().to_vec()), "")
+    };
+    let hint = "correct it, or use secret_file for a secret that begins like that";
+    octets.or_else(|| report.refuse(node.at, "secret.encoding", format!("this is not {form}"), hint))
+}
+
+fn file(report: &mut Report<'_>, node: &Node, path: &str, from: &dyn Secrets) -> Option<Vec<u8>> {
+    let path = report.directory(node.at.file).join(path);
+    match from.file(&path) {
+        Ok(mut octets) => {
+            if octets.last() == Some(&b'\n') {
+                octets.pop();
+            }
+            Some(octets)
+        }
+        Err(refusal) => report.refuse(node.at, refusal.code, refusal.message, refusal.hint),
+    }
+}

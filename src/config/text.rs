@@ -1,0 +1,187 @@
+//! TOML to a tree in which every key and every value knows where it stands.
+use super::Source;
+use super::report::Report;
+use std::ops::Range;
+use toml::de::{DeTable, DeValue};
+
+/// Octets of one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct At {
+    pub file: usize,
+    pub start: usize,
+    pub end: usize,
+}
+impl At {
+    fn new(file: usize, span: Range<usize>) -> Self {
+        Self { file, start: span.start, end: span.end }
+    }
+}
+
+/// A value and where it stands; of a table under a header that is the header.
+#[derive(Clone)]
+pub(super) struct Node {
+    pub at: At,
+    pub value: Value,
+}
+
+/// What TOML has. Not `Debug`: a string may be a secret.
+#[derive(Clone)]
+pub(super) enum Value {
+    String(String),
+    Integer(i128),
+    Float(f64),
+    Bool(bool),
+    Time,
+    Array(Vec<Node>),
+    Table(Vec<Entry>),
+}
+impl Value {
+    /// For messages, with its article.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::String(_) => "a string",
+            Self::Integer(_) => "an integer",
+            Self::Float(_) => "a number with a fraction",
+            Self::Bool(_) => "true or false",
+            Self::Time => "a date or time",
+            Self::Array(_) => "an array",
+            Self::Table(_) => "a table",
+        }
+    }
+}
+
+/// A key with its value.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub key: String,
+    pub at: At,
+    pub node: Node,
+}
+
+/// All files merged: what stands under each of the four top-level keys, in the order of files and lines.
+#[derive(Default)]
+pub(super) struct Document {
+    pub gateway: Vec<Entry>,
+    pub connections: Vec<Entry>,
+    pub secrets: Vec<Entry>,
+    pub pools: Vec<Entry>,
+    /// False if a file is broken, so that what is missing may stand in the broken part.
+    pub whole: bool,
+}
+
+impl Document {
+    /// Reads and merges all sources.
+    pub(super) fn read(sources: &[Source], report: &mut Report<'_>) -> Self {
+        let before = report.errors();
+        let mut document = Self::default();
+        for (file, source) in sources.iter().enumerate() {
+            for entry in tree(file, &source.text, report) {
+                if entry.key == "secrets" {
+                    conceal(&entry.node, report);
+                }
+                document.merge(entry, report);
+            }
+        }
+        document.whole = report.errors() == before;
+        document
+    }
+
+    fn merge(&mut self, entry: Entry, report: &mut Report<'_>) {
+        let into = match entry.key.as_str() {
+            "gateway" => &mut self.gateway,
+            "connections" => &mut self.connections,
+            "secrets" => &mut self.secrets,
+            "pools" => &mut self.pools,
+            _ => {
+                super::keys::unknown(report, &super::keys::TOP, &entry);
+                return;
+            }
+        };
+        let Value::Table(entries) = entry.node.value else {
+            report.blot(entry.node.at);
+            let message = format!("`{}` is a table, not {}", entry.key, entry.node.value.kind());
+            report.error(entry.at, "value.type", message, format!("start a section with [{}]", entry.key));
+            return;
+        };
+        for new in entries {
+            match into.iter().find(|old| old.key == new.key) {
+                Some(old) => {
+                    let message = format!("`{}.{}` is given twice", entry.key, new.key);
+                    let hint = format!("it is given first in {}; remove one of the two", report.place(old.at));
+                    report.blot(new.node.at);
+                    report.error(new.at, "key.duplicate", message, hint);
+                }
+                None => into.push(new),
+            }
+        }
+    }
+}
+
+/// One file's top level. Syntax errors end the file; a duplicate key does not, its first value counts.
+fn tree(file: usize, text: &str, report: &mut Report<'_>) -> Vec<Entry> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut broken = false;
+    for error in errors {
+        let span = error.span().unwrap_or(text.len()..text.len());
+        let at = At::new(file, span);
+        if error.message() == "duplicate key" {
+            let key = text.get(at.start..at.end).unwrap_or_default();
+            let message = format!("`{key}` is given twice in one table");
+            report.error(at, "key.duplicate", message, "keep one of the two");
+            report.distrust(file);
+        } else if !broken {
+            broken = true;
+            let message = format!("this is not TOML: {}", error.message());
+            report.error(
+                at,
+                "toml.syntax",
+                message,
+                "strings stand in \"quotes\", lists in [ ], one `key = value` per line",
+            );
+            report.distrust(file);
+        }
+    }
+    if broken { Vec::new() } else { entries(file, table.into_inner()) }
+}
+
+/// Everything below `secrets` is blotted out, whatever its type, but for what says whose a secret is and where it lies.
+fn conceal(node: &Node, report: &mut Report<'_>) {
+    match &node.value {
+        Value::Table(entries) => {
+            for entry in entries {
+                if !matches!(entry.key.as_str(), "id" | "secret_file" | "secret_env") {
+                    conceal(&entry.node, report);
+                }
+            }
+        }
+        _ => report.blot(node.at),
+    }
+}
+
+fn entries(file: usize, table: DeTable<'_>) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = table
+        .into_iter()
+        .map(|(key, value)| {
+            let at = At::new(file, key.span());
+            Entry { key: key.into_inner().into_owned(), at, node: node(file, value.span(), value.into_inner()) }
+        })
+        .collect();
+    entries.sort_by_key(|entry| entry.at);
+    entries
+}
+
+fn node(file: usize, span: Range<usize>, value: DeValue<'_>) -> Node {
+    let value = match value {
+        DeValue::String(s) => Value::String(s.into_owned()),
+        // What does not fit in 128 bits is out of every range that we have.
+        DeValue::Integer(i) => Value::Integer(i128::from_str_radix(i.as_str(), i.radix()).unwrap_or(i128::MAX)),
+        DeValue::Float(f) => Value::Float(f.as_str().parse().unwrap_or(f64::NAN)),
+        DeValue::Boolean(b) => Value::Bool(b),
+        DeValue::Datetime(_) => Value::Time,
+        DeValue::Array(items) => {
+            Value::Array(items.into_iter().map(|v| node(file, v.span(), v.into_inner())).collect())
+        }
+        DeValue::Table(table) => Value::Table(entries(file, table)),
+    };
+    Node { at: At::new(file, span), value }
+}

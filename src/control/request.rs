@@ -1,0 +1,78 @@
+//! What the API asks of the engine, and how it waits for the answer.
+use super::problem::Problem;
+use super::types::{Direction, Failure, Info, Stats, Status};
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Where an answer goes. Whoever asked may have gone away.
+pub type Reply<T> = oneshot::Sender<T>;
+
+/// One question or order.
+#[derive(Debug)]
+pub enum Request {
+    /// What the daemon is.
+    Info(Reply<Info>),
+    /// All connections.
+    Status(Reply<Arc<Status>>),
+    /// Counters.
+    Stats(Reply<Stats>),
+    /// Bring up or take down, and wait.
+    Change(Change),
+}
+/// Bring a connection or a child up or down.
+#[derive(Debug)]
+pub struct Change {
+    /// Which way.
+    pub direction: Direction,
+    /// Connection.
+    pub connection: Arc<str>,
+    /// Child, or all.
+    pub child: Option<Arc<str>>,
+    /// How long to wait; zero: do not wait.
+    pub timeout: Duration,
+    /// Answered when it is done, or cannot be done.
+    pub reply: Reply<Result<(), Refusal>>,
+}
+/// Why it was not done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Refusal {
+    /// No connection of this name.
+    UnknownConnection,
+    /// The connection has no child of this name.
+    UnknownChild,
+    /// The attempt ended.
+    Failed(Box<Failure>),
+    /// It took longer than the client wanted to wait; what is known so far.
+    TimedOut(Option<Box<Failure>>),
+    /// The daemon is stopping.
+    Stopping,
+}
+/// The API's end of the channel to the engine.
+#[derive(Clone)]
+pub struct Engine {
+    requests: SyncSender<Request>,
+    wake: Arc<dyn Fn() + Send + Sync>,
+}
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Engine")
+    }
+}
+impl Engine {
+    /// `wake` makes the engine look into the channel.
+    pub fn new(requests: SyncSender<Request>, wake: Arc<dyn Fn() + Send + Sync>) -> Self {
+        Self { requests, wake }
+    }
+    /// Sends a request and waits for its answer.
+    ///
+    /// # Errors
+    /// [`Problem::busy`] if the channel is full or the engine has ended.
+    pub async fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Request) -> Result<T, Problem> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.try_send(make(reply)).map_err(|_| Problem::busy())?;
+        (self.wake)();
+        answer.await.map_err(|_| Problem::busy())
+    }
+}

@@ -1,0 +1,123 @@
+//! The control socket as a file: one daemon for each, stale ones are replaced, nobody else may connect.
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+/// Why there is no socket; each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Somebody holds the lock.
+    #[error(
+        "another sandhogd already serves {0}: stop it first, or give this one its own `control_socket` (and device, ports and route_table)"
+    )]
+    Taken(PathBuf),
+    /// There is something else in its place.
+    #[error("{0} exists and is not a socket: remove it, or choose another `control_socket`")]
+    NotASocket(PathBuf),
+    /// Too long for the kernel, not allowed, no space ...
+    #[error("cannot open the control socket {0}: {1}")]
+    Io(PathBuf, #[source] io::Error),
+}
+
+/// A bound socket with its lock; the socket file goes away when it is dropped, the lock file stays.
+#[derive(Debug)]
+pub struct ControlSocket {
+    listener: UnixListener,
+    path: PathBuf,
+    owner: u32,
+    /// Held for as long as the process lives, even after kill -9 of it nothing is left locked.
+    _lock: File,
+}
+impl ControlSocket {
+    /// Takes the lock beside `path` and binds `path` with mode 0600.
+    ///
+    /// # Errors
+    /// As [`Error`] says.
+    pub fn bind(path: &Path) -> Result<Self, Error> {
+        let failed = |error| Error::Io(path.to_owned(), error);
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        let lock = lock(path)?;
+        match std::fs::symlink_metadata(path) {
+            Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path).map_err(failed)?,
+            Ok(_) => return Err(Error::NotASocket(path.to_owned())),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let owner = std::fs::metadata(path).map_err(failed)?.uid();
+        Ok(Self { listener, path: path.to_owned(), owner, _lock: lock })
+    }
+    /// A second handle of the listener, non-blocking.
+    ///
+    /// # Errors
+    /// When descriptors have run out.
+    pub fn listener(&self) -> io::Result<UnixListener> {
+        self.listener.try_clone()
+    }
+    /// The daemon's user: who made the file.
+    pub fn owner(&self) -> u32 {
+        self.owner
+    }
+}
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        // Nothing can be done about a failure, and the next start replaces what is left.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn lock(path: &Path) -> Result<File, Error> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&name);
+    let file = open.map_err(|error| Error::Io(path.to_owned(), error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(Error::Taken(path.to_owned())),
+        Err(std::fs::TryLockError::Error(error)) => Err(Error::Io(path.to_owned(), error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_daemon_is_told_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run/control.sock");
+        let first = ControlSocket::bind(&path).unwrap();
+        let error = ControlSocket::bind(&path).unwrap_err();
+        assert!(matches!(error, Error::Taken(_)));
+        assert!(error.to_string().contains("stop it first"));
+        drop(first);
+        assert!(!path.exists());
+        ControlSocket::bind(&path).unwrap();
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_closed_to_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        let socket = ControlSocket::bind(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        drop(socket);
+    }
+
+    #[test]
+    fn another_kind_of_file_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        std::fs::write(&path, "precious").unwrap();
+        assert!(matches!(ControlSocket::bind(&path), Err(Error::NotASocket(_))));
+        assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+    }
+}

@@ -1,0 +1,436 @@
+//! What the API says, exactly as interface.md writes it. Clients read these types, too, so that both ends agree.
+//!
+//! Absent values are `null`, never missing, so that a script can rely on every key.
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The document of `sandhog --json status` and `GET /v1/connections`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Every configured connection, in the order of the configuration.
+    pub connections: Vec<Connection>,
+}
+/// Which way to change a connection or child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Direction {
+    Up,
+    Down,
+}
+/// State of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub enum ConnectionState {
+    Down,
+    Connecting,
+    Up,
+    Closing,
+    Failed,
+}
+/// State of a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub enum ChildState {
+    Down,
+    Routed,
+    Connecting,
+    Up,
+    Rekeying,
+    Closing,
+}
+/// What a child does with its packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names are those of the configuration")]
+pub enum ChildMode {
+    Tunnel,
+    Transport,
+    Pass,
+    Drop,
+}
+macro_rules! names {
+    ($type:ident: $($variant:ident = $name:literal),*) => {
+        impl $type {
+            /// The name in the JSON.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+names!(ConnectionState: Down = "down", Connecting = "connecting", Up = "up", Closing = "closing", Failed = "failed");
+names!(ChildState: Down = "down", Routed = "routed", Connecting = "connecting", Up = "up", Rekeying = "rekeying", Closing = "closing");
+
+/// One configured connection; the flat fields are those of its current IKE SA.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct Connection {
+    pub name: String,
+    pub state: ConnectionState,
+    /// When it reached this state, RFC 3339.
+    pub since: Option<String>,
+    pub local: Option<String>,
+    pub remote: Option<String>,
+    pub local_id: Option<String>,
+    pub remote_id: Option<String>,
+    pub ike: Option<Ike>,
+    /// One entry per configured child, whatever its SAs are doing.
+    pub children: Vec<Child>,
+    /// All IKE SAs.
+    pub sas: Vec<IkeSa>,
+    /// The peers of a `%any` connection.
+    pub peers: Vec<Peer>,
+    pub last_failure: Option<Failure>,
+    pub warnings: Vec<String>,
+}
+/// What was negotiated for an IKE SA.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct Ike {
+    pub spi_i: String,
+    pub spi_r: String,
+    pub initiator: bool,
+    pub proposal: Option<String>,
+    /// Seconds until we rekey it; `null` if nothing is planned.
+    pub rekey_in_s: Option<u64>,
+    /// `none`, `local`, `remote`, `both`: who is behind a NAT.
+    pub nat: String,
+}
+/// One IKE SA with its addresses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct IkeSa {
+    pub id: u64,
+    pub state: ConnectionState,
+    pub since: Option<String>,
+    pub local: String,
+    pub remote: String,
+    pub local_id: Option<String>,
+    pub remote_id: Option<String>,
+    #[serde(flatten)]
+    pub ike: Ike,
+}
+/// One peer of a `%any` connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct Peer {
+    pub id: u32,
+    pub state: ConnectionState,
+    pub since: Option<String>,
+    pub remote: String,
+    pub remote_id: Option<String>,
+    pub children: Vec<Child>,
+}
+/// One configured child; the flat fields are those of its current SA, the counters those of all of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct Child {
+    pub name: String,
+    pub mode: ChildMode,
+    pub state: ChildState,
+    pub spi_in: Option<String>,
+    pub spi_out: Option<String>,
+    pub proposal: Option<String>,
+    /// ESP travels in UDP.
+    pub encap: Option<bool>,
+    /// As negotiated; as configured while there is no SA.
+    pub local_ts: Vec<String>,
+    pub remote_ts: Vec<String>,
+    /// Largest inner packet, octets.
+    pub mtu: Option<u16>,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub packets_in: u64,
+    pub packets_out: u64,
+    pub drops: BTreeMap<String, u64>,
+    pub rekey_in_s: Option<u64>,
+    pub sas: Vec<ChildSa>,
+}
+/// One pair of ESP SAs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct ChildSa {
+    pub id: u64,
+    pub state: ChildState,
+    pub since: Option<String>,
+    pub spi_in: String,
+    pub spi_out: String,
+    pub proposal: Option<String>,
+    pub esn: bool,
+}
+/// What went wrong last (peers.md section 2).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct Failure {
+    pub time: String,
+    pub phase: String,
+    pub code: String,
+    pub certainty: String,
+    pub candidates: Vec<String>,
+    pub local: Vec<String>,
+    pub peer: Vec<String>,
+    pub differing: Vec<String>,
+    pub notify: Option<String>,
+    pub explain: String,
+    pub fix: String,
+}
+/// `GET /v1/info`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct Info {
+    pub version: String,
+    pub pid: u32,
+    /// When the daemon started, RFC 3339.
+    pub started: String,
+    pub config: String,
+    pub device: String,
+    pub workers: u16,
+    pub listen: Vec<String>,
+    /// Host settings that would eat packets, with the fix.
+    pub warnings: Vec<String>,
+}
+/// `GET /v1/sas`: the SAs of all connections.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct Sas {
+    pub ike: Vec<NamedIkeSa>,
+    pub children: Vec<NamedChildSa>,
+}
+/// An IKE SA and whose it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct NamedIkeSa {
+    pub connection: String,
+    #[serde(flatten)]
+    pub sa: IkeSa,
+}
+/// A pair of ESP SAs and whose it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct NamedChildSa {
+    pub connection: String,
+    pub child: String,
+    #[serde(flatten)]
+    pub sa: ChildSa,
+}
+impl From<&Status> for Sas {
+    fn from(status: &Status) -> Self {
+        let mut all = Self::default();
+        for connection in &status.connections {
+            let name = &connection.name;
+            all.ike.extend(connection.sas.iter().map(|sa| NamedIkeSa { connection: name.clone(), sa: sa.clone() }));
+            for child in connection.children.iter().chain(connection.peers.iter().flat_map(|peer| &peer.children)) {
+                all.children.extend(child.sas.iter().map(|sa| NamedChildSa {
+                    connection: name.clone(),
+                    child: child.name.clone(),
+                    sa: sa.clone(),
+                }));
+            }
+        }
+        all
+    }
+}
+/// `GET /v1/stats`: counters of the daemon as a whole; they never go back.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct Stats {
+    pub uptime_s: u64,
+    /// What the engine did with IKE datagrams.
+    pub engine: BTreeMap<String, u64>,
+    /// Packets that belong to no child, by the reason of their drop.
+    pub drops: BTreeMap<String, u64>,
+}
+/// One event of `GET /v1/events`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct Event {
+    /// Counts up by one; a gap means that events were lost.
+    pub id: u64,
+    pub time: String,
+    /// `ike.up`, `ike.down`, `child.up`, `child.down`, `path.changed`, `failed`.
+    pub event: String,
+    pub connection: Option<String>,
+    pub child: Option<String>,
+    /// Why it ended: `by_us`, `by_peer`, `replaced`, `peer_dead`, `failed`.
+    pub why: Option<String>,
+    pub failure: Option<Failure>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn keys(value: &serde_json::Value) -> Vec<String> {
+        value.as_object().map(|map| map.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    fn ike() -> Ike {
+        Ike {
+            spi_i: "1".into(),
+            spi_r: "2".into(),
+            initiator: true,
+            proposal: None,
+            rekey_in_s: None,
+            nat: "none".into(),
+        }
+    }
+
+    fn child() -> Child {
+        Child {
+            name: "lan".into(),
+            mode: ChildMode::Tunnel,
+            state: ChildState::Up,
+            spi_in: Some("c1a2b3c4".into()),
+            spi_out: None,
+            proposal: None,
+            encap: Some(true),
+            local_ts: vec!["10.1.0.0/16".into()],
+            remote_ts: vec![],
+            mtu: Some(1422),
+            bytes_in: 0,
+            bytes_out: 0,
+            packets_in: 0,
+            packets_out: 0,
+            drops: BTreeMap::from([("replayed".into(), 0)]),
+            rekey_in_s: None,
+            sas: vec![],
+        }
+    }
+
+    fn connection() -> Connection {
+        Connection {
+            name: "hangzhou".into(),
+            state: ConnectionState::Up,
+            since: None,
+            local: None,
+            remote: None,
+            local_id: None,
+            remote_id: None,
+            ike: Some(ike()),
+            children: vec![child()],
+            sas: vec![],
+            peers: vec![],
+            last_failure: None,
+            warnings: vec![],
+        }
+    }
+
+    /// The keys of interface.md's example, in sorted order; ours besides: `mode`.
+    #[test]
+    fn keys_are_those_of_the_interface() {
+        let value = serde_json::to_value(Status { connections: vec![connection()] }).unwrap();
+        let connection = &value["connections"][0];
+        assert_eq!(
+            keys(connection),
+            [
+                "children",
+                "ike",
+                "last_failure",
+                "local",
+                "local_id",
+                "name",
+                "peers",
+                "remote",
+                "remote_id",
+                "sas",
+                "since",
+                "state",
+                "warnings"
+            ]
+        );
+        assert_eq!(keys(&connection["ike"]), ["initiator", "nat", "proposal", "rekey_in_s", "spi_i", "spi_r"]);
+        assert_eq!(
+            keys(&connection["children"][0]),
+            [
+                "bytes_in",
+                "bytes_out",
+                "drops",
+                "encap",
+                "local_ts",
+                "mode",
+                "mtu",
+                "name",
+                "packets_in",
+                "packets_out",
+                "proposal",
+                "rekey_in_s",
+                "remote_ts",
+                "sas",
+                "spi_in",
+                "spi_out",
+                "state"
+            ]
+        );
+        assert_eq!(connection["state"], json!("up"));
+        assert_eq!(connection["last_failure"], json!(null));
+    }
+
+    #[test]
+    fn keys_of_a_failure_are_those_of_the_interface() {
+        let failure = Failure {
+            time: String::new(),
+            phase: "ike_auth".into(),
+            code: "auth.failed".into(),
+            certainty: "likely".into(),
+            candidates: vec![],
+            local: vec![],
+            peer: vec![],
+            differing: vec![],
+            notify: None,
+            explain: String::new(),
+            fix: String::new(),
+        };
+        assert_eq!(
+            keys(&serde_json::to_value(failure).unwrap()),
+            [
+                "candidates",
+                "certainty",
+                "code",
+                "differing",
+                "explain",
+                "fix",
+                "local",
+                "notify",
+                "peer",
+                "phase",
+                "time"
+            ]
+        );
+    }
+
+    #[test]
+    fn state_names_are_those_of_the_json() {
+        use ConnectionState as C;
+        for state in [C::Down, C::Connecting, C::Up, C::Closing, C::Failed] {
+            assert_eq!(serde_json::to_value(state).unwrap(), json!(state.name()));
+        }
+        use ChildState as S;
+        for state in [S::Down, S::Routed, S::Connecting, S::Up, S::Rekeying, S::Closing] {
+            assert_eq!(serde_json::to_value(state).unwrap(), json!(state.name()));
+        }
+    }
+
+    #[test]
+    fn sas_lists_what_every_connection_has() {
+        let mut one = connection();
+        one.sas.push(IkeSa {
+            id: 7,
+            state: ConnectionState::Up,
+            since: None,
+            local: "192.0.2.1:500".into(),
+            remote: "203.0.113.7:500".into(),
+            local_id: None,
+            remote_id: None,
+            ike: ike(),
+        });
+        let sas = Sas::from(&Status { connections: vec![one] });
+        let value = serde_json::to_value(&sas).unwrap();
+        assert_eq!(value["ike"][0]["connection"], "hangzhou");
+        assert_eq!(value["ike"][0]["spi_i"], "1");
+        assert_eq!(value["ike"][0]["id"], 7);
+        assert!(sas.children.is_empty());
+    }
+}

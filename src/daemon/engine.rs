@@ -1,0 +1,408 @@
+//! The engine thread: one input into the endpoint, drain its outputs, and again.
+//!
+//! In each turn: signals, what other threads have done, orders of the API, upcalls of the workers, the sockets, IKE messages (known SAs
+//! first), timers. It waits for nothing but its one poll.
+use super::clock;
+use super::compute::{Job, Pool};
+use super::host::DaemonHost;
+use super::install::Installer;
+use super::journal::Journal;
+use super::lanes::Lanes;
+use super::network::Network;
+use super::pending::Pending;
+use super::sockets::Sockets;
+use super::status::{self, View};
+use super::workers::Workers;
+use crate::config::{self, Config};
+use crate::control::request::{Change, Refusal, Request};
+use crate::control::types::{Direction, Info, Stats, Status};
+use crate::crypto::rng::SystemRng;
+use crate::dataplane::Upcall;
+use crate::esp::drop::Drop;
+use crate::ike::endpoint::Endpoint;
+use crate::ike::event::{Command, Event, Input, Output};
+use crate::io::fds::{EventFd, Poll, Signal, Signals};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+const WAKE: u64 = 0;
+const SIGNALS: u64 = 1;
+const SOCKETS: u64 = 2;
+
+/// The endpoint is told of living peers this often.
+const ALIVE: Duration = Duration::from_secs(2);
+/// A picture of the state is this old at most, if nothing happened since.
+const FRESH: Duration = Duration::from_millis(100);
+/// Peers have this long to answer our last words; the endpoint itself gives them 2 s.
+const PATIENCE: Duration = Duration::from_millis(2500);
+
+/// What the engine is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// File of the configuration, read again on SIGHUP.
+    pub path: PathBuf,
+    /// The configuration in force.
+    pub config: Config,
+    /// The endpoint's host.
+    pub host: DaemonHost,
+    /// Writes the tables.
+    pub installer: Installer,
+    /// Routes, rules and the guard.
+    pub network: Network,
+    /// The engine's sockets.
+    pub sockets: Sockets,
+    /// Public-key work.
+    pub pool: Pool,
+    /// The data path.
+    pub workers: Workers,
+    /// From the API.
+    pub requests: Receiver<Request>,
+    /// Events.
+    pub journal: Journal,
+    /// Signalled when a channel has something.
+    pub wake: Arc<EventFd>,
+    /// SIGTERM and its like.
+    pub signals: Signals,
+    /// Host settings that would eat packets.
+    pub warnings: Vec<String>,
+}
+
+/// The engine.
+#[derive(Debug)]
+pub struct Engine {
+    parts: Parts,
+    endpoint: Endpoint,
+    poll: Poll,
+    lanes: Lanes,
+    pending: Pending,
+    started: Duration,
+    alive_at: Duration,
+    /// Something happened since the last picture.
+    dirty: bool,
+    picture: (Duration, Arc<Status>),
+    /// When we stop whatever the peers say.
+    stop_at: Option<Duration>,
+    drained: bool,
+    lost_device: bool,
+}
+
+/// How the engine ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// As it was told.
+    Told,
+    /// The device went away under it.
+    LostDevice,
+}
+
+impl Engine {
+    /// Nothing happens before [`Self::run`].
+    pub fn new(mut parts: Parts) -> io::Result<Self> {
+        let now = clock::now();
+        let poll = Poll::new()?;
+        poll.add(&*parts.wake, WAKE)?;
+        poll.add(&parts.signals, SIGNALS)?;
+        for (token, socket) in (SOCKETS..).zip(parts.sockets.iter()) {
+            poll.add(socket, token)?;
+        }
+        Ok(Self {
+            endpoint: Endpoint::new(now, &mut parts.host),
+            parts,
+            poll,
+            lanes: Lanes::default(),
+            pending: Pending::default(),
+            started: now,
+            alive_at: now + ALIVE,
+            dirty: true,
+            picture: (Duration::ZERO, Arc::default()),
+            stop_at: None,
+            drained: false,
+            lost_device: false,
+        })
+    }
+
+    /// Runs until a signal has ended it.
+    pub fn run(&mut self) -> io::Result<End> {
+        let policy = self.parts.config.policy.clone();
+        self.feed(clock::now(), Input::Command(Command::SetPolicy(policy)));
+        let mut ready = Vec::new();
+        loop {
+            let timeout = self.timeout(clock::now());
+            self.poll.wait(&mut ready, Some(timeout))?;
+            self.turn(clock::now(), &ready);
+            if self.lost_device {
+                return Ok(End::LostDevice);
+            }
+            if self.stop_at.is_some_and(|at| self.drained || at <= clock::now()) {
+                return Ok(End::Told);
+            }
+        }
+    }
+
+    /// The parts, to be taken to pieces in order.
+    pub fn into_parts(self) -> Parts {
+        self.parts
+    }
+
+    fn turn(&mut self, now: Duration, ready: &[u64]) {
+        self.parts.wake.drain();
+        self.signals(now);
+        self.results(now);
+        while let Ok(request) = self.parts.requests.try_recv() {
+            self.request(now, request);
+        }
+        while let Some(upcall) = self.parts.workers.next() {
+            self.upcall(now, upcall);
+        }
+        for token in ready.iter().filter(|token| **token >= SOCKETS) {
+            self.parts.sockets.receive((token - SOCKETS) as usize, &mut self.lanes, &self.endpoint);
+        }
+        self.lanes.refill();
+        while let Some(message) = self.lanes.next() {
+            let (local, remote, data) = (message.local, message.remote, &message.data);
+            self.feed(now, Input::Datagram { local, remote, data });
+        }
+        self.timers(now);
+        self.answer_pending(now);
+    }
+
+    /// How long nothing will be due.
+    fn timeout(&self, now: Duration) -> Duration {
+        if !self.lanes.is_empty() {
+            return Duration::ZERO;
+        }
+        let dues = [
+            self.endpoint.next_deadline(),
+            self.parts.installer.deadline(),
+            self.pending.deadline(),
+            self.stop_at,
+            Some(self.alive_at),
+            Some(self.parts.network.deadline()),
+        ];
+        dues.into_iter().flatten().min().unwrap_or(now).saturating_sub(now)
+    }
+
+    fn feed(&mut self, now: Duration, input: Input<'_>) {
+        self.endpoint.handle(now, input, &mut self.parts.host);
+        while let Some(output) = self.endpoint.poll() {
+            match output {
+                Output::Transmit { local, remote, data } => self.parts.sockets.send(local, remote, &data),
+                Output::Keepalive { local, remote } => self.parts.sockets.send_raw(local, remote, &[0xff]),
+                Output::Compute { job, group, private, public } => {
+                    self.parts.pool.submit(Job { job, group, private, public });
+                }
+                Output::Event(event) => self.event(now, &event),
+            }
+        }
+    }
+
+    fn event(&mut self, now: Duration, event: &Event) {
+        self.dirty = true;
+        self.parts.journal.tell(now, event);
+        let Parts { installer, host, .. } = &mut self.parts;
+        match event {
+            Event::IkeUp { .. } => {}
+            Event::IkeDown { ike, .. } => installer.ike_down(*ike),
+            Event::ChildUp(up) => installer.child_up(now, up, &mut host.places, &mut SystemRng),
+            Event::ChildDown { id, why, .. } => installer.child_down(now, *id, *why, &mut host.places),
+            Event::PathChanged { ike, path } => installer.path_changed(*ike, path),
+            Event::Failed(failure) => {
+                // What a peer tried and failed at is no answer to who waits for an attempt of ours.
+                if let Some(connection) = failure.connection.as_deref().filter(|_| failure.initiator) {
+                    self.pending.failed(connection, failure.child.as_deref(), &status::failure(failure));
+                }
+            }
+            Event::Drained => self.drained = true,
+        }
+    }
+
+    fn signals(&mut self, now: Duration) {
+        while let Some(signal) = self.parts.signals.next() {
+            match signal {
+                Signal::Hangup => self.reload(now),
+                Signal::Terminate | Signal::Interrupt if self.stop_at.is_some() => self.drained = true,
+                Signal::Terminate | Signal::Interrupt => {
+                    tracing::info!("stopping: telling the peers");
+                    self.stop_at = Some(now + PATIENCE);
+                    self.pending.stop();
+                    self.feed(now, Input::Command(Command::Shutdown));
+                }
+            }
+        }
+    }
+
+    fn results(&mut self, now: Duration) {
+        while let Some((job, result)) = self.parts.pool.next() {
+            self.feed(now, Input::Computed { job, result });
+        }
+        if self.parts.host.resolved() {
+            self.feed(now, Input::Timer);
+        }
+    }
+
+    fn upcall(&mut self, now: Duration, upcall: Upcall) {
+        match upcall {
+            Upcall::Ike { local, remote, data } => {
+                self.lanes.push(self.endpoint.is_ours(&data), local, remote, &data);
+            }
+            Upcall::Acquire { name } => {
+                let Some((connection, child)) = name.split_once('/') else { return };
+                self.dirty = true;
+                self.feed(now, Input::Acquire { connection: connection.into(), child: child.into() });
+            }
+            Upcall::Moved { spi, remote } => self.feed(now, Input::EspMoved { spi, remote }),
+            Upcall::FirstPacket { spi } => self.parts.installer.first_packet(spi),
+            Upcall::Exhausting { slot } => {
+                tracing::warn!(
+                    slot = slot.0,
+                    "the sequence numbers of a child are nearly used up: bring it down and up"
+                );
+            }
+            Upcall::DeviceLost { device } => {
+                tracing::error!(
+                    device = device.0,
+                    "the network device was taken away; stopping, so that all can be set up anew"
+                );
+                self.lost_device = true;
+            }
+        }
+    }
+
+    fn timers(&mut self, now: Duration) {
+        if self.endpoint.next_deadline().is_some_and(|at| at <= now) {
+            self.dirty = true;
+            self.feed(now, Input::Timer);
+        }
+        if self.alive_at <= now {
+            self.alive_at = now + ALIVE;
+            let alive = self.parts.installer.alive();
+            if !alive.is_empty() {
+                self.feed(now, Input::EspAlive(&alive));
+            }
+        }
+        self.parts.installer.tick(now, &mut self.parts.host.places);
+        self.parts.network.tick(now);
+    }
+
+    fn request(&mut self, now: Duration, request: Request) {
+        // Who asked may have gone away.
+        match request {
+            Request::Info(reply) => drop(reply.send(self.info())),
+            Request::Status(reply) => drop(reply.send(self.status(now))),
+            Request::Stats(reply) => drop(reply.send(self.stats(now))),
+            Request::Change(change) => self.change(now, change),
+        }
+    }
+
+    fn change(&mut self, now: Duration, change: Change) {
+        let found = self.parts.config.connections.iter().find(|connection| connection.name == change.connection);
+        let refusal = match (found, &change.child) {
+            (None, _) => Some(Refusal::UnknownConnection),
+            (Some(found), Some(name)) if !found.children.iter().any(|child| child.name == *name) => {
+                Some(Refusal::UnknownChild)
+            }
+            _ if self.stop_at.is_some() => Some(Refusal::Stopping),
+            _ => None,
+        };
+        if let Some(refusal) = refusal {
+            return drop(change.reply.send(Err(refusal)));
+        }
+        let (connection, child) = (change.connection.clone(), change.child.clone());
+        let command = match change.direction {
+            Direction::Up => Command::Up { connection, child },
+            Direction::Down => Command::Down { connection, child },
+        };
+        // First in the list, then the order: it may fail at once.
+        self.pending.add(now, change);
+        self.dirty = true;
+        self.feed(now, Input::Command(command));
+    }
+
+    fn answer_pending(&mut self, now: Duration) {
+        let due = self.pending.deadline().is_some_and(|at| at <= now);
+        if !self.pending.is_empty() && (self.dirty || due) {
+            let status = self.status(now);
+            self.pending.check(now, &status);
+        }
+    }
+
+    /// A picture of now; one that is a moment old if nothing happened since but packets.
+    fn status(&mut self, now: Duration) -> Arc<Status> {
+        if self.dirty || self.picture.0 + FRESH <= now {
+            let Parts { config, installer, host, .. } = &self.parts;
+            let view = View { config, installer, places: &host.places };
+            self.picture = (now, Arc::new(view.status(&self.endpoint.status())));
+            self.dirty = false;
+        }
+        self.picture.1.clone()
+    }
+
+    fn info(&self) -> Info {
+        let gateway = &self.parts.config.gateway;
+        Info {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            started: clock::rfc3339(self.started),
+            config: self.parts.path.display().to_string(),
+            device: gateway.device.clone(),
+            workers: u16::try_from(self.parts.workers.stats.len()).unwrap_or(u16::MAX),
+            listen: gateway.listen.iter().map(ToString::to_string).collect(),
+            warnings: self.parts.warnings.iter().chain(&self.parts.network.warnings).cloned().collect(),
+        }
+    }
+
+    fn stats(&self, now: Duration) -> Stats {
+        let workers = &self.parts.workers.stats;
+        let sum = |count: &dyn Fn(&crate::dataplane::stats::WorkerStats) -> u64| workers.iter().map(|w| count(w)).sum();
+        let engine = [
+            ("ike_received", self.lanes.received),
+            ("ike_junk", self.lanes.junk),
+            ("ike_overflowed", self.lanes.overflowed),
+            ("ike_unsent", self.parts.sockets.unsent),
+            ("worker_junk", sum(&|worker| worker.junk())),
+            ("upcalls_lost", sum(&|worker| worker.upcalls_lost())),
+        ];
+        let drops = Drop::ALL.iter().map(|drop| (drop.name().to_owned(), sum(&|worker| worker.drops(*drop))));
+        Stats {
+            uptime_s: (now - self.started).as_secs(),
+            engine: engine.into_iter().map(|(name, n)| (name.to_owned(), n)).collect(),
+            drops: drops.collect(),
+        }
+    }
+
+    /// Reads the files again; what is wrong with them leaves everything as it is.
+    fn reload(&mut self, now: Duration) {
+        let config = match config::load(&self.parts.path) {
+            Ok(config) => config,
+            Err(errors) => return tracing::error!("the configuration is refused, nothing was changed:\n{errors}"),
+        };
+        if fixed(&config) != fixed(&self.parts.config) {
+            tracing::warn!(
+                "addresses, ports, device, table, mark, workers and sockets of [gateway] change with a restart only"
+            );
+        }
+        let Parts { installer, network, host, .. } = &mut self.parts;
+        // What is protected is protected before anything is torn down or brought up.
+        if let Err(error) = network.configure(&config) {
+            return tracing::error!(%error, "routes could not be set, nothing else was changed");
+        }
+        installer.configure(&config, &mut host.places);
+        let policy = config.policy.clone();
+        self.parts.config = Config {
+            gateway: config::Gateway { on_exit: config.gateway.on_exit, ..self.parts.config.gateway.clone() },
+            ..config
+        };
+        self.dirty = true;
+        self.feed(now, Input::Command(Command::SetPolicy(policy)));
+        tracing::info!("the configuration was read again");
+    }
+}
+
+/// What a reload cannot change.
+fn fixed(config: &Config) -> config::Gateway {
+    let defaults = config::Gateway::default();
+    config::Gateway { on_exit: defaults.on_exit, log: defaults.log, ..config.gateway.clone() }
+}

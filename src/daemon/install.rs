@@ -1,0 +1,349 @@
+//! `ike::Event` to tables: the only place where a negotiated child becomes an SA that carries packets. The order of a rekey lives here
+//! (design.md, "Order of a rekey").
+//!
+//! A responder goes on sending on the old SA until the peer has proved that it uses the new one: an authentic packet on it, the end of the
+//! old one, or 2 s. Who replaced a child keeps its old inbound SA 5 s more for what is still on its way.
+use super::places::{Key, Places};
+use crate::config::{ChildConfig, Config, Mode};
+use crate::crypto::rng::Rng;
+use crate::esp::SaParams;
+use crate::esp::inbound::InboundSa;
+use crate::esp::outbound::OutboundSa;
+use crate::ike::event::{ChildId, ChildUp, DirectionKeys, Ended, IkeId, IkePath};
+use crate::ipsec::path::{Encap, Path};
+use crate::ipsec::sad::InboundEntry;
+use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
+use crate::ipsec::tables::{Child, OutboundEntry, Tables};
+use arc_swap::ArcSwap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// A responder takes the new SA into use after this time at the latest.
+pub const TAKEOVER: Duration = Duration::from_secs(2);
+/// A replaced inbound SA lives on for this time.
+pub const GRACE: Duration = Duration::from_secs(5);
+/// Of a child that is not configured any more.
+const DEFAULT_WINDOW: u32 = 4096;
+
+/// A pair of SAs in the tables.
+#[derive(Debug)]
+pub struct Installed {
+    /// Whose.
+    pub key: Key,
+    /// Where.
+    pub slot: Slot,
+    /// By which IKE SA.
+    pub ike: IkeId,
+    /// As it was negotiated, without the keys.
+    pub terms: Terms,
+    /// Its sending half.
+    pub outbound: Arc<OutboundEntry>,
+    /// Highest sequence number that was seen when it was last looked at.
+    seen: u64,
+    /// Order of arrival: the youngest that may send, sends.
+    age: u64,
+    /// Send on it from then on; `None`: now.
+    takeover: Option<Duration>,
+}
+/// What was negotiated.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Inbound SPI.
+    pub spi_in: u32,
+    /// Outbound SPI.
+    pub spi_out: u32,
+    /// In strongSwan's keywords.
+    pub proposal: String,
+    /// Extended sequence numbers.
+    pub esn: bool,
+    /// What it takes the place of.
+    pub replaces: Option<ChildId>,
+}
+
+/// Writes the tables.
+#[derive(Debug)]
+pub struct Installer {
+    tables: Arc<Tables>,
+    device: DeviceId,
+    /// Path MTU towards a peer.
+    mtu: fn(&IkePath, u32) -> u16,
+    mark: u32,
+    /// Policies of the configuration.
+    configured: Vec<PolicyEntry>,
+    settings: HashMap<(Arc<str>, Arc<str>), ChildConfig>,
+    installed: BTreeMap<ChildId, Installed>,
+    paths: HashMap<IkeId, Arc<ArcSwap<Path>>>,
+    retiring: Vec<(Duration, u32)>,
+    arrivals: u64,
+}
+
+impl Installer {
+    /// Writes to `tables`; policies are those of `device`; `mtu` tells the largest outer packet of a path for packets with `mark`.
+    pub fn new(tables: Arc<Tables>, device: DeviceId, mtu: fn(&IkePath, u32) -> u16, mark: u32) -> Self {
+        Self {
+            tables,
+            device,
+            mtu,
+            mark,
+            configured: Vec::new(),
+            settings: HashMap::new(),
+            installed: BTreeMap::new(),
+            paths: HashMap::new(),
+            retiring: Vec::new(),
+            arrivals: 0,
+        }
+    }
+    /// The tables.
+    pub fn tables(&self) -> &Arc<Tables> {
+        &self.tables
+    }
+    /// The pair with this name, if it is installed.
+    pub fn get(&self, id: ChildId) -> Option<&Installed> {
+        self.installed.get(&id)
+    }
+
+    /// Publishes the children and policies of a configuration, and takes away what is not in it any more. Children that stay keep slot,
+    /// counters and SAs.
+    pub fn configure(&mut self, config: &Config, places: &mut Places) {
+        self.configured.clear();
+        self.settings.clear();
+        let mut wanted = Vec::new();
+        for connection in &config.connections {
+            for child in &connection.children {
+                let key = Key { connection: connection.name.clone(), child: child.name.clone(), peer: 0 };
+                self.settings.insert((key.connection.clone(), key.child.clone()), child.clone());
+                let Some(action) = self.action(child, &key, places) else { continue };
+                self.configured.push(PolicyEntry {
+                    name: key.name(),
+                    local: child.local_ts.clone(),
+                    remote: child.remote_ts.clone(),
+                    priority: child.priority,
+                    action,
+                });
+                wanted.push(key);
+            }
+        }
+        self.publish_policies();
+        let stays = |key: &Key| wanted.iter().any(|w| w.connection == key.connection && w.child == key.child);
+        let gone: Vec<_> = places.all().filter(|(key, _)| !stays(key)).map(|(key, slot)| (key.clone(), slot)).collect();
+        for (key, slot) in gone {
+            self.installed.values().filter(|sa| sa.slot == slot).for_each(|sa| places.removed(sa.terms.spi_in));
+            self.installed.retain(|_, sa| sa.slot != slot);
+            self.tables.remove_child(slot);
+            places.leave(&key);
+        }
+    }
+
+    /// What the policy of a child does; a protected child gets its slot. Transport mode needs no policy of the device.
+    fn action(&self, child: &ChildConfig, key: &Key, places: &mut Places) -> Option<Action> {
+        match child.mode {
+            Mode::Tunnel => self.place(key, child.copy_dscp, places).map(Action::Protect),
+            Mode::Pass => Some(Action::Pass),
+            Mode::Drop => Some(Action::Drop),
+            Mode::Transport => None,
+        }
+    }
+
+    /// The slot of a child with the child in it. Another `copy_dscp` takes effect when the child has no SA: those count on the old one.
+    fn place(&self, key: &Key, copy_dscp: bool, places: &mut Places) -> Option<Slot> {
+        let slot = places.slot(key)?;
+        let present = self.tables.children.load().get(slot).cloned();
+        let in_use = || self.installed.values().any(|sa| sa.slot == slot);
+        if present.as_ref().is_some_and(|child| child.copy_dscp == copy_dscp || in_use()) {
+            return Some(slot);
+        }
+        let child = Child::new(slot, key.name(), self.device, copy_dscp);
+        if let Some(before) = present {
+            child.counters.add_in(before.counters.bytes_in.load(Relaxed), before.counters.packets_in.load(Relaxed));
+            child.counters.add_out(before.counters.bytes_out.load(Relaxed), before.counters.packets_out.load(Relaxed));
+        }
+        self.tables.insert_child(Arc::new(child));
+        Some(slot)
+    }
+
+    fn publish_policies(&self) {
+        let peers = self.installed.values().filter(|sa| sa.key.peer != 0).map(|sa| PolicyEntry {
+            name: sa.key.name(),
+            local: sa.outbound.local_ts.to_vec(),
+            remote: sa.outbound.remote_ts.to_vec(),
+            // Only one of the SAs of a peer's child need be named, but twice the same does no harm.
+            priority: self.setting(&sa.key).map_or(0, |child| child.priority),
+            action: Action::Protect(sa.slot),
+        });
+        let entries = peers.chain(self.configured.iter().cloned()).map(|entry| (self.device, entry));
+        self.tables.publish_policies(Spd::new(entries));
+    }
+
+    fn setting(&self, key: &Key) -> Option<&ChildConfig> {
+        self.settings.get(&(key.connection.clone(), key.child.clone()))
+    }
+
+    /// Installs both directions: inbound at once; outbound at once, unless we are the responder of a rekey.
+    pub fn child_up(&mut self, now: Duration, up: &ChildUp, places: &mut Places, rng: &mut dyn Rng) {
+        let key = Key { connection: up.connection.clone(), child: up.child.clone(), peer: up.peer };
+        let (copy_dscp, window) =
+            self.setting(&key).map_or((false, DEFAULT_WINDOW), |child| (child.copy_dscp, child.replay_window));
+        let Some(slot) = self.place(&key, copy_dscp, places) else { return };
+        let Some(child) = self.tables.children.load().get(slot).cloned() else { return };
+        let (local_ts, remote_ts): (Arc<[_]>, Arc<[_]>) = (up.local_ts.clone().into(), up.remote_ts.clone().into());
+        let inbound = InboundEntry {
+            spi: up.spi_in,
+            sa: InboundSa::new(&params(up, up.spi_in, &up.keys_in), window),
+            child,
+            local_ts: local_ts.clone(),
+            remote_ts: remote_ts.clone(),
+            check_fragments: true,
+        };
+        self.tables.publish_inbound(Arc::new(inbound));
+        places.installed(up.spi_in);
+        let mut iv_key = [0; 16];
+        rng.fill(&mut iv_key);
+        let sa = OutboundSa::new(&params(up, up.spi_out, &up.keys_out), iv_key);
+        let path = self.path(up.ike, &up.path);
+        let replaces = up.replaces.filter(|old| self.installed.contains_key(old));
+        self.arrivals += 1;
+        let installed = Installed {
+            key,
+            slot,
+            ike: up.ike,
+            terms: Terms {
+                spi_in: up.spi_in,
+                spi_out: up.spi_out,
+                proposal: crate::wire::keyword::proposal(&up.proposal),
+                esn: up.esn,
+                replaces,
+            },
+            outbound: Arc::new(OutboundEntry { sa, local_ts, remote_ts, path }),
+            seen: 0,
+            age: self.arrivals,
+            takeover: (replaces.is_some() && !up.initiator).then(|| now + TAKEOVER),
+        };
+        let of_peer = installed.key.peer != 0;
+        self.installed.insert(up.id, installed);
+        self.send_on_best(slot);
+        if of_peer {
+            self.publish_policies();
+        }
+    }
+
+    /// Removes both directions; the inbound one lives on for a while if the child was replaced.
+    pub fn child_down(&mut self, now: Duration, id: ChildId, why: Ended, places: &mut Places) {
+        let Some(gone) = self.installed.remove(&id) else { return };
+        // The Delete of the old one is the proof that the peer uses the new one.
+        for sa in self.installed.values_mut().filter(|sa| sa.terms.replaces == Some(id)) {
+            sa.takeover = None;
+        }
+        self.send_on_best(gone.slot);
+        if why == Ended::Replaced {
+            self.retiring.push((now + GRACE, gone.terms.spi_in));
+        } else {
+            self.retire(gone.terms.spi_in, places);
+        }
+        if gone.key.peer != 0 {
+            self.publish_policies();
+            if !self.installed.values().any(|sa| sa.slot == gone.slot) && why != Ended::Replaced {
+                self.tables.remove_child(gone.slot);
+                places.leave(&gone.key);
+            }
+        }
+    }
+
+    /// The IKE SA is gone, its children before it.
+    pub fn ike_down(&mut self, ike: IkeId) {
+        self.paths.remove(&ike);
+    }
+
+    /// The outer addresses of an IKE SA and its children are others now.
+    pub fn path_changed(&mut self, ike: IkeId, path: &IkePath) {
+        let new = self.path_of(path);
+        if let Some(path) = self.paths.get(&ike) {
+            path.store(Arc::new(new));
+        }
+    }
+
+    /// An authentic packet came on this SA: the peer has it.
+    pub fn first_packet(&mut self, spi: u32) {
+        let Some(sa) = self.installed.values_mut().find(|sa| sa.terms.spi_in == spi) else { return };
+        sa.takeover = None;
+        let slot = sa.slot;
+        self.send_on_best(slot);
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self, now: Duration, places: &mut Places) {
+        let mut due = Vec::new();
+        self.retiring.retain(|&(at, spi)| {
+            if at <= now {
+                due.push(spi);
+            }
+            at > now
+        });
+        due.into_iter().for_each(|spi| self.retire(spi, places));
+        let mut slots = Vec::new();
+        for sa in self.installed.values_mut().filter(|sa| sa.takeover.is_some_and(|at| at <= now)) {
+            sa.takeover = None;
+            slots.push(sa.slot);
+        }
+        slots.into_iter().for_each(|slot| self.send_on_best(slot));
+        places.sweep(&self.tables);
+    }
+
+    /// When `tick` is due.
+    pub fn deadline(&self) -> Option<Duration> {
+        let takeovers = self.installed.values().filter_map(|sa| sa.takeover);
+        self.retiring.iter().map(|(at, _)| *at).chain(takeovers).min()
+    }
+
+    /// Inbound SPIs on which authentic packets arrived since the last call.
+    pub fn alive(&mut self) -> Vec<u32> {
+        let sad = self.tables.sad.load();
+        let mut alive = Vec::new();
+        for sa in self.installed.values_mut() {
+            let Some(entry) = sad.get(sa.terms.spi_in) else { continue };
+            let highest = entry.sa.window().highest();
+            if highest > sa.seen {
+                sa.seen = highest;
+                alive.push(sa.terms.spi_in);
+            }
+        }
+        alive
+    }
+
+    fn retire(&self, spi: u32, places: &mut Places) {
+        self.tables.retire_inbound(spi);
+        places.removed(spi);
+    }
+
+    /// The youngest SA of the slot that need not wait any more is the one to send on.
+    fn send_on_best(&self, slot: Slot) {
+        let ready = self.installed.values().filter(|sa| sa.slot == slot && sa.takeover.is_none());
+        let best = ready.max_by_key(|sa| sa.age).map(|sa| sa.outbound.clone());
+        let children = self.tables.children.load();
+        let Some(child) = children.get(slot) else { return };
+        let present = child.outbound.load().as_ref().map(Arc::as_ptr);
+        if present != best.as_ref().map(Arc::as_ptr) {
+            self.tables.swap_outbound(slot, best);
+        }
+    }
+
+    fn path(&mut self, ike: IkeId, path: &IkePath) -> Arc<ArcSwap<Path>> {
+        let new = self.path_of(path);
+        self.paths.entry(ike).or_insert_with(|| Arc::new(ArcSwap::from_pointee(new))).clone()
+    }
+
+    fn path_of(&self, path: &IkePath) -> Path {
+        Path {
+            local: path.local,
+            remote: path.remote,
+            encap: if path.udp { Encap::Udp } else { Encap::Raw },
+            may_move: path.may_move,
+            mtu: (self.mtu)(path, self.mark),
+        }
+    }
+}
+
+fn params(up: &ChildUp, spi: u32, keys: &DirectionKeys) -> SaParams {
+    SaParams { spi, cipher: up.cipher, encr: keys.encr.clone(), integ: keys.integ.clone(), esn: up.esn }
+}

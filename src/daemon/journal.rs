@@ -1,0 +1,107 @@
+//! What happens to connections, told twice: as log lines and as events of the API.
+use super::clock;
+use super::status;
+use crate::control::types;
+use crate::ike::event::{Ended, Event};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::broadcast;
+
+/// Events that a slow client may be behind; then it is told of a gap.
+const BACKLOG: usize = 1024;
+
+/// Tells events.
+#[derive(Debug)]
+pub struct Journal {
+    sender: broadcast::Sender<Arc<types::Event>>,
+    next: u64,
+}
+impl Default for Journal {
+    fn default() -> Self {
+        Self { sender: broadcast::channel(BACKLOG).0, next: 1 }
+    }
+}
+impl Journal {
+    /// Where clients subscribe.
+    pub fn sender(&self) -> broadcast::Sender<Arc<types::Event>> {
+        self.sender.clone()
+    }
+    /// Tells one event.
+    pub fn tell(&mut self, now: Duration, event: &Event) {
+        let Some((name, connection, child, why)) = log(event) else { return };
+        let failure = match event {
+            Event::Failed(failure) => Some(status::failure(failure)),
+            _ => None,
+        };
+        let event = types::Event {
+            id: self.next,
+            time: clock::rfc3339(now),
+            event: name.into(),
+            connection,
+            child,
+            why: why.map(|why| reason(why).to_owned()),
+            failure,
+        };
+        self.next += 1;
+        // Nobody may be listening.
+        let _ = self.sender.send(Arc::new(event));
+    }
+}
+
+type Told = (&'static str, Option<String>, Option<String>, Option<Ended>);
+
+/// Logs an event; its public name, whose it is, and why. Names are the configuration's, and everything of the peer is escaped by `?`.
+fn log(event: &Event) -> Option<Told> {
+    let text = |name: &Arc<str>| Some(name.to_string());
+    match event {
+        Event::IkeUp { ike, connection, peer } => {
+            tracing::info!(%connection, ike = ike.0, peer, "IKE SA is up");
+            Some(("ike.up", text(connection), None, None))
+        }
+        Event::IkeDown { ike, connection, why } => {
+            tracing::info!(%connection, ike = ike.0, why = reason(*why), "IKE SA is down");
+            Some(("ike.down", text(connection), None, Some(*why)))
+        }
+        Event::ChildUp(up) => {
+            let (connection, child) = (&up.connection, &up.child);
+            let proposal = crate::wire::keyword::proposal(&up.proposal);
+            let list = |selectors: &[crate::wire::selector::Selector]| {
+                selectors.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+            };
+            tracing::info!(
+                %connection, %child, proposal, udp = up.path.udp, remote = %up.path.remote,
+                spi_in = format!("{:08x}", up.spi_in), spi_out = format!("{:08x}", up.spi_out),
+                local_ts = list(&up.local_ts), remote_ts = list(&up.remote_ts), "child is up"
+            );
+            Some(("child.up", text(connection), text(child), None))
+        }
+        Event::ChildDown { connection, child, why, .. } => {
+            tracing::info!(%connection, %child, why = reason(*why), "child is down");
+            Some(("child.down", text(connection), text(child), Some(*why)))
+        }
+        Event::PathChanged { ike, path } => {
+            tracing::info!(ike = ike.0, local = %path.local, remote = %path.remote, udp = path.udp, "outer addresses changed");
+            Some(("path.changed", None, None, None))
+        }
+        Event::Failed(failure) => {
+            tracing::warn!(
+                connection = ?failure.connection.as_deref().unwrap_or(""), child = ?failure.child.as_deref().unwrap_or(""),
+                phase = failure.phase.name(), code = failure.code, remote = ?failure.remote, local = ?failure.local, peer = ?failure.peer,
+                notify = ?failure.notify.as_deref().unwrap_or(""), "failed"
+            );
+            let owned = |name: &Option<Arc<str>>| name.as_deref().map(str::to_owned);
+            Some(("failed", owned(&failure.connection), owned(&failure.child), None))
+        }
+        Event::Drained => None,
+    }
+}
+
+fn reason(why: Ended) -> &'static str {
+    match why {
+        Ended::ByUs => "by_us",
+        Ended::ByPeer => "by_peer",
+        Ended::Replaced => "replaced",
+        Ended::PeerDead => "peer_dead",
+        Ended::Failed => "failed",
+    }
+}

@@ -1,0 +1,329 @@
+//! Brings the kernel's routes, rules and guard to what was planned, and takes away only what is ours.
+use super::backstop;
+use super::clock;
+use super::prefix::{self, Prefix};
+use super::routes::{self, Numbers, PROTOCOL, Plan};
+use super::site::{self, HostAddress, Pair, Site};
+use crate::config::{Config, Gateway, OnExit};
+use crate::ike::policy::{Ports, Remote};
+use crate::io::netlink::{Netlink, Route, RouteKind, Rule};
+use crate::io::{nft, udp};
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// The host's addresses are looked at this often.
+const REFRESH: Duration = Duration::from_secs(10);
+
+/// What stands between the host's packets and the clear.
+#[derive(Debug)]
+pub struct Network {
+    netlink: Netlink,
+    table: Option<u32>,
+    mark: u32,
+    ports: Ports,
+    device: String,
+    link: Option<u32>,
+    pairs: Vec<Pair>,
+    ends: Ends,
+    applied: Option<Site>,
+    refresh_at: Duration,
+    /// What could not be put into place, for status.
+    pub warnings: Vec<String>,
+}
+
+/// Outer ends that the configuration names.
+#[derive(Clone, Debug, Default)]
+struct Ends {
+    local: Vec<IpAddr>,
+    remote: Vec<IpAddr>,
+    /// Some peer can be anywhere.
+    anywhere: bool,
+}
+
+impl Network {
+    /// Nothing is changed yet.
+    pub fn open(gateway: &Gateway) -> io::Result<Self> {
+        Ok(Self {
+            netlink: Netlink::open()?,
+            table: gateway.route_table,
+            mark: gateway.mark,
+            ports: gateway.ports,
+            device: gateway.device.clone(),
+            link: None,
+            pairs: Vec::new(),
+            ends: Ends::default(),
+            applied: None,
+            refresh_at: Duration::ZERO,
+            warnings: Vec::new(),
+        })
+    }
+    /// What the configuration protects from now on. Adopts what an earlier run left.
+    pub fn configure(&mut self, config: &Config) -> io::Result<()> {
+        self.pairs = site::pairs(config);
+        self.ends = ends(config);
+        self.applied = None;
+        self.refresh()
+    }
+    /// Brings our device up with an MTU and sends what is protected into it.
+    pub fn attach(&mut self, mtu: u32) -> io::Result<()> {
+        let link = self.netlink.link(&self.device)?.index;
+        self.netlink.set_mtu(link, mtu)?;
+        self.netlink.set_up(link, true)?;
+        self.link = Some(link);
+        self.applied = None;
+        self.refresh()
+    }
+    /// Follows the host's addresses, when it is time to look.
+    pub fn tick(&mut self, now: Duration) {
+        if now < self.refresh_at {
+            return;
+        }
+        if let Err(error) = self.refresh() {
+            tracing::error!(%error, "routes could not be brought up to date");
+        }
+    }
+    /// When `tick` is due.
+    pub fn deadline(&self) -> Duration {
+        self.refresh_at
+    }
+    /// A clean stop: leaves what keeps packets in, or takes all of it away.
+    pub fn leave(&mut self, on_exit: OnExit) -> io::Result<()> {
+        self.link = None;
+        if on_exit == OnExit::Open || self.pairs.is_empty() {
+            self.apply(&Plan::default())?;
+            nft::delete(backstop::TABLE)?;
+            tracing::info!("routes, rules and the guard were removed");
+            return Ok(());
+        }
+        let site = self.site()?;
+        self.apply_site(&site)?;
+        tracing::info!(
+            "protected destinations stay unreachable (on_exit = \"closed\"). To open them: {}",
+            opening(self.table.unwrap_or_default(), &self.plan(&site))
+        );
+        Ok(())
+    }
+
+    fn refresh(&mut self) -> io::Result<()> {
+        self.refresh_at = clock::now() + REFRESH;
+        let site = self.site()?;
+        if self.applied.as_ref() != Some(&site) {
+            self.apply_site(&site)?;
+            self.applied = Some(site);
+        }
+        Ok(())
+    }
+
+    fn apply_site(&mut self, site: &Site) -> io::Result<()> {
+        self.warnings.clear();
+        // The guard first: it needs no routes, and the routes let packets in that it judges.
+        self.guard(site)?;
+        if self.table.is_some() {
+            let plan = self.plan(site);
+            self.apply(&plan)?;
+        } else if site.protected().next().is_some() {
+            self.warnings.push(
+                "route_table = \"none\": nothing keeps packets for protected destinations from leaving in the clear but your own routes"
+                    .into(),
+            );
+        }
+        Ok(())
+    }
+
+    fn plan(&self, site: &Site) -> Plan {
+        let numbers = |table| Numbers { table, mark: self.mark, device: self.link };
+        self.table.map_or_else(Plan::default, |table| routes::plan(site, numbers(table)))
+    }
+
+    fn guard(&mut self, site: &Site) -> io::Result<()> {
+        let guard = backstop::plan(site, &self.device, self.ports);
+        let result = if guard.protected.is_empty() {
+            nft::delete(backstop::TABLE).map(drop)
+        } else {
+            nft::replace(backstop::TABLE, &guard)
+        };
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                self.warnings.push(
+                    "the kernel has no nftables: packets that come in the clear with protected addresses are not dropped (load nf_tables)".into(),
+                );
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn apply(&self, plan: &Plan) -> io::Result<()> {
+        let present = Plan { routes: self.netlink.routes()?, rules: self.netlink.rules()? };
+        for change in changes(&present, plan) {
+            match change {
+                Change::PutRoute(route) => self.netlink.replace_route(&route)?,
+                Change::AddRule(rule) => match self.netlink.add_rule(&rule) {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    result => result?,
+                },
+                Change::DeleteRule(rule) => self.netlink.delete_rule(&rule).map(drop)?,
+                Change::DeleteRoute(route) => self.netlink.delete_route(&route).map(drop)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn site(&self) -> io::Result<Site> {
+        let own = self.link;
+        let lo = |addr: IpAddr| addr.is_loopback();
+        let addresses = self.netlink.addresses()?.into_iter().filter(|a| Some(a.link) != own && !lo(a.addr));
+        let addresses = addresses.map(|a| HostAddress {
+            link: a.link,
+            addr: a.addr,
+            network: prefix::network(a.addr, a.prefix_len),
+        });
+        let mut outer = self.ends.local.clone();
+        outer.extend(self.ends.remote.iter().filter_map(|&remote| self.source_to(remote)));
+        if self.ends.anywhere {
+            outer.extend(ANYWHERE.iter().filter_map(|remote| self.source_to(*remote)));
+        }
+        Ok(Site::new(self.pairs.clone(), addresses.collect(), outer))
+    }
+
+    fn source_to(&self, remote: IpAddr) -> Option<IpAddr> {
+        udp::route_to(remote, Some(self.mark)).ok().map(|route| route.source).filter(|source| !source.is_loopback())
+    }
+}
+
+/// Addresses that only a default route leads to (RFC 5737, RFC 3849): whoever may come from anywhere is answered from where they lead.
+const ANYWHERE: [IpAddr; 2] = [
+    IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 1)),
+    IpAddr::V6(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1)),
+];
+
+fn ends(config: &Config) -> Ends {
+    let mut ends = Ends::default();
+    ends.local.extend(config.gateway.listen.iter().filter(|addr| !addr.is_unspecified()));
+    for connection in &config.policy.connections {
+        ends.local.extend(connection.local_addrs.iter().filter(|addr| !addr.is_unspecified()));
+        for remote in &connection.remote_addrs {
+            match remote {
+                Remote::Addr(addr) => ends.remote.push(*addr),
+                Remote::Name(_) | Remote::Any => ends.anywhere = true,
+            }
+        }
+    }
+    ends
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Change {
+    PutRoute(Route),
+    AddRule(Rule),
+    DeleteRule(Rule),
+    DeleteRoute(Route),
+}
+
+/// The steps from what is there to what is planned: first what protects more, then what protects less, so that there is no moment in
+/// between at which a packet that is protected before and after is not.
+fn changes(present: &Plan, wanted: &Plan) -> Vec<Change> {
+    let routes: Vec<_> = present.routes.iter().filter(|route| route.protocol == PROTOCOL).collect();
+    let rules: Vec<_> = present.rules.iter().filter(|rule| rule.protocol == PROTOCOL).collect();
+    let put = wanted.routes.iter().filter(|route| !routes.iter().any(|there| same(there, route)));
+    let add = wanted.rules.iter().filter(|rule| !rules.contains(rule));
+    let drop_rules = rules.iter().filter(|rule| !wanted.rules.contains(rule));
+    let place = |route: &Route| (route.table, route.destination, route.metric);
+    let drop_routes = routes.iter().filter(|route| !wanted.routes.iter().any(|new| place(new) == place(route)));
+    put.map(|route| Change::PutRoute(*route))
+        .chain(add.map(|rule| Change::AddRule(rule.clone())))
+        .chain(drop_rules.map(|rule| Change::DeleteRule((*rule).clone())))
+        .chain(drop_routes.map(|route| Change::DeleteRoute(**route)))
+        .collect()
+}
+
+/// The kernel tells a device for routes that have none of their own.
+fn same(there: &Route, wanted: &Route) -> bool {
+    let link = if wanted.kind == RouteKind::Unicast { there.link } else { wanted.link };
+    Route { link, gateway: wanted.gateway, ..*there } == *wanted
+}
+
+/// Commands that open what a clean stop leaves closed.
+fn opening(table: u32, plan: &Plan) -> String {
+    let mut commands = vec![format!("nft delete table inet {}", backstop::TABLE)];
+    for (ipv6, flag) in [(false, ""), (true, " -6")] {
+        let of_family = |prefix: Prefix| prefix.0.is_ipv6() == ipv6;
+        if plan.rules.iter().any(|rule| rule.ipv6 == ipv6) {
+            commands.push(format!("ip{flag} rule flush protocol {PROTOCOL}"));
+        }
+        if plan.routes.iter().any(|route| of_family(route.destination)) {
+            commands.push(format!("ip{flag} route flush table {table} protocol {PROTOCOL}"));
+        }
+    }
+    commands.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::site::tests::site;
+    use super::*;
+
+    fn planned(pairs: &[&str], device: Option<u32>) -> Plan {
+        let site = site(pairs, &[(3, "10.1.0.1/24")], &["192.0.2.1"]);
+        routes::plan(&site, Numbers { table: 220, mark: 0xdc, device })
+    }
+
+    #[test]
+    fn what_keeps_packets_in_comes_before_what_leads_them() {
+        let steps = changes(&Plan::default(), &planned(&["10.1.0.0/16 > 10.2.0.0/16"], Some(9)));
+        let kinds: Vec<_> = steps
+            .iter()
+            .map(|step| match step {
+                Change::PutRoute(route) => format!("{:?}", route.kind),
+                Change::AddRule(_) => "rule".into(),
+                _ => "removed".into(),
+            })
+            .collect();
+        assert_eq!(kinds, ["Prohibit", "Unicast", "rule", "rule", "rule"]);
+    }
+
+    #[test]
+    fn what_was_left_is_adopted() {
+        let left = planned(&["10.1.0.0/16 > 10.2.0.0/16"], None);
+        assert_eq!(changes(&left, &left), []);
+        let steps = changes(&left, &planned(&["10.1.0.0/16 > 10.2.0.0/16"], Some(9)));
+        assert!(matches!(steps.as_slice(), [Change::PutRoute(route)] if route.link == Some(9)), "{steps:?}");
+    }
+
+    #[test]
+    fn a_dead_device_is_replaced_and_never_leaves_a_gap() {
+        let before = planned(&["10.1.0.0/16 > 10.2.0.0/16"], Some(9));
+        let steps = changes(&before, &planned(&["10.1.0.0/16 > 10.2.0.0/16"], Some(10)));
+        assert!(matches!(steps.as_slice(), [Change::PutRoute(route)] if route.link == Some(10)), "{steps:?}");
+    }
+
+    #[test]
+    fn only_ours_is_removed_and_last() {
+        let mut before = planned(&["10.1.0.0/16 > 10.2.0.0/16"], Some(9));
+        before.routes.push(Route { table: 220, ..Route::new(prefix::prefix("10.9.0.0/16"), 3) });
+        before.rules.push(Rule::new(false, 220, 220, 3));
+        let steps = changes(&before, &planned(&["10.1.0.0/16 > 10.3.0.0/16"], Some(9)));
+        let first_removal =
+            steps.iter().position(|step| matches!(step, Change::DeleteRule(_) | Change::DeleteRoute(_))).unwrap();
+        assert!(steps[first_removal..].iter().all(|step| !matches!(step, Change::PutRoute(_) | Change::AddRule(_))));
+        let foreign = |step: &Change| match step {
+            Change::DeleteRule(rule) => rule.protocol != PROTOCOL,
+            Change::DeleteRoute(route) => route.protocol != PROTOCOL,
+            _ => false,
+        };
+        assert!(!steps.iter().any(foreign));
+        let removed = changes(&before, &Plan::default());
+        assert_eq!(removed.len(), before.routes.len() + before.rules.len() - 2);
+    }
+
+    #[test]
+    fn the_operator_is_told_how_to_open() {
+        let text = opening(220, &planned(&["10.1.0.0/16 > 10.2.0.0/16"], None));
+        assert_eq!(
+            text,
+            "nft delete table inet sandhog; ip rule flush protocol 83; ip route flush table 220 protocol 83"
+        );
+    }
+}

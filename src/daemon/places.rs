@@ -1,0 +1,159 @@
+//! Which slot a child has in the tables, and which SPIs are its own.
+use crate::ipsec::sad::SpiPool;
+use crate::ipsec::spd::Slot;
+use crate::ipsec::tables::{SlotPool, Tables};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// A child of a connection, for each of the peers of a `%any` connection (0 otherwise).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Connection.
+    pub connection: Arc<str>,
+    /// Child.
+    pub child: Arc<str>,
+    /// Peer.
+    pub peer: u32,
+}
+impl Key {
+    /// Of the tables and of acquires: `connection/child`.
+    pub fn name(&self) -> Arc<str> {
+        format!("{}/{}", self.connection, self.child).into()
+    }
+}
+
+/// Slots and SPIs in use.
+#[derive(Debug)]
+pub struct Places {
+    slots: SlotPool,
+    spis: SpiPool,
+    by_key: HashMap<Key, Slot>,
+    /// Gone from the tables, but a worker may still read them.
+    leaving: Vec<Slot>,
+    /// SPIs of installed SAs; a release waits for the end of the SA.
+    installed: HashSet<u32>,
+    released: HashSet<u32>,
+}
+impl Places {
+    /// All are free. `workers`: 1 to 16.
+    pub fn new(workers: u8) -> Self {
+        Self {
+            slots: SlotPool::new(),
+            spis: SpiPool::new(workers),
+            by_key: HashMap::new(),
+            leaving: Vec::new(),
+            installed: HashSet::new(),
+            released: HashSet::new(),
+        }
+    }
+    /// The slot of a child; a new one if it has none. `None` if all are taken.
+    pub fn slot(&mut self, key: &Key) -> Option<Slot> {
+        if let Some(slot) = self.by_key.get(key) {
+            return Some(*slot);
+        }
+        let slot = self.slots.allocate()?;
+        self.by_key.insert(key.clone(), slot);
+        Some(slot)
+    }
+    /// The slot of a child that has one.
+    pub fn find(&self, key: &Key) -> Option<Slot> {
+        self.by_key.get(key).copied()
+    }
+    /// Every child that has a slot.
+    pub fn all(&self) -> impl Iterator<Item = (&Key, Slot)> {
+        self.by_key.iter().map(|(key, slot)| (key, *slot))
+    }
+    /// The child is gone from the tables; its slot is free when no worker can see it any more.
+    pub fn leave(&mut self, key: &Key) {
+        self.leaving.extend(self.by_key.remove(key));
+    }
+    /// Frees the slots of children that have left.
+    pub fn sweep(&mut self, tables: &Tables) {
+        if !self.leaving.is_empty() && tables.free() {
+            self.leaving.drain(..).for_each(|slot| self.slots.release(slot));
+        }
+    }
+    /// A fresh SPI for a child.
+    pub fn allocate_spi(&mut self, key: &Key, random: u32) -> Option<u32> {
+        let slot = self.slot(key)?;
+        self.spis.allocate(slot, random)
+    }
+    /// The endpoint does not need it any more: at once if it was never installed, else after [`Self::removed`].
+    pub fn release_spi(&mut self, spi: u32) {
+        if self.installed.contains(&spi) {
+            self.released.insert(spi);
+        } else {
+            self.spis.release(spi);
+        }
+    }
+    /// An SA has this SPI.
+    pub fn installed(&mut self, spi: u32) {
+        self.installed.insert(spi);
+    }
+    /// The SA is gone from the tables.
+    pub fn removed(&mut self, spi: u32) {
+        if self.installed.remove(&spi) && self.released.remove(&spi) {
+            self.spis.release(spi);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipsec::sad::{RESTING, slot_of};
+
+    fn key(peer: u32) -> Key {
+        Key { connection: "a".into(), child: "b".into(), peer }
+    }
+
+    /// Whether `spi` is handed out again after so many allocations that nothing rests any more.
+    fn is_free(places: &mut Places, spi: u32) -> bool {
+        (0..=RESTING + 256).any(|_| {
+            let got = places.allocate_spi(&key(0), spi >> 24);
+            got.inspect(|&got| places.release_spi(got));
+            got == Some(spi)
+        })
+    }
+
+    #[test]
+    fn a_slot_stays_with_its_child() {
+        let mut places = Places::new(1);
+        let slot = places.slot(&key(0));
+        assert_eq!(places.slot(&key(0)), slot);
+        assert_ne!(places.slot(&key(1)), slot);
+        let spi = places.allocate_spi(&key(0), 7).unwrap();
+        assert_eq!(Some(slot_of(spi)), slot);
+        assert_eq!(&*key(0).name(), "a/b");
+    }
+
+    #[test]
+    fn an_installed_spi_is_not_free_before_its_sa_is_gone() {
+        let mut places = Places::new(1);
+        let spi = places.allocate_spi(&key(0), 7).unwrap();
+        places.installed(spi);
+        places.release_spi(spi);
+        assert!(!is_free(&mut places, spi));
+        places.removed(spi);
+        assert!(is_free(&mut places, spi));
+    }
+
+    #[test]
+    fn an_spi_that_was_never_installed_is_free_at_once() {
+        let mut places = Places::new(1);
+        let spi = places.allocate_spi(&key(0), 7).unwrap();
+        places.release_spi(spi);
+        assert!(is_free(&mut places, spi));
+    }
+
+    #[test]
+    fn a_slot_that_was_left_is_swept() {
+        let mut places = Places::new(1);
+        let slot = places.slot(&key(0));
+        places.leave(&key(0));
+        assert_eq!(places.find(&key(0)), None);
+        places.sweep(&Tables::new());
+        assert!(places.leaving.is_empty());
+        assert_ne!(places.slot(&key(0)), slot, "a released slot rests");
+    }
+}

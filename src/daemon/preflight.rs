@@ -1,0 +1,98 @@
+//! What the host must have for us, and which of its settings eat packets; each with what to do about it.
+use crate::config::Config;
+use crate::io::host::{self, Capability, Settings};
+
+/// What is missing without which nothing works, as one sentence.
+pub fn missing(config: &Config) -> Option<String> {
+    let ports = config.gateway.ports;
+    let privileged = ports.ike < 1024 || ports.natt < 1024;
+    first_missing(host::has, std::path::Path::new("/dev/net/tun").exists(), privileged)
+}
+
+fn first_missing(has: impl Fn(Capability) -> bool, tun: bool, privileged_port: bool) -> Option<String> {
+    let grant = |name: &str, what: &str| {
+        format!(
+            "{name} is missing, which {what} need: start sandhogd as root, or by systemd with AmbientCapabilities={name}, or in a container with --cap-add {}",
+            name.trim_start_matches("CAP_")
+        )
+    };
+    if !has(Capability::NetAdmin) {
+        return Some(grant("CAP_NET_ADMIN", "the device, routes and packet marks"));
+    }
+    if privileged_port && !has(Capability::NetBindService) {
+        return Some(grant("CAP_NET_BIND_SERVICE", "UDP ports below 1024"));
+    }
+    if !tun {
+        return Some(crate::io::tun::Error::Missing.to_string());
+    }
+    None
+}
+
+/// Settings that would eat packets of protected networks on `device`.
+pub fn warnings(config: &Config) -> Vec<String> {
+    let children = || config.connections.iter().flat_map(|connection| &connection.children);
+    let family = |ipv6: bool| children().flat_map(|child| &child.local_ts).any(|ts| ts.start.is_ipv6() == ipv6);
+    judge(&host::settings(&config.gateway.device), family(false), family(true))
+}
+
+fn judge(settings: &Settings, ipv4: bool, ipv6: bool) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut warn = |wrong: bool, what: &str, fix: &str| {
+        if wrong {
+            warnings.push(format!("{what}; set it: sysctl -w {fix}"));
+        }
+    };
+    warn(
+        ipv4 && settings.ipv4_forward == Some(false),
+        "net.ipv4.ip_forward is 0, so packets of hosts behind this gateway are not forwarded",
+        "net.ipv4.ip_forward=1",
+    );
+    warn(
+        ipv6 && settings.ipv6_forward == Some(false),
+        "net.ipv6.conf.all.forwarding is 0, so packets of hosts behind this gateway are not forwarded",
+        "net.ipv6.conf.all.forwarding=1",
+    );
+    warn(
+        ipv4 && settings.rp_filter == Some(1),
+        "rp_filter is strict, so packets are dropped whose way back is not the way they came, as with policy routing",
+        "net.ipv4.conf.all.rp_filter=2",
+    );
+    warn(
+        ipv4 && settings.send_redirects == Some(true) && settings.ipv4_forward == Some(true),
+        "send_redirects is on, so hosts on the gateway's own network may be told to go around it",
+        "net.ipv4.conf.all.send_redirects=0",
+    );
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_with_what_to_do() {
+        let none = |_| false;
+        assert!(first_missing(none, true, true).unwrap().contains("AmbientCapabilities=CAP_NET_ADMIN"));
+        let admin = |capability| capability == Capability::NetAdmin;
+        assert!(first_missing(admin, true, true).unwrap().contains("--cap-add NET_BIND_SERVICE"));
+        assert!(first_missing(admin, false, false).unwrap().contains("/dev/net/tun"));
+        assert_eq!(first_missing(admin, true, false), None);
+    }
+
+    #[test]
+    fn settings_that_eat_packets_are_reported_with_the_fix() {
+        let bad = Settings {
+            ipv4_forward: Some(false),
+            ipv6_forward: Some(false),
+            rp_filter: Some(1),
+            send_redirects: Some(true),
+            src_valid_mark: None,
+        };
+        let warnings = judge(&bad, true, true);
+        assert_eq!(warnings.len(), 3);
+        assert!(warnings.iter().all(|warning| warning.contains("sysctl -w net.")));
+        assert_eq!(judge(&bad, false, false), Vec::<String>::new());
+        let good = Settings { ipv4_forward: Some(true), rp_filter: Some(2), ..Settings::default() };
+        assert_eq!(judge(&good, true, true), Vec::<String>::new());
+    }
+}

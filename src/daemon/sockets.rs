@@ -1,0 +1,174 @@
+//! The outer sockets: two of the engine for each address (plain IKE, and IKE beside ESP), and those of the workers.
+use super::lanes::Lanes;
+use crate::config::Gateway;
+use crate::dataplane::worker::{Outer, Socket};
+use crate::ike::endpoint::Endpoint;
+use crate::io::raw_esp::{RawEsp, Share};
+use crate::io::udp::{Options, UdpSocket};
+use crate::io::{Datagrams, ReceiveBatch};
+use crate::ipsec::path::Encap;
+use crate::wire::encap::{self, Datagram, NON_ESP_MARKER};
+use crate::wire::message::HEADER_LEN;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+/// Datagrams or trains that one receive call brings.
+const BATCH: usize = 16;
+/// Receive calls for one socket before the next has its turn.
+const ROUNDS: usize = 16;
+
+/// The engine's sockets.
+#[derive(Debug)]
+pub struct Sockets {
+    list: Vec<UdpSocket>,
+    natt_port: u16,
+    batch: ReceiveBatch,
+    /// Datagrams that the system did not take.
+    pub unsent: u64,
+}
+/// All sockets: the engine's, and those of each worker.
+pub type Bound = (Sockets, Vec<Vec<Socket<Outer>>>);
+
+/// Binds everything for `workers` (1 to 16).
+///
+/// # Errors
+/// A sentence that names the port and says what to do.
+pub fn bind(gateway: &Gateway, workers: u8) -> Result<Bound, String> {
+    let mut list = Vec::new();
+    let mut of_workers: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
+    let mark = Some(gateway.mark);
+    let mut raw = true;
+    for &addr in gateway.listen.iter().filter(|addr| usable(**addr)) {
+        let taken = |port: u16| move |error: io::Error| failed(addr, port, &error);
+        let (ike, natt) = (gateway.ports.ike, gateway.ports.natt);
+        let options = Options { mark, gro: false };
+        list.push(UdpSocket::bind(SocketAddr::new(addr, ike), options).map_err(taken(ike))?);
+        let options = Options { mark, gro: true };
+        let group = UdpSocket::bind_group(SocketAddr::new(addr, natt), options, workers).map_err(taken(natt))?;
+        let mut group = group.into_iter();
+        list.extend(group.next());
+        for (index, (socket, sockets)) in (0..).zip(group.zip(&mut of_workers)) {
+            sockets.push(Socket { encap: Encap::Udp, local: addr, io: Outer::Udp(socket) });
+            let share = Share { index, workers };
+            let esp = RawEsp::open(addr, share, mark).map_err(|error| failed(addr, 0, &error))?;
+            raw &= esp.is_some();
+            sockets.extend(esp.map(|esp| Socket { encap: Encap::Raw, local: addr, io: Outer::Raw(esp) }));
+        }
+    }
+    if list.is_empty() {
+        return Err("there is no address to listen on: the host has no IPv6, and `listen` names nothing else".into());
+    }
+    if !raw {
+        tracing::warn!("raw sockets are not allowed (CAP_NET_RAW): ESP goes in UDP only");
+    }
+    let sockets = Sockets { list, natt_port: gateway.ports.natt, batch: ReceiveBatch::new(BATCH), unsent: 0 };
+    Ok((sockets, of_workers))
+}
+
+/// A host without IPv6 still has the default `listen`.
+fn usable(addr: IpAddr) -> bool {
+    addr.is_ipv4() || !addr.is_unspecified() || std::path::Path::new("/proc/net/if_inet6").exists()
+}
+
+fn failed(addr: IpAddr, port: u16, error: &io::Error) -> String {
+    let what = if port == 0 { format!("ESP on {addr}") } else { format!("UDP port {port} on {addr}") };
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "{what} is taken: another IKE daemon (strongSwan, libreswan, another sandhogd) runs here. Stop it, or set other `ports` or `listen`"
+        ),
+        io::ErrorKind::PermissionDenied => {
+            format!("{what} is not allowed: start sandhogd as root or with CAP_NET_BIND_SERVICE and CAP_NET_RAW")
+        }
+        io::ErrorKind::AddrNotAvailable => format!("{what}: the host has no such address; see `listen`"),
+        _ => format!("{what}: {error}"),
+    }
+}
+
+impl Sockets {
+    /// The sockets, to wait for.
+    pub fn iter(&self) -> impl Iterator<Item = &UdpSocket> {
+        self.list.iter()
+    }
+    /// Takes what is there from a socket into the lanes.
+    pub fn receive(&mut self, index: usize, lanes: &mut Lanes, endpoint: &Endpoint) {
+        let Some(socket) = self.list.get_mut(index) else { return };
+        for _ in 0..ROUNDS {
+            // An ICMP error of an earlier datagram is reported here; the endpoint's timers know better.
+            if socket.receive(&mut self.batch).is_err() || self.batch.datagrams.is_empty() {
+                return;
+            }
+            for train in &self.batch.datagrams {
+                let Some(data) = self.batch.buf.get(train.offset..train.offset + train.len) else { continue };
+                for data in data.chunks(train.segment.max(1)) {
+                    match message(data, train.local.port() == self.natt_port) {
+                        Ok(Some(data)) => lanes.push(endpoint.is_ours(data), train.local, train.remote, data),
+                        Ok(None) => {}
+                        Err(Junk) => lanes.junk += 1,
+                    }
+                }
+            }
+        }
+    }
+    /// Sends an IKE message, with the marker where ESP shares the port.
+    pub fn send(&mut self, local: SocketAddr, remote: SocketAddr, data: &[u8]) {
+        if local.port() == self.natt_port {
+            let marked = [&NON_ESP_MARKER, data].concat();
+            self.send_raw(local, remote, &marked);
+        } else {
+            self.send_raw(local, remote, data);
+        }
+    }
+    /// Sends octets as they are.
+    pub fn send_raw(&mut self, local: SocketAddr, remote: SocketAddr, data: &[u8]) {
+        let fits = |socket: &&mut UdpSocket| {
+            let bound = socket.local_addr();
+            bound.port() == local.port()
+                && bound.is_ipv4() == remote.is_ipv4()
+                && (bound.ip().is_unspecified() || bound.ip() == local.ip())
+        };
+        let sent = self.list.iter_mut().find(fits).map(|socket| socket.send_to(local.ip(), remote, data));
+        if !matches!(sent, Some(Ok(()))) {
+            self.unsent += 1;
+            tracing::debug!(%local, %remote, result = ?sent, "a datagram was not sent");
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Junk;
+
+/// The IKE message in a datagram; none in a keepalive.
+fn message(data: &[u8], natt: bool) -> Result<Option<&[u8]>, Junk> {
+    if !natt {
+        return if data.len() < HEADER_LEN { Err(Junk) } else { Ok(Some(data)) };
+    }
+    match encap::classify(data) {
+        Datagram::Ike(message) => Ok(Some(message)),
+        Datagram::Keepalive => Ok(None),
+        // ESP is the workers'.
+        Datagram::Esp(_) | Datagram::Junk => Err(Junk),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_marker_belongs_to_the_shared_port_only() {
+        let ike = [7; HEADER_LEN];
+        let marked = [&NON_ESP_MARKER[..], &ike].concat();
+        assert_eq!(message(&ike, false), Ok(Some(&ike[..])));
+        assert_eq!(message(&marked, true), Ok(Some(&ike[..])));
+        assert_eq!(message(&ike, true), Err(Junk));
+        assert_eq!(message(&[0xff], true), Ok(None));
+        assert_eq!(message(&[0xff], false), Err(Junk));
+        assert_eq!(message(&[], true), Err(Junk));
+    }
+
+    #[test]
+    fn a_taken_port_is_told_with_what_to_do() {
+        let text = failed([0, 0, 0, 0].into(), 500, &io::ErrorKind::AddrInUse.into());
+        assert!(text.contains("UDP port 500") && text.contains("Stop it"), "{text}");
+    }
+}

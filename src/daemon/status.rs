@@ -1,0 +1,292 @@
+//! The picture that the API shows: the endpoint's status, what is installed, and the counters, by the names of interface.md.
+use super::clock;
+use super::install::Installer;
+use super::places::{Key, Places};
+use crate::config::{Config, ConnectionConfig, Mode, remedy};
+use crate::control::types::{self, ChildMode, ChildSa, ChildState, ConnectionState, IkeSa, Peer};
+use crate::esp::drop::Drop;
+use crate::ike::diagnose::{self, Certainty};
+use crate::ike::policy::{self, StartAction};
+use crate::ike::status::{self, ConnectionStatus, IkeStatus, State};
+use crate::ipsec::path::Encap;
+use crate::wire::keyword;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Where the picture is taken from.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The configuration in force.
+    pub config: &'a Config,
+    /// What is installed.
+    pub installer: &'a Installer,
+    /// Slots of children.
+    pub places: &'a Places,
+}
+impl View<'_> {
+    /// Every configured connection, in the order of the configuration.
+    pub fn status(&self, ike: &[ConnectionStatus]) -> types::Status {
+        let by_name: BTreeMap<&str, &ConnectionStatus> = ike.iter().map(|status| (&*status.name, status)).collect();
+        let policies = self.config.policy.connections.iter();
+        let connection = |(config, policy): (&ConnectionConfig, &Arc<policy::Connection>)| {
+            self.connection(config, policy, by_name.get(&*config.name).copied())
+        };
+        types::Status { connections: self.config.connections.iter().zip(policies).map(connection).collect() }
+    }
+
+    fn connection(
+        &self,
+        config: &ConnectionConfig,
+        policy: &policy::Connection,
+        status: Option<&ConnectionStatus>,
+    ) -> types::Connection {
+        let sas = status.map_or(&[][..], |status| &status.sas);
+        let current = sas.iter().find(|sa| sa.state == State::Up).or(sas.last());
+        let shown = current.map(ike_sa);
+        let children = config.children.iter().map(|child| self.child(config, policy, &child.name, sas, None));
+        let responds_only = policy.remote_addrs.iter().all(|remote| matches!(remote, policy::Remote::Any));
+        let peers = sas.iter().filter(|sa| responds_only && sa.peer != 0).map(|sa| self.peer(config, policy, sa));
+        types::Connection {
+            name: config.name.to_string(),
+            state: status.map_or(ConnectionState::Down, |status| connection_state(status.state)),
+            since: shown.as_ref().and_then(|sa| sa.since.clone()),
+            local: shown.as_ref().map(|sa| sa.local.clone()),
+            remote: shown.as_ref().map(|sa| sa.remote.clone()),
+            local_id: shown
+                .as_ref()
+                .and_then(|sa| sa.local_id.clone())
+                .or(policy.local_id.as_ref().map(ToString::to_string)),
+            remote_id: shown.as_ref().and_then(|sa| sa.remote_id.clone()).or_else(|| expected_id(policy)),
+            ike: shown.map(|sa| sa.ike),
+            children: children.collect(),
+            sas: sas.iter().map(ike_sa).collect(),
+            peers: peers.collect(),
+            last_failure: status.and_then(|status| status.last_failure.as_ref()).map(failure),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn peer(&self, config: &ConnectionConfig, policy: &policy::Connection, sa: &IkeStatus) -> Peer {
+        let sas = std::slice::from_ref(sa);
+        Peer {
+            id: sa.peer,
+            state: connection_state(sa.state),
+            since: sa.since.map(clock::rfc3339),
+            remote: sa.remote.to_string(),
+            remote_id: sa.remote_id.as_ref().map(ToString::to_string),
+            children: config
+                .children
+                .iter()
+                .map(|child| self.child(config, policy, &child.name, sas, Some(sa.peer)))
+                .collect(),
+        }
+    }
+
+    /// A configured child; of one peer, or of all.
+    fn child(
+        &self,
+        config: &ConnectionConfig,
+        policy: &policy::Connection,
+        name: &Arc<str>,
+        ikes: &[IkeStatus],
+        peer: Option<u32>,
+    ) -> types::Child {
+        let settings = config.children.iter().find(|child| child.name == *name);
+        let sas: Vec<_> = ikes.iter().flat_map(|ike| &ike.children).filter(|sa| sa.name == *name).collect();
+        let current = sas.iter().find(|sa| !sa.connecting && !sa.closing).or(sas.first());
+        let installed = current.and_then(|sa| self.installer.get(sa.id));
+        let path = installed.map(|sa| **sa.outbound.path.load());
+        let text = |selectors: &[crate::wire::selector::Selector]| selectors.iter().map(ToString::to_string).collect();
+        let configured =
+            settings.map_or((Vec::new(), Vec::new()), |child| (text(&child.local_ts), text(&child.remote_ts)));
+        let (local_ts, remote_ts) =
+            installed.map_or(configured, |sa| (text(&sa.outbound.local_ts), text(&sa.outbound.remote_ts)));
+        let start = policy.children.iter().find(|child| child.name == *name).map(|child| child.start);
+        let negotiated = settings.is_some_and(|child| matches!(child.mode, Mode::Tunnel | Mode::Transport));
+        let routed = !negotiated || start == Some(StartAction::Trap);
+        let mut child = types::Child {
+            name: name.to_string(),
+            mode: settings.map_or(ChildMode::Tunnel, |child| child_mode(child.mode)),
+            state: child_state(&sas, routed),
+            spi_in: installed.map(|sa| spi(sa.terms.spi_in)),
+            spi_out: installed.map(|sa| spi(sa.terms.spi_out)),
+            proposal: installed.map(|sa| sa.terms.proposal.clone()),
+            encap: path.map(|path| path.encap == Encap::Udp),
+            local_ts,
+            remote_ts,
+            mtu: installed.zip(path).map(|(sa, path)| {
+                let found = path.inner_mtu(sa.outbound.sa.params().cipher);
+                settings.and_then(|child| child.mtu).map_or(found, |said| said.min(found))
+            }),
+            bytes_in: 0,
+            bytes_out: 0,
+            packets_in: 0,
+            packets_out: 0,
+            drops: Drop::ALL.iter().map(|drop| (drop.name().to_owned(), 0)).collect(),
+            rekey_in_s: None,
+            sas: sas.iter().map(|sa| self.child_sa(sa)).collect(),
+        };
+        self.count(&mut child, &config.name, name, peer);
+        child
+    }
+
+    /// Adds the counters of the child's slots.
+    fn count(&self, child: &mut types::Child, connection: &Arc<str>, name: &Arc<str>, peer: Option<u32>) {
+        let children = self.installer.tables().children.load();
+        let wanted =
+            |key: &Key| key.connection == *connection && key.child == *name && peer.is_none_or(|peer| peer == key.peer);
+        for slot in self.places.all().filter(|(key, _)| wanted(key)).map(|(_, slot)| slot) {
+            let Some(counters) = children.get(slot).map(|child| &child.counters) else { continue };
+            child.bytes_in += counters.bytes_in.load(Relaxed);
+            child.bytes_out += counters.bytes_out.load(Relaxed);
+            child.packets_in += counters.packets_in.load(Relaxed);
+            child.packets_out += counters.packets_out.load(Relaxed);
+            for drop in Drop::ALL {
+                *child.drops.entry(drop.name().to_owned()).or_default() += counters.dropped(*drop);
+            }
+        }
+    }
+
+    fn child_sa(&self, sa: &status::ChildStatus) -> ChildSa {
+        let terms = self.installer.get(sa.id).map(|installed| &installed.terms);
+        ChildSa {
+            id: sa.id.0,
+            state: one_child_state(sa),
+            since: Some(clock::rfc3339(sa.since)),
+            spi_in: spi(sa.spi_in),
+            spi_out: spi(sa.spi_out),
+            proposal: terms.map(|terms| terms.proposal.clone()),
+            esn: terms.is_some_and(|terms| terms.esn),
+        }
+    }
+}
+
+/// A failure with the words for it.
+pub fn failure(failure: &diagnose::Failure) -> types::Failure {
+    let (explain, fix) = remedy::explain(failure);
+    let texts = |list: &[&'static str]| list.iter().map(|text| (*text).to_owned()).collect();
+    types::Failure {
+        time: clock::rfc3339(failure.time),
+        phase: failure.phase.name().into(),
+        code: failure.code.into(),
+        certainty: match failure.certainty {
+            Certainty::Proven => "proven".into(),
+            Certainty::Likely => "likely".into(),
+        },
+        candidates: texts(&failure.candidates),
+        local: failure.local.clone(),
+        peer: failure.peer.clone(),
+        differing: texts(&failure.differing),
+        notify: failure.notify.clone(),
+        explain,
+        fix,
+    }
+}
+
+fn ike_sa(sa: &IkeStatus) -> IkeSa {
+    IkeSa {
+        id: sa.id.0,
+        state: connection_state(sa.state),
+        since: sa.since.map(clock::rfc3339),
+        local: sa.local.to_string(),
+        remote: sa.remote.to_string(),
+        local_id: sa.local_id.as_ref().map(ToString::to_string),
+        remote_id: sa.remote_id.as_ref().map(ToString::to_string),
+        ike: types::Ike {
+            spi_i: sa.spi_i.to_string(),
+            spi_r: sa.spi_r.to_string(),
+            initiator: sa.initiator,
+            proposal: sa.proposal.as_ref().map(keyword::proposal),
+            rekey_in_s: None,
+            nat: sa.nat.into(),
+        },
+    }
+}
+
+fn expected_id(policy: &policy::Connection) -> Option<String> {
+    match &policy.remote_id {
+        policy::IdMatch::Exact(id) => Some(id.to_string()),
+        policy::IdMatch::Any => None,
+    }
+}
+
+fn connection_state(state: State) -> ConnectionState {
+    match state {
+        State::Down => ConnectionState::Down,
+        State::Connecting => ConnectionState::Connecting,
+        State::Up => ConnectionState::Up,
+        State::Closing => ConnectionState::Closing,
+        State::Failed => ConnectionState::Failed,
+    }
+}
+
+fn child_mode(mode: Mode) -> ChildMode {
+    match mode {
+        Mode::Tunnel => ChildMode::Tunnel,
+        Mode::Transport => ChildMode::Transport,
+        Mode::Pass => ChildMode::Pass,
+        Mode::Drop => ChildMode::Drop,
+    }
+}
+
+fn one_child_state(sa: &status::ChildStatus) -> ChildState {
+    match (sa.connecting, sa.closing) {
+        (_, true) => ChildState::Closing,
+        (true, false) => ChildState::Connecting,
+        (false, false) => ChildState::Up,
+    }
+}
+
+/// Of all SAs of a child together. `routed`: packets may bring it up, or need no SA.
+fn child_state(sas: &[&status::ChildStatus], routed: bool) -> ChildState {
+    let any = |state| sas.iter().any(|sa| one_child_state(sa) == state);
+    match (any(ChildState::Up), any(ChildState::Connecting), any(ChildState::Closing)) {
+        (true, true, _) => ChildState::Rekeying,
+        (true, false, _) => ChildState::Up,
+        (false, true, _) => ChildState::Connecting,
+        (false, false, true) => ChildState::Closing,
+        (false, false, false) if routed => ChildState::Routed,
+        (false, false, false) => ChildState::Down,
+    }
+}
+
+fn spi(spi: u32) -> String {
+    format!("{spi:08x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ike::event::ChildId;
+    use std::time::Duration;
+
+    fn sa(connecting: bool, closing: bool) -> status::ChildStatus {
+        status::ChildStatus {
+            id: ChildId(1),
+            name: "lan".into(),
+            closing,
+            connecting,
+            spi_in: 1,
+            spi_out: 2,
+            since: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn the_state_of_a_child_is_that_of_its_best_sa() {
+        let (up, connecting, closing) = (sa(false, false), sa(true, false), sa(false, true));
+        assert_eq!(child_state(&[], false), ChildState::Down);
+        assert_eq!(child_state(&[], true), ChildState::Routed);
+        assert_eq!(child_state(&[&connecting], true), ChildState::Connecting);
+        assert_eq!(child_state(&[&up], false), ChildState::Up);
+        assert_eq!(child_state(&[&up, &connecting], false), ChildState::Rekeying);
+        assert_eq!(child_state(&[&closing, &up], false), ChildState::Up);
+        assert_eq!(child_state(&[&closing], false), ChildState::Closing);
+    }
+
+    #[test]
+    fn spis_have_eight_digits() {
+        assert_eq!(spi(0xf1), "000000f1");
+    }
+}

@@ -1,0 +1,88 @@
+//! The workers' threads, and the way of their upcalls to the engine.
+use super::clock;
+use crate::dataplane::Upcall;
+use crate::dataplane::stats::WorkerStats;
+use crate::dataplane::worker::{self, Ends, Outer, Shared, Socket, Worker};
+use crate::io::fds::EventFd;
+use crate::io::tun::Queue;
+use crate::ipsec::spd::DeviceId;
+use crate::ipsec::tables::Tables;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread::{Builder, JoinHandle};
+
+/// Upcalls that wait; what does not fit is counted by its worker.
+const UPCALLS: usize = 1024;
+
+/// The running workers; they stop when this is dropped, and their devices go with them.
+#[derive(Debug)]
+pub struct Workers {
+    stop: Arc<AtomicBool>,
+    controls: Vec<Arc<EventFd>>,
+    threads: Vec<JoinHandle<()>>,
+    /// Counters of each worker.
+    pub stats: Vec<Arc<WorkerStats>>,
+    upcalls: Receiver<Upcall>,
+}
+impl Workers {
+    /// One worker for each queue of the device, with its sockets. `wake` is signalled when there is an upcall.
+    pub fn start(
+        tables: &Arc<Tables>,
+        device: DeviceId,
+        queues: Vec<Queue>,
+        sockets: Vec<Vec<Socket<Outer>>>,
+        wake: Arc<EventFd>,
+    ) -> io::Result<Self> {
+        let (sender, received) = mpsc::sync_channel(UPCALLS);
+        let (forward, upcalls) = mpsc::sync_channel(UPCALLS);
+        let mut workers = Self {
+            stop: Arc::new(AtomicBool::new(false)),
+            controls: Vec::new(),
+            threads: Vec::new(),
+            stats: Vec::new(),
+            upcalls,
+        };
+        for (index, (queue, sockets)) in queues.into_iter().zip(sockets).enumerate() {
+            let control = Arc::new(EventFd::new()?);
+            let stats = Arc::new(WorkerStats::default());
+            let shared = Shared { tables: tables.clone(), upcalls: sender.clone(), stats: stats.clone() };
+            let ends = Ends { sockets, devices: vec![(device, queue)] };
+            let stop = workers.stop.clone();
+            workers.controls.push(control.clone());
+            workers.stats.push(stats);
+            workers.threads.push(Builder::new().name(format!("worker{index}")).spawn(move || {
+                let mut worker = Worker::new(ends, shared);
+                if let Err(error) = worker::run(&mut worker, &control, &stop, clock::now) {
+                    tracing::error!(%error, index, "a worker ended");
+                }
+            })?);
+        }
+        // Ends with the last worker's sender.
+        workers.threads.push(Builder::new().name("upcalls".into()).spawn(move || {
+            for upcall in received {
+                if forward.send(upcall).is_err() {
+                    return;
+                }
+                wake.signal();
+            }
+        })?);
+        Ok(workers)
+    }
+    /// What a worker has to say.
+    pub fn next(&self) -> Option<Upcall> {
+        self.upcalls.try_recv().ok()
+    }
+}
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        self.controls.iter().for_each(|control| control.signal());
+        // The one that forwards must not wait for a channel that nobody reads any more.
+        self.upcalls = mpsc::sync_channel(0).1;
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Endpoints against each other and against attackers, over a simulated wire.

@@ -1,0 +1,141 @@
+use super::super::path::{Encap, Path};
+use super::super::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
+use super::super::tables::{OutboundEntry, SlotPool, Tables};
+use super::*;
+use crate::esp::drop::Drop;
+use crate::esp::outbound::OutboundSa;
+use arc_swap::ArcSwap;
+use std::sync::atomic::Ordering;
+
+fn outbound(spi: u32) -> Arc<OutboundEntry> {
+    let end = "192.0.2.1:4500".parse().unwrap();
+    let path = Path { local: end, remote: end, encap: Encap::Udp, may_move: false, mtu: 1500 };
+    Arc::new(OutboundEntry {
+        sa: OutboundSa::new(&sa_params(spi), [0; 16]),
+        local_ts: selectors(&["10.1.0.0/16"]).into(),
+        remote_ts: selectors(&["10.2.0.0/16"]).into(),
+        path: Arc::new(ArcSwap::from_pointee(path)),
+    })
+}
+
+#[test]
+fn a_child_comes_rekeys_and_goes() {
+    let tables = Tables::new();
+    let lan = child(Slot(300));
+    tables.insert_child(Arc::clone(&lan));
+    assert!(Arc::ptr_eq(tables.children.load().get(Slot(300)).unwrap(), &lan));
+    assert!([0, 299, 301, 556, u32::MAX].map(Slot).iter().all(|slot| tables.children.load().get(*slot).is_none()));
+
+    let (old, new) = (0x0100_12c0, 0x0200_12c0);
+    tables.publish_inbound(inbound(old, &lan));
+    assert_eq!(tables.swap_outbound(Slot(300), Some(outbound(0xaaaa))), None);
+    tables.publish_inbound(inbound(new, &lan));
+    assert_eq!(tables.swap_outbound(Slot(300), Some(outbound(0xbbbb))), Some(0xaaaa));
+    assert!(tables.sad.load().get(old).is_some() && tables.sad.load().get(new).is_some());
+    assert_eq!(lan.outbound.load().as_ref().unwrap().sa.spi(), 0xbbbb);
+    assert!(tables.retire_inbound(old));
+    assert!(!tables.retire_inbound(old));
+    assert!(tables.sad.load().get(old).is_none());
+
+    let gone = tables.remove_child(Slot(300)).unwrap();
+    assert!(Arc::ptr_eq(&gone, &lan));
+    assert!(tables.sad.load().get(new).is_none());
+    assert!(lan.outbound.load().is_none());
+    assert!(tables.remove_child(Slot(300)).is_none());
+    assert_eq!(tables.swap_outbound(Slot(300), Some(outbound(1))), None);
+    assert_eq!(tables.children.load().iter().count(), 0);
+}
+
+#[test]
+fn one_child_going_leaves_its_neighbours() {
+    let tables = Tables::new();
+    let children: Vec<_> = (0..600).map(|slot| child(Slot(slot))).collect();
+    for child in &children {
+        tables.insert_child(Arc::clone(child));
+        tables.publish_inbound(inbound(0x0100_0000 | child.slot.0 << 4, child));
+    }
+    tables.remove_child(Slot(255)).unwrap();
+    let (sad, now) = (tables.sad.load(), tables.children.load());
+    for slot in 0..600 {
+        assert_eq!(now.get(Slot(slot)).is_some(), slot != 255);
+        assert_eq!(sad.get(0x0100_0000 | slot << 4).is_some(), slot != 255);
+    }
+    assert_eq!(now.iter().count(), 599);
+}
+
+#[test]
+fn what_a_worker_reads_is_freed_by_the_engine_later() {
+    let tables = Tables::new();
+    let lan = child(Slot(0));
+    tables.insert_child(Arc::clone(&lan));
+    tables.publish_inbound(inbound(0x0100_0000, &lan));
+    tables.swap_outbound(Slot(0), Some(outbound(0xaaaa)));
+    let worker = (tables.sad.load(), tables.children.load(), lan.outbound.load(), tables.spd.load());
+    let sa = Arc::downgrade(worker.0.get(0x0100_0000).unwrap());
+    let sending = Arc::downgrade(worker.2.as_ref().unwrap());
+
+    tables.retire_inbound(0x0100_0000);
+    tables.swap_outbound(Slot(0), None);
+    tables.publish_policies(Spd::default());
+    tables.remove_child(Slot(0)).unwrap();
+    assert!(!tables.free(), "a worker is still reading");
+    assert!(worker.0.get(0x0100_0000).is_some());
+    drop(worker);
+    assert_eq!((sa.strong_count(), sending.strong_count()), (1, 1), "the worker was not the last");
+    assert!(tables.free());
+    assert_eq!((sa.strong_count(), sending.strong_count()), (0, 0));
+}
+
+#[test]
+fn policies_are_published_whole() {
+    let tables = Tables::new();
+    let entry = PolicyEntry {
+        name: "office/lan".into(),
+        local: selectors(&["10.1.0.0/16"]),
+        remote: selectors(&["10.2.0.0/16"]),
+        priority: 0,
+        action: Action::Protect(Slot(5)),
+    };
+    let flow = flow("10.1.0.1", "10.2.0.1", 6, 1, 2);
+    assert!(tables.spd.load().lookup(DeviceId(0), &flow).is_none());
+    tables.publish_policies(Spd::new([(DeviceId(0), entry)]));
+    assert_eq!(tables.spd.load().lookup(DeviceId(0), &flow).unwrap().action, Action::Protect(Slot(5)));
+}
+
+#[test]
+fn drops_are_counted_by_name() {
+    let lan = child(Slot(0));
+    for (times, reason) in Drop::ALL.iter().enumerate() {
+        (0..times).for_each(|_| lan.counters.record_drop(*reason));
+    }
+    for (times, reason) in Drop::ALL.iter().enumerate() {
+        assert_eq!(lan.counters.dropped(*reason), times as u64, "{}", reason.name());
+    }
+    lan.counters.add_in(1400, 1);
+    lan.counters.add_in(100, 2);
+    lan.counters.add_out(7, 3);
+    let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    let counters = &lan.counters;
+    let all = [&counters.bytes_in, &counters.packets_in, &counters.bytes_out, &counters.packets_out].map(read);
+    assert_eq!(all, [1500, 3, 7, 3]);
+}
+
+#[test]
+fn a_slot_is_not_given_out_again_soon() {
+    let mut pool = SlotPool::new();
+    assert_eq!((pool.allocate(), pool.allocate()), (Some(Slot(0)), Some(Slot(1))));
+    pool.release(Slot(0));
+    let next: Vec<Slot> = (0..100).map(|_| pool.allocate().unwrap()).collect();
+    assert!(!next.contains(&Slot(0)));
+    next.iter().for_each(|slot| pool.release(*slot));
+    assert_eq!(pool.allocate(), Some(Slot(0)), "the one that rested longest");
+}
+
+#[test]
+fn the_last_slots_are_used_before_it_gives_up() {
+    let mut pool = SlotPool::new();
+    let all = std::iter::from_fn(|| pool.allocate()).count();
+    assert_eq!(all, super::super::sad::MAX_SLOTS as usize);
+    pool.release(Slot(77));
+    assert_eq!((pool.allocate(), pool.allocate()), (Some(Slot(77)), None));
+}
