@@ -13,7 +13,7 @@ use sandhog::esp::drop::Drop;
 use sandhog::esp::inbound::InboundSa;
 use sandhog::esp::outbound::OutboundSa;
 use sandhog::io::memory::{Device, Knobs, Port};
-use sandhog::io::{Datagrams, Destination, Gso, Received, ReceiveBatch, Tun, VnetHeader};
+use sandhog::io::{Datagrams, Destination, Gso, ReceiveBatch, Received, Tun, VnetHeader};
 use sandhog::ipsec::path::{Encap, Path};
 use sandhog::ipsec::sad::InboundEntry;
 use sandhog::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
@@ -144,10 +144,8 @@ fn worker<D: Datagrams, T: Tun>(socket: D, tun: T) -> (Worker<D, T>, Arc<Tables>
     };
     tables.publish_policies(Spd::new([(DEVICE, policy)]));
     let any = "0.0.0.0".parse().unwrap();
-    let ends = Ends {
-        sockets: vec![Socket { encap: Encap::Udp, local: any, io: socket }],
-        devices: vec![(DEVICE, tun)],
-    };
+    let ends =
+        Ends { sockets: vec![Socket { encap: Encap::Udp, local: any, io: socket }], devices: vec![(DEVICE, tun)] };
     let stats = Arc::new(WorkerStats::default());
     let shared = Shared { tables: tables.clone(), upcalls: sync_channel(8).0, stats: stats.clone() };
     (Worker::new(ends, shared), tables, stats)
