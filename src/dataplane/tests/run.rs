@@ -76,7 +76,7 @@ fn a_thread_serves_until_it_is_stopped() {
     assert_eq!((from, &buf[..4]), (ours, &RIGHT_SPI.to_be_bytes()[..]));
     right.port.inject(right.train(&[buf[..len].to_vec()]));
     right.turn();
-    assert_eq!(right.delivered(), [packet.clone()]);
+    assert_eq!(right.delivered(), std::slice::from_ref(&packet));
 
     // The answer: the same with source and destination exchanged, which no checksum notices.
     let mut answer = packet.clone();
