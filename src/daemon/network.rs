@@ -24,6 +24,8 @@ pub struct Network {
     ports: Ports,
     device: String,
     link: Option<u32>,
+    /// Routes, rules and the guard are ours alone: what was not planned may go.
+    settled: bool,
     pairs: Vec<Pair>,
     ends: Ends,
     applied: Option<Site>,
@@ -51,6 +53,7 @@ impl Network {
             ports: gateway.ports,
             device: gateway.device.clone(),
             link: None,
+            settled: false,
             pairs: Vec::new(),
             ends: Ends::default(),
             applied: None,
@@ -58,7 +61,8 @@ impl Network {
             warnings: Vec::new(),
         })
     }
-    /// What the configuration protects from now on. Adopts what an earlier run left.
+    /// What the configuration protects from now on. Before there is a device, nothing is taken away and a guard that is there stays: it
+    /// may be that of another daemon, and we may yet find that the ports are taken.
     pub fn configure(&mut self, config: &Config) -> io::Result<()> {
         self.pairs = site::pairs(config);
         self.ends = ends(config);
@@ -71,6 +75,7 @@ impl Network {
         self.netlink.set_mtu(link, mtu)?;
         self.netlink.set_up(link, true)?;
         self.link = Some(link);
+        self.settled = true;
         self.applied = None;
         self.refresh()
     }
@@ -90,6 +95,7 @@ impl Network {
     /// A clean stop: leaves what keeps packets in, or takes all of it away.
     pub fn leave(&mut self, on_exit: OnExit) -> io::Result<()> {
         self.link = None;
+        self.settled = true;
         if on_exit == OnExit::Open || self.pairs.is_empty() {
             self.apply(&Plan::default())?;
             nft::delete(backstop::TABLE)?;
@@ -137,6 +143,9 @@ impl Network {
     }
 
     fn guard(&mut self, site: &Site) -> io::Result<()> {
+        if !self.settled && nft::exists(backstop::TABLE).unwrap_or(false) {
+            return Ok(());
+        }
         let guard = backstop::plan(site, &self.device, self.ports);
         let result = if guard.protected.is_empty() {
             nft::delete(backstop::TABLE).map(drop)
@@ -156,7 +165,8 @@ impl Network {
 
     fn apply(&self, plan: &Plan) -> io::Result<()> {
         let present = Plan { routes: self.netlink.routes()?, rules: self.netlink.rules()? };
-        for change in changes(&present, plan) {
+        let adds = |change: &Change| matches!(change, Change::PutRoute(_) | Change::AddRule(_));
+        for change in changes(&present, plan).into_iter().filter(|change| self.settled || adds(change)) {
             match change {
                 Change::PutRoute(route) => self.netlink.replace_route(&route)?,
                 Change::AddRule(rule) => match self.netlink.add_rule(&rule) {
