@@ -256,10 +256,16 @@ impl Engine {
             Upcall::Moved { spi, remote } => self.feed(now, Input::EspMoved { spi, remote }),
             Upcall::FirstPacket { spi } => self.parts.installer.first_packet(spi),
             Upcall::Exhausting { slot } => {
-                tracing::warn!(slot = slot.0, "the sequence numbers of a child are nearly used up: bring it down and up");
+                tracing::warn!(
+                    slot = slot.0,
+                    "the sequence numbers of a child are nearly used up: bring it down and up"
+                );
             }
             Upcall::DeviceLost { device } => {
-                tracing::error!(device = device.0, "the network device was taken away; stopping, so that all can be set up anew");
+                tracing::error!(
+                    device = device.0,
+                    "the network device was taken away; stopping, so that all can be set up anew"
+                );
                 self.lost_device = true;
             }
         }
@@ -374,7 +380,9 @@ impl Engine {
             Err(errors) => return tracing::error!("the configuration is refused, nothing was changed:\n{errors}"),
         };
         if fixed(&config) != fixed(&self.parts.config) {
-            tracing::warn!("addresses, ports, device, table, mark, workers and sockets of [gateway] change with a restart only");
+            tracing::warn!(
+                "addresses, ports, device, table, mark, workers and sockets of [gateway] change with a restart only"
+            );
         }
         let Parts { installer, network, host, .. } = &mut self.parts;
         // What is protected is protected before anything is torn down or brought up.
@@ -383,7 +391,10 @@ impl Engine {
         }
         installer.configure(&config, &mut host.places);
         let policy = config.policy.clone();
-        self.parts.config = Config { gateway: config::Gateway { on_exit: config.gateway.on_exit, ..self.parts.config.gateway.clone() }, ..config };
+        self.parts.config = Config {
+            gateway: config::Gateway { on_exit: config.gateway.on_exit, ..self.parts.config.gateway.clone() },
+            ..config
+        };
         self.dirty = true;
         self.feed(now, Input::Command(Command::SetPolicy(policy)));
         tracing::info!("the configuration was read again");

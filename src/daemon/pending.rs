@@ -114,15 +114,20 @@ mod tests {
                 "packets_in": 0, "packets_out": 0, "drops": {}, "sas": [] })
         };
         let children: Vec<_> = children.iter().map(child).collect();
-        serde_json::from_value(serde_json::json!({ "connections": [ { "name": "a", "state": state, "children": children,
-            "sas": [], "peers": [], "warnings": [] } ] }))
+        serde_json::from_value(
+            serde_json::json!({ "connections": [ { "name": "a", "state": state, "children": children,
+            "sas": [], "peers": [], "warnings": [] } ] }),
+        )
         .unwrap()
     }
 
     fn wait(pending: &mut Pending, direction: Direction, child: Option<&str>) -> Receiver<Result<(), Refusal>> {
         let (reply, answer) = oneshot::channel();
         let timeout = Duration::from_secs(30);
-        pending.add(Duration::ZERO, Change { direction, connection: "a".into(), child: child.map(Into::into), timeout, reply });
+        pending.add(
+            Duration::ZERO,
+            Change { direction, connection: "a".into(), child: child.map(Into::into), timeout, reply },
+        );
         answer
     }
 
@@ -190,7 +195,9 @@ mod tests {
         assert_eq!(all.try_recv(), Err(TryRecvError::Empty));
         status.connections[0].last_failure = Some(failure("net.no_response"));
         pending.check(Duration::from_secs(30), &status);
-        assert!(matches!(all.try_recv(), Ok(Err(Refusal::TimedOut(Some(failure)))) if failure.code == "net.no_response"));
+        assert!(
+            matches!(all.try_recv(), Ok(Err(Refusal::TimedOut(Some(failure)))) if failure.code == "net.no_response")
+        );
     }
 
     #[test]
@@ -201,7 +208,10 @@ mod tests {
         assert!(pending.is_empty());
         let (reply, mut answer) = oneshot::channel();
         let timeout = Duration::ZERO;
-        pending.add(Duration::ZERO, Change { direction: Direction::Up, connection: "a".into(), child: None, timeout, reply });
+        pending.add(
+            Duration::ZERO,
+            Change { direction: Direction::Up, connection: "a".into(), child: None, timeout, reply },
+        );
         assert_eq!(answer.try_recv().unwrap(), Ok(()));
     }
 }

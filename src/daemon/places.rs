@@ -107,10 +107,10 @@ mod tests {
         Key { connection: "a".into(), child: "b".into(), peer }
     }
 
-    /// Whether `spi` is handed out again after so many allocations that nothing rests any more.
+    /// Whether `spi` is handed out again after so many allocations that every SPI of the slot that is free had its turn.
     fn is_free(places: &mut Places, spi: u32) -> bool {
-        (0..=RESTING + 256).any(|_| {
-            let got = places.allocate_spi(&key(0), spi >> 24);
+        (0..8 * RESTING as u32).any(|turn| {
+            let got = places.allocate_spi(&key(0), turn >> 4);
             got.inspect(|&got| places.release_spi(got));
             got == Some(spi)
         })
