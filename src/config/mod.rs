@@ -13,6 +13,8 @@ mod proposal;
 pub mod remedy;
 mod report;
 pub mod secret;
+#[cfg(test)]
+mod tests;
 mod text;
 mod value;
 
