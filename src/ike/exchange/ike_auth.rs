@@ -10,6 +10,7 @@ use crate::ike::directory::{fits, id_of, same_id};
 use crate::ike::error::Refusal;
 use crate::ike::event::{Ended, Event};
 use crate::ike::keys::{Contributions, HandshakeKeys, OpenError};
+use crate::ike::link::Sibling;
 use crate::ike::negotiate::{IkeSuite, KeRule, choose, numbered};
 use crate::ike::policy::{Connection, IdMatch, Unique};
 use crate::ike::sa::{Core, Established, Phase, Task};
@@ -39,6 +40,7 @@ pub(in crate::ike) struct Proving {
 
 /// Proves who we are, once g^ir is known.
 pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, agreeing: Box<Agreeing>, g_ir: &Secret) -> Step<Phase> {
+    agreeing.settle(core, cx.policy().ports.natt);
     let connection = agreeing.opening.connection.clone();
     let (ni, message) = agreeing.ours();
     let from = Contributions { ni, nr: &agreeing.nr, spi_i: core.spi_i, spi_r: core.spi_r };
@@ -224,7 +226,7 @@ impl Established {
 /// The only way to an established IKE SA is a proof.
 fn establish(
     cx: &mut Cx<'_>,
-    core: &Core,
+    core: &mut Core,
     proof: &Authenticated,
     keys: HandshakeKeys,
     connection: Arc<Connection>,
@@ -233,13 +235,17 @@ fn establish(
 ) -> Established {
     let (keys, channel) = keys.established(proof);
     let (now, id) = (cx.now, core.id);
+    let sibling = Sibling { ike: id, created: core.created, since: now, spi_i: core.spi_i, initiator: core.initiator };
+    one_of_two(cx, &sibling, &connection, &remote_id);
+    core.connection = Some(connection.name.clone());
+    cx.common.established += 1;
     let peer = cx.common.links.get_mut(&connection.name).map_or(0, |link| {
         if !core.initiator {
             for wish in &mut link.wishes {
                 wish.retry.at = wish.retry.at.max(now + RESPONDER_PATIENCE);
             }
         }
-        link.established(now, id, &remote_id)
+        link.established(sibling, &remote_id)
     });
     cx.emit(Event::IkeUp { ike: id, connection: connection.name.clone(), peer });
     cx.touch(&connection);
@@ -377,11 +383,10 @@ fn judge_initiator(
 /// Limits and uniqueness, for somebody who has proven his identity.
 fn over_limit(cx: &Cx<'_>, connection: &Connection, id: &Id) -> Option<&'static str> {
     let limits = cx.policy().limits;
-    let links = &cx.common.links;
-    let same = links.get(&connection.name).map_or(0, |l| l.with_peer(id).len());
-    if links.len() > 0 && cx.common.by_spi.len() >= limits.connections.saturating_add(limits.half_open) {
+    if cx.common.established >= limits.connections {
         return Some("limit.connections");
     }
+    let same = cx.common.links.get(&connection.name).map_or(0, |l| l.with_peer(id).len());
     match connection.unique {
         Unique::Keep if same > 0 => Some("unique.keep"),
         Unique::Never if same >= limits.per_identity => Some("limit.per_identity"),
@@ -427,20 +432,35 @@ fn admit(
     Phase::Established(Box::new(est))
 }
 /// Older IKE SAs with the same peer end: silently if the peer has told that it holds none of them (INITIAL_CONTACT), with a Delete if it is
-/// only our wish that there be one. One that came up while this one was being set up is no older: the peer began both.
+/// only our wish that there be one. One of ours that came up while this one was being set up is no older: `one_of_two` decides.
 fn supersede(cx: &mut Cx<'_>, core: &Core, connection: &Connection, remote_id: &Id, initial_contact: bool) {
     if connection.unique == Unique::Never || (!initial_contact && connection.unique != Unique::Replace) {
         return;
     }
     let with_peer = cx.common.links.get(&connection.name).map_or(Vec::new(), |l| l.with_peer(remote_id));
-    for (ike, since) in with_peer {
-        if since < core.created {
-            cx.common.redundant.push(Redundant { ike, tell: !initial_contact });
+    for other in with_peer {
+        let older = if other.initiator { other.since < core.created } else { other.created < core.created };
+        if older {
+            cx.common.redundant.push(Redundant { ike: other.ike, tell: !initial_contact });
+        }
+    }
+}
+/// Both ends have begun an IKE SA at the same time, and both have come up. Where there shall be one, the one with the lower SPI of its
+/// initiator goes, and its initiator deletes it; so both ends, if both do so, keep the same.
+fn one_of_two(cx: &mut Cx<'_>, this: &Sibling, connection: &Connection, remote_id: &Id) {
+    if connection.unique != Unique::Replace {
+        return;
+    }
+    let with_peer = cx.common.links.get(&connection.name).map_or(Vec::new(), |l| l.with_peer(remote_id));
+    for other in with_peer {
+        let concurrent = other.initiator != this.initiator && other.since >= this.created;
+        let loser = if other.spi_i < this.spi_i { &other } else { this };
+        if concurrent && loser.initiator {
+            cx.common.redundant.push(Redundant { ike: loser.ike, tell: true });
         }
     }
 }
 
-/// The suite as the keys need it; `IkeSuite` is what half-open IKE SAs carry.
 impl HalfOpen {
     /// Derives the keys, once g^ir is known.
     pub(in crate::ike) fn derive(&mut self, cx: &mut Cx<'_>, core: &Core, g_ir: &Secret) {

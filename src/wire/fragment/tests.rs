@@ -74,7 +74,7 @@ fn the_limit_holds() {
 #[test]
 fn impossible_splits() {
     assert!(split(10, 0).is_none() && split(257, 1).is_none() && split(256, 1).is_some());
-    assert_eq!(split(0, 5).unwrap().collect::<Vec<_>>(), [0..0]);
+    assert!(split(0, 5).unwrap().eq(std::iter::once(0..0)));
     assert_eq!(split(11, 5).unwrap().collect::<Vec<_>>(), [0..5, 5..10, 10..11]);
 }
 
