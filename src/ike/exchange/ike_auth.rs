@@ -118,7 +118,7 @@ pub(in crate::ike) fn response(
     core.window.settle();
     let judged = match &inside {
         Ok(contents) => judge(cx, core, &proving, contents),
-        Err(_) => Err(Failure::new(cx.now, Where::IkeAuth, true, "answer.malformed")),
+        Err(_) => Err(Box::new(Failure::new(cx.now, Where::IkeAuth, true, "answer.malformed"))),
     };
     let (contents, proof, remote_id) = match (inside, judged) {
         (Ok(contents), Ok((proof, id))) => (contents, proof, id),
@@ -130,7 +130,7 @@ pub(in crate::ike) fn response(
                 cx.transmit(core.local, core.remote, bytes);
             }
             cx.host.release_spi(proving.offer.spi_in);
-            cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&proving.connection));
+            cx.fail(Failure { remote: Some(core.remote), ..*failure }, Some(&proving.connection));
             return Err(Ended::Failed);
         }
         (Err(_), Ok(_)) => return Err(Ended::Failed),
@@ -143,30 +143,33 @@ pub(in crate::ike) fn response(
     Ok(Phase::Established(Box::new(est)))
 }
 /// The responder's identity and AUTH, or its refusal.
-fn judge(cx: &Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Result<(Authenticated, Id), Failure> {
+fn judge(cx: &Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Result<(Authenticated, Id), Box<Failure>> {
     let failure = |code| Failure::new(cx.now, Where::IkeAuth, true, code);
     let (Some(id), Some(auth)) = (&contents.id_r, &contents.auth) else {
         let notify = contents.error().map_or(NotifyType(0), |n| n.kind);
         let ours = vec![p.local_id.to_string(), expected(&p.connection.remote_id)];
-        return Err(match notify {
+        return Err(Box::new(match notify {
             NotifyType::AUTHENTICATION_FAILED => failure("auth.failed")
                 .likely(notify, &["auth.psk", "auth.id", "peer.unknown"])
                 .between(ours, Vec::new()),
             NotifyType(0) => failure("answer.malformed"),
             _ => failure("peer.refused").likely(notify, &[]),
-        });
+        }));
     };
     if !fits(&p.connection.remote_id, id) {
-        return Err(failure("auth.id").between(vec![expected(&p.connection.remote_id)], vec![id.to_string()]));
+        let other = failure("auth.id").between(vec![expected(&p.connection.remote_id)], vec![id.to_string()]);
+        return Err(Box::new(other));
     }
     let signed = Signed { prf: p.keys.prf(), message: &p.response, nonce: &p.ni, sk_p: p.keys.sk_p(false), id };
     let secret = cx.common.directory.secret(&p.local_id, &secret_of(&p.connection, core));
     match auth::verify(&signed, secret, auth) {
         Some(proof) => Ok((proof, id.clone())),
         None if auth.method != AuthMethod::SHARED_KEY => {
-            Err(failure("auth.method").between(vec![AuthMethod::SHARED_KEY.to_string()], vec![auth.method.to_string()]))
+            let methods = [AuthMethod::SHARED_KEY, auth.method].map(|m| vec![m.to_string()]);
+            let [ours, theirs] = methods;
+            Err(Box::new(failure("auth.method").between(ours, theirs)))
         }
-        None => Err(failure("auth.psk").between(vec![p.local_id.to_string()], vec![id.to_string()])),
+        None => Err(Box::new(failure("auth.psk").between(vec![p.local_id.to_string()], vec![id.to_string()]))),
     }
 }
 fn expected(id: &IdMatch) -> String {
@@ -293,12 +296,14 @@ pub(in crate::ike) fn on_request(
     let judged = match &inside {
         Ok(contents) => judge_initiator(cx, core, &half, &keys, contents),
         Err(error) => {
-            Err((Refusal::from(error), Failure::new(cx.now, Where::IkeAuth, false, "message.malformed"), None))
+            let failure = Failure::new(cx.now, Where::IkeAuth, false, "message.malformed");
+            Err(Rejected::new(Refusal::from(error), failure, None))
         }
     };
     match (inside, judged) {
         (Ok(contents), Ok(admitted)) => Ok(admit(cx, core, *half, keys, &contents, admitted)),
-        (_, Err((refusal, failure, connection))) => {
+        (_, Err(rejected)) => {
+            let Rejected { refusal, failure, connection } = *rejected;
             let header = core.header(ExchangeType::IKE_AUTH, message.header.id, true);
             let bytes = keys.channel.seal(header, &[Payload::Notify(refusal.notify())]);
             cx.transmit(from.local, from.remote, bytes);
@@ -317,7 +322,17 @@ struct Admitted {
     remote_id: Id,
     auth: Auth,
 }
-type Rejected = (Refusal, Failure, Option<Arc<Connection>>);
+/// What the peer is told, what the operator is told, and of which connection.
+struct Rejected {
+    refusal: Refusal,
+    failure: Failure,
+    connection: Option<Arc<Connection>>,
+}
+impl Rejected {
+    fn new(refusal: Refusal, failure: Failure, connection: Option<Arc<Connection>>) -> Box<Self> {
+        Box::new(Self { refusal, failure, connection })
+    }
+}
 /// Looks the connection up again, now that the identities are known, and verifies. Every way to say no does the same work and says the same.
 fn judge_initiator(
     cx: &mut Cx<'_>,
@@ -325,17 +340,21 @@ fn judge_initiator(
     half: &HalfOpen,
     keys: &HandshakeKeys,
     contents: &Contents,
-) -> Result<Admitted, Rejected> {
+) -> Result<Admitted, Box<Rejected>> {
     let failure = |code| Failure::new(cx.now, Where::IkeAuth, false, code);
     let Some(id) = &contents.id_i else {
-        return Err((Refusal::Syntax, failure("message.incomplete"), None));
+        return Err(Rejected::new(Refusal::Syntax, failure("message.incomplete"), None));
     };
     // Without AUTH it asks for EAP.
     let Some(auth) = &contents.auth else {
-        return Err((Refusal::Authentication, failure("auth.method").between(Vec::new(), vec!["EAP".into()]), None));
+        return Err(Rejected::new(
+            Refusal::Authentication,
+            failure("auth.method").between(Vec::new(), vec!["EAP".into()]),
+            None,
+        ));
     };
     if contents.sa.is_none() || contents.ts_i.is_none() || contents.ts_r.is_none() {
-        return Err((Refusal::Syntax, failure("message.incomplete"), None));
+        return Err(Rejected::new(Refusal::Syntax, failure("message.incomplete"), None));
     }
     let candidates = cx.common.directory.between(core.local.ip(), core.remote.ip(), cx.host);
     let own_id = |c: &Connection| c.local_id.clone().unwrap_or_else(|| id_of(core.local.ip()));
@@ -361,13 +380,13 @@ fn judge_initiator(
     let first = candidates.first().cloned();
     match (found, proof) {
         (Some(connection), Some(proof)) => match over_limit(cx, &connection, id) {
-            Some(code) => Err((Refusal::Authentication, failure(code), Some(connection))),
+            Some(code) => Err(Rejected::new(Refusal::Authentication, failure(code), Some(connection))),
             None => Ok(Admitted { proof, connection, local_id, remote_id: id.clone(), auth: reply }),
         },
         (Some(connection), None) => {
             let code = if auth.method == AuthMethod::SHARED_KEY { "auth.psk" } else { "auth.method" };
             let failure = failure(code).between(vec![local_id.to_string()], vec![id.to_string()]);
-            Err((Refusal::Authentication, failure, Some(connection)))
+            Err(Rejected::new(Refusal::Authentication, failure, Some(connection)))
         }
         (None, _) => {
             let known = candidates.iter().any(|c| fits(&c.remote_id, id) && asked(c));
@@ -376,7 +395,7 @@ fn judge_initiator(
                 candidates.iter().take(8).map(|c| format!("{} -> {}", own_id(c), expected(&c.remote_id))).collect();
             let asked = contents.id_r.as_ref().map_or("%any".into(), Id::to_string);
             let failure = failure(code).between(ours, vec![format!("{asked} <- {id}")]);
-            Err((Refusal::Authentication, failure, first))
+            Err(Rejected::new(Refusal::Authentication, failure, first))
         }
     }
 }

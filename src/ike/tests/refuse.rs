@@ -59,16 +59,19 @@ fn bob_under_another_name() {
 
 #[test]
 fn an_initiator_that_rejects_the_responder_says_so() {
-    // Bob may know Alice's secret and still not be Bob.
-    let alice = with(alice(), |c| c.remote_id = IdMatch::Exact(name_id("bob")));
-    let mut world = World::new(alice, with(bob(), |c| c.local_id = None));
-    // As if Alice had not asked for a name.
-    let id = crate::ike::directory::id_of(addr(BOB));
-    let bob = with(bob(), |c| c.local_id = Some(id));
-    world.command_b(Command::SetPolicy(Arc::new(bob)));
+    let mut world = World::new(alice(), bob());
     world.command_a(up());
+    while world.b.ikes() == 0 {
+        assert!(world.turn(seconds(2000)));
+    }
+    // The answer is on its way, and Alice learns of another secret: this Bob is not Bob.
+    let mut other = alice();
+    other.secrets = vec![secret(&["bob"], "something else")];
+    world.command_a(Command::SetPolicy(Arc::new(other)));
     world.pass(seconds(1));
-    assert_eq!(world.a.last_failure().unwrap().code, "auth.failed");
+    assert_eq!((world.a.failures(), world.b.failures()), (vec!["auth.psk"], vec!["auth.failed"]));
+    assert_eq!((world.a.ikes(), world.b.ikes(), world.b.children().len()), (0, 0, 0));
+    assert!(world.a.host.spis.is_empty() && world.b.host.spis.is_empty());
 }
 
 #[test]
@@ -113,7 +116,8 @@ fn nobody_answers() {
 #[test]
 fn no_common_selectors_leave_the_ike_sa_up_and_are_tried_again() {
     let bob = with_child(bob(), |c| c.local_ts = vec!["10.99.0.0/16".parse().unwrap()]);
-    let (mut world, a, b) = fails(alice(), bob);
+    let alice = with_child(alice(), |c| c.start = StartAction::Start);
+    let (mut world, a, b) = fails(alice, bob);
     assert_eq!(
         (a.code, a.notify.as_deref(), a.child.as_deref()),
         ("ts.mismatch", Some("TS_UNACCEPTABLE"), Some("lan"))
@@ -125,7 +129,7 @@ fn no_common_selectors_leave_the_ike_sa_up_and_are_tried_again() {
     world.pass(seconds(20));
     let retries = (world.log.len() - before) / 2;
     assert!((3..=5).contains(&retries), "with back-off: {retries}");
-    // Bob is put right, and the child comes up on the same IKE SA.
+    // Bob is put right: another connection for him, so they begin anew.
     world.command_b(Command::SetPolicy(Arc::new(super::bob())));
     world.pass(seconds(100));
     assert_eq!((world.a.children().len(), world.b.children().len()), (1, 1));
