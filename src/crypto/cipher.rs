@@ -1,8 +1,12 @@
 //! The two shapes of packet protection, AEAD and CBC with HMAC, as one value; for ESP and for IKE's SK.
+use super::aead::{self, AeadKey, Algorithm};
+use super::cbc::{self, CbcKey};
 use super::integ::Integ;
 use crate::wire::registry::EncrId;
+use std::ops::Range;
 
-/// What protects a packet: an encryption transform with its key length and, unless it is an AEAD, an integrity transform.
+/// What protects a packet: an encryption transform with its key length and, unless it is an AEAD, an integrity
+/// transform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names are the transforms")]
 pub enum Cipher {
@@ -14,33 +18,70 @@ pub enum Cipher {
 }
 impl Cipher {
     /// `key_bits` as in the transform's attribute; `None` if we have no such combination.
+    /// A key length that cannot vary, ChaCha20's, has no attribute (RFC 7296 section 3.3.5), AES needs one (RFC 3602
+    /// section 5.3, RFC 4106 section 8.4); an AEAD takes no integrity transform, CBC needs one.
     pub fn new(encr: EncrId, key_bits: Option<u16>, integ: Option<Integ>) -> Option<Self> {
-        let _ = (encr, key_bits, integ);
-        todo!()
+        match (encr, key_bits, integ) {
+            (EncrId::AES_GCM_16, Some(128), None) => Some(Self::AesGcm128),
+            (EncrId::AES_GCM_16, Some(192), None) => Some(Self::AesGcm192),
+            (EncrId::AES_GCM_16, Some(256), None) => Some(Self::AesGcm256),
+            (EncrId::CHACHA20_POLY1305, None, None) => Some(Self::ChaCha20Poly1305),
+            (EncrId::AES_CBC, Some(key_bits @ (128 | 192 | 256)), Some(integ)) => {
+                Some(Self::AesCbc { key_bits, integ })
+            }
+            _ => None,
+        }
+    }
+    /// The encryption transform.
+    pub fn encr_id(self) -> EncrId {
+        match self {
+            Self::AesGcm128 | Self::AesGcm192 | Self::AesGcm256 => EncrId::AES_GCM_16,
+            Self::ChaCha20Poly1305 => EncrId::CHACHA20_POLY1305,
+            Self::AesCbc { .. } => EncrId::AES_CBC,
+        }
+    }
+    /// The transform's key length attribute, in bits and without salt; `None` for ChaCha20, which has no such
+    /// attribute.
+    pub fn key_bits(self) -> Option<u16> {
+        match self {
+            Self::AesGcm128 => Some(128),
+            Self::AesGcm192 => Some(192),
+            Self::AesGcm256 => Some(256),
+            Self::ChaCha20Poly1305 => None,
+            Self::AesCbc { key_bits, .. } => Some(key_bits),
+        }
+    }
+    /// The integrity transform, `None` for an AEAD.
+    pub fn integ(self) -> Option<Integ> {
+        match self {
+            Self::AesCbc { integ, .. } => Some(integ),
+            _ => None,
+        }
     }
     /// One algorithm for both jobs.
     pub fn is_aead(self) -> bool {
-        todo!()
+        self.integ().is_none()
     }
     /// Octets of encryption key in the key material, an AEAD's salt of 4 included.
     pub fn encr_key_len(self) -> usize {
-        todo!()
+        let salt = if self.is_aead() { aead::SALT_LEN } else { 0 };
+        usize::from(self.key_bits().unwrap_or(256) / 8) + salt
     }
     /// Octets of integrity key, 0 for an AEAD.
     pub fn integ_key_len(self) -> usize {
-        todo!()
+        self.integ().map_or(0, Integ::key_len)
     }
     /// IV octets that travel: 8 for an AEAD, 16 for CBC.
     pub fn iv_len(self) -> usize {
-        todo!()
+        if self.is_aead() { aead::IV_LEN } else { cbc::BLOCK }
     }
     /// ICV octets that travel.
     pub fn icv_len(self) -> usize {
-        todo!()
+        self.integ().map_or(aead::ICV_LEN, Integ::icv_len)
     }
     /// What a plaintext with its trailer must be a multiple of in ESP: 4 or 16.
     pub fn block(self) -> usize {
-        todo!()
+        if self.is_aead() { 4 } else { cbc::BLOCK }
     }
 }
 /// The ICV is wrong. Nothing of the buffer may be used.
@@ -51,6 +92,12 @@ pub struct BadIcv;
 /// An expanded key for one direction. No `Debug` of the key, wiped when dropped as far as the libraries do.
 pub struct PacketKey {
     cipher: Cipher,
+    expanded: Expanded,
+}
+/// Boxed, so that moving a key leaves no copies of it behind.
+enum Expanded {
+    Aead(Box<AeadKey>),
+    Cbc(Box<CbcKey>),
 }
 impl std::fmt::Debug for PacketKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -58,26 +105,53 @@ impl std::fmt::Debug for PacketKey {
     }
 }
 impl PacketKey {
-    /// `encr` with the salt at its end (RFC 4106 section 8.1); `iv_key`: random, makes CBC's IVs unpredictable (AES_k(counter)); unused by AEADs and by keys that only open.
-    /// Panics if a length is not the cipher's: callers cut key material by the cipher's own lengths.
+    /// `encr` with the salt at its end (RFC 4106 section 8.1); `iv_key`: random, makes CBC's IVs unpredictable
+    /// (AES_k(counter)); unused by AEADs and by keys that only open. Panics if a length is not the cipher's: callers
+    /// cut key material by the cipher's own lengths.
     pub fn new(cipher: Cipher, encr: &[u8], integ: &[u8], iv_key: [u8; 16]) -> Self {
-        let _ = (cipher, encr, integ, iv_key);
-        todo!()
+        assert_eq!(encr.len(), cipher.encr_key_len(), "encryption key length");
+        assert_eq!(integ.len(), cipher.integ_key_len(), "integrity key length");
+        let aead = |algorithm| Expanded::Aead(Box::new(AeadKey::new(algorithm, encr)));
+        let expanded = match cipher {
+            Cipher::AesGcm128 => aead(Algorithm::Gcm128),
+            Cipher::AesGcm192 => aead(Algorithm::Gcm192),
+            Cipher::AesGcm256 => aead(Algorithm::Gcm256),
+            Cipher::ChaCha20Poly1305 => aead(Algorithm::ChaCha20Poly1305),
+            Cipher::AesCbc { integ: algorithm, .. } => {
+                Expanded::Cbc(Box::new(CbcKey::new(encr, algorithm, integ, iv_key)))
+            }
+        };
+        Self { cipher, expanded }
     }
     /// The cipher.
     pub fn cipher(&self) -> Cipher {
         self.cipher
     }
-    /// Seals in place. `buf` = room for the IV, plaintext (already padded), room for the ICV. `counter` never repeats for one key: the AEAD's IV, or what CBC's IV is made of.
-    /// `aad`: authenticated in front of the IV. `tail`: authenticated behind the ciphertext but not sent (CBC with HMAC and ESN: the high 32 bits, RFC 4303 section 2.2.1; empty for an AEAD).
+    /// Seals in place. `buf` = room for the IV, plaintext (already padded), room for the ICV. `counter` never repeats
+    /// for one key: the AEAD's IV, or what CBC's IV is made of. `aad`: authenticated in front of the IV (of an AEAD:
+    /// beside it, the IV being part of the nonce). `tail`: authenticated behind the ciphertext but not sent (CBC with
+    /// HMAC and ESN: the high 32 bits, RFC 4303 section 2.2.1; empty for an AEAD). Never allocates. Panics if `buf` is
+    /// too short, or a CBC plaintext no multiple of its block: callers lay packets out by the cipher's own lengths.
     pub fn seal(&self, counter: u64, aad: &[u8], buf: &mut [u8], tail: &[u8]) {
-        let _ = (counter, aad, buf, tail);
-        todo!()
+        match &self.expanded {
+            Expanded::Aead(key) => {
+                debug_assert!(tail.is_empty(), "an AEAD authenticates no tail");
+                key.seal(counter, aad, buf);
+            }
+            Expanded::Cbc(key) => key.seal(counter, aad, buf, tail),
+        }
     }
-    /// Opens `buf` = IV, ciphertext, ICV in place and returns the range of `buf` that holds the plaintext. Too short, or no multiple of the block: `BadIcv`.
-    /// A MAC is compared in constant time, and before anything is decrypted.
-    pub fn open(&self, aad: &[u8], buf: &mut [u8], tail: &[u8]) -> Result<std::ops::Range<usize>, BadIcv> {
-        let _ = (aad, buf, tail);
-        todo!()
+    /// Opens `buf` = IV, ciphertext, ICV in place and returns the range of `buf` that holds the plaintext, which may be
+    /// empty. Too short, or no multiple of CBC's block: `BadIcv`. A MAC is compared in constant time, and before
+    /// anything is decrypted; an AEAD leaves no plaintext behind if the ICV is wrong. Never allocates.
+    pub fn open(&self, aad: &[u8], buf: &mut [u8], tail: &[u8]) -> Result<Range<usize>, BadIcv> {
+        match &self.expanded {
+            Expanded::Aead(key) => {
+                debug_assert!(tail.is_empty(), "an AEAD authenticates no tail");
+                key.open(aad, buf)?;
+            }
+            Expanded::Cbc(key) => key.open(aad, buf, tail)?,
+        }
+        Ok(self.cipher.iv_len()..buf.len() - self.cipher.icv_len())
     }
 }

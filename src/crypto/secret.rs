@@ -1,4 +1,5 @@
 //! Octets that are wiped when dropped and never printed.
+use super::rng::Rng;
 use zeroize::Zeroizing;
 /// A secret. `Debug` prints its length only.
 #[derive(Clone, Default)]
@@ -7,6 +8,12 @@ impl Secret {
     /// Takes the octets.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
+    }
+    /// `len` octets of fresh randomness.
+    pub fn random(len: usize, rng: &mut dyn Rng) -> Self {
+        let mut bytes = vec![0; len];
+        rng.fill(&mut bytes);
+        Self::new(bytes)
     }
     /// Shows them to whoever must compute with them.
     pub fn expose(&self) -> &[u8] {
@@ -24,5 +31,17 @@ impl Secret {
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Secret({} octets)", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_the_length_and_no_octet() {
+        let secret = Secret::new(vec![0xab, 171, b'k', b'e', b'y']);
+        assert_eq!(format!("{secret:?} {secret:#?}"), "Secret(5 octets) Secret(5 octets)");
+        assert_eq!((secret.len(), secret.is_empty(), Secret::default().is_empty()), (5, false, true));
     }
 }

@@ -50,3 +50,37 @@ pub struct Failure {
     /// The peer as far as known.
     pub remote: Option<std::net::SocketAddr>,
 }
+
+impl Failure {
+    /// A failure of which only the place and the code are known; proven, until `likely` says otherwise.
+    pub fn new(time: Duration, phase: Phase, initiator: bool, code: &'static str) -> Self {
+        Self {
+            time,
+            connection: None,
+            child: None,
+            phase,
+            initiator,
+            code,
+            certainty: Certainty::Proven,
+            candidates: Vec::new(),
+            local: Vec::new(),
+            peer: Vec::new(),
+            differing: Vec::new(),
+            notify: None,
+            remote: None,
+        }
+    }
+    /// What the peer said. Its word alone proves nothing about the cause: `candidates` are the possible ones.
+    pub fn likely(mut self, notify: impl ToString, candidates: &[&'static str]) -> Self {
+        self.certainty = Certainty::Likely;
+        self.notify = Some(notify.to_string());
+        self.candidates = candidates.to_vec();
+        self
+    }
+    /// Both sides' values.
+    pub fn between(mut self, local: Vec<String>, peer: Vec<String>) -> Self {
+        self.local = local;
+        self.peer = peer;
+        self
+    }
+}

@@ -1,40 +1,449 @@
-//! All IKE SAs: lookup, half-open limits, cookies.
-use super::event::{Host, Input, Output};
-use super::status::ConnectionStatus;
+//! All IKE SAs: which message, command or deadline belongs to which, and what happens around a step of one of them.
+use super::common::{Common, Cx};
+use super::diagnose::{Failure, Phase as Where};
+use super::error::Refusal;
+use super::event::{Command, Ended, Event, Host, IkeId, Input, Output};
+use super::exchange::ike_sa_init::{Opened, Parked};
+use super::exchange::{Arrival, create_child, delete, ike_auth, ike_sa_init};
+use super::exchange::{Contents, informational};
+use super::keys::OpenError;
+use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, Phase};
+use super::timer::Timers;
+use super::window::Incoming;
+use crate::crypto::ke::BadPublic;
+use crate::crypto::secret::Secret;
+use crate::wire::message::{Header, Message, ParseError};
+use crate::wire::payload::{Notify, Payload};
+use crate::wire::registry::{ExchangeType, NotifyType};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
+
 /// The IKE endpoint: one per daemon.
-pub struct Endpoint;
+pub struct Endpoint {
+    pub(super) common: Common,
+    pub(super) sas: HashMap<IkeId, IkeSa>,
+    pub(super) timers: Timers<Owner>,
+    /// `Command::Shutdown` was given: when to stop waiting.
+    pub(super) shutdown: Option<Duration>,
+}
+/// Who has a deadline.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Owner {
+    Shutdown,
+    Link(Arc<str>),
+    Sa(IkeId),
+}
 impl std::fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Endpoint")
+        f.debug_struct("Endpoint").field("sas", &self.sas.len()).finish_non_exhaustive()
     }
 }
+
 impl Endpoint {
     /// Without a policy, until `Command::SetPolicy`.
     pub fn new(now: Duration, host: &mut dyn Host) -> Self {
-        let _ = (now, host);
-        todo!()
+        Self { common: Common::new(now, host), sas: HashMap::new(), timers: Timers::default(), shutdown: None }
     }
     /// One way in.
     pub fn handle(&mut self, now: Duration, input: Input<'_>, host: &mut dyn Host) {
-        let _ = (now, input, host);
-        todo!()
+        match input {
+            Input::Datagram { local, remote, data } => self.on_datagram(now, host, &Arrival { local, remote, data }),
+            Input::Timer => {}
+            Input::Command(command) => self.on_command(now, host, command),
+            Input::Computed { job, result } => self.on_computed(now, host, job, result),
+            Input::EspMoved { spi, remote } => self.on_esp_moved(now, host, spi, remote),
+            Input::EspAlive(spis) => self.on_esp_alive(now, spis),
+            Input::Acquire { connection, child } => self.on_acquire(now, &connection, &child),
+        }
+        self.on_time(now, host);
+        self.settle(now, host);
     }
     /// One way out; drain it after each `handle`.
     pub fn poll(&mut self) -> Option<Output> {
-        todo!()
+        self.common.out.pop_front()
     }
     /// When `Input::Timer` is due.
     pub fn next_deadline(&self) -> Option<Duration> {
-        todo!()
-    }
-    /// All configured connections.
-    pub fn status(&self) -> Vec<ConnectionStatus> {
-        todo!()
+        self.timers.next()
     }
     /// True for a message of an IKE SA that we may know (our SPI carries a keyed tag): the lane that is served first.
     pub fn is_ours(&self, message: &[u8]) -> bool {
-        let _ = message;
-        todo!()
+        Header::parse(message).is_ok_and(|h| self.common.tag.is_ours(if h.initiator { h.spi_r } else { h.spi_i }))
+    }
+
+    fn on_datagram(&mut self, now: Duration, host: &mut dyn Host, from: &Arrival<'_>) {
+        let Ok(header) = Header::parse(from.data) else { return };
+        let mut cx = Cx { now, host, common: &mut self.common };
+        match header.version.0 {
+            2 => {}
+            1 => {
+                let sa = cx.common.by_spi.get(&header.spi_i).and_then(|id| self.sas.get_mut(id));
+                return ikev1(&mut cx, sa, from);
+            }
+            0 => return,
+            _ => {
+                if !header.response {
+                    ike_sa_init::refuse(
+                        &mut cx,
+                        &header,
+                        from,
+                        Notify::new(NotifyType::INVALID_MAJOR_VERSION, Vec::new()),
+                    );
+                }
+                return;
+            }
+        }
+        if header.exchange == ExchangeType::IKE_SA_INIT && !header.response {
+            if header.initiator && header.spi_r.is_none() && self.shutdown.is_none() {
+                self.on_newcomer(now, host, &header, from);
+            }
+            return;
+        }
+        let ours = if header.initiator { header.spi_r } else { header.spi_i };
+        let Some(&id) = self.common.by_spi.get(&ours) else { return };
+        self.step(now, host, id, |cx, sa| dispatch(cx, sa, &header, from));
+    }
+    /// An IKE_SA_INIT request.
+    fn on_newcomer(&mut self, now: Duration, host: &mut dyn Host, header: &Header, from: &Arrival<'_>) {
+        let mut cx = Cx { now, host, common: &mut self.common };
+        match ike_sa_init::on_request(&mut cx, header, from) {
+            Opened::New(sa, key) => {
+                self.common.admission.opened(key, sa.core.id);
+                self.register(*sa);
+            }
+            Opened::Again(id) => {
+                // The stored response, octet for octet (R24).
+                if let Some(IkeSa { phase: Phase::HalfOpen(half), .. }) = self.sas.get(&id) {
+                    cx.transmit(from.local, from.remote, half.response.clone());
+                }
+            }
+            Opened::Nothing => {}
+        }
+    }
+    /// A new IKE SA.
+    pub(super) fn register(&mut self, sa: IkeSa) {
+        let id = sa.core.id;
+        self.common.by_spi.insert(sa.core.our_spi(), id);
+        self.timers.set(Owner::Sa(id), sa.deadline());
+        self.sas.insert(id, sa);
+    }
+    /// Runs one step of an IKE SA, and cleans up behind it if it was the last.
+    pub(super) fn step(
+        &mut self,
+        now: Duration,
+        host: &mut dyn Host,
+        id: IkeId,
+        f: impl FnOnce(&mut Cx<'_>, &mut IkeSa) -> Result<(), Ended>,
+    ) {
+        let Some(mut sa) = self.sas.remove(&id) else { return };
+        let half_open = match &sa.phase {
+            Phase::HalfOpen(half) => Some(half.key.clone()),
+            _ => None,
+        };
+        let mut cx = Cx { now, host, common: &mut self.common };
+        let ended = f(&mut cx, &mut sa);
+        if let Some(key) = half_open
+            && (ended.is_err() || !matches!(sa.phase, Phase::HalfOpen(_)))
+        {
+            cx.common.admission.closed(&key);
+        }
+        match ended {
+            Ok(()) => {
+                self.timers.set(Owner::Sa(id), sa.deadline());
+                self.sas.insert(id, sa);
+            }
+            Err(why) => {
+                self.timers.set(Owner::Sa(id), None);
+                end(&mut cx, sa, why);
+            }
+        }
+    }
+
+    fn on_computed(&mut self, now: Duration, host: &mut dyn Host, job: u64, result: Result<Secret, BadPublic>) {
+        let Some(id) = self.common.jobs.remove(&job) else { return };
+        self.step(now, host, id, |cx, sa| computed(cx, sa, job, result));
+    }
+    fn on_esp_moved(&mut self, now: Duration, host: &mut dyn Host, spi: u32, remote: SocketAddr) {
+        let Some(&id) = self.common.by_child.get(&spi) else { return };
+        self.step(now, host, id, |cx, sa| {
+            let local = sa.core.local;
+            sa.moved(cx, local, remote);
+            Ok(())
+        });
+    }
+    fn on_esp_alive(&mut self, now: Duration, spis: &[u32]) {
+        for id in spis.iter().filter_map(|spi| self.common.by_child.get(spi)) {
+            if let Some(sa) = self.sas.get_mut(id)
+                && let Phase::Established(est) = &mut sa.phase
+            {
+                est.alive = now;
+                let deadline = sa.deadline();
+                self.timers.set(Owner::Sa(*id), deadline);
+            }
+        }
+    }
+    /// Everything that is due.
+    fn on_time(&mut self, now: Duration, host: &mut dyn Host) {
+        while let Some(owner) = self.timers.pop_due(now) {
+            match owner {
+                Owner::Sa(id) => self.step(now, host, id, tick),
+                Owner::Link(name) => {
+                    self.common.touched.insert(name);
+                    self.settle(now, host);
+                }
+                Owner::Shutdown => {
+                    for id in self.sas.keys().copied().collect::<Vec<_>>() {
+                        self.step(now, host, id, |_, _| Err(Ended::ByUs));
+                    }
+                }
+            }
+        }
+    }
+    /// What follows for other IKE SAs and for the wishes.
+    fn settle(&mut self, now: Duration, host: &mut dyn Host) {
+        while let Some(redundant) = self.common.redundant.pop() {
+            self.step(now, host, redundant.ike, |cx, sa| match &mut sa.phase {
+                Phase::Established(est) if redundant.tell => {
+                    est.close(cx.now, Ended::Replaced, CLOSING_TIME);
+                    est.pump(cx, &mut sa.core);
+                    Ok(())
+                }
+                _ => Err(Ended::Replaced),
+            });
+        }
+        while let Some(name) = self.common.touched.pop_first() {
+            self.reconcile(now, host, &name);
+        }
+        if self.shutdown.is_some() && self.sas.is_empty() {
+            self.shutdown = None;
+            self.timers.set(Owner::Shutdown, None);
+            self.common.out.push_back(Output::Event(Event::Drained));
+        }
+    }
+    fn on_command(&mut self, now: Duration, host: &mut dyn Host, command: Command) {
+        match command {
+            Command::SetPolicy(policy) => self.set_policy(now, host, policy),
+            Command::Up { connection, child } => self.up(now, &connection, child.as_deref()),
+            Command::Down { connection, child } => self.down(now, host, &connection, child.as_deref()),
+            Command::Shutdown => self.begin_shutdown(now, host),
+        }
+    }
+}
+
+/// A message for a known IKE SA: the other SPI, the flags, the exchange and the phase must fit. Each phase takes what it waits for and nothing else.
+fn dispatch(cx: &mut Cx<'_>, sa: &mut IkeSa, header: &Header, from: &Arrival<'_>) -> Result<(), Ended> {
+    let core = &mut sa.core;
+    let theirs = if core.initiator { (core.spi_r, header.spi_r) } else { (core.spi_i, header.spi_i) };
+    if header.initiator == core.initiator || (!theirs.0.is_none() && theirs.0 != theirs.1) {
+        return Ok(());
+    }
+    if let Phase::Established(est) = &mut sa.phase {
+        if let Some(step) = on_protected(cx, core, est, header, from) {
+            sa.moved(cx, from.local, from.remote);
+            return finish(cx, sa, step);
+        }
+        return Ok(());
+    }
+    let phase = std::mem::replace(&mut sa.phase, Phase::Moving);
+    sa.phase = match (phase, header.exchange, header.response) {
+        (Phase::Opening(opening), ExchangeType::IKE_SA_INIT, true) => {
+            ike_sa_init::response(cx, core, opening, header, from)?
+        }
+        (Phase::Proving(proving), ExchangeType::IKE_AUTH, true) if core.window.awaits(header.exchange, header.id) => {
+            ike_auth::response(cx, core, proving, from)?
+        }
+        (Phase::HalfOpen(mut half), ExchangeType::IKE_AUTH, false) if header.id == 1 => {
+            if half.keys.is_some() {
+                ike_auth::on_request(cx, core, half, from)?
+            } else {
+                half.park(cx, core, from);
+                Phase::HalfOpen(half)
+            }
+        }
+        (phase, _, _) => phase,
+    };
+    Ok(())
+}
+
+/// What an authentic message asks for.
+enum Authentic {
+    Request(Answer, Result<Contents, ParseError>),
+    Response(Result<Contents, ParseError>),
+}
+/// Opens a message of an established IKE SA. `None`: it is not from the peer, or not new; then nothing has changed.
+fn on_protected(
+    cx: &mut Cx<'_>,
+    core: &mut Core,
+    est: &mut Established,
+    header: &Header,
+    from: &Arrival<'_>,
+) -> Option<Authentic> {
+    let incoming = core.window.judge(header.id);
+    let wanted = if header.response {
+        core.window.awaits(header.exchange, header.id)
+    } else {
+        incoming != Incoming::Other && est.answering.is_none()
+    };
+    if !wanted {
+        return None;
+    }
+    let message = Message::parse(from.data).ok()?;
+    let Some(Payload::Encrypted(sk)) = message.payloads.last() else { return None };
+    let inside = match est.channel.open(from.data, sk) {
+        Err(OpenError::Icv) => return None,
+        Err(OpenError::Inside(error)) => Err(error),
+        Ok(payloads) => Contents::of(header.exchange, header.response, payloads),
+    };
+    if header.response {
+        est.alive = cx.now;
+        core.window.settle();
+        return Some(Authentic::Response(inside));
+    }
+    if incoming == Incoming::Again {
+        if let Some(stored) = core.window.stored() {
+            let bytes = stored.to_vec();
+            cx.transmit(from.local, from.remote, bytes);
+        }
+        return None;
+    }
+    est.alive = cx.now;
+    let to = Answer { exchange: header.exchange, id: header.id, local: from.local, remote: from.remote };
+    Some(Authentic::Request(to, inside))
+}
+/// Hands an authentic message to its exchange.
+fn finish(cx: &mut Cx<'_>, sa: &mut IkeSa, authentic: Authentic) -> Result<(), Ended> {
+    let Phase::Established(est) = &mut sa.phase else { return Ok(()) };
+    let core = &mut sa.core;
+    match authentic {
+        Authentic::Request(to, Err(error)) => refuse(cx, core, est, &to, Refusal::from(&error))?,
+        Authentic::Request(to, Ok(contents)) => match to.exchange {
+            ExchangeType::CREATE_CHILD_SA => create_child::on_request(cx, core, est, &to, &contents)?,
+            ExchangeType::INFORMATIONAL => informational::on_request(cx, core, est, &to, &contents)?,
+            _ => refuse(cx, core, est, &to, Refusal::Syntax)?,
+        },
+        Authentic::Response(Err(_)) => {
+            // Its sender believes that all is well: it gets a Delete.
+            cx.fail(Failure::new(cx.now, Where::Traffic, core.initiator, "answer.malformed"), Some(&est.connection));
+            est.abandon(cx);
+            est.close(cx.now, Ended::Failed, CLOSING_TIME);
+        }
+        Authentic::Response(Ok(contents)) if contents.notify(NotifyType::INVALID_SYNTAX).is_some() => {
+            let failure = Failure::new(cx.now, Where::Traffic, core.initiator, "peer.refused");
+            cx.fail(failure.likely(NotifyType::INVALID_SYNTAX, &[]), Some(&est.connection));
+            return Err(Ended::Failed);
+        }
+        Authentic::Response(Ok(contents)) => match est.asked.take() {
+            Some(Asked::CreateChild(asked)) => create_child::response(cx, core, est, asked, &contents)?,
+            Some(asked) => informational::response(cx, est, asked)?,
+            None => {}
+        },
+    }
+    est.pump(cx, core);
+    Ok(())
+}
+/// Refuses an authentic request that is malformed. INVALID_SYNTAX ends the IKE SA at both ends (R30).
+fn refuse(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, to: &Answer, refusal: Refusal) -> Result<(), Ended> {
+    est.respond(cx, core, to, &[Payload::Notify(refusal.notify())]);
+    if refusal != Refusal::Syntax {
+        return Ok(());
+    }
+    cx.fail(Failure::new(cx.now, Where::Traffic, core.initiator, "message.malformed"), Some(&est.connection));
+    Err(Ended::Failed)
+}
+
+/// g^ir has come.
+fn computed(cx: &mut Cx<'_>, sa: &mut IkeSa, job: u64, result: Result<Secret, BadPublic>) -> Result<(), Ended> {
+    let core = &mut sa.core;
+    if let Phase::Established(est) = &mut sa.phase {
+        create_child::computed(cx, core, est, job, result.ok())?;
+        est.pump(cx, core);
+        return Ok(());
+    }
+    let phase = std::mem::replace(&mut sa.phase, Phase::Moving);
+    sa.phase = match phase {
+        Phase::Agreeing(agreeing) if agreeing.job == job => match result {
+            Ok(g_ir) => ike_auth::request(cx, core, agreeing, &g_ir)?,
+            Err(_) => agreeing.reject(cx, core),
+        },
+        Phase::HalfOpen(mut half) if half.job == Some(job) => {
+            let g_ir = result.map_err(|_| Ended::Failed)?;
+            half.derive(cx, core, &g_ir);
+            match half.parked.take() {
+                Some(Parked { local, remote, data }) => {
+                    ike_auth::on_request(cx, core, half, &Arrival { local, remote, data: &data })?
+                }
+                None => Phase::HalfOpen(half),
+            }
+        }
+        phase => phase,
+    };
+    Ok(())
+}
+/// A deadline of an IKE SA.
+fn tick(cx: &mut Cx<'_>, sa: &mut IkeSa) -> Result<(), Ended> {
+    let core = &mut sa.core;
+    match &mut sa.phase {
+        Phase::Established(est) => {
+            let step = est.tick(cx, core);
+            if step == Err(Ended::PeerDead) {
+                let failure = Failure::new(cx.now, Where::Traffic, core.initiator, "dpd.no_response");
+                cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&est.connection));
+            }
+            return step;
+        }
+        Phase::Opening(_) | Phase::Agreeing(_) | Phase::Proving(_) if core.retransmit(cx).is_ok() => return Ok(()),
+        _ => {}
+    }
+    // Its time is over.
+    Err(match std::mem::replace(&mut sa.phase, Phase::Moving) {
+        Phase::Opening(opening) => opening.gave_up(cx, core),
+        Phase::Agreeing(agreeing) => agreeing.opening.gave_up(cx, core),
+        Phase::Proving(proving) => proving.gave_up(cx, core),
+        Phase::HalfOpen(_) | Phase::Established(_) | Phase::Moving => Ended::Failed,
+    })
+}
+/// The end of an IKE SA: its children first, then what is wanted now.
+fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
+    let core = sa.core;
+    cx.common.by_spi.remove(&core.our_spi());
+    let mut lived = None;
+    match sa.phase {
+        Phase::Established(mut est) => {
+            est.abandon(cx);
+            cx.common.established -= 1;
+            let children: Vec<Arc<str>> = est.children.iter().map(|c| c.policy.name.clone()).collect();
+            while !est.children.is_empty() {
+                delete::remove(cx, &mut est, 0, why);
+            }
+            cx.emit(Event::IkeDown { ike: core.id, connection: est.connection.name.clone(), why });
+            lived = Some((cx.now.saturating_sub(est.since), children));
+        }
+        Phase::Proving(p) => cx.host.release_spi(p.offer.spi_in),
+        Phase::Opening(_) | Phase::Agreeing(_) | Phase::HalfOpen(_) | Phase::Moving => {}
+    }
+    let Some(link) = core.connection.as_ref().and_then(|name| cx.common.links.get_mut(name)) else { return };
+    link.closed(core.id);
+    match lived {
+        Some((time, children)) => link.lost(cx.now, why, time, &children),
+        None if why == Ended::Failed => link.attempt_failed(cx.now),
+        None => {}
+    }
+    cx.common.touched.extend(core.connection);
+}
+/// An IKEv1 message: dropped, and named if it is from a peer that we know or answers to what we sent.
+fn ikev1(cx: &mut Cx<'_>, sa: Option<&mut IkeSa>, from: &Arrival<'_>) {
+    let failure = Failure::new(cx.now, Where::SaInit, sa.is_some(), "version.ikev1_peer");
+    let failure = Failure { remote: Some(from.remote), ..failure };
+    if let Some(IkeSa { phase: Phase::Opening(opening), core }) = sa {
+        if core.remote == from.remote {
+            opening.note(cx, core, failure);
+        }
+        return;
+    }
+    let known = cx.common.directory.between(from.local.ip(), from.remote.ip(), cx.host);
+    if let Some(connection) = known.first() {
+        cx.fail_stranger(failure, Some(connection));
     }
 }

@@ -16,12 +16,12 @@ pub struct IkeId(pub u64);
 pub struct ChildId(pub u64);
 
 /// What the endpoint needs of its host; the answers come from memory, at once.
-pub trait Host {
+pub trait Host: Send {
     /// Random octets.
     fn random(&mut self, out: &mut [u8]);
     /// A fresh inbound ESP SPI for a child of this connection. `peer` tells the peers of one `%any` connection apart (0 otherwise).
     fn allocate_spi(&mut self, connection: &str, child: &str, peer: u32) -> Option<u32>;
-    /// The SPI was never installed, or its SA is gone.
+    /// The SPI will never be installed. (That of an installed child is free after its `ChildDown` and the grace that follows it.)
     fn release_spi(&mut self, spi: u32);
     /// The local address that the routes choose towards `remote`.
     fn local_addr(&mut self, remote: IpAddr) -> Option<IpAddr>;

@@ -6,3 +6,24 @@ pub mod endpoint;
 pub mod event;
 pub mod policy;
 pub mod status;
+
+mod admission;
+mod auth;
+mod child;
+mod common;
+mod demand;
+mod directory;
+mod error;
+mod exchange;
+mod keys;
+mod link;
+mod nat;
+mod negotiate;
+mod report;
+mod sa;
+mod spi;
+mod timer;
+mod window;
+
+#[cfg(test)]
+mod tests;

@@ -115,7 +115,7 @@ pub enum IdMatch {
     Any,
 }
 /// One connection: one or more IKE SAs with their children.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Connection {
     /// Name in the configuration.
     pub name: Arc<str>,
@@ -161,7 +161,7 @@ pub enum DpdAction {
     Clear,
 }
 /// One child of a connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ChildPolicy {
     /// Name in the configuration.
     pub name: Arc<str>,

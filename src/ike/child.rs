@@ -1,0 +1,318 @@
+//! A child SA: what is offered, chosen, checked and installed, whichever exchange carries it (RFC 7296 sections 2.9, 2.17 and 3.3).
+use super::common::Cx;
+use super::diagnose::{Failure, Phase};
+use super::error::Refusal;
+use super::event::{ChildId, ChildUp, Event};
+use super::exchange::Contents;
+use super::negotiate::{self, EspSuite, KeRule, check_answer, choose, differing};
+use super::policy::{ChildPolicy, Connection};
+use super::sa::{Core, Established};
+use crate::crypto::secret::Secret;
+use crate::wire::keyword;
+use crate::wire::payload::{Payload, Proposal, TrafficSelectors};
+use crate::wire::registry::ProtocolId;
+use crate::wire::selector::{Selector, is_subset, narrow};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The number of selectors in one payload is an octet.
+const MAX_SELECTORS: usize = 255;
+
+/// An installed child.
+#[derive(Clone, Debug)]
+pub(super) struct Child {
+    pub id: ChildId,
+    pub policy: Arc<ChildPolicy>,
+    pub spi_in: u32,
+    pub spi_out: u32,
+    pub since: Duration,
+    pub state: ChildState,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ChildState {
+    Up,
+    /// The peer has rekeyed it and will delete it.
+    Replaced,
+    /// We have asked the peer to delete it.
+    Closing,
+}
+
+/// What we ask for as the initiator of an exchange.
+pub(super) struct Offer {
+    pub policy: Arc<ChildPolicy>,
+    pub spi_in: u32,
+    proposals: Vec<Proposal>,
+    ke: KeRule,
+}
+/// Both ends agree, keys are missing.
+#[derive(Debug)]
+pub(super) struct Agreed {
+    pub policy: Arc<ChildPolicy>,
+    pub spi_in: u32,
+    pub spi_out: u32,
+    pub suite: EspSuite,
+    pub proposal: Proposal,
+    pub local_ts: Vec<Selector>,
+    pub remote_ts: Vec<Selector>,
+}
+/// No child, and why: for the peer and for the operator.
+#[derive(Debug)]
+pub(super) struct Mismatch {
+    pub refusal: Refusal,
+    pub code: &'static str,
+    pub child: Option<Arc<str>>,
+    pub differing: Vec<&'static str>,
+    pub local: Vec<String>,
+    pub peer: Vec<String>,
+}
+impl Mismatch {
+    fn new(refusal: Refusal, code: &'static str, child: Option<&ChildPolicy>) -> Self {
+        let child = child.map(|c| c.name.clone());
+        Self { refusal, code, child, differing: Vec::new(), local: Vec::new(), peer: Vec::new() }
+    }
+    /// What the operator need not be told.
+    pub(super) fn quiet(refusal: Refusal) -> Self {
+        Self::new(refusal, "", None)
+    }
+    /// No SPI is left for it.
+    pub(super) fn limit(child: &ChildPolicy) -> Self {
+        Self::new(Refusal::NoAdditionalSas, "limit.spis", Some(child))
+    }
+    /// As a failure of this exchange.
+    pub(super) fn failure(self, now: Duration, phase: Phase, initiator: bool) -> Failure {
+        Failure {
+            child: self.child,
+            differing: self.differing,
+            ..Failure::new(now, phase, initiator, self.code).between(self.local, self.peer)
+        }
+    }
+}
+
+impl Offer {
+    /// Takes an SPI for it; `None` if there is none. In IKE_AUTH no key exchange is offered (R31).
+    pub(super) fn new(
+        cx: &mut Cx<'_>,
+        connection: &Connection,
+        policy: &Arc<ChildPolicy>,
+        peer: u32,
+        ke: KeRule,
+    ) -> Option<Self> {
+        let spi_in = cx.host.allocate_spi(&connection.name, &policy.name, peer)?;
+        let proposals = match ke {
+            KeRule::Ignore => negotiate::without_ke(&policy.proposals),
+            KeRule::Prefer(_) => policy.proposals.clone(),
+        };
+        let proposals = negotiate::numbered(&proposals, &spi_in.to_be_bytes());
+        Some(Self { policy: policy.clone(), spi_in, proposals, ke })
+    }
+    /// SA, TSi and TSr.
+    pub(super) fn payloads(&self) -> Vec<Payload> {
+        vec![
+            Payload::Sa(self.proposals.clone()),
+            Payload::TsI(selectors(&self.policy.local_ts)),
+            Payload::TsR(selectors(&self.policy.remote_ts)),
+        ]
+    }
+    /// Checks the responder's SA, TSi and TSr against what was asked (R32).
+    pub(super) fn check(&self, answer: &Contents) -> Result<Agreed, Mismatch> {
+        let wrong = |code| Mismatch::new(Refusal::Syntax, code, Some(&self.policy));
+        let (Some(sa), Some(ts_i), Some(ts_r)) = (&answer.sa, &answer.ts_i, &answer.ts_r) else {
+            return Err(wrong("answer.not_offered"));
+        };
+        let not_offered = || Mismatch {
+            local: self.proposals.iter().map(keyword::proposal).collect(),
+            peer: sa.iter().map(keyword::proposal).collect(),
+            ..wrong("answer.not_offered")
+        };
+        let proposal = check_answer(sa, &self.proposals, self.ke).map_err(|_| not_offered())?;
+        let suite = EspSuite::of(proposal).ok_or_else(not_offered)?;
+        let spi_out = esp_spi(proposal).ok_or_else(not_offered)?;
+        let fine =
+            |answer: &TrafficSelectors, ours: &[Selector]| answer.unknown == 0 && is_subset(&answer.ranges, ours);
+        if !fine(ts_i, &self.policy.local_ts) || !fine(ts_r, &self.policy.remote_ts) {
+            return Err(Mismatch {
+                local: both(&self.policy.local_ts, &self.policy.remote_ts),
+                peer: both(&ts_i.ranges, &ts_r.ranges),
+                ..wrong("ts.widened")
+            });
+        }
+        Ok(Agreed {
+            policy: self.policy.clone(),
+            spi_in: self.spi_in,
+            spi_out,
+            suite,
+            proposal: proposal.clone(),
+            local_ts: ts_i.ranges.clone(),
+            remote_ts: ts_r.ranges.clone(),
+        })
+    }
+    /// What a peer's error notification tells about our offer.
+    pub(super) fn refused(&self, now: Duration, phase: Phase, notify: &crate::wire::payload::Notify) -> Failure {
+        use crate::wire::registry::NotifyType as N;
+        let (code, candidates, local): (_, &[&'static str], _) = match notify.kind {
+            N::NO_PROPOSAL_CHOSEN | N::INVALID_KE_PAYLOAD => (
+                "proposal.esp",
+                &["proposal.encr", "proposal.integ", "proposal.ke", "proposal.esn"],
+                self.proposals.iter().map(keyword::proposal).collect(),
+            ),
+            N::TS_UNACCEPTABLE | N::SINGLE_PAIR_REQUIRED => {
+                ("ts.mismatch", &["ts.mismatch"], both(&self.policy.local_ts, &self.policy.remote_ts))
+            }
+            N::NO_ADDITIONAL_SAS => ("child.refused", &["limit.peer"], Vec::new()),
+            _ => ("child.refused", &[], Vec::new()),
+        };
+        let failure = Failure::new(now, phase, true, code).likely(notify.kind, candidates);
+        Failure { child: Some(self.policy.name.clone()), local, ..failure }
+    }
+}
+
+/// A responder's choice: of the connection's children the one whose selectors meet the request best, the first of equals, and of those the
+/// first that shares a proposal. `only`: the child that is being rekeyed. The inbound SPI is still to be taken.
+pub(super) fn answer(
+    connection: &Connection,
+    request: &Contents,
+    ke: KeRule,
+    only: Option<&Arc<ChildPolicy>>,
+) -> Result<Agreed, Mismatch> {
+    let (Some(sa), Some(ts_i), Some(ts_r)) = (&request.sa, &request.ts_i, &request.ts_r) else {
+        return Err(Mismatch::new(Refusal::Syntax, "message.incomplete", None));
+    };
+    let children: Vec<_> = match only {
+        Some(child) => vec![child],
+        None => connection.children.iter().collect(),
+    };
+    let mut fitting: Vec<_> =
+        children.iter().filter_map(|c| meet(c, &ts_r.ranges, &ts_i.ranges).map(|m| (*c, m))).collect();
+    fitting.sort_by_key(|(_, m)| std::cmp::Reverse(m.score));
+    if fitting.is_empty() {
+        let local = children.iter().flat_map(|c| both(&c.local_ts, &c.remote_ts)).collect();
+        let mismatch =
+            Mismatch::new(Refusal::Selectors, "ts.mismatch", only.or(children.first().copied()).map(|c| &**c));
+        return Err(Mismatch { local, peer: both(&ts_r.ranges, &ts_i.ranges), ..mismatch });
+    }
+    for (policy, met) in &fitting {
+        let Some(proposal) = choose(sa, &policy.proposals, ProtocolId::ESP, ke) else { continue };
+        let (Some(suite), Some(spi_out)) = (EspSuite::of(&proposal), esp_spi(&proposal)) else { continue };
+        return Ok(Agreed {
+            policy: (*policy).clone(),
+            spi_in: 0,
+            spi_out,
+            suite,
+            proposal,
+            local_ts: met.local.clone(),
+            remote_ts: met.remote.clone(),
+        });
+    }
+    let policy = fitting[0].0;
+    let differing = differing(sa, &policy.proposals, ke);
+    Err(Mismatch {
+        local: policy.proposals.iter().map(keyword::proposal).collect(),
+        peer: sa.iter().map(keyword::proposal).collect(),
+        ..Mismatch {
+            differing: differing.clone(),
+            ..Mismatch::new(Refusal::NoProposal, esp_code(&differing), Some(policy))
+        }
+    })
+}
+impl Agreed {
+    /// SA, TSi and TSr of a responder's answer.
+    pub(super) fn payloads(&self) -> Vec<Payload> {
+        let proposal = Proposal { spi: self.spi_in.to_be_bytes().to_vec(), ..self.proposal.clone() };
+        vec![
+            Payload::Sa(vec![proposal]),
+            Payload::TsI(selectors(&self.remote_ts)),
+            Payload::TsR(selectors(&self.local_ts)),
+        ]
+    }
+}
+
+/// The nonces of the exchange that made a child, its own key exchange, and who began.
+pub(super) struct Made<'a> {
+    pub ni: &'a [u8],
+    pub nr: &'a [u8],
+    pub g_ir: Option<&'a Secret>,
+    pub initiator: bool,
+    pub replaces: Option<ChildId>,
+}
+/// Derives the keys and tells the host.
+pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agreed: Agreed, made: &Made<'_>) {
+    let (forth, back) = est.keys.child(agreed.suite.cipher, made.g_ir, made.ni, made.nr);
+    let (keys_out, keys_in) = if made.initiator { (forth, back) } else { (back, forth) };
+    let id = cx.new_child_id();
+    est.children.push(Child {
+        id,
+        policy: agreed.policy.clone(),
+        spi_in: agreed.spi_in,
+        spi_out: agreed.spi_out,
+        since: cx.now,
+        state: ChildState::Up,
+    });
+    if let Some(old) = made.replaces.and_then(|old| est.children.iter_mut().find(|c| c.id == old)) {
+        old.state = ChildState::Replaced;
+    }
+    cx.common.by_child.insert(agreed.spi_in, core.id);
+    if let Some(wish) = cx.common.links.get_mut(&est.connection.name).and_then(|l| l.wish(&agreed.policy.name)) {
+        wish.retry = super::link::Retry::now(cx.now);
+    }
+    cx.emit(Event::ChildUp(Box::new(ChildUp {
+        ike: core.id,
+        id,
+        connection: est.connection.name.clone(),
+        child: agreed.policy.name.clone(),
+        peer: est.peer,
+        spi_in: agreed.spi_in,
+        spi_out: agreed.spi_out,
+        cipher: agreed.suite.cipher,
+        esn: agreed.suite.esn,
+        keys_in,
+        keys_out,
+        local_ts: agreed.local_ts,
+        remote_ts: agreed.remote_ts,
+        path: core.path(),
+        proposal: agreed.proposal,
+        initiator: made.initiator,
+        replaces: made.replaces,
+    })));
+}
+
+/// How a child's selectors meet a request.
+struct Met {
+    local: Vec<Selector>,
+    remote: Vec<Selector>,
+    score: u8,
+}
+fn meet(child: &ChildPolicy, local: &[Selector], remote: &[Selector]) -> Option<Met> {
+    let narrowed = |asked: &[Selector], ours: &[Selector]| {
+        let mut n = narrow(asked, ours);
+        n.truncate(MAX_SELECTORS);
+        n
+    };
+    let met = (narrowed(local, &child.local_ts), narrowed(remote, &child.remote_ts));
+    if met.0.is_empty() || met.1.is_empty() {
+        return None;
+    }
+    let exact = same(local, &child.local_ts) && same(remote, &child.remote_ts);
+    let whole = is_subset(local, &met.0) && is_subset(remote, &met.1);
+    Some(Met { local: met.0, remote: met.1, score: if exact { 2 } else { u8::from(whole) } })
+}
+fn same(a: &[Selector], b: &[Selector]) -> bool {
+    is_subset(a, b) && is_subset(b, a)
+}
+fn selectors(ranges: &[Selector]) -> TrafficSelectors {
+    TrafficSelectors { ranges: ranges.iter().copied().take(MAX_SELECTORS).collect(), unknown: 0 }
+}
+fn both(local: &[Selector], remote: &[Selector]) -> Vec<String> {
+    let list = |s: &[Selector]| s.iter().map(Selector::to_string).collect::<Vec<_>>().join(",");
+    vec![format!("{} === {}", list(local), list(remote))]
+}
+/// The peer's inbound SPI; 0 to 255 are reserved (RFC 4303 section 2.1).
+fn esp_spi(proposal: &Proposal) -> Option<u32> {
+    let spi = u32::from_be_bytes(proposal.spi.as_slice().try_into().ok()?);
+    (spi > 255).then_some(spi)
+}
+fn esp_code(differing: &[&'static str]) -> &'static str {
+    match differing {
+        [one] => super::exchange::proposal_code(one),
+        _ => "proposal.esp",
+    }
+}

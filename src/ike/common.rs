@@ -1,0 +1,166 @@
+//! What all IKE SAs share, and the context in which a step of one of them runs.
+use super::admission::Admission;
+use super::diagnose::Failure;
+use super::directory::Directory;
+use super::event::{ChildId, Ended, Event, Host, IkeId, Output};
+use super::link::Link;
+use super::policy::{Connection, Policy};
+use super::spi::SpiTag;
+use crate::crypto::ke::Group;
+use crate::crypto::rng::Rng;
+use crate::crypto::secret::Secret;
+use crate::wire::message::IkeSpi;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything but the IKE SAs themselves.
+pub(super) struct Common {
+    pub directory: Directory,
+    pub admission: Admission,
+    pub tag: SpiTag,
+    pub out: VecDeque<Output>,
+    /// IKE SAs by our SPI.
+    pub by_spi: HashMap<IkeSpi, IkeId>,
+    /// IKE SAs by the inbound SPIs of their children.
+    pub by_child: HashMap<u32, IkeId>,
+    /// Established IKE SAs by connection and peer.
+    pub links: HashMap<Arc<str>, Link>,
+    /// Connections whose wishes have to be looked at again.
+    pub touched: BTreeSet<Arc<str>>,
+    /// IKE SAs that another one has made redundant.
+    pub redundant: Vec<Redundant>,
+    /// Which IKE SA waits for which computation.
+    pub jobs: HashMap<u64, IkeId>,
+    /// How many IKE SAs are established.
+    pub established: usize,
+    counter: u64,
+}
+/// An IKE SA whose time is over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Redundant {
+    pub ike: IkeId,
+    /// The peer still has it, so it gets a Delete.
+    pub tell: bool,
+}
+impl Common {
+    pub(super) fn new(now: Duration, host: &mut dyn Host) -> Self {
+        let nothing = Policy {
+            ports: Default::default(),
+            retransmit: Default::default(),
+            limits: Default::default(),
+            connections: Vec::new(),
+            secrets: Vec::new(),
+        };
+        Self {
+            directory: Directory::new(Arc::new(nothing)),
+            admission: Admission::new(now, host),
+            tag: SpiTag::new(host),
+            out: VecDeque::new(),
+            by_spi: HashMap::new(),
+            by_child: HashMap::new(),
+            links: HashMap::new(),
+            touched: BTreeSet::new(),
+            redundant: Vec::new(),
+            jobs: HashMap::new(),
+            established: 0,
+            counter: 0,
+        }
+    }
+    fn number(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+}
+
+/// One step: when, for whom, and with what.
+pub(super) struct Cx<'a> {
+    pub now: Duration,
+    pub host: &'a mut dyn Host,
+    pub common: &'a mut Common,
+}
+impl Cx<'_> {
+    pub(super) fn policy(&self) -> Arc<Policy> {
+        self.common.directory.policy.clone()
+    }
+    pub(super) fn transmit(&mut self, local: SocketAddr, remote: SocketAddr, data: Vec<u8>) {
+        self.common.out.push_back(Output::Transmit { local, remote, data });
+    }
+    pub(super) fn emit(&mut self, event: Event) {
+        self.common.out.push_back(Output::Event(event));
+    }
+    /// Tells of a failure, and remembers it as the connection's last one.
+    pub(super) fn fail(&mut self, mut failure: Failure, connection: Option<&Connection>) {
+        if let Some(link) = connection.and_then(|c| self.common.links.get_mut(&c.name)) {
+            failure.connection = Some(link.connection.name.clone());
+            link.last_failure = Some(failure.clone());
+        }
+        self.emit(Event::Failed(Box::new(failure)));
+    }
+    /// The same for what nobody has authenticated: at a limited rate, and not the last word on a connection that has an IKE SA.
+    pub(super) fn fail_stranger(&mut self, mut failure: Failure, connection: Option<&Connection>) {
+        if !self.common.admission.reports.take(self.now) {
+            return;
+        }
+        let busy = |c: &&Connection| self.common.links.get(&c.name).is_some_and(|l| !l.sas.is_empty());
+        match connection.filter(busy) {
+            Some(connection) => {
+                failure.connection = Some(connection.name.clone());
+                self.emit(Event::Failed(Box::new(failure)));
+            }
+            None => self.fail(failure, connection),
+        }
+    }
+    pub(super) fn new_ike_id(&mut self) -> IkeId {
+        IkeId(self.common.number())
+    }
+    pub(super) fn new_child_id(&mut self) -> ChildId {
+        ChildId(self.common.number())
+    }
+    /// An SPI for a new IKE SA.
+    pub(super) fn new_spi(&mut self) -> IkeSpi {
+        loop {
+            let spi = self.common.tag.draw(self.host);
+            if !spi.is_none() && !self.common.by_spi.contains_key(&spi) {
+                return spi;
+            }
+        }
+    }
+    pub(super) fn nonce(&mut self) -> Vec<u8> {
+        let mut nonce = vec![0; 32];
+        self.host.random(&mut nonce);
+        nonce
+    }
+    pub(super) fn private(&mut self, group: Group) -> Secret {
+        group.private(&mut HostRng(self.host))
+    }
+    pub(super) fn rng(&mut self) -> HostRng<'_> {
+        HostRng(self.host)
+    }
+    /// Has g^ir computed; `None` while too much is being computed already.
+    pub(super) fn compute(&mut self, ike: IkeId, group: Group, private: Secret, public: Vec<u8>) -> Option<u64> {
+        if self.common.jobs.len() >= self.policy().limits.compute_queue {
+            return None;
+        }
+        let job = self.common.number();
+        self.common.jobs.insert(job, ike);
+        self.common.out.push_back(Output::Compute { job, group, private, public });
+        Some(job)
+    }
+    /// Has the connection's wishes looked at after this step.
+    pub(super) fn touch(&mut self, connection: &Connection) {
+        self.common.touched.insert(connection.name.clone());
+    }
+}
+
+/// The host's randomness, as crypto wants it.
+pub(super) struct HostRng<'a>(&'a mut dyn Host);
+impl Rng for HostRng<'_> {
+    fn fill(&mut self, out: &mut [u8]) {
+        self.0.random(out);
+    }
+}
+
+/// What a step leaves behind: the next phase, or the end of the IKE SA.
+pub(super) type Step<T> = Result<T, Ended>;

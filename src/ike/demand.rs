@@ -1,0 +1,261 @@
+//! What is wanted: policy and commands change it, and `reconcile` compares it with what there is.
+use super::common::Cx;
+use super::diagnose::{Failure, Phase as Where};
+use super::directory::Directory;
+use super::endpoint::{Endpoint, Owner};
+use super::event::{Ended, Host, IkeId};
+use super::exchange::ike_sa_init;
+use super::link::{Link, Retry};
+use super::policy::{Connection, DpdAction, Policy, Remote};
+use super::sa::{CLOSING_TIME, Phase, Task};
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// So long a shutdown waits for the peers.
+const SHUTDOWN_TIME: Duration = Duration::from_secs(2);
+/// An IKE SA that lived this long was a success: the next attempt needs no patience.
+const STABLE: Duration = Duration::from_secs(60);
+/// So soon a name without addresses is looked at again.
+const RESOLVE_AGAIN: Duration = Duration::from_millis(500);
+
+impl Endpoint {
+    /// Connections that are as before keep all that they have; the others are taken down and begin anew.
+    pub(super) fn set_policy(&mut self, now: Duration, host: &mut dyn Host, policy: Arc<Policy>) {
+        let mut old = std::mem::take(&mut self.common.links);
+        let mut gone: Vec<IkeId> = Vec::new();
+        let mut links = HashMap::new();
+        for connection in &policy.connections {
+            let link = match old.remove(&connection.name) {
+                Some(mut link) if *link.connection == **connection => {
+                    link.connection = connection.clone();
+                    link
+                }
+                other => {
+                    gone.extend(other.into_iter().flat_map(|l| l.sas));
+                    Link::new(connection.clone(), now)
+                }
+            };
+            self.common.touched.insert(connection.name.clone());
+            links.insert(connection.name.clone(), link);
+        }
+        for (name, link) in old {
+            gone.extend(link.sas);
+            self.timers.set(Owner::Link(name), None);
+        }
+        self.common.links = links;
+        self.common.directory = Directory::new(policy);
+        for id in gone {
+            self.close(now, host, id, CLOSING_TIME);
+        }
+    }
+    /// Wants a connection with all its children, or one child.
+    pub(super) fn up(&mut self, now: Duration, connection: &str, child: Option<&str>) {
+        let link = self.common.links.get_mut(connection);
+        let known = link.filter(|l| child.is_none_or(|c| l.connection.children.iter().any(|p| &*p.name == c)));
+        let Some(link) = known else {
+            let mut failure = Failure::new(now, Where::SaInit, true, "config.unknown");
+            failure.connection = Some(connection.into());
+            failure.child = child.map(Into::into);
+            return self.report(failure);
+        };
+        if !link.can_initiate() {
+            let mut failure = Failure::new(now, Where::SaInit, true, "config.respond_only");
+            failure.connection = Some(connection.into());
+            return self.report(failure);
+        }
+        for (policy, wish) in link.connection.children.iter().zip(&mut link.wishes) {
+            if child.is_none_or(|c| *policy.name == *c) {
+                wish.wanted = true;
+                wish.persistent |= policy.start == super::policy::StartAction::Start;
+                wish.retry = Retry::now(now);
+            }
+        }
+        link.ike = Retry::now(now);
+        self.common.touched.insert(connection.into());
+    }
+    /// No longer wants it, and takes it down.
+    pub(super) fn down(&mut self, now: Duration, host: &mut dyn Host, connection: &str, child: Option<&str>) {
+        let Some(link) = self.common.links.get_mut(connection) else {
+            let mut failure = Failure::new(now, Where::SaInit, true, "config.unknown");
+            failure.connection = Some(connection.into());
+            return self.report(failure);
+        };
+        link.failed = false;
+        for (policy, wish) in link.connection.children.iter().zip(&mut link.wishes) {
+            if child.is_none_or(|c| *policy.name == *c) {
+                (wish.wanted, wish.persistent) = (false, false);
+            }
+        }
+        let sas: Vec<IkeId> = link.sas.iter().copied().collect();
+        for id in sas {
+            match child {
+                None => self.close(now, host, id, CLOSING_TIME),
+                Some(name) => self.step(now, host, id, |cx, sa| {
+                    if let Phase::Established(est) = &mut sa.phase {
+                        est.queue.retain(|t| !matches!(t, Task::CreateChild(n) if **n == *name));
+                        let ids: Vec<_> =
+                            est.children.iter().filter(|c| *c.policy.name == *name).map(|c| c.id).collect();
+                        ids.into_iter().for_each(|id| est.plan(Task::DeleteChild(id)));
+                        est.pump(cx, &mut sa.core);
+                    }
+                    Ok(())
+                }),
+            }
+        }
+        self.common.touched.insert(connection.into());
+    }
+    /// Takes everything down.
+    pub(super) fn begin_shutdown(&mut self, now: Duration, host: &mut dyn Host) {
+        for link in self.common.links.values_mut() {
+            link.wishes.iter_mut().for_each(|w| w.wanted = false);
+        }
+        self.shutdown = Some(now + SHUTDOWN_TIME);
+        self.timers.set(Owner::Shutdown, self.shutdown);
+        for id in self.sas.keys().copied().collect::<Vec<_>>() {
+            self.close(now, host, id, SHUTDOWN_TIME);
+        }
+    }
+    /// Takes one IKE SA down: politely if the peer knows it, else at once.
+    fn close(&mut self, now: Duration, host: &mut dyn Host, id: IkeId, patience: Duration) {
+        self.step(now, host, id, |cx, sa| match &mut sa.phase {
+            Phase::Established(est) => {
+                est.close(cx.now, Ended::ByUs, patience);
+                est.pump(cx, &mut sa.core);
+                Ok(())
+            }
+            _ => Err(Ended::ByUs),
+        });
+    }
+    /// A packet waits for a child: wanted once. The wait after a failure counts, so traffic alone makes no storm.
+    pub(super) fn on_acquire(&mut self, _now: Duration, connection: &str, child: &str) {
+        let Some(link) = self.common.links.get_mut(connection).filter(|l| l.can_initiate()) else { return };
+        if let Some(wish) = link.wish(child) {
+            wish.wanted = true;
+            self.common.touched.insert(connection.into());
+        }
+    }
+    fn report(&mut self, failure: Failure) {
+        use super::event::{Event, Output};
+        self.common.out.push_back(Output::Event(Event::Failed(Box::new(failure))));
+    }
+
+    /// Brings one connection nearer to what is wanted of it, and sets its next deadline.
+    pub(super) fn reconcile(&mut self, now: Duration, host: &mut dyn Host, name: &Arc<str>) {
+        let Some(link) = self.common.links.get(name).filter(|l| l.can_initiate()) else { return };
+        let mut missing: Vec<(Arc<str>, Duration)> = Vec::new();
+        let (mut usable, mut under_way) = (None, false);
+        for id in &link.sas {
+            match self.sas.get(id).map(|sa| &sa.phase) {
+                Some(Phase::Established(est)) if est.closing.is_none() => usable = Some(*id),
+                Some(Phase::Established(_)) | None => {}
+                Some(_) => under_way = true,
+            }
+        }
+        for (child, wish) in link.connection.children.iter().zip(&link.wishes).filter(|(_, w)| w.wanted) {
+            let has = |id: &IkeId| matches!(self.sas.get(id).map(|sa| &sa.phase), Some(Phase::Established(est)) if est.closing.is_none() && est.has_or_makes(&child.name));
+            if !link.sas.iter().any(has) {
+                missing.push((child.name.clone(), wish.retry.at));
+            }
+        }
+        let Some((first, _)) = missing.first().cloned() else {
+            return self.timers.set(Owner::Link(name.clone()), None);
+        };
+        let mut next = None;
+        if let Some(id) = usable {
+            let due: Vec<_> = missing.iter().filter(|(_, at)| *at <= now).map(|(child, _)| child.clone()).collect();
+            next = missing.iter().map(|(_, at)| *at).filter(|at| *at > now).min();
+            self.step(now, host, id, |cx, sa| {
+                if let Phase::Established(est) = &mut sa.phase {
+                    due.into_iter().for_each(|child| est.plan(Task::CreateChild(child)));
+                    est.pump(cx, &mut sa.core);
+                }
+                Ok(())
+            });
+        } else if !under_way && self.shutdown.is_none() {
+            next = match link.ike.at {
+                at if at > now => Some(at),
+                _ => self.initiate(now, host, name, first),
+            };
+        }
+        self.timers.set(Owner::Link(name.clone()), next);
+    }
+    /// Begins an IKE SA. Returns when to try again if there is nobody to send to.
+    fn initiate(&mut self, now: Duration, host: &mut dyn Host, name: &Arc<str>, child: Arc<str>) -> Option<Duration> {
+        let link = self.common.links.get_mut(name)?;
+        let connection = link.connection.clone();
+        let turn = link.next_remote;
+        let failures = link.ike.failures;
+        let ports = self.common.directory.policy.ports;
+        let mut cx = Cx { now, host, common: &mut self.common };
+        let Some((local, remote)) = addresses(&connection, turn, cx.host) else {
+            let failure = Failure::new(now, Where::SaInit, true, "net.no_address");
+            let link = cx.common.links.get_mut(name)?;
+            // A name is being resolved: that takes a moment, and is no failure at first.
+            if failures == 0 && connection.remote_addrs.iter().any(|r| matches!(r, Remote::Name(_))) {
+                link.ike.failures = 1;
+                link.ike.at = now + RESOLVE_AGAIN;
+            } else {
+                link.attempt_failed(now);
+                cx.fail(failure, Some(&connection));
+            }
+            let link = cx.common.links.get(name)?;
+            return link.wishes.iter().any(|w| w.wanted).then_some(link.ike.at);
+        };
+        let ends = (SocketAddr::new(local, ports.ike), SocketAddr::new(remote, ports.ike));
+        let sa = ike_sa_init::request(&mut cx, connection, child, ends)?;
+        let link = cx.common.links.get_mut(name)?;
+        link.sas.insert(sa.core.id);
+        link.next_remote = turn.wrapping_add(1);
+        self.register(sa);
+        None
+    }
+}
+
+/// Both ends of attempt number `turn`: the remote addresses take turns.
+fn addresses(connection: &Connection, turn: usize, host: &mut dyn Host) -> Option<(IpAddr, IpAddr)> {
+    let mut remotes = Vec::new();
+    for remote in &connection.remote_addrs {
+        match remote {
+            Remote::Addr(addr) => remotes.push(*addr),
+            Remote::Name(name) => remotes.extend(host.resolve(name)),
+            Remote::Any => {}
+        }
+    }
+    for i in 0..remotes.len() {
+        let remote = remotes[turn.wrapping_add(i) % remotes.len()];
+        let local = match connection.local_addrs.iter().find(|l| l.is_ipv4() == remote.is_ipv4()) {
+            Some(local) => Some(*local),
+            None if connection.local_addrs.is_empty() => host.local_addr(remote),
+            None => None,
+        };
+        if let Some(local) = local {
+            return Some((local, remote));
+        }
+    }
+    None
+}
+
+impl Link {
+    /// An established IKE SA has ended, after this time and with these children: what is wanted of them now.
+    pub(super) fn lost(&mut self, now: Duration, why: Ended, lived: Duration, children: &[Arc<str>]) {
+        if lived >= STABLE {
+            self.ike.failures = 0;
+        }
+        if matches!(why, Ended::PeerDead | Ended::ByPeer | Ended::Failed) {
+            self.ike.failed(now);
+        }
+        let connection = self.connection.clone();
+        for (policy, wish) in connection.children.iter().zip(&mut self.wishes) {
+            match why {
+                Ended::PeerDead if children.contains(&policy.name) => {
+                    let restart = policy.dpd == DpdAction::Restart;
+                    (wish.wanted, wish.persistent) = (restart, restart);
+                }
+                Ended::ByPeer | Ended::Failed => wish.wanted = wish.persistent,
+                Ended::PeerDead | Ended::ByUs | Ended::Replaced => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The policy with indexes: connections by address, secrets by identity.
+use super::event::Host;
+use super::policy::{Connection, IdMatch, Policy, Remote};
+use crate::crypto::secret::Secret;
+use crate::wire::payload::Id;
+use crate::wire::registry::IdType;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// What is configured, and how to find it.
+pub(super) struct Directory {
+    /// As it was given.
+    pub policy: Arc<Policy>,
+    by_remote: HashMap<IpAddr, Vec<usize>>,
+    named: Vec<usize>,
+    any: Vec<usize>,
+    secrets: HashMap<Id, Vec<usize>>,
+    secrets_of_all: Vec<usize>,
+}
+impl Directory {
+    /// Builds the indexes.
+    pub(super) fn new(policy: Arc<Policy>) -> Self {
+        let mut d = Self {
+            by_remote: HashMap::new(),
+            named: Vec::new(),
+            any: Vec::new(),
+            secrets: HashMap::new(),
+            secrets_of_all: Vec::new(),
+            policy: policy.clone(),
+        };
+        for (i, connection) in policy.connections.iter().enumerate() {
+            for remote in &connection.remote_addrs {
+                match remote {
+                    Remote::Addr(addr) => d.by_remote.entry(*addr).or_default().push(i),
+                    Remote::Name(_) => d.named.push(i),
+                    Remote::Any => d.any.push(i),
+                }
+            }
+        }
+        for (i, secret) in policy.secrets.iter().enumerate() {
+            for id in &secret.ids {
+                match id {
+                    IdMatch::Exact(id) => d.secrets.entry(canonical(id)).or_default().push(i),
+                    IdMatch::Any => d.secrets_of_all.push(i),
+                }
+            }
+        }
+        d
+    }
+    /// The connections that a peer at `remote` that speaks to `local` may mean: those with its address first, then `%any`; in each
+    /// group in the order of the configuration.
+    pub(super) fn between(&self, local: IpAddr, remote: IpAddr, host: &mut dyn Host) -> Vec<Arc<Connection>> {
+        let mut found = self.by_remote.get(&remote).cloned().unwrap_or_default();
+        for &i in &self.named {
+            let at = |r: &Remote| matches!(r, Remote::Name(name) if host.resolve(name).contains(&remote));
+            if self.policy.connections[i].remote_addrs.iter().any(at) {
+                found.push(i);
+            }
+        }
+        found.sort_unstable();
+        found.extend_from_slice(&self.any);
+        let mut connections: Vec<Arc<Connection>> = Vec::new();
+        for i in found {
+            let c = &self.policy.connections[i];
+            let here = c.local_addrs.is_empty() || c.local_addrs.contains(&local);
+            if here && !connections.iter().any(|known| Arc::ptr_eq(known, c)) {
+                connections.push(c.clone());
+            }
+        }
+        connections
+    }
+    /// The secret between two identities: one that names the peer, at best both; then one for everybody.
+    pub(super) fn secret(&self, local: &Id, remote: &Id) -> Option<&Secret> {
+        let names_us = |i: usize| {
+            let ours = |id: &IdMatch| matches!(id, IdMatch::Exact(id) if same_id(id, local));
+            self.policy.secrets[i].ids.iter().any(ours)
+        };
+        let best = |list: &[usize]| list.iter().copied().find(|&i| names_us(i)).or(list.first().copied());
+        let of_peer = self.secrets.get(&canonical(remote)).and_then(|list| best(list));
+        of_peer.or_else(|| best(&self.secrets_of_all)).map(|i| &self.policy.secrets[i].secret)
+    }
+    /// True if another connection is configured for the same pair of identities (R36).
+    pub(super) fn shares_ids(&self, connection: &Connection) -> bool {
+        self.policy.connections.iter().any(|c| {
+            c.name != connection.name && c.local_id == connection.local_id && c.remote_id == connection.remote_id
+        })
+    }
+}
+
+/// Identities are compared octet by octet, names without regard to ASCII case.
+pub(super) fn same_id(a: &Id, b: &Id) -> bool {
+    a.kind == b.kind && if is_name(a) { a.data.eq_ignore_ascii_case(&b.data) } else { a.data == b.data }
+}
+/// True if this identity is what is expected. An empty one never is.
+pub(super) fn fits(expected: &IdMatch, id: &Id) -> bool {
+    !id.data.is_empty()
+        && match expected {
+            IdMatch::Exact(e) => same_id(e, id),
+            IdMatch::Any => true,
+        }
+}
+/// The identity that an address stands for.
+pub(super) fn id_of(addr: IpAddr) -> Id {
+    match addr {
+        IpAddr::V4(ip) => Id { kind: IdType::IPV4_ADDR, data: ip.octets().to_vec() },
+        IpAddr::V6(ip) => Id { kind: IdType::IPV6_ADDR, data: ip.octets().to_vec() },
+    }
+}
+fn is_name(id: &Id) -> bool {
+    matches!(id.kind, IdType::FQDN | IdType::RFC822_ADDR)
+}
+/// The form under which equal identities are equal keys.
+pub(super) fn canonical(id: &Id) -> Id {
+    if is_name(id) { Id { kind: id.kind, data: id.data.to_ascii_lowercase() } } else { id.clone() }
+}

@@ -1,0 +1,56 @@
+//! Why we refuse a request: whose fault it was, and the one place that turns it into a Notify (RFC 7296 section 2.21).
+use crate::crypto::ke::Group;
+use crate::wire::message::ParseError;
+use crate::wire::payload::Notify;
+use crate::wire::registry::{NotifyType, PayloadType, ProtocolId};
+
+/// A refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The peer's message breaks the format: after authentication the IKE SA ends with it.
+    Syntax,
+    /// The peer demands a payload that we do not know.
+    Critical(PayloadType),
+    /// Policies have no suite in common.
+    NoProposal,
+    /// The suite is fine, the public value is of another group: try this one.
+    WrongGroup(Group),
+    /// Not telling why.
+    Authentication,
+    /// Policies have no selectors in common.
+    Selectors,
+    /// Ours: a limit, or something that we do not do on this IKE SA.
+    NoAdditionalSas,
+    /// Ours: not now.
+    Temporary,
+    /// The peer names a child that we do not have; the SPI is the one that it named.
+    NoChild(u32),
+}
+impl Refusal {
+    /// The notification that says so.
+    pub(super) fn notify(self) -> Notify {
+        match self {
+            Self::Syntax => Notify::new(NotifyType::INVALID_SYNTAX, []),
+            Self::Critical(kind) => Notify::new(NotifyType::UNSUPPORTED_CRITICAL_PAYLOAD, [kind.0]),
+            Self::NoProposal => Notify::new(NotifyType::NO_PROPOSAL_CHOSEN, []),
+            Self::WrongGroup(group) => Notify::new(NotifyType::INVALID_KE_PAYLOAD, group.id().0.to_be_bytes()),
+            Self::Authentication => Notify::new(NotifyType::AUTHENTICATION_FAILED, []),
+            Self::Selectors => Notify::new(NotifyType::TS_UNACCEPTABLE, []),
+            Self::NoAdditionalSas => Notify::new(NotifyType::NO_ADDITIONAL_SAS, []),
+            Self::Temporary => Notify::new(NotifyType::TEMPORARY_FAILURE, []),
+            Self::NoChild(spi) => Notify {
+                protocol: ProtocolId::ESP,
+                spi: spi.to_be_bytes().to_vec(),
+                ..Notify::new(NotifyType::CHILD_SA_NOT_FOUND, [])
+            },
+        }
+    }
+}
+impl From<&ParseError> for Refusal {
+    fn from(error: &ParseError) -> Self {
+        match error {
+            ParseError::Truncated | ParseError::Syntax(_) => Self::Syntax,
+            ParseError::Critical(kind) => Self::Critical(*kind),
+        }
+    }
+}

@@ -1,0 +1,510 @@
+//! IKE_SA_INIT (RFC 7296 section 1.2): suites, public values, nonces, NAT detection. Nothing in it is authenticated.
+use super::{Arrival, Contents, proposal_code};
+use crate::crypto::ke::Group;
+use crate::crypto::secret::Secret;
+use crate::ike::admission::InitKey;
+use crate::ike::common::{Cx, Step};
+use crate::ike::diagnose::{Failure, Phase as Where};
+use crate::ike::error::Refusal;
+use crate::ike::event::{Ended, IkeId};
+use crate::ike::keys::HandshakeKeys;
+use crate::ike::nat::{self, Nat};
+use crate::ike::negotiate::{IkeSuite, KeRule, check_answer, choose, differing, groups, numbered};
+use crate::ike::policy::{Connection, EncapPolicy};
+use crate::ike::sa::{Core, IkeSa, Phase};
+use crate::ike::window::Window;
+use crate::wire::keyword;
+use crate::wire::message::{Header, IkeSpi, Message, ParseError};
+use crate::wire::payload::{Ke, Notify, Payload, Proposal};
+use crate::wire::registry::{ExchangeType, KeId, NotifyType, PayloadType, ProtocolId};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// COOKIE and INVALID_KE_PAYLOAD are followed at most so often each (R26, R33).
+const MAX_RETRIES: u8 = 3;
+/// A request is kept until IKE_AUTH has verified it; a longer one is not worth that.
+const MAX_REQUEST: usize = 8192;
+
+/// Initiator: waiting for the response.
+pub(in crate::ike) struct Opening {
+    pub connection: Arc<Connection>,
+    /// The child that goes with IKE_AUTH.
+    pub child: Arc<str>,
+    offer: Vec<Proposal>,
+    group: Group,
+    private: Secret,
+    public: Vec<u8>,
+    ni: Vec<u8>,
+    cookie: Option<Vec<u8>>,
+    cookies: u8,
+    groups: u8,
+    /// The request as last sent: our AUTH signs it.
+    request: Vec<u8>,
+    /// A forged source for NAT detection.
+    forged: Option<[u8; 20]>,
+    /// What an unauthenticated error told. It may be a lie, so we go on (R25).
+    pub noted: Option<Failure>,
+}
+/// Initiator: g^ir is being computed.
+pub(in crate::ike) struct Agreeing {
+    pub opening: Opening,
+    pub suite: IkeSuite,
+    pub proposal: Proposal,
+    pub nr: Vec<u8>,
+    /// The response: the peer's AUTH signs it.
+    pub response: Vec<u8>,
+    pub job: u64,
+    spi_r: IkeSpi,
+    nat: Nat,
+}
+impl Agreeing {
+    /// g^ir is there: the response is taken, and with a NAT we move to the port for it.
+    pub(in crate::ike) fn settle(&self, core: &mut Core, natt: u16) {
+        core.window.settle();
+        core.spi_r = self.spi_r;
+        core.nat = self.nat;
+        if self.nat.udp() {
+            core.local.set_port(natt);
+            core.remote.set_port(natt);
+        }
+    }
+    /// There is no g^ir with this public value: only an attacker sends such, so we wait for another response.
+    pub(in crate::ike) fn reject(mut self, cx: &mut Cx<'_>, core: &Core) -> Phase {
+        let failure = Failure::new(cx.now, Where::SaInit, true, "answer.not_offered");
+        self.opening.note(cx, core, failure);
+        Phase::Opening(Box::new(self.opening))
+    }
+    /// Our nonce, and our request.
+    pub(in crate::ike) fn ours(&self) -> (&[u8], &[u8]) {
+        (&self.opening.ni, &self.opening.request)
+    }
+}
+
+/// Begins an IKE SA.
+pub(in crate::ike) fn request(
+    cx: &mut Cx<'_>,
+    connection: Arc<Connection>,
+    child: Arc<str>,
+    (local, remote): (SocketAddr, SocketAddr),
+) -> Option<IkeSa> {
+    let group = *groups(&connection.proposals).first()?;
+    let private = cx.private(group);
+    let mut forged = None;
+    if connection.encap == EncapPolicy::Always {
+        let mut random = [0; 20];
+        cx.host.random(&mut random);
+        forged = Some(random);
+    }
+    let mut core = Core {
+        id: cx.new_ike_id(),
+        spi_i: cx.new_spi(),
+        spi_r: IkeSpi::NONE,
+        initiator: true,
+        local,
+        remote,
+        nat: Nat::default(),
+        window: Window::default(),
+        connection: Some(connection.name.clone()),
+        created: cx.now,
+        sent: cx.now,
+    };
+    let mut opening = Opening {
+        offer: numbered(&connection.proposals, &[]),
+        public: group.public(&private),
+        group,
+        private,
+        ni: cx.nonce(),
+        cookie: None,
+        cookies: 0,
+        groups: 0,
+        request: Vec::new(),
+        forged,
+        noted: None,
+        connection,
+        child,
+    };
+    opening.send(cx, &mut core);
+    Some(IkeSa { core, phase: Phase::Opening(Box::new(opening)) })
+}
+impl Opening {
+    /// A cookie comes first, and everything else is as before (RFC 7296 section 2.6).
+    fn send(&mut self, cx: &mut Cx<'_>, core: &mut Core) {
+        let mut payloads = Vec::new();
+        payloads.extend(self.cookie.iter().map(|c| Payload::Notify(Notify::new(NotifyType::COOKIE, c.clone()))));
+        payloads.push(Payload::Sa(self.offer.clone()));
+        payloads.push(Payload::Ke(Ke { group: self.group.id(), data: self.public.clone() }));
+        payloads.push(Payload::Nonce(self.ni.clone()));
+        let nat = nat::notifies((core.spi_i, IkeSpi::NONE), core.local, core.remote, self.forged);
+        payloads.extend(nat.map(Payload::Notify));
+        let header = core.header(ExchangeType::IKE_SA_INIT, 0, false);
+        self.request = Message { header, payloads }.encode();
+        core.request(cx, ExchangeType::IKE_SA_INIT, self.request.clone());
+    }
+    /// Remembers the likely cause, and tells of it once; the attempt goes on.
+    pub(in crate::ike) fn note(&mut self, cx: &mut Cx<'_>, core: &Core, failure: Failure) {
+        if self.noted.is_none() {
+            let failure = Failure { remote: Some(core.remote), ..failure };
+            self.noted = Some(failure.clone());
+            cx.fail(failure, Some(&self.connection));
+        }
+    }
+    /// Nobody has answered: with what we were told meanwhile, if anything.
+    pub(in crate::ike) fn gave_up(self, cx: &mut Cx<'_>, core: &Core) -> Ended {
+        gave_up(cx, core, &self.connection, self.noted, Where::SaInit)
+    }
+}
+/// The end of an attempt that was never answered properly.
+pub(in crate::ike) fn gave_up(
+    cx: &mut Cx<'_>,
+    core: &Core,
+    connection: &Connection,
+    noted: Option<Failure>,
+    phase: Where,
+) -> Ended {
+    let silence = Failure { remote: Some(core.remote), ..Failure::new(cx.now, phase, true, "net.no_response") };
+    let failure = noted.map_or(silence, |noted| Failure { time: cx.now, ..noted });
+    cx.fail(failure, Some(connection));
+    Ended::Failed
+}
+
+/// What a response to IKE_SA_INIT says.
+enum Reply {
+    Accepted { proposals: Vec<Proposal>, ke: Ke, nr: Vec<u8>, nat: Nat },
+    Cookie(Vec<u8>),
+    Group(KeId),
+    Refused(NotifyType),
+    Junk,
+}
+
+/// Handles a response. Whatever an attacker may have sent leaves the attempt as it was.
+pub(in crate::ike) fn response(
+    cx: &mut Cx<'_>,
+    core: &mut Core,
+    mut opening: Box<Opening>,
+    header: &Header,
+    from: &Arrival<'_>,
+) -> Step<Phase> {
+    if from.remote != core.remote || !core.window.awaits(ExchangeType::IKE_SA_INIT, header.id) {
+        return Ok(Phase::Opening(opening));
+    }
+    match read_reply(&opening, header, from) {
+        Reply::Accepted { proposals, ke, nr, nat } => {
+            return Ok(accepted(cx, core, opening, header, from, (proposals, ke, nr, nat)));
+        }
+        Reply::Cookie(cookie) if opening.cookies < MAX_RETRIES => {
+            opening.cookies += 1;
+            opening.cookie = Some(cookie);
+            opening.send(cx, core);
+        }
+        Reply::Group(id) => other_group(cx, core, &mut opening, id),
+        Reply::Refused(kind) => {
+            let failure = refused(cx.now, &opening, kind);
+            opening.note(cx, core, failure);
+        }
+        Reply::Cookie(_) | Reply::Junk => {}
+    }
+    Ok(Phase::Opening(opening))
+}
+fn read_reply(opening: &Opening, header: &Header, from: &Arrival<'_>) -> Reply {
+    let parsed = Message::parse(from.data);
+    let Ok(c) = parsed.and_then(|m| Contents::of(ExchangeType::IKE_SA_INIT, true, m.payloads)) else {
+        return Reply::Junk;
+    };
+    if let (Some(proposals), Some(ke), Some(nr)) = (c.sa.clone(), c.ke.clone(), c.nonce.clone())
+        && !header.spi_r.is_none()
+    {
+        let spis = (header.spi_i, header.spi_r);
+        let nat = nat::detect(&c.notifies, spis, from.local, from.remote, opening.forged.is_some());
+        return Reply::Accepted { proposals, ke, nr, nat };
+    }
+    if let Some(cookie) = c.notify(NotifyType::COOKIE).filter(|n| (1..=64).contains(&n.data.len())) {
+        return Reply::Cookie(cookie.data.clone());
+    }
+    if let Some(&[a, b]) =
+        c.notify(NotifyType::INVALID_KE_PAYLOAD).map(|n| n.data.as_slice()).and_then(|d| d.first_chunk())
+    {
+        return Reply::Group(KeId(u16::from_be_bytes([a, b])));
+    }
+    c.error().map_or(Reply::Junk, |n| Reply::Refused(n.kind))
+}
+/// INVALID_KE_PAYLOAD: once more with that group, if it is one of ours and not the one just sent (R26).
+fn other_group(cx: &mut Cx<'_>, core: &mut Core, opening: &mut Opening, id: KeId) {
+    let group = Group::from_id(id).filter(|g| *g != opening.group && groups(&opening.offer).contains(g));
+    match group {
+        Some(group) if opening.groups < MAX_RETRIES => {
+            opening.groups += 1;
+            opening.group = group;
+            opening.private = cx.private(group);
+            opening.public = group.public(&opening.private);
+            opening.send(cx, core);
+        }
+        _ => {
+            let ours = groups(&opening.offer).iter().map(|g| g.id().to_string()).collect();
+            let failure = Failure::new(cx.now, Where::SaInit, true, "proposal.ke")
+                .likely(NotifyType::INVALID_KE_PAYLOAD, &["proposal.ke"])
+                .between(ours, vec![id.to_string()]);
+            opening.note(cx, core, Failure { differing: vec!["ke"], ..failure });
+        }
+    }
+}
+fn refused(now: Duration, opening: &Opening, kind: NotifyType) -> Failure {
+    let (code, candidates): (_, &[_]) = match kind {
+        NotifyType::NO_PROPOSAL_CHOSEN => (
+            "proposal.ike",
+            &["proposal.encr", "proposal.integ", "proposal.prf", "proposal.ke", "peer.unknown", "version.ikev1_peer"],
+        ),
+        NotifyType::INVALID_MAJOR_VERSION => ("version.ikev1_peer", &["version.ikev1_peer"]),
+        _ => ("peer.refused", &["peer.unknown"]),
+    };
+    let ours = opening.offer.iter().map(keyword::proposal).collect();
+    Failure::new(now, Where::SaInit, true, code).likely(kind, candidates).between(ours, Vec::new())
+}
+/// SA, KE and Nr are there: check them against what was asked (R32).
+fn accepted(
+    cx: &mut Cx<'_>,
+    core: &mut Core,
+    mut opening: Box<Opening>,
+    header: &Header,
+    from: &Arrival<'_>,
+    (proposals, ke, nr, nat): (Vec<Proposal>, Ke, Vec<u8>, Nat),
+) -> Phase {
+    let any = KeRule::Prefer(None);
+    let chosen = check_answer(&proposals, &opening.offer, any).ok().and_then(|p| Some((p.clone(), IkeSuite::of(p)?)));
+    let sound = chosen.filter(|(_, suite)| suite.group == opening.group && ke.group == opening.group.id());
+    let Some((proposal, suite)) = sound.filter(|_| opening.group.check(&ke.data).is_ok()) else {
+        let ours = opening.offer.iter().map(keyword::proposal).collect();
+        let theirs = proposals.iter().map(keyword::proposal).collect();
+        let failure = Failure::new(cx.now, Where::SaInit, true, "answer.not_offered").between(ours, theirs);
+        opening.note(cx, core, failure);
+        return Phase::Opening(opening);
+    };
+    // Without room for the computation, the response counts as lost: we will ask again.
+    let Some(job) = cx.compute(core.id, suite.group, opening.private.clone(), ke.data) else {
+        return Phase::Opening(opening);
+    };
+    let response = from.data.to_vec();
+    let spi_r = header.spi_r;
+    Phase::Agreeing(Box::new(Agreeing { opening: *opening, suite, proposal, nr, response, job, spi_r, nat }))
+}
+
+/// Responder: the request is answered, IKE_AUTH has not been verified.
+pub(in crate::ike) struct HalfOpen {
+    pub key: InitKey,
+    pub suite: IkeSuite,
+    pub proposal: Proposal,
+    private: Secret,
+    public: Vec<u8>,
+    pub nr: Vec<u8>,
+    pub request: Vec<u8>,
+    pub response: Vec<u8>,
+    /// Since g^ir is known.
+    pub keys: Option<HandshakeKeys>,
+    pub job: Option<u64>,
+    /// The IKE_AUTH request that waits for g^ir.
+    pub parked: Option<Parked>,
+}
+/// A message that waits.
+pub(in crate::ike) struct Parked {
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
+    pub data: Vec<u8>,
+}
+impl HalfOpen {
+    /// The initiator's nonce.
+    pub(in crate::ike) fn ni(&self) -> &[u8] {
+        &self.key.2
+    }
+    /// Begins to compute g^ir, which no IKE_SA_INIT alone is worth, and parks the message that needs it.
+    pub(in crate::ike) fn park(&mut self, cx: &mut Cx<'_>, core: &Core, from: &Arrival<'_>) {
+        if self.job.is_none() && from.data.len() <= 2 * MAX_REQUEST {
+            self.job = cx.compute(core.id, self.suite.group, self.private.clone(), self.public.clone());
+            if self.job.is_some() {
+                self.parked = Some(Parked { local: from.local, remote: from.remote, data: from.data.to_vec() });
+            }
+        }
+    }
+}
+
+/// What a request has led to.
+pub(in crate::ike) enum Opened {
+    /// A half-open IKE SA; its response is on its way.
+    New(Box<IkeSa>, InitKey),
+    /// A retransmission of the request that made this one.
+    Again(IkeId),
+    /// An error, a cookie or nothing was the answer.
+    Nothing,
+}
+/// Handles a request.
+pub(in crate::ike) fn on_request(cx: &mut Cx<'_>, header: &Header, from: &Arrival<'_>) -> Opened {
+    if header.spi_i.is_none() || header.id != 0 || from.data.len() > MAX_REQUEST {
+        return Opened::Nothing;
+    }
+    let contents = match read_request(from.data) {
+        Ok(contents) => contents,
+        Err(ParseError::Truncated) => return Opened::Nothing,
+        Err(error) => {
+            refuse(cx, header, from, Refusal::from(&error).notify());
+            return Opened::Nothing;
+        }
+    };
+    let key = (from.remote, header.spi_i, contents.nonce.clone().unwrap_or_default());
+    if let Some(id) = cx.common.admission.half_open_by(&key) {
+        return Opened::Again(id);
+    }
+    let limits = cx.policy().limits;
+    if cx.common.admission.wants_cookie(from.remote.ip(), &limits) && !shows_cookie(cx, &contents, header, from) {
+        return Opened::Nothing;
+    }
+    match consider(cx, header, from, &contents) {
+        Some(sa) => Opened::New(Box::new(sa), key),
+        None => Opened::Nothing,
+    }
+}
+fn read_request(data: &[u8]) -> Result<Contents, ParseError> {
+    let contents = Contents::of(ExchangeType::IKE_SA_INIT, false, Message::parse(data)?.payloads)?;
+    match (&contents.sa, &contents.ke, &contents.nonce) {
+        (Some(_), Some(_), Some(_)) => Ok(contents),
+        _ => Err(ParseError::Syntax("IKE_SA_INIT without SA, KE or Ni")),
+    }
+}
+/// Chooses a suite, or refuses.
+fn consider(cx: &mut Cx<'_>, header: &Header, from: &Arrival<'_>, contents: &Contents) -> Option<IkeSa> {
+    let (offer, ke) = (contents.sa.as_ref()?, contents.ke.as_ref()?);
+    let candidates = cx.common.directory.between(from.local.ip(), from.remote.ip(), cx.host);
+    let ours: Vec<Proposal> = candidates.iter().flat_map(|c| c.proposals.iter().cloned()).collect();
+    let rule = KeRule::Prefer(Some(ke.group));
+    let chosen = choose(offer, &ours, ProtocolId::IKE, rule).and_then(|p| Some((IkeSuite::of(&p)?, p)));
+    let Some((suite, proposal)) = chosen else {
+        let failure = no_proposal(cx.now, from, offer, &ours);
+        cx.fail_stranger(failure, candidates.first().map(|c| &**c));
+        refuse(cx, header, from, Refusal::NoProposal.notify());
+        return None;
+    };
+    if ke.group != suite.group.id() {
+        refuse(cx, header, from, Refusal::WrongGroup(suite.group).notify());
+        return None;
+    }
+    if suite.group.check(&ke.data).is_err() {
+        refuse(cx, header, from, Refusal::Syntax.notify());
+        return None;
+    }
+    let forge = candidates.first().is_some_and(|c| c.encap == EncapPolicy::Always);
+    answer(cx, header, from, contents, (suite, proposal, ke.data.clone(), forge))
+}
+/// Makes the half-open IKE SA and sends the response.
+fn answer(
+    cx: &mut Cx<'_>,
+    header: &Header,
+    from: &Arrival<'_>,
+    contents: &Contents,
+    (suite, proposal, public, forge): (IkeSuite, Proposal, Vec<u8>, bool),
+) -> Option<IkeSa> {
+    let ni = contents.nonce.as_ref()?;
+    if !cx.common.admission.has_room(from.remote.ip(), &cx.policy().limits) {
+        return None;
+    }
+    let spi_r = cx.new_spi();
+    let spis = (header.spi_i, spi_r);
+    let nr = cx.nonce();
+    let mut forged = None;
+    if forge {
+        let mut random = [0; 20];
+        cx.host.random(&mut random);
+        forged = Some(random);
+    }
+    let mut nat = nat::detect(&contents.notifies, (header.spi_i, IkeSpi::NONE), from.local, from.remote, forge);
+    let core = Core {
+        id: cx.new_ike_id(),
+        spi_i: header.spi_i,
+        spi_r,
+        initiator: false,
+        local: from.local,
+        remote: from.remote,
+        nat,
+        window: Window::after_init(),
+        connection: None,
+        created: cx.now,
+        sent: cx.now,
+    };
+    let mut payloads = vec![
+        Payload::Sa(vec![Proposal { spi: Vec::new(), ..proposal.clone() }]),
+        Payload::Ke(Ke { group: suite.group.id(), data: vec![0; suite.group.public_len()] }),
+        Payload::Nonce(nr.clone()),
+    ];
+    let speaks_nat = contents.notify(NotifyType::NAT_DETECTION_SOURCE_IP).is_some();
+    if speaks_nat {
+        payloads.extend(nat::notifies(spis, from.local, from.remote, forged).map(Payload::Notify));
+    } else {
+        nat = Nat::default();
+    }
+    let mut message = Message { header: core.header(ExchangeType::IKE_SA_INIT, 0, true), payloads };
+    // Before the address is proven no answer is larger than the request; the length does not depend on the public value.
+    if message.encode().len() > from.data.len() && !shows_cookie(cx, contents, header, from) {
+        return None;
+    }
+    let private = cx.private(suite.group);
+    message.payloads[1] = Payload::Ke(Ke { group: suite.group.id(), data: suite.group.public(&private) });
+    let response = message.encode();
+    cx.transmit(from.local, from.remote, response.clone());
+    let half_open = HalfOpen {
+        key: (from.remote, header.spi_i, ni.clone()),
+        suite,
+        proposal,
+        private,
+        public,
+        nr,
+        request: from.data.to_vec(),
+        response,
+        keys: None,
+        job: None,
+        parked: None,
+    };
+    Some(IkeSa { core: Core { nat, ..core }, phase: Phase::HalfOpen(Box::new(half_open)) })
+}
+/// True if the request carries a good cookie; otherwise it is answered with one. A wrong cookie counts as none.
+fn shows_cookie(cx: &mut Cx<'_>, contents: &Contents, header: &Header, from: &Arrival<'_>) -> bool {
+    let (now, addr) = (cx.now, from.remote.ip());
+    let Some(ni) = &contents.nonce else { return false };
+    let good = contents
+        .notify(NotifyType::COOKIE)
+        .is_some_and(|n| cx.common.admission.is_cookie(now, &n.data, addr, header.spi_i, ni, cx.host));
+    if !good {
+        let cookie = cx.common.admission.cookie(now, addr, header.spi_i, ni, cx.host);
+        reply(cx, header, from, Notify::new(NotifyType::COOKIE, cookie));
+    }
+    good
+}
+fn no_proposal(now: Duration, from: &Arrival<'_>, offer: &[Proposal], ours: &[Proposal]) -> Failure {
+    let differing = differing(offer, ours, KeRule::Prefer(None));
+    let code = match differing.as_slice() {
+        _ if ours.is_empty() => "peer.unknown",
+        [one] => proposal_code(one),
+        _ => "proposal.ike",
+    };
+    let failure = Failure::new(now, Where::SaInit, false, code)
+        .between(ours.iter().map(keyword::proposal).collect(), offer.iter().take(16).map(keyword::proposal).collect());
+    Failure { differing, remote: Some(from.remote), ..failure }
+}
+/// An error without an IKE SA; not more of them than `admission` allows.
+pub(in crate::ike) fn refuse(cx: &mut Cx<'_>, header: &Header, from: &Arrival<'_>, notify: Notify) {
+    if cx.common.admission.answers.take(cx.now) {
+        reply(cx, header, from, notify);
+    }
+}
+/// A response of one notification, never larger than the request.
+fn reply(cx: &mut Cx<'_>, header: &Header, from: &Arrival<'_>, notify: Notify) {
+    let header = Header {
+        spi_r: IkeSpi::NONE,
+        first: PayloadType::NONE,
+        version: (2, 0),
+        initiator: false,
+        response: true,
+        length: 0,
+        ..*header
+    };
+    let bytes = Message { header, payloads: vec![Payload::Notify(notify)] }.encode();
+    if bytes.len() <= from.data.len() {
+        cx.transmit(from.local, from.remote, bytes);
+    }
+}

@@ -1,0 +1,44 @@
+//! INFORMATIONAL (RFC 7296 section 1.4): deletes, liveness, and errors of an authenticated peer.
+use super::{Contents, delete};
+use crate::ike::common::{Cx, Step};
+use crate::ike::diagnose::{Failure, Phase as Where};
+use crate::ike::event::Ended;
+use crate::ike::sa::{Answer, Asked, Core, Established};
+use crate::wire::registry::{NotifyType, ProtocolId};
+
+/// Handles a request: all deletes of a message count, whichever comes last.
+pub(in crate::ike) fn on_request(
+    cx: &mut Cx<'_>,
+    core: &mut Core,
+    est: &mut Established,
+    to: &Answer,
+    contents: &Contents,
+) -> Step<()> {
+    if contents.deletes.iter().any(|d| d.protocol == ProtocolId::IKE) {
+        // An empty response, and all children are gone (R23). A delete of our own is no longer needed (R19).
+        est.respond(cx, core, to, &[]);
+        return Err(est.closing.map_or(Ended::ByPeer, |(why, _)| why));
+    }
+    let payloads: Vec<_> = contents.deletes.iter().filter_map(|d| delete::on_request(cx, est, d)).collect();
+    est.respond(cx, core, to, &payloads);
+    let fatal =
+        [NotifyType::AUTHENTICATION_FAILED, NotifyType::INVALID_SYNTAX, NotifyType::UNSUPPORTED_CRITICAL_PAYLOAD];
+    if let Some(notify) = contents.notifies.iter().find(|n| fatal.contains(&n.kind)) {
+        let code = if notify.kind == NotifyType::AUTHENTICATION_FAILED { "auth.failed" } else { "peer.refused" };
+        let failure =
+            Failure::new(cx.now, Where::IkeAuth, core.initiator, code).likely(notify.kind, &["auth.psk", "auth.id"]);
+        cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&est.connection));
+        return Err(Ended::Failed);
+    }
+    Ok(())
+}
+/// Handles the response to one of ours.
+pub(in crate::ike) fn response(cx: &mut Cx<'_>, est: &mut Established, asked: Asked) -> Step<()> {
+    match asked {
+        Asked::DeleteIke => return Err(est.closing.map_or(Ended::ByUs, |(why, _)| why)),
+        Asked::DeleteChild(id) => delete::response(cx, est, id),
+        Asked::DisownChild { spi_in } => cx.host.release_spi(spi_in),
+        Asked::Liveness | Asked::CreateChild(_) => {}
+    }
+    Ok(())
+}

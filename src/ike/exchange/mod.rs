@@ -1,0 +1,85 @@
+//! One file per exchange: `request` and `response` of the side that begins it, `on_request` of the other.
+pub(super) mod create_child;
+pub(super) mod delete;
+pub(super) mod ike_auth;
+pub(super) mod ike_sa_init;
+pub(super) mod informational;
+pub(super) mod liveness;
+
+use crate::wire::message::ParseError;
+use crate::wire::payload::{Auth, Delete, Id, Ke, Notify, Payload, Proposal, TrafficSelectors};
+use crate::wire::registry::{ExchangeType, NotifyType};
+use crate::wire::rules;
+use std::net::SocketAddr;
+
+/// A message as it came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival<'a> {
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
+    pub data: &'a [u8],
+}
+
+/// The payloads of a message by what they are; their order does not matter (RFC 7296 section 2.5).
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    pub sa: Option<Vec<Proposal>>,
+    pub ke: Option<Ke>,
+    pub nonce: Option<Vec<u8>>,
+    pub id_i: Option<Id>,
+    pub id_r: Option<Id>,
+    pub auth: Option<Auth>,
+    pub ts_i: Option<TrafficSelectors>,
+    pub ts_r: Option<TrafficSelectors>,
+    pub deletes: Vec<Delete>,
+    pub notifies: Vec<Notify>,
+}
+impl Contents {
+    /// Applies the table of payloads, then sorts.
+    pub(super) fn of(exchange: ExchangeType, response: bool, payloads: Vec<Payload>) -> Result<Self, ParseError> {
+        let mut c = Self::default();
+        for payload in rules::check(exchange, response, payloads)? {
+            match payload {
+                Payload::Sa(p) => c.sa = Some(p),
+                Payload::Ke(p) => c.ke = Some(p),
+                Payload::Nonce(p) => c.nonce = Some(p),
+                Payload::IdI(p) => c.id_i = Some(p),
+                Payload::IdR(p) => c.id_r = Some(p),
+                Payload::Auth(p) => c.auth = Some(p),
+                Payload::TsI(p) => c.ts_i = Some(p),
+                Payload::TsR(p) => c.ts_r = Some(p),
+                Payload::Delete(p) => c.deletes.push(p),
+                Payload::Notify(p) => c.notifies.push(p),
+                Payload::Cert(_)
+                | Payload::CertReq(_)
+                | Payload::Vendor(_)
+                | Payload::Encrypted(_)
+                | Payload::Fragment(_)
+                | Payload::Cfg(_)
+                | Payload::Eap(_)
+                | Payload::Unknown(_) => {}
+            }
+        }
+        Ok(c)
+    }
+    /// The first notification of a type.
+    pub(super) fn notify(&self, kind: NotifyType) -> Option<&Notify> {
+        self.notifies.iter().find(|n| n.kind == kind)
+    }
+    /// The first error.
+    pub(super) fn error(&self) -> Option<&Notify> {
+        self.notifies.iter().find(|n| n.kind.is_error())
+    }
+}
+
+/// The diagnosis of one differing transform type.
+pub(super) fn proposal_code(differing: &str) -> &'static str {
+    match differing {
+        "encr" => "proposal.encr",
+        "prf" => "proposal.prf",
+        "integ" => "proposal.integ",
+        "ke" => "proposal.ke",
+        "esn" => "proposal.esn",
+        _ => "proposal.other",
+    }
+}

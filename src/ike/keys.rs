@@ -1,0 +1,303 @@
+//! Key material, a type per stage: `HandshakeKeys` after IKE_SA_INIT, and of them only `SkD` and the `Channel` once the peer is authenticated
+//! (RFC 7296 sections 2.13, 2.14 and 2.17).
+use super::auth::Authenticated;
+use super::event::DirectionKeys;
+use super::negotiate::IkeSuite;
+use crate::crypto::cipher::{Cipher, PacketKey};
+use crate::crypto::prf::Prf;
+use crate::crypto::rng::Rng;
+use crate::crypto::secret::Secret;
+use crate::wire::message::{HEADER_LEN, Header, IkeSpi, ParseError, encode_chain, parse_chain};
+use crate::wire::payload::{Encrypted, Payload};
+use crate::wire::registry::PayloadType;
+
+/// Both sides' contributions to the keys of an IKE SA.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Contributions<'a> {
+    /// The initiator's nonce.
+    pub ni: &'a [u8],
+    /// The responder's nonce.
+    pub nr: &'a [u8],
+    /// The initiator's SPI.
+    pub spi_i: IkeSpi,
+    /// The responder's SPI.
+    pub spi_r: IkeSpi,
+}
+
+/// What both ends have after IKE_SA_INIT, before anybody is authenticated.
+pub(super) struct HandshakeKeys {
+    prf: Prf,
+    sk_d: Secret,
+    sk_pi: Secret,
+    sk_pr: Secret,
+    /// Protects IKE_AUTH and everything after it.
+    pub channel: Channel,
+}
+impl HandshakeKeys {
+    /// SKEYSEED = prf(Ni | Nr, g^ir), and SK_d, SK_ai, SK_ar, SK_ei, SK_er, SK_pi, SK_pr from it, in this order.
+    pub(super) fn derive(
+        suite: &IkeSuite,
+        g_ir: &Secret,
+        from: &Contributions<'_>,
+        initiator: bool,
+        rng: &mut dyn Rng,
+    ) -> Self {
+        let (prf, cipher) = (suite.prf, suite.cipher);
+        let key = Secret::new([from.ni, from.nr].concat());
+        let seed = prf.mac(key.expose(), &[g_ir.expose()]);
+        let (a, e, p) = (cipher.integ_key_len(), cipher.encr_key_len(), prf.len());
+        let all = prf.plus(seed.expose(), &[from.ni, from.nr, &from.spi_i.0, &from.spi_r.0], 3 * p + 2 * a + 2 * e);
+        let mut cut = Cut(all.expose());
+        let sk_d = cut.secret(p);
+        let (ai, ar) = (cut.secret(a), cut.secret(a));
+        let (ei, er) = (cut.secret(e), cut.secret(e));
+        let (sk_pi, sk_pr) = (cut.secret(p), cut.secret(p));
+        let channel = if initiator {
+            Channel::new(cipher, (&ei, &ai), (&er, &ar), rng)
+        } else {
+            Channel::new(cipher, (&er, &ar), (&ei, &ai), rng)
+        };
+        Self { prf, sk_d, sk_pi, sk_pr, channel }
+    }
+    /// The key that binds one side's identity to this IKE SA.
+    pub(super) fn sk_p(&self, initiator: bool) -> &Secret {
+        if initiator { &self.sk_pi } else { &self.sk_pr }
+    }
+    /// The negotiated PRF.
+    pub(super) fn prf(&self) -> Prf {
+        self.prf
+    }
+    /// What an established IKE SA keeps.
+    pub(super) fn established(self, _proof: &Authenticated) -> (SkD, Channel) {
+        (SkD { prf: self.prf, key: self.sk_d }, self.channel)
+    }
+}
+
+/// SK_d of an established IKE SA: what children's keys are made of.
+pub(super) struct SkD {
+    prf: Prf,
+    key: Secret,
+}
+impl SkD {
+    /// KEYMAT = prf+(SK_d, [g^ir |] Ni | Nr): first all keys of the direction from the initiator of this exchange, then the others; in each
+    /// encryption before integrity (RFC 7296 section 2.17). Returns (initiator to responder, responder to initiator).
+    pub(super) fn child(
+        &self,
+        cipher: Cipher,
+        g_ir: Option<&Secret>,
+        ni: &[u8],
+        nr: &[u8],
+    ) -> (DirectionKeys, DirectionKeys) {
+        let (e, a) = (cipher.encr_key_len(), cipher.integ_key_len());
+        let shared = g_ir.map_or(&[][..], Secret::expose);
+        let all = self.prf.plus(self.key.expose(), &[shared, ni, nr], 2 * (e + a));
+        let mut cut = Cut(all.expose());
+        let forth = DirectionKeys { encr: cut.secret(e), integ: cut.secret(a) };
+        let back = DirectionKeys { encr: cut.secret(e), integ: cut.secret(a) };
+        (forth, back)
+    }
+}
+
+/// Seals our messages and opens the peer's (RFC 7296 section 3.14, RFC 5282).
+pub(super) struct Channel {
+    seal: PacketKey,
+    /// Never repeats under `seal`: the IV of an AEAD, or what a CBC IV is made of.
+    counter: u64,
+    open: PacketKey,
+}
+/// Why a protected message is not taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum OpenError {
+    /// Not from the peer, or damaged: as if it had never come.
+    Icv,
+    /// From the peer, but what is inside does not parse.
+    Inside(ParseError),
+}
+impl Channel {
+    fn new(cipher: Cipher, ours: (&Secret, &Secret), theirs: (&Secret, &Secret), rng: &mut dyn Rng) -> Self {
+        let mut iv_key = [0; 16];
+        rng.fill(&mut iv_key);
+        Self {
+            seal: PacketKey::new(cipher, ours.0.expose(), ours.1.expose(), iv_key),
+            counter: 0,
+            open: PacketKey::new(cipher, theirs.0.expose(), theirs.1.expose(), [0; 16]),
+        }
+    }
+    /// One message with SK as its only payload. The header's length and first payload are filled in.
+    pub(super) fn seal(&mut self, mut header: Header, payloads: &[Payload]) -> Vec<u8> {
+        const SK_HEADER: usize = 4;
+        let cipher = self.seal.cipher();
+        let (first, inside) = encode_chain(payloads);
+        let block = if cipher.is_aead() { 1 } else { cipher.block() };
+        let pad = (block - (inside.len() + 1) % block) % block;
+        let body = cipher.iv_len() + inside.len() + pad + 1 + cipher.icv_len();
+        header.first = PayloadType::SK;
+        header.length = (HEADER_LEN + SK_HEADER + body) as u32;
+        let mut message = Vec::with_capacity(HEADER_LEN + SK_HEADER + body);
+        message.extend_from_slice(&header.encode());
+        message.extend_from_slice(&[first.0, 0]);
+        message.extend_from_slice(&((SK_HEADER + body) as u16).to_be_bytes());
+        message.resize(message.len() + cipher.iv_len(), 0);
+        message.extend_from_slice(&inside);
+        message.resize(message.len() + pad, 0);
+        message.push(pad as u8);
+        message.resize(message.len() + cipher.icv_len(), 0);
+        let (aad, buf) = message.split_at_mut(HEADER_LEN + SK_HEADER);
+        self.seal.seal(self.counter, aad, buf, &[]);
+        self.counter += 1;
+        message
+    }
+    /// Opens the SK payload at the end of `data`. The padding is not looked at (RFC 7296 section 3.14), only its length.
+    pub(super) fn open(&self, data: &[u8], sk: &Encrypted) -> Result<Vec<Payload>, OpenError> {
+        let at = data.len().checked_sub(sk.body.len()).ok_or(OpenError::Icv)?;
+        let mut buf = sk.body.clone();
+        let plain = self.open.open(&data[..at], &mut buf, &[]).map_err(|_| OpenError::Icv)?;
+        let plain = &buf[plain];
+        let pad = *plain.last().ok_or(OpenError::Inside(ParseError::Syntax("no pad length")))? as usize;
+        let inside = plain.len().checked_sub(1 + pad).ok_or(OpenError::Inside(ParseError::Syntax("pad length")))?;
+        parse_chain(sk.first, &plain[..inside]).map_err(OpenError::Inside)
+    }
+}
+
+/// Cuts key material from the front.
+struct Cut<'a>(&'a [u8]);
+impl Cut<'_> {
+    fn secret(&mut self, len: usize) -> Secret {
+        let (head, tail) = self.0.split_at(len);
+        self.0 = tail;
+        Secret::new(head.to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::rng::SeededRng;
+    use crate::ike::negotiate::EspSuite;
+    use crate::wire::keyword;
+    use crate::wire::message::Message;
+    use crate::wire::payload::{Notify, Proposal};
+    use crate::wire::registry::{ExchangeType, NotifyType, ProtocolId};
+
+    const SUITES: [&str; 5] = [
+        "aes256-sha512-prfsha256-x25519",
+        "aes128-sha1-modp1024",
+        "aes192-sha384-modp2048",
+        "aes256gcm16-prfsha384-x25519",
+        "chacha20poly1305-prfsha512-x25519",
+    ];
+    fn suite(s: &str) -> (IkeSuite, Proposal) {
+        let p = keyword::parse(ProtocolId::IKE, s).unwrap();
+        (IkeSuite::of(&p).unwrap(), p)
+    }
+    const FROM: Contributions<'_> =
+        Contributions { ni: &[1; 32], nr: &[2; 20], spi_i: IkeSpi([3; 8]), spi_r: IkeSpi([4; 8]) };
+    fn keys(suite: &IkeSuite, initiator: bool) -> HandshakeKeys {
+        let g_ir = Secret::new(vec![5; suite.group.public_len()]);
+        HandshakeKeys::derive(suite, &g_ir, &FROM, initiator, &mut SeededRng::new(9))
+    }
+    fn header() -> Header {
+        Header {
+            spi_i: FROM.spi_i,
+            spi_r: FROM.spi_r,
+            first: PayloadType::NONE,
+            version: (2, 0),
+            exchange: ExchangeType::INFORMATIONAL,
+            initiator: true,
+            response: false,
+            id: 7,
+            length: 0,
+        }
+    }
+    fn open(channel: &Channel, data: &[u8]) -> Result<Vec<Payload>, OpenError> {
+        let Ok(message) = Message::parse(data) else { return Err(OpenError::Icv) };
+        let Some(Payload::Encrypted(sk)) = message.payloads.last() else { return Err(OpenError::Icv) };
+        channel.open(data, sk)
+    }
+
+    /// SK_d | SK_ai | SK_ar | SK_ei | SK_er | SK_pi | SK_pr (RFC 7296 section 2.14), cut by hand.
+    #[test]
+    fn the_keys_of_an_ike_sa_stand_in_the_order_of_the_rfc() {
+        for name in SUITES {
+            let (suite, _) = suite(name);
+            let (p, a, e) = (suite.prf.len(), suite.cipher.integ_key_len(), suite.cipher.encr_key_len());
+            let seed = suite.prf.mac(&[[1; 32].as_slice(), &[2; 20]].concat(), &[&vec![5; suite.group.public_len()]]);
+            let parts: [&[u8]; 4] = [&[1; 32], &[2; 20], &[3; 8], &[4; 8]];
+            let all = suite.prf.plus(seed.expose(), &parts, 3 * p + 2 * a + 2 * e);
+            let all = all.expose();
+            let mut ours = keys(&suite, true);
+            assert_eq!(ours.sk_d.expose(), &all[..p], "{name}");
+            let at = p + 2 * a + 2 * e;
+            assert_eq!((ours.sk_pi.expose(), ours.sk_pr.expose()), (&all[at..at + p], &all[at + p..]), "{name}");
+            let (ai, ei) = (&all[p..p + a], &all[p + 2 * a..p + 2 * a + e]);
+            let by_hand = PacketKey::new(suite.cipher, ei, ai, [0; 16]);
+            let mut sealed = ours.channel.seal(header(), &[]);
+            let (aad, body) = sealed.split_at_mut(32);
+            assert!(by_hand.open(aad, body, &[]).is_ok(), "{name}: SK_ai, SK_ei");
+            let (ar, er) = (&all[p + a..p + 2 * a], &all[p + 2 * a + e..p + 2 * a + 2 * e]);
+            let by_hand = PacketKey::new(suite.cipher, er, ar, [0; 16]);
+            let mut sealed = keys(&suite, false).channel.seal(header(), &[]);
+            let (aad, body) = sealed.split_at_mut(32);
+            assert!(by_hand.open(aad, body, &[]).is_ok(), "{name}: SK_ar, SK_er");
+        }
+    }
+
+    /// [g^ir |] Ni | Nr; all keys of initiator to responder first, encryption before integrity (RFC 7296 section 2.17).
+    #[test]
+    fn the_keys_of_a_child_stand_in_the_order_of_the_rfc() {
+        let (ike, _) = suite(SUITES[0]);
+        let esp = keyword::parse(ProtocolId::ESP, "aes256-sha384").unwrap();
+        let cipher = EspSuite::of(&esp).unwrap().cipher;
+        let sk_d = keys(&ike, true).sk_d;
+        let g_ir = Secret::new(vec![8; 32]);
+        for shared in [None, Some(&g_ir)] {
+            let (forth, back) = SkD { prf: ike.prf, key: sk_d.clone() }.child(cipher, shared, &[1; 16], &[2; 16]);
+            let first = shared.map_or(Vec::new(), |s| s.expose().to_vec());
+            let all = ike.prf.plus(sk_d.expose(), &[&first, &[1; 16], &[2; 16]], 2 * (32 + 48));
+            let cut = [&forth.encr, &forth.integ, &back.encr, &back.integ].map(Secret::expose).concat();
+            assert_eq!(cut, all.expose());
+            assert_eq!((forth.encr.len(), forth.integ.len()), (32, 48));
+        }
+    }
+
+    #[test]
+    fn what_one_seals_only_the_other_opens_and_not_when_it_was_touched() {
+        for name in SUITES {
+            let (suite, _) = suite(name);
+            let (mut i, r) = (keys(&suite, true).channel, keys(&suite, false).channel);
+            for len in 0..40 {
+                let inside = vec![Payload::Notify(Notify::new(NotifyType::COOKIE2, vec![7; len]))];
+                let data = i.seal(header(), &inside);
+                assert_eq!(open(&r, &data).unwrap(), inside, "{name}");
+                assert_eq!(open(&i, &data), Err(OpenError::Icv), "{name}: a reflected message");
+            }
+            let data = i.seal(header(), &[]);
+            assert_eq!(open(&r, &data).unwrap(), [], "{name}: an empty one");
+            for at in 0..data.len() {
+                let mut bad = data.clone();
+                bad[at] ^= 1;
+                assert_eq!(open(&r, &bad).err(), Some(OpenError::Icv), "{name}: octet {at}");
+            }
+            let again = i.seal(header(), &[]);
+            assert_ne!(data[32..40], again[32..40], "{name}: another IV each time");
+        }
+    }
+
+    #[test]
+    fn a_pad_length_beyond_the_plaintext_is_a_syntax_error() {
+        let (suite, _) = suite(SUITES[3]);
+        let (i, r) = (keys(&suite, true).channel, keys(&suite, false).channel);
+        // 8 octets of IV, one of plaintext: the pad length, 200.
+        let mut header = header();
+        header.first = PayloadType::SK;
+        header.length = 28 + 4 + 8 + 1 + 16;
+        let mut message = header.encode().to_vec();
+        message.extend([0, 0, 0, 29]);
+        message.extend([0; 8]);
+        message.push(200);
+        message.extend([0; 16]);
+        let (aad, buf) = message.split_at_mut(32);
+        i.seal.seal(1000, aad, buf, &[]);
+        assert!(matches!(open(&r, &message), Err(OpenError::Inside(ParseError::Syntax(_)))));
+    }
+}

@@ -1,0 +1,135 @@
+//! What is wanted of one connection, and what has become of it.
+use super::diagnose::Failure;
+use super::directory::canonical;
+use super::event::IkeId;
+use super::policy::{Connection, Remote, StartAction};
+use crate::wire::message::IkeSpi;
+use crate::wire::payload::Id;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest wait between two attempts.
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
+
+/// A connection at run time.
+pub(super) struct Link {
+    pub connection: Arc<Connection>,
+    /// One per child, in its order.
+    pub wishes: Vec<Wish>,
+    /// Its IKE SAs, from the first request on if we initiate, from IKE_AUTH on if we respond.
+    pub sas: BTreeSet<IkeId>,
+    pub last_failure: Option<Failure>,
+    /// Attempts to set up an IKE SA.
+    pub ike: Retry,
+    /// The last attempt failed, and nothing has come up since.
+    pub failed: bool,
+    /// Which of the remote addresses is tried next.
+    pub next_remote: usize,
+    /// Established IKE SAs by peer.
+    peers: HashMap<Id, Peer>,
+}
+#[derive(Default)]
+struct Peer {
+    number: u32,
+    sas: BTreeMap<IkeId, Sibling>,
+}
+/// An established IKE SA with the same peer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sibling {
+    pub ike: IkeId,
+    pub created: Duration,
+    pub since: Duration,
+    pub spi_i: IkeSpi,
+    /// We began it.
+    pub initiator: bool,
+}
+/// What is wanted of one child.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wish {
+    /// It shall be up.
+    pub wanted: bool,
+    /// It is tried until it is up, again and again.
+    pub persistent: bool,
+    pub retry: Retry,
+}
+/// When the next attempt may be made.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Retry {
+    pub at: Duration,
+    pub failures: u32,
+}
+impl Retry {
+    /// The wait doubles from 1 s to 60 s.
+    pub(super) fn failed(&mut self, now: Duration) {
+        self.at = now + Duration::from_secs(1 << self.failures.min(6)).min(MAX_BACKOFF);
+        self.failures = self.failures.saturating_add(1);
+    }
+    pub(super) fn now(now: Duration) -> Self {
+        Self { at: now, failures: 0 }
+    }
+}
+
+impl Link {
+    /// What its configuration wants of it.
+    pub(super) fn new(connection: Arc<Connection>, now: Duration) -> Self {
+        let ours = !connection.remote_addrs.contains(&Remote::Any) && !connection.remote_addrs.is_empty();
+        let wish = |start| {
+            let wanted = ours && start == StartAction::Start;
+            Wish { wanted, persistent: wanted, retry: Retry::now(now) }
+        };
+        Self {
+            wishes: connection.children.iter().map(|c| wish(c.start)).collect(),
+            connection,
+            sas: BTreeSet::new(),
+            last_failure: None,
+            ike: Retry::now(now),
+            failed: false,
+            next_remote: 0,
+            peers: HashMap::new(),
+        }
+    }
+    /// True if we can begin: a peer that may be anywhere has to come to us.
+    pub(super) fn can_initiate(&self) -> bool {
+        self.connection.remote_addrs.iter().any(|r| !matches!(r, Remote::Any))
+    }
+    /// The wish for a child, by name.
+    pub(super) fn wish(&mut self, child: &str) -> Option<&mut Wish> {
+        let i = self.connection.children.iter().position(|c| &*c.name == child)?;
+        self.wishes.get_mut(i)
+    }
+    /// An attempt has failed: what was asked for once is given up, the rest waits.
+    pub(super) fn attempt_failed(&mut self, now: Duration) {
+        self.failed = true;
+        self.ike.failed(now);
+        for wish in &mut self.wishes {
+            wish.wanted = wish.persistent;
+        }
+    }
+    /// Established IKE SAs with this peer.
+    pub(super) fn with_peer(&self, id: &Id) -> Vec<Sibling> {
+        self.peers.get(&canonical(id)).map_or(Vec::new(), |p| p.sas.values().copied().collect())
+    }
+    /// An IKE SA with this peer is established. Returns the peer's number: 0, but for peers of `%any`.
+    pub(super) fn established(&mut self, sa: Sibling, id: &Id) -> u32 {
+        self.failed = false;
+        self.ike.at = sa.since;
+        self.sas.insert(sa.ike);
+        let many = self.connection.remote_addrs.contains(&Remote::Any);
+        let taken: BTreeSet<u32> = self.peers.values().map(|p| p.number).collect();
+        let peer = self.peers.entry(canonical(id)).or_insert_with(|| {
+            let free = (1..).find(|n| !taken.contains(n)).unwrap_or(u32::MAX);
+            Peer { number: if many { free } else { 0 }, sas: BTreeMap::new() }
+        });
+        peer.sas.insert(sa.ike, sa);
+        peer.number
+    }
+    /// An IKE SA is gone.
+    pub(super) fn closed(&mut self, ike: IkeId) {
+        self.sas.remove(&ike);
+        self.peers.retain(|_, p| {
+            p.sas.remove(&ike);
+            !p.sas.is_empty()
+        });
+    }
+}

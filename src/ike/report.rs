@@ -1,0 +1,78 @@
+//! The picture of the endpoint (`status`).
+use super::child::ChildState;
+use super::endpoint::Endpoint;
+use super::sa::{IkeSa, Phase};
+use super::status::{ChildStatus, ConnectionStatus, IkeStatus, State};
+
+impl Endpoint {
+    /// All configured connections, in the order of the configuration.
+    pub fn status(&self) -> Vec<ConnectionStatus> {
+        let links = self.common.directory.policy.connections.iter().filter_map(|c| self.common.links.get(&c.name));
+        links
+            .map(|link| {
+                let sas: Vec<_> = link
+                    .sas
+                    .iter()
+                    .filter_map(|id| self.sas.get(id))
+                    .map(|sa| ike(sa, link.connection.local_id.as_ref()))
+                    .collect();
+                let any = |state| sas.iter().any(|sa: &IkeStatus| sa.state == state);
+                let state = match () {
+                    () if any(State::Up) => State::Up,
+                    () if any(State::Connecting) => State::Connecting,
+                    () if any(State::Closing) => State::Closing,
+                    () if link.failed => State::Failed,
+                    () => State::Down,
+                };
+                ConnectionStatus {
+                    name: link.connection.name.clone(),
+                    state,
+                    sas,
+                    last_failure: link.last_failure.clone(),
+                }
+            })
+            .collect()
+    }
+}
+fn ike(sa: &IkeSa, local_id: Option<&crate::wire::payload::Id>) -> IkeStatus {
+    let core = &sa.core;
+    let mut status = IkeStatus {
+        id: core.id,
+        peer: 0,
+        state: State::Connecting,
+        since: None,
+        local: core.local,
+        remote: core.remote,
+        local_id: local_id.cloned(),
+        remote_id: None,
+        spi_i: core.spi_i,
+        spi_r: core.spi_r,
+        initiator: core.initiator,
+        proposal: None,
+        nat: core.nat.name(),
+        udp: core.nat.udp(),
+        children: Vec::new(),
+    };
+    if let Phase::Established(est) = &sa.phase {
+        status.peer = est.peer;
+        status.state = if est.closing.is_some() { State::Closing } else { State::Up };
+        status.since = Some(est.since);
+        status.local_id = Some(est.local_id.clone());
+        status.remote_id = Some(est.remote_id.clone());
+        status.proposal = Some(est.proposal.clone());
+        status.children = est
+            .children
+            .iter()
+            .map(|c| ChildStatus {
+                id: c.id,
+                name: c.policy.name.clone(),
+                closing: c.state != ChildState::Up,
+                connecting: false,
+                spi_in: c.spi_in,
+                spi_out: c.spi_out,
+                since: c.since,
+            })
+            .collect();
+    }
+    status
+}
