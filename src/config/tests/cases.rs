@@ -354,3 +354,19 @@ fn odd_texts_never_panic() {
     let deep = format!("gateway = {}{}", "[".repeat(5000), "]".repeat(5000));
     assert!(parse(&deep).is_err());
 }
+
+#[test]
+fn thousands_of_connections_are_checked_against_each_other() {
+    let mut text = String::new();
+    for n in 0..3000u32 {
+        let [_, _, a, b] = n.to_be_bytes();
+        text += &format!(
+            "[connections.c{n}]\nremote_addrs = [\"198.18.{a}.{b}\"]\n[connections.c{n}.children.x]\n\
+             local_ts = [\"0.0.0.0/0\"]\nremote_ts = [\"10.{a}.{b}.0/24\"]\n\
+             [secrets.s{n}]\nid = [\"198.18.{a}.{b}\"]\nsecret = \"a long secret that nobody guesses\"\n"
+        );
+    }
+    assert_eq!(accepted(&text).policy.connections.len(), 3000);
+    let clash = text.replace("10.7.9.0/24", "10.7.10.128/25");
+    assert_eq!(errors(&clash), [format!("ts.overlap@{}", 8 * (7 * 256 + 10) + 3)]);
+}

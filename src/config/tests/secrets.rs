@@ -55,6 +55,19 @@ fn in_the_wrong_place() {
 }
 
 #[test]
+fn in_a_second_file() {
+    let source = |name: &str, text: &str| Source { name: name.into(), text: text.into() };
+    for line in
+        ["connections.a = { psk = \"S3cr3t\" }", "secrets.a = { secret = \"S3cr3t\" }", "gateway.key = \"S3cr3t\""]
+    {
+        let sources = [source("/a.toml", line), source("/b.toml", line)];
+        let errors = crate::config::parse(&sources, &super::Fake::default()).expect_err("refused");
+        assert!(errors.0.iter().any(|e| e.code == "key.duplicate"), "{errors}");
+        assert!(!all_texts(&errors).contains("S3cr3t"), "{errors}");
+    }
+}
+
+#[test]
 fn in_a_file_that_does_not_parse() {
     for broken in [
         "[secrets.a]\nid = [\"x\"]\nsecret = \"S3cr3t-nobody\n",
