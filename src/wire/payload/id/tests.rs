@@ -64,6 +64,7 @@ fn distinguished_names() {
     ] {
         assert_eq!(id(text).to_string(), text);
     }
+    assert_eq!(id("UID=b + CN=a").to_string(), "CN=a + UID=b", "DER sorts the members of a set");
     let long = format!("CN={}", "x".repeat(300));
     assert_eq!(id(&long).to_string(), long);
     // Other string types: T61 is Latin-1, BMP is UTF-16.
