@@ -145,8 +145,31 @@ fn a_wrong_checksum_reaches_the_host_as_it_is() {
 
 #[test]
 fn udp_without_checksum_stays_without() {
-    let mut packets = cut(&Build::udp(false, 2000), 1000);
-    packets.iter_mut().for_each(|packet| packet[26..28].fill(0));
+    for sum_is_zero in [false, true] {
+        let mut build = Build { payload: vec![0; 2], ..Build::udp(false, 0) };
+        if sum_is_zero {
+            let rest = sum16(&build.partial()[20..], 0);
+            build.payload = (!rest).to_be_bytes().to_vec();
+        }
+        let mut packet = build.packet();
+        packet[26..28].fill(0);
+        let packets = [packet.clone(), packet];
+        assert_eq!(merge(&packets, (true, true)), alone(&packets));
+    }
+}
+
+#[test]
+fn fragments_stay_alone() {
+    let mut packet = Build::udp(false, 104).packet();
+    packet[6] = 0x20;
+    packet[10..12].fill(0);
+    let sum = !sum16(&packet[..20], 0);
+    packet[10..12].copy_from_slice(&sum.to_be_bytes());
+    let mut next = packet.clone();
+    next[5] += 1;
+    next[11] -= 1;
+    assert_eq!(sum16(&next[..20], 0), 0xffff);
+    let packets = [packet, next];
     assert_eq!(merge(&packets, (true, true)), alone(&packets));
 }
 
@@ -177,15 +200,14 @@ fn flows_merge_side_by_side() {
 
 #[test]
 fn a_super_packet_has_its_limits() {
-    let build = Build { options: vec![1; 40], ..Build::tcp(false, 65_435) };
-    let more = Build { seq: build.seq + 65_435, id: build.id + 47, ..build.clone() };
+    let build = Build { options: vec![1; 40], ..Build::tcp(false, 64_400) };
+    let more = Build { seq: build.seq + 64_400, id: build.id + 46, ..build.clone() };
     let packets = [cut(&build, 1400), cut(&more, 1400)].concat();
-    for (_, packet, parts) in merge(&packets, (true, true)) {
-        assert!(packet.len() <= 65_535 && parts <= MAX_PARTS);
-    }
+    let lengths: Vec<usize> = merge(&packets, (true, true)).iter().map(|w| w.1.len()).collect();
+    assert_eq!(lengths, [64_480, 64_480]);
     let small = cut(&Build::udp(true, 200), 1);
     let counts: Vec<usize> = merge(&small, (true, true)).iter().map(|w| w.2).collect();
-    assert_eq!(counts, [64, 64, 64, 8]);
+    assert_eq!(counts, [MAX_PARTS, MAX_PARTS, MAX_PARTS, 8]);
 }
 
 /// A packet that cannot be merged is not overtaken by later ones of its flow.

@@ -2,11 +2,14 @@
 use super::build::*;
 use super::gateway::*;
 use crate::dataplane::Upcall;
+use crate::dataplane::worker::{Ends, Shared, Socket, Worker};
 use crate::esp::drop::Drop;
-use crate::io::VnetHeader;
-use crate::io::memory::Train;
-use crate::ipsec::path::outer_len;
+use crate::io::memory::{Knobs, Port, Train};
+use crate::io::{Datagrams, Destination, ReceiveBatch, VnetHeader};
+use crate::ipsec::path::{Encap, Path, outer_len};
 use crate::ipsec::spd::{Action, Spd};
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 /// Type and code of an ICMP or ICMPv6 message, and its MTU.
@@ -98,6 +101,10 @@ fn a_child_with_ports_carries_no_later_fragments() {
     assert_eq!(left.send(VnetHeader::default(), later.clone()), []);
     assert_eq!(left.drops(), [(Drop::LaterFragment, 1)]);
     assert!(left.host.pop().is_none());
+    // Nor is it let through, or refused, by a policy that would have to know its ports.
+    left.policies(Action::Drop);
+    assert_eq!(left.send(VnetHeader::default(), later.clone()), []);
+    assert_eq!(left.drops(), [(Drop::LaterFragment, 2)]);
     let (mut left, _) = pair(&Setup::default());
     assert_eq!(left.send(VnetHeader::default(), later).len(), 1);
 }
@@ -215,4 +222,50 @@ fn a_socket_that_refuses_is_counted() {
     let build = Build::udp(false, 1000);
     assert_eq!(left.send(build.gso(200), build.partial()), []);
     assert_eq!(left.drops(), [(Drop::Device, 5)]);
+}
+
+/// Both kinds of socket are there; the path says which sends.
+#[test]
+fn the_path_chooses_the_socket() {
+    let (mut left, _) = pair(&Setup::default());
+    let (raw, _other) = Port::pair(Knobs::default());
+    let any = left.worker.ends.sockets[0].local;
+    left.worker.ends.sockets.insert(0, Socket { encap: Encap::Raw, local: any, io: raw.clone() });
+    let packet = Build::udp(false, 100).packet();
+    assert_eq!((left.send(VnetHeader::default(), packet.clone()).len(), raw.sent().len()), (1, 0));
+    left.path.store(Arc::new(Path { encap: Encap::Raw, ..**left.path.load() }));
+    assert_eq!((left.send(VnetHeader::default(), packet).len(), raw.sent().len()), (0, 1));
+}
+
+/// A socket that notes what it is given: octets in all and of each datagram.
+#[derive(Default)]
+struct Notes(Vec<(usize, usize)>);
+
+impl Datagrams for Notes {
+    fn receive(&mut self, batch: &mut ReceiveBatch) -> std::io::Result<()> {
+        batch.datagrams.clear();
+        Ok(())
+    }
+    fn send(&mut self, _to: &Destination, data: &[u8], segment: usize) -> std::io::Result<usize> {
+        self.0.push((data.len(), segment));
+        Ok(data.len().div_ceil(segment))
+    }
+}
+
+#[test]
+fn a_train_is_what_the_kernel_takes() {
+    let (left, _) = pair(&Setup::default());
+    let sockets = vec![Socket { encap: Encap::Udp, local: "0.0.0.0".parse().unwrap(), io: Notes::default() }];
+    let devices = vec![(DEVICE, left.host.clone())];
+    let shared = Shared { tables: left.tables.clone(), upcalls: sync_channel(1).0, stats: left.stats.clone() };
+    let mut worker = Worker::new(Ends { sockets, devices }, shared);
+    let small = Build::udp(false, 130);
+    left.host.push(small.gso(1), small.partial());
+    let large = Build::tcp(false, 60_000);
+    left.host.push(large.gso(1340), large.partial());
+    left.host.push(large.gso(1340), large.partial());
+    worker.turn(Duration::ZERO);
+    let trains = std::mem::take(&mut worker.ends.sockets[0].io.0);
+    assert_eq!(trains.iter().map(|(len, segment)| len.div_ceil(*segment)).collect::<Vec<_>>(), [64, 64, 2, 45, 45]);
+    assert!(trains.iter().all(|(len, _)| *len < 65_488));
 }

@@ -82,15 +82,21 @@ fn a_thread_serves_until_it_is_stopped() {
     let mut answer = packet.clone();
     answer.copy_within(12..16, 16);
     answer[12..16].copy_from_slice(&packet[16..20]);
-    peer.send_to(&left.forge(&left.peer_sa(), 1, &answer, 4), ours).unwrap();
-    let len = host.recv(&mut buf).expect("an inner packet");
-    assert_eq!(&buf[..len], answer);
+    let mut arrive = |seq| {
+        peer.send_to(&left.forge(&left.peer_sa(), seq, &answer, 4), ours).unwrap();
+        let len = host.recv(&mut buf).expect("an inner packet");
+        assert_eq!(&buf[..len], answer);
+    };
+    arrive(1);
     assert!(matches!(told.recv(), Ok(Upcall::FirstPacket { spi: LEFT_SPI })));
 
     host.send(&[0]).unwrap();
     assert!(matches!(told.recv(), Ok(Upcall::DeviceLost { device: DEVICE })));
-    assert!(!thread.is_finished());
+    // It is not read any more, and all else goes on.
+    host.send(&packet).unwrap();
+    arrive(2);
     stop.store(true, Ordering::Release);
     control.signal();
     thread.join().unwrap().unwrap();
+    assert_eq!(left.child.counters.packets_out.load(Ordering::Relaxed), 1);
 }
