@@ -34,7 +34,7 @@ fn benches(criterion: &mut Criterion) {
         group.bench_function(format!("{children} children"), |bencher| {
             bencher.iter(|| {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                let child = ((random >> 32) * u64::from(children) >> 32) as u32;
+                let child = (((random >> 32) * u64::from(children)) >> 32) as u32;
                 let dst = IpAddr::from((network(child) | (random >> 24) as u32 & 0xff).to_be_bytes());
                 let src = IpAddr::from([10, 1, 2, 3]);
                 let flow = Flow { src, dst, proto: 6, sport: 40_000, dport: 443, later_fragment: false };

@@ -1,1 +1,229 @@
-//! Bodies of the fuzz targets, so that `cargo test` compiles them and replays the corpus.
+//! Bodies of the fuzz targets, so that `cargo test` compiles them and replays the corpus. Each takes any octets, must not
+//! panic, and asserts that what parses survives encoding and parsing again.
+use crate::wire::encap::{self, Datagram};
+use crate::wire::fragment::{Gathered, Reassembly};
+use crate::wire::message::{HEADER_LEN, Header, MAX_MESSAGE, MAX_PAYLOADS, Message, encode_chain, parse_chain};
+use crate::wire::payload::Id;
+use crate::wire::registry::{IdType, PayloadType, ProtocolId};
+use crate::wire::selector::Selector;
+use crate::wire::{esp, ip, keyword, rules};
+
+/// A fuzz target: its name, which is that of its file and of its corpus, and its body.
+pub type Target = (&'static str, fn(&[u8]));
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    ("message", message),
+    ("chain", chain),
+    ("encap", encap),
+    ("ip", ip),
+    ("selector_str", selector_str),
+    ("id_str", id_str),
+    ("keyword", keyword),
+    ("esp_trailer", esp_trailer),
+    ("fragments", fragments),
+];
+
+/// One datagram on port 500.
+pub fn message(data: &[u8]) {
+    let Ok(message) = Message::parse(data) else { return };
+    assert!(message.payloads.len() <= MAX_PAYLOADS && data.len() <= MAX_MESSAGE);
+    let encoded = message.encode();
+    let again = Message::parse(&encoded).expect("our own encoding parses");
+    assert_eq!(message.payloads, again.payloads);
+    assert_eq!(Header { length: again.header.length, ..message.header }, again.header);
+    assert_eq!(again.encode(), encoded);
+    let _ = format!("{message:?}");
+    let count = message.payloads.len();
+    if let Ok(kept) = rules::check(message.header.exchange, message.header.response, message.payloads) {
+        assert!(kept.len() <= count);
+    }
+}
+
+/// The inside of SK: the first octet is the type of the first payload.
+pub fn chain(data: &[u8]) {
+    let Some((first, data)) = data.split_first() else { return };
+    let Ok(payloads) = parse_chain(PayloadType(*first), data) else { return };
+    let (first, encoded) = encode_chain(&payloads);
+    assert_eq!(parse_chain(first, &encoded).as_ref(), Ok(&payloads));
+    let _ = format!("{payloads:?}");
+}
+
+/// One datagram on port 4500.
+pub fn encap(data: &[u8]) {
+    match encap::classify(data) {
+        Datagram::Ike(ike) => {
+            assert!(ike.len() >= HEADER_LEN && ike.len() + encap::NON_ESP_MARKER.len() == data.len());
+            message(ike);
+        }
+        Datagram::Esp(packet) => assert!(packet == data && esp::parse_header(packet).is_some_and(|(spi, _)| spi > 255)),
+        Datagram::Keepalive => assert_eq!(data, [0xff]),
+        Datagram::Junk => {}
+    }
+}
+
+/// One packet from the TUN or out of a tunnel.
+pub fn ip(data: &[u8]) {
+    let Ok(packet) = ip::parse(data) else { return };
+    assert!(packet.l4 <= packet.len && packet.len <= data.len());
+    assert!(packet.fragment || !packet.flow.later_fragment);
+    assert_eq!(packet.flow.src.is_ipv4(), packet.flow.dst.is_ipv4());
+    assert_eq!(ip::parse(&data[..packet.len]), Ok(packet));
+    let host = Selector::prefix(packet.flow.dst, 128);
+    assert!(host.matches(packet.flow.dst, &packet.flow, packet.flow.dport));
+}
+
+/// A selector as people write it.
+pub fn selector_str(data: &[u8]) {
+    let Some(selector) = std::str::from_utf8(data).ok().and_then(|s| s.parse::<Selector>().ok()) else { return };
+    assert_eq!(selector.to_string().parse(), Ok(selector));
+    assert!(selector.contains(&selector) && (1..=254).contains(&selector.prefixes().len()));
+}
+
+/// An ID as people write it.
+pub fn id_str(data: &[u8]) {
+    let Some(id) = std::str::from_utf8(data).ok().and_then(|s| s.parse::<Id>().ok()) else { return };
+    let text = id.to_string();
+    assert!(!text.chars().any(char::is_control));
+    // A distinguished name given as DER may use string types that we never write.
+    let again = text.parse::<Id>();
+    assert!(id.kind == IdType::DER_ASN1_DN || again == Ok(id));
+}
+
+/// A proposal as people write it.
+pub fn keyword(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    for protocol in [ProtocolId::IKE, ProtocolId::ESP] {
+        match keyword::parse(protocol, text) {
+            Ok(proposal) => assert_eq!(keyword::parse(protocol, &keyword::proposal(&proposal)), Ok(proposal)),
+            Err(e) => assert!(text.get(e.at.0..e.at.0 + e.at.1).is_some() && !e.hint.is_empty()),
+        }
+    }
+}
+
+/// What an ESP packet holds once it is decrypted.
+pub fn esp_trailer(data: &[u8]) {
+    let Some((len, next_header)) = esp::parse_trailer(data) else { return };
+    let mut again = data.to_vec();
+    again[len..].fill(0);
+    esp::write_trailer(&mut again, len, next_header);
+    assert_eq!(again, data);
+}
+
+/// Fragments of one message in any order: groups of number, total and length, an octet each.
+pub fn fragments(data: &[u8]) {
+    const LIMIT: usize = 600;
+    let mut gathered = Reassembly::new(LIMIT);
+    for [number, total, len] in data.as_chunks::<3>().0.iter().copied() {
+        let wanted = gathered.wants(number.into(), total.into());
+        let result = gathered.insert(number.into(), total.into(), PayloadType(number), vec![number; len.into()]);
+        assert_eq!(wanted, result != Gathered::Dropped);
+        assert!(gathered.octets() <= LIMIT);
+        match result {
+            Gathered::Complete(first, whole) => {
+                assert!(gathered.is_empty() && first == PayloadType(1) && whole.is_sorted())
+            }
+            Gathered::TooLong => assert!(gathered.is_empty()),
+            Gathered::Waiting => assert!(!gathered.is_empty()),
+            Gathered::Dropped => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::payload::{Encrypted, Payload};
+    use std::path::PathBuf;
+
+    fn corpus(target: &str) -> PathBuf {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target)
+    }
+
+    #[test]
+    fn replay_corpus() {
+        for (name, body) in TARGETS {
+            let files: Vec<_> = std::fs::read_dir(corpus(name)).unwrap().collect();
+            assert!(!files.is_empty(), "no seeds for {name}");
+            for file in files {
+                body(&std::fs::read(file.unwrap().path()).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn every_target_has_its_file() {
+        for (name, _) in TARGETS {
+            let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("fuzz/fuzz_targets/{name}.rs"));
+            let text = std::fs::read_to_string(file).unwrap();
+            assert!(text.contains(&format!("sandhog::fuzzing::{name}(data)")), "{name}");
+        }
+    }
+
+    /// Seeds for each target, made by our own encoders. `cargo test --lib write_seeds -- --ignored` writes them anew.
+    fn seeds(target: &str) -> Vec<Vec<u8>> {
+        let everything = crate::wire::tests::everything();
+        let sealed = Payload::Encrypted(Encrypted { first: PayloadType::IDI, body: vec![7; 64] });
+        let messages = [
+            everything.encode(),
+            Message { payloads: everything.payloads[..1].to_vec(), ..everything.clone() }.encode(),
+            Message { payloads: vec![sealed], ..everything.clone() }.encode(),
+        ];
+        let texts = |all: &[&str]| all.iter().map(|s| s.as_bytes().to_vec()).collect();
+        match target {
+            "message" => messages.into(),
+            "chain" => everything
+                .payloads
+                .iter()
+                .map(|p| {
+                    let (first, bytes) = encode_chain(std::slice::from_ref(p));
+                    [vec![first.0], bytes].concat()
+                })
+                .collect(),
+            "encap" => vec![[&[0; 4], messages[1].as_slice()].concat(), vec![0xff], vec![1; 40]],
+            "ip" => vec![
+                [&[0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2][..], &[1; 8]].concat(),
+                [
+                    &[0x60, 0, 0, 0, 0, 24, 0, 64][..],
+                    &[0xfd; 32],
+                    &[44, 0, 0, 0, 0, 0, 0, 0, 17, 0, 0, 1, 0, 0, 0, 9],
+                    &[1; 8],
+                ]
+                .concat(),
+            ],
+            "selector_str" => texts(&["10.2.0.0/16[tcp/443]", "2001:db8::1-2001:db8::9", "0.0.0.0/0[icmp/3.4]"]),
+            "id_str" => texts(&[
+                "192.0.2.1",
+                "@moon",
+                "carol@example.com",
+                "keyid:0x0102",
+                "C=CH, O=x, CN=y",
+                "fqdn:a\\x00b",
+                "{99}:#01",
+            ]),
+            "keyword" => texts(&[
+                "aes256gcm16-prfsha384-ecp384",
+                "aes256-sha256-modp2048-esn-noesn",
+                "aes256-sha256-x25519-ke1_mlkem768",
+            ]),
+            "esp_trailer" => vec![vec![9, 9, 1, 2, 2, 4], vec![0, 59]],
+            "fragments" => vec![vec![2, 2, 9, 1, 2, 9], vec![1, 2, 9, 1, 3, 9, 2, 3, 9, 3, 3, 9]],
+            other => panic!("no seeds for {other}"),
+        }
+    }
+
+    #[test]
+    fn seeds_hold() {
+        TARGETS.iter().for_each(|(name, body)| seeds(name).iter().for_each(|seed| body(seed)));
+    }
+
+    #[test]
+    #[ignore = "writes fuzz/corpus"]
+    fn write_seeds() {
+        for (name, _) in TARGETS {
+            std::fs::create_dir_all(corpus(name)).unwrap();
+            for (i, seed) in seeds(name).iter().enumerate() {
+                std::fs::write(corpus(name).join(format!("seed-{i:02}")), seed).unwrap();
+            }
+        }
+    }
+}

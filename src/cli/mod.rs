@@ -5,6 +5,7 @@ pub mod client;
 mod change;
 mod check;
 mod completion;
+mod demo;
 mod output;
 mod status;
 
@@ -45,6 +46,18 @@ enum Command {
         /// The main file; `conf.d/*.toml` beside it is read, too
         file: PathBuf,
     },
+    /// Show a tunnel between two gateways on this machine: pings, TCP, and nothing left behind
+    Demo {
+        /// Leave it running until Ctrl-C, and tell how to enter
+        #[arg(long)]
+        keep: bool,
+    },
+    /// One of the two gateways of the demonstration
+    #[command(name = demo::GATEWAY_COMMAND, hide = true)]
+    DemoGateway {
+        /// Its configuration
+        config: PathBuf,
+    },
     /// Print a completion script for a shell
     Completion {
         /// The shell
@@ -70,6 +83,8 @@ pub fn main() -> ExitCode {
         Command::Up(args) => change::run(&client, Direction::Up, &args.name, args.timeout, cli.json),
         Command::Down(args) => change::run(&client, Direction::Down, &args.name, args.timeout, cli.json),
         Command::Check { file } => check::run(&file, cli.json),
+        Command::Demo { keep } => demo::run(keep, cli.json),
+        Command::DemoGateway { config } => demo::gateway(config),
         Command::Completion { shell } => completion::run::<Cli>(shell),
     }
 }

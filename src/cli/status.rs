@@ -189,7 +189,9 @@ mod tests {
     #[test]
     fn what_matters_is_in_the_table() {
         let text = render(&status(), None, false);
-        for part in ["hangzhou", "failed", "203.0.113.7:4500", "  lan", "routed", "2.0 KiB", "auth.failed", "fix: Compare."] {
+        for part in
+            ["hangzhou", "failed", "203.0.113.7:4500", "  lan", "routed", "2.0 KiB", "auth.failed", "fix: Compare."]
+        {
             assert!(text.contains(part), "{part:?} is missing in\n{text}");
         }
         assert!(!text.contains('\u{1b}'), "a peer's escape sequence, or a colour where there is no terminal");

@@ -6,18 +6,24 @@ use super::{ChildConfig, Gateway, Mode, secret};
 use crate::ike::policy::{IdMatch, Limits, SharedSecret, Unique};
 use crate::wire::payload::Id;
 use crate::wire::selector::Selector;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 /// Each connection that IKE negotiates needs the secret of its peer.
 pub(super) fn secrets(report: &mut Report<'_>, connections: &[Connection], secrets: &[SharedSecret]) {
     let any = secrets.iter().any(|s| s.ids.contains(&IdMatch::Any));
+    let mut owners: HashSet<&Id> = HashSet::new();
+    for id in secrets.iter().flat_map(|s| &s.ids) {
+        if let IdMatch::Exact(id) = id {
+            owners.insert(id);
+        }
+    }
     for connection in connections.iter().filter(|c| c.sound && c.negotiates) {
         let wanted = &connection.policy.remote_id;
         let found = any
             || match wanted {
                 IdMatch::Any => !secrets.is_empty(),
-                exact => secrets.iter().any(|s| s.ids.contains(exact)),
+                IdMatch::Exact(id) => owners.contains(id),
             };
         if found {
             continue;

@@ -5,6 +5,7 @@ mod check;
 mod child;
 mod connection;
 pub mod error;
+mod files;
 mod gateway;
 mod keys;
 mod later;
@@ -13,19 +14,21 @@ mod proposal;
 pub mod remedy;
 mod report;
 pub mod secret;
+#[cfg(test)]
+mod tests;
 mod text;
 mod value;
 
 pub use error::{Errors, Finding, Severity};
+pub use files::load;
 pub use secret::{Secrets, System};
 
 use crate::ike::policy::{Policy, Ports};
 use crate::wire::selector::Selector;
 use connection::Connection;
 use report::Report;
-use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use text::Document;
 
@@ -204,68 +207,6 @@ pub struct ChildConfig {
     pub mtu: Option<u16>,
     /// TCP MSS clamp; `None` = from the MTU.
     pub mss: Option<u16>,
-}
-
-/// Largest file of a configuration, in octets.
-const LARGEST: u64 = 16 * 1024 * 1024;
-
-/// Reads `path` and `conf.d/*.toml` beside it (in the order of their names), and their secrets.
-///
-/// # Errors
-/// Whatever is wrong with the files, all of it.
-pub fn load(path: &Path) -> Result<Config, Errors> {
-    let mut paths = vec![path.to_path_buf()];
-    let mut findings = Vec::new();
-    let beside = path.parent().unwrap_or(Path::new("")).join("conf.d");
-    match more(&beside) {
-        Ok(more) => paths.extend(more),
-        Err(error) => findings.push(unreadable(&beside, &error)),
-    }
-    let mut sources = Vec::new();
-    for path in paths {
-        match text(&path) {
-            Ok(text) => sources.push(Source { name: path, text }),
-            Err(error) => findings.push(unreadable(&path, &error)),
-        }
-    }
-    if findings.is_empty() { parse(&sources, &System) } else { Err(Errors(findings)) }
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> Finding {
-    let message = format!("cannot read {}: {error}", path.display());
-    Finding::of_file(
-        path.into(),
-        "file.unreadable",
-        message,
-        "a text file in UTF-8 that the daemon may read; --config FILE names another",
-    )
-}
-
-/// The files of `conf.d`, sorted; none if there is no such folder.
-fn more(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if path.extension().is_some_and(|extension| extension == "toml") && !hidden {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
-}
-
-fn text(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    std::fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LARGEST {
-        return Err(std::io::Error::other("it is larger than 16 MiB"));
-    }
-    Ok(text)
 }
 
 /// Parses and checks sources that were already read; files and the environment are reached through `secrets` alone.

@@ -87,7 +87,7 @@ fn remote_addr(report: &mut Report<'_>, node: &Node) -> Option<Remote> {
     if given == "%any" {
         return Some(Remote::Any);
     }
-    if !given.parse::<IpAddr>().is_ok() && is_name(given) {
+    if given.parse::<IpAddr>().is_err() && is_name(given) {
         return Some(Remote::Name(given.into()));
     }
     let address = value::address(report, node)?;

@@ -46,16 +46,17 @@ impl Place {
 fn words(code: &str, place: &Place, failure: &Failure) -> (String, String) {
     let family = code.split_once('.').map_or(code, |(family, _)| family);
     match family {
-        "peer" | "config" => identity_unknown(code, place),
+        "peer" | "config" => configuration(code, place),
         "proposal" | "pfs" => proposals(code, place),
         "auth" => authentication(code, place, failure),
         "ts" | "child" => children(code, place),
-        "net" => network(code, place),
+        "net" | "dpd" => network(code, place),
+        "limit" => limits(code, place),
         _ => others(code, place),
     }
 }
 
-fn identity_unknown(code: &str, Place { connection, peer, .. }: &Place) -> (String, String) {
+fn configuration(code: &str, Place { connection, peer, .. }: &Place) -> (String, String) {
     match code {
         "peer.unknown" => (
             format!("No connection is configured for {peer} with the identity that it gave."),
@@ -65,6 +66,13 @@ fn identity_unknown(code: &str, Place { connection, peer, .. }: &Place) -> (Stri
             "There is no connection or child of this name.".into(),
             "`sandhog status` lists the names; `sandhog reload` reads the files again.".into(),
         ),
+        "config.respond_only" => (
+            "This connection only responds: it does not say where its peer is.".into(),
+            format!("Let the peer call, or put its address into {connection}.remote_addrs instead of \"%any\"."),
+        ),
+        "peer.refused" => {
+            (format!("{peer} refused, for a reason of its own."), "See what the peer logs at this time.".into())
+        }
         _ => unknown(code, connection),
     }
 }
@@ -76,6 +84,7 @@ fn proposals(code: &str, Place { connection, child, .. }: &Place) -> (String, St
         "proposal.prf" => ("pseudorandom function", "proposals"),
         "proposal.ke" => ("key exchange group", "proposals"),
         "proposal.esn" => ("choice of sequence numbers (esn or noesn)", "esp_proposals"),
+        "proposal.ike" => ("combination of algorithms for IKE", "proposals"),
         "proposal.esp" => ("combination of algorithms for ESP", "esp_proposals"),
         "pfs.mismatch" => {
             return (
@@ -103,10 +112,6 @@ fn authentication(code: &str, Place { connection, .. }: &Place, failure: &Failur
         "auth.id" => (
             "The peer's identity is not the one that is expected.".into(),
             format!("Set {connection}.remote.id to what the peer sends, or change what the peer sends."),
-        ),
-        "auth.suite" => (
-            "The peer proved who it is, but used algorithms that its connection does not allow.".into(),
-            format!("Let {connection}.proposals and those of the other connections for the same address agree."),
         ),
         "auth.method" => (
             "The peer wants to prove itself in a way that is not configured.".into(),
@@ -169,15 +174,11 @@ fn network(code: &str, Place { connection, peer, .. }: &Place) -> (String, Strin
             format!("There is a NAT between us and {peer}, and what is behind it does not get through."),
             format!("Let UDP 4500 pass, or set {connection}.encap = \"always\"."),
         ),
-        "net.resolve" => (
-            "The peer's name has no address.".into(),
-            format!("Check the name in {connection}.remote_addrs and the resolver of this host."),
+        "net.no_address" => (
+            "The peer's name has no address, or none that this host can reach.".into(),
+            format!("Check the name in {connection}.remote_addrs, the resolver of this host, and its routes."),
         ),
-        "net.unreachable" | "net.no_route" => (
-            format!("This host has no way to {peer}."),
-            format!("Check the route to it (`ip route get`), and {connection}.local_addrs."),
-        ),
-        "net.dead" | "net.dpd" => (
+        "dpd.no_response" => (
             format!("{peer} was there and no longer answers."),
             "See whether the peer restarted or lost its network; dpd_action says what we do about it.".into(),
         ),
@@ -192,7 +193,6 @@ fn others(code: &str, place: &Place) -> (String, String) {
             format!("{peer} speaks IKEv1 only, which is recognised here but not spoken."),
             "Switch the peer to IKEv2.".into(),
         ),
-        "version.unsupported" => (format!("{peer} does not speak IKEv2."), "Switch the peer to IKEv2.".into()),
         "answer.not_offered" => (
             "The peer chose what was not offered; such an answer is never accepted.".into(),
             format!(
@@ -203,13 +203,9 @@ fn others(code: &str, place: &Place) -> (String, String) {
             "The peer's answer breaks the rules of IKEv2.".into(),
             "Look for an update of the peer; `sandhog capture` records what it sent.".into(),
         ),
-        "limit.peer" => (
-            "The peer has no room for another SA.".into(),
-            "Take down what is not needed, or raise the peer's limits.".into(),
-        ),
-        "limit.local" => (
-            "A limit of this gateway is reached.".into(),
-            "Raise it in [gateway] limits, if that many are meant to be.".into(),
+        "message.malformed" | "message.incomplete" => (
+            format!("{peer} sent a message that breaks the rules of IKEv2 ({code})."),
+            "Look for an update of the peer; `sandhog capture` records what it sent.".into(),
         ),
         "lifetime.peer_shorter" => (
             "The peer rekeys earlier than we do: its lifetime is shorter.".into(),
@@ -230,6 +226,26 @@ fn others(code: &str, place: &Place) -> (String, String) {
         "esp.truncation" => (
             "The peer cuts SHA2-256 to 96 bits, as old software did, instead of 128.".into(),
             format!("Switch the peer to 128 bits, or use AES-GCM in {child}.esp_proposals."),
+        ),
+        _ => unknown(code, connection),
+    }
+}
+
+fn limits(code: &str, Place { connection, .. }: &Place) -> (String, String) {
+    let raise = |key: &str| format!("Raise [gateway] limits.{key}, if that many are meant to be.");
+    match code {
+        "limit.peer" => (
+            "The peer has no room for another SA.".into(),
+            "Take down what is not needed, or raise the peer's limits.".into(),
+        ),
+        "limit.connections" => ("This gateway has as many connections as it may have.".into(), raise("connections")),
+        "limit.per_identity" => ("This identity has as many connections as it may have.".into(), raise("per_identity")),
+        "limit.compute_queue" => {
+            ("Too many key exchanges wait for a processor; it is tried again.".into(), raise("compute_queue"))
+        }
+        "limit.spis" => (
+            "This gateway has no number left for another SA.".into(),
+            "Take down what is not needed; `sandhog status` lists it.".into(),
         ),
         _ => unknown(code, connection),
     }
@@ -268,55 +284,24 @@ mod tests {
     use crate::ike::diagnose::Phase;
 
     fn failure(code: &'static str) -> Failure {
-        Failure {
-            time: std::time::Duration::ZERO,
-            connection: Some("office".into()),
-            child: Some("lan".into()),
-            phase: Phase::IkeAuth,
-            initiator: true,
-            code,
-            certainty: Certainty::Proven,
-            candidates: Vec::new(),
-            local: Vec::new(),
-            peer: Vec::new(),
-            differing: Vec::new(),
-            notify: None,
-            remote: Some(([192, 0, 2, 7], 500).into()),
-        }
+        let mut failure = Failure::new(std::time::Duration::ZERO, Phase::IkeAuth, true, code);
+        failure.connection = Some("office".into());
+        failure.child = Some("lan".into());
+        failure.remote = Some(([192, 0, 2, 7], 500).into());
+        failure
     }
 
     #[test]
     fn every_code_has_words_of_its_own() {
-        let codes = [
-            "peer.unknown",
-            "config.unknown",
-            "proposal.encr",
-            "proposal.integ",
-            "proposal.prf",
-            "proposal.ke",
-            "proposal.esn",
-            "proposal.esp",
-            "pfs.mismatch",
-            "auth.psk",
-            "auth.id",
-            "auth.failed",
-            "ts.mismatch",
-            "ts.widened",
-            "child.refused",
-            "net.no_response",
-            "net.filtered",
-            "net.nat",
-            "version.ikev1_peer",
-            "answer.not_offered",
-            "limit.peer",
-            "lifetime.peer_shorter",
-            "esp.keys",
-            "esp.truncation",
-        ];
+        let codes = "peer.unknown peer.refused config.unknown config.respond_only proposal.encr proposal.integ proposal.prf proposal.ke \
+            proposal.esn proposal.esp proposal.ike proposal.other pfs.mismatch auth.psk auth.id auth.failed auth.method ts.mismatch ts.widened \
+            child.refused net.no_response net.no_address net.filtered net.nat dpd.no_response version.ikev1_peer answer.not_offered \
+            answer.malformed message.malformed message.incomplete limit.peer limit.connections limit.per_identity limit.compute_queue limit.spis \
+            lifetime.peer_shorter replay.window mtu.exceeded esp.keys esp.truncation";
         let mut seen = std::collections::BTreeSet::new();
-        for code in codes {
+        for code in codes.split_whitespace() {
             let (explain, fix) = super::explain(&failure(code));
-            assert!(!explain.contains(code), "{code} has no words");
+            assert!(!explain.contains("with the code"), "{code} has no words");
             assert!(explain.ends_with('.') && fix.ends_with('.'), "{code}: {explain} {fix}");
             assert!(seen.insert(explain), "{code} shares its words with another");
         }

@@ -11,6 +11,8 @@ const BLOT: &str = "…";
 /// Findings under way.
 pub(super) struct Report<'s> {
     sources: &'s [Source],
+    /// Where each line of each file starts.
+    lines: Vec<Vec<usize>>,
     findings: Vec<(At, Severity, &'static str, String, String)>,
     errors: usize,
     blots: Vec<At>,
@@ -19,7 +21,9 @@ pub(super) struct Report<'s> {
 
 impl<'s> Report<'s> {
     pub(super) fn new(sources: &'s [Source]) -> Self {
-        Self { sources, findings: Vec::new(), errors: 0, blots: Vec::new(), distrusted: BTreeSet::new() }
+        let starts = |s: &Source| std::iter::once(0).chain(s.text.match_indices('\n').map(|(i, _)| i + 1)).collect();
+        let lines = sources.iter().map(starts).collect();
+        Self { sources, lines, findings: Vec::new(), errors: 0, blots: Vec::new(), distrusted: BTreeSet::new() }
     }
 
     /// Something for which the configuration is refused.
@@ -63,7 +67,7 @@ impl<'s> Report<'s> {
     /// `file:line`, for hints.
     pub(super) fn place(&self, at: At) -> String {
         let source = &self.sources[at.file];
-        format!("{}:{}", source.name.display(), line(&source.text, at.start).0)
+        format!("{}:{}", source.name.display(), self.line(at).0)
     }
 
     /// Part of a string's content as octets of the file, or the whole string where escapes make that impossible.
@@ -90,7 +94,7 @@ impl<'s> Report<'s> {
     fn finding(&self, found: (At, Severity, &'static str, String, String)) -> Finding {
         let (at, severity, code, message, hint) = found;
         let source = &self.sources[at.file];
-        let (line, range) = line(&source.text, at.start);
+        let (line, range) = self.line(at);
         let column = source.text[range.start..at.start].chars().count() + 1;
         let excerpt = if self.distrusted.contains(&at.file) && may_hold_secret(&source.text, range.start) {
             None
@@ -99,6 +103,14 @@ impl<'s> Report<'s> {
         };
         let span = at.start..at.end;
         Finding { severity, file: source.name.clone(), line, column, span, code, message, hint, excerpt }
+    }
+
+    /// Number (from 1) and octets, without its end, of the line in which something starts.
+    fn line(&self, at: At) -> (usize, Range<usize>) {
+        let starts = &self.lines[at.file];
+        let number = starts.partition_point(|start| *start <= at.start);
+        let end = starts.get(number).map_or(self.sources[at.file].text.len(), |next| next - 1);
+        (number, starts[number - 1]..end)
     }
 
     /// The line of a finding with blots, and what is meant in it.
@@ -111,8 +123,8 @@ impl<'s> Report<'s> {
         blots.sort_by_key(|b| (b.start, std::cmp::Reverse(b.end)));
         let mut shown = String::new();
         let (mut from, mut start, mut end) = (range.start, None, None);
-        let stops = blots.into_iter().chain([range.end..range.end]);
-        for blot in stops {
+        blots.push(range.end..range.end);
+        for blot in blots {
             if blot.start < from {
                 from = from.max(blot.end);
                 continue;
@@ -132,14 +144,6 @@ impl<'s> Report<'s> {
         let start = start.unwrap_or(0);
         Excerpt { span: start..end.unwrap_or(shown.len()).max(start), text: shown }
     }
-}
-
-/// Number (from 1) and octets, without its end, of the line in which `offset` lies.
-fn line(text: &str, offset: usize) -> (usize, Range<usize>) {
-    let offset = offset.min(text.len());
-    let start = text[..offset].rfind('\n').map_or(0, |i| i + 1);
-    let end = text[offset..].find('\n').map_or(text.len(), |i| offset + i);
-    (text[..start].matches('\n').count() + 1, start..end)
 }
 
 /// Whether the line at `start` of a file that does not parse may hold a part of a secret: since the last harmless section header something spoke of secrets. An

@@ -5,7 +5,9 @@ use super::text::{At, Entry, Node};
 use super::value;
 use crate::crypto::secret::Secret;
 use crate::ike::policy::{IdMatch, SharedSecret};
+use crate::wire::payload::Id;
 use base64::Engine as _;
+use std::collections::HashMap;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -88,18 +90,21 @@ impl Secrets for System {
 
 /// All secrets, each broken one reported.
 pub(super) fn read(report: &mut Report<'_>, entries: &[Entry], from: &dyn Secrets) -> Vec<SharedSecret> {
-    let mut owners: Vec<(IdMatch, String)> = Vec::new();
+    let mut owners: HashMap<Option<Id>, &str> = HashMap::new();
     let mut secrets = Vec::new();
     for entry in entries {
         value::name(report, entry);
         let Some(fields) = Fields::of_node(report, &keys::SECRET, &entry.node) else { continue };
         let ids = ids(report, entry, &fields);
         for (id, at) in ids.iter().flatten() {
-            if let Some((_, other)) = owners.iter().find(|(owner, _)| owner == id) {
+            let owner = match id {
+                IdMatch::Exact(id) => Some(id.clone()),
+                IdMatch::Any => None,
+            };
+            if let Some(other) = owners.insert(owner, &entry.key) {
                 let message = format!("{} already has the secret `{other}`", shown(id));
                 report.error(*at, "secret.duplicate", message, "one secret for each identity");
             }
-            owners.push((id.clone(), entry.key.clone()));
         }
         if let (Some(ids), Some(secret)) = (ids, octets(report, entry, &fields, from)) {
             let ids = ids.into_iter().map(|(id, _)| id).collect();

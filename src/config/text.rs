@@ -1,6 +1,7 @@
 //! TOML to a tree in which every key and every value knows where it stands.
 use super::Source;
 use super::report::Report;
+use std::collections::HashMap;
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
@@ -61,6 +62,8 @@ pub(super) struct Entry {
 /// All files merged: what stands under each of the four top-level keys, in the order of files and lines.
 #[derive(Default)]
 pub(super) struct Document {
+    /// Where each key of each of them stands first.
+    seen: HashMap<(String, String), At>,
     pub gateway: Vec<Entry>,
     pub connections: Vec<Entry>,
     pub secrets: Vec<Entry>,
@@ -104,15 +107,15 @@ impl Document {
             return;
         };
         for new in entries {
-            match into.iter().find(|old| old.key == new.key) {
-                Some(old) => {
-                    let message = format!("`{}.{}` is given twice", entry.key, new.key);
-                    let hint = format!("it is given first in {}; remove one of the two", report.place(old.at));
-                    report.blot(new.node.at);
-                    report.error(new.at, "key.duplicate", message, hint);
-                }
-                None => into.push(new),
+            let first = *self.seen.entry((entry.key.clone(), new.key.clone())).or_insert(new.at);
+            if first == new.at {
+                into.push(new);
+                continue;
             }
+            let message = format!("`{}.{}` is given twice", entry.key, new.key);
+            let hint = format!("it is given first in {}; remove one of the two", report.place(first));
+            report.blot(new.node.at);
+            report.error(new.at, "key.duplicate", message, hint);
         }
     }
 }

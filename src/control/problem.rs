@@ -20,7 +20,7 @@ pub struct Problem {
     /// `connection.unknown`, `up.failed` ...
     pub code: String,
     /// Why a connection is not up, where that is known.
-    pub last_failure: Option<Failure>,
+    pub last_failure: Option<Box<Failure>>,
 }
 impl Problem {
     /// Without a failure.
@@ -61,12 +61,12 @@ impl Problem {
             }
             Refusal::Failed(failure) => {
                 let detail = because(&failure);
-                (Self::new(StatusCode::CONFLICT, "up.failed", "It did not come up", detail), Some(*failure))
+                (Self::new(StatusCode::CONFLICT, "up.failed", "It did not come up", detail), Some(failure))
             }
             Refusal::TimedOut(failure) => {
                 let detail = failure.as_deref().map_or_else(|| format!("{name}: not yet; it goes on trying"), because);
                 let problem = Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout", "Not in time", detail);
-                (problem, failure.map(|failure| *failure))
+                (problem, failure)
             }
             Refusal::Stopping => (Self::busy(), None),
         };
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(problem.status, 409);
         assert_eq!(problem.kind, "urn:sandhog:problem:up.failed");
         assert!(problem.detail.contains("a/b: auth.failed: The peer refused. Compare the secrets."));
-        assert_eq!(problem.last_failure, Some(failure()));
+        assert_eq!(problem.last_failure.as_deref(), Some(&failure()));
     }
 
     #[test]

@@ -326,16 +326,42 @@ mod tests {
         assert_eq!(
             keys(connection),
             [
-                "children", "ike", "last_failure", "local", "local_id", "name", "peers", "remote", "remote_id", "sas",
-                "since", "state", "warnings"
+                "children",
+                "ike",
+                "last_failure",
+                "local",
+                "local_id",
+                "name",
+                "peers",
+                "remote",
+                "remote_id",
+                "sas",
+                "since",
+                "state",
+                "warnings"
             ]
         );
         assert_eq!(keys(&connection["ike"]), ["initiator", "nat", "proposal", "rekey_in_s", "spi_i", "spi_r"]);
         assert_eq!(
             keys(&connection["children"][0]),
             [
-                "bytes_in", "bytes_out", "drops", "encap", "local_ts", "mode", "mtu", "name", "packets_in", "packets_out",
-                "proposal", "rekey_in_s", "remote_ts", "sas", "spi_in", "spi_out", "state"
+                "bytes_in",
+                "bytes_out",
+                "drops",
+                "encap",
+                "local_ts",
+                "mode",
+                "mtu",
+                "name",
+                "packets_in",
+                "packets_out",
+                "proposal",
+                "rekey_in_s",
+                "remote_ts",
+                "sas",
+                "spi_in",
+                "spi_out",
+                "state"
             ]
         );
         assert_eq!(connection["state"], json!("up"));
@@ -360,7 +386,16 @@ mod tests {
         assert_eq!(
             keys(&serde_json::to_value(failure).unwrap()),
             [
-                "candidates", "certainty", "code", "differing", "explain", "fix", "local", "notify", "peer", "phase",
+                "candidates",
+                "certainty",
+                "code",
+                "differing",
+                "explain",
+                "fix",
+                "local",
+                "notify",
+                "peer",
+                "phase",
                 "time"
             ]
         );

@@ -4,57 +4,61 @@
 //! Dropped is what has a source in remote_ts and a destination in local_ts and did not come out of our device. The same places are left
 //! open as in the routes (see there), or the gateway would be deaf where it may speak:
 //! - to an outer address of ours, from everywhere, where only a selector that means everywhere takes it in: the operator's SSH, ICMP
-//!   errors for our own packets, IKE and ESP of peers that we do not know yet;
-//! - from a peer's outer address to ours: its IKE and ESP, also where a selector names these very addresses;
+//!   errors for our own packets;
+//! - IKE and ESP to an outer address of ours, also where a selector names this very address;
 //! - between networks on our own links; from a network on an outer link only within that link;
 //! - multicast, broadcast and link-local addresses, which no router forwards, where selectors mean everywhere: neighbour discovery, DHCP;
 //! - `mode = "pass"` children, without what is protected inside of them.
 use super::prefix::{self, Prefix};
 use super::site::{Pair, Site, Treatment};
+use crate::ike::policy::Ports;
 use crate::io::nft::{self, Guard};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// Name of the table.
 pub const TABLE: &str = "sandhog";
+const UDP: u8 = 17;
+const ESP: u8 = 50;
 
-/// The guard of a site; packets out of `device` pass.
-pub fn plan(site: &Site, device: &str) -> Guard {
+/// The guard of a site; packets out of `device` pass, and IKE and ESP to our outer addresses.
+pub fn plan(site: &Site, device: &str, ports: Ports) -> Guard {
     let pair = |source: Prefix, destination: Prefix| nft::Pair { source, destination };
     let protected: BTreeSet<_> = site.protected().map(|child| pair(child.remote, child.local)).collect();
-    let mut open = BTreeSet::new();
+    let mut exceptions = BTreeSet::new();
     for outer in site.exempt() {
-        open.insert(pair(prefix::any(outer.is_ipv6()), prefix::host(outer)));
+        exceptions.insert(pair(prefix::any(outer.is_ipv6()), prefix::host(outer)));
     }
     for child in site.protected() {
-        open.extend(peers(site, child));
-        open.extend(neighbours(site, child));
+        exceptions.extend(neighbours(site, child));
         if child.is_wide() {
             let any = prefix::any(child.local.0.is_ipv6());
-            open.extend(not_forwarded(any).into_iter().map(|destination| pair(any, destination)));
-            open.extend(unrouted_sources(any).into_iter().map(|source| pair(source, any)));
+            exceptions.extend(not_forwarded(any).into_iter().map(|destination| pair(any, destination)));
+            exceptions.extend(unrouted_sources(any).into_iter().map(|source| pair(source, any)));
         }
     }
     for (at, pass) in site.pairs.iter().enumerate().filter(|(_, pair)| pair.treatment == Treatment::Pass) {
         let before = site.pairs[..at].iter().filter(|pair| pair.treatment == Treatment::Protect);
-        open.extend(without(pass, before).into_iter().map(|part| pair(part.remote, part.local)));
+        exceptions.extend(without(pass, before).into_iter().map(|part| pair(part.remote, part.local)));
     }
     Guard {
         devices: vec![device.to_owned()],
-        exceptions: open.into_iter().collect(),
+        open: carriers(site, ports),
+        exceptions: exceptions.into_iter().collect(),
         protected: protected.into_iter().collect(),
     }
 }
 
-/// From the peers to our outer addresses inside of `child`. Where no peer is known, everybody may be one.
-fn peers(site: &Site, child: &Pair) -> Vec<nft::Pair> {
-    let of_family = |addr: &IpAddr| addr.is_ipv6() == child.local.0.is_ipv6();
-    let known: Vec<_> = site.peers.iter().copied().filter(of_family).map(prefix::host).collect();
-    let sources = if known.is_empty() { vec![child.remote] } else { known };
-    let inside = site.outer.iter().copied().map(prefix::host).filter(|&outer| prefix::contains(child.local, outer));
-    inside
-        .flat_map(|destination| sources.iter().map(move |&source| nft::Pair { source, destination }))
-        .filter(|pair| prefix::overlap(child.remote, pair.source))
+/// What carries the tunnel, where a protected selector takes in the address that it comes to: also where the selectors name the two
+/// gateways themselves.
+fn carriers(site: &Site, ports: Ports) -> Vec<nft::Open> {
+    let taken = |outer: &Prefix| site.protected().any(|child| prefix::contains(child.local, *outer));
+    let outer = site.outer.iter().copied().map(prefix::host).filter(taken);
+    outer
+        .flat_map(|destination| {
+            let open = |protocol, port| nft::Open { destination, protocol, port };
+            [open(ESP, None), open(UDP, Some(ports.ike)), open(UDP, Some(ports.natt))]
+        })
         .collect()
 }
 
@@ -115,14 +119,13 @@ mod tests {
     fn passes(guard: &Guard, source: &str, destination: &str) -> bool {
         let host = |text: &str| prefix::host(text.parse().unwrap());
         let (source, destination) = (host(source), host(destination));
-        let matches = |pair: &nft::Pair| {
-            prefix::contains(pair.source, source) && prefix::contains(pair.destination, destination)
-        };
+        let matches =
+            |pair: &nft::Pair| prefix::contains(pair.source, source) && prefix::contains(pair.destination, destination);
         guard.exceptions.iter().any(matches) || !guard.protected.iter().any(matches)
     }
 
     fn check(site: &Site, cases: &[(&str, &str, bool)]) {
-        let guard = plan(site, "sandhog0");
+        let guard = plan(site, "sandhog0", Ports::default());
         for (source, destination, expected) in cases {
             assert_eq!(passes(&guard, source, destination), *expected, "{source} to {destination}: {guard:?}");
         }
@@ -130,12 +133,7 @@ mod tests {
 
     #[test]
     fn two_networks() {
-        let site = site(
-            &["10.1.0.0/16 > 10.2.0.0/16"],
-            &[(2, "192.0.2.1/24"), (3, "10.1.0.1/24")],
-            &["192.0.2.1"],
-            &["203.0.113.7"],
-        );
+        let site = site(&["10.1.0.0/16 > 10.2.0.0/16"], &[(2, "192.0.2.1/24"), (3, "10.1.0.1/24")], &["192.0.2.1"]);
         check(
             &site,
             &[
@@ -153,7 +151,6 @@ mod tests {
             &["0.0.0.0/0 > 0.0.0.0/0", "::/0 > ::/0"],
             &[(2, "192.0.2.1/24"), (3, "10.1.0.1/24"), (4, "10.5.0.1/24"), (2, "2001:db8::1/64")],
             &["192.0.2.1", "2001:db8::1"],
-            &["203.0.113.7"],
         );
         check(
             &site,
@@ -180,12 +177,7 @@ mod tests {
 
     #[test]
     fn a_network_towards_everywhere() {
-        let site = site(
-            &["10.1.0.0/16 > 0.0.0.0/0"],
-            &[(2, "192.0.2.1/24"), (3, "10.1.0.1/24")],
-            &["192.0.2.1"],
-            &["203.0.113.7"],
-        );
+        let site = site(&["10.1.0.0/16 > 0.0.0.0/0"], &[(2, "192.0.2.1/24"), (3, "10.1.0.1/24")], &["192.0.2.1"]);
         check(
             &site,
             &[
@@ -199,15 +191,21 @@ mod tests {
     }
 
     #[test]
-    fn an_outer_address_that_is_named_alone_hears_its_peer_only() {
-        let site = site(&["192.0.2.1/32 > 0.0.0.0/0"], &[(2, "192.0.2.1/24")], &["192.0.2.1"], &["203.0.113.7"]);
-        check(&site, &[("203.0.113.7", "192.0.2.1", true), ("198.51.100.9", "192.0.2.1", false)]);
+    fn an_outer_address_that_is_named_alone_hears_ike_and_esp_only() {
+        for pairs in ["192.0.2.1/32 > 0.0.0.0/0", "192.0.2.1/32 > 203.0.113.7/32"] {
+            let site = site(&[pairs], &[(2, "192.0.2.1/24")], &["192.0.2.1"]);
+            check(&site, &[("203.0.113.7", "192.0.2.1", false)]);
+            let open = plan(&site, "sandhog0", Ports::default()).open;
+            let to = prefix("192.0.2.1/32");
+            let expected = [(ESP, None), (UDP, Some(500)), (UDP, Some(4500))];
+            assert_eq!(open, expected.map(|(protocol, port)| nft::Open { destination: to, protocol, port }));
+        }
     }
 
     #[test]
-    fn everybody_may_be_a_peer_that_is_not_known() {
-        let site = site(&["192.0.2.1/32 > 0.0.0.0/0"], &[(2, "192.0.2.1/24")], &["192.0.2.1"], &[]);
-        check(&site, &[("198.51.100.9", "192.0.2.1", true)]);
+    fn nothing_is_open_that_is_not_protected() {
+        let site = site(&["10.1.0.0/16 > 10.2.0.0/16"], &[], &["192.0.2.1"]);
+        assert_eq!(plan(&site, "sandhog0", Ports::default()).open, []);
     }
 
     #[test]
@@ -216,7 +214,6 @@ mod tests {
             &["10.1.0.0/16 > 10.0.0.0/8", "10.1.0.0/16 ~ 10.2.0.0/16", "10.1.7.0/24 > 10.2.3.0/24"],
             &[],
             &["192.0.2.1"],
-            &[],
         );
         check(
             &site,
@@ -232,7 +229,7 @@ mod tests {
 
     #[test]
     fn the_device_is_ours() {
-        assert_eq!(plan(&Site::default(), "sandhog0"), Guard { devices: vec!["sandhog0".into()], ..Guard::default() });
-        assert_eq!(prefix("10.0.0.0/8").1, 8);
+        let guard = plan(&Site::default(), "sandhog0", Ports::default());
+        assert_eq!(guard, Guard { devices: vec!["sandhog0".into()], ..Guard::default() });
     }
 }

@@ -13,10 +13,11 @@ pub fn rfc3339(at: Duration) -> String {
 }
 
 fn format(wall: Timestamp, now: Duration, at: Duration) -> String {
-    let wall = wall.as_second();
-    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-    let moment = if at > now { wall.saturating_add(seconds(at - now)) } else { wall.saturating_sub(seconds(now - at)) };
-    Timestamp::from_second(moment).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+    let moment = if at > now { wall.checked_add(at - now) } else { wall.checked_sub(now - at) };
+    // Cut to the second, not rounded: nothing has happened in the future.
+    let seconds = moment.map_or(0, |moment| moment.as_nanosecond().div_euclid(1_000_000_000));
+    let seconds = i64::try_from(seconds).unwrap_or_default();
+    Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
 }
 
 #[cfg(test)]
@@ -30,6 +31,9 @@ mod tests {
         assert_eq!(text(100), "2026-11-21T10:00:00Z");
         assert_eq!(text(40), "2026-11-21T09:59:00Z");
         assert_eq!(text(160), "2026-11-21T10:01:00Z");
+        let half = Duration::from_millis(99_500);
+        assert_eq!(format(wall, Duration::from_secs(100), half), "2026-11-21T10:00:00Z");
+        assert_eq!(format(wall, Duration::from_secs(100), half - Duration::from_millis(300)), "2026-11-21T09:59:59Z");
         assert_eq!(text(u64::MAX), "1970-01-01T00:00:00Z");
     }
 }

@@ -19,9 +19,12 @@ use crate::control::types::{Direction, Info, Stats, Status};
 use crate::crypto::rng::SystemRng;
 use crate::dataplane::Upcall;
 use crate::esp::drop::Drop;
+use crate::ike::diagnose::{Certainty, Failure, Phase};
 use crate::ike::endpoint::Endpoint;
 use crate::ike::event::{Command, Event, Input, Output};
+use crate::ike::status::State;
 use crate::io::fds::{EventFd, Poll, Signal, Signals};
+use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -83,6 +86,8 @@ pub struct Engine {
     /// Something happened since the last picture.
     dirty: bool,
     picture: (Duration, Arc<Status>),
+    /// What we know of connections before the endpoint does.
+    noted: HashMap<Arc<str>, Failure>,
     /// When we stop whatever the peers say.
     stop_at: Option<Duration>,
     drained: bool,
@@ -118,6 +123,7 @@ impl Engine {
             alive_at: now + ALIVE,
             dirty: true,
             picture: (Duration::ZERO, Arc::default()),
+            noted: HashMap::new(),
             stop_at: None,
             drained: false,
             lost_device: false,
@@ -161,7 +167,7 @@ impl Engine {
             self.parts.sockets.receive((token - SOCKETS) as usize, &mut self.lanes, &self.endpoint);
         }
         self.lanes.refill();
-        while let Some(message) = self.lanes.next() {
+        while let Some(message) = self.lanes.pop() {
             let (local, remote, data) = (message.local, message.remote, &message.data);
             self.feed(now, Input::Datagram { local, remote, data });
         }
@@ -204,7 +210,7 @@ impl Engine {
         self.parts.journal.tell(now, event);
         let Parts { installer, host, .. } = &mut self.parts;
         match event {
-            Event::IkeUp { .. } => {}
+            Event::IkeUp { connection, .. } => drop(self.noted.remove(connection)),
             Event::IkeDown { ike, .. } => installer.ike_down(*ike),
             Event::ChildUp(up) => installer.child_up(now, up, &mut host.places, &mut SystemRng),
             Event::ChildDown { id, why, .. } => installer.child_down(now, *id, *why, &mut host.places),
@@ -256,10 +262,16 @@ impl Engine {
             Upcall::Moved { spi, remote } => self.feed(now, Input::EspMoved { spi, remote }),
             Upcall::FirstPacket { spi } => self.parts.installer.first_packet(spi),
             Upcall::Exhausting { slot } => {
-                tracing::warn!(slot = slot.0, "the sequence numbers of a child are nearly used up: bring it down and up");
+                tracing::warn!(
+                    slot = slot.0,
+                    "the sequence numbers of a child are nearly used up: bring it down and up"
+                );
             }
             Upcall::DeviceLost { device } => {
-                tracing::error!(device = device.0, "the network device was taken away; stopping, so that all can be set up anew");
+                tracing::error!(
+                    device = device.0,
+                    "the network device was taken away; stopping, so that all can be set up anew"
+                );
                 self.lost_device = true;
             }
         }
@@ -317,9 +329,31 @@ impl Engine {
 
     fn answer_pending(&mut self, now: Duration) {
         let due = self.pending.deadline().is_some_and(|at| at <= now);
+        if due {
+            self.note_silence(now);
+        }
         if !self.pending.is_empty() && (self.dirty || due) {
             let status = self.status(now);
             self.pending.check(now, &status);
+        }
+    }
+
+    /// Who gives up waiting while we still transmit is told why, and so is everybody who asks later: the endpoint will know of a failure
+    /// only when its last retransmission has gone unanswered.
+    fn note_silence(&mut self, now: Duration) {
+        let status = self.endpoint.status();
+        for (connection, since) in self.pending.overdue(now) {
+            let Some(found) = status.iter().find(|status| status.name == connection) else { continue };
+            let silent = found.sas.iter().find(|sa| sa.state == State::Connecting && sa.initiator);
+            let known = found.last_failure.as_ref().is_some_and(|failure| failure.time >= since);
+            let Some(sa) = silent.filter(|_| !known) else { continue };
+            let phase = if sa.spi_r.is_none() { Phase::SaInit } else { Phase::IkeAuth };
+            let mut failure = Failure::new(now, phase, true, "net.no_response");
+            failure.certainty = Certainty::Likely;
+            failure.connection = Some(connection.clone());
+            failure.remote = Some(sa.remote);
+            self.dirty = true;
+            self.noted.insert(connection, failure);
         }
     }
 
@@ -328,7 +362,16 @@ impl Engine {
         if self.dirty || self.picture.0 + FRESH <= now {
             let Parts { config, installer, host, .. } = &self.parts;
             let view = View { config, installer, places: &host.places };
-            self.picture = (now, Arc::new(view.status(&self.endpoint.status())));
+            let mut ike = self.endpoint.status();
+            for status in &mut ike {
+                let noted = self.noted.get(&status.name);
+                let newer =
+                    |noted: &&Failure| status.last_failure.as_ref().is_none_or(|known| known.time <= noted.time);
+                if let Some(noted) = noted.filter(newer) {
+                    status.last_failure = Some(noted.clone());
+                }
+            }
+            self.picture = (now, Arc::new(view.status(&ike)));
             self.dirty = false;
         }
         self.picture.1.clone()
@@ -374,7 +417,9 @@ impl Engine {
             Err(errors) => return tracing::error!("the configuration is refused, nothing was changed:\n{errors}"),
         };
         if fixed(&config) != fixed(&self.parts.config) {
-            tracing::warn!("addresses, ports, device, table, mark, workers and sockets of [gateway] change with a restart only");
+            tracing::warn!(
+                "addresses, ports, device, table, mark, workers and sockets of [gateway] change with a restart only"
+            );
         }
         let Parts { installer, network, host, .. } = &mut self.parts;
         // What is protected is protected before anything is torn down or brought up.
@@ -383,7 +428,10 @@ impl Engine {
         }
         installer.configure(&config, &mut host.places);
         let policy = config.policy.clone();
-        self.parts.config = Config { gateway: config::Gateway { on_exit: config.gateway.on_exit, ..self.parts.config.gateway.clone() }, ..config };
+        self.parts.config = Config {
+            gateway: config::Gateway { on_exit: config.gateway.on_exit, ..self.parts.config.gateway.clone() },
+            ..config
+        };
         self.dirty = true;
         self.feed(now, Input::Command(Command::SetPolicy(policy)));
         tracing::info!("the configuration was read again");

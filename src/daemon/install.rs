@@ -347,3 +347,155 @@ impl Installer {
 fn params(up: &ChildUp, spi: u32, keys: &DirectionKeys) -> SaParams {
     SaParams { spi, cipher: up.cipher, encr: keys.encr.clone(), integ: keys.integ.clone(), esn: up.esn }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::cipher::Cipher;
+    use crate::crypto::rng::SeededRng;
+    use crate::crypto::secret::Secret;
+    use crate::wire::payload::Proposal;
+    use crate::wire::registry::ProtocolId;
+    use std::net::SocketAddr;
+
+    const NOW: Duration = Duration::from_secs(100);
+
+    struct Bench {
+        installer: Installer,
+        places: Places,
+        rng: SeededRng,
+    }
+    impl Bench {
+        fn new() -> Self {
+            let installer = Installer::new(Arc::new(Tables::new()), DeviceId(0), |_, _| 1500, 0xdc);
+            Self { installer, places: Places::new(1), rng: SeededRng::new(1) }
+        }
+        /// A pair of SAs of the one child; its inbound SPI.
+        fn up(&mut self, id: u64, initiator: bool, replaces: Option<u64>) -> u32 {
+            let (connection, child): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+            let key = Key { connection: connection.clone(), child: child.clone(), peer: 0 };
+            let spi_in = self.places.allocate_spi(&key, id as u32).unwrap();
+            let keys = || DirectionKeys { encr: Secret::new(vec![7; 20]), integ: Secret::default() };
+            let addr = |last| SocketAddr::from(([192, 0, 2, last], 4500));
+            let up = ChildUp {
+                ike: IkeId(1),
+                id: ChildId(id),
+                connection,
+                child,
+                peer: 0,
+                spi_in,
+                spi_out: 1000 + id as u32,
+                cipher: Cipher::AesGcm128,
+                esn: false,
+                keys_in: keys(),
+                keys_out: keys(),
+                local_ts: vec!["10.1.0.0/16".parse().unwrap()],
+                remote_ts: vec!["10.2.0.0/16".parse().unwrap()],
+                path: IkePath { local: addr(1), remote: addr(2), udp: true, may_move: false },
+                proposal: Proposal { number: 1, protocol: ProtocolId::ESP, spi: vec![], transforms: vec![] },
+                initiator,
+                replaces: replaces.map(ChildId),
+            };
+            self.installer.child_up(NOW, &up, &mut self.places, &mut self.rng);
+            spi_in
+        }
+        fn down(&mut self, id: u64, why: Ended) {
+            self.installer.child_down(NOW, ChildId(id), why, &mut self.places);
+        }
+        fn tick(&mut self, at: Duration) {
+            self.installer.tick(at, &mut self.places);
+        }
+        /// The SPI that the child sends with.
+        fn sends(&self) -> Option<u32> {
+            let children = self.installer.tables.children.load();
+            let child = children.iter().next()?;
+            child.outbound.load().as_ref().map(|entry| entry.sa.spi())
+        }
+        fn receives(&self, spi: u32) -> bool {
+            self.installer.tables.sad.load().get(spi).is_some()
+        }
+    }
+
+    #[test]
+    fn a_new_child_carries_both_ways_at_once_in_either_role() {
+        for initiator in [true, false] {
+            let mut bench = Bench::new();
+            let spi = bench.up(1, initiator, None);
+            assert!(bench.receives(spi));
+            assert_eq!(bench.sends(), Some(1001));
+            assert_eq!(bench.installer.deadline(), None);
+        }
+    }
+
+    #[test]
+    fn the_initiator_of_a_rekey_sends_on_the_new_sa_at_once() {
+        let mut bench = Bench::new();
+        let old = bench.up(1, true, None);
+        let new = bench.up(2, true, Some(1));
+        assert_eq!(bench.sends(), Some(1002));
+        assert!(bench.receives(old) && bench.receives(new));
+    }
+
+    #[test]
+    fn the_responder_of_a_rekey_goes_on_sending_on_the_old_sa() {
+        let rekeyed = || {
+            let mut bench = Bench::new();
+            bench.up(1, false, None);
+            let new = bench.up(2, false, Some(1));
+            assert!(bench.receives(new));
+            assert_eq!(bench.sends(), Some(1001));
+            (bench, new)
+        };
+        // Until a packet arrives on the new one,
+        let (mut bench, new) = rekeyed();
+        bench.installer.first_packet(new);
+        assert_eq!(bench.sends(), Some(1002));
+        // or the old one ends,
+        let (mut bench, _) = rekeyed();
+        bench.down(1, Ended::Replaced);
+        assert_eq!(bench.sends(), Some(1002));
+        // or time is over.
+        let (mut bench, _) = rekeyed();
+        assert_eq!(bench.installer.deadline(), Some(NOW + TAKEOVER));
+        bench.tick(NOW + TAKEOVER - Duration::from_millis(1));
+        assert_eq!(bench.sends(), Some(1001));
+        bench.tick(NOW + TAKEOVER);
+        assert_eq!(bench.sends(), Some(1002));
+    }
+
+    #[test]
+    fn a_replaced_inbound_sa_lives_on_and_any_other_end_is_at_once() {
+        let mut bench = Bench::new();
+        let old = bench.up(1, true, None);
+        let new = bench.up(2, true, Some(1));
+        bench.down(1, Ended::Replaced);
+        bench.tick(NOW + GRACE - Duration::from_millis(1));
+        assert!(bench.receives(old));
+        bench.tick(NOW + GRACE);
+        assert!(!bench.receives(old));
+        bench.down(2, Ended::ByPeer);
+        assert!(!bench.receives(new));
+        assert_eq!(bench.sends(), None);
+    }
+
+    #[test]
+    fn of_two_equal_children_the_younger_sends_until_it_ends() {
+        let mut bench = Bench::new();
+        bench.up(1, true, None);
+        bench.up(2, false, None);
+        assert_eq!(bench.sends(), Some(1002));
+        bench.down(2, Ended::ByUs);
+        assert_eq!(bench.sends(), Some(1001));
+    }
+
+    #[test]
+    fn a_path_moves_with_its_ike_sa() {
+        let mut bench = Bench::new();
+        bench.up(1, true, None);
+        let moved = SocketAddr::from(([198, 51, 100, 9], 4501));
+        let path = IkePath { local: moved, remote: moved, udp: false, may_move: true };
+        bench.installer.path_changed(IkeId(1), &path);
+        let path = **bench.installer.get(ChildId(1)).unwrap().outbound.path.load();
+        assert_eq!((path.remote, path.encap), (moved, Encap::Raw));
+    }
+}

@@ -50,7 +50,7 @@ impl Lanes {
         self.served = 0;
     }
     /// The next message: known SAs first, then strangers within the budget.
-    pub fn next(&mut self) -> Option<Waiting> {
+    pub fn pop(&mut self) -> Option<Waiting> {
         if let Some(message) = self.known.pop_front() {
             return Some(message);
         }
@@ -83,7 +83,7 @@ mod tests {
             push(&mut lanes, false, b"stranger");
         }
         push(&mut lanes, true, b"ours");
-        assert_eq!(lanes.next().unwrap().data, b"ours");
+        assert_eq!(lanes.pop().unwrap().data, b"ours");
         assert_eq!(lanes.overflowed, 10);
     }
 
@@ -93,10 +93,10 @@ mod tests {
         for _ in 0..2 * BUDGET {
             push(&mut lanes, false, b"stranger");
         }
-        assert_eq!(std::iter::from_fn(|| lanes.next()).count(), BUDGET);
+        assert_eq!(std::iter::from_fn(|| lanes.pop()).count(), BUDGET);
         assert!(!lanes.is_empty());
         lanes.refill();
-        assert_eq!(std::iter::from_fn(|| lanes.next()).count(), BUDGET);
+        assert_eq!(std::iter::from_fn(|| lanes.pop()).count(), BUDGET);
         assert!(lanes.is_empty());
     }
 }

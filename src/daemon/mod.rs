@@ -15,8 +15,8 @@ pub mod logging;
 pub mod network;
 pub mod pending;
 pub mod places;
-pub mod preflight;
 pub mod prefix;
+pub mod preflight;
 pub mod routes;
 pub mod site;
 pub mod sockets;
@@ -111,7 +111,8 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     installer.configure(&config, &mut places);
     network.attach(device_mtu(&config)).map_err(said("the device"))?;
 
-    let workers = workers::Workers::start(&tables, DEVICE, queues, of_workers, wake.clone()).map_err(said("workers"))?;
+    let workers =
+        workers::Workers::start(&tables, DEVICE, queues, of_workers, wake.clone()).map_err(said("workers"))?;
     let threads = system::usable_cores().min(2);
     let pool = compute::Pool::start(threads, config.policy.limits.compute_queue, wake.clone())
         .map_err(said("compute threads"))?;

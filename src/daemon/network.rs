@@ -5,7 +5,7 @@ use super::prefix::{self, Prefix};
 use super::routes::{self, Numbers, PROTOCOL, Plan};
 use super::site::{self, HostAddress, Pair, Site};
 use crate::config::{Config, Gateway, OnExit};
-use crate::ike::policy::Remote;
+use crate::ike::policy::{Ports, Remote};
 use crate::io::netlink::{Netlink, Route, RouteKind, Rule};
 use crate::io::{nft, udp};
 use std::io;
@@ -21,8 +21,11 @@ pub struct Network {
     netlink: Netlink,
     table: Option<u32>,
     mark: u32,
+    ports: Ports,
     device: String,
     link: Option<u32>,
+    /// Routes, rules and the guard are ours alone: what was not planned may go.
+    settled: bool,
     pairs: Vec<Pair>,
     ends: Ends,
     applied: Option<Site>,
@@ -47,8 +50,10 @@ impl Network {
             netlink: Netlink::open()?,
             table: gateway.route_table,
             mark: gateway.mark,
+            ports: gateway.ports,
             device: gateway.device.clone(),
             link: None,
+            settled: false,
             pairs: Vec::new(),
             ends: Ends::default(),
             applied: None,
@@ -56,7 +61,8 @@ impl Network {
             warnings: Vec::new(),
         })
     }
-    /// What the configuration protects from now on. Adopts what an earlier run left.
+    /// What the configuration protects from now on. Before there is a device, nothing is taken away and a guard that is there stays: it
+    /// may be that of another daemon, and we may yet find that the ports are taken.
     pub fn configure(&mut self, config: &Config) -> io::Result<()> {
         self.pairs = site::pairs(config);
         self.ends = ends(config);
@@ -69,6 +75,7 @@ impl Network {
         self.netlink.set_mtu(link, mtu)?;
         self.netlink.set_up(link, true)?;
         self.link = Some(link);
+        self.settled = true;
         self.applied = None;
         self.refresh()
     }
@@ -88,6 +95,7 @@ impl Network {
     /// A clean stop: leaves what keeps packets in, or takes all of it away.
     pub fn leave(&mut self, on_exit: OnExit) -> io::Result<()> {
         self.link = None;
+        self.settled = true;
         if on_exit == OnExit::Open || self.pairs.is_empty() {
             self.apply(&Plan::default())?;
             nft::delete(backstop::TABLE)?;
@@ -135,7 +143,10 @@ impl Network {
     }
 
     fn guard(&mut self, site: &Site) -> io::Result<()> {
-        let guard = backstop::plan(site, &self.device);
+        if !self.settled && nft::exists(backstop::TABLE).unwrap_or(false) {
+            return Ok(());
+        }
+        let guard = backstop::plan(site, &self.device, self.ports);
         let result = if guard.protected.is_empty() {
             nft::delete(backstop::TABLE).map(drop)
         } else {
@@ -154,7 +165,8 @@ impl Network {
 
     fn apply(&self, plan: &Plan) -> io::Result<()> {
         let present = Plan { routes: self.netlink.routes()?, rules: self.netlink.rules()? };
-        for change in changes(&present, plan) {
+        let adds = |change: &Change| matches!(change, Change::PutRoute(_) | Change::AddRule(_));
+        for change in changes(&present, plan).into_iter().filter(|change| self.settled || adds(change)) {
             match change {
                 Change::PutRoute(route) => self.netlink.replace_route(&route)?,
                 Change::AddRule(rule) => match self.netlink.add_rule(&rule) {
@@ -182,8 +194,7 @@ impl Network {
         if self.ends.anywhere {
             outer.extend(ANYWHERE.iter().filter_map(|remote| self.source_to(*remote)));
         }
-        let peers = if self.ends.anywhere { Vec::new() } else { self.ends.remote.clone() };
-        Ok(Site::new(self.pairs.clone(), addresses.collect(), outer, peers))
+        Ok(Site::new(self.pairs.clone(), addresses.collect(), outer))
     }
 
     fn source_to(&self, remote: IpAddr) -> Option<IpAddr> {
@@ -265,7 +276,7 @@ mod tests {
     use super::*;
 
     fn planned(pairs: &[&str], device: Option<u32>) -> Plan {
-        let site = site(pairs, &[(3, "10.1.0.1/24")], &["192.0.2.1"], &[]);
+        let site = site(pairs, &[(3, "10.1.0.1/24")], &["192.0.2.1"]);
         routes::plan(&site, Numbers { table: 220, mark: 0xdc, device })
     }
 

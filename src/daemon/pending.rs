@@ -1,6 +1,7 @@
 //! Clients that wait for `up` or `down`.
 use crate::control::request::{Change, Refusal};
 use crate::control::types::{Child, ChildMode, ChildState, Connection, ConnectionState, Direction, Failure, Status};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Clients that wait at a time; more are refused.
@@ -9,6 +10,7 @@ const MAX: usize = 256;
 /// Who waits, and until when.
 #[derive(Debug, Default)]
 pub struct Pending {
+    /// Until when, and who.
     list: Vec<(Duration, Change)>,
 }
 impl Pending {
@@ -29,6 +31,11 @@ impl Pending {
     /// When the next one gives up.
     pub fn deadline(&self) -> Option<Duration> {
         self.list.iter().map(|(until, _)| *until).min()
+    }
+    /// The connections that somebody waited for in vain to come up, and since when.
+    pub fn overdue(&self, now: Duration) -> impl Iterator<Item = (Arc<str>, Duration)> {
+        let late = self.list.iter().filter(move |(until, change)| *until <= now && change.direction == Direction::Up);
+        late.map(|(until, change)| (change.connection.clone(), until.saturating_sub(change.timeout)))
     }
     /// An attempt of ours failed: whoever waits for it need not wait any longer.
     pub fn failed(&mut self, connection: &str, child: Option<&str>, failure: &Failure) {
@@ -114,15 +121,20 @@ mod tests {
                 "packets_in": 0, "packets_out": 0, "drops": {}, "sas": [] })
         };
         let children: Vec<_> = children.iter().map(child).collect();
-        serde_json::from_value(serde_json::json!({ "connections": [ { "name": "a", "state": state, "children": children,
-            "sas": [], "peers": [], "warnings": [] } ] }))
+        serde_json::from_value(
+            serde_json::json!({ "connections": [ { "name": "a", "state": state, "children": children,
+            "sas": [], "peers": [], "warnings": [] } ] }),
+        )
         .unwrap()
     }
 
     fn wait(pending: &mut Pending, direction: Direction, child: Option<&str>) -> Receiver<Result<(), Refusal>> {
         let (reply, answer) = oneshot::channel();
         let timeout = Duration::from_secs(30);
-        pending.add(Duration::ZERO, Change { direction, connection: "a".into(), child: child.map(Into::into), timeout, reply });
+        pending.add(
+            Duration::ZERO,
+            Change { direction, connection: "a".into(), child: child.map(Into::into), timeout, reply },
+        );
         answer
     }
 
@@ -185,12 +197,17 @@ mod tests {
         let mut pending = Pending::default();
         let mut all = wait(&mut pending, Direction::Up, None);
         assert_eq!(pending.deadline(), Some(Duration::from_secs(30)));
+        assert_eq!(pending.overdue(Duration::from_secs(29)).count(), 0);
+        let overdue: Vec<_> = pending.overdue(Duration::from_secs(30)).collect();
+        assert_eq!(overdue, [("a".into(), Duration::ZERO)]);
         let mut status = status("connecting", &[]);
         pending.check(Duration::from_secs(29), &status);
         assert_eq!(all.try_recv(), Err(TryRecvError::Empty));
         status.connections[0].last_failure = Some(failure("net.no_response"));
         pending.check(Duration::from_secs(30), &status);
-        assert!(matches!(all.try_recv(), Ok(Err(Refusal::TimedOut(Some(failure)))) if failure.code == "net.no_response"));
+        assert!(
+            matches!(all.try_recv(), Ok(Err(Refusal::TimedOut(Some(failure)))) if failure.code == "net.no_response")
+        );
     }
 
     #[test]
@@ -201,7 +218,10 @@ mod tests {
         assert!(pending.is_empty());
         let (reply, mut answer) = oneshot::channel();
         let timeout = Duration::ZERO;
-        pending.add(Duration::ZERO, Change { direction: Direction::Up, connection: "a".into(), child: None, timeout, reply });
+        pending.add(
+            Duration::ZERO,
+            Change { direction: Direction::Up, connection: "a".into(), child: None, timeout, reply },
+        );
         assert_eq!(answer.try_recv().unwrap(), Ok(()));
     }
 }

@@ -30,9 +30,8 @@ pub struct Places {
     by_key: HashMap<Key, Slot>,
     /// Gone from the tables, but a worker may still read them.
     leaving: Vec<Slot>,
-    /// SPIs of installed SAs; a release waits for the end of the SA.
+    /// SPIs of installed SAs: they are free when their SA has left the tables.
     installed: HashSet<u32>,
-    released: HashSet<u32>,
 }
 impl Places {
     /// All are free. `workers`: 1 to 16.
@@ -43,7 +42,6 @@ impl Places {
             by_key: HashMap::new(),
             leaving: Vec::new(),
             installed: HashSet::new(),
-            released: HashSet::new(),
         }
     }
     /// The slot of a child; a new one if it has none. `None` if all are taken.
@@ -78,11 +76,9 @@ impl Places {
         let slot = self.slot(key)?;
         self.spis.allocate(slot, random)
     }
-    /// The endpoint does not need it any more: at once if it was never installed, else after [`Self::removed`].
+    /// It will never be installed. (That of an installed SA is free after [`Self::removed`].)
     pub fn release_spi(&mut self, spi: u32) {
-        if self.installed.contains(&spi) {
-            self.released.insert(spi);
-        } else {
+        if !self.installed.contains(&spi) {
             self.spis.release(spi);
         }
     }
@@ -92,7 +88,7 @@ impl Places {
     }
     /// The SA is gone from the tables.
     pub fn removed(&mut self, spi: u32) {
-        if self.installed.remove(&spi) && self.released.remove(&spi) {
+        if self.installed.remove(&spi) {
             self.spis.release(spi);
         }
     }
@@ -107,10 +103,10 @@ mod tests {
         Key { connection: "a".into(), child: "b".into(), peer }
     }
 
-    /// Whether `spi` is handed out again after so many allocations that nothing rests any more.
+    /// Whether `spi` is handed out again after so many allocations that every SPI of the slot that is free had its turn.
     fn is_free(places: &mut Places, spi: u32) -> bool {
-        (0..=RESTING + 256).any(|_| {
-            let got = places.allocate_spi(&key(0), spi >> 24);
+        (0..8 * RESTING as u32).any(|turn| {
+            let got = places.allocate_spi(&key(0), turn >> 4);
             got.inspect(|&got| places.release_spi(got));
             got == Some(spi)
         })

@@ -23,9 +23,7 @@ pub fn network(addr: IpAddr, len: u8) -> Prefix {
 }
 /// All of `inner` is in `outer`.
 pub fn contains(outer: Prefix, inner: Prefix) -> bool {
-    outer.0.is_ipv4() == inner.0.is_ipv4()
-        && outer.1 <= inner.1
-        && (bits(outer.0) ^ bits(inner.0)) & mask(outer.1) == 0
+    outer.0.is_ipv4() == inner.0.is_ipv4() && outer.1 <= inner.1 && (bits(outer.0) ^ bits(inner.0)) & mask(outer.1) == 0
 }
 /// They have addresses in common: one contains the other.
 pub fn overlap(a: Prefix, b: Prefix) -> bool {
@@ -33,11 +31,7 @@ pub fn overlap(a: Prefix, b: Prefix) -> bool {
 }
 /// What both have.
 pub fn intersect(a: Prefix, b: Prefix) -> Option<Prefix> {
-    if contains(a, b) {
-        Some(b)
-    } else {
-        contains(b, a).then_some(a)
-    }
+    if contains(a, b) { Some(b) } else { contains(b, a).then_some(a) }
 }
 /// So short that it means "everywhere": 0.0.0.0/0 and ::/0, and their halves, which are a usual way to write them.
 pub fn is_wide(prefix: Prefix) -> bool {

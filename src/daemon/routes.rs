@@ -72,9 +72,8 @@ pub fn plan(site: &Site, numbers: Numbers) -> Plan {
 fn routes(site: &Site, numbers: Numbers) -> Vec<Route> {
     let route = |destination, kind| Route { kind, table: numbers.table, ..Route::new(destination, PROTOCOL) };
     let remotes: BTreeSet<Prefix> = site.protected().map(|pair| pair.remote).collect();
-    let backstops = remotes
-        .iter()
-        .map(|&remote| Route { metric: BACKSTOP_METRIC, ..route(remote, RouteKind::Prohibit) });
+    let backstops =
+        remotes.iter().map(|&remote| Route { metric: BACKSTOP_METRIC, ..route(remote, RouteKind::Prohibit) });
     let mut thrown: BTreeSet<Prefix> =
         site.protected().flat_map(|pair| site.connected(pair)).map(|address| address.network).collect();
     thrown.extend(site.protected().filter(|pair| pair.is_wide()).flat_map(|pair| link_scope(pair.remote)));
@@ -152,9 +151,11 @@ fn exact(pairs: &[Pair]) -> Vec<Pair> {
     let protects = |pair: &&Pair| pair.treatment == Treatment::Protect;
     let holes = |at: usize| pairs[at + 1..].iter().filter(protects).any(|later| later.overlaps(&pairs[at]));
     let cuts = |at: usize| {
-        pairs.iter().enumerate().skip(at + 1).any(|(later, pass)| {
-            pass.treatment == Treatment::Pass && holes(later) && pass.overlaps(&pairs[at])
-        })
+        pairs
+            .iter()
+            .enumerate()
+            .skip(at + 1)
+            .any(|(later, pass)| pass.treatment == Treatment::Pass && holes(later) && pass.overlaps(&pairs[at]))
     };
     let wanted = |&at: &usize| match pairs[at].treatment {
         Treatment::Pass => holes(at),
@@ -215,7 +216,6 @@ mod tests {
             &["10.1.0.0/16 > 10.2.0.0/16"],
             &[(2, "192.0.2.1/24"), (3, "10.1.0.9/24"), (3, "10.1.0.1/24")],
             &["192.0.2.1"],
-            &["203.0.113.7"],
         );
         assert_eq!(show_rules(&site), ["2200 marked main", "2500 to 10.2.0.0/16 T", "2520 from 10.1.0.0/16 T"]);
         assert_eq!(show_routes(&site, NUMBERS), ["prohibit 10.2.0.0/16", "unicast 10.2.0.0/16 src 10.1.0.1"]);
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn without_the_device_only_what_outlives_us_is_there() {
-        let site = site(&["10.1.0.0/16 > 10.2.0.0/16"], &[(3, "10.1.0.1/24")], &[], &[]);
+        let site = site(&["10.1.0.0/16 > 10.2.0.0/16"], &[(3, "10.1.0.1/24")], &[]);
         assert_eq!(show_routes(&site, Numbers { device: None, ..NUMBERS }), ["prohibit 10.2.0.0/16"]);
         let backstop = plan(&site, NUMBERS).routes[0];
         assert_eq!((backstop.metric, backstop.protocol, backstop.table), (u32::MAX, PROTOCOL, 220));
@@ -231,12 +231,7 @@ mod tests {
 
     #[test]
     fn a_network_towards_everywhere_keeps_its_neighbours_and_the_operators_ssh() {
-        let site = site(
-            &["10.1.0.0/16 > 0.0.0.0/0"],
-            &[(2, "192.0.2.1/24"), (3, "10.1.0.1/24")],
-            &["192.0.2.1"],
-            &["203.0.113.7"],
-        );
+        let site = site(&["10.1.0.0/16 > 0.0.0.0/0"], &[(2, "192.0.2.1/24"), (3, "10.1.0.1/24")], &["192.0.2.1"]);
         // Answers from 192.0.2.1 match no rule and go by main.
         assert_eq!(show_rules(&site), ["2200 marked main", "2520 from 10.1.0.0/16 T"]);
         assert_eq!(
@@ -251,7 +246,6 @@ mod tests {
             &["0.0.0.0/0 > 0.0.0.0/0", "::/0 > ::/0"],
             &[(2, "192.0.2.1/24"), (3, "10.1.0.1/24"), (2, "2001:db8::1/64"), (2, "fe80::1/64")],
             &["192.0.2.1", "2001:db8::1"],
-            &["203.0.113.7"],
         );
         assert_eq!(
             show_rules(&site),
@@ -285,13 +279,13 @@ mod tests {
 
     #[test]
     fn halves_of_everywhere_are_everywhere() {
-        let site = site(&["0.0.0.0/0 > 0.0.0.0/1", "0.0.0.0/0 > 128.0.0.0/1"], &[], &["192.0.2.1"], &[]);
+        let site = site(&["0.0.0.0/0 > 0.0.0.0/1", "0.0.0.0/0 > 128.0.0.0/1"], &[], &["192.0.2.1"]);
         assert_eq!(show_rules(&site), ["2200 marked main", "2510 from 192.0.2.1/32 main", "2530 unmarked T"]);
     }
 
     #[test]
     fn a_narrow_child_is_asked_before_outer_addresses_are_let_go() {
-        let site = site(&["0.0.0.0/0 > 0.0.0.0/0", "192.0.2.0/24 > 10.2.0.0/16"], &[], &["192.0.2.1"], &[]);
+        let site = site(&["0.0.0.0/0 > 0.0.0.0/0", "192.0.2.0/24 > 10.2.0.0/16"], &[], &["192.0.2.1"]);
         let rules = show_rules(&site);
         let at = |text: &str| rules.iter().position(|rule| rule.contains(text)).unwrap();
         assert!(at("to 10.2.0.0/16 T") < at("from 192.0.2.1/32 main"));
@@ -299,7 +293,7 @@ mod tests {
 
     #[test]
     fn an_outer_address_that_is_named_alone_is_protected() {
-        let site = site(&["192.0.2.1/32 > 0.0.0.0/0"], &[(2, "192.0.2.1/24")], &["192.0.2.1"], &[]);
+        let site = site(&["192.0.2.1/32 > 0.0.0.0/0"], &[(2, "192.0.2.1/24")], &["192.0.2.1"]);
         assert_eq!(show_rules(&site), ["2200 marked main", "2520 from 192.0.2.1/32 T"]);
         assert!(show_routes(&site, NUMBERS).contains(&"unicast 0.0.0.0/0 src 192.0.2.1".to_owned()));
     }
@@ -307,37 +301,37 @@ mod tests {
     #[test]
     fn a_pass_child_is_a_hole_and_what_is_protected_inside_of_it_is_none() {
         let site = site(
-            &["10.1.0.0/16 > 10.0.0.0/8", "10.1.0.0/16 ~ 10.2.0.0/16", "10.1.0.0/16 > 10.2.3.0/24", "10.9.0.0/16 > 10.7.0.0/16"],
-            &[],
+            &[
+                "10.1.0.0/16 > 10.0.0.0/8",
+                "10.1.0.0/16 ~ 10.2.0.0/16",
+                "10.1.0.0/16 > 10.2.3.0/24",
+                "10.9.0.0/16 > 10.7.0.0/16",
+            ],
             &[],
             &[],
         );
         let rules = show_rules(&site);
         assert_eq!(
             rules[..3],
-            [
-                "2200 marked main",
-                "2201 from 10.1.0.0/16 to 10.2.3.0/24 T",
-                "2202 from 10.1.0.0/16 to 10.2.0.0/16 main"
-            ]
+            ["2200 marked main", "2201 from 10.1.0.0/16 to 10.2.3.0/24 T", "2202 from 10.1.0.0/16 to 10.2.0.0/16 main"]
         );
         assert!(rules[3..].iter().all(|rule| !rule.ends_with("main")));
     }
 
     #[test]
     fn a_pass_child_that_nothing_protected_lies_under_needs_no_rule() {
-        let site = site(&["10.1.0.0/16 ~ 10.2.0.0/16", "10.1.0.0/16 > 10.3.0.0/16"], &[], &[], &[]);
+        let site = site(&["10.1.0.0/16 ~ 10.2.0.0/16", "10.1.0.0/16 > 10.3.0.0/16"], &[], &[]);
         assert!(!show_rules(&site).iter().any(|rule| rule.contains("10.2.0.0")));
     }
 
     #[test]
     fn a_protected_network_that_is_also_on_a_link_stays_protected() {
-        let site = site(&["10.1.0.0/16 > 10.1.5.0/24"], &[(3, "10.1.5.1/24"), (3, "10.1.0.1/16")], &[], &[]);
+        let site = site(&["10.1.0.0/16 > 10.1.5.0/24"], &[(3, "10.1.5.1/24"), (3, "10.1.0.1/16")], &[]);
         assert_eq!(show_routes(&site, NUMBERS), ["prohibit 10.1.5.0/24", "unicast 10.1.5.0/24 src 10.1.0.1"]);
     }
 
     #[test]
     fn nothing_protected_needs_nothing() {
-        assert_eq!(plan(&site(&["10.1.0.0/16 ~ 0.0.0.0/0"], &[], &["192.0.2.1"], &[]), NUMBERS), Plan::default());
+        assert_eq!(plan(&site(&["10.1.0.0/16 ~ 0.0.0.0/0"], &[], &["192.0.2.1"]), NUMBERS), Plan::default());
     }
 }

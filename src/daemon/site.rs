@@ -60,24 +60,15 @@ pub struct Site {
     pub addresses: Vec<HostAddress>,
     /// Our ends of IKE and ESP.
     pub outer: Vec<IpAddr>,
-    /// The peers' ends, as far as they are known.
-    pub peers: Vec<IpAddr>,
 }
 impl Site {
     /// Puts `pairs` in order.
-    pub fn new(
-        mut pairs: Vec<Pair>,
-        addresses: Vec<HostAddress>,
-        mut outer: Vec<IpAddr>,
-        mut peers: Vec<IpAddr>,
-    ) -> Self {
+    pub fn new(mut pairs: Vec<Pair>, addresses: Vec<HostAddress>, mut outer: Vec<IpAddr>) -> Self {
         pairs.sort_by_key(Pair::precedence);
         pairs.dedup();
-        for list in [&mut outer, &mut peers] {
-            list.sort();
-            list.dedup();
-        }
-        Self { pairs, addresses, outer, peers }
+        outer.sort();
+        outer.dedup();
+        Self { pairs, addresses, outer }
     }
     /// The pairs that belong into the device.
     pub fn protected(&self) -> impl Iterator<Item = &Pair> {
@@ -131,7 +122,7 @@ pub(super) mod tests {
     use super::*;
 
     /// A site from text: pairs `local > remote` (protect) or `local ~ remote` (pass), addresses `link addr/len`.
-    pub fn site(pairs: &[&str], addresses: &[(u32, &str)], outer: &[&str], peers: &[&str]) -> Site {
+    pub fn site(pairs: &[&str], addresses: &[(u32, &str)], outer: &[&str]) -> Site {
         let pair = |text: &&str| {
             let (treatment, (local, remote)) = match text.split_once(" > ") {
                 Some(parts) => (Treatment::Protect, parts),
@@ -144,24 +135,19 @@ pub(super) mod tests {
             HostAddress { link, addr, network: super::prefix::network(addr, len) }
         };
         let addrs = |list: &[&str]| list.iter().map(|text| text.parse().unwrap()).collect();
-        Site::new(
-            pairs.iter().map(pair).collect(),
-            addresses.iter().map(address).collect(),
-            addrs(outer),
-            addrs(peers),
-        )
+        Site::new(pairs.iter().map(pair).collect(), addresses.iter().map(address).collect(), addrs(outer))
     }
 
     #[test]
     fn longest_match_first() {
-        let site = site(&["0.0.0.0/0 > 0.0.0.0/0", "10.1.0.0/16 > 10.2.0.0/16", "10.0.0.0/8 > 10.2.0.0/16"], &[], &[], &[]);
+        let site = site(&["0.0.0.0/0 > 0.0.0.0/0", "10.1.0.0/16 > 10.2.0.0/16", "10.0.0.0/8 > 10.2.0.0/16"], &[], &[]);
         let locals: Vec<_> = site.pairs.iter().map(|pair| pair.local.1).collect();
         assert_eq!(locals, [16, 8, 0]);
     }
 
     #[test]
     fn an_outer_address_is_exempt_unless_it_is_meant() {
-        let exempt = |pairs: &[&str]| site(pairs, &[], &["192.0.2.1"], &[]).exempt().count();
+        let exempt = |pairs: &[&str]| site(pairs, &[], &["192.0.2.1"]).exempt().count();
         assert_eq!(exempt(&["0.0.0.0/0 > 0.0.0.0/0"]), 1);
         assert_eq!(exempt(&["192.0.2.0/24 > 0.0.0.0/0"]), 1);
         assert_eq!(exempt(&["192.0.2.1/32 > 0.0.0.0/0"]), 0);

@@ -61,8 +61,7 @@ pub fn bind(gateway: &Gateway, workers: u8) -> Result<Bound, String> {
     if !raw {
         tracing::warn!("raw sockets are not allowed (CAP_NET_RAW): ESP goes in UDP only");
     }
-    let sockets =
-        Sockets { list, natt_port: gateway.ports.natt, batch: ReceiveBatch::new(BATCH), unsent: 0 };
+    let sockets = Sockets { list, natt_port: gateway.ports.natt, batch: ReceiveBatch::new(BATCH), unsent: 0 };
     Ok((sockets, of_workers))
 }
 

@@ -98,7 +98,8 @@ impl View<'_> {
         let installed = current.and_then(|sa| self.installer.get(sa.id));
         let path = installed.map(|sa| **sa.outbound.path.load());
         let text = |selectors: &[crate::wire::selector::Selector]| selectors.iter().map(ToString::to_string).collect();
-        let configured = settings.map_or((Vec::new(), Vec::new()), |child| (text(&child.local_ts), text(&child.remote_ts)));
+        let configured =
+            settings.map_or((Vec::new(), Vec::new()), |child| (text(&child.local_ts), text(&child.remote_ts)));
         let (local_ts, remote_ts) =
             installed.map_or(configured, |sa| (text(&sa.outbound.local_ts), text(&sa.outbound.remote_ts)));
         let start = policy.children.iter().find(|child| child.name == *name).map(|child| child.start);
@@ -133,9 +134,8 @@ impl View<'_> {
     /// Adds the counters of the child's slots.
     fn count(&self, child: &mut types::Child, connection: &Arc<str>, name: &Arc<str>, peer: Option<u32>) {
         let children = self.installer.tables().children.load();
-        let wanted = |key: &Key| {
-            key.connection == *connection && key.child == *name && peer.is_none_or(|peer| peer == key.peer)
-        };
+        let wanted =
+            |key: &Key| key.connection == *connection && key.child == *name && peer.is_none_or(|peer| peer == key.peer);
         for slot in self.places.all().filter(|(key, _)| wanted(key)).map(|(_, slot)| slot) {
             let Some(counters) = children.get(slot).map(|child| &child.counters) else { continue };
             child.bytes_in += counters.bytes_in.load(Relaxed);

@@ -68,7 +68,8 @@ impl Inbound {
     pub fn serve<D: Datagrams, T: Tun>(&mut self, socket: usize, ends: &mut Ends<D, T>, shared: &Shared) {
         let Some(socket) = ends.sockets.get_mut(socket) else { return };
         let encap = socket.encap;
-        // An error is one that the network reported about an earlier datagram; what did arrive is in the batch.
+        // An error is one that the network reported about an earlier datagram; what did arrive is in the batch, and nothing older.
+        self.batch.datagrams.clear();
         let _ = socket.io.receive(&mut self.batch);
         self.classify(encap, shared);
         shared.stats.count_batch(Direction::In, self.packets.len());

@@ -20,15 +20,16 @@ use std::io::{ErrorKind, IoSlice};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Packets or super-packets that are read before the sockets have their turn again.
+/// Packets or super-packets, and octets, that are read before the sockets have their turn again: acknowledgements do not wait for more.
 const BATCH: usize = 64;
+const BATCH_OCTETS: usize = 1 << 18;
 /// Room for the largest packet.
 const READ: usize = 65_536;
 /// Smallest MTU of IPv6 (RFC 8200 section 5).
 const IPV6_MIN_MTU: usize = 1280;
 /// Smallest MTU of IPv4 (RFC 791 section 3.2).
 const IPV4_MIN_MTU: usize = 68;
-/// ICMP answers of one worker.
+/// ICMP answers of one worker, of each kind: a flood of what is prohibited must not keep a path MTU from being told.
 const ANSWERS_PER_SECOND: u64 = 200;
 const ANSWERS_AT_ONCE: u64 = 50;
 
@@ -40,7 +41,8 @@ const EXHAUSTING: u64 = 1 << 28;
 pub struct Outbound {
     packet: Box<[u8]>,
     sealer: Sealer,
-    answers: Bucket,
+    refusals: Bucket,
+    too_big: Bucket,
     acquires: PerChild,
     exhausting: PerChild,
 }
@@ -88,7 +90,8 @@ impl Outbound {
         Self {
             packet: vec![0; READ].into_boxed_slice(),
             sealer: Sealer { train: Train::new(), segment: vec![0; READ].into_boxed_slice() },
-            answers: Bucket::new(ANSWERS_PER_SECOND, ANSWERS_AT_ONCE),
+            refusals: Bucket::new(ANSWERS_PER_SECOND, ANSWERS_AT_ONCE),
+            too_big: Bucket::new(ANSWERS_PER_SECOND, ANSWERS_AT_ONCE),
             acquires: PerChild::default(),
             exhausting: PerChild::default(),
         }
@@ -107,10 +110,13 @@ impl Outbound {
         let (spd, children) = (shared.tables.spd.load(), shared.tables.children.load());
         let mut batch = Batch { now, device, id, ends, spd: &spd, children: &children, shared };
         let mut result = Ok(());
-        let mut count = 0;
-        while count < BATCH {
+        let (mut count, mut octets) = (0, 0);
+        while count < BATCH && octets < BATCH_OCTETS {
             match batch.ends.devices[device].1.read(&mut self.packet) {
-                Ok((header, len)) => self.packet(&header, len.min(READ), &mut batch),
+                Ok((header, len)) => {
+                    self.packet(&header, len.min(READ), &mut batch);
+                    octets += len;
+                }
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
                 Err(e) => {
@@ -176,7 +182,11 @@ impl Outbound {
         let Some(reason) = refusal.answer else { return };
         let mut out = [0; icmp::MAX_ANSWER];
         let Some(len) = icmp::answer(reason, &self.packet[..len], parsed, &mut out) else { return };
-        if self.answers.take(batch.now) {
+        let limit = match reason {
+            Reason::Prohibited => &mut self.refusals,
+            Reason::TooBig(_) => &mut self.too_big,
+        };
+        if limit.take(batch.now) {
             // A device that does not take it has a full queue or is going away; the sender will ask again.
             let tun = &mut batch.ends.devices[batch.device].1;
             let _ = tun.write(&VnetHeader::default(), &[IoSlice::new(&out[..len])]);

@@ -33,6 +33,8 @@ pub(super) struct Common {
     pub redundant: Vec<Redundant>,
     /// Which IKE SA waits for which computation.
     pub jobs: HashMap<u64, IkeId>,
+    /// How many IKE SAs are established.
+    pub established: usize,
     counter: u64,
 }
 /// An IKE SA whose time is over.
@@ -62,6 +64,7 @@ impl Common {
             touched: BTreeSet::new(),
             redundant: Vec::new(),
             jobs: HashMap::new(),
+            established: 0,
             counter: 0,
         }
     }
@@ -95,10 +98,18 @@ impl Cx<'_> {
         }
         self.emit(Event::Failed(Box::new(failure)));
     }
-    /// The same for what nobody has authenticated: at a limited rate.
-    pub(super) fn fail_stranger(&mut self, failure: Failure, connection: Option<&Connection>) {
-        if self.common.admission.reports.take(self.now) {
-            self.fail(failure, connection);
+    /// The same for what nobody has authenticated: at a limited rate, and not the last word on a connection that has an IKE SA.
+    pub(super) fn fail_stranger(&mut self, mut failure: Failure, connection: Option<&Connection>) {
+        if !self.common.admission.reports.take(self.now) {
+            return;
+        }
+        let busy = |c: &&Connection| self.common.links.get(&c.name).is_some_and(|l| !l.sas.is_empty());
+        match connection.filter(busy) {
+            Some(connection) => {
+                failure.connection = Some(connection.name.clone());
+                self.emit(Event::Failed(Box::new(failure)));
+            }
+            None => self.fail(failure, connection),
         }
     }
     pub(super) fn new_ike_id(&mut self) -> IkeId {

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// So long a shutdown waits for the peers.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(2);
+/// An IKE SA that lived this long was a success: the next attempt needs no patience.
+const STABLE: Duration = Duration::from_secs(60);
 /// So soon a name without addresses is looked at again.
 const RESOLVE_AGAIN: Duration = Duration::from_millis(500);
 
@@ -141,7 +143,7 @@ impl Endpoint {
 
     /// Brings one connection nearer to what is wanted of it, and sets its next deadline.
     pub(super) fn reconcile(&mut self, now: Duration, host: &mut dyn Host, name: &Arc<str>) {
-        let Some(link) = self.common.links.get(name) else { return };
+        let Some(link) = self.common.links.get(name).filter(|l| l.can_initiate()) else { return };
         let mut missing: Vec<(Arc<str>, Duration)> = Vec::new();
         let (mut usable, mut under_way) = (None, false);
         for id in &link.sas {
@@ -236,8 +238,11 @@ fn addresses(connection: &Connection, turn: usize, host: &mut dyn Host) -> Optio
 }
 
 impl Link {
-    /// An established IKE SA has ended with these children: what is wanted of them now.
-    pub(super) fn lost(&mut self, now: Duration, why: Ended, children: &[Arc<str>]) {
+    /// An established IKE SA has ended, after this time and with these children: what is wanted of them now.
+    pub(super) fn lost(&mut self, now: Duration, why: Ended, lived: Duration, children: &[Arc<str>]) {
+        if lived >= STABLE {
+            self.ike.failures = 0;
+        }
         if matches!(why, Ended::PeerDead | Ended::ByPeer | Ended::Failed) {
             self.ike.failed(now);
         }
@@ -245,8 +250,8 @@ impl Link {
         for (policy, wish) in connection.children.iter().zip(&mut self.wishes) {
             match why {
                 Ended::PeerDead if children.contains(&policy.name) => {
-                    wish.wanted = policy.dpd == DpdAction::Restart;
-                    wish.persistent &= wish.wanted;
+                    let restart = policy.dpd == DpdAction::Restart;
+                    (wish.wanted, wish.persistent) = (restart, restart);
                 }
                 Ended::ByPeer | Ended::Failed => wish.wanted = wish.persistent,
                 Ended::PeerDead | Ended::ByUs | Ended::Replaced => {}

@@ -1,6 +1,7 @@
 //! All IKE SAs: which message, command or deadline belongs to which, and what happens around a step of one of them.
 use super::common::{Common, Cx};
 use super::diagnose::{Failure, Phase as Where};
+use super::error::Refusal;
 use super::event::{Command, Ended, Event, Host, IkeId, Input, Output};
 use super::exchange::ike_sa_init::{Opened, Parked};
 use super::exchange::{Arrival, create_child, delete, ike_auth, ike_sa_init};
@@ -11,7 +12,7 @@ use super::timer::Timers;
 use super::window::Incoming;
 use crate::crypto::ke::BadPublic;
 use crate::crypto::secret::Secret;
-use crate::wire::message::{Header, Message};
+use crate::wire::message::{Header, Message, ParseError};
 use crate::wire::payload::{Notify, Payload};
 use crate::wire::registry::{ExchangeType, NotifyType};
 use std::collections::HashMap;
@@ -77,7 +78,10 @@ impl Endpoint {
         let mut cx = Cx { now, host, common: &mut self.common };
         match header.version.0 {
             2 => {}
-            1 => return ikev1(&mut cx, from),
+            1 => {
+                let sa = cx.common.by_spi.get(&header.spi_i).and_then(|id| self.sas.get_mut(id));
+                return ikev1(&mut cx, sa, from);
+            }
             0 => return,
             _ => {
                 if !header.response {
@@ -265,8 +269,8 @@ fn dispatch(cx: &mut Cx<'_>, sa: &mut IkeSa, header: &Header, from: &Arrival<'_>
 
 /// What an authentic message asks for.
 enum Authentic {
-    Request(Answer, Result<Contents, crate::wire::message::ParseError>),
-    Response(Result<Contents, crate::wire::message::ParseError>),
+    Request(Answer, Result<Contents, ParseError>),
+    Response(Result<Contents, ParseError>),
 }
 /// Opens a message of an established IKE SA. `None`: it is not from the peer, or not new; then nothing has changed.
 fn on_protected(
@@ -310,41 +314,43 @@ fn on_protected(
 }
 /// Hands an authentic message to its exchange.
 fn finish(cx: &mut Cx<'_>, sa: &mut IkeSa, authentic: Authentic) -> Result<(), Ended> {
-    use super::error::Refusal;
     let Phase::Established(est) = &mut sa.phase else { return Ok(()) };
     let core = &mut sa.core;
     match authentic {
-        Authentic::Request(to, Err(error)) => {
-            let refusal = Refusal::from(&error);
-            est.respond(cx, core, &to, &[Payload::Notify(refusal.notify())]);
-            if refusal == Refusal::Syntax {
-                cx.fail(
-                    Failure::new(cx.now, Where::Traffic, core.initiator, "message.malformed"),
-                    Some(&est.connection),
-                );
-                return Err(Ended::Failed);
-            }
-        }
+        Authentic::Request(to, Err(error)) => refuse(cx, core, est, &to, Refusal::from(&error))?,
         Authentic::Request(to, Ok(contents)) => match to.exchange {
-            ExchangeType::CREATE_CHILD_SA => create_child::on_request(cx, core, est, &to, &contents),
+            ExchangeType::CREATE_CHILD_SA => create_child::on_request(cx, core, est, &to, &contents)?,
             ExchangeType::INFORMATIONAL => informational::on_request(cx, core, est, &to, &contents)?,
-            _ => est.respond(cx, core, &to, &[Payload::Notify(Refusal::Syntax.notify())]),
+            _ => refuse(cx, core, est, &to, Refusal::Syntax)?,
         },
-        Authentic::Response(contents) => {
-            let Some(asked) = est.asked.take() else { return Ok(()) };
-            let contents = contents.map_err(|_| Ended::Failed)?;
-            if contents.notify(NotifyType::INVALID_SYNTAX).is_some() {
-                cx.fail(Failure::new(cx.now, Where::Traffic, core.initiator, "peer.refused"), Some(&est.connection));
-                return Err(Ended::Failed);
-            }
-            match asked {
-                Asked::CreateChild(asked) => create_child::response(cx, core, est, asked, &contents)?,
-                asked => informational::response(cx, est, asked)?,
-            }
+        Authentic::Response(Err(_)) => {
+            // Its sender believes that all is well: it gets a Delete.
+            cx.fail(Failure::new(cx.now, Where::Traffic, core.initiator, "answer.malformed"), Some(&est.connection));
+            est.abandon(cx);
+            est.close(cx.now, Ended::Failed, CLOSING_TIME);
         }
+        Authentic::Response(Ok(contents)) if contents.notify(NotifyType::INVALID_SYNTAX).is_some() => {
+            let failure = Failure::new(cx.now, Where::Traffic, core.initiator, "peer.refused");
+            cx.fail(failure.likely(NotifyType::INVALID_SYNTAX, &[]), Some(&est.connection));
+            return Err(Ended::Failed);
+        }
+        Authentic::Response(Ok(contents)) => match est.asked.take() {
+            Some(Asked::CreateChild(asked)) => create_child::response(cx, core, est, asked, &contents)?,
+            Some(asked) => informational::response(cx, est, asked)?,
+            None => {}
+        },
     }
     est.pump(cx, core);
     Ok(())
+}
+/// Refuses an authentic request that is malformed. INVALID_SYNTAX ends the IKE SA at both ends (R30).
+fn refuse(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, to: &Answer, refusal: Refusal) -> Result<(), Ended> {
+    est.respond(cx, core, to, &[Payload::Notify(refusal.notify())]);
+    if refusal != Refusal::Syntax {
+        return Ok(());
+    }
+    cx.fail(Failure::new(cx.now, Where::Traffic, core.initiator, "message.malformed"), Some(&est.connection));
+    Err(Ended::Failed)
 }
 
 /// g^ir has come.
@@ -359,7 +365,7 @@ fn computed(cx: &mut Cx<'_>, sa: &mut IkeSa, job: u64, result: Result<Secret, Ba
     sa.phase = match phase {
         Phase::Agreeing(agreeing) if agreeing.job == job => match result {
             Ok(g_ir) => ike_auth::request(cx, core, agreeing, &g_ir)?,
-            Err(_) => return Err(agreeing.opening.gave_up(cx, core)),
+            Err(_) => agreeing.reject(cx, core),
         },
         Phase::HalfOpen(mut half) if half.job == Some(job) => {
             let g_ir = result.map_err(|_| Ended::Failed)?;
@@ -379,8 +385,15 @@ fn computed(cx: &mut Cx<'_>, sa: &mut IkeSa, job: u64, result: Result<Secret, Ba
 fn tick(cx: &mut Cx<'_>, sa: &mut IkeSa) -> Result<(), Ended> {
     let core = &mut sa.core;
     match &mut sa.phase {
-        Phase::Established(est) => return est.tick(cx, core),
-        Phase::Opening(_) | Phase::Proving(_) if core.retransmit(cx).is_ok() => return Ok(()),
+        Phase::Established(est) => {
+            let step = est.tick(cx, core);
+            if step == Err(Ended::PeerDead) {
+                let failure = Failure::new(cx.now, Where::Traffic, core.initiator, "dpd.no_response");
+                cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&est.connection));
+            }
+            return step;
+        }
+        Phase::Opening(_) | Phase::Agreeing(_) | Phase::Proving(_) if core.retransmit(cx).is_ok() => return Ok(()),
         _ => {}
     }
     // Its time is over.
@@ -395,40 +408,42 @@ fn tick(cx: &mut Cx<'_>, sa: &mut IkeSa) -> Result<(), Ended> {
 fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
     let core = sa.core;
     cx.common.by_spi.remove(&core.our_spi());
-    let connection = match sa.phase {
+    let mut lived = None;
+    match sa.phase {
         Phase::Established(mut est) => {
             est.abandon(cx);
+            cx.common.established -= 1;
             let children: Vec<Arc<str>> = est.children.iter().map(|c| c.policy.name.clone()).collect();
             while !est.children.is_empty() {
                 delete::remove(cx, &mut est, 0, why);
             }
             cx.emit(Event::IkeDown { ike: core.id, connection: est.connection.name.clone(), why });
-            if let Some(link) = cx.common.links.get_mut(&est.connection.name) {
-                link.lost(cx.now, why, &children);
-            }
-            Some(est.connection.name.clone())
+            lived = Some((cx.now.saturating_sub(est.since), children));
         }
-        Phase::Opening(o) => Some(o.connection.name.clone()),
-        Phase::Agreeing(a) => Some(a.opening.connection.name.clone()),
-        Phase::Proving(p) => {
-            cx.host.release_spi(p.offer.spi_in);
-            Some(p.connection.name.clone())
-        }
-        Phase::HalfOpen(_) => None,
-        Phase::Moving => cx.common.links.iter().find(|(_, l)| l.sas.contains(&core.id)).map(|(name, _)| name.clone()),
-    };
-    let Some(link) = connection.as_ref().and_then(|name| cx.common.links.get_mut(name)) else { return };
-    link.closed(core.id);
-    if why == Ended::Failed && core.initiator {
-        link.attempt_failed(cx.now);
+        Phase::Proving(p) => cx.host.release_spi(p.offer.spi_in),
+        Phase::Opening(_) | Phase::Agreeing(_) | Phase::HalfOpen(_) | Phase::Moving => {}
     }
-    cx.common.touched.extend(connection);
+    let Some(link) = core.connection.as_ref().and_then(|name| cx.common.links.get_mut(name)) else { return };
+    link.closed(core.id);
+    match lived {
+        Some((time, children)) => link.lost(cx.now, why, time, &children),
+        None if why == Ended::Failed => link.attempt_failed(cx.now),
+        None => {}
+    }
+    cx.common.touched.extend(core.connection);
 }
-/// An IKEv1 message: dropped, and named if it is from a peer that we know.
-fn ikev1(cx: &mut Cx<'_>, from: &Arrival<'_>) {
+/// An IKEv1 message: dropped, and named if it is from a peer that we know or answers to what we sent.
+fn ikev1(cx: &mut Cx<'_>, sa: Option<&mut IkeSa>, from: &Arrival<'_>) {
+    let failure = Failure::new(cx.now, Where::SaInit, sa.is_some(), "version.ikev1_peer");
+    let failure = Failure { remote: Some(from.remote), ..failure };
+    if let Some(IkeSa { phase: Phase::Opening(opening), core }) = sa {
+        if core.remote == from.remote {
+            opening.note(cx, core, failure);
+        }
+        return;
+    }
     let known = cx.common.directory.between(from.local.ip(), from.remote.ip(), cx.host);
     if let Some(connection) = known.first() {
-        let failure = Failure::new(cx.now, Where::SaInit, false, "version.ikev1_peer");
-        cx.fail_stranger(Failure { remote: Some(from.remote), ..failure }, Some(connection));
+        cx.fail_stranger(failure, Some(connection));
     }
 }

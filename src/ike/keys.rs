@@ -168,3 +168,136 @@ impl Cut<'_> {
         Secret::new(head.to_vec())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::rng::SeededRng;
+    use crate::ike::negotiate::EspSuite;
+    use crate::wire::keyword;
+    use crate::wire::message::Message;
+    use crate::wire::payload::{Notify, Proposal};
+    use crate::wire::registry::{ExchangeType, NotifyType, ProtocolId};
+
+    const SUITES: [&str; 5] = [
+        "aes256-sha512-prfsha256-x25519",
+        "aes128-sha1-modp1024",
+        "aes192-sha384-modp2048",
+        "aes256gcm16-prfsha384-x25519",
+        "chacha20poly1305-prfsha512-x25519",
+    ];
+    fn suite(s: &str) -> (IkeSuite, Proposal) {
+        let p = keyword::parse(ProtocolId::IKE, s).unwrap();
+        (IkeSuite::of(&p).unwrap(), p)
+    }
+    const FROM: Contributions<'_> =
+        Contributions { ni: &[1; 32], nr: &[2; 20], spi_i: IkeSpi([3; 8]), spi_r: IkeSpi([4; 8]) };
+    fn keys(suite: &IkeSuite, initiator: bool) -> HandshakeKeys {
+        let g_ir = Secret::new(vec![5; suite.group.public_len()]);
+        HandshakeKeys::derive(suite, &g_ir, &FROM, initiator, &mut SeededRng::new(9))
+    }
+    fn header() -> Header {
+        Header {
+            spi_i: FROM.spi_i,
+            spi_r: FROM.spi_r,
+            first: PayloadType::NONE,
+            version: (2, 0),
+            exchange: ExchangeType::INFORMATIONAL,
+            initiator: true,
+            response: false,
+            id: 7,
+            length: 0,
+        }
+    }
+    fn open(channel: &Channel, data: &[u8]) -> Result<Vec<Payload>, OpenError> {
+        let Ok(message) = Message::parse(data) else { return Err(OpenError::Icv) };
+        let Some(Payload::Encrypted(sk)) = message.payloads.last() else { return Err(OpenError::Icv) };
+        channel.open(data, sk)
+    }
+
+    /// SK_d | SK_ai | SK_ar | SK_ei | SK_er | SK_pi | SK_pr (RFC 7296 section 2.14), cut by hand.
+    #[test]
+    fn the_keys_of_an_ike_sa_stand_in_the_order_of_the_rfc() {
+        for name in SUITES {
+            let (suite, _) = suite(name);
+            let (p, a, e) = (suite.prf.len(), suite.cipher.integ_key_len(), suite.cipher.encr_key_len());
+            let seed = suite.prf.mac(&[[1; 32].as_slice(), &[2; 20]].concat(), &[&vec![5; suite.group.public_len()]]);
+            let parts: [&[u8]; 4] = [&[1; 32], &[2; 20], &[3; 8], &[4; 8]];
+            let all = suite.prf.plus(seed.expose(), &parts, 3 * p + 2 * a + 2 * e);
+            let all = all.expose();
+            let mut ours = keys(&suite, true);
+            assert_eq!(ours.sk_d.expose(), &all[..p], "{name}");
+            let at = p + 2 * a + 2 * e;
+            assert_eq!((ours.sk_pi.expose(), ours.sk_pr.expose()), (&all[at..at + p], &all[at + p..]), "{name}");
+            let (ai, ei) = (&all[p..p + a], &all[p + 2 * a..p + 2 * a + e]);
+            let by_hand = PacketKey::new(suite.cipher, ei, ai, [0; 16]);
+            let mut sealed = ours.channel.seal(header(), &[]);
+            let (aad, body) = sealed.split_at_mut(32);
+            assert!(by_hand.open(aad, body, &[]).is_ok(), "{name}: SK_ai, SK_ei");
+            let (ar, er) = (&all[p + a..p + 2 * a], &all[p + 2 * a + e..p + 2 * a + 2 * e]);
+            let by_hand = PacketKey::new(suite.cipher, er, ar, [0; 16]);
+            let mut sealed = keys(&suite, false).channel.seal(header(), &[]);
+            let (aad, body) = sealed.split_at_mut(32);
+            assert!(by_hand.open(aad, body, &[]).is_ok(), "{name}: SK_ar, SK_er");
+        }
+    }
+
+    /// [g^ir |] Ni | Nr; all keys of initiator to responder first, encryption before integrity (RFC 7296 section 2.17).
+    #[test]
+    fn the_keys_of_a_child_stand_in_the_order_of_the_rfc() {
+        let (ike, _) = suite(SUITES[0]);
+        let esp = keyword::parse(ProtocolId::ESP, "aes256-sha384").unwrap();
+        let cipher = EspSuite::of(&esp).unwrap().cipher;
+        let sk_d = keys(&ike, true).sk_d;
+        let g_ir = Secret::new(vec![8; 32]);
+        for shared in [None, Some(&g_ir)] {
+            let (forth, back) = SkD { prf: ike.prf, key: sk_d.clone() }.child(cipher, shared, &[1; 16], &[2; 16]);
+            let first = shared.map_or(Vec::new(), |s| s.expose().to_vec());
+            let all = ike.prf.plus(sk_d.expose(), &[&first, &[1; 16], &[2; 16]], 2 * (32 + 48));
+            let cut = [&forth.encr, &forth.integ, &back.encr, &back.integ].map(Secret::expose).concat();
+            assert_eq!(cut, all.expose());
+            assert_eq!((forth.encr.len(), forth.integ.len()), (32, 48));
+        }
+    }
+
+    #[test]
+    fn what_one_seals_only_the_other_opens_and_not_when_it_was_touched() {
+        for name in SUITES {
+            let (suite, _) = suite(name);
+            let (mut i, r) = (keys(&suite, true).channel, keys(&suite, false).channel);
+            for len in 0..40 {
+                let inside = vec![Payload::Notify(Notify::new(NotifyType::COOKIE2, vec![7; len]))];
+                let data = i.seal(header(), &inside);
+                assert_eq!(open(&r, &data).unwrap(), inside, "{name}");
+                assert_eq!(open(&i, &data), Err(OpenError::Icv), "{name}: a reflected message");
+            }
+            let data = i.seal(header(), &[]);
+            assert_eq!(open(&r, &data).unwrap(), [], "{name}: an empty one");
+            for at in 0..data.len() {
+                let mut bad = data.clone();
+                bad[at] ^= 1;
+                assert_eq!(open(&r, &bad).err(), Some(OpenError::Icv), "{name}: octet {at}");
+            }
+            let again = i.seal(header(), &[]);
+            assert_ne!(data[32..40], again[32..40], "{name}: another IV each time");
+        }
+    }
+
+    #[test]
+    fn a_pad_length_beyond_the_plaintext_is_a_syntax_error() {
+        let (suite, _) = suite(SUITES[3]);
+        let (i, r) = (keys(&suite, true).channel, keys(&suite, false).channel);
+        // 8 octets of IV, one of plaintext: the pad length, 200.
+        let mut header = header();
+        header.first = PayloadType::SK;
+        header.length = 28 + 4 + 8 + 1 + 16;
+        let mut message = header.encode().to_vec();
+        message.extend([0, 0, 0, 29]);
+        message.extend([0; 8]);
+        message.push(200);
+        message.extend([0; 16]);
+        let (aad, buf) = message.split_at_mut(32);
+        i.seal.seal(1000, aad, buf, &[]);
+        assert!(matches!(open(&r, &message), Err(OpenError::Inside(ParseError::Syntax(_)))));
+    }
+}

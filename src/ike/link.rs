@@ -3,6 +3,7 @@ use super::diagnose::Failure;
 use super::directory::canonical;
 use super::event::IkeId;
 use super::policy::{Connection, Remote, StartAction};
+use crate::wire::message::IkeSpi;
 use crate::wire::payload::Id;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -31,7 +32,17 @@ pub(super) struct Link {
 #[derive(Default)]
 struct Peer {
     number: u32,
-    sas: BTreeMap<IkeId, Duration>,
+    sas: BTreeMap<IkeId, Sibling>,
+}
+/// An established IKE SA with the same peer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sibling {
+    pub ike: IkeId,
+    pub created: Duration,
+    pub since: Duration,
+    pub spi_i: IkeSpi,
+    /// We began it.
+    pub initiator: bool,
 }
 /// What is wanted of one child.
 #[derive(Clone, Debug, Default)]
@@ -95,22 +106,22 @@ impl Link {
             wish.wanted = wish.persistent;
         }
     }
-    /// Established IKE SAs with this peer, and since when.
-    pub(super) fn with_peer(&self, id: &Id) -> Vec<(IkeId, Duration)> {
-        self.peers.get(&canonical(id)).map_or(Vec::new(), |p| p.sas.iter().map(|(&id, &at)| (id, at)).collect())
+    /// Established IKE SAs with this peer.
+    pub(super) fn with_peer(&self, id: &Id) -> Vec<Sibling> {
+        self.peers.get(&canonical(id)).map_or(Vec::new(), |p| p.sas.values().copied().collect())
     }
     /// An IKE SA with this peer is established. Returns the peer's number: 0, but for peers of `%any`.
-    pub(super) fn established(&mut self, now: Duration, ike: IkeId, id: &Id) -> u32 {
+    pub(super) fn established(&mut self, sa: Sibling, id: &Id) -> u32 {
         self.failed = false;
-        self.ike = Retry::now(now);
-        self.sas.insert(ike);
+        self.ike.at = sa.since;
+        self.sas.insert(sa.ike);
         let many = self.connection.remote_addrs.contains(&Remote::Any);
         let taken: BTreeSet<u32> = self.peers.values().map(|p| p.number).collect();
         let peer = self.peers.entry(canonical(id)).or_insert_with(|| {
             let free = (1..).find(|n| !taken.contains(n)).unwrap_or(u32::MAX);
             Peer { number: if many { free } else { 0 }, sas: BTreeMap::new() }
         });
-        peer.sas.insert(ike, now);
+        peer.sas.insert(sa.ike, sa);
         peer.number
     }
     /// An IKE SA is gone.

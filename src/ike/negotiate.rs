@@ -285,9 +285,10 @@ mod tests {
     fn sequence_numbers_are_chosen_like_everything_else() {
         assert!(chosen(&[esp("aes128gcm16-esn")], &[esp("aes128gcm16-noesn")], ANY).is_none());
         let both = esp("aes128gcm16-esn-noesn");
-        let p = choose(&[both.clone()], &[esp("aes128gcm16")], ProtocolId::ESP, ANY).unwrap();
+        let p = choose(std::slice::from_ref(&both), &[esp("aes128gcm16")], ProtocolId::ESP, ANY).unwrap();
         assert!(!EspSuite::of(&p).unwrap().esn);
-        let p = choose(&[both.clone()], &[both], ProtocolId::ESP, ANY).unwrap();
+        let both = std::slice::from_ref(&both);
+        let p = choose(both, both, ProtocolId::ESP, ANY).unwrap();
         assert!(EspSuite::of(&p).unwrap().esn);
     }
 

@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Half-open IKE SAs, and computations that never come back, end after this.
+/// Half-open IKE SAs end after this.
 pub(super) const HALF_OPEN_LIFETIME: Duration = Duration::from_secs(30);
 /// So long a Delete of the IKE SA may take.
 pub(super) const CLOSING_TIME: Duration = Duration::from_secs(5);
@@ -39,6 +39,8 @@ pub(super) struct Core {
     pub remote: SocketAddr,
     pub nat: Nat,
     pub window: Window,
+    /// The connection, once it is known.
+    pub connection: Option<Arc<str>>,
     pub created: Duration,
     /// Something left for the peer.
     pub sent: Duration,
@@ -249,8 +251,7 @@ impl IkeSa {
     pub(super) fn deadline(&self) -> Option<Duration> {
         let core = &self.core;
         match &self.phase {
-            Phase::Opening(_) | Phase::Proving(_) => core.window.deadline(),
-            Phase::Agreeing(a) => Some(a.since + HALF_OPEN_LIFETIME),
+            Phase::Opening(_) | Phase::Agreeing(_) | Phase::Proving(_) => core.window.deadline(),
             Phase::HalfOpen(_) => Some(core.created + HALF_OPEN_LIFETIME),
             Phase::Established(est) => est.deadline(core),
             Phase::Moving => None,

@@ -72,6 +72,12 @@ pub fn has(capability: Capability) -> bool {
     effective.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).is_some_and(|set| set >> bit & 1 == 1)
 }
 
+/// Whether this process is in the user namespace that the host booted with (user_namespaces(7): it maps all users to themselves).
+pub fn in_first_user_namespace() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
 /// Cores that this process may use, at least 1.
 pub fn usable_cores() -> usize {
     affinity().map_or(1, |set| cores(&set).count().max(1))

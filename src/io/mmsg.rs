@@ -1,5 +1,5 @@
 //! Batches of datagrams with control messages: recvmmsg, sendmmsg, sendmsg.
-use super::sys::{check, check_len};
+use super::sys::{check, check_len, set_option};
 use super::{Destination, ReceiveBatch, Received};
 use std::io;
 use std::mem::{size_of, zeroed};
@@ -350,11 +350,9 @@ pub(super) fn read_name(name: &libc::sockaddr_in6) -> Option<SocketAddr> {
 /// Turns DF on or off for what follows. With DF a datagram longer than the device's MTU fails with EMSGSIZE instead of being fragmented here; the
 /// kernel's own idea of the path MTU never counts, since ours is fed by authentic traffic only.
 pub(super) fn set_dont_fragment(fd: BorrowedFd<'_>, ipv6: bool, on: bool) -> io::Result<()> {
-    use super::sys::set_option;
     if ipv6 {
         let mode = if on { libc::IPV6_PMTUDISC_PROBE } else { libc::IPV6_PMTUDISC_DONT };
-        set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, mode)?;
-        set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, libc::c_int::from(on))
+        set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, mode)
     } else {
         let mode = if on { libc::IP_PMTUDISC_PROBE } else { libc::IP_PMTUDISC_DONT };
         set_option(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, mode)
@@ -363,7 +361,6 @@ pub(super) fn set_dont_fragment(fd: BorrowedFd<'_>, ipv6: bool, on: bool) -> io:
 
 /// Asks for destination address and TOS of what is received.
 pub(super) fn set_receive_info(fd: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
-    use super::sys::set_option;
     if ipv6 {
         set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
         set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)

@@ -249,8 +249,7 @@ impl Netlink {
 
     /// Removes this route; its protocol must agree, so that only the caller's own go; metric 0 means any. False if it was not there.
     pub fn delete_route(&self, route: &Route) -> io::Result<bool> {
-        let mut message = write_route(route)?;
-        message.header.scope = RouteScope::NoWhere;
+        let message = write_route(route)?;
         self.ask_delete(format_args!("delete {route}"), self.handle.route().del(message).execute())
     }
 

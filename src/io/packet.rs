@@ -1,5 +1,5 @@
 //! Looking at what a device carries (AF_PACKET).
-use super::sys::{check, check_len, context, set_buffers, socket};
+use super::sys::{check, check_len, context, option, set_buffers, socket};
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -61,6 +61,12 @@ impl Sniffer {
                 Err(e) => Err(e),
             };
         }
+    }
+
+    /// Frames that did not fit into the socket's buffer since the last call.
+    pub fn missed(&self) -> io::Result<u64> {
+        let statistics: libc::tpacket_stats = option(self.fd.as_fd(), libc::SOL_PACKET, libc::PACKET_STATISTICS)?;
+        Ok(statistics.tp_drops.into())
     }
 }
 

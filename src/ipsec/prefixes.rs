@@ -85,10 +85,8 @@ const NONE: u32 = u32::MAX;
 /// The index. Prefixes are known by their place in the list that it was built from.
 #[derive(Debug)]
 pub(super) struct Prefixes<A> {
-    /// First addresses of the intervals, ascending; the first is the lowest address.
-    starts: Box<[A]>,
-    /// The longest prefix of each interval.
-    longest: Box<[u32]>,
+    /// Where each interval begins, ascending from the lowest address, and its longest prefix.
+    intervals: Box<[(A, u32)]>,
     /// The next shorter prefix around each prefix.
     parents: Box<[u32]>,
 }
@@ -97,51 +95,40 @@ impl<A: Address> Prefixes<A> {
     /// `prefixes`: sorted, without duplicates, fewer than 2^32 - 1.
     pub(super) fn new(prefixes: &[Prefix<A>]) -> Self {
         debug_assert!(prefixes.is_sorted_by(|a, b| a < b));
-        let mut intervals = Intervals { starts: vec![A::MIN], longest: vec![NONE] };
+        let mut intervals = vec![(A::MIN, NONE)];
         let mut parents = Vec::with_capacity(prefixes.len());
         let mut open: Vec<u32> = Vec::new();
         let innermost = |open: &[u32]| open.last().copied().unwrap_or(NONE);
         for (place, prefix) in prefixes.iter().enumerate() {
             while let Some(closed) = open.pop_if(|inner| prefixes[*inner as usize].last < prefix.first) {
-                intervals.close(prefixes[closed as usize], innermost(&open));
+                close(&mut intervals, prefixes[closed as usize], innermost(&open));
             }
             parents.push(innermost(&open));
-            intervals.begin(prefix.first, place as u32);
+            begin(&mut intervals, prefix.first, place as u32);
             open.push(place as u32);
         }
         while let Some(closed) = open.pop() {
-            intervals.close(prefixes[closed as usize], innermost(&open));
+            close(&mut intervals, prefixes[closed as usize], innermost(&open));
         }
-        Self { starts: intervals.starts.into(), longest: intervals.longest.into(), parents: parents.into() }
+        Self { intervals: intervals.into(), parents: parents.into() }
     }
 
     /// The places of the prefixes that hold `addr`, longest first.
     pub(super) fn around(&self, addr: A) -> impl Iterator<Item = usize> + '_ {
-        let interval = self.starts.partition_point(|start| *start <= addr) - 1;
+        let interval = self.intervals.partition_point(|(start, _)| *start <= addr) - 1;
         let known = |place: u32| (place != NONE).then_some(place as usize);
-        std::iter::successors(known(self.longest[interval]), move |place| known(self.parents[*place]))
+        std::iter::successors(known(self.intervals[interval].1), move |place| known(self.parents[*place]))
     }
 }
 
-struct Intervals<A> {
-    starts: Vec<A>,
-    longest: Vec<u32>,
+fn begin<A: Address>(intervals: &mut Vec<(A, u32)>, at: A, longest: u32) {
+    intervals.pop_if(|(start, _)| *start == at);
+    intervals.push((at, longest));
 }
 
-impl<A: Address> Intervals<A> {
-    fn begin(&mut self, at: A, longest: u32) {
-        if self.starts.last() == Some(&at) {
-            self.longest.pop();
-        } else {
-            self.starts.push(at);
-        }
-        self.longest.push(longest);
-    }
-
-    /// Behind a prefix, `outer` is the longest again.
-    fn close(&mut self, prefix: Prefix<A>, outer: u32) {
-        if let Some(behind) = prefix.last.next() {
-            self.begin(behind, outer);
-        }
+/// Behind a prefix, `outer` is the longest again.
+fn close<A: Address>(intervals: &mut Vec<(A, u32)>, prefix: Prefix<A>, outer: u32) {
+    if let Some(behind) = prefix.last.next() {
+        begin(intervals, behind, outer);
     }
 }

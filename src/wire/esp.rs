@@ -102,7 +102,7 @@ mod tests {
         #[test]
         fn round_trip(len in 0usize..2000, block in prop::sample::select(vec![1usize, 4, 8, 16]), next in any::<u8>()) {
             let mut buf = vec![0; padded_len(len, block)];
-            prop_assert!(buf.len() % block.max(4) == 0 && buf.len() >= len + 2 && buf.len() < len + 2 + block.max(4));
+            prop_assert!(buf.len().is_multiple_of(block.max(4)) && buf.len() >= len + 2 && buf.len() < len + 2 + block.max(4));
             write_trailer(&mut buf, len, next);
             prop_assert_eq!(parse_trailer(&buf), Some((len, next)));
         }

@@ -169,26 +169,30 @@ fn chain(first: PayloadType, data: &[u8], outer: bool) -> Result<Vec<Payload>, P
         if payloads.len() == MAX_PAYLOADS {
             return Err(ParseError::Syntax("too many payloads"));
         }
-        let kind = next;
         let [following, flags] = r.array("payload header")?;
         let length = r.u16("payload header")?;
         let body = r.body(length, PAYLOAD_HEADER_LEN, "payload length")?;
-        next = PayloadType(following);
-        payloads.push(match kind {
-            PayloadType::SK | PayloadType::SKF if !outer => {
+        let kind = std::mem::replace(&mut next, PayloadType(following));
+        if kind == PayloadType::SK || kind == PayloadType::SKF {
+            if !outer {
                 return Err(ParseError::Syntax("encrypted payload within another"));
             }
-            PayloadType::SK => {
-                Payload::Encrypted(Encrypted::parse(std::mem::replace(&mut next, PayloadType::NONE), body))
+            if !r.is_empty() {
+                return Err(ParseError::Syntax("octets behind the encrypted payload"));
             }
-            PayloadType::SKF => Payload::Fragment(Skf::parse(std::mem::replace(&mut next, PayloadType::NONE), body)?),
-            _ => match Payload::parse(kind, body)? {
-                Payload::Unknown(kind) if flags & CRITICAL != 0 => return Err(ParseError::Critical(kind)),
-                payload => payload,
-            },
-        });
+            payloads.push(match kind {
+                PayloadType::SK => Payload::Encrypted(Encrypted::parse(next, body)),
+                _ => Payload::Fragment(Skf::parse(next, body)?),
+            });
+            return Ok(payloads);
+        }
+        match Payload::parse(kind, body)? {
+            Payload::Unknown(kind) if flags & CRITICAL != 0 => return Err(ParseError::Critical(kind)),
+            payload => payloads.push(payload),
+        }
     }
-    if r.is_empty() { Ok(payloads) } else { Err(ParseError::Syntax("octets behind the last payload")) }
+    // Openswan fills its messages up to a multiple of four octets, as IKEv1 had it.
+    if r.len() < PAYLOAD_HEADER_LEN { Ok(payloads) } else { Err(ParseError::Syntax("octets behind the last payload")) }
 }
 
 fn write_chain(payloads: &[Payload], out: &mut Vec<u8>) -> PayloadType {

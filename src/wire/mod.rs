@@ -11,4 +11,4 @@ pub mod registry;
 pub mod rules;
 pub mod selector;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

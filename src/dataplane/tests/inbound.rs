@@ -116,7 +116,7 @@ fn damaged_packets_do_not_open() {
 fn what_is_not_esp_goes_its_way() {
     let (_, mut right) = pair(&Setup::default());
     let ike = [[0; 4].as_slice(), &[7; 28]].concat();
-    right.port.inject(right.train(&[ike.clone()]));
+    right.port.inject(right.train(std::slice::from_ref(&ike)));
     right.port.inject(right.train(&[vec![0xff]]));
     right.port.inject(right.train(&[vec![0, 0, 0, 200, 0, 0, 0, 1, 9, 9, 9, 9]]));
     right.port.inject(right.train(&[vec![1, 2, 3]]));

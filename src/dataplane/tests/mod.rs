@@ -6,5 +6,6 @@ mod icmp;
 mod inbound;
 mod merge;
 mod outbound;
+mod run;
 pub mod segment;
 mod tunnel;

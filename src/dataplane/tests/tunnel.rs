@@ -66,7 +66,8 @@ fn what_the_host_sends_the_other_host_gets() {
                 assert_sound(packet)
             }
         });
-        (sent.sort(), delivered.sort());
+        sent.sort();
+        delivered.sort();
         assert_eq!(sent, delivered, "{setup:?}");
         assert_eq!((left.drops(), right.drops()), (vec![], vec![]));
         let count = sent.len() as u64;
@@ -115,7 +116,7 @@ fn no_number_leaves_twice_and_numbers_leave_in_order() {
             last = seq;
         }
     }
-    assert!(seen.len() > 10_000);
+    assert!(seen.len() > 3_000);
 }
 
 #[test]
@@ -173,7 +174,8 @@ fn a_train_of_two_sas_reaches_both() {
     }
     right.turn();
     let mut delivered = right.delivered();
-    (sent.sort(), delivered.sort());
+    sent.sort();
+    delivered.sort();
     assert_eq!(sent, delivered);
     assert_eq!(right.drops(), []);
 }

@@ -176,16 +176,18 @@ pub(in crate::ike) fn on_request(
     est: &mut Established,
     to: &Answer,
     contents: &Contents,
-) {
+) -> Step<()> {
     let considered = consider(cx, est, contents);
     let result = considered.and_then(|(agreed, replaces)| accept(cx, core, est, to, contents, agreed, replaces));
-    if let Err(mismatch) = result {
-        est.respond(cx, core, to, &[Payload::Notify(mismatch.refusal.notify())]);
-        if !mismatch.code.is_empty() {
-            let failure = mismatch.failure(cx.now, Where::CreateChild, false);
-            cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&est.connection));
-        }
+    let Err(mismatch) = result else { return Ok(()) };
+    let refusal = mismatch.refusal;
+    est.respond(cx, core, to, &[Payload::Notify(refusal.notify())]);
+    if !mismatch.code.is_empty() {
+        let failure = mismatch.failure(cx.now, Where::CreateChild, false);
+        cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&est.connection));
     }
+    // INVALID_SYNTAX is the end at both ends (R30).
+    if refusal == Refusal::Syntax { Err(Ended::Failed) } else { Ok(()) }
 }
 /// May it be, and which child is it?
 fn consider(cx: &Cx<'_>, est: &Established, contents: &Contents) -> Result<(Agreed, Option<ChildId>), Mismatch> {
@@ -298,8 +300,8 @@ pub(in crate::ike) fn computed(
     let Some(sa::Asked::CreateChild(asked)) = &mut est.asked else { return Ok(()) };
     let Some(pending) = asked.agreed.take_if(|p| p.job == job) else { return Ok(()) };
     let ni = std::mem::take(&mut asked.ni);
-    est.asked = None;
     let Some(secret) = g_ir else { return Err(Ended::Failed) };
+    est.asked = None;
     let made = Made { ni: &ni, nr: &pending.nr, g_ir: Some(&secret), initiator: true, replaces: None };
     child::install(cx, core, est, pending.agreed, &made);
     Ok(())

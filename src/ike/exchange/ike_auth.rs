@@ -10,6 +10,7 @@ use crate::ike::directory::{fits, id_of, same_id};
 use crate::ike::error::Refusal;
 use crate::ike::event::{Ended, Event};
 use crate::ike::keys::{Contributions, HandshakeKeys, OpenError};
+use crate::ike::link::Sibling;
 use crate::ike::negotiate::{IkeSuite, KeRule, choose, numbered};
 use crate::ike::policy::{Connection, IdMatch, Unique};
 use crate::ike::sa::{Core, Established, Phase, Task};
@@ -39,6 +40,7 @@ pub(in crate::ike) struct Proving {
 
 /// Proves who we are, once g^ir is known.
 pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, agreeing: Box<Agreeing>, g_ir: &Secret) -> Step<Phase> {
+    agreeing.settle(core, cx.policy().ports.natt);
     let connection = agreeing.opening.connection.clone();
     let (ni, message) = agreeing.ours();
     let from = Contributions { ni, nr: &agreeing.nr, spi_i: core.spi_i, spi_r: core.spi_r };
@@ -116,7 +118,7 @@ pub(in crate::ike) fn response(
     core.window.settle();
     let judged = match &inside {
         Ok(contents) => judge(cx, core, &proving, contents),
-        Err(_) => Err(Failure::new(cx.now, Where::IkeAuth, true, "answer.malformed")),
+        Err(_) => Err(Box::new(Failure::new(cx.now, Where::IkeAuth, true, "answer.malformed"))),
     };
     let (contents, proof, remote_id) = match (inside, judged) {
         (Ok(contents), Ok((proof, id))) => (contents, proof, id),
@@ -128,7 +130,7 @@ pub(in crate::ike) fn response(
                 cx.transmit(core.local, core.remote, bytes);
             }
             cx.host.release_spi(proving.offer.spi_in);
-            cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&proving.connection));
+            cx.fail(Failure { remote: Some(core.remote), ..*failure }, Some(&proving.connection));
             return Err(Ended::Failed);
         }
         (Err(_), Ok(_)) => return Err(Ended::Failed),
@@ -141,30 +143,33 @@ pub(in crate::ike) fn response(
     Ok(Phase::Established(Box::new(est)))
 }
 /// The responder's identity and AUTH, or its refusal.
-fn judge(cx: &Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Result<(Authenticated, Id), Failure> {
+fn judge(cx: &Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Result<(Authenticated, Id), Box<Failure>> {
     let failure = |code| Failure::new(cx.now, Where::IkeAuth, true, code);
     let (Some(id), Some(auth)) = (&contents.id_r, &contents.auth) else {
         let notify = contents.error().map_or(NotifyType(0), |n| n.kind);
         let ours = vec![p.local_id.to_string(), expected(&p.connection.remote_id)];
-        return Err(match notify {
+        return Err(Box::new(match notify {
             NotifyType::AUTHENTICATION_FAILED => failure("auth.failed")
                 .likely(notify, &["auth.psk", "auth.id", "peer.unknown"])
                 .between(ours, Vec::new()),
             NotifyType(0) => failure("answer.malformed"),
             _ => failure("peer.refused").likely(notify, &[]),
-        });
+        }));
     };
     if !fits(&p.connection.remote_id, id) {
-        return Err(failure("auth.id").between(vec![expected(&p.connection.remote_id)], vec![id.to_string()]));
+        let other = failure("auth.id").between(vec![expected(&p.connection.remote_id)], vec![id.to_string()]);
+        return Err(Box::new(other));
     }
     let signed = Signed { prf: p.keys.prf(), message: &p.response, nonce: &p.ni, sk_p: p.keys.sk_p(false), id };
     let secret = cx.common.directory.secret(&p.local_id, &secret_of(&p.connection, core));
     match auth::verify(&signed, secret, auth) {
         Some(proof) => Ok((proof, id.clone())),
         None if auth.method != AuthMethod::SHARED_KEY => {
-            Err(failure("auth.method").between(vec![AuthMethod::SHARED_KEY.to_string()], vec![auth.method.to_string()]))
+            let methods = [AuthMethod::SHARED_KEY, auth.method].map(|m| vec![m.to_string()]);
+            let [ours, theirs] = methods;
+            Err(Box::new(failure("auth.method").between(ours, theirs)))
         }
-        None => Err(failure("auth.psk").between(vec![p.local_id.to_string()], vec![id.to_string()])),
+        None => Err(Box::new(failure("auth.psk").between(vec![p.local_id.to_string()], vec![id.to_string()]))),
     }
 }
 fn expected(id: &IdMatch) -> String {
@@ -224,7 +229,7 @@ impl Established {
 /// The only way to an established IKE SA is a proof.
 fn establish(
     cx: &mut Cx<'_>,
-    core: &Core,
+    core: &mut Core,
     proof: &Authenticated,
     keys: HandshakeKeys,
     connection: Arc<Connection>,
@@ -233,13 +238,17 @@ fn establish(
 ) -> Established {
     let (keys, channel) = keys.established(proof);
     let (now, id) = (cx.now, core.id);
+    let sibling = Sibling { ike: id, created: core.created, since: now, spi_i: core.spi_i, initiator: core.initiator };
+    one_of_two(cx, &sibling, &connection, &remote_id);
+    core.connection = Some(connection.name.clone());
+    cx.common.established += 1;
     let peer = cx.common.links.get_mut(&connection.name).map_or(0, |link| {
         if !core.initiator {
             for wish in &mut link.wishes {
                 wish.retry.at = wish.retry.at.max(now + RESPONDER_PATIENCE);
             }
         }
-        link.established(now, id, &remote_id)
+        link.established(sibling, &remote_id)
     });
     cx.emit(Event::IkeUp { ike: id, connection: connection.name.clone(), peer });
     cx.touch(&connection);
@@ -287,12 +296,14 @@ pub(in crate::ike) fn on_request(
     let judged = match &inside {
         Ok(contents) => judge_initiator(cx, core, &half, &keys, contents),
         Err(error) => {
-            Err((Refusal::from(error), Failure::new(cx.now, Where::IkeAuth, false, "message.malformed"), None))
+            let failure = Failure::new(cx.now, Where::IkeAuth, false, "message.malformed");
+            Err(Rejected::new(Refusal::from(error), failure, None))
         }
     };
     match (inside, judged) {
         (Ok(contents), Ok(admitted)) => Ok(admit(cx, core, *half, keys, &contents, admitted)),
-        (_, Err((refusal, failure, connection))) => {
+        (_, Err(rejected)) => {
+            let Rejected { refusal, failure, connection } = *rejected;
             let header = core.header(ExchangeType::IKE_AUTH, message.header.id, true);
             let bytes = keys.channel.seal(header, &[Payload::Notify(refusal.notify())]);
             cx.transmit(from.local, from.remote, bytes);
@@ -311,7 +322,17 @@ struct Admitted {
     remote_id: Id,
     auth: Auth,
 }
-type Rejected = (Refusal, Failure, Option<Arc<Connection>>);
+/// What the peer is told, what the operator is told, and of which connection.
+struct Rejected {
+    refusal: Refusal,
+    failure: Failure,
+    connection: Option<Arc<Connection>>,
+}
+impl Rejected {
+    fn new(refusal: Refusal, failure: Failure, connection: Option<Arc<Connection>>) -> Box<Self> {
+        Box::new(Self { refusal, failure, connection })
+    }
+}
 /// Looks the connection up again, now that the identities are known, and verifies. Every way to say no does the same work and says the same.
 fn judge_initiator(
     cx: &mut Cx<'_>,
@@ -319,17 +340,21 @@ fn judge_initiator(
     half: &HalfOpen,
     keys: &HandshakeKeys,
     contents: &Contents,
-) -> Result<Admitted, Rejected> {
+) -> Result<Admitted, Box<Rejected>> {
     let failure = |code| Failure::new(cx.now, Where::IkeAuth, false, code);
     let Some(id) = &contents.id_i else {
-        return Err((Refusal::Syntax, failure("message.incomplete"), None));
+        return Err(Rejected::new(Refusal::Syntax, failure("message.incomplete"), None));
     };
     // Without AUTH it asks for EAP.
     let Some(auth) = &contents.auth else {
-        return Err((Refusal::Authentication, failure("auth.method").between(Vec::new(), vec!["EAP".into()]), None));
+        return Err(Rejected::new(
+            Refusal::Authentication,
+            failure("auth.method").between(Vec::new(), vec!["EAP".into()]),
+            None,
+        ));
     };
     if contents.sa.is_none() || contents.ts_i.is_none() || contents.ts_r.is_none() {
-        return Err((Refusal::Syntax, failure("message.incomplete"), None));
+        return Err(Rejected::new(Refusal::Syntax, failure("message.incomplete"), None));
     }
     let candidates = cx.common.directory.between(core.local.ip(), core.remote.ip(), cx.host);
     let own_id = |c: &Connection| c.local_id.clone().unwrap_or_else(|| id_of(core.local.ip()));
@@ -355,13 +380,13 @@ fn judge_initiator(
     let first = candidates.first().cloned();
     match (found, proof) {
         (Some(connection), Some(proof)) => match over_limit(cx, &connection, id) {
-            Some(code) => Err((Refusal::Authentication, failure(code), Some(connection))),
+            Some(code) => Err(Rejected::new(Refusal::Authentication, failure(code), Some(connection))),
             None => Ok(Admitted { proof, connection, local_id, remote_id: id.clone(), auth: reply }),
         },
         (Some(connection), None) => {
             let code = if auth.method == AuthMethod::SHARED_KEY { "auth.psk" } else { "auth.method" };
             let failure = failure(code).between(vec![local_id.to_string()], vec![id.to_string()]);
-            Err((Refusal::Authentication, failure, Some(connection)))
+            Err(Rejected::new(Refusal::Authentication, failure, Some(connection)))
         }
         (None, _) => {
             let known = candidates.iter().any(|c| fits(&c.remote_id, id) && asked(c));
@@ -370,18 +395,17 @@ fn judge_initiator(
                 candidates.iter().take(8).map(|c| format!("{} -> {}", own_id(c), expected(&c.remote_id))).collect();
             let asked = contents.id_r.as_ref().map_or("%any".into(), Id::to_string);
             let failure = failure(code).between(ours, vec![format!("{asked} <- {id}")]);
-            Err((Refusal::Authentication, failure, first))
+            Err(Rejected::new(Refusal::Authentication, failure, first))
         }
     }
 }
 /// Limits and uniqueness, for somebody who has proven his identity.
 fn over_limit(cx: &Cx<'_>, connection: &Connection, id: &Id) -> Option<&'static str> {
     let limits = cx.policy().limits;
-    let links = &cx.common.links;
-    let same = links.get(&connection.name).map_or(0, |l| l.with_peer(id).len());
-    if links.len() > 0 && cx.common.by_spi.len() >= limits.connections.saturating_add(limits.half_open) {
+    if cx.common.established >= limits.connections {
         return Some("limit.connections");
     }
+    let same = cx.common.links.get(&connection.name).map_or(0, |l| l.with_peer(id).len());
     match connection.unique {
         Unique::Keep if same > 0 => Some("unique.keep"),
         Unique::Never if same >= limits.per_identity => Some("limit.per_identity"),
@@ -427,20 +451,35 @@ fn admit(
     Phase::Established(Box::new(est))
 }
 /// Older IKE SAs with the same peer end: silently if the peer has told that it holds none of them (INITIAL_CONTACT), with a Delete if it is
-/// only our wish that there be one. One that came up while this one was being set up is no older: the peer began both.
+/// only our wish that there be one. One of ours that came up while this one was being set up is no older: `one_of_two` decides.
 fn supersede(cx: &mut Cx<'_>, core: &Core, connection: &Connection, remote_id: &Id, initial_contact: bool) {
     if connection.unique == Unique::Never || (!initial_contact && connection.unique != Unique::Replace) {
         return;
     }
     let with_peer = cx.common.links.get(&connection.name).map_or(Vec::new(), |l| l.with_peer(remote_id));
-    for (ike, since) in with_peer {
-        if since < core.created {
-            cx.common.redundant.push(Redundant { ike, tell: !initial_contact });
+    for other in with_peer {
+        let older = if other.initiator { other.since < core.created } else { other.created < core.created };
+        if older {
+            cx.common.redundant.push(Redundant { ike: other.ike, tell: !initial_contact });
+        }
+    }
+}
+/// Both ends have begun an IKE SA at the same time, and both have come up. Where there shall be one, the one with the lower SPI of its
+/// initiator goes, and its initiator deletes it; so both ends, if both do so, keep the same.
+fn one_of_two(cx: &mut Cx<'_>, this: &Sibling, connection: &Connection, remote_id: &Id) {
+    if connection.unique != Unique::Replace {
+        return;
+    }
+    let with_peer = cx.common.links.get(&connection.name).map_or(Vec::new(), |l| l.with_peer(remote_id));
+    for other in with_peer {
+        let concurrent = other.initiator != this.initiator && other.since >= this.created;
+        let loser = if other.spi_i < this.spi_i { &other } else { this };
+        if concurrent && loser.initiator {
+            cx.common.redundant.push(Redundant { ike: loser.ike, tell: true });
         }
     }
 }
 
-/// The suite as the keys need it; `IkeSuite` is what half-open IKE SAs carry.
 impl HalfOpen {
     /// Derives the keys, once g^ir is known.
     pub(in crate::ike) fn derive(&mut self, cx: &mut Cx<'_>, core: &Core, g_ir: &Secret) {

@@ -55,9 +55,26 @@ pub(in crate::ike) struct Agreeing {
     /// The response: the peer's AUTH signs it.
     pub response: Vec<u8>,
     pub job: u64,
-    pub since: Duration,
+    spi_r: IkeSpi,
+    nat: Nat,
 }
 impl Agreeing {
+    /// g^ir is there: the response is taken, and with a NAT we move to the port for it.
+    pub(in crate::ike) fn settle(&self, core: &mut Core, natt: u16) {
+        core.window.settle();
+        core.spi_r = self.spi_r;
+        core.nat = self.nat;
+        if self.nat.udp() {
+            core.local.set_port(natt);
+            core.remote.set_port(natt);
+        }
+    }
+    /// There is no g^ir with this public value: only an attacker sends such, so we wait for another response.
+    pub(in crate::ike) fn reject(mut self, cx: &mut Cx<'_>, core: &Core) -> Phase {
+        let failure = Failure::new(cx.now, Where::SaInit, true, "answer.not_offered");
+        self.opening.note(cx, core, failure);
+        Phase::Opening(Box::new(self.opening))
+    }
     /// Our nonce, and our request.
     pub(in crate::ike) fn ours(&self) -> (&[u8], &[u8]) {
         (&self.opening.ni, &self.opening.request)
@@ -88,6 +105,7 @@ pub(in crate::ike) fn request(
         remote,
         nat: Nat::default(),
         window: Window::default(),
+        connection: Some(connection.name.clone()),
         created: cx.now,
         sent: cx.now,
     };
@@ -124,7 +142,7 @@ impl Opening {
         core.request(cx, ExchangeType::IKE_SA_INIT, self.request.clone());
     }
     /// Remembers the likely cause, and tells of it once; the attempt goes on.
-    fn note(&mut self, cx: &mut Cx<'_>, core: &Core, failure: Failure) {
+    pub(in crate::ike) fn note(&mut self, cx: &mut Cx<'_>, core: &Core, failure: Failure) {
         if self.noted.is_none() {
             let failure = Failure { remote: Some(core.remote), ..failure };
             self.noted = Some(failure.clone());
@@ -265,16 +283,9 @@ fn accepted(
     let Some(job) = cx.compute(core.id, suite.group, opening.private.clone(), ke.data) else {
         return Phase::Opening(opening);
     };
-    core.window.settle();
-    core.spi_r = header.spi_r;
-    core.nat = nat;
-    if nat.udp() {
-        let natt = cx.policy().ports.natt;
-        core.local.set_port(natt);
-        core.remote.set_port(natt);
-    }
     let response = from.data.to_vec();
-    Phase::Agreeing(Box::new(Agreeing { opening: *opening, suite, proposal, nr, response, job, since: cx.now }))
+    let spi_r = header.spi_r;
+    Phase::Agreeing(Box::new(Agreeing { opening: *opening, suite, proposal, nr, response, job, spi_r, nat }))
 }
 
 /// Responder: the request is answered, IKE_AUTH has not been verified.
@@ -412,6 +423,7 @@ fn answer(
         remote: from.remote,
         nat,
         window: Window::after_init(),
+        connection: None,
         created: cx.now,
         sent: cx.now,
     };

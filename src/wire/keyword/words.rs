@@ -216,3 +216,8 @@ fn distance(a: &str, b: &str) -> usize {
     }
     row[b.len()]
 }
+/// All words.
+#[cfg(test)]
+pub(super) fn all() -> &'static [Word] {
+    WORDS
+}

@@ -60,7 +60,7 @@ fn fits(attribute: CfgAttr, len: usize) -> bool {
         CfgAttr::INTERNAL_IP6_DNS | CfgAttr::INTERNAL_IP6_DHCP => matches!(len, 0 | 16),
         CfgAttr::INTERNAL_IP6_ADDRESS => matches!(len, 0 | 16 | 17),
         CfgAttr::INTERNAL_IP6_SUBNET => matches!(len, 0 | 17),
-        CfgAttr::SUPPORTED_ATTRIBUTES => len % 2 == 0,
+        CfgAttr::SUPPORTED_ATTRIBUTES => len.is_multiple_of(2),
         _ => true,
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn to_text(der: &[u8]) -> Option<String> {
             let mut pair = Reader::new(value_of(&mut set, SEQUENCE)?);
             write_type(value_of(&mut pair, OID)?, &mut out)?;
             out.push('=');
-            let (tag, value) = element(&mut pair)?;
+            let (tag, value) = element(&mut pair).filter(|(_, value)| !value.is_empty())?;
             write_value(&string(tag, value)?, &mut out);
             if !pair.is_empty() {
                 return None;
@@ -201,7 +201,7 @@ fn write_value(value: &str, out: &mut String) {
 
 /// The value without escapes and without the white space around it.
 fn unescape(value: &str) -> Option<String> {
-    let value = value.trim_start();
+    let value = value.trim_ascii_start();
     let mut out = Vec::with_capacity(value.len());
     let mut keep = 0; // white space up to here was escaped
     let mut chars = value.chars();

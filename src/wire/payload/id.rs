@@ -174,3 +174,6 @@ fn implicit(s: &str) -> Result<Id, String> {
         name(IdType::FQDN, s)
     }
 }
+
+#[cfg(test)]
+mod tests;

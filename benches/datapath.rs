@@ -1,0 +1,275 @@
+//! The data path against the bare AEAD: segment, checksum and seal of super-packets; open, commit, check and merge of trains. What the
+//! operating system would do costs nothing here, so that the rest shows; `tunnel` is both together over queues in memory, with copies.
+#![allow(missing_docs, reason = "criterion's macros make an undocumented function")]
+use arc_swap::ArcSwap;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use sandhog::crypto::cipher::Cipher;
+use sandhog::crypto::secret::Secret;
+use sandhog::dataplane::stats::WorkerStats;
+use sandhog::dataplane::worker::{Ends, Shared, Socket, Worker};
+use sandhog::esp::SaParams;
+use sandhog::esp::drop::Drop;
+use sandhog::esp::inbound::InboundSa;
+use sandhog::esp::outbound::OutboundSa;
+use sandhog::io::memory::{Device, Knobs, Port};
+use sandhog::io::{Datagrams, Destination, Gso, ReceiveBatch, Received, Tun, VnetHeader};
+use sandhog::ipsec::path::{Encap, Path};
+use sandhog::ipsec::sad::InboundEntry;
+use sandhog::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
+use sandhog::ipsec::tables::{Child, OutboundEntry, Tables};
+use sandhog::wire::ip::{checksum_add, checksum_fold};
+use sandhog::wire::selector::Selector;
+use std::hint::black_box;
+use std::io::{ErrorKind, IoSlice};
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+/// Segments of a super-packet, octets of payload in each, and of TCP/IPv4 headers with timestamps.
+const SEGMENTS: usize = 45;
+const PAYLOAD: usize = 1348;
+const HEADERS: usize = 52;
+const SPI: u32 = 0x1000_0000;
+const DEVICE: DeviceId = DeviceId(0);
+const SLOT: Slot = Slot(0);
+const SUPER_PACKETS: usize = 8;
+
+/// A TUN that is never empty for eight reads, and takes everything.
+struct NullTun {
+    packet: Vec<u8>,
+    header: VnetHeader,
+    left: usize,
+    filled: bool,
+}
+
+impl Tun for NullTun {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<(VnetHeader, usize)> {
+        self.left = self.left.checked_sub(1).ok_or(ErrorKind::WouldBlock)?;
+        // The worker leaves its buffer as it was, so one copy lasts.
+        if !std::mem::replace(&mut self.filled, true) {
+            buf[..self.packet.len()].copy_from_slice(&self.packet);
+        }
+        Ok((self.header, self.packet.len()))
+    }
+    fn write(&mut self, header: &VnetHeader, parts: &[IoSlice<'_>]) -> std::io::Result<()> {
+        black_box((header, parts));
+        Ok(())
+    }
+    fn offloads(&self) -> (bool, bool) {
+        (true, true)
+    }
+}
+
+/// A socket that takes everything, and gives out a batch that was made before.
+#[derive(Default)]
+struct NullSocket {
+    ready: Option<ReceiveBatch>,
+}
+
+impl Datagrams for NullSocket {
+    fn receive(&mut self, batch: &mut ReceiveBatch) -> std::io::Result<()> {
+        batch.datagrams.clear();
+        if let Some(ready) = &mut self.ready {
+            std::mem::swap(batch, ready);
+        }
+        Ok(())
+    }
+    fn send(&mut self, _to: &Destination, data: &[u8], segment: usize) -> std::io::Result<usize> {
+        Ok(black_box(data).len().div_ceil(segment))
+    }
+}
+
+/// A TCP super-packet from 10.1.0.1 to 10.2.0.1 with a partial checksum.
+fn super_packet() -> (VnetHeader, Vec<u8>) {
+    let len = HEADERS + SEGMENTS * PAYLOAD;
+    let mut p = vec![0x45, 0];
+    p.extend((len as u16).to_be_bytes());
+    p.extend([0, 7, 0x40, 0, 63, 6, 0, 0, 10, 1, 0, 1, 10, 2, 0, 1]);
+    let sum = !checksum_fold(checksum_add(0, &p));
+    p[10..12].copy_from_slice(&sum.to_be_bytes());
+    p.extend([0x9c, 0x40, 0x01, 0xbb, 0, 0, 0, 1, 0, 0, 0, 2, 0x80, 0x10, 2, 0, 0, 0, 0, 0]);
+    p.extend([1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2]);
+    let partial = checksum_fold(checksum_add((len - 20 + 6) as u64, &p[12..20]));
+    p[36..38].copy_from_slice(&partial.to_be_bytes());
+    p.extend((0..SEGMENTS * PAYLOAD).map(|i| (i * 31 % 251) as u8));
+    let header = VnetHeader {
+        needs_csum: true,
+        gso: Gso::TcpV4,
+        hdr_len: HEADERS as u16,
+        gso_size: PAYLOAD as u16,
+        csum_start: 20,
+        csum_offset: 16,
+    };
+    (header, p)
+}
+
+fn params() -> SaParams {
+    let (encr, integ) = (Secret::new((0..36).collect()), Secret::new(Vec::new()));
+    SaParams { spi: SPI, cipher: Cipher::AesGcm256, encr, integ, esn: true }
+}
+
+fn path() -> Path {
+    let (local, remote) = ("192.0.2.1:4500".parse().unwrap(), "192.0.2.2:4500".parse().unwrap());
+    Path { local, remote, encap: Encap::Udp, may_move: false, mtu: 1500 }
+}
+
+/// A worker that sends from 10.1/16 to 10.2/16 and lets in the same, under one key.
+fn worker<D: Datagrams, T: Tun>(socket: D, tun: T) -> (Worker<D, T>, Arc<Tables>, Arc<WorkerStats>) {
+    let tables = Arc::new(Tables::new());
+    let left: Selector = "10.1.0.0/16".parse().unwrap();
+    let right: Selector = "10.2.0.0/16".parse().unwrap();
+    let child = Arc::new(Child::new(SLOT, "bench/bench".into(), DEVICE, true));
+    child.outbound.store(Some(Arc::new(OutboundEntry {
+        sa: OutboundSa::new(&params(), [0; 16]),
+        local_ts: [left].into(),
+        remote_ts: [right].into(),
+        path: Arc::new(ArcSwap::from_pointee(path())),
+    })));
+    tables.insert_child(child.clone());
+    tables.publish_inbound(Arc::new(InboundEntry {
+        spi: SPI,
+        sa: InboundSa::new(&params(), 4096),
+        child,
+        local_ts: [right].into(),
+        remote_ts: [left].into(),
+        check_fragments: true,
+    }));
+    let policy = PolicyEntry {
+        name: "bench/bench".into(),
+        local: vec![left],
+        remote: vec![right],
+        priority: 0,
+        action: Action::Protect(SLOT),
+    };
+    tables.publish_policies(Spd::new([(DEVICE, policy)]));
+    let any = "0.0.0.0".parse().unwrap();
+    let ends =
+        Ends { sockets: vec![Socket { encap: Encap::Udp, local: any, io: socket }], devices: vec![(DEVICE, tun)] };
+    let stats = Arc::new(WorkerStats::default());
+    let shared = Shared { tables: tables.clone(), upcalls: sync_channel(8).0, stats: stats.clone() };
+    (Worker::new(ends, shared), tables, stats)
+}
+
+fn null_tun() -> NullTun {
+    let (header, packet) = super_packet();
+    NullTun { packet, header, left: 0, filled: false }
+}
+
+/// Eight trains of 45 packets, under the next numbers.
+fn trains(sa: &OutboundSa, batch: &mut ReceiveBatch) {
+    use sandhog::dataplane::segment::{Pieces, Segments};
+    let (header, packet) = super_packet();
+    let parsed = sandhog::wire::ip::parse(&packet).unwrap();
+    let segments = Segments::new(&header, &packet, &parsed).unwrap();
+    let (inner, sealed) = (segments.len_of(0), sa.sealed_len(segments.len_of(0)));
+    let Path { local, remote, .. } = path();
+    batch.datagrams.clear();
+    for train in 0..SUPER_PACKETS {
+        let offset = train * 65_536;
+        for (i, seq) in sa.reserve(SEGMENTS as u32).unwrap().enumerate() {
+            let out = &mut batch.buf[offset + i * sealed..][..sealed];
+            segments.write(i, &mut out[sa.head()..sa.head() + inner]);
+            sa.seal(seq, out, inner, 4);
+        }
+        let len = SEGMENTS * sealed;
+        batch.datagrams.push(Received { remote: local, local: remote, offset, len, segment: sealed, tos: 0 });
+    }
+}
+
+fn datapath(c: &mut Criterion) {
+    let mut group = c.benchmark_group("datapath");
+    let octets = SUPER_PACKETS * SEGMENTS * (HEADERS + PAYLOAD);
+    group.throughput(Throughput::Bytes(octets as u64));
+
+    // What no data path can beat: the cipher alone, on as many packets of the same size, in as much memory.
+    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[7; 32]).unwrap());
+    let nonce = || Nonce::assume_unique_for_key([1; 12]);
+    let text = HEADERS + PAYLOAD + 4;
+    group.bench_function("bare-seal", |b| {
+        let mut buf = vec![0; 65_536];
+        b.iter(|| {
+            for _ in 0..SUPER_PACKETS {
+                for packet in buf[..SEGMENTS * text].chunks_mut(text) {
+                    let icv = key.seal_in_place_separate_tag(nonce(), Aad::from([0; 8]), packet);
+                    let _ = black_box(icv.unwrap());
+                }
+            }
+        });
+    });
+    group.bench_function("segment-checksum-seal", |b| {
+        let (mut worker, _, stats) = worker(NullSocket::default(), null_tun());
+        b.iter(|| {
+            worker.ends.devices[0].1.left = SUPER_PACKETS;
+            while worker.ends.devices[0].1.left > 0 {
+                worker.turn(Duration::ZERO);
+            }
+        });
+        assert_eq!(drops(&stats), []);
+    });
+    group.bench_function("bare-open", |b| {
+        let mut sealed = vec![0; SUPER_PACKETS * 65_536];
+        for packet in trains_of(&mut sealed, text + 16) {
+            let (data, icv) = packet.split_at_mut(text);
+            icv.copy_from_slice(key.seal_in_place_separate_tag(nonce(), Aad::from([0; 8]), data).unwrap().as_ref());
+        }
+        let fresh = || sealed.clone();
+        let open = |mut buf: Vec<u8>| {
+            for packet in trains_of(&mut buf, text + 16) {
+                black_box(key.open_in_place(nonce(), Aad::from([0; 8]), packet).unwrap());
+            }
+            buf
+        };
+        b.iter_batched(fresh, open, BatchSize::PerIteration);
+    });
+    group.bench_function("open-commit-merge", |b| {
+        let (worker, _, stats) = worker(NullSocket::default(), null_tun());
+        let worker = std::cell::RefCell::new(worker);
+        let sa = OutboundSa::new(&params(), [0; 16]);
+        let fresh = || {
+            let socket = &mut worker.borrow_mut().ends.sockets[0].io;
+            trains(&sa, socket.ready.get_or_insert_with(|| ReceiveBatch::new(16)));
+        };
+        b.iter_batched(fresh, |()| worker.borrow_mut().turn(Duration::ZERO), BatchSize::PerIteration);
+        assert_eq!(drops(&stats), []);
+    });
+    group.bench_function("tunnel", |b| {
+        let (left_port, right_port) = Port::pair(Knobs::default());
+        let (left_host, right_host) = (Device::new((true, true)), Device::new((true, true)));
+        let (mut left, _, left_stats) = worker(left_port, left_host.clone());
+        let (mut right, _, right_stats) = worker(right_port, right_host.clone());
+        let (header, packet) = super_packet();
+        b.iter(|| {
+            for _ in 0..SUPER_PACKETS {
+                left_host.push(header, packet.clone());
+            }
+            left.turn(Duration::ZERO);
+            left.turn(Duration::ZERO);
+            right.turn(Duration::ZERO);
+            let mut came = 0;
+            while right_host.pop().is_some() {
+                came += 1;
+            }
+            assert_eq!(came, SUPER_PACKETS);
+        });
+        assert_eq!((drops(&left_stats), drops(&right_stats)), (vec![], vec![]));
+    });
+    group.finish();
+}
+
+fn trains_of(buf: &mut [u8], packet: usize) -> impl Iterator<Item = &mut [u8]> {
+    buf.chunks_mut(65_536).flat_map(move |train| train[..SEGMENTS * packet].chunks_mut(packet))
+}
+
+/// By name.
+fn drops(stats: &WorkerStats) -> Vec<(&'static str, u64)> {
+    let all = Drop::ALL.iter().map(|reason| (reason.name(), stats.drops(*reason)));
+    all.filter(|(_, count)| *count > 0).collect()
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(30).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
+    targets = datapath
+}
+criterion_main!(benches);

@@ -1,0 +1,66 @@
+//! The files of a configuration.
+use super::{Config, Errors, Finding, Source, System, parse};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+/// Largest file of a configuration, in octets.
+const LARGEST: u64 = 16 * 1024 * 1024;
+
+/// Reads `path` and `conf.d/*.toml` beside it (in the order of their names), and their secrets.
+///
+/// # Errors
+/// Whatever is wrong with the files, all of it.
+pub fn load(path: &Path) -> Result<Config, Errors> {
+    let mut paths = vec![path.to_path_buf()];
+    let mut findings = Vec::new();
+    let beside = path.parent().unwrap_or(Path::new("")).join("conf.d");
+    match more(&beside) {
+        Ok(more) => paths.extend(more),
+        Err(error) => findings.push(unreadable(&beside, &error)),
+    }
+    let mut sources = Vec::new();
+    for path in paths {
+        match text(&path) {
+            Ok(text) => sources.push(Source { name: path, text }),
+            Err(error) => findings.push(unreadable(&path, &error)),
+        }
+    }
+    if findings.is_empty() { parse(&sources, &System) } else { Err(Errors(findings)) }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Finding {
+    let message = format!("cannot read {}: {error}", path.display());
+    Finding::of_file(
+        path.into(),
+        "file.unreadable",
+        message,
+        "a text file in UTF-8 that the daemon may read; --config FILE names another",
+    )
+}
+
+/// The files of `conf.d`, sorted; none if there is no such folder.
+fn more(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if path.extension().is_some_and(|extension| extension == "toml") && !hidden {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn text(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST {
+        return Err(std::io::Error::other("it is larger than 16 MiB"));
+    }
+    Ok(text)
+}

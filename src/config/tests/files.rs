@@ -1,0 +1,89 @@
+//! Real files: what `load` reads, and which secret files it refuses.
+use crate::config::{Errors, load};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+const CONNECTION: &str = "[connections.a]\nremote_addrs = [\"192.0.2.1\"]\n\
+    [connections.a.children.lan]\nlocal_ts = [\"10.0.0.0/16\"]\nremote_ts = [\"10.1.0.0/16\"]\n";
+
+fn write(path: &Path, text: &[u8], mode: u32) {
+    std::fs::write(path, text).expect("writes");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("sets the mode");
+}
+
+fn codes(errors: Errors) -> Vec<&'static str> {
+    errors.0.iter().map(|e| e.code).collect()
+}
+
+#[test]
+fn files_beside_the_main_one_are_merged_in() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let main = folder.path().join("sandhog.toml");
+    let beside = folder.path().join("conf.d");
+    std::fs::create_dir(&beside).expect("a folder");
+    write(&main, b"[gateway]\nworkers = 2\n", 0o644);
+    write(&beside.join("10-a.toml"), CONNECTION.as_bytes(), 0o644);
+    write(&beside.join("20-secret.toml"), b"secrets.a = { id = [\"192.0.2.1\"], secret_file = \"a.psk\" }\n", 0o644);
+    write(&beside.join("a.psk"), b"correct horse battery staple\n\n", 0o600);
+    write(&beside.join(".hidden.toml"), b"broken", 0o644);
+    write(&beside.join("README"), b"broken", 0o644);
+    let config = load(&main).expect("accepted");
+    assert_eq!(config.gateway.workers, 2);
+    assert_eq!(config.policy.secrets[0].secret.expose(), b"correct horse battery staple\n", "one newline is removed");
+
+    write(&beside.join("30-again.toml"), CONNECTION.as_bytes(), 0o644);
+    let errors = load(&main).expect_err("refused");
+    assert!(errors.0[0].file.ends_with("30-again.toml") && errors.0[0].hint.contains("10-a.toml:1"), "{errors}");
+    assert_eq!(codes(errors), ["key.duplicate"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let main = folder.path().join("sandhog.toml");
+    let errors = load(&main).expect_err("refused");
+    assert!(errors.to_string().contains("sandhog.toml"), "{errors}");
+    assert_eq!(codes(errors), ["file.unreadable"]);
+    write(&main, b"[gateway]\n# \xff\n", 0o644);
+    assert_eq!(codes(load(&main).expect_err("refused")), ["file.unreadable"]);
+}
+
+#[test]
+fn secret_files_that_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let main = folder.path().join("sandhog.toml");
+    let psk = folder.path().join("psk");
+    let secret = |name: &str| {
+        write(&main, format!("secrets.a = {{ id = [\"x\"], secret_file = \"{name}\" }}\n").as_bytes(), 0o644);
+        load(&main).map(|_| ()).map_err(codes)
+    };
+    write(&psk, b"correct horse battery staple", 0o600);
+    assert_eq!(secret("psk"), Ok(()));
+    assert_eq!(secret(psk.to_str().expect("UTF-8")), Ok(()));
+    assert_eq!(secret("absent"), Err(vec!["secret.file"]));
+    assert_eq!(secret("."), Err(vec!["secret.file"]));
+    assert_eq!(secret("/dev/zero"), Err(vec!["secret.file"]));
+    symlink(&psk, folder.path().join("link")).expect("links");
+    assert_eq!(secret("link"), Err(vec!["secret.file"]));
+    assert!(load(&main).expect_err("refused").0[0].message.contains("symbolic link"));
+    for mode in [0o640, 0o604, 0o620, 0o601] {
+        write(&psk, b"correct horse battery staple", mode);
+        assert_eq!(secret("psk"), Err(vec!["secret.permissions"]), "{mode:o}");
+    }
+    write(&psk, &vec![b'x'; 65_537], 0o600);
+    assert_eq!(secret("psk"), Err(vec!["secret.file"]));
+    write(&psk, &vec![b'x'; 65_536], 0o600);
+    assert_eq!(secret("psk"), Ok(()));
+    write(&psk, b"\n", 0o600);
+    assert_eq!(secret("psk"), Err(vec!["secret.empty"]));
+}
+
+#[test]
+fn the_hint_for_an_open_file_is_a_command() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let main = folder.path().join("sandhog.toml");
+    write(&folder.path().join("psk"), b"correct horse battery staple", 0o644);
+    write(&main, b"secrets.a = { id = [\"x\"], secret_file = \"psk\" }\n", 0o644);
+    let errors = load(&main).expect_err("refused");
+    assert_eq!(errors.0[0].hint, format!("chmod 600 {}", folder.path().join("psk").display()));
+}

@@ -1,0 +1,41 @@
+//! Tests of the whole: a generator of valid configurations, faults of known classes in them, and single cases.
+mod cases;
+mod draw;
+mod faults;
+mod files;
+mod generated;
+mod secrets;
+mod valid;
+
+use super::secret::Refusal;
+use super::{Config, Errors, Secrets, Source};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Secret files and an environment that exist in a test only.
+#[derive(Default)]
+pub(super) struct Fake {
+    pub files: BTreeMap<PathBuf, Result<Vec<u8>, Refusal>>,
+    pub env: BTreeMap<String, Vec<u8>>,
+}
+impl Secrets for Fake {
+    fn file(&self, path: &Path) -> Result<Vec<u8>, Refusal> {
+        let missing = Refusal { code: "secret.file", message: "no such file".into(), hint: "name another".into() };
+        self.files.get(path).cloned().unwrap_or(Err(missing))
+    }
+    fn env(&self, name: &str) -> Option<Vec<u8>> {
+        self.env.get(name).cloned()
+    }
+}
+
+/// One file without secrets elsewhere.
+pub(super) fn parse(text: &str) -> Result<Config, Errors> {
+    super::parse(&[Source { name: "/etc/sandhog/sandhog.toml".into(), text: text.into() }], &Fake::default())
+}
+
+/// `code@line` of all errors of one file.
+#[track_caller]
+pub(super) fn errors(text: &str) -> Vec<String> {
+    let errors = parse(text).expect_err("this should be refused");
+    errors.0.iter().map(|e| format!("{}@{}", e.code, e.line)).collect()
+}

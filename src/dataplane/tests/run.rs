@@ -1,0 +1,96 @@
+//! The loop of a thread, with a real socket and a device whose other end is the test.
+use super::build::*;
+use super::gateway::*;
+use crate::dataplane::Upcall;
+use crate::dataplane::worker::{Ends, Outer, Shared, Socket, Worker, run};
+use crate::io::fds::EventFd;
+use crate::io::udp::{Options, UdpSocket};
+use crate::io::{Tun, VnetHeader};
+use crate::ipsec::path::{Encap, Path};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+/// Long enough for any machine; a test that is right never waits for it.
+const PATIENCE: Option<Duration> = Some(Duration::from_secs(20));
+
+struct Pipe(UnixDatagram);
+
+impl Tun for Pipe {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<(VnetHeader, usize)> {
+        match self.0.recv(buf)? {
+            1 => Err(io::ErrorKind::NotConnected.into()),
+            len => Ok((VnetHeader::default(), len)),
+        }
+    }
+    fn write(&mut self, _header: &VnetHeader, parts: &[io::IoSlice<'_>]) -> io::Result<()> {
+        self.0.send(&parts.iter().flat_map(|part| part.to_vec()).collect::<Vec<_>>()).map(|_| ())
+    }
+    fn offloads(&self) -> (bool, bool) {
+        (false, false)
+    }
+}
+
+impl AsFd for Pipe {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[test]
+fn a_thread_serves_until_it_is_stopped() {
+    let (left, mut right) = pair(&Setup::default());
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let peer = std::net::UdpSocket::bind(any).unwrap();
+    peer.set_read_timeout(PATIENCE).unwrap();
+    let socket = UdpSocket::bind(any, Options { mark: None, gro: true }).unwrap();
+    let ours = socket.local_addr();
+    left.path.store(Arc::new(Path { local: ours, remote: peer.local_addr().unwrap(), ..**left.path.load() }));
+    let (tun, host) = UnixDatagram::pair().unwrap();
+    tun.set_nonblocking(true).unwrap();
+    host.set_read_timeout(PATIENCE).unwrap();
+    let ends = Ends {
+        sockets: vec![Socket { encap: Encap::Udp, local: ours.ip(), io: Outer::Udp(socket) }],
+        devices: vec![(DEVICE, Pipe(tun))],
+    };
+    let (upcalls, told) = sync_channel(8);
+    let shared = Shared { tables: left.tables.clone(), upcalls, stats: left.stats.clone() };
+    let (control, stop) = (Arc::new(EventFd::new().unwrap()), Arc::new(AtomicBool::new(false)));
+    let thread = std::thread::spawn({
+        let (control, stop) = (control.clone(), stop.clone());
+        move || {
+            let mut worker = Worker::new(ends, shared);
+            run(&mut worker, &control, &stop, || Duration::ZERO)
+        }
+    });
+
+    let packet = Build::udp(false, 200).packet();
+    host.send(&packet).unwrap();
+    let mut buf = [0; 2000];
+    let (len, from) = peer.recv_from(&mut buf).expect("an ESP packet");
+    assert_eq!((from, &buf[..4]), (ours, &RIGHT_SPI.to_be_bytes()[..]));
+    right.port.inject(right.train(&[buf[..len].to_vec()]));
+    right.turn();
+    assert_eq!(right.delivered(), std::slice::from_ref(&packet));
+
+    // The answer: the same with source and destination exchanged, which no checksum notices.
+    let mut answer = packet.clone();
+    answer.copy_within(12..16, 16);
+    answer[12..16].copy_from_slice(&packet[16..20]);
+    peer.send_to(&left.forge(&left.peer_sa(), 1, &answer, 4), ours).unwrap();
+    let len = host.recv(&mut buf).expect("an inner packet");
+    assert_eq!(&buf[..len], answer);
+    assert!(matches!(told.recv(), Ok(Upcall::FirstPacket { spi: LEFT_SPI })));
+
+    host.send(&[0]).unwrap();
+    assert!(matches!(told.recv(), Ok(Upcall::DeviceLost { device: DEVICE })));
+    assert!(!thread.is_finished());
+    stop.store(true, Ordering::Release);
+    control.signal();
+    thread.join().unwrap().unwrap();
+}

@@ -1,0 +1,125 @@
+//! Liveness, dead peers, reconnecting.
+use super::super::event::Input;
+use super::*;
+use crate::ike::event::Ended;
+use crate::wire::registry::ExchangeType;
+
+fn tunnel(alice: Policy, bob: Policy) -> World {
+    let mut world = World::new(alice, bob);
+    world.command_a(up());
+    world.pass(seconds(1));
+    assert_one_tunnel(&world);
+    world.log.clear();
+    world
+}
+fn without_dpd(policy: Policy) -> Policy {
+    with(policy, |c| c.dpd_delay = Duration::ZERO)
+}
+
+#[test]
+fn only_silence_is_asked_about() {
+    let mut world = tunnel(alice(), without_dpd(bob()));
+    world.pass(seconds(95));
+    let checks =
+        |world: &World| world.sent_by(ALICE).iter().filter(|d| d.is(ExchangeType::INFORMATIONAL, false)).count();
+    assert_eq!(checks(&world), 3);
+    assert_eq!(world.sent_by(BOB).len(), 3, "answers");
+    let spi = world.a.children()[0].spi_in;
+    for _ in 0..20 {
+        world.input_a(Input::EspAlive(&[spi, 12345]));
+        world.pass(seconds(20));
+    }
+    assert_eq!(checks(&world), 3, "ESP is a sign of life");
+}
+
+#[test]
+fn a_dead_peer_is_given_up_and_tried_again() {
+    let mut world = tunnel(alice(), bob());
+    world.drop = |_| true;
+    world.pass(seconds(30 + 90));
+    assert_eq!((world.a.ikes(), world.a.children().len()), (0, 0));
+    assert!(world.a.events.iter().any(|e| matches!(e, Event::ChildDown { why: Ended::PeerDead, .. })));
+    assert!(world.a.failures().contains(&"dpd.no_response"));
+    world.pass(seconds(300));
+    world.drop = |_| false;
+    world.pass(seconds(70));
+    assert_one_tunnel(&world);
+}
+
+#[test]
+fn what_a_dead_peer_means_is_a_matter_of_policy() {
+    for dpd in [DpdAction::Clear, DpdAction::Trap] {
+        let mut world = tunnel(with_child(alice(), |c| c.dpd = dpd), bob());
+        world.drop = |_| true;
+        world.pass(seconds(200));
+        assert_eq!(world.a.ikes(), 0);
+        let before = world.sent_by(ALICE).len();
+        world.pass(seconds(600));
+        assert_eq!(world.sent_by(ALICE).len(), before, "{dpd:?}: not on its own");
+        world.drop = |_| false;
+        world.pass(seconds(200));
+        // A packet wakes it.
+        world.input_a(Input::Acquire { connection: "net".into(), child: "lan".into() });
+        world.pass(seconds(1));
+        assert_eq!(world.a.ikes(), 1);
+    }
+}
+
+#[test]
+fn what_shall_be_up_is_tried_for_ever_with_back_off() {
+    let mut alice = with_child(alice(), |c| c.start = StartAction::Start);
+    alice.retransmit.tries = 0;
+    let mut world = World::new(alice, bob());
+    world.drop = |_| true;
+    world.pass(seconds(600));
+    let by_alice = world.log.iter().filter(|(_, d)| d.from.ip() == addr(ALICE));
+    let times: Vec<u64> = by_alice.map(|(at, _)| at.as_millis() as u64).collect();
+    let gaps: Vec<u64> = times.windows(2).map(|w| w[1] - w[0]).collect();
+    assert_eq!(gaps[..7], [1500, 2500, 4500, 8500, 16_500, 32_500, 60_500]);
+    world.command_a(down());
+    let before = world.log.len();
+    world.pass(seconds(600));
+    assert_eq!(world.log.len(), before, "down is down");
+    world.drop = |_| false;
+    world.command_a(up());
+    world.pass(seconds(1));
+    assert_one_tunnel(&world);
+    // Bob takes it down; Alice's configuration wants it.
+    world.command_b(down());
+    world.pass(seconds(30));
+    assert_one_tunnel(&world);
+}
+
+#[test]
+fn a_trap_is_sprung_by_a_packet_and_waits_after_a_failure() {
+    let mut alice = with_child(alice(), |c| c.start = StartAction::Trap);
+    alice.retransmit.tries = 0;
+    let mut world = World::new(alice, bob());
+    world.pass(seconds(10));
+    assert!(world.log.is_empty());
+    world.drop = |_| true;
+    for _ in 0..100 {
+        world.input_a(Input::Acquire { connection: "net".into(), child: "lan".into() });
+        world.pass(Duration::from_millis(100));
+    }
+    assert!(world.log.len() <= 5, "packets alone make no storm: {}", world.log.len());
+    world.drop = |_| false;
+    world.pass(seconds(60));
+    world.input_a(Input::Acquire { connection: "net".into(), child: "lan".into() });
+    world.pass(seconds(1));
+    assert_one_tunnel(&world);
+}
+
+#[test]
+fn the_remote_addresses_take_turns() {
+    let mut alice = with_child(
+        with(alice(), |c| c.remote_addrs = vec![Remote::Addr(addr("203.0.113.99")), Remote::Addr(addr(BOB))]),
+        |c| {
+            c.start = StartAction::Start;
+        },
+    );
+    alice.retransmit.tries = 2;
+    let mut world = World::new(alice, bob());
+    world.pass(seconds(20));
+    assert_one_tunnel(&world);
+}

@@ -1,0 +1,283 @@
+//! The simulated wire: two endpoints, a clock, and what happens to datagrams between them. Everything follows from the seed.
+use super::super::endpoint::Endpoint;
+use super::super::event::{Command, Event, Host, Input, Output};
+use super::super::exchange::Contents;
+use super::super::policy::Policy;
+use super::super::sa::Phase;
+use super::{ALICE, BOB, addr};
+use crate::crypto::rng::{Rng, SeededRng};
+use crate::wire::message::Header;
+use crate::wire::message::Message;
+use crate::wire::payload::Payload;
+use crate::wire::registry::ExchangeType;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A host that answers from memory.
+pub(super) struct TestHost {
+    rng: SeededRng,
+    pub addr: IpAddr,
+    next_spi: u32,
+    /// SPIs that were taken and not given back.
+    pub spis: BTreeSet<u32>,
+    pub names: HashMap<String, Vec<IpAddr>>,
+}
+impl Host for TestHost {
+    fn random(&mut self, out: &mut [u8]) {
+        self.rng.fill(out);
+    }
+    fn allocate_spi(&mut self, _connection: &str, _child: &str, _peer: u32) -> Option<u32> {
+        self.next_spi += 1;
+        self.spis.insert(self.next_spi);
+        Some(self.next_spi)
+    }
+    fn release_spi(&mut self, spi: u32) {
+        assert!(self.spis.remove(&spi), "released twice: {spi}");
+    }
+    fn local_addr(&mut self, _remote: IpAddr) -> Option<IpAddr> {
+        Some(self.addr)
+    }
+    fn resolve(&mut self, name: &str) -> Vec<IpAddr> {
+        self.names.get(name).cloned().unwrap_or_default()
+    }
+}
+
+/// One endpoint with its host and all that it has said.
+pub(super) struct Peer {
+    pub endpoint: Endpoint,
+    pub host: TestHost,
+    pub events: Vec<Event>,
+    pub keepalives: Vec<Duration>,
+    pub computed: usize,
+}
+impl Peer {
+    pub(super) fn new(addr: IpAddr, seed: u64) -> Self {
+        let first = 0x1000 * (seed as u32 % 1000 + 1);
+        let mut host =
+            TestHost { rng: SeededRng::new(seed), addr, next_spi: first, spis: BTreeSet::new(), names: HashMap::new() };
+        Self {
+            endpoint: Endpoint::new(Duration::ZERO, &mut host),
+            host,
+            events: Vec::new(),
+            keepalives: Vec::new(),
+            computed: 0,
+        }
+    }
+    /// Hands it one input and returns what it sends. Computations are done at once.
+    pub(super) fn handle(&mut self, now: Duration, input: Input<'_>) -> Vec<Datagram> {
+        let mut sent = Vec::new();
+        self.endpoint.handle(now, input, &mut self.host);
+        while let Some(output) = self.endpoint.poll() {
+            match output {
+                Output::Transmit { local, remote, data } => sent.push(Datagram { from: local, to: remote, data }),
+                Output::Keepalive { .. } => self.keepalives.push(now),
+                Output::Event(event) => {
+                    if let Event::ChildDown { .. } = &event {
+                        let spi = self
+                            .children()
+                            .iter()
+                            .find(|c| matches!(&event, Event::ChildDown { id, .. } if *id == c.id))
+                            .map(|c| c.spi_in);
+                        self.host.release_spi(spi.expect("a child that was up"));
+                    }
+                    self.events.push(event);
+                }
+                Output::Compute { job, group, private, public } => {
+                    self.computed += 1;
+                    let result = group.agree(&private, &public);
+                    self.endpoint.handle(now, Input::Computed { job, result }, &mut self.host);
+                }
+            }
+        }
+        sent
+    }
+}
+
+/// A datagram on the wire.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Datagram {
+    pub from: SocketAddr,
+    pub to: SocketAddr,
+    pub data: Vec<u8>,
+}
+impl Datagram {
+    pub(super) fn header(&self) -> Header {
+        Header::parse(&self.data).expect("we send whole messages")
+    }
+    pub(super) fn is(&self, exchange: ExchangeType, response: bool) -> bool {
+        let h = self.header();
+        h.exchange == exchange && h.response == response
+    }
+}
+
+/// What the wire does to datagrams, in percent and milliseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Weather {
+    pub loss: u8,
+    pub duplicate: u8,
+    pub delay: u64,
+    /// So much more delay for some, which reorders.
+    pub jitter: u64,
+}
+
+/// Alice and Bob, and the wire between them.
+pub(super) struct World {
+    pub now: Duration,
+    pub a: Peer,
+    pub b: Peer,
+    pub weather: Weather,
+    /// Alice is behind this address: ports become port + offset.
+    pub nat: Option<(IpAddr, u16)>,
+    /// Every datagram that was sent, before the wire did anything to it.
+    pub log: Vec<(Duration, Datagram)>,
+    /// Datagrams that this says yes to are lost.
+    pub drop: fn(&Datagram) -> bool,
+    flying: BTreeMap<(Duration, u64), Datagram>,
+    count: u64,
+    rng: SeededRng,
+}
+impl World {
+    /// Both with their policies, on a perfect wire.
+    pub(super) fn new(alice: Policy, bob: Policy) -> Self {
+        Self::seeded(1, alice, bob)
+    }
+    pub(super) fn seeded(seed: u64, alice: Policy, bob: Policy) -> Self {
+        let mut world = Self {
+            now: Duration::from_secs(1000),
+            a: Peer::new(addr(ALICE), 2 * seed),
+            b: Peer::new(addr(BOB), 2 * seed + 1),
+            weather: Weather::default(),
+            nat: None,
+            log: Vec::new(),
+            drop: |_| false,
+            flying: BTreeMap::new(),
+            count: 0,
+            rng: SeededRng::new(seed ^ 0x5eed),
+        };
+        world.b.host.next_spi += 0x100_0000;
+        world.command_b(Command::SetPolicy(Arc::new(bob)));
+        world.command_a(Command::SetPolicy(Arc::new(alice)));
+        world
+    }
+    pub(super) fn command_a(&mut self, command: Command) {
+        self.input_a(Input::Command(command));
+    }
+    pub(super) fn command_b(&mut self, command: Command) {
+        self.input_b(Input::Command(command));
+    }
+    pub(super) fn input_a(&mut self, input: Input<'_>) {
+        let sent = self.a.handle(self.now, input);
+        self.send(sent);
+    }
+    pub(super) fn input_b(&mut self, input: Input<'_>) {
+        let sent = self.b.handle(self.now, input);
+        self.send(sent);
+    }
+    /// Puts datagrams on the wire.
+    pub(super) fn send(&mut self, datagrams: Vec<Datagram>) {
+        for datagram in datagrams {
+            self.log.push((self.now, datagram.clone()));
+            if (self.drop)(&datagram) {
+                continue;
+            }
+            let copies = if self.percent(self.weather.duplicate) { 2 } else { 1 };
+            for _ in 0..copies {
+                if self.percent(self.weather.loss) {
+                    continue;
+                }
+                let jitter = if self.weather.jitter == 0 { 0 } else { self.random() % self.weather.jitter };
+                let at = self.now + Duration::from_millis(self.weather.delay + jitter);
+                self.count += 1;
+                if let Some(translated) = self.translate(datagram.clone()) {
+                    self.flying.insert((at, self.count), translated);
+                }
+            }
+        }
+    }
+    /// `None`: the NAT has no such mapping.
+    fn translate(&self, mut d: Datagram) -> Option<Datagram> {
+        if let Some((outside, offset)) = self.nat {
+            if d.from.ip() == addr(ALICE) {
+                d.from = SocketAddr::new(outside, d.from.port() + offset);
+            }
+            if d.to.ip() == outside {
+                let port = d.to.port().checked_sub(offset).filter(|p| [500, 4500].contains(p))?;
+                d.to = SocketAddr::new(addr(ALICE), port);
+            }
+        }
+        Some(d)
+    }
+    /// Delivers what is in the air and runs timers until `until`; stops early when nothing is left to do.
+    pub(super) fn run(&mut self, until: Duration) {
+        while self.turn(until) {}
+        self.now = self.now.max(until);
+    }
+    /// Lets so much time pass.
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.run(self.now + time);
+    }
+    /// One delivery or one deadline. False if the next one is later than `until`.
+    pub(super) fn turn(&mut self, until: Duration) -> bool {
+        let delivery = self.flying.keys().next().map(|k| k.0);
+        let times = [delivery, self.a.endpoint.next_deadline(), self.b.endpoint.next_deadline()];
+        let Some(next) = times.into_iter().flatten().min().filter(|next| *next <= until) else { return false };
+        self.now = self.now.max(next);
+        if delivery == Some(next) {
+            let (_, d) = self.flying.pop_first().expect("there is one");
+            self.deliver(&d);
+        } else {
+            self.input_a(Input::Timer);
+            self.input_b(Input::Timer);
+        }
+        true
+    }
+    /// Gives a datagram to whom it is addressed.
+    pub(super) fn deliver(&mut self, d: &Datagram) {
+        let input = Input::Datagram { local: d.to, remote: d.from, data: &d.data };
+        if d.to.ip() == addr(ALICE) {
+            self.input_a(input);
+        } else if d.to.ip() == addr(BOB) {
+            self.input_b(input);
+        }
+    }
+    /// Takes everything out of the air.
+    pub(super) fn hold(&mut self) -> Vec<Datagram> {
+        std::mem::take(&mut self.flying).into_values().collect()
+    }
+    /// What was sent from an address.
+    pub(super) fn sent_by(&self, from: &str) -> Vec<&Datagram> {
+        self.log.iter().map(|(_, d)| d).filter(|d| d.from.ip() == addr(from)).collect()
+    }
+    /// Alice says something of her own under her keys. Returns what is inside Bob's response, if there is one.
+    pub(super) fn alice_asks(&mut self, exchange: ExchangeType, payloads: &[Payload]) -> Option<Contents> {
+        let request = self.alice_seals(exchange, payloads);
+        let sent =
+            self.b.handle(self.now, Input::Datagram { local: request.to, remote: request.from, data: &request.data });
+        let sa = self.a.endpoint.sas.values_mut().next()?;
+        let Phase::Established(est) = &mut sa.phase else { return None };
+        let response = sent.iter().find(|d| d.header().response && d.header().exchange == exchange)?;
+        sa.core.window.settle();
+        let message = Message::parse(&response.data).ok()?;
+        let Some(Payload::Encrypted(sk)) = message.payloads.last() else { panic!("a response in the clear") };
+        let inside = est.channel.open(&response.data, sk).ok()?;
+        Contents::of(exchange, true, inside).ok()
+    }
+    /// The request alone.
+    pub(super) fn alice_seals(&mut self, exchange: ExchangeType, payloads: &[Payload]) -> Datagram {
+        let sa = self.a.endpoint.sas.values_mut().next().expect("an IKE SA");
+        let Phase::Established(est) = &mut sa.phase else { panic!("not established") };
+        let header = sa.core.header(exchange, sa.core.window.next_id(), false);
+        let data = est.channel.seal(header, payloads);
+        Datagram { from: sa.core.local, to: sa.core.remote, data }
+    }
+    pub(super) fn random(&mut self) -> u64 {
+        let mut bytes = [0; 8];
+        self.rng.fill(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+    fn percent(&mut self, n: u8) -> bool {
+        n > 0 && self.random() % 100 < u64::from(n)
+    }
+}
