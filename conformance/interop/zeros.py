@@ -38,5 +38,5 @@ def handshakes(count):
         return check(failed == 0, f"{count} handshakes, {failed} failed")
 
 
-case("leading zeros", "50 modp1024 handshakes with strongSwan", quick=True)(lambda: handshakes(50))
-case("leading zeros", "2,000 modp1024 handshakes with strongSwan")(lambda: handshakes(2000))
+
+case("leading zeros", "2,000 modp1024 handshakes with strongSwan", quick=True)(lambda: handshakes(2000))

@@ -84,7 +84,7 @@ def garbage(rng, args, macs):
 
 def init(rng, args, macs):
     """One frame for each source."""
-    return [udp(macs, f"2001:db8:{rng.getrandbits(16):x}:{rng.getrandbits(16):x}::{i:x}", args.target, rng.randrange(1024, 65536), 500, sa_init(rng))
+    return [udp(macs, f"2001:db8:{rng.getrandbits(16):x}:{rng.getrandbits(16):x}::{i >> 16:x}:{i & 0xFFFF:x}", args.target, rng.randrange(1024, 65536), 500, sa_init(rng))
             for i in range(1, args.sources + 1)]
 
 
