@@ -15,7 +15,7 @@ use crate::ike::negotiate::{IkeSuite, KeRule, choose, numbered};
 use crate::ike::policy::{Connection, IdMatch, Unique};
 use crate::ike::sa::{Core, Established, Phase, Task};
 use crate::wire::message::Message;
-use crate::wire::payload::{Auth, Id, Notify, Payload, Proposal};
+use crate::wire::payload::{Auth, Id, IdPayload, Notify, Payload, Proposal};
 use crate::wire::registry::{AuthMethod, ExchangeType, NotifyType, ProtocolId};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -46,7 +46,8 @@ pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, agreeing: Box<Ag
     let from = Contributions { ni, nr: &agreeing.nr, spi_i: core.spi_i, spi_r: core.spi_r };
     let mut keys = HandshakeKeys::derive(&agreeing.suite, g_ir, &from, true, &mut cx.rng());
     let local_id = connection.local_id.clone().unwrap_or_else(|| id_of(core.local.ip()));
-    let signed = Signed { prf: keys.prf(), message, nonce: &agreeing.nr, sk_p: keys.sk_p(true), id: &local_id };
+    let id_i = IdPayload::from(local_id.clone());
+    let signed = Signed { prf: keys.prf(), message, nonce: &agreeing.nr, sk_p: keys.sk_p(true), id: &id_i };
     let Some(auth) = our_auth(cx, &connection, &local_id, core, &signed) else {
         let failure =
             Failure::new(cx.now, Where::IkeAuth, true, "auth.psk").between(vec!["no secret".into()], Vec::new());
@@ -59,9 +60,9 @@ pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, agreeing: Box<Ag
         cx.fail(Failure::new(cx.now, Where::IkeAuth, true, "limit.spis"), Some(&connection));
         return Err(Ended::Failed);
     };
-    let mut payloads = vec![Payload::IdI(local_id.clone())];
+    let mut payloads = vec![Payload::IdI(id_i)];
     if let IdMatch::Exact(id) = &connection.remote_id {
-        payloads.push(Payload::IdR(id.clone()));
+        payloads.push(Payload::IdR(id.clone().into()));
     }
     payloads.push(Payload::Auth(auth));
     if is_first_contact(cx, &connection) {
@@ -145,7 +146,7 @@ pub(in crate::ike) fn response(
 /// The responder's identity and AUTH, or its refusal.
 fn judge(cx: &Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Result<(Authenticated, Id), Box<Failure>> {
     let failure = |code| Failure::new(cx.now, Where::IkeAuth, true, code);
-    let (Some(id), Some(auth)) = (&contents.id_r, &contents.auth) else {
+    let (Some(id_r), Some(auth)) = (&contents.id_r, &contents.auth) else {
         let notify = contents.error().map_or(NotifyType(0), |n| n.kind);
         let ours = vec![p.local_id.to_string(), expected(&p.connection.remote_id)];
         return Err(Box::new(match notify {
@@ -156,11 +157,12 @@ fn judge(cx: &Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Result<(
             _ => failure("peer.refused").likely(notify, &[]),
         }));
     };
+    let id = &id_r.id;
     if !fits(&p.connection.remote_id, id) {
         let other = failure("auth.id").between(vec![expected(&p.connection.remote_id)], vec![id.to_string()]);
         return Err(Box::new(other));
     }
-    let signed = Signed { prf: p.keys.prf(), message: &p.response, nonce: &p.ni, sk_p: p.keys.sk_p(false), id };
+    let signed = Signed { prf: p.keys.prf(), message: &p.response, nonce: &p.ni, sk_p: p.keys.sk_p(false), id: id_r };
     let secret = cx.common.directory.secret(&p.local_id, &secret_of(&p.connection, core));
     match auth::verify(&signed, secret, auth) {
         Some(proof) => Ok((proof, id.clone())),
@@ -342,9 +344,10 @@ fn judge_initiator(
     contents: &Contents,
 ) -> Result<Admitted, Box<Rejected>> {
     let failure = |code| Failure::new(cx.now, Where::IkeAuth, false, code);
-    let Some(id) = &contents.id_i else {
+    let Some(id_i) = &contents.id_i else {
         return Err(Rejected::new(Refusal::Syntax, failure("message.incomplete"), None));
     };
+    let id = &id_i.id;
     // Without AUTH it asks for EAP.
     let Some(auth) = &contents.auth else {
         return Err(Rejected::new(
@@ -358,7 +361,7 @@ fn judge_initiator(
     }
     let candidates = cx.common.directory.between(core.local.ip(), core.remote.ip(), cx.host);
     let own_id = |c: &Connection| c.local_id.clone().unwrap_or_else(|| id_of(core.local.ip()));
-    let asked = |c: &Connection| contents.id_r.as_ref().is_none_or(|r| same_id(r, &own_id(c)));
+    let asked = |c: &Connection| contents.id_r.as_ref().is_none_or(|r| same_id(&r.id, &own_id(c)));
     let suits = |c: &Connection| {
         choose(
             &numbered(std::slice::from_ref(&half.proposal), &[]),
@@ -371,10 +374,11 @@ fn judge_initiator(
     let found = candidates.iter().find(|c| fits(&c.remote_id, id) && asked(c) && suits(c)).cloned();
     let local_id = found.as_deref().or(candidates.first().map(|c| &**c)).map_or_else(|| id_of(core.local.ip()), own_id);
     let secret = cx.common.directory.secret(&local_id, id);
-    let signed = Signed { prf: keys.prf(), message: &half.request, nonce: &half.nr, sk_p: keys.sk_p(true), id };
+    let signed = Signed { prf: keys.prf(), message: &half.request, nonce: &half.nr, sk_p: keys.sk_p(true), id: id_i };
     let proof = auth::verify(&signed, secret.filter(|_| found.is_some()), auth);
+    let id_r = IdPayload::from(local_id.clone());
     let back =
-        Signed { prf: keys.prf(), message: &half.response, nonce: half.ni(), sk_p: keys.sk_p(false), id: &local_id };
+        Signed { prf: keys.prf(), message: &half.response, nonce: half.ni(), sk_p: keys.sk_p(false), id: &id_r };
     let nobody = Secret::new(vec![0; 32]);
     let reply = auth::sign(&back, secret.unwrap_or(&nobody));
     let first = candidates.first().cloned();
@@ -393,7 +397,7 @@ fn judge_initiator(
             let code = if known { "proposal.ike" } else { "auth.id" };
             let ours =
                 candidates.iter().take(8).map(|c| format!("{} -> {}", own_id(c), expected(&c.remote_id))).collect();
-            let asked = contents.id_r.as_ref().map_or("%any".into(), Id::to_string);
+            let asked = contents.id_r.as_ref().map_or("%any".into(), |r| r.id.to_string());
             let failure = failure(code).between(ours, vec![format!("{asked} <- {id}")]);
             Err(Rejected::new(Refusal::Authentication, failure, first))
         }
@@ -423,7 +427,7 @@ fn admit(
 ) -> Phase {
     let Admitted { proof, connection, local_id, remote_id, auth } = admitted;
     supersede(cx, core, &connection, &remote_id, contents.notify(NotifyType::INITIAL_CONTACT).is_some());
-    let mut payloads = vec![Payload::IdR(local_id.clone()), Payload::Auth(auth)];
+    let mut payloads = vec![Payload::IdR(local_id.clone().into()), Payload::Auth(auth)];
     let ids = (local_id, remote_id);
     let mut est = establish(cx, core, &proof, keys, connection.clone(), ids, half.proposal.clone());
     let agreed = child::answer(&connection, contents, KeRule::Ignore, None).and_then(|mut agreed| {

@@ -282,7 +282,7 @@ fn certificates_cve_2025_14733() {
     let x509 = Payload::Cert(Cert { encoding: CertEncoding::X509_SIGNATURE, data: vec![0x30] });
     for (count, fine) in [(rules::MAX_CERTS, true), (rules::MAX_CERTS + 1, false)] {
         let mut payloads = vec![x509.clone(); count];
-        payloads.push(Payload::IdI("a.example".parse().unwrap()));
+        payloads.push(Payload::IdI("a.example".parse::<Id>().unwrap().into()));
         assert_eq!(rules::check(ExchangeType::IKE_AUTH, false, payloads).is_ok(), fine);
     }
 }
