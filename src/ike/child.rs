@@ -6,7 +6,7 @@ use super::event::{ChildId, ChildUp, Event};
 use super::exchange::Contents;
 use super::negotiate::{self, EspSuite, KeRule, check_answer, choose, differing};
 use super::policy::{ChildPolicy, Connection};
-use super::sa::{Core, Established};
+use super::sa::{Core, Established, Task};
 use crate::crypto::secret::Secret;
 use crate::wire::keyword;
 use crate::wire::payload::{Payload, Proposal, TrafficSelectors};
@@ -253,6 +253,10 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
     cx.common.by_child.insert(agreed.spi_in, core.id);
     if let Some(wish) = cx.common.links.get_mut(&est.connection.name).and_then(|l| l.wish(&agreed.policy.name)) {
         wish.retry = super::link::Retry::now(cx.now);
+        // The user took it down while it was being made.
+        if made.initiator && wish.down {
+            est.plan(Task::DeleteChild(id));
+        }
     }
     cx.emit(Event::ChildUp(Box::new(ChildUp {
         ike: core.id,

@@ -51,6 +51,10 @@ pub(super) struct Wish {
     pub wanted: bool,
     /// It is tried until it is up, again and again.
     pub persistent: bool,
+    /// A packet for it brings it up.
+    pub trap: bool,
+    /// The user took it down, and only the user brings it up again.
+    pub down: bool,
     pub retry: Retry,
 }
 /// When the next attempt may be made.
@@ -76,7 +80,7 @@ impl Link {
         let ours = !connection.remote_addrs.contains(&Remote::Any) && !connection.remote_addrs.is_empty();
         let wish = |start| {
             let wanted = ours && start == StartAction::Start;
-            Wish { wanted, persistent: wanted, retry: Retry::now(now) }
+            Wish { wanted, persistent: wanted, trap: start != StartAction::None, down: false, retry: Retry::now(now) }
         };
         Self {
             wishes: connection.children.iter().map(|c| wish(c.start)).collect(),
