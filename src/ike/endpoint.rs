@@ -114,8 +114,10 @@ impl Endpoint {
                 self.register(*sa);
             }
             Opened::Again(id) => {
-                // The stored response, octet for octet (R24).
-                if let Some(IkeSa { phase: Phase::HalfOpen(half), .. }) = self.sas.get(&id) {
+                // The stored response, octet for octet (R24), and only to the same octets: a shorter request must not get it.
+                if let Some(IkeSa { phase: Phase::HalfOpen(half), .. }) = self.sas.get(&id)
+                    && half.request == from.data
+                {
                     cx.transmit(from.local, from.remote, half.response.clone());
                 }
             }

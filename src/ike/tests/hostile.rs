@@ -366,6 +366,23 @@ fn a_small_request_gets_a_cookie_instead_of_a_larger_answer() {
 }
 
 #[test]
+fn a_short_request_does_not_get_the_response_to_a_long_one() {
+    let mut world = World::new(alice(), anybody());
+    let long = newcomer(&mut world, (addr(ALICE), 500).into());
+    let ask = |world: &mut World, d: &Datagram| {
+        world.b.handle(world.now, Input::Datagram { local: d.to, remote: d.from, data: &d.data })
+    };
+    let first = ask(&mut world, &long);
+    assert_eq!(first.len(), 1);
+    assert_eq!(ask(&mut world, &long), first, "a retransmission");
+    let mut message = Message::parse(&long.data).unwrap();
+    message.payloads.truncate(3);
+    let short = Datagram { data: message.encode(), ..long };
+    assert!(ask(&mut world, &short).iter().all(|a| a.data.len() <= short.data.len()));
+    assert_eq!(world.b.endpoint.sas.len(), 1);
+}
+
+#[test]
 fn our_spis_are_known_without_a_table() {
     let mut world = World::new(alice(), bob());
     world.command_a(up());
