@@ -280,7 +280,7 @@ pub(in crate::ike) fn on_request(
     from: &Arrival<'_>,
 ) -> Step<Phase> {
     let keep = |half| Ok(Phase::HalfOpen(half));
-    if cx.common.admission.is_barred(cx.now, from.remote.ip(), &cx.policy().limits) {
+    if half.refused.is_none() && cx.common.admission.is_barred(cx.now, from.remote.ip(), &cx.policy().limits) {
         return keep(half);
     }
     let Ok(message) = Message::parse(from.data) else { return keep(half) };
@@ -294,6 +294,11 @@ pub(in crate::ike) fn on_request(
         Err(OpenError::Inside(error)) => Err(error),
         Ok(payloads) => Contents::of(ExchangeType::IKE_AUTH, false, payloads),
     };
+    if let Some(bytes) = half.refused.clone() {
+        half.keys = Some(keys);
+        cx.transmit(from.local, from.remote, bytes);
+        return keep(half);
+    }
     (core.local, core.remote) = (from.local, from.remote);
     let judged = match &inside {
         Ok(contents) => judge_initiator(cx, core, &half, &keys, contents),
@@ -308,10 +313,11 @@ pub(in crate::ike) fn on_request(
             let Rejected { refusal, failure, connection } = *rejected;
             let header = core.header(ExchangeType::IKE_AUTH, message.header.id, true);
             let bytes = keys.channel.seal(header, &[Payload::Notify(refusal.notify())]);
-            cx.transmit(from.local, from.remote, bytes);
+            cx.transmit(from.local, from.remote, bytes.clone());
             cx.common.admission.auth_failed(cx.now, from.remote.ip());
             cx.fail(Failure { remote: Some(from.remote), ..failure }, connection.as_deref());
-            Err(Ended::Failed)
+            (half.keys, half.refused) = (Some(keys), Some(bytes));
+            keep(half)
         }
         (Err(_), Ok(_)) => Err(Ended::Failed),
     }

@@ -303,6 +303,8 @@ pub(in crate::ike) struct HalfOpen {
     pub job: Option<u64>,
     /// The IKE_AUTH request that waits for g^ir.
     pub parked: Option<Parked>,
+    /// IKE_AUTH was refused with these octets. They may get lost, so they are remembered for as long as a half-open IKE SA lives.
+    pub refused: Option<Vec<u8>>,
 }
 /// A message that waits.
 pub(in crate::ike) struct Parked {
@@ -459,6 +461,7 @@ fn answer(
         keys: None,
         job: None,
         parked: None,
+        refused: None,
     };
     Some(IkeSa { core: Core { nat, ..core }, phase: Phase::HalfOpen(Box::new(half_open)) })
 }

@@ -29,6 +29,23 @@ fn the_wrong_secret() {
 }
 
 #[test]
+fn a_refusal_that_is_lost_is_sent_again_octet_for_octet() {
+    let mut alice = alice();
+    alice.secrets = vec![secret(&["bob"], "something else")];
+    let mut world = World::new(alice, bob());
+    world.drop = |d| d.is(crate::wire::registry::ExchangeType::IKE_AUTH, true);
+    world.command_a(up());
+    world.pass(seconds(1));
+    world.drop = |_| false;
+    world.pass(seconds(2));
+    assert_eq!((world.a.failures(), world.b.failures()), (vec!["auth.failed"], vec!["auth.psk"]));
+    let refusals = &world.sent_by(BOB)[1..];
+    assert!(refusals.len() >= 2 && refusals.iter().all(|d| d.data == refusals[0].data));
+    world.pass(seconds(31));
+    assert!(world.b.endpoint.sas.is_empty());
+}
+
+#[test]
 fn an_identity_that_bob_does_not_know_gets_the_same_answer_as_a_wrong_secret() {
     let alice_as = |id: &str| {
         let mut alice = with(alice(), |c| c.local_id = Some(name_id(id)));
