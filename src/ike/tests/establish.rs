@@ -310,6 +310,19 @@ fn the_child_that_fits_exactly_is_chosen_before_the_one_that_fits_too() {
 }
 
 #[test]
+fn the_child_of_the_packet_is_chosen_before_the_one_that_fits_in_part() {
+    let alice =
+        with_child(alice(), |c| c.remote_ts = vec!["10.2.1.5".parse().unwrap(), "10.2.0.0/16".parse().unwrap()]);
+    let bob = with(bob(), |c| {
+        c.children = vec![child("one", "10.2.0.0/24", "10.1.0.0/16"), child("two", "10.2.1.0/24", "10.1.0.0/16")];
+    });
+    let mut world = World::new(alice, bob);
+    world.command_a(up());
+    world.pass(seconds(1));
+    assert_eq!(&*world.b.children()[0].child, "two");
+}
+
+#[test]
 fn twenty_selectors_in_one_child() {
     let list = |n: u8| (0..20).map(|i| format!("10.{n}.{i}.0/24").parse().unwrap()).collect::<Vec<_>>();
     let alice = with_child(alice(), |c| (c.local_ts, c.remote_ts) = (list(1), list(2)));
