@@ -49,7 +49,7 @@ fn a_dead_peer_is_given_up_and_tried_again() {
 #[test]
 fn what_a_dead_peer_means_is_a_matter_of_policy() {
     for dpd in [DpdAction::Clear, DpdAction::Trap] {
-        let mut world = tunnel(with_child(alice(), |c| c.dpd = dpd), bob());
+        let mut world = tunnel(with_child(alice(), |c| c.dpd = dpd), with_child(bob(), |c| c.dpd = DpdAction::Clear));
         world.drop = |_| true;
         world.pass(seconds(200));
         assert_eq!(world.a.ikes(), 0);
