@@ -120,7 +120,10 @@ impl Offer {
             return Err(wrong("answer.not_offered"));
         };
         // Never asked for, so nothing that a responder may grant (RFC 7296 sections 1.3.1 and 2.22).
-        if [NotifyType::USE_TRANSPORT_MODE, NotifyType::IPCOMP_SUPPORTED].iter().any(|kind| answer.notify(*kind).is_some()) {
+        if [NotifyType::USE_TRANSPORT_MODE, NotifyType::IPCOMP_SUPPORTED]
+            .iter()
+            .any(|kind| answer.notify(*kind).is_some())
+        {
             return Err(wrong("answer.not_offered"));
         }
         let not_offered = || Mismatch {

@@ -444,6 +444,9 @@ fn ikev1(cx: &mut Cx<'_>, sa: Option<&mut IkeSa>, from: &Arrival<'_>) {
         }
         return;
     }
+    if !cx.may_report() {
+        return;
+    }
     let known = cx.common.directory.between(from.local.ip(), from.remote.ip(), cx.host);
     if let Some(connection) = known.first() {
         cx.fail_stranger(failure, Some(connection));

@@ -35,7 +35,6 @@ pub(in crate::ike) struct Proving {
     response: Vec<u8>,
     local_id: Id,
     pub offer: Offer,
-    noted: Option<Failure>,
 }
 
 /// Proves who we are, once g^ir is known.
@@ -73,9 +72,8 @@ pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, agreeing: Box<Ag
     let bytes = keys.channel.seal(header, &payloads);
     core.request(cx, ExchangeType::IKE_AUTH, bytes);
     let ni = ni.to_vec();
-    let Agreeing { opening, proposal, nr, response, .. } = *agreeing;
-    let noted = opening.noted;
-    Ok(Phase::Proving(Box::new(Proving { connection, keys, proposal, ni, nr, response, local_id, offer, noted })))
+    let Agreeing { proposal, nr, response, .. } = *agreeing;
+    Ok(Phase::Proving(Box::new(Proving { connection, keys, proposal, ni, nr, response, local_id, offer })))
 }
 fn our_auth(cx: &Cx<'_>, connection: &Connection, local_id: &Id, core: &Core, signed: &Signed<'_>) -> Option<Auth> {
     let remote_id = secret_of(connection, core);
@@ -95,10 +93,10 @@ fn is_first_contact(cx: &Cx<'_>, connection: &Connection) -> bool {
     connection.unique != Unique::Never && none && !cx.common.directory.shares_ids(connection)
 }
 impl Proving {
-    /// Nobody has answered.
+    /// Nobody has answered. What was noted during IKE_SA_INIT is refuted: that was answered properly in the end.
     pub(in crate::ike) fn gave_up(self, cx: &mut Cx<'_>, core: &Core) -> Ended {
         cx.host.release_spi(self.offer.spi_in);
-        gave_up(cx, core, &self.connection, self.noted, Where::IkeAuth)
+        gave_up(cx, core, &self.connection, None, Where::IkeAuth)
     }
 }
 
@@ -310,12 +308,19 @@ pub(in crate::ike) fn on_request(
     match (inside, judged) {
         (Ok(contents), Ok(admitted)) => Ok(admit(cx, core, *half, keys, &contents, admitted)),
         (_, Err(rejected)) => {
-            let Rejected { refusal, failure, connection } = *rejected;
+            let Rejected { refusal, failure, connection, proven } = *rejected;
             let header = core.header(ExchangeType::IKE_AUTH, message.header.id, true);
             let bytes = keys.channel.seal(header, &[Payload::Notify(refusal.notify())]);
             cx.transmit(from.local, from.remote, bytes.clone());
-            cx.common.admission.auth_failed(cx.now, from.remote.ip());
-            cx.fail(Failure { remote: Some(from.remote), ..failure }, connection.as_deref());
+            let failure = Failure { remote: Some(from.remote), ..failure };
+            if proven {
+                cx.fail(failure, connection.as_deref());
+            } else {
+                cx.common.admission.auth_failed(cx.now, from.remote.ip());
+                if cx.may_report() {
+                    cx.fail_stranger(failure, connection.as_deref());
+                }
+            }
             (half.keys, half.refused) = (Some(keys), Some(bytes));
             keep(half)
         }
@@ -335,10 +340,12 @@ struct Rejected {
     refusal: Refusal,
     failure: Failure,
     connection: Option<Arc<Connection>>,
+    /// The peer is who it says, and still cannot come in.
+    proven: bool,
 }
 impl Rejected {
     fn new(refusal: Refusal, failure: Failure, connection: Option<Arc<Connection>>) -> Box<Self> {
-        Box::new(Self { refusal, failure, connection })
+        Box::new(Self { refusal, failure, connection, proven: false })
     }
 }
 /// Looks the connection up again, now that the identities are known, and verifies. Every way to say no does the same work and says the same.
@@ -383,14 +390,16 @@ fn judge_initiator(
     let signed = Signed { prf: keys.prf(), message: &half.request, nonce: &half.nr, sk_p: keys.sk_p(true), id: id_i };
     let proof = auth::verify(&signed, secret.filter(|_| found.is_some()), auth);
     let id_r = IdPayload::from(local_id.clone());
-    let back =
-        Signed { prf: keys.prf(), message: &half.response, nonce: half.ni(), sk_p: keys.sk_p(false), id: &id_r };
+    let back = Signed { prf: keys.prf(), message: &half.response, nonce: half.ni(), sk_p: keys.sk_p(false), id: &id_r };
     let nobody = Secret::new(vec![0; 32]);
     let reply = auth::sign(&back, secret.unwrap_or(&nobody));
     let first = candidates.first().cloned();
     match (found, proof) {
-        (Some(connection), Some(proof)) => match over_limit(cx, &connection, id) {
-            Some(code) => Err(Rejected::new(Refusal::Authentication, failure(code), Some(connection))),
+        (Some(connection), Some(proof)) => match over_limit(cx, &connection, id, contents) {
+            Some(code) => {
+                let rejected = Rejected::new(Refusal::Authentication, failure(code), Some(connection));
+                Err(Box::new(Rejected { proven: true, ..*rejected }))
+            }
             None => Ok(Admitted { proof, connection, local_id, remote_id: id.clone(), auth: reply }),
         },
         (Some(connection), None) => {
@@ -410,14 +419,15 @@ fn judge_initiator(
     }
 }
 /// Limits and uniqueness, for somebody who has proven his identity.
-fn over_limit(cx: &Cx<'_>, connection: &Connection, id: &Id) -> Option<&'static str> {
+fn over_limit(cx: &Cx<'_>, connection: &Connection, id: &Id, contents: &Contents) -> Option<&'static str> {
     let limits = cx.policy().limits;
     if cx.common.established >= limits.connections {
         return Some("limit.connections");
     }
     let same = cx.common.links.get(&connection.name).map_or(0, |l| l.with_peer(id).len());
     match connection.unique {
-        Unique::Keep if same > 0 => Some("unique.keep"),
+        // By INITIAL_CONTACT the peer says that it holds none of those: there is nothing to keep (RFC 7296 section 2.4).
+        Unique::Keep if same > 0 && contents.notify(NotifyType::INITIAL_CONTACT).is_none() => Some("unique.keep"),
         Unique::Never if same >= limits.per_identity => Some("limit.per_identity"),
         _ => None,
     }

@@ -425,3 +425,39 @@ fn computations_are_bounded() {
     }
     assert_eq!(jobs, 4);
 }
+
+#[test]
+fn a_demand_that_comes_twice_is_followed_once() {
+    let mut bob = bob();
+    bob.limits.cookie_threshold = 0;
+    let alice = with(alice(), |c| c.proposals = ike("aes128gcm16-prfsha256-modp2048-x25519"));
+    let mut world = World::new(alice, bob);
+    world.command_a(up());
+    for demand in 0..2 {
+        let request = world.hold().remove(0);
+        world.deliver(&request);
+        let answer = world.hold().remove(0);
+        for _ in 0..5 {
+            world.deliver(&answer);
+        }
+        assert_eq!(world.sent_by(ALICE).len(), demand + 2, "the cookie, then the group");
+    }
+    world.pass(seconds(1));
+    assert_one_tunnel(&world);
+    assert!(world.a.failures().is_empty(), "{:?}", world.a.failures());
+}
+
+#[test]
+fn a_request_costs_no_more_for_a_thousand_connections_of_one_kind() {
+    let mut policy = anybody();
+    for i in 0..1000 {
+        let mut more = (*policy.connections[0]).clone();
+        more.name = format!("net{i}").into();
+        policy.connections.push(Arc::new(more));
+    }
+    let mut world = World::new(with(alice(), |c| c.proposals = ike("aes256gcm16-prfsha256-x25519")), policy);
+    world.command_a(up());
+    world.pass(Duration::from_millis(100));
+    let failure = world.b.last_failure().unwrap();
+    assert_eq!((failure.code, failure.local.len()), ("proposal.encr", 1));
+}
