@@ -74,6 +74,10 @@ impl Mismatch {
     pub(super) fn quiet(refusal: Refusal) -> Self {
         Self::new(refusal, "", None)
     }
+    /// The peer's values break the protocol, which ends the IKE SA.
+    pub(super) fn malformed() -> Self {
+        Self::new(Refusal::Syntax, "message.malformed", None)
+    }
     /// No SPI is left for it.
     pub(super) fn limit(child: &ChildPolicy) -> Self {
         Self::new(Refusal::NoAdditionalSas, "limit.spis", Some(child))

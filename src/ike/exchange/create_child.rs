@@ -237,11 +237,11 @@ fn accept(
     mut agreed: Agreed,
     replaces: Option<ChildId>,
 ) -> Result<(), Mismatch> {
-    let Some(ni) = &contents.nonce else { return Err(Mismatch::quiet(Refusal::Syntax)) };
+    let Some(ni) = &contents.nonce else { return Err(Mismatch::malformed()) };
     let public = match (agreed.suite.group, &contents.ke) {
         (None, _) => None,
         (Some(group), Some(ke)) if ke.group == group.id() => {
-            group.check(&ke.data).map_err(|_| Mismatch::quiet(Refusal::Syntax))?;
+            group.check(&ke.data).map_err(|_| Mismatch::malformed())?;
             Some((group, ke.data.clone()))
         }
         (Some(group), _) => return Err(Mismatch::quiet(Refusal::WrongGroup(group))),
@@ -303,6 +303,8 @@ pub(in crate::ike) fn computed(
             None => {
                 cx.host.release_spi(agreed.spi_in);
                 est.respond(cx, core, &to, &[Payload::Notify(Refusal::Syntax.notify())]);
+                let failure = Mismatch::malformed().failure(cx.now, Where::CreateChild, false);
+                cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&est.connection));
                 return Err(Ended::Failed);
             }
         }

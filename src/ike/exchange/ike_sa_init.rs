@@ -359,7 +359,8 @@ pub(in crate::ike) fn on_request(cx: &mut Cx<'_>, header: &Header, from: &Arriva
         return Opened::Again(id);
     }
     let limits = cx.policy().limits;
-    if cx.common.admission.wants_cookie(from.remote.ip(), &limits) && !shows_cookie(cx, &contents, header, from) {
+    if cx.common.admission.wants_cookie(cx.now, from.remote.ip(), &limits) && !shows_cookie(cx, &contents, header, from)
+    {
         return Opened::Nothing;
     }
     match consider(cx, header, from, &contents) {
@@ -397,7 +398,8 @@ fn consider(cx: &mut Cx<'_>, header: &Header, from: &Arrival<'_>, contents: &Con
         refuse(cx, header, from, Refusal::Syntax.notify());
         return None;
     }
-    let forge = candidates.first().is_some_and(|c| c.encap == EncapPolicy::Always);
+    // Which of them it is will be known when it is too late to pretend.
+    let forge = candidates.iter().any(|c| c.encap == EncapPolicy::Always);
     answer(cx, header, from, contents, (suite, proposal, ke.data.clone(), forge))
 }
 /// The proposals of all candidates. Most connections have the same list, which is looked at once.

@@ -197,6 +197,22 @@ fn encapsulation_can_be_forced_from_either_side() {
 }
 
 #[test]
+fn encapsulation_is_forced_whichever_connection_of_the_address_it_is() {
+    let mut bob = bob();
+    let mut other = (*bob.connections[0]).clone();
+    (other.name, other.remote_id) = ("other".into(), IdMatch::Exact(name_id("carol")));
+    bob.connections.insert(0, Arc::new(other));
+    let mut always = (*bob.connections[1]).clone();
+    always.encap = EncapPolicy::Always;
+    bob.connections[1] = Arc::new(always);
+    let mut world = World::new(alice(), bob);
+    world.command_a(up());
+    world.pass(seconds(1));
+    assert_one_tunnel(&world);
+    assert!(world.b.children()[0].path.udp);
+}
+
+#[test]
 fn the_wrong_group_costs_one_more_round() {
     let alice = with(alice(), |c| c.proposals = ike("aes128gcm16-prfsha256-modp2048-x25519"));
     let mut world = World::new(alice, bob());

@@ -351,10 +351,13 @@ fn what_is_still_to_be_disowned_gives_its_spi_back_when_the_ike_sa_goes() {
     world.command_a(up());
     let request = world.hold().remove(0);
     let mut answer = granted();
-    answer.push(Payload::Notify(Notify::new(NotifyType::USE_TRANSPORT_MODE, [])));
+    answer[3] = Payload::TsR(crate::wire::payload::TrafficSelectors {
+        ranges: vec!["10.0.0.0/8".parse().unwrap()],
+        unknown: 0,
+    });
     // Behind the request for `two`.
     world.bob_answers(&request, &answer);
-    assert_eq!(world.a.failures(), ["answer.not_offered"]);
+    assert_eq!(world.a.failures(), ["ts.widened"]);
     world.command_a(down());
     world.pass(seconds(10));
     assert_eq!((world.a.ikes(), world.a.host.spis.len()), (0, 0));
@@ -371,4 +374,20 @@ fn when_no_spi_is_left_the_child_is_tried_again() {
     world.a.host.no_spis = false;
     world.pass(seconds(2));
     assert_one_tunnel(&world);
+}
+
+#[test]
+fn a_bad_public_value_of_the_peer_is_named_and_ends_the_ike_sa() {
+    let with_ke = |policy| with_child(policy, |c| c.proposals = esp("aes128gcm16-x25519"));
+    let mut world = World::new(with_ke(alice()), with_ke(bob()));
+    world.command_a(up());
+    world.pass(seconds(1));
+    let mut payloads = request(0x4711, "aes128gcm16-x25519");
+    payloads.push(Payload::Ke(crate::wire::payload::Ke {
+        group: crate::wire::registry::KeId::CURVE25519,
+        data: vec![1; 31],
+    }));
+    let answer = world.alice_asks(ExchangeType::CREATE_CHILD_SA, &payloads).unwrap();
+    assert!(answer.notify(NotifyType::INVALID_SYNTAX).is_some());
+    assert_eq!((world.b.failures(), world.b.ikes()), (vec!["message.malformed"], 0));
 }

@@ -461,3 +461,25 @@ fn a_request_costs_no_more_for_a_thousand_connections_of_one_kind() {
     let failure = world.b.last_failure().unwrap();
     assert_eq!((failure.code, failure.local.len()), ("proposal.encr", 1));
 }
+
+#[test]
+fn offers_that_are_refused_in_masses_need_a_cookie() {
+    let mut world = World::new(alice(), with(anybody(), |c| c.proposals = ike("aes256gcm16-prfsha384-ecp384")));
+    let mut cookies = 0;
+    for i in 0..3000u32 {
+        let d = newcomer(&mut world, SocketAddr::new(Ipv4Addr::from_bits(0x0a00_0000 + i).into(), 500));
+        let answers = world.b.handle(world.now, Input::Datagram { local: d.to, remote: d.from, data: &d.data });
+        let [answer] = &answers[..] else { panic!("one answer") };
+        let message = Message::parse(&answer.data).unwrap();
+        let Payload::Notify(notify) = &message.payloads[0] else { panic!("{message:?}") };
+        cookies += usize::from(notify.kind == NotifyType::COOKIE);
+    }
+    assert_eq!(cookies, 2000, "1000 are refused at once");
+    assert!(world.b.failures().len() <= 20);
+    // Whose offer is fine comes up meanwhile.
+    let fine = with(alice(), |c| c.proposals = ike("aes256gcm16-prfsha384-ecp384"));
+    world.command_a(Command::SetPolicy(Arc::new(fine)));
+    world.command_a(up());
+    world.pass(seconds(1));
+    assert_eq!((world.a.ikes(), world.b.ikes()), (1, 1));
+}
