@@ -75,8 +75,11 @@ impl Admission {
         self.per_source.get(&source(addr)).copied().unwrap_or(0)
     }
     /// True if the next newcomer from there has to show a cookie first.
-    pub(super) fn wants_cookie(&self, addr: IpAddr, limits: &Limits) -> bool {
-        self.half_open() >= limits.cookie_threshold || self.of_source(addr) >= limits.cookie_per_source
+    /// So it is, too, while more is refused than we answer: looking at an offer costs something even if no state is left of it.
+    pub(super) fn wants_cookie(&self, now: Duration, addr: IpAddr, limits: &Limits) -> bool {
+        self.half_open() >= limits.cookie_threshold
+            || self.of_source(addr) >= limits.cookie_per_source
+            || !self.answers.has(now)
     }
     /// True if one more half-open IKE SA is allowed.
     pub(super) fn has_room(&self, addr: IpAddr, limits: &Limits) -> bool {
@@ -179,10 +182,17 @@ impl Rate {
     fn new(now: Duration, per_second: u32, reserve: u32) -> Self {
         Self { tokens: reserve.into(), per_second: per_second.into(), reserve: reserve.into(), at: now }
     }
+    /// True if there is one.
+    pub(super) fn has(&self, now: Duration) -> bool {
+        self.at(now) >= 1.0
+    }
+    fn at(&self, now: Duration) -> f64 {
+        let grown = now.saturating_sub(self.at).as_secs_f64() * self.per_second;
+        (self.tokens + grown).min(self.reserve)
+    }
     /// Takes one, if there is one.
     pub(super) fn take(&mut self, now: Duration) -> bool {
-        let grown = now.saturating_sub(self.at).as_secs_f64() * self.per_second;
-        self.tokens = (self.tokens + grown).min(self.reserve);
+        self.tokens = self.at(now);
         self.at = now;
         let has = self.tokens >= 1.0;
         if has {

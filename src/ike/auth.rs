@@ -3,7 +3,7 @@
 use crate::crypto::constant_time_eq;
 use crate::crypto::prf::Prf;
 use crate::crypto::secret::Secret;
-use crate::wire::payload::{Auth, Id};
+use crate::wire::payload::{Auth, IdPayload};
 use crate::wire::registry::AuthMethod;
 
 /// Proof that the peer's AUTH payload was verified under the secret of its identity.
@@ -21,8 +21,8 @@ pub(super) struct Signed<'a> {
     pub nonce: &'a [u8],
     /// That side's SK_p.
     pub sk_p: &'a Secret,
-    /// That side's identity.
-    pub id: &'a Id,
+    /// That side's identity, as its payload has it.
+    pub id: &'a IdPayload,
 }
 
 /// Our AUTH payload.
@@ -40,7 +40,7 @@ pub(super) fn verify(signed: &Signed<'_>, secret: Option<&Secret>, auth: &Auth) 
 
 /// prf(prf(secret, "Key Pad for IKEv2"), message | nonce | prf(SK_p, rest of the ID payload)).
 fn mac(signed: &Signed<'_>, secret: &Secret) -> Secret {
-    let id = signed.prf.mac(signed.sk_p.expose(), &[&[signed.id.kind.0, 0, 0, 0], &signed.id.data]);
+    let id = signed.prf.mac(signed.sk_p.expose(), &[&signed.id.header(), &signed.id.id.data]);
     let key = signed.prf.mac(secret.expose(), &[b"Key Pad for IKEv2"]);
     signed.prf.mac(key.expose(), &[signed.message, signed.nonce, id.expose()])
 }
@@ -48,12 +48,14 @@ fn mac(signed: &Signed<'_>, secret: &Secret) -> Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::payload::Id;
     use crate::wire::registry::IdType;
 
     #[test]
     fn every_part_of_what_is_signed_counts() {
-        let id = Id { kind: IdType::FQDN, data: b"a.example".to_vec() };
-        let other = Id { kind: IdType::KEY_ID, ..id.clone() };
+        let id = IdPayload::from(Id { kind: IdType::FQDN, data: b"a.example".to_vec() });
+        let other = IdPayload::from(Id { kind: IdType::KEY_ID, ..id.id.clone() });
+        let reserved = IdPayload { reserved: [0, 0, 1], ..id.clone() };
         let (sk_p, sk_q) = (Secret::new(vec![1; 32]), Secret::new(vec![2; 32]));
         let secret = Secret::new(b"secret".to_vec());
         let right = Signed { prf: Prf::HmacSha256, message: b"message", nonce: b"nonce", sk_p: &sk_p, id: &id };
@@ -68,6 +70,7 @@ mod tests {
             Signed { nonce: b"once", ..right },
             Signed { sk_p: &sk_q, ..right },
             Signed { id: &other, ..right },
+            Signed { id: &reserved, ..right },
         ] {
             assert!(verify(&wrong, Some(&secret), &auth).is_none());
         }
@@ -75,7 +78,7 @@ mod tests {
 
     #[test]
     fn without_a_secret_even_the_all_zero_key_does_not_open() {
-        let id = Id { kind: IdType::FQDN, data: Vec::new() };
+        let id = IdPayload::from(Id { kind: IdType::FQDN, data: Vec::new() });
         let sk_p = Secret::new(vec![1; 32]);
         let signed = Signed { prf: Prf::HmacSha256, message: b"", nonce: b"", sk_p: &sk_p, id: &id };
         let auth = sign(&signed, &Secret::new(vec![0; 32]));

@@ -6,11 +6,11 @@ use super::event::{ChildId, ChildUp, Event};
 use super::exchange::Contents;
 use super::negotiate::{self, EspSuite, KeRule, check_answer, choose, differing};
 use super::policy::{ChildPolicy, Connection};
-use super::sa::{Core, Established};
+use super::sa::{Core, Established, Task};
 use crate::crypto::secret::Secret;
 use crate::wire::keyword;
 use crate::wire::payload::{Payload, Proposal, TrafficSelectors};
-use crate::wire::registry::ProtocolId;
+use crate::wire::registry::{NotifyType, ProtocolId};
 use crate::wire::selector::{Selector, is_subset, narrow};
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +74,10 @@ impl Mismatch {
     pub(super) fn quiet(refusal: Refusal) -> Self {
         Self::new(refusal, "", None)
     }
+    /// The peer's values break the protocol, which ends the IKE SA.
+    pub(super) fn malformed() -> Self {
+        Self::new(Refusal::Syntax, "message.malformed", None)
+    }
     /// No SPI is left for it.
     pub(super) fn limit(child: &ChildPolicy) -> Self {
         Self::new(Refusal::NoAdditionalSas, "limit.spis", Some(child))
@@ -119,6 +123,13 @@ impl Offer {
         let (Some(sa), Some(ts_i), Some(ts_r)) = (&answer.sa, &answer.ts_i, &answer.ts_r) else {
             return Err(wrong("answer.not_offered"));
         };
+        // Never asked for, so nothing that a responder may grant (RFC 7296 sections 1.3.1 and 2.22).
+        if [NotifyType::USE_TRANSPORT_MODE, NotifyType::IPCOMP_SUPPORTED]
+            .iter()
+            .any(|kind| answer.notify(*kind).is_some())
+        {
+            return Err(wrong("answer.not_offered"));
+        }
         let not_offered = || Mismatch {
             local: self.proposals.iter().map(keyword::proposal).collect(),
             peer: sa.iter().map(keyword::proposal).collect(),
@@ -253,6 +264,10 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
     cx.common.by_child.insert(agreed.spi_in, core.id);
     if let Some(wish) = cx.common.links.get_mut(&est.connection.name).and_then(|l| l.wish(&agreed.policy.name)) {
         wish.retry = super::link::Retry::now(cx.now);
+        // The user took it down while it was being made.
+        if made.initiator && wish.down {
+            est.plan(Task::DeleteChild(id));
+        }
     }
     cx.emit(Event::ChildUp(Box::new(ChildUp {
         ike: core.id,
@@ -279,6 +294,8 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
 struct Met {
     local: Vec<Selector>,
     remote: Vec<Selector>,
+    /// 3: it is the request; 2: all of it fits; 1: its first selectors do, which may be those of the packet that it is made for
+    /// (RFC 7296 section 2.9).
     score: u8,
 }
 fn meet(child: &ChildPolicy, local: &[Selector], remote: &[Selector]) -> Option<Met> {
@@ -293,7 +310,13 @@ fn meet(child: &ChildPolicy, local: &[Selector], remote: &[Selector]) -> Option<
     }
     let exact = same(local, &child.local_ts) && same(remote, &child.remote_ts);
     let whole = is_subset(local, &met.0) && is_subset(remote, &met.1);
-    Some(Met { local: met.0, remote: met.1, score: if exact { 2 } else { u8::from(whole) } })
+    let first = is_subset(&local[..1], &met.0) && is_subset(&remote[..1], &met.1);
+    let score = match () {
+        () if exact => 3,
+        () if whole => 2,
+        () => u8::from(first),
+    };
+    Some(Met { local: met.0, remote: met.1, score })
 }
 fn same(a: &[Selector], b: &[Selector]) -> bool {
     is_subset(a, b) && is_subset(b, a)

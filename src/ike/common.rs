@@ -98,12 +98,13 @@ impl Cx<'_> {
         }
         self.emit(Event::Failed(Box::new(failure)));
     }
-    /// The same for what nobody has authenticated: at a limited rate, and not the last word on a connection that has an IKE SA.
+    /// True if one more failure of somebody who has proven nothing may be told: asked before the work of describing it.
+    pub(super) fn may_report(&mut self) -> bool {
+        self.common.admission.reports.take(self.now)
+    }
+    /// Tells of a failure that nobody has authenticated, after `may_report`: not the last word on a connection that has an IKE SA.
     pub(super) fn fail_stranger(&mut self, mut failure: Failure, connection: Option<&Connection>) {
-        if !self.common.admission.reports.take(self.now) {
-            return;
-        }
-        let busy = |c: &&Connection| self.common.links.get(&c.name).is_some_and(|l| !l.sas.is_empty());
+        let busy = |c: &&Connection| self.common.links.get(&c.name).is_some_and(Link::is_up);
         match connection.filter(busy) {
             Some(connection) => {
                 failure.connection = Some(connection.name.clone());

@@ -6,7 +6,7 @@ use super::endpoint::{Endpoint, Owner};
 use super::event::{Ended, Host, IkeId};
 use super::exchange::ike_sa_init;
 use super::link::{Link, Retry};
-use super::policy::{Connection, DpdAction, Policy, Remote};
+use super::policy::{Connection, DpdAction, Policy, Remote, StartAction};
 use super::sa::{CLOSING_TIME, Phase, Task};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -67,8 +67,8 @@ impl Endpoint {
         }
         for (policy, wish) in link.connection.children.iter().zip(&mut link.wishes) {
             if child.is_none_or(|c| *policy.name == *c) {
-                wish.wanted = true;
-                wish.persistent |= policy.start == super::policy::StartAction::Start;
+                (wish.wanted, wish.down) = (true, false);
+                wish.persistent |= policy.start == StartAction::Start;
                 wish.retry = Retry::now(now);
             }
         }
@@ -85,14 +85,19 @@ impl Endpoint {
         link.failed = false;
         for (policy, wish) in link.connection.children.iter().zip(&mut link.wishes) {
             if child.is_none_or(|c| *policy.name == *c) {
-                (wish.wanted, wish.persistent) = (false, false);
+                (wish.wanted, wish.persistent, wish.down) = (false, false, true);
             }
         }
+        let wanted = link.wishes.iter().any(|w| w.wanted);
         let sas: Vec<IkeId> = link.sas.iter().copied().collect();
         for id in sas {
             match child {
                 None => self.close(now, host, id, CLOSING_TIME),
                 Some(name) => self.step(now, host, id, |cx, sa| {
+                    // An attempt may bring up the other children; of this one `install` takes care.
+                    if !matches!(sa.phase, Phase::Established(_)) && !wanted {
+                        return Err(Ended::ByUs);
+                    }
                     if let Phase::Established(est) = &mut sa.phase {
                         est.queue.retain(|t| !matches!(t, Task::CreateChild(n) if **n == *name));
                         let ids: Vec<_> =
@@ -128,10 +133,10 @@ impl Endpoint {
             _ => Err(Ended::ByUs),
         });
     }
-    /// A packet waits for a child: wanted once. The wait after a failure counts, so traffic alone makes no storm.
+    /// A packet waits for a child: wanted once, if packets may bring it up at all. The wait after a failure counts, so traffic alone makes no storm.
     pub(super) fn on_acquire(&mut self, _now: Duration, connection: &str, child: &str) {
         let Some(link) = self.common.links.get_mut(connection).filter(|l| l.can_initiate()) else { return };
-        if let Some(wish) = link.wish(child) {
+        if let Some(wish) = link.wish(child).filter(|w| w.trap && !w.down) {
             wish.wanted = true;
             self.common.touched.insert(connection.into());
         }
@@ -249,9 +254,14 @@ impl Link {
         let connection = self.connection.clone();
         for (policy, wish) in connection.children.iter().zip(&mut self.wishes) {
             match why {
-                Ended::PeerDead if children.contains(&policy.name) => {
+                Ended::PeerDead if children.contains(&policy.name) && !wish.down => {
                     let restart = policy.dpd == DpdAction::Restart;
                     (wish.wanted, wish.persistent) = (restart, restart);
+                    wish.trap = match policy.dpd {
+                        DpdAction::Restart => wish.trap,
+                        DpdAction::Trap => true,
+                        DpdAction::Clear => policy.start == StartAction::Trap,
+                    };
                 }
                 Ended::ByPeer | Ended::Failed => wish.wanted = wish.persistent,
                 Ended::PeerDead | Ended::ByUs | Ended::Replaced => {}

@@ -33,8 +33,8 @@ impl Directory {
             for remote in &connection.remote_addrs {
                 match remote {
                     Remote::Addr(addr) => d.by_remote.entry(*addr).or_default().push(i),
-                    Remote::Name(_) => d.named.push(i),
-                    Remote::Any => d.any.push(i),
+                    Remote::Name(_) => push_once(&mut d.named, i),
+                    Remote::Any => push_once(&mut d.any, i),
                 }
             }
         }
@@ -59,16 +59,10 @@ impl Directory {
             }
         }
         found.sort_unstable();
-        found.extend_from_slice(&self.any);
-        let mut connections: Vec<Arc<Connection>> = Vec::new();
-        for i in found {
-            let c = &self.policy.connections[i];
-            let here = c.local_addrs.is_empty() || c.local_addrs.contains(&local);
-            if here && !connections.iter().any(|known| Arc::ptr_eq(known, c)) {
-                connections.push(c.clone());
-            }
-        }
-        connections
+        found.dedup();
+        let others = self.any.iter().filter(|i| found.binary_search(i).is_err());
+        let here = |c: &&Arc<Connection>| c.local_addrs.is_empty() || c.local_addrs.contains(&local);
+        found.iter().chain(others).filter_map(|i| self.policy.connections.get(*i)).filter(here).cloned().collect()
     }
     /// The secret between two identities: one that names the peer, at best both; then one for everybody.
     pub(super) fn secret(&self, local: &Id, remote: &Id) -> Option<&Secret> {
@@ -88,6 +82,12 @@ impl Directory {
     }
 }
 
+/// Connections are looked at in order, so that the same one can only be the last.
+fn push_once(list: &mut Vec<usize>, i: usize) {
+    if list.last() != Some(&i) {
+        list.push(i);
+    }
+}
 /// Identities are compared octet by octet, names without regard to ASCII case.
 pub(super) fn same_id(a: &Id, b: &Id) -> bool {
     a.kind == b.kind && if is_name(a) { a.data.eq_ignore_ascii_case(&b.data) } else { a.data == b.data }

@@ -114,8 +114,10 @@ impl Endpoint {
                 self.register(*sa);
             }
             Opened::Again(id) => {
-                // The stored response, octet for octet (R24).
-                if let Some(IkeSa { phase: Phase::HalfOpen(half), .. }) = self.sas.get(&id) {
+                // The stored response, octet for octet (R24), and only to the same octets: a shorter request must not get it.
+                if let Some(IkeSa { phase: Phase::HalfOpen(half), .. }) = self.sas.get(&id)
+                    && half.request == from.data
+                {
                     cx.transmit(from.local, from.remote, half.response.clone());
                 }
             }
@@ -440,6 +442,9 @@ fn ikev1(cx: &mut Cx<'_>, sa: Option<&mut IkeSa>, from: &Arrival<'_>) {
         if core.remote == from.remote {
             opening.note(cx, core, failure);
         }
+        return;
+    }
+    if !cx.may_report() {
         return;
     }
     let known = cx.common.directory.between(from.local.ip(), from.remote.ip(), cx.host);

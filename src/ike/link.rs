@@ -28,6 +28,10 @@ pub(super) struct Link {
     pub next_remote: usize,
     /// Established IKE SAs by peer.
     peers: HashMap<Id, Peer>,
+    /// Whose an established IKE SA is.
+    peer_of: HashMap<IkeId, Id>,
+    /// Numbers of peers that are gone, below the highest one in use or used before.
+    free: BTreeSet<u32>,
 }
 #[derive(Default)]
 struct Peer {
@@ -51,6 +55,10 @@ pub(super) struct Wish {
     pub wanted: bool,
     /// It is tried until it is up, again and again.
     pub persistent: bool,
+    /// A packet for it brings it up.
+    pub trap: bool,
+    /// The user took it down, and only the user brings it up again.
+    pub down: bool,
     pub retry: Retry,
 }
 /// When the next attempt may be made.
@@ -76,7 +84,7 @@ impl Link {
         let ours = !connection.remote_addrs.contains(&Remote::Any) && !connection.remote_addrs.is_empty();
         let wish = |start| {
             let wanted = ours && start == StartAction::Start;
-            Wish { wanted, persistent: wanted, retry: Retry::now(now) }
+            Wish { wanted, persistent: wanted, trap: start != StartAction::None, down: false, retry: Retry::now(now) }
         };
         Self {
             wishes: connection.children.iter().map(|c| wish(c.start)).collect(),
@@ -87,6 +95,8 @@ impl Link {
             failed: false,
             next_remote: 0,
             peers: HashMap::new(),
+            peer_of: HashMap::new(),
+            free: BTreeSet::new(),
         }
     }
     /// True if we can begin: a peer that may be anywhere has to come to us.
@@ -116,20 +126,76 @@ impl Link {
         self.ike.at = sa.since;
         self.sas.insert(sa.ike);
         let many = self.connection.remote_addrs.contains(&Remote::Any);
-        let taken: BTreeSet<u32> = self.peers.values().map(|p| p.number).collect();
-        let peer = self.peers.entry(canonical(id)).or_insert_with(|| {
-            let free = (1..).find(|n| !taken.contains(n)).unwrap_or(u32::MAX);
-            Peer { number: if many { free } else { 0 }, sas: BTreeMap::new() }
+        let id = canonical(id);
+        let next = (self.peers.len() + self.free.len()) as u32 + 1;
+        let peer = self.peers.entry(id.clone()).or_insert_with(|| {
+            let number = if many { self.free.pop_first().unwrap_or(next) } else { 0 };
+            Peer { number, sas: BTreeMap::new() }
         });
+        self.peer_of.insert(sa.ike, id);
         peer.sas.insert(sa.ike, sa);
         peer.number
     }
     /// An IKE SA is gone.
     pub(super) fn closed(&mut self, ike: IkeId) {
         self.sas.remove(&ike);
-        self.peers.retain(|_, p| {
-            p.sas.remove(&ike);
-            !p.sas.is_empty()
-        });
+        let Some(id) = self.peer_of.remove(&ike) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.sas.remove(&ike);
+        if peer.sas.is_empty() {
+            if peer.number > 0 {
+                self.free.insert(peer.number);
+            }
+            self.peers.remove(&id);
+        }
+    }
+    /// It has an established IKE SA.
+    pub(super) fn is_up(&self) -> bool {
+        !self.peers.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::registry::IdType;
+
+    #[test]
+    fn the_lowest_free_number_is_a_new_peers() {
+        let mut link = Link::new(Arc::new(connection()), Duration::ZERO);
+        let id = |n: u64| Id { kind: IdType::KEY_ID, data: n.to_be_bytes().into() };
+        let sibling = |n| Sibling {
+            ike: IkeId(n),
+            created: Duration::ZERO,
+            since: Duration::ZERO,
+            spi_i: IkeSpi([1; 8]),
+            initiator: false,
+        };
+        let numbers: Vec<u32> = (1..=5).map(|n| link.established(sibling(n), &id(n))).collect();
+        assert_eq!(numbers, [1, 2, 3, 4, 5]);
+        assert_eq!(link.established(sibling(6), &id(2)), 2, "the same peer again");
+        for gone in [2, 4, 5] {
+            link.closed(IkeId(gone));
+        }
+        assert_eq!(link.with_peer(&id(2)).len(), 1);
+        assert_eq!([7, 8, 9].map(|n| link.established(sibling(n), &id(n))), [4, 5, 6]);
+        (1..10).for_each(|n| link.closed(IkeId(n)));
+        assert!(!link.is_up() && link.established(sibling(10), &id(10)) == 1);
+    }
+    fn connection() -> Connection {
+        Connection {
+            name: "any".into(),
+            local_addrs: Vec::new(),
+            remote_addrs: vec![Remote::Any],
+            proposals: Vec::new(),
+            local_id: None,
+            remote_id: super::super::policy::IdMatch::Any,
+            encap: Default::default(),
+            dpd_delay: Duration::ZERO,
+            keepalive: Duration::ZERO,
+            rekey_time: Duration::ZERO,
+            unique: Default::default(),
+            children: Vec::new(),
+        }
     }
 }

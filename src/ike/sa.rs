@@ -173,8 +173,9 @@ impl Established {
     pub(super) fn close(&mut self, now: Duration, why: Ended, patience: Duration) {
         if self.closing.is_none() {
             self.closing = Some((why, now + patience));
-            self.queue.clear();
-            self.queue.push_back(Task::DeleteIke);
+            // What it still has to disown goes with the IKE SA, but `abandon` has to give the SPI back.
+            self.queue.retain(|task| matches!(task, Task::DisownChild { .. }));
+            self.queue.push_front(Task::DeleteIke);
         }
     }
     /// Sends the next request if the window is open.

@@ -63,6 +63,10 @@ fn ask(
     let rule = KeRule::Prefer(group.map(Group::id));
     let Some(offer) = Offer::new(cx, &connection, policy, est.peer, rule) else {
         cx.fail(Failure::new(cx.now, Where::CreateChild, true, "limit.spis"), Some(&connection));
+        if let Some(wish) = cx.common.links.get_mut(&connection.name).and_then(|l| l.wish(&policy.name)) {
+            wish.retry.failed(cx.now);
+        }
+        cx.touch(&connection);
         return None;
     };
     let ni = cx.nonce();
@@ -87,6 +91,14 @@ pub(in crate::ike) fn response(
 ) -> Step<()> {
     if let Some(notify) = contents.error().filter(|_| contents.sa.is_none()) {
         refused(cx, core, est, &asked, notify);
+        return Ok(());
+    }
+    if let (Some(own), Some(ke)) = (&asked.ke, &contents.ke)
+        && ke.group == own.group.id()
+        && own.group.check(&ke.data).is_err()
+    {
+        cx.host.release_spi(asked.offer.spi_in);
+        bad_public(cx, core, est);
         return Ok(());
     }
     let checked = match (&contents.nonce, asked.offer.check(contents)) {
@@ -120,13 +132,12 @@ pub(in crate::ike) fn response(
     }
     Ok(())
 }
-/// The responder's public value belongs to the chosen group, and there is one exactly if a group was chosen.
+/// The responder's public value is of the chosen group, and there is one exactly if a group was chosen.
 #[allow(clippy::type_complexity, reason = "group, our private value, the peer's public value")]
 fn check_ke(asked: &Asked, agreed: &Agreed, contents: &Contents) -> Result<Option<(Group, Secret, Vec<u8>)>, ()> {
     match (agreed.suite.group, &asked.ke, &contents.ke) {
         (None, _, _) => Ok(None),
         (Some(group), Some(own), Some(ke)) if own.group == group && ke.group == group.id() => {
-            group.check(&ke.data).map_err(|_| ())?;
             Ok(Some((group, own.private.clone(), ke.data.clone())))
         }
         _ => Err(()),
@@ -226,11 +237,11 @@ fn accept(
     mut agreed: Agreed,
     replaces: Option<ChildId>,
 ) -> Result<(), Mismatch> {
-    let Some(ni) = &contents.nonce else { return Err(Mismatch::quiet(Refusal::Syntax)) };
+    let Some(ni) = &contents.nonce else { return Err(Mismatch::malformed()) };
     let public = match (agreed.suite.group, &contents.ke) {
         (None, _) => None,
         (Some(group), Some(ke)) if ke.group == group.id() => {
-            group.check(&ke.data).map_err(|_| Mismatch::quiet(Refusal::Syntax))?;
+            group.check(&ke.data).map_err(|_| Mismatch::malformed())?;
             Some((group, ke.data.clone()))
         }
         (Some(group), _) => return Err(Mismatch::quiet(Refusal::WrongGroup(group))),
@@ -292,6 +303,8 @@ pub(in crate::ike) fn computed(
             None => {
                 cx.host.release_spi(agreed.spi_in);
                 est.respond(cx, core, &to, &[Payload::Notify(Refusal::Syntax.notify())]);
+                let failure = Mismatch::malformed().failure(cx.now, Where::CreateChild, false);
+                cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&est.connection));
                 return Err(Ended::Failed);
             }
         }
@@ -300,9 +313,19 @@ pub(in crate::ike) fn computed(
     let Some(sa::Asked::CreateChild(asked)) = &mut est.asked else { return Ok(()) };
     let Some(pending) = asked.agreed.take_if(|p| p.job == job) else { return Ok(()) };
     let ni = std::mem::take(&mut asked.ni);
-    let Some(secret) = g_ir else { return Err(Ended::Failed) };
     est.asked = None;
+    let Some(secret) = g_ir else {
+        cx.host.release_spi(pending.agreed.spi_in);
+        bad_public(cx, core, est);
+        return Ok(());
+    };
     let made = Made { ni: &ni, nr: &pending.nr, g_ir: Some(&secret), initiator: true, replaces: None };
     child::install(cx, core, est, pending.agreed, &made);
     Ok(())
+}
+/// A responder whose public value is none: the IKE SA is deleted (RFC 6989 section 2.5).
+fn bad_public(cx: &mut Cx<'_>, core: &Core, est: &mut Established) {
+    let failure = Failure::new(cx.now, Where::CreateChild, true, "answer.not_offered");
+    cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&est.connection));
+    est.close(cx.now, Ended::Failed, sa::CLOSING_TIME);
 }

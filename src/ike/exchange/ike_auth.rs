@@ -15,7 +15,7 @@ use crate::ike::negotiate::{IkeSuite, KeRule, choose, numbered};
 use crate::ike::policy::{Connection, IdMatch, Unique};
 use crate::ike::sa::{Core, Established, Phase, Task};
 use crate::wire::message::Message;
-use crate::wire::payload::{Auth, Id, Notify, Payload, Proposal};
+use crate::wire::payload::{Auth, Id, IdPayload, Notify, Payload, Proposal};
 use crate::wire::registry::{AuthMethod, ExchangeType, NotifyType, ProtocolId};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -35,7 +35,6 @@ pub(in crate::ike) struct Proving {
     response: Vec<u8>,
     local_id: Id,
     pub offer: Offer,
-    noted: Option<Failure>,
 }
 
 /// Proves who we are, once g^ir is known.
@@ -46,7 +45,8 @@ pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, agreeing: Box<Ag
     let from = Contributions { ni, nr: &agreeing.nr, spi_i: core.spi_i, spi_r: core.spi_r };
     let mut keys = HandshakeKeys::derive(&agreeing.suite, g_ir, &from, true, &mut cx.rng());
     let local_id = connection.local_id.clone().unwrap_or_else(|| id_of(core.local.ip()));
-    let signed = Signed { prf: keys.prf(), message, nonce: &agreeing.nr, sk_p: keys.sk_p(true), id: &local_id };
+    let id_i = IdPayload::from(local_id.clone());
+    let signed = Signed { prf: keys.prf(), message, nonce: &agreeing.nr, sk_p: keys.sk_p(true), id: &id_i };
     let Some(auth) = our_auth(cx, &connection, &local_id, core, &signed) else {
         let failure =
             Failure::new(cx.now, Where::IkeAuth, true, "auth.psk").between(vec!["no secret".into()], Vec::new());
@@ -59,9 +59,9 @@ pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, agreeing: Box<Ag
         cx.fail(Failure::new(cx.now, Where::IkeAuth, true, "limit.spis"), Some(&connection));
         return Err(Ended::Failed);
     };
-    let mut payloads = vec![Payload::IdI(local_id.clone())];
+    let mut payloads = vec![Payload::IdI(id_i)];
     if let IdMatch::Exact(id) = &connection.remote_id {
-        payloads.push(Payload::IdR(id.clone()));
+        payloads.push(Payload::IdR(id.clone().into()));
     }
     payloads.push(Payload::Auth(auth));
     if is_first_contact(cx, &connection) {
@@ -72,9 +72,8 @@ pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, agreeing: Box<Ag
     let bytes = keys.channel.seal(header, &payloads);
     core.request(cx, ExchangeType::IKE_AUTH, bytes);
     let ni = ni.to_vec();
-    let Agreeing { opening, proposal, nr, response, .. } = *agreeing;
-    let noted = opening.noted;
-    Ok(Phase::Proving(Box::new(Proving { connection, keys, proposal, ni, nr, response, local_id, offer, noted })))
+    let Agreeing { proposal, nr, response, .. } = *agreeing;
+    Ok(Phase::Proving(Box::new(Proving { connection, keys, proposal, ni, nr, response, local_id, offer })))
 }
 fn our_auth(cx: &Cx<'_>, connection: &Connection, local_id: &Id, core: &Core, signed: &Signed<'_>) -> Option<Auth> {
     let remote_id = secret_of(connection, core);
@@ -94,10 +93,10 @@ fn is_first_contact(cx: &Cx<'_>, connection: &Connection) -> bool {
     connection.unique != Unique::Never && none && !cx.common.directory.shares_ids(connection)
 }
 impl Proving {
-    /// Nobody has answered.
+    /// Nobody has answered. What was noted during IKE_SA_INIT is refuted: that was answered properly in the end.
     pub(in crate::ike) fn gave_up(self, cx: &mut Cx<'_>, core: &Core) -> Ended {
         cx.host.release_spi(self.offer.spi_in);
-        gave_up(cx, core, &self.connection, self.noted, Where::IkeAuth)
+        gave_up(cx, core, &self.connection, None, Where::IkeAuth)
     }
 }
 
@@ -145,7 +144,7 @@ pub(in crate::ike) fn response(
 /// The responder's identity and AUTH, or its refusal.
 fn judge(cx: &Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Result<(Authenticated, Id), Box<Failure>> {
     let failure = |code| Failure::new(cx.now, Where::IkeAuth, true, code);
-    let (Some(id), Some(auth)) = (&contents.id_r, &contents.auth) else {
+    let (Some(id_r), Some(auth)) = (&contents.id_r, &contents.auth) else {
         let notify = contents.error().map_or(NotifyType(0), |n| n.kind);
         let ours = vec![p.local_id.to_string(), expected(&p.connection.remote_id)];
         return Err(Box::new(match notify {
@@ -156,11 +155,12 @@ fn judge(cx: &Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Result<(
             _ => failure("peer.refused").likely(notify, &[]),
         }));
     };
+    let id = &id_r.id;
     if !fits(&p.connection.remote_id, id) {
         let other = failure("auth.id").between(vec![expected(&p.connection.remote_id)], vec![id.to_string()]);
         return Err(Box::new(other));
     }
-    let signed = Signed { prf: p.keys.prf(), message: &p.response, nonce: &p.ni, sk_p: p.keys.sk_p(false), id };
+    let signed = Signed { prf: p.keys.prf(), message: &p.response, nonce: &p.ni, sk_p: p.keys.sk_p(false), id: id_r };
     let secret = cx.common.directory.secret(&p.local_id, &secret_of(&p.connection, core));
     match auth::verify(&signed, secret, auth) {
         Some(proof) => Ok((proof, id.clone())),
@@ -278,7 +278,7 @@ pub(in crate::ike) fn on_request(
     from: &Arrival<'_>,
 ) -> Step<Phase> {
     let keep = |half| Ok(Phase::HalfOpen(half));
-    if cx.common.admission.is_barred(cx.now, from.remote.ip(), &cx.policy().limits) {
+    if half.refused.is_none() && cx.common.admission.is_barred(cx.now, from.remote.ip(), &cx.policy().limits) {
         return keep(half);
     }
     let Ok(message) = Message::parse(from.data) else { return keep(half) };
@@ -292,6 +292,11 @@ pub(in crate::ike) fn on_request(
         Err(OpenError::Inside(error)) => Err(error),
         Ok(payloads) => Contents::of(ExchangeType::IKE_AUTH, false, payloads),
     };
+    if let Some(bytes) = half.refused.clone() {
+        half.keys = Some(keys);
+        cx.transmit(from.local, from.remote, bytes);
+        return keep(half);
+    }
     (core.local, core.remote) = (from.local, from.remote);
     let judged = match &inside {
         Ok(contents) => judge_initiator(cx, core, &half, &keys, contents),
@@ -303,13 +308,21 @@ pub(in crate::ike) fn on_request(
     match (inside, judged) {
         (Ok(contents), Ok(admitted)) => Ok(admit(cx, core, *half, keys, &contents, admitted)),
         (_, Err(rejected)) => {
-            let Rejected { refusal, failure, connection } = *rejected;
+            let Rejected { refusal, failure, connection, proven } = *rejected;
             let header = core.header(ExchangeType::IKE_AUTH, message.header.id, true);
             let bytes = keys.channel.seal(header, &[Payload::Notify(refusal.notify())]);
-            cx.transmit(from.local, from.remote, bytes);
-            cx.common.admission.auth_failed(cx.now, from.remote.ip());
-            cx.fail(Failure { remote: Some(from.remote), ..failure }, connection.as_deref());
-            Err(Ended::Failed)
+            cx.transmit(from.local, from.remote, bytes.clone());
+            let failure = Failure { remote: Some(from.remote), ..failure };
+            if proven {
+                cx.fail(failure, connection.as_deref());
+            } else {
+                cx.common.admission.auth_failed(cx.now, from.remote.ip());
+                if cx.may_report() {
+                    cx.fail_stranger(failure, connection.as_deref());
+                }
+            }
+            (half.keys, half.refused) = (Some(keys), Some(bytes));
+            keep(half)
         }
         (Err(_), Ok(_)) => Err(Ended::Failed),
     }
@@ -327,10 +340,12 @@ struct Rejected {
     refusal: Refusal,
     failure: Failure,
     connection: Option<Arc<Connection>>,
+    /// The peer is who it says, and still cannot come in.
+    proven: bool,
 }
 impl Rejected {
     fn new(refusal: Refusal, failure: Failure, connection: Option<Arc<Connection>>) -> Box<Self> {
-        Box::new(Self { refusal, failure, connection })
+        Box::new(Self { refusal, failure, connection, proven: false })
     }
 }
 /// Looks the connection up again, now that the identities are known, and verifies. Every way to say no does the same work and says the same.
@@ -342,9 +357,10 @@ fn judge_initiator(
     contents: &Contents,
 ) -> Result<Admitted, Box<Rejected>> {
     let failure = |code| Failure::new(cx.now, Where::IkeAuth, false, code);
-    let Some(id) = &contents.id_i else {
+    let Some(id_i) = &contents.id_i else {
         return Err(Rejected::new(Refusal::Syntax, failure("message.incomplete"), None));
     };
+    let id = &id_i.id;
     // Without AUTH it asks for EAP.
     let Some(auth) = &contents.auth else {
         return Err(Rejected::new(
@@ -358,7 +374,7 @@ fn judge_initiator(
     }
     let candidates = cx.common.directory.between(core.local.ip(), core.remote.ip(), cx.host);
     let own_id = |c: &Connection| c.local_id.clone().unwrap_or_else(|| id_of(core.local.ip()));
-    let asked = |c: &Connection| contents.id_r.as_ref().is_none_or(|r| same_id(r, &own_id(c)));
+    let asked = |c: &Connection| contents.id_r.as_ref().is_none_or(|r| same_id(&r.id, &own_id(c)));
     let suits = |c: &Connection| {
         choose(
             &numbered(std::slice::from_ref(&half.proposal), &[]),
@@ -371,16 +387,19 @@ fn judge_initiator(
     let found = candidates.iter().find(|c| fits(&c.remote_id, id) && asked(c) && suits(c)).cloned();
     let local_id = found.as_deref().or(candidates.first().map(|c| &**c)).map_or_else(|| id_of(core.local.ip()), own_id);
     let secret = cx.common.directory.secret(&local_id, id);
-    let signed = Signed { prf: keys.prf(), message: &half.request, nonce: &half.nr, sk_p: keys.sk_p(true), id };
+    let signed = Signed { prf: keys.prf(), message: &half.request, nonce: &half.nr, sk_p: keys.sk_p(true), id: id_i };
     let proof = auth::verify(&signed, secret.filter(|_| found.is_some()), auth);
-    let back =
-        Signed { prf: keys.prf(), message: &half.response, nonce: half.ni(), sk_p: keys.sk_p(false), id: &local_id };
+    let id_r = IdPayload::from(local_id.clone());
+    let back = Signed { prf: keys.prf(), message: &half.response, nonce: half.ni(), sk_p: keys.sk_p(false), id: &id_r };
     let nobody = Secret::new(vec![0; 32]);
     let reply = auth::sign(&back, secret.unwrap_or(&nobody));
     let first = candidates.first().cloned();
     match (found, proof) {
-        (Some(connection), Some(proof)) => match over_limit(cx, &connection, id) {
-            Some(code) => Err(Rejected::new(Refusal::Authentication, failure(code), Some(connection))),
+        (Some(connection), Some(proof)) => match over_limit(cx, &connection, id, contents) {
+            Some(code) => {
+                let rejected = Rejected::new(Refusal::Authentication, failure(code), Some(connection));
+                Err(Box::new(Rejected { proven: true, ..*rejected }))
+            }
             None => Ok(Admitted { proof, connection, local_id, remote_id: id.clone(), auth: reply }),
         },
         (Some(connection), None) => {
@@ -393,21 +412,22 @@ fn judge_initiator(
             let code = if known { "proposal.ike" } else { "auth.id" };
             let ours =
                 candidates.iter().take(8).map(|c| format!("{} -> {}", own_id(c), expected(&c.remote_id))).collect();
-            let asked = contents.id_r.as_ref().map_or("%any".into(), Id::to_string);
+            let asked = contents.id_r.as_ref().map_or("%any".into(), |r| r.id.to_string());
             let failure = failure(code).between(ours, vec![format!("{asked} <- {id}")]);
             Err(Rejected::new(Refusal::Authentication, failure, first))
         }
     }
 }
 /// Limits and uniqueness, for somebody who has proven his identity.
-fn over_limit(cx: &Cx<'_>, connection: &Connection, id: &Id) -> Option<&'static str> {
+fn over_limit(cx: &Cx<'_>, connection: &Connection, id: &Id, contents: &Contents) -> Option<&'static str> {
     let limits = cx.policy().limits;
     if cx.common.established >= limits.connections {
         return Some("limit.connections");
     }
     let same = cx.common.links.get(&connection.name).map_or(0, |l| l.with_peer(id).len());
     match connection.unique {
-        Unique::Keep if same > 0 => Some("unique.keep"),
+        // By INITIAL_CONTACT the peer says that it holds none of those: there is nothing to keep (RFC 7296 section 2.4).
+        Unique::Keep if same > 0 && contents.notify(NotifyType::INITIAL_CONTACT).is_none() => Some("unique.keep"),
         Unique::Never if same >= limits.per_identity => Some("limit.per_identity"),
         _ => None,
     }
@@ -423,7 +443,7 @@ fn admit(
 ) -> Phase {
     let Admitted { proof, connection, local_id, remote_id, auth } = admitted;
     supersede(cx, core, &connection, &remote_id, contents.notify(NotifyType::INITIAL_CONTACT).is_some());
-    let mut payloads = vec![Payload::IdR(local_id.clone()), Payload::Auth(auth)];
+    let mut payloads = vec![Payload::IdR(local_id.clone().into()), Payload::Auth(auth)];
     let ids = (local_id, remote_id);
     let mut est = establish(cx, core, &proof, keys, connection.clone(), ids, half.proposal.clone());
     let agreed = child::answer(&connection, contents, KeRule::Ignore, None).and_then(|mut agreed| {

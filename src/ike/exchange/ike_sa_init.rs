@@ -192,6 +192,9 @@ pub(in crate::ike) fn response(
         Reply::Accepted { proposals, ke, nr, nat } => {
             return Ok(accepted(cx, core, opening, header, from, (proposals, ke, nr, nat)));
         }
+        // A second answer to an earlier transmission asks for what is under way already.
+        Reply::Cookie(cookie) if opening.cookie.as_ref() == Some(&cookie) => {}
+        Reply::Group(id) if opening.groups > 0 && id == opening.group.id() => {}
         Reply::Cookie(cookie) if opening.cookies < MAX_RETRIES => {
             opening.cookies += 1;
             opening.cookie = Some(cookie);
@@ -303,6 +306,8 @@ pub(in crate::ike) struct HalfOpen {
     pub job: Option<u64>,
     /// The IKE_AUTH request that waits for g^ir.
     pub parked: Option<Parked>,
+    /// IKE_AUTH was refused with these octets. They may get lost, so they are remembered for as long as a half-open IKE SA lives.
+    pub refused: Option<Vec<u8>>,
 }
 /// A message that waits.
 pub(in crate::ike) struct Parked {
@@ -317,7 +322,8 @@ impl HalfOpen {
     }
     /// Begins to compute g^ir, which no IKE_SA_INIT alone is worth, and parks the message that needs it.
     pub(in crate::ike) fn park(&mut self, cx: &mut Cx<'_>, core: &Core, from: &Arrival<'_>) {
-        if self.job.is_none() && from.data.len() <= 2 * MAX_REQUEST {
+        let barred = cx.common.admission.is_barred(cx.now, from.remote.ip(), &cx.policy().limits);
+        if self.job.is_none() && !barred && from.data.len() <= 2 * MAX_REQUEST {
             self.job = cx.compute(core.id, self.suite.group, self.private.clone(), self.public.clone());
             if self.job.is_some() {
                 self.parked = Some(Parked { local: from.local, remote: from.remote, data: from.data.to_vec() });
@@ -353,7 +359,8 @@ pub(in crate::ike) fn on_request(cx: &mut Cx<'_>, header: &Header, from: &Arriva
         return Opened::Again(id);
     }
     let limits = cx.policy().limits;
-    if cx.common.admission.wants_cookie(from.remote.ip(), &limits) && !shows_cookie(cx, &contents, header, from) {
+    if cx.common.admission.wants_cookie(cx.now, from.remote.ip(), &limits) && !shows_cookie(cx, &contents, header, from)
+    {
         return Opened::Nothing;
     }
     match consider(cx, header, from, &contents) {
@@ -372,12 +379,14 @@ fn read_request(data: &[u8]) -> Result<Contents, ParseError> {
 fn consider(cx: &mut Cx<'_>, header: &Header, from: &Arrival<'_>, contents: &Contents) -> Option<IkeSa> {
     let (offer, ke) = (contents.sa.as_ref()?, contents.ke.as_ref()?);
     let candidates = cx.common.directory.between(from.local.ip(), from.remote.ip(), cx.host);
-    let ours: Vec<Proposal> = candidates.iter().flat_map(|c| c.proposals.iter().cloned()).collect();
+    let ours = all_proposals(&candidates);
     let rule = KeRule::Prefer(Some(ke.group));
     let chosen = choose(offer, &ours, ProtocolId::IKE, rule).and_then(|p| Some((IkeSuite::of(&p)?, p)));
     let Some((suite, proposal)) = chosen else {
-        let failure = no_proposal(cx.now, from, offer, &ours);
-        cx.fail_stranger(failure, candidates.first().map(|c| &**c));
+        if cx.may_report() {
+            let failure = no_proposal(cx.now, from, offer, &ours);
+            cx.fail_stranger(failure, candidates.first().map(|c| &**c));
+        }
         refuse(cx, header, from, Refusal::NoProposal.notify());
         return None;
     };
@@ -389,8 +398,19 @@ fn consider(cx: &mut Cx<'_>, header: &Header, from: &Arrival<'_>, contents: &Con
         refuse(cx, header, from, Refusal::Syntax.notify());
         return None;
     }
-    let forge = candidates.first().is_some_and(|c| c.encap == EncapPolicy::Always);
+    // Which of them it is will be known when it is too late to pretend.
+    let forge = candidates.iter().any(|c| c.encap == EncapPolicy::Always);
     answer(cx, header, from, contents, (suite, proposal, ke.data.clone(), forge))
+}
+/// The proposals of all candidates. Most connections have the same list, which is looked at once.
+fn all_proposals(candidates: &[Arc<Connection>]) -> Vec<Proposal> {
+    let mut lists: Vec<&[Proposal]> = Vec::new();
+    for connection in candidates {
+        if !lists.contains(&connection.proposals.as_slice()) {
+            lists.push(&connection.proposals);
+        }
+    }
+    lists.concat()
 }
 /// Makes the half-open IKE SA and sends the response.
 fn answer(
@@ -459,6 +479,7 @@ fn answer(
         keys: None,
         job: None,
         parked: None,
+        refused: None,
     };
     Some(IkeSa { core: Core { nat, ..core }, phase: Phase::HalfOpen(Box::new(half_open)) })
 }
@@ -482,8 +503,8 @@ fn no_proposal(now: Duration, from: &Arrival<'_>, offer: &[Proposal], ours: &[Pr
         [one] => proposal_code(one),
         _ => "proposal.ike",
     };
-    let failure = Failure::new(now, Where::SaInit, false, code)
-        .between(ours.iter().map(keyword::proposal).collect(), offer.iter().take(16).map(keyword::proposal).collect());
+    let words = |list: &[Proposal]| list.iter().take(16).map(keyword::proposal).collect();
+    let failure = Failure::new(now, Where::SaInit, false, code).between(words(ours), words(offer));
     Failure { differing, remote: Some(from.remote), ..failure }
 }
 /// An error without an IKE SA; not more of them than `admission` allows.

@@ -7,7 +7,7 @@ pub(super) mod informational;
 pub(super) mod liveness;
 
 use crate::wire::message::ParseError;
-use crate::wire::payload::{Auth, Delete, Id, Ke, Notify, Payload, Proposal, TrafficSelectors};
+use crate::wire::payload::{Auth, Delete, IdPayload, Ke, Notify, Payload, Proposal, TrafficSelectors};
 use crate::wire::registry::{ExchangeType, NotifyType};
 use crate::wire::rules;
 use std::net::SocketAddr;
@@ -26,8 +26,8 @@ pub(super) struct Contents {
     pub sa: Option<Vec<Proposal>>,
     pub ke: Option<Ke>,
     pub nonce: Option<Vec<u8>>,
-    pub id_i: Option<Id>,
-    pub id_r: Option<Id>,
+    pub id_i: Option<IdPayload>,
+    pub id_r: Option<IdPayload>,
     pub auth: Option<Auth>,
     pub ts_i: Option<TrafficSelectors>,
     pub ts_r: Option<TrafficSelectors>,

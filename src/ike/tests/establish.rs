@@ -197,6 +197,22 @@ fn encapsulation_can_be_forced_from_either_side() {
 }
 
 #[test]
+fn encapsulation_is_forced_whichever_connection_of_the_address_it_is() {
+    let mut bob = bob();
+    let mut other = (*bob.connections[0]).clone();
+    (other.name, other.remote_id) = ("other".into(), IdMatch::Exact(name_id("carol")));
+    bob.connections.insert(0, Arc::new(other));
+    let mut always = (*bob.connections[1]).clone();
+    always.encap = EncapPolicy::Always;
+    bob.connections[1] = Arc::new(always);
+    let mut world = World::new(alice(), bob);
+    world.command_a(up());
+    world.pass(seconds(1));
+    assert_one_tunnel(&world);
+    assert!(world.b.children()[0].path.udp);
+}
+
+#[test]
 fn the_wrong_group_costs_one_more_round() {
     let alice = with(alice(), |c| c.proposals = ike("aes128gcm16-prfsha256-modp2048-x25519"));
     let mut world = World::new(alice, bob());
@@ -307,6 +323,19 @@ fn the_child_that_fits_exactly_is_chosen_before_the_one_that_fits_too() {
     world.command_a(up());
     world.pass(seconds(1));
     assert_eq!(&*world.b.children()[0].child, "lan");
+}
+
+#[test]
+fn the_child_of_the_packet_is_chosen_before_the_one_that_fits_in_part() {
+    let alice =
+        with_child(alice(), |c| c.remote_ts = vec!["10.2.1.5".parse().unwrap(), "10.2.0.0/16".parse().unwrap()]);
+    let bob = with(bob(), |c| {
+        c.children = vec![child("one", "10.2.0.0/24", "10.1.0.0/16"), child("two", "10.2.1.0/24", "10.1.0.0/16")];
+    });
+    let mut world = World::new(alice, bob);
+    world.command_a(up());
+    world.pass(seconds(1));
+    assert_eq!(&*world.b.children()[0].child, "two");
 }
 
 #[test]

@@ -289,3 +289,105 @@ fn a_shutdown_is_polite_and_short() {
     assert_eq!(world.now - begin, seconds(2));
     assert!(world.a.host.spis.is_empty());
 }
+
+/// Alice has asked for `lan` by CREATE_CHILD_SA, and her request is on its way.
+fn asking(alice: Policy, bob: Policy) -> (World, Datagram) {
+    let mut world = World::new(alice, bob);
+    world.command_a(up());
+    world.pass(seconds(1));
+    world.command_a(Command::Down { connection: "net".into(), child: Some("lan".into()) });
+    world.pass(seconds(1));
+    world.command_a(up());
+    let request = world.hold().remove(0);
+    assert!(request.is(ExchangeType::CREATE_CHILD_SA, false));
+    (world, request)
+}
+/// What Bob would answer.
+fn granted() -> Vec<Payload> {
+    request(0x4711_0815, "aes128gcm16")
+}
+
+#[test]
+fn what_was_not_asked_for_is_refused_and_disowned() {
+    let (mut world, request) = asking(alice(), bob());
+    world.bob_answers(&request, &granted());
+    assert_eq!(world.a.children().len(), 1, "the answer alone is fine");
+    for kind in [NotifyType::USE_TRANSPORT_MODE, NotifyType::IPCOMP_SUPPORTED] {
+        let (mut world, request) = asking(alice(), bob());
+        let mut answer = granted();
+        answer.push(Payload::Notify(Notify::new(kind, [1, 2, 3])));
+        world.bob_answers(&request, &answer);
+        assert_eq!((world.a.failures(), world.a.children().len()), (vec!["answer.not_offered"], 0));
+        assert!(world.hold()[0].is(ExchangeType::INFORMATIONAL, false));
+    }
+}
+
+#[test]
+fn a_public_value_that_is_none_ends_the_ike_sa_with_a_delete() {
+    let with_ke = |policy| with_child(policy, |c| c.proposals = esp("aes128gcm16-x25519"));
+    for value in [vec![0; 32], vec![9; 31]] {
+        let (mut world, request) = asking(with_ke(alice()), with_ke(bob()));
+        let mut answer = super::established::request(0x4711_0815, "aes128gcm16-x25519");
+        answer.push(Payload::Ke(crate::wire::payload::Ke {
+            group: crate::wire::registry::KeId::CURVE25519,
+            data: value,
+        }));
+        world.bob_answers(&request, &answer);
+        world.pass(seconds(1));
+        assert_eq!(world.a.failures(), ["answer.not_offered"]);
+        assert!(ended(&world.b).contains(&Ended::ByPeer), "Bob is told");
+        assert!(world.a.host.spis.is_empty() && world.a.ikes() == 0);
+    }
+}
+
+#[test]
+fn what_is_still_to_be_disowned_gives_its_spi_back_when_the_ike_sa_goes() {
+    let two = with(alice(), |c| c.children.push(child("two", "10.3.0.0/16", "10.4.0.0/16")));
+    let mut world = World::new(two, bob());
+    world.command_a(Command::Up { connection: "net".into(), child: Some("lan".into()) });
+    world.pass(seconds(1));
+    world.command_a(Command::Down { connection: "net".into(), child: Some("lan".into()) });
+    world.pass(seconds(1));
+    world.command_a(up());
+    let request = world.hold().remove(0);
+    let mut answer = granted();
+    answer[3] = Payload::TsR(crate::wire::payload::TrafficSelectors {
+        ranges: vec!["10.0.0.0/8".parse().unwrap()],
+        unknown: 0,
+    });
+    // Behind the request for `two`.
+    world.bob_answers(&request, &answer);
+    assert_eq!(world.a.failures(), ["ts.widened"]);
+    world.command_a(down());
+    world.pass(seconds(10));
+    assert_eq!((world.a.ikes(), world.a.host.spis.len()), (0, 0));
+}
+
+#[test]
+fn when_no_spi_is_left_the_child_is_tried_again() {
+    let (mut world, ..) = tunnel();
+    world.command_a(Command::Down { connection: "net".into(), child: Some("lan".into()) });
+    world.pass(seconds(1));
+    world.a.host.no_spis = true;
+    world.command_a(up());
+    assert_eq!(world.a.failures(), ["limit.spis"]);
+    world.a.host.no_spis = false;
+    world.pass(seconds(2));
+    assert_one_tunnel(&world);
+}
+
+#[test]
+fn a_bad_public_value_of_the_peer_is_named_and_ends_the_ike_sa() {
+    let with_ke = |policy| with_child(policy, |c| c.proposals = esp("aes128gcm16-x25519"));
+    let mut world = World::new(with_ke(alice()), with_ke(bob()));
+    world.command_a(up());
+    world.pass(seconds(1));
+    let mut payloads = request(0x4711, "aes128gcm16-x25519");
+    payloads.push(Payload::Ke(crate::wire::payload::Ke {
+        group: crate::wire::registry::KeId::CURVE25519,
+        data: vec![1; 31],
+    }));
+    let answer = world.alice_asks(ExchangeType::CREATE_CHILD_SA, &payloads).unwrap();
+    assert!(answer.notify(NotifyType::INVALID_SYNTAX).is_some());
+    assert_eq!((world.b.failures(), world.b.ikes()), (vec!["message.malformed"], 0));
+}

@@ -366,6 +366,23 @@ fn a_small_request_gets_a_cookie_instead_of_a_larger_answer() {
 }
 
 #[test]
+fn a_short_request_does_not_get_the_response_to_a_long_one() {
+    let mut world = World::new(alice(), anybody());
+    let long = newcomer(&mut world, (addr(ALICE), 500).into());
+    let ask = |world: &mut World, d: &Datagram| {
+        world.b.handle(world.now, Input::Datagram { local: d.to, remote: d.from, data: &d.data })
+    };
+    let first = ask(&mut world, &long);
+    assert_eq!(first.len(), 1);
+    assert_eq!(ask(&mut world, &long), first, "a retransmission");
+    let mut message = Message::parse(&long.data).unwrap();
+    message.payloads.truncate(3);
+    let short = Datagram { data: message.encode(), ..long };
+    assert!(ask(&mut world, &short).iter().all(|a| a.data.len() <= short.data.len()));
+    assert_eq!(world.b.endpoint.sas.len(), 1);
+}
+
+#[test]
 fn our_spis_are_known_without_a_table() {
     let mut world = World::new(alice(), bob());
     world.command_a(up());
@@ -407,4 +424,62 @@ fn computations_are_bounded() {
         }
     }
     assert_eq!(jobs, 4);
+}
+
+#[test]
+fn a_demand_that_comes_twice_is_followed_once() {
+    let mut bob = bob();
+    bob.limits.cookie_threshold = 0;
+    let alice = with(alice(), |c| c.proposals = ike("aes128gcm16-prfsha256-modp2048-x25519"));
+    let mut world = World::new(alice, bob);
+    world.command_a(up());
+    for demand in 0..2 {
+        let request = world.hold().remove(0);
+        world.deliver(&request);
+        let answer = world.hold().remove(0);
+        for _ in 0..5 {
+            world.deliver(&answer);
+        }
+        assert_eq!(world.sent_by(ALICE).len(), demand + 2, "the cookie, then the group");
+    }
+    world.pass(seconds(1));
+    assert_one_tunnel(&world);
+    assert!(world.a.failures().is_empty(), "{:?}", world.a.failures());
+}
+
+#[test]
+fn a_request_costs_no_more_for_a_thousand_connections_of_one_kind() {
+    let mut policy = anybody();
+    for i in 0..1000 {
+        let mut more = (*policy.connections[0]).clone();
+        more.name = format!("net{i}").into();
+        policy.connections.push(Arc::new(more));
+    }
+    let mut world = World::new(with(alice(), |c| c.proposals = ike("aes256gcm16-prfsha256-x25519")), policy);
+    world.command_a(up());
+    world.pass(Duration::from_millis(100));
+    let failure = world.b.last_failure().unwrap();
+    assert_eq!((failure.code, failure.local.len()), ("proposal.encr", 1));
+}
+
+#[test]
+fn offers_that_are_refused_in_masses_need_a_cookie() {
+    let mut world = World::new(alice(), with(anybody(), |c| c.proposals = ike("aes256gcm16-prfsha384-ecp384")));
+    let mut cookies = 0;
+    for i in 0..3000u32 {
+        let d = newcomer(&mut world, SocketAddr::new(Ipv4Addr::from_bits(0x0a00_0000 + i).into(), 500));
+        let answers = world.b.handle(world.now, Input::Datagram { local: d.to, remote: d.from, data: &d.data });
+        let [answer] = &answers[..] else { panic!("one answer") };
+        let message = Message::parse(&answer.data).unwrap();
+        let Payload::Notify(notify) = &message.payloads[0] else { panic!("{message:?}") };
+        cookies += usize::from(notify.kind == NotifyType::COOKIE);
+    }
+    assert_eq!(cookies, 2000, "1000 are refused at once");
+    assert!(world.b.failures().len() <= 20);
+    // Whose offer is fine comes up meanwhile.
+    let fine = with(alice(), |c| c.proposals = ike("aes256gcm16-prfsha384-ecp384"));
+    world.command_a(Command::SetPolicy(Arc::new(fine)));
+    world.command_a(up());
+    world.pass(seconds(1));
+    assert_eq!((world.a.ikes(), world.b.ikes()), (1, 1));
 }

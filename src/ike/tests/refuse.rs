@@ -29,6 +29,23 @@ fn the_wrong_secret() {
 }
 
 #[test]
+fn a_refusal_that_is_lost_is_sent_again_octet_for_octet() {
+    let mut alice = alice();
+    alice.secrets = vec![secret(&["bob"], "something else")];
+    let mut world = World::new(alice, bob());
+    world.drop = |d| d.is(crate::wire::registry::ExchangeType::IKE_AUTH, true);
+    world.command_a(up());
+    world.pass(seconds(1));
+    world.drop = |_| false;
+    world.pass(seconds(2));
+    assert_eq!((world.a.failures(), world.b.failures()), (vec!["auth.failed"], vec!["auth.psk"]));
+    let refusals = &world.sent_by(BOB)[1..];
+    assert!(refusals.len() >= 2 && refusals.iter().all(|d| d.data == refusals[0].data));
+    world.pass(seconds(31));
+    assert!(world.b.endpoint.sas.is_empty());
+}
+
+#[test]
 fn an_identity_that_bob_does_not_know_gets_the_same_answer_as_a_wrong_secret() {
     let alice_as = |id: &str| {
         let mut alice = with(alice(), |c| c.local_id = Some(name_id(id)));
@@ -204,6 +221,7 @@ fn five_wrong_proofs_a_minute_are_enough() {
         world.pass(seconds(2));
     }
     assert_eq!(world.b.failures(), ["auth.psk"; 5]);
+    assert_eq!(world.b.computed, 5, "who is barred gets no g^ir either");
     let mut good = super::alice();
     good.connections[0] = Arc::new(connection(ALICE, BOB));
     world.command_a(down());
@@ -248,4 +266,59 @@ fn a_later_version_is_told_which_one_we_speak() {
         [crate::wire::payload::Payload::Notify(n)] if n.kind == NotifyType::INVALID_MAJOR_VERSION));
     world.deliver(&answer);
     assert_eq!(world.a.failures(), ["version.ikev1_peer"]);
+}
+
+#[test]
+fn a_limit_is_no_wrong_proof() {
+    let mut world = World::new(alice(), with(bob(), |c| c.unique = Unique::Keep));
+    world.command_a(up());
+    world.pass(seconds(1));
+    world.a = Peer::new(addr(ALICE), 78);
+    world.command_a(Command::SetPolicy(Arc::new(with(alice(), |c| c.unique = Unique::Never))));
+    for _ in 0..8 {
+        world.command_a(up());
+        world.pass(seconds(2));
+    }
+    assert_eq!(world.b.failures(), ["unique.keep"; 8]);
+    assert_eq!(world.b.last_failure().unwrap().code, "unique.keep");
+    // Who holds nothing any more leaves nothing to keep.
+    world.a = Peer::new(addr(ALICE), 79);
+    world.command_a(Command::SetPolicy(Arc::new(alice())));
+    world.pass(seconds(31));
+    world.command_a(up());
+    world.pass(seconds(1));
+    assert_one_tunnel(&world);
+}
+
+#[test]
+fn a_stranger_does_not_have_the_last_word_on_a_connection_that_is_up() {
+    let mut world = World::new(alice(), bob());
+    world.command_a(up());
+    world.pass(seconds(1));
+    world.a = Peer::new(addr(ALICE), 78);
+    let mut other = alice();
+    other.secrets = vec![secret(&["bob"], "something else")];
+    world.command_a(Command::SetPolicy(Arc::new(other)));
+    world.command_a(up());
+    world.pass(seconds(1));
+    assert_eq!(world.b.failures(), ["auth.psk"]);
+    assert!(world.b.last_failure().is_none());
+}
+
+#[test]
+fn the_silence_after_ike_sa_init_is_not_what_a_forger_said_before_it() {
+    use crate::wire::message::{Header, IkeSpi, Message};
+    use crate::wire::payload::{Notify, Payload};
+    let mut world = World::new(alice(), bob());
+    world.command_a(up());
+    let request = world.hold().remove(0);
+    let header = Header { spi_r: IkeSpi([7; 8]), initiator: false, response: true, ..request.header() };
+    let payloads = vec![Payload::Notify(Notify::new(NotifyType::NO_PROPOSAL_CHOSEN, []))];
+    let forged = wire::Datagram { from: request.to, to: request.from, data: Message { header, payloads }.encode() };
+    world.deliver(&forged);
+    world.drop = |d| d.is(crate::wire::registry::ExchangeType::IKE_AUTH, false);
+    world.deliver(&request);
+    world.pass(seconds(120));
+    assert_eq!(world.a.failures(), ["proposal.ike", "net.no_response"]);
+    assert_eq!(world.a.last_failure().unwrap().phase, Phase::IkeAuth);
 }

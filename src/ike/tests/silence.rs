@@ -49,7 +49,7 @@ fn a_dead_peer_is_given_up_and_tried_again() {
 #[test]
 fn what_a_dead_peer_means_is_a_matter_of_policy() {
     for dpd in [DpdAction::Clear, DpdAction::Trap] {
-        let mut world = tunnel(with_child(alice(), |c| c.dpd = dpd), bob());
+        let mut world = tunnel(with_child(alice(), |c| c.dpd = dpd), with_child(bob(), |c| c.dpd = DpdAction::Clear));
         world.drop = |_| true;
         world.pass(seconds(200));
         assert_eq!(world.a.ikes(), 0);
@@ -58,10 +58,10 @@ fn what_a_dead_peer_means_is_a_matter_of_policy() {
         assert_eq!(world.sent_by(ALICE).len(), before, "{dpd:?}: not on its own");
         world.drop = |_| false;
         world.pass(seconds(200));
-        // A packet wakes it.
+        // A packet wakes what is trapped.
         world.input_a(Input::Acquire { connection: "net".into(), child: "lan".into() });
         world.pass(seconds(1));
-        assert_eq!(world.a.ikes(), 1);
+        assert_eq!(world.a.ikes(), usize::from(dpd == DpdAction::Trap), "{dpd:?}");
     }
 }
 
@@ -122,4 +122,61 @@ fn the_remote_addresses_take_turns() {
     let mut world = World::new(alice, bob());
     world.pass(seconds(20));
     assert_one_tunnel(&world);
+}
+
+#[test]
+fn a_packet_brings_up_only_what_packets_may() {
+    let acquire = || Input::Acquire { connection: "net".into(), child: "lan".into() };
+    for (start, may) in [(StartAction::None, false), (StartAction::Trap, true), (StartAction::Start, true)] {
+        let mut world = World::new(with_child(alice(), |c| c.start = start), bob());
+        world.input_a(acquire());
+        world.pass(seconds(1));
+        assert_eq!(world.a.children().len(), usize::from(may), "{start:?}");
+        // What the user has brought up once and taken down stays down.
+        world.command_a(up());
+        world.pass(seconds(1));
+        assert_one_tunnel(&world);
+        world.command_a(Command::Down { connection: "net".into(), child: Some("lan".into()) });
+        world.pass(seconds(1));
+        for _ in 0..3 {
+            world.input_a(acquire());
+            world.pass(seconds(30));
+        }
+        assert_eq!((world.a.children().len(), world.b.children().len()), (0, 0), "{start:?}");
+        world.command_a(up());
+        world.pass(seconds(1));
+        assert_one_tunnel(&world);
+    }
+}
+
+#[test]
+fn a_child_taken_down_while_it_comes_up_goes_down() {
+    let one = || Command::Down { connection: "net".into(), child: Some("lan".into()) };
+    // While IKE_SA_INIT is under way, nothing else is wanted of the connection.
+    let mut world = World::new(alice(), bob());
+    world.command_a(up());
+    world.command_a(one());
+    world.pass(seconds(60));
+    assert_eq!((world.a.ikes(), world.a.children().len(), world.b.endpoint.sas.len()), (0, 0, 0));
+    // While CREATE_CHILD_SA is under way.
+    let mut world = tunnel(alice(), bob());
+    world.command_a(one());
+    world.pass(seconds(1));
+    world.command_a(up());
+    world.command_a(one());
+    world.pass(seconds(2));
+    assert_eq!((world.a.ikes(), world.a.children().len(), world.b.children().len()), (1, 0, 0));
+    assert!(world.a.host.spis.is_empty() && world.b.host.spis.is_empty());
+}
+
+#[test]
+fn a_child_taken_down_stays_down_when_the_peer_is_dead() {
+    let mut world = tunnel(alice(), with_child(bob(), |c| c.dpd = DpdAction::Clear));
+    world.drop = |_| true;
+    world.command_a(Command::Down { connection: "net".into(), child: Some("lan".into()) });
+    world.pass(seconds(200));
+    assert_eq!((world.a.ikes(), world.b.ikes()), (0, 0));
+    world.drop = |_| false;
+    world.pass(seconds(200));
+    assert_eq!(world.a.ikes(), 0, "Bob's configuration wants nothing, Alice's user neither");
 }

@@ -23,12 +23,17 @@ pub(super) struct TestHost {
     /// SPIs that were taken and not given back.
     pub spis: BTreeSet<u32>,
     pub names: HashMap<String, Vec<IpAddr>>,
+    /// No SPI is left.
+    pub no_spis: bool,
 }
 impl Host for TestHost {
     fn random(&mut self, out: &mut [u8]) {
         self.rng.fill(out);
     }
     fn allocate_spi(&mut self, _connection: &str, _child: &str, _peer: u32) -> Option<u32> {
+        if self.no_spis {
+            return None;
+        }
         self.next_spi += 1;
         self.spis.insert(self.next_spi);
         Some(self.next_spi)
@@ -55,8 +60,14 @@ pub(super) struct Peer {
 impl Peer {
     pub(super) fn new(addr: IpAddr, seed: u64) -> Self {
         let first = 0x1000 * (seed as u32 % 1000 + 1);
-        let mut host =
-            TestHost { rng: SeededRng::new(seed), addr, next_spi: first, spis: BTreeSet::new(), names: HashMap::new() };
+        let mut host = TestHost {
+            rng: SeededRng::new(seed),
+            addr,
+            next_spi: first,
+            spis: BTreeSet::new(),
+            names: HashMap::new(),
+            no_spis: false,
+        };
         Self {
             endpoint: Endpoint::new(Duration::ZERO, &mut host),
             host,
@@ -263,6 +274,15 @@ impl World {
         let Some(Payload::Encrypted(sk)) = message.payloads.last() else { panic!("a response in the clear") };
         let inside = est.channel.open(&response.data, sk).ok()?;
         Contents::of(exchange, true, inside).ok()
+    }
+    /// Bob's response to a request of Alice, with what he likes in it.
+    pub(super) fn bob_answers(&mut self, request: &Datagram, payloads: &[Payload]) {
+        let sa = self.b.endpoint.sas.values_mut().next().expect("an IKE SA");
+        let Phase::Established(est) = &mut sa.phase else { panic!("not established") };
+        let header = sa.core.header(request.header().exchange, request.header().id, true);
+        let data = est.channel.seal(header, payloads);
+        sa.core.window.respond(data.clone());
+        self.deliver(&Datagram { from: request.to, to: request.from, data });
     }
     /// The request alone.
     pub(super) fn alice_seals(&mut self, exchange: ExchangeType, payloads: &[Payload]) -> Datagram {

@@ -18,17 +18,35 @@ pub struct Id {
     /// Data; may be empty on the wire, at most 2,048 octets.
     pub data: Vec<u8>,
 }
-impl Id {
+/// An identification as its payload has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdPayload {
+    /// Who.
+    pub id: Id,
+    /// The reserved octets mean nothing, but AUTH signs them as they were sent (RFC 7296 section 2.15).
+    pub reserved: [u8; 3],
+}
+impl IdPayload {
     pub(super) fn parse(mut r: Reader<'_>) -> Result<Self, ParseError> {
-        let [kind, _, _, _] = r.array("identification")?;
+        let [kind, reserved @ ..] = r.array::<4>("identification")?;
         if r.len() > MAX_ID {
             return Err(ParseError::Syntax("identification too long"));
         }
-        Ok(Self { kind: IdType(kind), data: r.rest().to_vec() })
+        Ok(Self { id: Id { kind: IdType(kind), data: r.rest().to_vec() }, reserved })
     }
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&[self.kind.0, 0, 0, 0]);
-        out.extend_from_slice(&self.data);
+        out.extend_from_slice(&self.header());
+        out.extend_from_slice(&self.id.data);
+    }
+    /// What stands before the data, behind the generic header.
+    pub fn header(&self) -> [u8; 4] {
+        let [a, b, c] = self.reserved;
+        [self.id.kind.0, a, b, c]
+    }
+}
+impl From<Id> for IdPayload {
+    fn from(id: Id) -> Self {
+        Self { id, reserved: [0; 3] }
     }
 }
 impl From<IpAddr> for Id {

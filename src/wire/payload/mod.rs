@@ -21,7 +21,7 @@ pub use cert::{Cert, MAX_CERT};
 pub use cfg::{Cfg, MAX_CFG_ATTRIBUTES};
 pub use delete::Delete;
 pub use encrypted::{Encrypted, Skf};
-pub use id::{Id, MAX_ID};
+pub use id::{Id, IdPayload, MAX_ID};
 pub use ke::Ke;
 pub use nonce::NONCE_LEN;
 pub use notify::Notify;
@@ -40,9 +40,9 @@ pub enum Payload {
     /// Key Exchange.
     Ke(Ke),
     /// Identification of the initiator.
-    IdI(Id),
+    IdI(IdPayload),
     /// Identification of the responder.
-    IdR(Id),
+    IdR(IdPayload),
     /// Certificate.
     Cert(Cert),
     /// Certificate Request.
@@ -101,8 +101,8 @@ impl Payload {
         Ok(match kind {
             PayloadType::SA => Self::Sa(sa::parse(body)?),
             PayloadType::KE => Self::Ke(Ke::parse(body)?),
-            PayloadType::IDI => Self::IdI(Id::parse(body)?),
-            PayloadType::IDR => Self::IdR(Id::parse(body)?),
+            PayloadType::IDI => Self::IdI(IdPayload::parse(body)?),
+            PayloadType::IDR => Self::IdR(IdPayload::parse(body)?),
             PayloadType::CERT => Self::Cert(Cert::parse(body, 1)?),
             PayloadType::CERTREQ => Self::CertReq(Cert::parse(body, 0)?),
             PayloadType::AUTH => Self::Auth(Auth::parse(body)?),

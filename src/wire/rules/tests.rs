@@ -6,8 +6,8 @@ fn sample(kind: PayloadType) -> Payload {
     match kind {
         PayloadType::SA => Payload::Sa(Vec::new()),
         PayloadType::KE => Payload::Ke(Ke { group: KeId::MODP_2048, data: vec![1] }),
-        PayloadType::IDI => Payload::IdI("a.example".parse().unwrap()),
-        PayloadType::IDR => Payload::IdR("b.example".parse().unwrap()),
+        PayloadType::IDI => Payload::IdI("a.example".parse::<Id>().unwrap().into()),
+        PayloadType::IDR => Payload::IdR("b.example".parse::<Id>().unwrap().into()),
         PayloadType::CERT => Payload::Cert(Cert { encoding: CertEncoding::X509_SIGNATURE, data: vec![1] }),
         PayloadType::CERTREQ => Payload::CertReq(Cert { encoding: CertEncoding::X509_SIGNATURE, data: vec![1] }),
         PayloadType::AUTH => Payload::Auth(Auth { method: AuthMethod::SHARED_KEY, data: vec![1] }),

@@ -21,8 +21,8 @@ fn payload() -> impl Strategy<Value = Payload> {
     prop_oneof![
         proposals().prop_map(Payload::Sa),
         (any::<u16>(), octets(1..300)).prop_map(|(group, data)| Payload::Ke(Ke { group: KeId(group), data })),
-        id().prop_map(Payload::IdI),
-        id().prop_map(Payload::IdR),
+        id_payload().prop_map(Payload::IdI),
+        id_payload().prop_map(Payload::IdR),
         cert(1).prop_map(Payload::Cert),
         cert(0).prop_map(Payload::CertReq),
         (any::<u8>(), octets(0..80))
@@ -40,6 +40,9 @@ fn payload() -> impl Strategy<Value = Payload> {
 }
 fn cert(shortest: usize) -> impl Strategy<Value = Cert> {
     (any::<u8>(), octets(shortest..300)).prop_map(|(encoding, data)| Cert { encoding: CertEncoding(encoding), data })
+}
+fn id_payload() -> impl Strategy<Value = IdPayload> {
+    (id(), any::<[u8; 3]>()).prop_map(|(id, reserved)| IdPayload { id, reserved })
 }
 fn id() -> impl Strategy<Value = Id> {
     (any::<u8>(), octets(0..60)).prop_map(|(kind, data)| Id { kind: IdType(kind), data })
@@ -171,8 +174,8 @@ pub(crate) fn everything() -> Message {
     let payloads = vec![
         Payload::Sa(vec![proposal(1, ProtocolId::ESP, &[1, 2, 3, 4]), proposal(2, ProtocolId::IKE, &[5; 8])]),
         Payload::Ke(Ke { group: KeId::CURVE25519, data: vec![9; 32] }),
-        Payload::IdI("dn:C=CH, O=x, CN=y".parse().unwrap()),
-        Payload::IdR("vpn.example.com".parse().unwrap()),
+        Payload::IdI("dn:C=CH, O=x, CN=y".parse::<Id>().unwrap().into()),
+        Payload::IdR("vpn.example.com".parse::<Id>().unwrap().into()),
         Payload::Cert(Cert { encoding: CertEncoding::X509_SIGNATURE, data: vec![0x30, 0] }),
         Payload::CertReq(Cert { encoding: CertEncoding::X509_SIGNATURE, data: Vec::new() }),
         Payload::Auth(Auth { method: AuthMethod::SHARED_KEY, data: vec![7; 32] }),
