@@ -146,10 +146,17 @@ fn rules(site: &Site, numbers: Numbers) -> Vec<Rule> {
     rules.list
 }
 
-/// `pass` pairs that lie over a protected one which is asked later, and the protected ones over those which are asked before, in order.
+/// `pass` pairs that a rule for protected ones would take, and the protected ones over those which are asked before, in order. A rule `to R`
+/// takes whatever goes to R, also from where nothing is protected.
 fn exact(pairs: &[Pair]) -> Vec<Pair> {
-    let protects = |pair: &&Pair| pair.treatment == Treatment::Protect;
-    let holes = |at: usize| pairs[at + 1..].iter().filter(protects).any(|later| later.overlaps(&pairs[at]));
+    let holes = |at: usize| {
+        let pass = &pairs[at];
+        let takes = |(later, other): (usize, &Pair)| {
+            let by_destination = !prefix::is_wide(other.remote) && prefix::overlap(other.remote, pass.remote);
+            other.treatment == Treatment::Protect && (by_destination || later > at && other.overlaps(pass))
+        };
+        pairs.iter().enumerate().any(takes)
+    };
     let cuts = |at: usize| {
         pairs
             .iter()
@@ -316,6 +323,16 @@ mod tests {
             ["2200 marked main", "2201 from 10.1.0.0/16 to 10.2.3.0/24 T", "2202 from 10.1.0.0/16 to 10.2.0.0/16 main"]
         );
         assert!(rules[3..].iter().all(|rule| !rule.ends_with("main")));
+    }
+
+    #[test]
+    fn a_pass_child_beside_a_protected_one_with_the_same_destination_passes() {
+        let site =
+            site(&["10.1.0.0/16 > 10.2.3.0/24", "10.9.0.0/16 ~ 10.2.0.0/16", "10.1.0.0/16 > 10.2.0.0/16"], &[], &[]);
+        let rules = show_rules(&site);
+        let at = |text: &str| rules.iter().position(|rule| rule.contains(text)).unwrap();
+        assert!(at("from 10.9.0.0/16 to 10.2.0.0/16 main") < at(" to 10.2.3.0/24 T"), "{rules:?}");
+        assert_eq!(rules.iter().filter(|rule| rule.ends_with("main")).count(), 2);
     }
 
     #[test]
