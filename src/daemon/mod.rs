@@ -99,7 +99,10 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     if let Some(sentence) = preflight::missing(&config) {
         return Err(sentence);
     }
-    let mut network = network::Network::open(&config.gateway).map_err(said("netlink"))?;
+    let mut network = network::Network::open(&config.gateway).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => error.to_string(),
+        _ => said("netlink")(error),
+    })?;
     network.configure(&config).map_err(said("routes"))?;
 
     let workers = workers(&config);
