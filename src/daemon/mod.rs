@@ -96,14 +96,18 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     // Before any thread: they inherit which signals are blocked.
     let signals = Signals::new().map_err(said("signals"))?;
     let socket = ControlSocket::bind(&config.gateway.control_socket).map_err(|error| error.to_string())?;
-    if let Some(sentence) = preflight::missing(&config) {
+    if let Some(sentence) = preflight::powerless() {
         return Err(sentence);
     }
+    // Whatever else keeps us from starting, nothing passes in the clear from here on.
     let mut network = network::Network::open(&config.gateway).map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => error.to_string(),
         _ => said("netlink")(error),
     })?;
     network.configure(&config).map_err(said("routes"))?;
+    if let Some(sentence) = preflight::missing(&config) {
+        return Err(sentence);
+    }
 
     let workers = workers(&config);
     let wake = Arc::new(EventFd::new().map_err(said("eventfd"))?);
