@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 pub enum Error {
     /// Somebody holds the lock.
     #[error(
-        "another sandhogd already serves {0}: stop it first, or give this one its own `control_socket` (and device, ports and route_table)"
+        "another sandhogd already serves {0}: stop it first, or, in another network namespace, give this one its own `control_socket`"
     )]
     Taken(PathBuf),
     /// There is something else in its place.

@@ -60,6 +60,8 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         drop(self.jobs.take());
+        // Nobody waits for what is still queued: a thread ends when nobody takes its result.
+        self.done = mpsc::channel().1;
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }

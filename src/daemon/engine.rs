@@ -12,7 +12,8 @@ use super::network::Network;
 use super::pending::Pending;
 use super::sockets::Sockets;
 use super::status::{self, View};
-use super::workers::Workers;
+use super::traps::Traps;
+use super::workers::{UPCALLS, Workers};
 use crate::config::{self, Config};
 use crate::control::request::{Change, Refusal, Request};
 use crate::control::types::{Direction, Info, Stats, Status};
@@ -81,6 +82,7 @@ pub struct Engine {
     poll: Poll,
     lanes: Lanes,
     pending: Pending,
+    traps: Traps,
     started: Duration,
     alive_at: Duration,
     /// Something happened since the last picture.
@@ -99,7 +101,7 @@ pub struct Engine {
 pub enum End {
     /// As it was told.
     Told,
-    /// The device went away under it.
+    /// The device went away under it, or a worker that reads it.
     LostDevice,
 }
 
@@ -119,6 +121,7 @@ impl Engine {
             poll,
             lanes: Lanes::default(),
             pending: Pending::default(),
+            traps: Traps::default(),
             started: now,
             alive_at: now + ALIVE,
             dirty: true,
@@ -160,9 +163,7 @@ impl Engine {
         while let Ok(request) = self.parts.requests.try_recv() {
             self.request(now, request);
         }
-        while let Some(upcall) = self.parts.workers.next() {
-            self.upcall(now, upcall);
-        }
+        self.upcalls(now);
         for token in ready.iter().filter(|token| **token >= SOCKETS) {
             self.parts.sockets.receive((token - SOCKETS) as usize, &mut self.lanes, &self.endpoint);
         }
@@ -208,6 +209,7 @@ impl Engine {
     fn event(&mut self, now: Duration, event: &Event) {
         self.dirty = true;
         self.parts.journal.tell(now, event);
+        self.traps.note(&self.parts.config.policy, event);
         let Parts { installer, host, .. } = &mut self.parts;
         match event {
             Event::IkeUp { connection, .. } => drop(self.noted.remove(connection)),
@@ -249,6 +251,15 @@ impl Engine {
         }
     }
 
+    /// As many as may wait at a time: workers that go on talking must not keep timers and sockets from their turn.
+    fn upcalls(&mut self, now: Duration) {
+        for _ in 0..UPCALLS {
+            let Some(upcall) = self.parts.workers.next() else { return };
+            self.upcall(now, upcall);
+        }
+        self.parts.wake.signal();
+    }
+
     fn upcall(&mut self, now: Duration, upcall: Upcall) {
         match upcall {
             Upcall::Ike { local, remote, data } => {
@@ -256,6 +267,9 @@ impl Engine {
             }
             Upcall::Acquire { name } => {
                 let Some((connection, child)) = name.split_once('/') else { return };
+                if !self.traps.has(&self.parts.config.policy, &name) {
+                    return;
+                }
                 self.dirty = true;
                 self.feed(now, Input::Acquire { connection: connection.into(), child: child.into() });
             }
@@ -270,7 +284,7 @@ impl Engine {
             Upcall::DeviceLost { device } => {
                 tracing::error!(
                     device = device.0,
-                    "the network device was taken away; stopping, so that all can be set up anew"
+                    "the network device was taken away, or a worker ended; stopping, so that all can be set up anew"
                 );
                 self.lost_device = true;
             }
@@ -319,7 +333,10 @@ impl Engine {
         let (connection, child) = (change.connection.clone(), change.child.clone());
         let command = match change.direction {
             Direction::Up => Command::Up { connection, child },
-            Direction::Down => Command::Down { connection, child },
+            Direction::Down => {
+                self.traps.remove(&connection, child.as_deref());
+                Command::Down { connection, child }
+            }
         };
         // First in the list, then the order: it may fail at once.
         self.pending.add(now, change);
@@ -432,6 +449,7 @@ impl Engine {
             gateway: config::Gateway { on_exit: config.gateway.on_exit, ..self.parts.config.gateway.clone() },
             ..config
         };
+        self.traps.review(&policy);
         self.dirty = true;
         self.feed(now, Input::Command(Command::SetPolicy(policy)));
         tracing::info!("the configuration was read again");

@@ -158,6 +158,9 @@ impl Installer {
         if let Some(before) = present {
             child.counters.add_in(before.counters.bytes_in.load(Relaxed), before.counters.packets_in.load(Relaxed));
             child.counters.add_out(before.counters.bytes_out.load(Relaxed), before.counters.packets_out.load(Relaxed));
+            for (drops, before) in child.counters.drops.iter().zip(&before.counters.drops) {
+                drops.store(before.load(Relaxed), Relaxed);
+            }
         }
         self.tables.insert_child(Arc::new(child));
         Some(slot)
@@ -354,6 +357,7 @@ mod tests {
     use crate::crypto::cipher::Cipher;
     use crate::crypto::rng::SeededRng;
     use crate::crypto::secret::Secret;
+    use crate::esp::drop::Drop;
     use crate::wire::payload::Proposal;
     use crate::wire::registry::ProtocolId;
     use std::net::SocketAddr;
@@ -486,6 +490,22 @@ mod tests {
         assert_eq!(bench.sends(), Some(1002));
         bench.down(2, Ended::ByUs);
         assert_eq!(bench.sends(), Some(1001));
+    }
+
+    #[test]
+    fn counters_never_go_back() {
+        let mut bench = Bench::new();
+        let key = Key { connection: "a".into(), child: "b".into(), peer: 0 };
+        let slot = bench.installer.place(&key, false, &mut bench.places).unwrap();
+        let counters = |bench: &Bench| {
+            let child = bench.installer.tables.children.load().get(slot).cloned().unwrap();
+            child.counters.record_drop(Drop::NoSa);
+            child.counters.add_in(7, 1);
+            (child.counters.dropped(Drop::NoSa), child.counters.bytes_in.load(Relaxed))
+        };
+        assert_eq!(counters(&bench), (1, 7));
+        bench.installer.place(&key, true, &mut bench.places).unwrap();
+        assert_eq!(counters(&bench), (2, 14));
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 const KNOWN: usize = 8192;
 /// Datagrams of strangers that wait. Small, so that none is older than its sender's patience when it is served.
 const STRANGERS: usize = 2048;
+/// Octets that wait in a lane: thousands of usual messages, and few enough of the largest.
+const OCTETS: usize = 8 << 20;
 /// Strangers that are served before the sockets are looked at again.
 pub const BUDGET: usize = 64;
 
@@ -21,11 +23,25 @@ pub struct Waiting {
     pub data: Vec<u8>,
 }
 
+/// First in, first out, bounded by octets.
+#[derive(Debug, Default)]
+struct Lane {
+    queue: VecDeque<Waiting>,
+    octets: usize,
+}
+impl Lane {
+    fn pop(&mut self) -> Option<Waiting> {
+        let message = self.queue.pop_front()?;
+        self.octets -= message.data.len();
+        Some(message)
+    }
+}
+
 /// The lanes, and what they counted.
 #[derive(Debug, Default)]
 pub struct Lanes {
-    known: VecDeque<Waiting>,
-    strangers: VecDeque<Waiting>,
+    known: Lane,
+    strangers: Lane,
     served: usize,
     /// Taken in.
     pub received: u64,
@@ -39,8 +55,9 @@ impl Lanes {
     pub fn push(&mut self, ours: bool, local: SocketAddr, remote: SocketAddr, data: &[u8]) {
         self.received += 1;
         let (lane, limit) = if ours { (&mut self.known, KNOWN) } else { (&mut self.strangers, STRANGERS) };
-        if lane.len() < limit {
-            lane.push_back(Waiting { local, remote, data: data.to_vec() });
+        if lane.queue.len() < limit && lane.octets + data.len() <= OCTETS {
+            lane.octets += data.len();
+            lane.queue.push_back(Waiting { local, remote, data: data.to_vec() });
         } else {
             self.overflowed += 1;
         }
@@ -51,19 +68,19 @@ impl Lanes {
     }
     /// The next message: known SAs first, then strangers within the budget.
     pub fn pop(&mut self) -> Option<Waiting> {
-        if let Some(message) = self.known.pop_front() {
+        if let Some(message) = self.known.pop() {
             return Some(message);
         }
         if self.served == BUDGET {
             return None;
         }
-        let message = self.strangers.pop_front()?;
+        let message = self.strangers.pop()?;
         self.served += 1;
         Some(message)
     }
     /// Nobody waits.
     pub fn is_empty(&self) -> bool {
-        self.known.is_empty() && self.strangers.is_empty()
+        self.known.queue.is_empty() && self.strangers.queue.is_empty()
     }
 }
 
@@ -85,6 +102,25 @@ mod tests {
         push(&mut lanes, true, b"ours");
         assert_eq!(lanes.pop().unwrap().data, b"ours");
         assert_eq!(lanes.overflowed, 10);
+    }
+
+    #[test]
+    fn large_messages_do_not_fill_the_memory() {
+        let mut lanes = Lanes::default();
+        let large = vec![0; 60_000];
+        for ours in [true, false] {
+            for _ in 0..STRANGERS {
+                push(&mut lanes, ours, &large);
+            }
+        }
+        let waiting = std::iter::from_fn(|| {
+            lanes.refill();
+            lanes.pop()
+        });
+        let octets: usize = waiting.map(|message| message.data.len()).sum();
+        assert!((2 * OCTETS - 2 * large.len()..=2 * OCTETS).contains(&octets), "{octets}");
+        push(&mut lanes, false, &large);
+        assert!(!lanes.is_empty(), "there is room again");
     }
 
     #[test]

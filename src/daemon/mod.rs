@@ -21,6 +21,7 @@ pub mod routes;
 pub mod site;
 pub mod sockets;
 pub mod status;
+pub mod traps;
 pub mod workers;
 
 use crate::config::{self, Config, OnExit};
@@ -95,11 +96,18 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     // Before any thread: they inherit which signals are blocked.
     let signals = Signals::new().map_err(said("signals"))?;
     let socket = ControlSocket::bind(&config.gateway.control_socket).map_err(|error| error.to_string())?;
+    if let Some(sentence) = preflight::powerless() {
+        return Err(sentence);
+    }
+    // Whatever else keeps us from starting, nothing passes in the clear from here on.
+    let mut network = network::Network::open(&config.gateway).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => error.to_string(),
+        _ => said("netlink")(error),
+    })?;
+    network.configure(&config).map_err(said("routes"))?;
     if let Some(sentence) = preflight::missing(&config) {
         return Err(sentence);
     }
-    let mut network = network::Network::open(&config.gateway).map_err(said("netlink"))?;
-    network.configure(&config).map_err(said("routes"))?;
 
     let workers = workers(&config);
     let wake = Arc::new(EventFd::new().map_err(said("eventfd"))?);
@@ -144,18 +152,18 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
 
     let end = engine.run().map_err(said("engine"));
     drop(server);
-    stop(engine.into_parts())?;
+    stop(engine.into_parts(), &end)?;
     drop(socket);
     end
 }
 
 /// Takes everything down; what keeps protected packets in goes last, if it goes at all.
-fn stop(parts: Parts) -> Result<(), String> {
+fn stop(parts: Parts, end: &Result<End, String>) -> Result<(), String> {
     let Parts { workers, pool, mut network, config, .. } = parts;
     drop(pool);
     // Only `open` takes protection away, and it must not end before the device has: a packet in between would pass in the clear.
     drop(workers);
-    let on_exit = config.gateway.on_exit;
+    let on_exit = leaving(end, config.gateway.on_exit);
     network.leave(on_exit).map_err(|error| format!("routes could not be left as `on_exit` says: {error}"))?;
     if on_exit == OnExit::Open {
         tracing::info!("stopped; nothing is protected any more");
@@ -163,6 +171,11 @@ fn stop(parts: Parts) -> Result<(), String> {
         tracing::info!("stopped");
     }
     Ok(())
+}
+
+/// Who was told to stop leaves what the configuration says; after any other end the tunnel is still wanted, and nothing may pass around it.
+fn leaving(end: &Result<End, String>, on_exit: OnExit) -> OnExit {
+    if *end == Ok(End::Told) { on_exit } else { OnExit::Closed }
 }
 
 fn workers(config: &Config) -> u8 {
@@ -194,4 +207,17 @@ fn device_mtu(config: &Config) -> u32 {
         _ => None,
     });
     fits.min().unwrap_or(USUAL_MTU - OVERHEAD_V6).clamp(LEAST_MTU, 65_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_stop_that_was_asked_for_opens() {
+        assert_eq!(leaving(&Ok(End::Told), OnExit::Open), OnExit::Open);
+        assert_eq!(leaving(&Ok(End::Told), OnExit::Closed), OnExit::Closed);
+        assert_eq!(leaving(&Ok(End::LostDevice), OnExit::Open), OnExit::Closed);
+        assert_eq!(leaving(&Err("engine: no memory".into()), OnExit::Open), OnExit::Closed);
+    }
 }

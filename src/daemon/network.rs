@@ -29,6 +29,8 @@ pub struct Network {
     pairs: Vec<Pair>,
     ends: Ends,
     applied: Option<Site>,
+    /// The guard could be put into place.
+    guarded: bool,
     refresh_at: Duration,
     /// What could not be put into place, for status.
     pub warnings: Vec<String>,
@@ -44,10 +46,14 @@ struct Ends {
 }
 
 impl Network {
-    /// Nothing is changed yet.
+    /// Nothing is changed yet. `AddrInUse` if another daemon is at work here: each would take the other's rules and guard for its own.
     pub fn open(gateway: &Gateway) -> io::Result<Self> {
+        let netlink = Netlink::open()?;
+        if let Some(route) = netlink.routes(PROTOCOL)?.iter().find(|route| leads_into_device(route)) {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, rival(route)));
+        }
         Ok(Self {
-            netlink: Netlink::open()?,
+            netlink,
             table: gateway.route_table,
             mark: gateway.mark,
             ports: gateway.ports,
@@ -57,6 +63,7 @@ impl Network {
             pairs: Vec::new(),
             ends: Ends::default(),
             applied: None,
+            guarded: false,
             refresh_at: Duration::ZERO,
             warnings: Vec::new(),
         })
@@ -64,10 +71,17 @@ impl Network {
     /// What the configuration protects from now on. Before there is a device, nothing is taken away and a guard that is there stays: it
     /// may be that of another daemon, and we may yet find that the ports are taken.
     pub fn configure(&mut self, config: &Config) -> io::Result<()> {
+        let before = (self.pairs.clone(), self.ends.clone());
         self.pairs = site::pairs(config);
         self.ends = ends(config);
         self.applied = None;
-        self.refresh()
+        let result = self.refresh();
+        if result.is_err() {
+            // What was protected stays wanted: the next look at the host puts it back.
+            (self.pairs, self.ends) = before;
+            self.applied = None;
+        }
+        result
     }
     /// Brings our device up with an MTU and sends what is protected into it.
     pub fn attach(&mut self, mtu: u32) -> io::Result<()> {
@@ -79,7 +93,7 @@ impl Network {
         self.applied = None;
         self.refresh()
     }
-    /// Follows the host's addresses, when it is time to look.
+    /// Follows the host's addresses, and puts back what others have taken away, when it is time to look.
     pub fn tick(&mut self, now: Duration) {
         if now < self.refresh_at {
             return;
@@ -103,6 +117,7 @@ impl Network {
             return Ok(());
         }
         let site = self.site()?;
+        self.applied = None;
         self.apply_site(&site)?;
         tracing::info!(
             "protected destinations stay unreachable (on_exit = \"closed\"). To open them: {}",
@@ -114,10 +129,8 @@ impl Network {
     fn refresh(&mut self) -> io::Result<()> {
         self.refresh_at = clock::now() + REFRESH;
         let site = self.site()?;
-        if self.applied.as_ref() != Some(&site) {
-            self.apply_site(&site)?;
-            self.applied = Some(site);
-        }
+        self.apply_site(&site)?;
+        self.applied = Some(site);
         Ok(())
     }
 
@@ -127,7 +140,10 @@ impl Network {
         self.guard(site)?;
         if self.table.is_some() {
             let plan = self.plan(site);
-            self.apply(&plan)?;
+            let changed = self.apply(&plan)?;
+            if changed > 0 && self.applied.as_ref() == Some(site) {
+                tracing::warn!(changed, "somebody else has removed routes or rules of ours; they were put back");
+            }
         } else if site.protected().next().is_some() {
             self.warnings.push(
                 "route_table = \"none\": nothing keeps packets for protected destinations from leaving in the clear but your own routes"
@@ -143,15 +159,21 @@ impl Network {
     }
 
     fn guard(&mut self, site: &Site) -> io::Result<()> {
-        if !self.settled && nft::exists(backstop::TABLE).unwrap_or(false) {
+        let unchanged = self.applied.as_ref() == Some(site);
+        let there = (unchanged || !self.settled) && nft::exists(backstop::TABLE).unwrap_or(false);
+        if there || unchanged && site.protected().next().is_none() {
             return Ok(());
         }
         let guard = backstop::plan(site, &self.device, self.ports);
+        if unchanged && self.guarded {
+            tracing::warn!("somebody else has removed the nftables table of ours; it was put back");
+        }
         let result = if guard.protected.is_empty() {
             nft::delete(backstop::TABLE).map(drop)
         } else {
             nft::replace(backstop::TABLE, &guard)
         };
+        self.guarded = result.is_ok();
         match result {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                 self.warnings.push(
@@ -163,21 +185,27 @@ impl Network {
         }
     }
 
-    fn apply(&self, plan: &Plan) -> io::Result<()> {
-        let present = Plan { routes: self.netlink.routes()?, rules: self.netlink.rules()? };
+    /// How many steps it took. What protects does not wait for what cannot be done; but then nothing is removed.
+    fn apply(&self, plan: &Plan) -> io::Result<usize> {
+        let present = Plan { routes: self.netlink.routes(PROTOCOL)?, rules: self.netlink.rules()? };
         let adds = |change: &Change| matches!(change, Change::PutRoute(_) | Change::AddRule(_));
-        for change in changes(&present, plan).into_iter().filter(|change| self.settled || adds(change)) {
-            match change {
-                Change::PutRoute(route) => self.netlink.replace_route(&route)?,
-                Change::AddRule(rule) => match self.netlink.add_rule(&rule) {
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                    result => result?,
-                },
-                Change::DeleteRule(rule) => self.netlink.delete_rule(&rule).map(drop)?,
-                Change::DeleteRoute(route) => self.netlink.delete_route(&route).map(drop)?,
+        let mut result = Ok(0);
+        for change in changes(&present, plan) {
+            if !adds(&change) && (!self.settled || result.is_err()) {
+                continue;
             }
+            let done = match &change {
+                Change::PutRoute(route) => self.netlink.replace_route(route),
+                Change::AddRule(rule) => match self.netlink.add_rule(rule) {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                    result => result,
+                },
+                Change::DeleteRule(rule) => self.netlink.delete_rule(rule).map(drop),
+                Change::DeleteRoute(route) => self.netlink.delete_route(route).map(drop),
+            };
+            result = result.and_then(|steps| done.map(|()| steps + 1));
         }
-        Ok(())
+        result
     }
 
     fn site(&self) -> io::Result<Site> {
@@ -255,6 +283,19 @@ fn same(there: &Route, wanted: &Route) -> bool {
     Route { link, gateway: wanted.gateway, ..*there } == *wanted
 }
 
+/// A route that its daemon has: it goes with the device, and the device goes with the process.
+fn leads_into_device(route: &Route) -> bool {
+    route.protocol == PROTOCOL && route.kind == RouteKind::Unicast && route.metric == routes::DEVICE_METRIC
+}
+
+fn rival(route: &Route) -> String {
+    let (addr, len) = route.destination;
+    let table = route.table;
+    format!(
+        "another sandhogd protects {addr}/{len} here (table {table}): stop it first, or put its connections and these into one configuration"
+    )
+}
+
 /// Commands that open what a clean stop leaves closed.
 fn opening(table: u32, plan: &Plan) -> String {
     let mut commands = vec![format!("nft delete table inet {}", backstop::TABLE)];
@@ -326,6 +367,46 @@ mod tests {
         assert!(!steps.iter().any(foreign));
         let removed = changes(&before, &Plan::default());
         assert_eq!(removed.len(), before.routes.len() + before.rules.len() - 2);
+    }
+
+    #[test]
+    fn a_daemon_at_work_is_seen_and_what_one_left_is_adopted() {
+        let running = planned(&["10.1.0.0/16 > 10.2.0.0/16"], Some(9)).routes;
+        assert!(running.iter().any(leads_into_device));
+        let left = planned(&["0.0.0.0/0 > 0.0.0.0/0"], None).routes;
+        assert!(left.len() > 1 && !left.iter().any(leads_into_device), "{left:?}");
+    }
+
+    #[test]
+    fn what_others_take_away_is_put_back() {
+        crate::io::netns::fresh(|| {
+            let gateway = Gateway::default();
+            let mut network = Network::open(&gateway).expect("open");
+            let queues = crate::io::tun::Device::create(&gateway.device, 1).expect("device");
+            network.pairs = site(&["10.1.0.0/16 > 10.2.0.0/16", "fd00:1::/64 > fd00:2::/64"], &[], &[]).pairs;
+            network.attach(1400).expect("attach");
+            let present = |network: &Network| Plan {
+                routes: network.netlink.routes(PROTOCOL).expect("routes"),
+                rules: network.netlink.rules().expect("rules").into_iter().filter(|r| r.protocol == PROTOCOL).collect(),
+            };
+            let before = present(&network);
+            assert!(before.rules.len() == 6 && before.routes.len() == 4, "{before:?}");
+            assert_eq!(network.apply(&network.plan(&network.site().expect("site"))).expect("apply"), 0, "steady");
+            let again = Network::open(&gateway).expect_err("another daemon");
+            assert!(again.to_string().contains("another sandhogd protects 10.2.0.0/16"), "{again}");
+            before.rules.iter().for_each(|rule| assert!(network.netlink.delete_rule(rule).expect("rule")));
+            before.routes.iter().for_each(|route| assert!(network.netlink.delete_route(route).expect("route")));
+            let guarded = nft::delete(backstop::TABLE).is_ok_and(|there| there);
+            network.tick(Duration::MAX);
+            let sorted = |mut plan: Plan| {
+                plan.rules.sort_by_key(|rule| (rule.ipv6, rule.priority));
+                plan.routes.sort_by_key(|route| (route.destination, route.metric));
+                plan
+            };
+            assert_eq!(sorted(present(&network)), sorted(before));
+            assert_eq!(nft::exists(backstop::TABLE).is_ok_and(|there| there), guarded);
+            drop(queues);
+        });
     }
 
     #[test]

@@ -1,24 +1,28 @@
 //! What the host must have for us, and which of its settings eat packets; each with what to do about it.
-use crate::config::Config;
+use super::site;
+use crate::config::{ChildConfig, Config, Mode};
 use crate::io::host::{self, Capability, Settings};
 
-/// What is missing without which nothing works, as one sentence.
+/// Why not even packets can be kept from leaving in the clear, as one sentence.
+pub fn powerless() -> Option<String> {
+    (!host::has(Capability::NetAdmin)).then(|| grant("CAP_NET_ADMIN", "the device, routes and packet marks"))
+}
+
+/// What is missing without which nothing else works, as one sentence.
 pub fn missing(config: &Config) -> Option<String> {
     let ports = config.gateway.ports;
     let privileged = ports.ike < 1024 || ports.natt < 1024;
     first_missing(host::has, std::path::Path::new("/dev/net/tun").exists(), privileged)
 }
 
+fn grant(name: &str, what: &str) -> String {
+    format!(
+        "{name} is missing, which {what} need: start sandhogd as root, or by systemd with AmbientCapabilities={name}, or in a container with --cap-add {}",
+        name.trim_start_matches("CAP_")
+    )
+}
+
 fn first_missing(has: impl Fn(Capability) -> bool, tun: bool, privileged_port: bool) -> Option<String> {
-    let grant = |name: &str, what: &str| {
-        format!(
-            "{name} is missing, which {what} need: start sandhogd as root, or by systemd with AmbientCapabilities={name}, or in a container with --cap-add {}",
-            name.trim_start_matches("CAP_")
-        )
-    };
-    if !has(Capability::NetAdmin) {
-        return Some(grant("CAP_NET_ADMIN", "the device, routes and packet marks"));
-    }
     if privileged_port && !has(Capability::NetBindService) {
         return Some(grant("CAP_NET_BIND_SERVICE", "UDP ports below 1024"));
     }
@@ -32,7 +36,18 @@ fn first_missing(has: impl Fn(Capability) -> bool, tun: bool, privileged_port: b
 pub fn warnings(config: &Config) -> Vec<String> {
     let children = || config.connections.iter().flat_map(|connection| &connection.children);
     let family = |ipv6: bool| children().flat_map(|child| &child.local_ts).any(|ts| ts.start.is_ipv6() == ipv6);
-    judge(&host::settings(&config.gateway.device), family(false), family(true))
+    let mut warnings = judge(&host::settings(&config.gateway.device), family(false), family(true));
+    warnings.extend(children().filter(|child| narrow_hole(child)).map(|child| {
+        format!(
+            "child `{}` has mode = \"pass\" and protocols or ports: routes do not tell them apart, so its packets do not pass but are refused; leave protocols and ports out",
+            child.name
+        )
+    }));
+    warnings
+}
+
+fn narrow_hole(child: &ChildConfig) -> bool {
+    child.mode == Mode::Pass && child.local_ts.iter().chain(&child.remote_ts).any(|ts| !site::tells_no_ports(ts))
 }
 
 fn judge(settings: &Settings, ipv4: bool, ipv6: bool) -> Vec<String> {
@@ -71,8 +86,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_with_what_to_do() {
-        let none = |_| false;
-        assert!(first_missing(none, true, true).unwrap().contains("AmbientCapabilities=CAP_NET_ADMIN"));
+        assert!(grant("CAP_NET_ADMIN", "routes").contains("AmbientCapabilities=CAP_NET_ADMIN"));
         let admin = |capability| capability == Capability::NetAdmin;
         assert!(first_missing(admin, true, true).unwrap().contains("--cap-add NET_BIND_SERVICE"));
         assert!(first_missing(admin, false, false).unwrap().contains("/dev/net/tun"));

@@ -122,6 +122,10 @@ fn rules(site: &Site, numbers: Numbers) -> Vec<Rule> {
         let mark = Some(numbers.mark);
         rules.add(Rule { mark, ..rules.to_main(family, place::MARKED) });
         for (priority, pair) in (place::EXACT..).zip(exact(&pairs)) {
+            // Rules of one priority are asked in the order in which they came, and a reload mixes that: no hole may be among them.
+            if priority > place::LAST_EXACT && pair.treatment == Treatment::Pass {
+                continue;
+            }
             let priority = priority.min(place::LAST_EXACT);
             let rule = match pair.treatment {
                 Treatment::Protect => rules.to_table(family, priority),
@@ -146,10 +150,17 @@ fn rules(site: &Site, numbers: Numbers) -> Vec<Rule> {
     rules.list
 }
 
-/// `pass` pairs that lie over a protected one which is asked later, and the protected ones over those which are asked before, in order.
+/// `pass` pairs that a rule for protected ones would take, and the protected ones over those which are asked before, in order. A rule `to R`
+/// takes whatever goes to R, also from where nothing is protected.
 fn exact(pairs: &[Pair]) -> Vec<Pair> {
-    let protects = |pair: &&Pair| pair.treatment == Treatment::Protect;
-    let holes = |at: usize| pairs[at + 1..].iter().filter(protects).any(|later| later.overlaps(&pairs[at]));
+    let holes = |at: usize| {
+        let pass = &pairs[at];
+        let takes = |(later, other): (usize, &Pair)| {
+            let by_destination = !prefix::is_wide(other.remote) && prefix::overlap(other.remote, pass.remote);
+            other.treatment == Treatment::Protect && (by_destination || later > at && other.overlaps(pass))
+        };
+        pairs.iter().enumerate().any(takes)
+    };
     let cuts = |at: usize| {
         pairs
             .iter()
@@ -316,6 +327,29 @@ mod tests {
             ["2200 marked main", "2201 from 10.1.0.0/16 to 10.2.3.0/24 T", "2202 from 10.1.0.0/16 to 10.2.0.0/16 main"]
         );
         assert!(rules[3..].iter().all(|rule| !rule.ends_with("main")));
+    }
+
+    #[test]
+    fn a_pass_child_beside_a_protected_one_with_the_same_destination_passes() {
+        let site =
+            site(&["10.1.0.0/16 > 10.2.3.0/24", "10.9.0.0/16 ~ 10.2.0.0/16", "10.1.0.0/16 > 10.2.0.0/16"], &[], &[]);
+        let rules = show_rules(&site);
+        let at = |text: &str| rules.iter().position(|rule| rule.contains(text)).unwrap();
+        assert!(at("from 10.9.0.0/16 to 10.2.0.0/16 main") < at(" to 10.2.3.0/24 T"), "{rules:?}");
+        assert_eq!(rules.iter().filter(|rule| rule.ends_with("main")).count(), 2);
+    }
+
+    #[test]
+    fn more_holes_than_places_stay_closed() {
+        let pass: Vec<_> = (0..200).map(|i| format!("10.1.0.0/16 ~ 10.{i}.0.0/16")).collect();
+        let cuts = (0..200).map(|i| format!("10.1.0.0/24 > 10.{i}.9.0/24"));
+        let all: Vec<_> = cuts.chain(pass).chain(["10.1.0.0/16 > 10.0.0.0/8".into()]).collect();
+        let site = site(&all.iter().map(String::as_str).collect::<Vec<_>>(), &[], &[]);
+        let rules = plan(&site, NUMBERS).rules;
+        let of = |priority| rules.iter().filter(move |rule| rule.priority == priority);
+        let holes: Vec<_> = rules.iter().filter(|rule| rule.table == MAIN && rule.mark.is_none()).collect();
+        assert_eq!(holes.len(), (place::LAST_EXACT - place::EXACT) as usize + 1 - 200);
+        assert!(holes.iter().all(|hole| of(hole.priority).count() == 1));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What routes, rules and the guard are planned from: the pairs of prefixes that the configuration names, and the host's own addresses.
 use super::prefix::{self, Prefix};
 use crate::config::{Config, Mode};
+use crate::wire::selector::Selector;
 use std::net::IpAddr;
 
 /// What happens to packets of a pair.
@@ -106,14 +107,21 @@ pub fn pairs(config: &Config) -> Vec<Pair> {
             Mode::Transport => continue,
             Mode::Pass => Treatment::Pass,
         };
-        let locals: Vec<_> = child.local_ts.iter().flat_map(|selector| selector.prefixes()).collect();
-        let remotes: Vec<_> = child.remote_ts.iter().flat_map(|selector| selector.prefixes()).collect();
+        // A hole for some ports would be one for all: such packets stay inside, where they are refused.
+        let wanted = |selector: &&Selector| treatment == Treatment::Protect || tells_no_ports(selector);
+        let locals: Vec<_> = child.local_ts.iter().filter(wanted).flat_map(Selector::prefixes).collect();
+        let remotes: Vec<_> = child.remote_ts.iter().filter(wanted).flat_map(Selector::prefixes).collect();
         for &local in &locals {
             let same_family = remotes.iter().filter(|remote| remote.0.is_ipv4() == local.0.is_ipv4());
             pairs.extend(same_family.map(|&remote| Pair { local, remote, priority: child.priority, treatment }));
         }
     }
     pairs
+}
+
+/// All protocols and ports of its addresses.
+pub fn tells_no_ports(selector: &Selector) -> bool {
+    selector.proto == 0 && selector.ports == (0, u16::MAX)
 }
 
 #[cfg(test)]
@@ -136,6 +144,26 @@ pub(super) mod tests {
         };
         let addrs = |list: &[&str]| list.iter().map(|text| text.parse().unwrap()).collect();
         Site::new(pairs.iter().map(pair).collect(), addresses.iter().map(address).collect(), addrs(outer))
+    }
+
+    #[test]
+    fn a_pass_child_with_ports_opens_nothing() {
+        let text = r#"
+            [connections.a.children.ssh]
+            mode = "pass"
+            priority = 10
+            local_ts = ["10.1.0.0/16[tcp]", "10.1.0.0/16"]
+            remote_ts = ["10.2.0.0/16[tcp/22]", "10.3.0.0/16"]
+            [connections.a.children.none]
+            mode = "drop"
+            local_ts = ["10.1.0.0/16[tcp]"]
+            remote_ts = ["10.2.0.0/16[tcp/23]"]
+        "#;
+        let source = crate::config::Source { name: "a.toml".into(), text: text.into() };
+        let config = crate::config::parse(&[source], &crate::config::secret::System).unwrap();
+        let pairs: Vec<_> = pairs(&config).iter().map(|pair| (pair.remote, pair.treatment)).collect();
+        let expected = [(prefix("10.3.0.0/16"), Treatment::Pass), (prefix("10.2.0.0/16"), Treatment::Protect)];
+        assert_eq!(pairs, expected);
     }
 
     #[test]

@@ -28,24 +28,27 @@ impl View<'_> {
     /// Every configured connection, in the order of the configuration.
     pub fn status(&self, ike: &[ConnectionStatus]) -> types::Status {
         let by_name: BTreeMap<&str, &ConnectionStatus> = ike.iter().map(|status| (&*status.name, status)).collect();
-        let policies = self.config.policy.connections.iter();
-        let connection = |(config, policy): (&ConnectionConfig, &Arc<policy::Connection>)| {
-            self.connection(config, policy, by_name.get(&*config.name).copied())
+        // A connection whose children all pass or drop has no policy: IKE never hears of it.
+        let policies = self.config.policy.connections.iter().map(|policy| (&*policy.name, &**policy));
+        let policies: BTreeMap<&str, &policy::Connection> = policies.collect();
+        let connection = |config: &ConnectionConfig| {
+            self.connection(config, policies.get(&*config.name).copied(), by_name.get(&*config.name).copied())
         };
-        types::Status { connections: self.config.connections.iter().zip(policies).map(connection).collect() }
+        types::Status { connections: self.config.connections.iter().map(connection).collect() }
     }
 
     fn connection(
         &self,
         config: &ConnectionConfig,
-        policy: &policy::Connection,
+        policy: Option<&policy::Connection>,
         status: Option<&ConnectionStatus>,
     ) -> types::Connection {
         let sas = status.map_or(&[][..], |status| &status.sas);
         let current = sas.iter().find(|sa| sa.state == State::Up).or(sas.last());
         let shown = current.map(ike_sa);
         let children = config.children.iter().map(|child| self.child(config, policy, &child.name, sas, None));
-        let responds_only = policy.remote_addrs.iter().all(|remote| matches!(remote, policy::Remote::Any));
+        let any = |policy: &policy::Connection| policy.remote_addrs.iter().all(|r| matches!(r, policy::Remote::Any));
+        let responds_only = policy.is_some_and(any);
         let peers = sas.iter().filter(|sa| responds_only && sa.peer != 0).map(|sa| self.peer(config, policy, sa));
         types::Connection {
             name: config.name.to_string(),
@@ -56,8 +59,8 @@ impl View<'_> {
             local_id: shown
                 .as_ref()
                 .and_then(|sa| sa.local_id.clone())
-                .or(policy.local_id.as_ref().map(ToString::to_string)),
-            remote_id: shown.as_ref().and_then(|sa| sa.remote_id.clone()).or_else(|| expected_id(policy)),
+                .or_else(|| policy?.local_id.as_ref().map(ToString::to_string)),
+            remote_id: shown.as_ref().and_then(|sa| sa.remote_id.clone()).or_else(|| expected_id(policy?)),
             ike: shown.map(|sa| sa.ike),
             children: children.collect(),
             sas: sas.iter().map(ike_sa).collect(),
@@ -67,7 +70,7 @@ impl View<'_> {
         }
     }
 
-    fn peer(&self, config: &ConnectionConfig, policy: &policy::Connection, sa: &IkeStatus) -> Peer {
+    fn peer(&self, config: &ConnectionConfig, policy: Option<&policy::Connection>, sa: &IkeStatus) -> Peer {
         let sas = std::slice::from_ref(sa);
         Peer {
             id: sa.peer,
@@ -87,7 +90,7 @@ impl View<'_> {
     fn child(
         &self,
         config: &ConnectionConfig,
-        policy: &policy::Connection,
+        policy: Option<&policy::Connection>,
         name: &Arc<str>,
         ikes: &[IkeStatus],
         peer: Option<u32>,
@@ -102,7 +105,8 @@ impl View<'_> {
             settings.map_or((Vec::new(), Vec::new()), |child| (text(&child.local_ts), text(&child.remote_ts)));
         let (local_ts, remote_ts) =
             installed.map_or(configured, |sa| (text(&sa.outbound.local_ts), text(&sa.outbound.remote_ts)));
-        let start = policy.children.iter().find(|child| child.name == *name).map(|child| child.start);
+        let start =
+            policy.and_then(|policy| policy.children.iter().find(|child| child.name == *name)).map(|child| child.start);
         let negotiated = settings.is_some_and(|child| matches!(child.mode, Mode::Tunnel | Mode::Transport));
         let routed = !negotiated || start == Some(StartAction::Trap);
         let mut child = types::Child {
@@ -258,6 +262,7 @@ fn spi(spi: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
     use crate::ike::event::ChildId;
     use std::time::Duration;
 
@@ -283,6 +288,36 @@ mod tests {
         assert_eq!(child_state(&[&up, &connecting], false), ChildState::Rekeying);
         assert_eq!(child_state(&[&closing, &up], false), ChildState::Up);
         assert_eq!(child_state(&[&closing], false), ChildState::Closing);
+    }
+
+    #[test]
+    fn a_connection_without_ike_is_shown_and_moves_no_other() {
+        let text = r#"
+            [connections.a.children.holes]
+            mode = "drop"
+            local_ts = ["10.1.0.0/16"]
+            remote_ts = ["10.3.0.0/16"]
+            [connections.b]
+            remote_addrs = ["192.0.2.2"]
+            local = { auth = "psk", id = "l" }
+            remote = { auth = "psk", id = "r" }
+            [connections.b.children.net]
+            local_ts = ["10.1.0.0/16"]
+            remote_ts = ["10.2.0.0/16"]
+            start_action = "trap"
+            [secrets.ike-b]
+            id = ["r"]
+            secret = "correct horse battery staple 7Q"
+        "#;
+        let source = config::Source { name: "a.toml".into(), text: text.into() };
+        let config = config::parse(&[source], &config::secret::System).unwrap();
+        let tables = Arc::new(crate::ipsec::tables::Tables::new());
+        let installer = Installer::new(tables, crate::ipsec::spd::DeviceId(0), |_, _| 1500, 1);
+        let places = Places::new(1);
+        let status = View { config: &config, installer: &installer, places: &places }.status(&[]);
+        let shown: Vec<_> = status.connections.iter().map(|c| (&*c.name, c.remote_id.as_deref())).collect();
+        assert_eq!(shown, [("a", None), ("b", Some("r"))]);
+        assert!(status.connections.iter().all(|c| c.children[0].state == ChildState::Routed));
     }
 
     #[test]

@@ -10,11 +10,11 @@ use crate::ipsec::tables::Tables;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{Builder, JoinHandle};
 
 /// Upcalls that wait; what does not fit is counted by its worker.
-const UPCALLS: usize = 1024;
+pub const UPCALLS: usize = 1024;
 
 /// The running workers; they stop when this is dropped, and their devices go with them.
 #[derive(Debug)]
@@ -50,9 +50,11 @@ impl Workers {
             let shared = Shared { tables: tables.clone(), upcalls: sender.clone(), stats: stats.clone() };
             let ends = Ends { sockets, devices: vec![(device, queue)] };
             let stop = workers.stop.clone();
+            let ending = Ending { stop: stop.clone(), upcalls: sender.clone(), device };
             workers.controls.push(control.clone());
             workers.stats.push(stats);
             workers.threads.push(Builder::new().name(format!("worker{index}")).spawn(move || {
+                let _ending = ending;
                 let mut worker = Worker::new(ends, shared);
                 if let Err(error) = worker::run(&mut worker, &control, &stop, clock::now) {
                     tracing::error!(%error, index, "a worker ended");
@@ -83,6 +85,41 @@ impl Drop for Workers {
         self.upcalls = mpsc::sync_channel(0).1;
         for thread in self.threads.drain(..) {
             let _ = thread.join();
+        }
+    }
+}
+
+/// Tells the engine when a worker ends that was not told to, whatever the reason: nobody would serve its queues any more.
+struct Ending {
+    stop: Arc<AtomicBool>,
+    upcalls: SyncSender<Upcall>,
+    device: DeviceId,
+}
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if !self.stop.load(Ordering::Acquire) {
+            // Waits for room, unlike a worker: there is nothing else left to do.
+            let _ = self.upcalls.send(Upcall::DeviceLost { device: self.device });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_ends_by_itself_is_missed() {
+        for (told, panics, missed) in [(false, true, true), (false, false, true), (true, false, false)] {
+            let (upcalls, received) = mpsc::sync_channel(1);
+            let ending = Ending { stop: Arc::new(AtomicBool::new(told)), upcalls, device: DeviceId(3) };
+            let worker = std::thread::spawn(move || {
+                let _ending = ending;
+                assert!(!panics, "as a worker might");
+            });
+            assert_eq!(worker.join().is_err(), panics);
+            let lost = matches!(received.try_recv(), Ok(Upcall::DeviceLost { device: DeviceId(3) }));
+            assert_eq!(lost, missed);
         }
     }
 }

@@ -108,7 +108,8 @@ impl Train {
         let (Some(track), true) = (self.track.take(), count > 0) else { return };
         let Some(socket) = ends.sockets.get_mut(track.socket) else { return };
         let (sent, reason) = match socket.io.send(&track.to, &self.buf[..len], self.segment) {
-            Ok(sent) => (sent, Drop::Device),
+            // What a full buffer leaves of a train.
+            Ok(sent) => (sent, Drop::QueueFull),
             Err(e) if e.kind() == ErrorKind::WouldBlock => (0, Drop::QueueFull),
             Err(_) => (0, Drop::Device),
         };

@@ -8,6 +8,7 @@ use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
+use rtnetlink::sys::AsyncSocket;
 use rtnetlink::{IpVersion, LinkMessageBuilder, LinkUnspec, LinkVeth};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -130,7 +131,9 @@ impl Netlink {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let handle = {
             let _inside = runtime.enter();
-            let (connection, handle, _) = rtnetlink::new_connection()?;
+            let (mut connection, handle, _) = rtnetlink::new_connection()?;
+            // Listings then hold what was asked for and no more. Kernels before 4.20 do not know it, and list all.
+            let _ = connection.socket_mut().socket_ref().set_netlink_get_strict_chk(true);
             runtime.spawn(connection);
             handle
         };
@@ -223,14 +226,16 @@ impl Netlink {
         self.ask_delete(what, self.handle.address().del(message).execute())
     }
 
-    /// All routes of both families and all tables, but not the cached ones.
-    pub fn routes(&self) -> io::Result<Vec<Route>> {
+    /// The routes that `protocol` made, of both families and all tables. The kernel picks them out, so that a large table of others costs little.
+    pub fn routes(&self, protocol: u8) -> io::Result<Vec<Route>> {
         let mut routes = Vec::new();
         for ipv6 in [false, true] {
             let mut filter = RouteMessage::default();
             filter.header.address_family = family(ipv6);
+            filter.header.protocol = RouteProtocol::from(protocol);
             let messages = self.list("routes", self.handle.route().get(filter).execute())?;
-            routes.extend(messages.iter().filter_map(|message| read_route(message, ipv6)));
+            let found = messages.iter().filter_map(|message| read_route(message, ipv6));
+            routes.extend(found.filter(|route| route.protocol == protocol));
         }
         Ok(routes)
     }
@@ -572,9 +577,7 @@ mod tests {
                 assert_eq!(netlink.add_route(&device).expect_err("twice").kind(), io::ErrorKind::AlreadyExists);
                 let via = Route { gateway: Some(gateway.parse().expect("gateway")), ..device };
                 netlink.replace_route(&via).expect("replace");
-                let ours = || -> Vec<Route> {
-                    netlink.routes().expect("list").into_iter().filter(|r| r.protocol == OURS).collect()
-                };
+                let ours = || -> Vec<Route> { netlink.routes(OURS).expect("list") };
                 assert_eq!(ours(), [via]);
                 assert!(!netlink.delete_route(&Route { protocol: 84, ..via }).expect("another's"));
                 let backstop = Route { kind: RouteKind::Prohibit, metric: 4_000_000, ..base };
