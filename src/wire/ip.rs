@@ -49,15 +49,20 @@ pub fn parse(data: &[u8]) -> Result<Packet, Malformed> {
 /// The ones' complement sum of RFC 1071 over `data`, added to `sum`, not folded (16-bit big-endian words; odd tail padded with 0, so that only the last
 /// piece of a sum may have an odd length).
 pub fn checksum_add(sum: u64, data: &[u8]) -> u64 {
-    let (words, tail) = data.as_chunks::<4>();
-    // 2^16 is 1 in this arithmetic, so words of any multiple of 16 bits add up to the same.
-    let mut sum = (sum >> 32) + (sum & u64::from(u32::MAX));
-    for word in words {
-        sum += u64::from(u32::from_be_bytes(*word));
-    }
-    let mut last = [0; 4];
+    let (words, tail) = data.as_chunks::<8>();
+    let mut last = [0; 8];
     last[..tail.len()].copy_from_slice(tail);
-    sum + u64::from(u32::from_be_bytes(last))
+    // 2^16 is 1 in this arithmetic, so words of any multiple of 16 bits add up to the same; and swapping the octets of the sum is swapping
+    // those of every word (RFC 1071 section 2), so the loop, which the compiler makes vectors of, adds in the machine's order.
+    let (mut low, mut high) = (0, 0);
+    for word in words {
+        let word = u64::from_ne_bytes(*word);
+        low += word & u64::from(u32::MAX);
+        high += word >> 32;
+    }
+    let last = u64::from_ne_bytes(last);
+    let native = checksum_fold(low + high + (last & u64::from(u32::MAX)) + (last >> 32));
+    (sum >> 32) + (sum & u64::from(u32::MAX)) + u64::from(u16::from_be_bytes(native.to_ne_bytes()))
 }
 /// Folds a sum to 16 bits (not complemented).
 pub fn checksum_fold(mut sum: u64) -> u16 {
