@@ -8,6 +8,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
+import interop.demo  # noqa: E402,F401
 import interop.hostile  # noqa: E402,F401
 import interop.kernel  # noqa: E402,F401  (importing registers the cases)
 import interop.ourselves  # noqa: E402,F401

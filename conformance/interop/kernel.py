@@ -1,5 +1,7 @@
 """The Linux kernel's own ESP, in both roles: raw ESP, ESN on and off, GCM and CBC, large and fragmented packets, ECN."""
 import json
+import os
+import re
 import subprocess
 import sys
 
@@ -147,3 +149,19 @@ table ip marks {{
             if dump.text().count(f"tos 0x{traffic_tos:x}") < 2:
                 wrong.append(f"outbound inner {NAMES[inner]}: {dump.text()[-300:]}")
     return check(not wrong, "; ".join(wrong) or "16 of 16 inbound, 4 of 4 outbound, DSCP kept and copied")
+
+
+@case("a newcomer's first minute", "the README's first real tunnel, as it is written", quick=True)
+def readme():
+    """Both configurations are taken out of the README."""
+    with open(os.path.join(sandhog.ROOT, "README.md")) as f:
+        text = f.read()
+    ours = re.search(r"```toml\n(.*?)```", text, re.S).group(1)
+    theirs = re.search(r"```\n(connections .*?)```", text, re.S).group(1)
+    with KernelLab() as lab:
+        lab.kernel.load(theirs)
+        us = sandhog.Sandhog(lab.left, ours)
+        wait.until("the tunnel", lambda: us.status("office")["state"] == "up", 30)
+        pings = traffic.ping(lab.left, *INNER[4])
+        code, _ = us.client("check", us.config)
+        return check(pings == 100 and code == 0, f"up, {pings}/100 pings")
