@@ -40,8 +40,8 @@ def octets(host, dev):
     return link["rx"]["bytes"], link["tx"]["bytes"]
 
 
-def newcomers_during(lab, count):
-    """Honest newcomers from the right host's further addresses: (slowest, how many)."""
+def newcomers_during(lab, count, pause):
+    """Honest newcomers, spread over the flood: (slowest, how many)."""
     slowest, came = 0.0, 0
     b = lab.newcomer
     for i in range(count):
@@ -49,6 +49,7 @@ def newcomers_during(lab, count):
         up, _ = b.up(f"n{i}", timeout=10)
         slowest = max(slowest, time.monotonic() - begin)
         came += up
+        time.sleep(max(pause - (time.monotonic() - begin), 0))
     return slowest, came
 
 
@@ -107,7 +108,7 @@ start_action = "none"
 
         before = octets(left, lab.left_dev)
         f = flood(right, "init", lab.right_dev, mac, OUTER[6][0], "--rate", 50_000, "--seconds", init_seconds)
-        slowest, came = newcomers_during(lab, newcomers)
+        slowest, came = newcomers_during(lab, newcomers, 0.8 * init_seconds / newcomers)
         sent = finished(f)
         after = octets(left, lab.left_dev)
         rx, tx = after[0] - before[0], after[1] - before[1]
