@@ -1,33 +1,34 @@
 //! Event descriptors, waiting with a deadline, signals, clocks of the system, and who is at the other end of a socket.
-use super::sys::{check, check_len, option, owned};
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{self, EfdFlags};
+use nix::sys::signal::{self, SigSet};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::socket::{getsockopt, sockopt};
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
 use std::io;
-use std::mem::{size_of, zeroed};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 /// Wakes another thread's [`Poll::wait`].
 #[derive(Debug)]
-pub struct EventFd(OwnedFd);
+pub struct EventFd(eventfd::EventFd);
 impl EventFd {
     /// A descriptor that is not signalled.
     pub fn new() -> io::Result<Self> {
-        // SAFETY: no pointers.
-        owned(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }).map(Self)
+        Ok(Self(eventfd::EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?))
     }
 
     /// Makes it readable; any number of calls before [`drain`](Self::drain) count as one. Never blocks.
     pub fn signal(&self) {
-        let one = 1_u64;
-        // SAFETY: eight octets are read from `one`. The only failure, a full counter, means that it is signalled already.
-        let _ = unsafe { libc::write(self.0.as_raw_fd(), (&raw const one).cast(), size_of::<u64>()) };
+        // The only failure, a full counter, means that it is signalled already.
+        let _ = self.0.write(1);
     }
 
     /// Makes it unreadable. True if it had been signalled.
     pub fn drain(&self) -> bool {
-        let mut count = 0_u64;
-        // SAFETY: eight octets are written to `count`.
-        let result = unsafe { libc::read(self.0.as_raw_fd(), (&raw mut count).cast(), size_of::<u64>()) };
-        result > 0
+        self.0.read().is_ok()
     }
 }
 impl AsFd for EventFd {
@@ -38,49 +39,33 @@ impl AsFd for EventFd {
 
 /// A set of descriptors to wait for, each with the caller's token (epoll, level-triggered).
 #[derive(Debug)]
-pub struct Poll(OwnedFd);
+pub struct Poll(Epoll);
 impl Poll {
     /// An empty set.
     pub fn new() -> io::Result<Self> {
-        // SAFETY: no pointers.
-        owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }).map(Self)
+        Ok(Self(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?))
     }
 
     /// Waits for `fd` becoming readable (or closed). The descriptor must stay open for as long as it is in the set.
     pub fn add(&self, fd: &impl AsFd, token: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token };
-        // SAFETY: the kernel reads one event.
-        check(unsafe {
-            libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_fd().as_raw_fd(), &raw mut event)
-        })
-        .map(drop)
+        Ok(self.0.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))?)
     }
 
     /// Takes a descriptor out.
     pub fn remove(&self, fd: &impl AsFd) -> io::Result<()> {
-        let none = std::ptr::null_mut();
-        // SAFETY: the kernel looks at no event when it removes.
-        check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_DEL, fd.as_fd().as_raw_fd(), none) })
-            .map(drop)
+        Ok(self.0.delete(fd)?)
     }
 
     /// Waits until something is readable or `timeout` has passed (`None`: for ever; rounded up to milliseconds), and puts the tokens of
     /// what is readable into `ready`, which is cleared first. Nothing is ready after a timeout or an interrupting signal.
     pub fn wait(&self, ready: &mut Vec<u64>, timeout: Option<Duration>) -> io::Result<()> {
         ready.clear();
-        let milliseconds = match timeout {
-            None => -1,
-            Some(t) => libc::c_int::try_from(t.as_nanos().div_ceil(1_000_000)).unwrap_or(libc::c_int::MAX),
-        };
-        let mut events = [libc::epoll_event { events: 0, u64: 0 }; 32];
-        // SAFETY: the kernel writes at most that many events.
-        let result = check(unsafe {
-            libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), events.len() as _, milliseconds)
-        });
-        match result {
-            Ok(count) => ready.extend(events.iter().take(count as usize).map(|event| event.u64)),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
+        let timeout = timeout.map(|t| t.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(EpollTimeout::MAX));
+        let mut events = [EpollEvent::empty(); 32];
+        match self.0.wait(&mut events, timeout) {
+            Ok(count) => ready.extend(events.iter().take(count).map(EpollEvent::data)),
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(e.into()),
         }
         Ok(())
     }
@@ -99,38 +84,22 @@ pub enum Signal {
 
 /// SIGTERM, SIGINT and SIGHUP as a descriptor. Blocks them in the calling thread and those that it starts later: make it first in `main`.
 #[derive(Debug)]
-pub struct Signals(OwnedFd);
+pub struct Signals(SignalFd);
 impl Signals {
     /// Blocks the signals and collects them.
     pub fn new() -> io::Result<Self> {
-        // SAFETY: the set is ours, initialised by sigemptyset and only read by the others.
-        unsafe {
-            let mut set: libc::sigset_t = zeroed();
-            libc::sigemptyset(&raw mut set);
-            for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
-                libc::sigaddset(&raw mut set, signal);
-            }
-            let error = libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
-            if error != 0 {
-                return Err(io::Error::from_raw_os_error(error));
-            }
-            owned(libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)).map(Self)
-        }
+        let set: SigSet = [signal::SIGTERM, signal::SIGINT, signal::SIGHUP].into_iter().collect();
+        set.thread_block()?;
+        Ok(Self(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?))
     }
 
     /// The next pending signal, without waiting.
     pub fn next(&self) -> Option<Signal> {
-        // SAFETY: a struct of integers, as large as one record, which the kernel writes.
-        let info = unsafe {
-            let mut info: libc::signalfd_siginfo = zeroed();
-            let size = size_of::<libc::signalfd_siginfo>();
-            let len = check_len(libc::read(self.0.as_raw_fd(), (&raw mut info).cast(), size)).ok()?;
-            (len == size).then_some(info)?
-        };
-        match info.ssi_signo as libc::c_int {
-            libc::SIGTERM => Some(Signal::Terminate),
-            libc::SIGINT => Some(Signal::Interrupt),
-            libc::SIGHUP => Some(Signal::Hangup),
+        let number = self.0.read_signal().ok()??.ssi_signo;
+        match signal::Signal::try_from(number as i32) {
+            Ok(signal::SIGTERM) => Some(Signal::Terminate),
+            Ok(signal::SIGINT) => Some(Signal::Interrupt),
+            Ok(signal::SIGHUP) => Some(Signal::Hangup),
             _ => None,
         }
     }
@@ -143,10 +112,8 @@ impl AsFd for Signals {
 
 /// CLOCK_BOOTTIME: counts through suspend, never goes back, zero at boot.
 pub fn boot_time() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel writes one timespec. It cannot fail: every kernel since 2.6.39 has this clock.
-    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+    // It cannot fail: every kernel since 2.6.39 has this clock.
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
 }
 
 /// Who is at the other end of a Unix socket (SO_PEERCRED).
@@ -162,15 +129,15 @@ pub struct Credentials {
 
 /// Reads the credentials of a connected Unix socket's other end.
 pub fn peer_credentials(socket: &impl AsFd) -> io::Result<Credentials> {
-    let raw: libc::ucred = option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED)?;
-    Ok(Credentials { pid: raw.pid, uid: raw.uid, gid: raw.gid })
+    let peer = getsockopt(socket, sockopt::PeerCredentials)?;
+    Ok(Credentials { pid: peer.pid(), uid: peer.uid(), gid: peer.gid() })
 }
 
 /// Asks a process that we started to end, as Ctrl-C or `kill` would.
 pub fn terminate(child: &std::process::Child) -> io::Result<()> {
-    let pid = libc::pid_t::try_from(child.id()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    // SAFETY: no pointers; the child has not been waited for while somebody holds it, so the number is still its own.
-    check(unsafe { libc::kill(pid, libc::SIGTERM) }).map(drop)
+    // The child has not been waited for while somebody holds it, so the number is still its own.
+    let pid = i32::try_from(child.id()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    Ok(signal::kill(Pid::from_raw(pid), signal::SIGTERM)?)
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! What the host is set to and what we may do on it.
-use super::sys::check;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 use std::fs;
 use std::io;
-use std::mem::{size_of, zeroed};
+
+/// The calling thread, for sched_setaffinity(2).
+const CALLER: Pid = Pid::from_raw(0);
 
 /// Settings that decide whether packets pass this host; `None` where the kernel does not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,26 +91,17 @@ pub fn pin_to_core(index: usize) -> io::Result<()> {
     let set = affinity()?;
     let count = cores(&set).count().max(1);
     let core = cores(&set).nth(index % count).ok_or(io::ErrorKind::NotFound)?;
-    // SAFETY: `one` is a set of our own, and `core` is below CPU_SETSIZE.
-    unsafe {
-        let mut one: libc::cpu_set_t = zeroed();
-        libc::CPU_SET(core, &mut one);
-        check(libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const one)).map(drop)
-    }
+    let mut one = CpuSet::new();
+    one.set(core)?;
+    Ok(sched_setaffinity(CALLER, &one)?)
 }
 
-fn affinity() -> io::Result<libc::cpu_set_t> {
-    // SAFETY: the kernel writes at most the size of the set.
-    unsafe {
-        let mut set: libc::cpu_set_t = zeroed();
-        check(libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set))?;
-        Ok(set)
-    }
+fn affinity() -> io::Result<CpuSet> {
+    Ok(sched_getaffinity(CALLER)?)
 }
 
-fn cores(set: &libc::cpu_set_t) -> impl Iterator<Item = usize> {
-    // SAFETY: all numbers are below CPU_SETSIZE.
-    (0..libc::CPU_SETSIZE as usize).filter(move |core| unsafe { libc::CPU_ISSET(*core, set) })
+fn cores(set: &CpuSet) -> impl Iterator<Item = usize> {
+    (0..CpuSet::count()).filter(move |core| set.is_set(*core) == Ok(true))
 }
 
 #[cfg(test)]

@@ -1,17 +1,22 @@
 //! Batches of datagrams with control messages: recvmmsg, sendmmsg, sendmsg.
-use super::sys::{check, check_len, set_option};
+use super::sys::{check, set_option};
 use super::{Destination, ReceiveBatch, Received};
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::socket::{setsockopt, sockopt};
+use socket2::{MsgHdr, SockAddr, Socket};
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd};
 
 /// Messages per system call.
 pub(super) const BATCH: usize = 64;
 /// Octets of a slot of a [`ReceiveBatch`].
 pub(super) const SLOT: usize = 65_536;
 /// How long a full send buffer is waited for before the rest of a train is given up, in milliseconds.
-const SEND_PATIENCE: libc::c_int = 10;
+const SEND_PATIENCE: u8 = 10;
+/// Sending neither waits nor raises SIGPIPE.
+const SEND_FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
 /// Room for the control messages of one datagram: addresses (32 with header), TOS (24), train (24), with reserve.
 #[repr(C, align(8))]
@@ -48,17 +53,12 @@ impl Receiver {
     }
 
     /// Fills `batch` until the queue is empty or the batch is full. `bound` stands in for a missing destination address.
-    pub(super) fn receive(
-        &mut self,
-        fd: BorrowedFd<'_>,
-        bound: SocketAddr,
-        batch: &mut ReceiveBatch,
-    ) -> io::Result<()> {
+    pub(super) fn receive(&mut self, socket: &Socket, bound: SocketAddr, batch: &mut ReceiveBatch) -> io::Result<()> {
         batch.datagrams.clear();
         let mut slot = 0;
         while slot < batch.slots() {
             let wanted = (batch.slots() - slot).min(BATCH);
-            let count = match self.receive_some(fd, &mut batch.buf[slot * SLOT..(slot + wanted) * SLOT]) {
+            let count = match self.receive_some(socket, &mut batch.buf[slot * SLOT..(slot + wanted) * SLOT]) {
                 Ok(count) => count,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted || is_echo_of_icmp(&e) => continue,
@@ -78,7 +78,7 @@ impl Receiver {
     }
 
     /// One recvmmsg into as many slots as `buf` has, at most [`BATCH`].
-    fn receive_some(&mut self, fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+    fn receive_some(&mut self, socket: &Socket, buf: &mut [u8]) -> io::Result<usize> {
         let mut count = 0;
         for slot in buf.chunks_exact_mut(SLOT).take(BATCH) {
             let vector = &mut self.vectors[count];
@@ -96,7 +96,7 @@ impl Receiver {
         let headers = self.headers.as_mut_ptr();
         // SAFETY: the first `count` headers point at a slot, a name and a control buffer each, which are ours alone until the call returns.
         let result = unsafe {
-            libc::recvmmsg(fd.as_raw_fd(), headers, count as _, libc::MSG_DONTWAIT as _, std::ptr::null_mut())
+            libc::recvmmsg(socket.as_raw_fd(), headers, count as _, libc::MSG_DONTWAIT as _, std::ptr::null_mut())
         };
         check(result).map(|n| n as usize)
     }
@@ -161,8 +161,7 @@ unsafe fn read_control(message: *const libc::cmsghdr, received: &mut Received) {
 
 /// Where a message goes, as the kernel wants it: name and control messages, for one train or for each datagram of one.
 pub(super) struct Address {
-    name: libc::sockaddr_in6,
-    name_len: usize,
+    name: SockAddr,
     control: Control,
     control_len: usize,
 }
@@ -170,8 +169,7 @@ pub(super) struct Address {
 impl Address {
     /// `segment`: for UDP_SEGMENT.
     pub(super) fn new(to: &Destination, segment: Option<u16>) -> Self {
-        let (name, name_len) = write_name(to.remote);
-        let mut this = Self { name, name_len, control: Control([0; 128]), control_len: 0 };
+        let mut this = Self { name: to.remote.into(), control: Control([0; 128]), control_len: 0 };
         match to.local.ip() {
             ip if ip.is_unspecified() => {}
             IpAddr::V4(ip) => {
@@ -221,8 +219,8 @@ impl Address {
     fn header(&self, vector: *mut libc::iovec) -> libc::msghdr {
         // SAFETY: a struct of integers and pointers.
         let mut header: libc::msghdr = unsafe { zeroed() };
-        header.msg_name = (&raw const self.name).cast_mut().cast();
-        header.msg_namelen = self.name_len as libc::socklen_t;
+        header.msg_name = self.name.as_ptr().cast_mut().cast();
+        header.msg_namelen = self.name.len();
         header.msg_iov = vector;
         header.msg_iovlen = 1;
         if self.control_len > 0 {
@@ -234,20 +232,14 @@ impl Address {
 }
 
 /// Sends `data` as one message: one datagram, or a train if `address` has a segment size.
-pub(super) fn send_one(fd: BorrowedFd<'_>, address: &Address, data: &[u8]) -> io::Result<()> {
-    let mut vector = libc::iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: data.len() };
-    let header = address.header(&raw mut vector);
-    patiently(fd, || {
-        // SAFETY: the header points at `address`, `vector` and `data`, which all outlive the call; the kernel only reads them.
-        let result =
-            unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const header, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
-        check_len(result)
-    })
-    .map(drop)
+pub(super) fn send_one(socket: &Socket, address: &Address, data: &[u8]) -> io::Result<()> {
+    let (vectors, control) = ([io::IoSlice::new(data)], &address.control.0[..address.control_len]);
+    let header = MsgHdr::new().with_addr(&address.name).with_buffers(&vectors).with_control(control);
+    patiently(socket, || socket.sendmsg(&header, SEND_FLAGS)).map(drop)
 }
 
 /// Sends `data` as one datagram per `segment` octets. How many went out: fewer than all if the send buffer stays full; an error only if the first failed.
-pub(super) fn send_each(fd: BorrowedFd<'_>, address: &Address, data: &[u8], segment: usize) -> io::Result<usize> {
+pub(super) fn send_each(socket: &Socket, address: &Address, data: &[u8], segment: usize) -> io::Result<usize> {
     let mut sent = 0;
     for group in data.chunks(segment.max(1) * BATCH) {
         // SAFETY: structs of integers and pointers.
@@ -261,17 +253,11 @@ pub(super) fn send_each(fd: BorrowedFd<'_>, address: &Address, data: &[u8], segm
         }
         let mut done = 0;
         while done < count {
-            let result = patiently(fd, || {
+            let result = patiently(socket, || {
                 let rest = &mut headers[done..count];
                 // SAFETY: each header points at `address`, its vector and its part of `data`, which all outlive the call.
-                let result = unsafe {
-                    libc::sendmmsg(
-                        fd.as_raw_fd(),
-                        rest.as_mut_ptr(),
-                        rest.len() as _,
-                        (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as _,
-                    )
-                };
+                let result =
+                    unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as _, SEND_FLAGS as _) };
                 check(result).map(|n| n as usize)
             });
             match result {
@@ -286,16 +272,14 @@ pub(super) fn send_each(fd: BorrowedFd<'_>, address: &Address, data: &[u8], segm
 }
 
 /// Repeats a send that was interrupted, and waits once for room in the send buffer. Full queues further down count as nothing sent.
-fn patiently(fd: BorrowedFd<'_>, mut send: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+fn patiently(socket: &Socket, mut send: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     let mut waited = false;
     loop {
         match send() {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) if e.kind() == io::ErrorKind::WouldBlock && !waited => {
                 waited = true;
-                let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
-                // SAFETY: one pollfd, ours.
-                unsafe { libc::poll(&raw mut poll, 1, SEND_PATIENCE) };
+                let _ = poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], SEND_PATIENCE);
             }
             other => return other,
         }
@@ -307,31 +291,8 @@ pub(super) fn is_full(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::ENOBUFS)
 }
 
-/// An address for the kernel and its length.
-pub(super) fn write_name(address: SocketAddr) -> (libc::sockaddr_in6, usize) {
-    // SAFETY: a struct of integers.
-    let mut name: libc::sockaddr_in6 = unsafe { zeroed() };
-    match address {
-        SocketAddr::V4(a) => {
-            // SAFETY: a sockaddr_in is smaller than a sockaddr_in6 and no more aligned.
-            let short = unsafe { &mut *(&raw mut name).cast::<libc::sockaddr_in>() };
-            short.sin_family = libc::AF_INET as _;
-            short.sin_port = a.port().to_be();
-            short.sin_addr.s_addr = u32::from(*a.ip()).to_be();
-            (name, size_of::<libc::sockaddr_in>())
-        }
-        SocketAddr::V6(a) => {
-            name.sin6_family = libc::AF_INET6 as _;
-            name.sin6_port = a.port().to_be();
-            name.sin6_addr.s6_addr = a.ip().octets();
-            name.sin6_scope_id = a.scope_id();
-            (name, size_of::<libc::sockaddr_in6>())
-        }
-    }
-}
-
 /// An address from the kernel.
-pub(super) fn read_name(name: &libc::sockaddr_in6) -> Option<SocketAddr> {
+fn read_name(name: &libc::sockaddr_in6) -> Option<SocketAddr> {
     match libc::c_int::from(name.sin6_family) {
         libc::AF_INET => {
             // SAFETY: a sockaddr_in is smaller than a sockaddr_in6 and no more aligned.
@@ -349,40 +310,23 @@ pub(super) fn read_name(name: &libc::sockaddr_in6) -> Option<SocketAddr> {
 
 /// Turns DF on or off for what follows. With DF a datagram longer than the device's MTU fails with EMSGSIZE instead of being fragmented here; the
 /// kernel's own idea of the path MTU never counts, since ours is fed by authentic traffic only.
-pub(super) fn set_dont_fragment(fd: BorrowedFd<'_>, ipv6: bool, on: bool) -> io::Result<()> {
+pub(super) fn set_dont_fragment(socket: &Socket, ipv6: bool, on: bool) -> io::Result<()> {
     if ipv6 {
         let mode = if on { libc::IPV6_PMTUDISC_PROBE } else { libc::IPV6_PMTUDISC_DONT };
-        set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, mode)
+        set_option(socket.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, mode)
     } else {
         let mode = if on { libc::IP_PMTUDISC_PROBE } else { libc::IP_PMTUDISC_DONT };
-        set_option(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, mode)
+        set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, mode)
     }
 }
 
 /// Asks for destination address and TOS of what is received.
-pub(super) fn set_receive_info(fd: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
+pub(super) fn set_receive_info(socket: &Socket, ipv6: bool) -> io::Result<()> {
     if ipv6 {
-        set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
-        set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)
+        setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+        socket.set_recv_tclass_v6(true)
     } else {
-        set_option(fd, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
-        set_option(fd, libc::IPPROTO_IP, libc::IP_RECVTOS, 1)
+        setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?;
+        socket.set_recv_tos_v4(true)
     }
-}
-
-/// Binds to an address.
-pub(super) fn bind(fd: BorrowedFd<'_>, address: SocketAddr) -> io::Result<()> {
-    let (name, len) = write_name(address);
-    // SAFETY: `name` is an address of `len` octets that the kernel reads.
-    check(unsafe { libc::bind(fd.as_raw_fd(), (&raw const name).cast(), len as libc::socklen_t) }).map(drop)
-}
-
-/// Where a socket is bound.
-pub(super) fn local_name(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
-    // SAFETY: a struct of integers.
-    let mut name: libc::sockaddr_in6 = unsafe { zeroed() };
-    let mut len = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
-    // SAFETY: the kernel writes at most `len` octets into `name`.
-    check(unsafe { libc::getsockname(fd.as_raw_fd(), (&raw mut name).cast(), &raw mut len) })?;
-    read_name(&name).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }

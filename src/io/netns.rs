@@ -1,8 +1,11 @@
 //! Network namespaces without names: each lives as long as a descriptor, thread, process or device holds it.
-use super::sys::{check, context};
+use super::sys::context;
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::{prctl, signal};
+use nix::unistd::{getegid, geteuid};
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::thread;
@@ -20,8 +23,7 @@ impl Namespace {
     pub fn create() -> io::Result<Self> {
         // On a thread of its own, so that the caller stays where it is.
         let create = || {
-            // SAFETY: no pointers; only the calling thread changes its namespace.
-            check(unsafe { libc::unshare(libc::CLONE_NEWNET) }).map_err(|e| context(&e, "new network namespace"))?;
+            unshare(CloneFlags::CLONE_NEWNET).map_err(|e| context(&e.into(), "new network namespace"))?;
             Self::current()
         };
         joined(thread::Builder::new().spawn(create)?)
@@ -51,7 +53,7 @@ impl Namespace {
         unsafe {
             command.pre_exec(move || {
                 own.enter()?;
-                check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL)).map(drop)
+                Ok(prctl::set_pdeathsig(signal::SIGKILL)?)
             });
         }
         Ok(())
@@ -59,8 +61,7 @@ impl Namespace {
 
     /// Moves the calling thread into the namespace.
     fn enter(&self) -> io::Result<()> {
-        // SAFETY: no pointers; only the calling thread changes its namespace.
-        check(unsafe { libc::setns(self.0.as_raw_fd(), libc::CLONE_NEWNET) }).map(drop)
+        Ok(setns(&self.0, CloneFlags::CLONE_NEWNET)?)
     }
 }
 impl AsFd for Namespace {
@@ -76,10 +77,9 @@ fn joined<T>(thread: thread::JoinHandle<T>) -> T {
 
 /// Moves the whole process, which must have one thread only, into a user namespace where it is root, so that it may create network namespaces.
 pub fn become_root_of_user_namespace() -> io::Result<()> {
-    // SAFETY: no pointers.
-    let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
-    // SAFETY: no pointers; the kernel refuses if there are other threads.
-    check(unsafe { libc::unshare(libc::CLONE_NEWUSER) }).map_err(|e| context(&e, "new user namespace"))?;
+    let (uid, gid) = (geteuid(), getegid());
+    // The kernel refuses if there are other threads.
+    unshare(CloneFlags::CLONE_NEWUSER).map_err(|e| context(&e.into(), "new user namespace"))?;
     // Without this an unprivileged process may not map its group (user_namespaces(7)).
     fs::write("/proc/self/setgroups", "deny")?;
     fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;

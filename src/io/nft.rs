@@ -1,11 +1,12 @@
 //! The guard against clear text from outside: one nftables table that drops packets which should have come through a tunnel.
 //!
 //! Spoken to the kernel directly (NETLINK_NETFILTER, as in `linux/netfilter/nf_tables.h`), so that a host needs no `nft` program.
-use super::sys::{check_len, context, set_option, socket};
-use std::io;
-use std::mem::zeroed;
+use super::sys::context;
+use nix::sys::socket::{MsgFlags, NetlinkAddr, sendto, setsockopt, sockopt};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io::{self, Read};
 use std::net::IpAddr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 
 /// An address and the length of its prefix.
 pub type Prefix = (IpAddr, u8);
@@ -380,30 +381,22 @@ fn transact(messages: &[u8], last: u32) -> io::Result<()> {
         ),
         _ => e,
     };
-    let fd = socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_NETFILTER).map_err(unsupported)?;
-    let room = libc::c_int::try_from(messages.len() * 2 + 65_536).map_err(|_| io::ErrorKind::InvalidInput)?;
-    for name in [libc::SO_SNDBUF, libc::SO_SNDBUFFORCE] {
-        // What is too large for the buffer then fails with EMSGSIZE.
-        let _ = set_option(fd.as_fd(), libc::SOL_SOCKET, name, room);
-    }
-    // SAFETY: a struct of integers; an address of zeros is the kernel's.
-    let mut kernel: libc::sockaddr_nl = unsafe { zeroed() };
-    kernel.nl_family = libc::AF_NETLINK as _;
-    let kernel_len = std::mem::size_of::<libc::sockaddr_nl>() as libc::socklen_t;
-    // SAFETY: the kernel reads the messages and its address.
-    check_len(unsafe {
-        let to = (&raw const kernel).cast();
-        libc::sendto(fd.as_raw_fd(), messages.as_ptr().cast(), messages.len(), 0, to, kernel_len)
-    })?;
-    answers(&fd, last).map_err(unsupported)
+    let (domain, protocol) = (Domain::from(libc::AF_NETLINK), Protocol::from(libc::NETLINK_NETFILTER));
+    let socket = Socket::new(domain, Type::RAW.nonblocking(), Some(protocol)).map_err(unsupported)?;
+    let room = (messages.len() * 2 + 65_536).min(libc::c_int::MAX as usize);
+    // What is too large for the buffer then fails with EMSGSIZE.
+    let _ = socket.set_send_buffer_size(room);
+    let _ = setsockopt(&socket, sockopt::SndBufForce, &room);
+    let kernel = NetlinkAddr::new(0, 0);
+    sendto(socket.as_raw_fd(), messages, &kernel, MsgFlags::empty())?;
+    answers(socket, last).map_err(unsupported)
 }
 
 /// The kernel has answered everything by the time that sending returns, so there is nothing to wait for.
-fn answers(fd: &OwnedFd, last: u32) -> io::Result<()> {
+fn answers(mut socket: Socket, last: u32) -> io::Result<()> {
     let mut buf = [0; 16_384];
     loop {
-        // SAFETY: the kernel writes at most the length of `buf`.
-        let len = check_len(unsafe { libc::recv(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len(), 0) })?;
+        let len = socket.read(&mut buf)?;
         let mut rest = &buf[..len];
         while let Some(head) = rest.first_chunk::<16>() {
             let word = |i: usize| u32::from_ne_bytes([head[i], head[i + 1], head[i + 2], head[i + 3]]);
@@ -429,6 +422,7 @@ mod tests {
     use super::super::tun;
     use super::*;
     use std::net::UdpSocket;
+    use std::os::fd::AsFd;
     use std::time::Duration;
 
     fn prefix(text: &str) -> Prefix {

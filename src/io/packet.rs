@@ -1,15 +1,28 @@
 //! Looking at what a device carries (AF_PACKET).
-use super::sys::{check, check_len, context, option, set_buffers, socket};
+use super::sys::{self, check, context};
+use nix::errno::Errno;
+use nix::sys::socket::getsockopt;
+use socket2::{Domain, Socket, Type};
 use std::io;
-use std::mem::{size_of, zeroed};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::mem::size_of;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 const ETH_P_ALL: u16 = 3;
+/// An address that says nothing yet.
+const NOWHERE: libc::sockaddr_ll = libc::sockaddr_ll {
+    sll_family: libc::AF_PACKET as _,
+    sll_protocol: 0,
+    sll_ifindex: 0,
+    sll_hatype: 0,
+    sll_pkttype: 0,
+    sll_halen: 0,
+    sll_addr: [0; 8],
+};
 
 /// Sees all IP packets and other frames of one device, in both directions, as copies.
 #[derive(Debug)]
 pub struct Sniffer {
-    fd: OwnedFd,
+    socket: Socket,
 }
 
 /// One frame without its link-layer header.
@@ -27,52 +40,48 @@ impl Sniffer {
     /// Opens a non-blocking one on the device with this index; needs CAP_NET_RAW.
     pub fn open(link: u32) -> io::Result<Self> {
         // Protocol 0 until it is bound, so that nothing of other devices comes in between.
-        let fd = socket(libc::AF_PACKET, libc::SOCK_DGRAM, 0).map_err(|e| context(&e, "packet socket"))?;
-        set_buffers(fd.as_fd(), 8 << 20);
-        // SAFETY: a struct of integers.
-        let mut name: libc::sockaddr_ll = unsafe { zeroed() };
-        name.sll_family = libc::AF_PACKET as _;
-        name.sll_protocol = ETH_P_ALL.to_be();
-        name.sll_ifindex = link as _;
+        let socket =
+            Socket::new(Domain::PACKET, Type::DGRAM.nonblocking(), None).map_err(|e| context(&e, "packet socket"))?;
+        sys::set_buffers(&socket, 8 << 20);
+        let name = libc::sockaddr_ll { sll_protocol: ETH_P_ALL.to_be(), sll_ifindex: link as _, ..NOWHERE };
         let len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
         // SAFETY: `name` is an address of `len` octets that the kernel reads.
-        check(unsafe { libc::bind(fd.as_raw_fd(), (&raw const name).cast(), len) })?;
-        Ok(Self { fd })
+        check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const name).cast(), len) })?;
+        Ok(Self { socket })
     }
 
     /// The next frame that is there, cut to `buf`.
     pub fn next(&mut self, buf: &mut [u8]) -> io::Result<Option<Frame>> {
-        // SAFETY: a struct of integers.
-        let mut name: libc::sockaddr_ll = unsafe { zeroed() };
+        let mut name = NOWHERE;
         let mut name_len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
         loop {
             // SAFETY: the kernel writes at most the lengths given of `buf` and `name`.
             let result = unsafe {
                 let to = (&raw mut name).cast();
-                libc::recvfrom(self.fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len(), 0, to, &raw mut name_len)
+                libc::recvfrom(self.socket.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len(), 0, to, &raw mut name_len)
             };
-            return match check_len(result) {
+            return match Errno::result(result) {
                 Ok(len) => {
+                    let len = buf.len().min(len as usize);
                     let outgoing = name.sll_pkttype == libc::PACKET_OUTGOING;
-                    Ok(Some(Frame { protocol: u16::from_be(name.sll_protocol), outgoing, len: len.min(buf.len()) }))
+                    Ok(Some(Frame { protocol: u16::from_be(name.sll_protocol), outgoing, len }))
                 }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) => Err(e),
+                Err(Errno::EAGAIN) => Ok(None),
+                Err(Errno::EINTR) => continue,
+                Err(e) => Err(e.into()),
             };
         }
     }
 
     /// Frames that did not fit into the socket's buffer since the last call.
     pub fn missed(&self) -> io::Result<u64> {
-        let statistics: libc::tpacket_stats = option(self.fd.as_fd(), libc::SOL_PACKET, libc::PACKET_STATISTICS)?;
-        Ok(statistics.tp_drops.into())
+        Ok(getsockopt(&self.socket, sys::PacketStatistics)?.tp_drops.into())
     }
 }
 
 impl AsFd for Sniffer {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.socket.as_fd()
     }
 }
 

@@ -1,14 +1,14 @@
 //! Echo requests and replies (RFC 792, RFC 4443) by a raw socket.
-use super::mmsg;
-use super::sys::{check, check_len, context, socket};
-use std::io;
+use super::sys::context;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// A non-blocking socket that sends echo requests from one address to another and sees their replies.
 #[derive(Debug)]
 pub struct Pinger {
-    fd: OwnedFd,
+    socket: Socket,
     ipv6: bool,
     ident: u16,
 }
@@ -17,14 +17,12 @@ impl Pinger {
     /// Opens it; needs CAP_NET_RAW. `ident` tells its replies from those of others.
     pub fn open(local: IpAddr, remote: IpAddr, ident: u16) -> io::Result<Self> {
         let ipv6 = local.is_ipv6();
-        let (domain, protocol) =
-            if ipv6 { (libc::AF_INET6, libc::IPPROTO_ICMPV6) } else { (libc::AF_INET, libc::IPPROTO_ICMP) };
-        let fd = socket(domain, libc::SOCK_RAW, protocol).map_err(|e| context(&e, "raw socket for ICMP"))?;
-        mmsg::bind(fd.as_fd(), SocketAddr::new(local, 0))?;
-        let (name, len) = mmsg::write_name(SocketAddr::new(remote, 0));
-        // SAFETY: `name` is an address of `len` octets that the kernel reads.
-        check(unsafe { libc::connect(fd.as_raw_fd(), (&raw const name).cast(), len as libc::socklen_t) })?;
-        Ok(Self { fd, ipv6, ident })
+        let (domain, protocol) = if ipv6 { (Domain::IPV6, Protocol::ICMPV6) } else { (Domain::IPV4, Protocol::ICMPV4) };
+        let socket = Socket::new(domain, Type::RAW.nonblocking(), Some(protocol))
+            .map_err(|e| context(&e, "raw socket for ICMP"))?;
+        socket.bind(&SocketAddr::new(local, 0).into())?;
+        socket.connect(&SocketAddr::new(remote, 0).into())?;
+        Ok(Self { socket, ipv6, ident })
     }
 
     /// Sends a request with `len` octets of data.
@@ -41,20 +39,14 @@ impl Pinger {
             let checksum = checksum(&message);
             message[2..4].copy_from_slice(&checksum.to_be_bytes());
         }
-        // SAFETY: the kernel reads `message`.
-        check_len(unsafe {
-            libc::send(self.fd.as_raw_fd(), message.as_ptr().cast(), message.len(), libc::MSG_NOSIGNAL)
-        })
-        .map(drop)
+        self.socket.send_with_flags(&message, libc::MSG_NOSIGNAL).map(drop)
     }
 
     /// The sequence number of the next reply that is there, without waiting.
     pub fn receive(&mut self) -> io::Result<Option<u16>> {
         let mut buf = vec![0; 65_536];
         loop {
-            // SAFETY: the kernel writes at most the length of `buf`.
-            let result = unsafe { libc::recv(self.fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len(), 0) };
-            let len = match check_len(result) {
+            let len = match self.socket.read(&mut buf) {
                 Ok(len) => len,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
@@ -77,7 +69,7 @@ impl Pinger {
 
 impl AsFd for Pinger {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.socket.as_fd()
     }
 }
 

@@ -2,14 +2,15 @@
 //!
 //! The kernel copies every ESP packet to every such socket, so each worker's has a filter; there is neither GSO nor GRO.
 use super::mmsg::{self, Receiver};
-use super::sys::{self, bpf, context, set_option};
+use super::sys::{self, bpf, context};
 use super::{Datagrams, Destination, ReceiveBatch, Received};
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// Octets of socket buffers.
-const BUFFERS: libc::c_int = 8 << 20;
+const BUFFERS: usize = 8 << 20;
 
 /// Which SPIs a worker's socket takes: those with `(SPI & 0xf) % workers == index`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub struct Share {
 /// A non-blocking raw socket of one family.
 #[derive(Debug)]
 pub struct RawEsp {
-    fd: OwnedFd,
+    socket: Socket,
     local: IpAddr,
     receiver: Receiver,
     dont_fragment: Option<bool>,
@@ -35,24 +36,23 @@ impl RawEsp {
         if share.index >= share.workers || share.workers > 16 {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "there are 1 to 16 workers, counted from 0"));
         }
-        let ipv6 = local.is_ipv6();
-        let domain = if ipv6 { libc::AF_INET6 } else { libc::AF_INET };
-        let fd = match sys::socket(domain, libc::SOCK_RAW, libc::IPPROTO_ESP) {
-            Ok(fd) => fd,
+        let (ipv6, address) = (local.is_ipv6(), SocketAddr::new(local, 0));
+        let protocol = Protocol::from(libc::IPPROTO_ESP);
+        let socket = match Socket::new(Domain::for_address(address), Type::RAW.nonblocking(), Some(protocol)) {
+            Ok(socket) => socket,
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
             Err(e) => return Err(context(&e, "raw socket for ESP")),
         };
-        let socket = fd.as_fd();
-        sys::attach(socket, libc::SO_ATTACH_FILTER, &mut filter(ipv6, share))?;
+        socket.attach_filter(&filter(ipv6, share))?;
         if ipv6 {
-            mmsg::set_receive_info(socket, ipv6)?;
+            mmsg::set_receive_info(&socket, ipv6)?;
         }
         if let Some(mark) = mark {
-            set_option(socket, libc::SOL_SOCKET, libc::SO_MARK, mark)?;
+            socket.set_mark(mark)?;
         }
-        sys::set_buffers(socket, BUFFERS);
-        mmsg::bind(socket, SocketAddr::new(local, 0)).map_err(|e| context(&e, format_args!("raw ESP on {local}")))?;
-        Ok(Some(Self { fd, local, receiver: Receiver::new(), dont_fragment: None }))
+        sys::set_buffers(&socket, BUFFERS);
+        socket.bind(&address.into()).map_err(|e| context(&e, format_args!("raw ESP on {local}")))?;
+        Ok(Some(Self { socket, local, receiver: Receiver::new(), dont_fragment: None }))
     }
 
     /// Where it is bound.
@@ -63,13 +63,13 @@ impl RawEsp {
 
 impl AsFd for RawEsp {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.socket.as_fd()
     }
 }
 
 impl Datagrams for RawEsp {
     fn receive(&mut self, batch: &mut ReceiveBatch) -> io::Result<()> {
-        self.receiver.receive(self.fd.as_fd(), SocketAddr::new(self.local, 0), batch)?;
+        self.receiver.receive(&self.socket, SocketAddr::new(self.local, 0), batch)?;
         let ReceiveBatch { buf, datagrams } = batch;
         // The port of an IPv6 raw socket's peer is the protocol number.
         datagrams.iter_mut().for_each(|d| d.remote.set_port(0));
@@ -81,12 +81,12 @@ impl Datagrams for RawEsp {
 
     fn send(&mut self, to: &Destination, data: &[u8], segment: usize) -> io::Result<usize> {
         if self.dont_fragment != Some(to.dont_fragment) {
-            mmsg::set_dont_fragment(self.fd.as_fd(), self.local.is_ipv6(), to.dont_fragment)?;
+            mmsg::set_dont_fragment(&self.socket, self.local.is_ipv6(), to.dont_fragment)?;
             self.dont_fragment = Some(to.dont_fragment);
         }
         let mut to = *to;
         to.remote.set_port(0);
-        match mmsg::send_each(self.fd.as_fd(), &mmsg::Address::new(&to, None), data, segment) {
+        match mmsg::send_each(&self.socket, &mmsg::Address::new(&to, None), data, segment) {
             Err(e) if mmsg::is_full(&e) => Ok(0),
             other => other,
         }
@@ -111,7 +111,7 @@ fn strip_ipv4(buf: &[u8], received: &mut Received) -> Option<()> {
 }
 
 /// Accepts a worker's SPIs. The SPI is behind the IP header in IPv4, with its options, and first in IPv6. A load behind the end drops the packet.
-fn filter(ipv6: bool, share: Share) -> [libc::sock_filter; 7] {
+fn filter(ipv6: bool, share: Share) -> [SockFilter; 7] {
     use libc::{
         BPF_ALU, BPF_AND, BPF_B, BPF_IMM, BPF_IND, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_LDX, BPF_MOD, BPF_MSH, BPF_RET,
         BPF_W,
@@ -133,6 +133,7 @@ fn filter(ipv6: bool, share: Share) -> [libc::sock_filter; 7] {
 mod tests {
     use super::super::fds::Poll;
     use super::super::netns::fresh;
+    use super::super::sys::set_option;
     use super::*;
     use std::time::Duration;
 

@@ -1,29 +1,31 @@
-//! The few system calls that every module here makes.
+//! What every module here needs of the system and neither `nix` nor `socket2` has.
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::{getsockopt_impl, sockopt_impl};
+use socket2::{SockFilter, Socket};
 use std::io;
-use std::mem::{MaybeUninit, size_of};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::mem::size_of;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+sockopt_impl!(
+    /// MTU of the path to where an IPv6 socket is connected.
+    Ipv6Mtu,
+    GetOnly,
+    libc::IPPROTO_IPV6,
+    libc::IPV6_MTU,
+    libc::c_int
+);
+sockopt_impl!(
+    /// Frames that a packet socket has seen and lost since this was read last.
+    PacketStatistics,
+    GetOnly,
+    libc::SOL_PACKET,
+    libc::PACKET_STATISTICS,
+    libc::tpacket_stats
+);
 
 /// The result of a system call that says -1 for "look at errno".
 pub(super) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
-}
-
-/// [`check`] for calls that return lengths.
-pub(super) fn check_len(result: isize) -> io::Result<usize> {
-    usize::try_from(result).map_err(|_| io::Error::last_os_error())
-}
-
-/// A new descriptor from a system call that makes one.
-pub(super) fn owned(result: libc::c_int) -> io::Result<OwnedFd> {
-    let fd = check(result)?;
-    // SAFETY: the kernel has just given us this descriptor, and nobody else knows its number.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// A socket that is closed on exec and does not block.
-pub(super) fn socket(domain: libc::c_int, kind: libc::c_int, protocol: libc::c_int) -> io::Result<OwnedFd> {
-    // SAFETY: no pointers.
-    owned(unsafe { libc::socket(domain, kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, protocol) })
 }
 
 /// Sets an option whose value is a plain C value (int or a struct of the kernel's).
@@ -38,38 +40,19 @@ pub(super) fn set_option<T: Copy>(
     check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, data, len) }).map(drop)
 }
 
-/// Reads an option whose value is a plain C value.
-pub(super) fn option<T: Copy>(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int) -> io::Result<T> {
-    let mut value = MaybeUninit::<T>::zeroed();
-    let mut len = size_of::<T>() as libc::socklen_t;
-    // SAFETY: the kernel writes at most `len` octets into `value`.
-    check(unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut len) })?;
-    if len as usize != size_of::<T>() {
-        return Err(io::ErrorKind::InvalidData.into());
+/// Asks for socket buffers of `octets`, beyond the host's limit where we may. Smaller buffers cost speed, not correctness.
+pub(super) fn set_buffers(socket: &Socket, octets: usize) {
+    if setsockopt(socket, sockopt::RcvBufForce, &octets).is_err() {
+        let _ = socket.set_recv_buffer_size(octets);
     }
-    // SAFETY: the kernel has written all of it; all callers ask for integers and structs of integers, for which any bits are a value.
-    Ok(unsafe { value.assume_init() })
-}
-
-/// Asks for socket buffers of `octets`, beyond the host's limit where we may.
-pub(super) fn set_buffers(fd: BorrowedFd<'_>, octets: libc::c_int) {
-    for (force, plain) in [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)] {
-        if set_option(fd, libc::SOL_SOCKET, force, octets).is_err() {
-            // Smaller buffers cost speed, not correctness.
-            let _ = set_option(fd, libc::SOL_SOCKET, plain, octets);
-        }
+    if setsockopt(socket, sockopt::SndBufForce, &octets).is_err() {
+        let _ = socket.set_send_buffer_size(octets);
     }
 }
 
 /// One instruction of a classic BPF program.
-pub(super) const fn bpf(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
-    libc::sock_filter { code: code as u16, jt, jf, k }
-}
-
-/// Attaches a classic BPF program by the option `name`.
-pub(super) fn attach(fd: BorrowedFd<'_>, name: libc::c_int, program: &mut [libc::sock_filter]) -> io::Result<()> {
-    let len = libc::c_ushort::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    set_option(fd, libc::SOL_SOCKET, name, libc::sock_fprog { len, filter: program.as_mut_ptr() })
+pub(super) const fn bpf(code: u32, jt: u8, jf: u8, k: u32) -> SockFilter {
+    SockFilter::new(code as u16, jt, jf, k)
 }
 
 /// An error of the same kind with a sentence in front.

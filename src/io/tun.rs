@@ -1,10 +1,13 @@
 //! TUN devices with several queues and the virtio-net offload header.
-use super::sys::{check, check_len, socket};
 use super::{Gso, Tun, VnetHeader};
-use std::ffi::CStr;
-use std::io;
+use nix::errno::Errno;
+use nix::unistd::geteuid;
+use socket2::{Domain, Socket, Type};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::mem::{MaybeUninit, zeroed};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
 
 /// Octets of the offload header: a virtio_net_hdr without num_buffers, in the host's byte order (the kernel's default for TUN).
 const HEADER: usize = 10;
@@ -19,6 +22,17 @@ const GSO_TCPV4: u8 = 1;
 const GSO_TCPV6: u8 = 4;
 const GSO_UDP_L4: u8 = 5;
 const GSO_ECN: u8 = 0x80;
+
+/// The requests of linux/if_tun.h and linux/sockios.h that are made here.
+mod ioctl {
+    use libc::{c_int, ifreq};
+    // The number of this one claims an int, so it cannot be made from its type.
+    nix::ioctl_readwrite_bad!(set_iff, libc::TUNSETIFF, ifreq);
+    nix::ioctl_write_int!(set_owner, b'T', 204);
+    nix::ioctl_write_int!(set_offload, b'T', 208);
+    nix::ioctl_write_ptr!(set_vnet_header_size, b'T', 216, c_int);
+    nix::ioctl_write_ptr_bad!(set_queue_length, libc::SIOCSIFTXQLEN, ifreq);
+}
 
 /// Why there is no device.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +76,7 @@ pub struct Device;
 impl Device {
     /// Creates a device with `queues` (1 to 256) non-blocking queues, not yet up. It vanishes when the last queue is closed.
     pub fn create(name: &str, queues: usize) -> Result<Vec<Queue>, Error> {
-        let other = |e| Error::Other(name.into(), e);
+        let other = |e: io::Error| Error::Other(name.into(), e);
         if !(1..=256).contains(&queues) {
             return Err(other(io::Error::new(io::ErrorKind::InvalidInput, "a device has 1 to 256 queues")));
         }
@@ -70,17 +84,17 @@ impl Device {
         // A multi-queue device of another process would let us join in: the first queue must make the device.
         let first = attach(name, request, libc::IFF_TUN_EXCL)?;
         // A device without owner takes further queues from anybody who can open /dev/net/tun.
-        // SAFETY: no pointers.
-        ioctl(&first, libc::TUNSETOWNER, unsafe { libc::geteuid() } as _).map_err(other)?;
-        let size = HEADER as libc::c_int;
-        // SAFETY: the kernel reads one int.
-        check(unsafe { libc::ioctl(first.as_raw_fd(), libc::TUNSETVNETHDRSZ, &raw const size) }).map_err(other)?;
+        // SAFETY: the first takes a number, and of the second the kernel reads one int.
+        unsafe {
+            ioctl::set_owner(first.as_raw_fd(), geteuid().as_raw().into()).map_err(|e| other(e.into()))?;
+            ioctl::set_vnet_header_size(first.as_raw_fd(), &(HEADER as libc::c_int)).map_err(|e| other(e.into()))?;
+        }
         let (tcp, udp) = set_offloads(&first);
         // Refused in a user namespace; a shorter queue loses bursts, no more.
         let _ = set_queue_length(request);
-        let mut all = vec![Queue { fd: first, tcp, udp }];
+        let mut all = vec![Queue { file: first, tcp, udp }];
         for _ in 1..queues {
-            all.push(Queue { fd: attach(name, request, 0)?, tcp, udp });
+            all.push(Queue { file: attach(name, request, 0)?, tcp, udp });
         }
         Ok(all)
     }
@@ -101,11 +115,9 @@ fn request(name: &str) -> Option<libc::ifreq> {
 }
 
 /// Opens one queue of the device.
-fn attach(name: &str, mut request: libc::ifreq, extra: libc::c_int) -> Result<OwnedFd, Error> {
-    const PATH: &CStr = c"/dev/net/tun";
-    // SAFETY: a path that ends with NUL.
-    let fd = super::sys::owned(unsafe { libc::open(PATH.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC | libc::O_NONBLOCK) });
-    let fd = fd.map_err(|e| match e.raw_os_error() {
+fn attach(name: &str, mut request: libc::ifreq, extra: libc::c_int) -> Result<File, Error> {
+    let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open("/dev/net/tun");
+    let file = file.map_err(|e| match e.raw_os_error() {
         Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) => Error::Missing,
         Some(libc::EACCES | libc::EPERM) => Error::NoPermission,
         _ => Error::Other(name.into(), e),
@@ -113,55 +125,43 @@ fn attach(name: &str, mut request: libc::ifreq, extra: libc::c_int) -> Result<Ow
     let flags = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_MULTI_QUEUE | extra;
     request.ifr_ifru.ifru_flags = flags as libc::c_short;
     // SAFETY: the kernel reads and writes the request, which is ours.
-    match check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETIFF, &raw mut request) }) {
-        Ok(_) => Ok(fd),
-        Err(e) => Err(match e.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => Error::NoPermission,
-            Some(libc::EBUSY | libc::EEXIST) => Error::Taken(name.into()),
-            // What the kernel answers for a device of another kind or with other flags.
-            Some(libc::EINVAL) => Error::Taken(name.into()),
-            _ => Error::Other(name.into(), e),
-        }),
+    match unsafe { ioctl::set_iff(file.as_raw_fd(), &raw mut request) } {
+        Ok(_) => Ok(file),
+        Err(Errno::EPERM | Errno::EACCES) => Err(Error::NoPermission),
+        // EINVAL is what the kernel answers for a device of another kind or with other flags.
+        Err(Errno::EBUSY | Errno::EEXIST | Errno::EINVAL) => Err(Error::Taken(name.into())),
+        Err(e) => Err(Error::Other(name.into(), e.into())),
     }
 }
 
 /// Asks for as many offloads as the kernel has: (TCP, UDP).
-fn set_offloads(fd: &OwnedFd) -> (bool, bool) {
+fn set_offloads(file: &File) -> (bool, bool) {
     let tcp = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6;
     let udp = tcp | libc::TUN_F_USO4 | libc::TUN_F_USO6;
-    if ioctl(fd, libc::TUNSETOFFLOAD, udp as _).is_ok() {
-        (true, true)
-    } else if ioctl(fd, libc::TUNSETOFFLOAD, tcp as _).is_ok() {
-        (true, false)
-    } else {
-        (false, false)
-    }
-}
-
-/// An ioctl with a plain number.
-fn ioctl(fd: &OwnedFd, request: libc::c_ulong, value: libc::c_ulong) -> io::Result<()> {
-    // SAFETY: the requests that are made here take their argument as a number, not as a pointer.
-    check(unsafe { libc::ioctl(fd.as_raw_fd(), request as _, value) }).map(drop)
+    // SAFETY: it takes a number.
+    let agreed = |offloads: u32| unsafe { ioctl::set_offload(file.as_raw_fd(), offloads.into()) }.is_ok();
+    if agreed(udp) { (true, true) } else { (agreed(tcp), false) }
 }
 
 /// Makes the device's queue longer.
 fn set_queue_length(mut request: libc::ifreq) -> io::Result<()> {
-    let any = socket(libc::AF_INET, libc::SOCK_DGRAM, 0).or_else(|_| socket(libc::AF_INET6, libc::SOCK_DGRAM, 0))?;
+    let any = Socket::new(Domain::IPV4, Type::DGRAM, None).or_else(|_| Socket::new(Domain::IPV6, Type::DGRAM, None))?;
     request.ifr_ifru.ifru_metric = QUEUE_LENGTH;
     // SAFETY: the kernel reads the name and the length in the request.
-    check(unsafe { libc::ioctl(any.as_raw_fd(), libc::SIOCSIFTXQLEN as _, &raw const request) }).map(drop)
+    unsafe { ioctl::set_queue_length(any.as_raw_fd(), &raw const request) }?;
+    Ok(())
 }
 
 /// One queue of a device; what is read carries the offload header.
 #[derive(Debug)]
 pub struct Queue {
-    fd: OwnedFd,
+    file: File,
     tcp: bool,
     udp: bool,
 }
 impl AsFd for Queue {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.file.as_fd()
     }
 }
 
@@ -169,12 +169,8 @@ impl Tun for Queue {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<(VnetHeader, usize)> {
         loop {
             let mut header = [0; HEADER];
-            let parts = [
-                libc::iovec { iov_base: header.as_mut_ptr().cast(), iov_len: HEADER },
-                libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() },
-            ];
-            // SAFETY: both parts point at buffers of their length, which are ours until the call returns.
-            match check_len(unsafe { libc::readv(self.fd.as_raw_fd(), parts.as_ptr(), 2) }) {
+            let mut parts = [io::IoSliceMut::new(&mut header), io::IoSliceMut::new(buf)];
+            match self.file.read_vectored(&mut parts) {
                 Ok(len) => {
                     // A kind of super-packet that was not asked for, or less than a header: nothing to be done with it.
                     if let (Some(header), Some(len)) = (decode(header), len.checked_sub(HEADER)) {
@@ -197,11 +193,10 @@ impl Tun for Queue {
         for (to, from) in vectors[1..].iter_mut().zip(parts) {
             to.write(*from);
         }
+        // SAFETY: the first 1 + parts.len() vectors are written.
+        let vectors = unsafe { vectors[..=parts.len()].assume_init_ref() };
         loop {
-            // SAFETY: the first 1 + parts.len() vectors are written; an IoSlice is an iovec by std's promise; the kernel only reads.
-            let result =
-                unsafe { libc::writev(self.fd.as_raw_fd(), vectors.as_ptr().cast(), parts.len() as libc::c_int + 1) };
-            match check_len(result) {
+            match self.file.write_vectored(vectors) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 other => return other.map(drop),
             }
@@ -245,7 +240,7 @@ mod tests {
     use super::super::fds::Poll;
     use super::super::netlink::{Address, Netlink};
     use super::super::netns::{Namespace, fresh};
-    use super::super::sys::set_option;
+    use super::super::sys::{check, set_option};
     use super::*;
     use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
     use std::net::{IpAddr, TcpStream, UdpSocket};

@@ -1,10 +1,12 @@
 //! UDP sockets: batches, trains (GSO, GRO), addresses and TOS by control message, steering among a group of sockets.
 use super::mmsg::{self, Receiver};
-use super::sys::{self, bpf, check, context, option, set_option};
+use super::sys::{self, bpf, context};
 use super::{Datagrams, Destination, ReceiveBatch};
+use nix::sys::socket::{getsockopt, setsockopt, sockopt};
+use socket2::{Domain, SockFilter, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// Datagrams of one train (UDP_MAX_SEGMENTS of older kernels).
 const TRAIN_DATAGRAMS: usize = 64;
@@ -15,7 +17,7 @@ const RETRY_AFTER: u32 = 1024;
 /// Destinations that are remembered as refusing.
 const REFUSING: usize = 64;
 /// Octets of socket buffers: 50 ms of 10 Gbit/s fit into less than this many trains.
-const BUFFERS: libc::c_int = 8 << 20;
+const BUFFERS: usize = 8 << 20;
 
 /// How to open sockets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,7 +31,7 @@ pub struct Options {
 /// An unconnected, non-blocking socket of one family (an IPv6 one is IPv6 only).
 #[derive(Debug)]
 pub struct UdpSocket {
-    fd: OwnedFd,
+    socket: Socket,
     local: SocketAddr,
     receiver: Receiver,
     dont_fragment: Option<bool>,
@@ -57,33 +59,34 @@ impl UdpSocket {
             group.push(Self::open(local, options, true).map_err(|e| explain(&e, local))?);
         }
         if let Some(any) = group.first() {
-            sys::attach(any.as_fd(), libc::SO_ATTACH_REUSEPORT_CBPF, &mut steering(workers))?;
+            let mut steering = steering(workers);
+            // A SockFilter is a sock_filter by socket2's promise.
+            let program = libc::sock_fprog { len: steering.len() as _, filter: steering.as_mut_ptr().cast() };
+            setsockopt(any, sockopt::AttachReusePortCbpf, &program)?;
         }
         Ok(group)
     }
 
     fn open(local: SocketAddr, options: Options, shared: bool) -> io::Result<Self> {
-        let ipv6 = local.is_ipv6();
-        let fd = sys::socket(if ipv6 { libc::AF_INET6 } else { libc::AF_INET }, libc::SOCK_DGRAM, 0)?;
-        let socket = fd.as_fd();
-        if ipv6 {
-            set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+        let socket = Socket::new(Domain::for_address(local), Type::DGRAM.nonblocking(), None)?;
+        if local.is_ipv6() {
+            socket.set_only_v6(true)?;
         }
         if shared {
-            set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+            socket.set_reuse_port(true)?;
         }
         if let Some(mark) = options.mark {
-            set_option(socket, libc::SOL_SOCKET, libc::SO_MARK, mark)?;
+            socket.set_mark(mark)?;
         }
         if options.gro {
             // Without it (before Linux 5.0) datagrams come one by one.
-            let _ = set_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1);
+            let _ = setsockopt(&socket, sockopt::UdpGroSegment, &true);
         }
-        mmsg::set_receive_info(socket, ipv6)?;
-        sys::set_buffers(socket, BUFFERS);
-        mmsg::bind(socket, local)?;
-        let local = mmsg::local_name(socket)?;
-        Ok(Self { fd, local, receiver: Receiver::new(), dont_fragment: None, refusing: Vec::new() })
+        mmsg::set_receive_info(&socket, local.is_ipv6())?;
+        sys::set_buffers(&socket, BUFFERS);
+        socket.bind(&local.into())?;
+        let local = local_address(&socket)?;
+        Ok(Self { socket, local, receiver: Receiver::new(), dont_fragment: None, refusing: Vec::new() })
     }
 
     /// Where it is bound.
@@ -95,12 +98,12 @@ impl UdpSocket {
     pub fn send_to(&mut self, local: IpAddr, remote: SocketAddr, data: &[u8]) -> io::Result<()> {
         let to = Destination { local: SocketAddr::new(local, 0), remote, tos: 0, dont_fragment: false };
         self.set_dont_fragment(false)?;
-        mmsg::send_one(self.fd.as_fd(), &mmsg::Address::new(&to, None), data)
+        mmsg::send_one(&self.socket, &mmsg::Address::new(&to, None), data)
     }
 
     fn set_dont_fragment(&mut self, on: bool) -> io::Result<()> {
         if self.dont_fragment != Some(on) {
-            mmsg::set_dont_fragment(self.fd.as_fd(), self.local.is_ipv6(), on)?;
+            mmsg::set_dont_fragment(&self.socket, self.local.is_ipv6(), on)?;
             self.dont_fragment = Some(on);
         }
         Ok(())
@@ -126,13 +129,13 @@ impl UdpSocket {
 
 impl AsFd for UdpSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.socket.as_fd()
     }
 }
 
 impl Datagrams for UdpSocket {
     fn receive(&mut self, batch: &mut ReceiveBatch) -> io::Result<()> {
-        self.receiver.receive(self.fd.as_fd(), self.local, batch)
+        self.receiver.receive(&self.socket, self.local, batch)
     }
 
     fn send(&mut self, to: &Destination, data: &[u8], segment: usize) -> io::Result<usize> {
@@ -159,7 +162,7 @@ impl UdpSocket {
             && let Ok(size) = u16::try_from(segment)
             && !self.refuses(to.remote)
         {
-            match mmsg::send_one(self.fd.as_fd(), &mmsg::Address::new(to, Some(size)), train) {
+            match mmsg::send_one(&self.socket, &mmsg::Address::new(to, Some(size)), train) {
                 Ok(()) => return Ok(train.len().div_ceil(segment)),
                 // No checksum offload on the way out (EIO), or no GSO at all (EINVAL).
                 Err(e) if matches!(e.raw_os_error(), Some(libc::EIO | libc::EINVAL)) => {
@@ -170,12 +173,12 @@ impl UdpSocket {
                 Err(e) => return Err(e),
             }
         }
-        mmsg::send_each(self.fd.as_fd(), &mmsg::Address::new(to, None), train, segment)
+        mmsg::send_each(&self.socket, &mmsg::Address::new(to, None), train, segment)
     }
 }
 
 /// Index in a group: 0 for the engine, else 1 + worker. The program sees the UDP payload; a load behind its end makes it return 0.
-fn steering(workers: u8) -> [libc::sock_filter; 7] {
+fn steering(workers: u8) -> [SockFilter; 7] {
     use libc::{BPF_A, BPF_ABS, BPF_ADD, BPF_ALU, BPF_AND, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_MOD, BPF_RET, BPF_W};
     [
         bpf(BPF_LD | BPF_W | BPF_ABS, 0, 0, 0),
@@ -211,6 +214,10 @@ fn explain(error: &io::Error, local: SocketAddr) -> io::Error {
     io::Error::new(kind, what)
 }
 
+fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
+    socket.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
 fn family(address: SocketAddr) -> &'static str {
     if address.is_ipv6() { "IPv6" } else { "IPv4" }
 }
@@ -227,17 +234,14 @@ pub struct RouteTo {
 /// Asks the routes how marked packets would reach `remote`, without sending anything.
 pub fn route_to(remote: IpAddr, mark: Option<u32>) -> io::Result<RouteTo> {
     let any: IpAddr = if remote.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::open(SocketAddr::new(any, 0), Options { mark, gro: false }, false)?;
+    let socket = UdpSocket::open(SocketAddr::new(any, 0), Options { mark, gro: false }, false)?.socket;
     // The port means nothing, but zero is refused by some kernels.
-    let (name, len) = mmsg::write_name(SocketAddr::new(remote, 4500));
-    // SAFETY: `name` is an address of `len` octets that the kernel reads.
-    check(unsafe { libc::connect(socket.fd.as_raw_fd(), (&raw const name).cast(), len as libc::socklen_t) })?;
-    let (level, name) = match remote {
-        IpAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU),
-        IpAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_MTU),
+    socket.connect(&SocketAddr::new(remote, 4500).into())?;
+    let mtu = match remote {
+        IpAddr::V4(_) => getsockopt(&socket, sockopt::IpMtu)?,
+        IpAddr::V6(_) => getsockopt(&socket, sys::Ipv6Mtu)?,
     };
-    let mtu: libc::c_int = option(socket.as_fd(), level, name)?;
-    Ok(RouteTo { source: mmsg::local_name(socket.as_fd())?.ip(), mtu: mtu.unsigned_abs() })
+    Ok(RouteTo { source: local_address(&socket)?.ip(), mtu: mtu.unsigned_abs() })
 }
 
 #[cfg(test)]
@@ -246,6 +250,7 @@ mod tests {
     use super::super::fds::Poll;
     use super::super::netlink::Netlink;
     use super::super::netns::fresh;
+    use super::super::sys::set_option;
     use super::*;
     use std::time::Duration;
 
