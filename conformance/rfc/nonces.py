@@ -11,6 +11,7 @@ import os
 import struct
 import sys
 
+NAT_T = struct.pack("!H", 4500)
 
 def packets(path):
     """(outer addresses, ESP bytes as captured, length on the wire) of each ESP packet."""
@@ -32,6 +33,8 @@ def packets(path):
         else:
             continue
         if proto == 17:
+            if frame[ip:ip + 2] != NAT_T:
+                continue  # IKE from port 500 to a peer whose NAT chose 4500: no marker, and no ESP
             ip += 8
         elif proto != 50:
             continue
