@@ -13,6 +13,7 @@ import sys
 
 NAT_T = struct.pack("!H", 4500)
 
+
 def packets(path):
     """(outer addresses, ESP bytes as captured, length on the wire) of each ESP packet."""
     with open(path, "rb") as f:
