@@ -195,7 +195,7 @@ fn first_child(
     }
     match offer.check(contents) {
         Ok(agreed) => {
-            child::install(cx, core, est, agreed, &Made { ni, nr, g_ir: None, initiator: true, replaces: None });
+            child::install(cx, core, est, agreed, &Made { ni, nr, secrets: &[], initiator: true, replaces: None });
         }
         Err(mismatch) => {
             // The peer has installed it: have it deleted.
@@ -459,7 +459,7 @@ fn admit(
         Ok(agreed) => {
             payloads.extend(agreed.payloads());
             // Able to receive before the answer leaves (R3).
-            let made = Made { ni: half.ni(), nr: &half.nr, g_ir: None, initiator: false, replaces: None };
+            let made = Made { ni: half.ni(), nr: &half.nr, secrets: &[], initiator: false, replaces: None };
             child::install(cx, core, &mut est, agreed, &made);
         }
         Err(mismatch) => {
