@@ -1,5 +1,6 @@
 //! Known answers from outside, by source, and what must hold for every transform.
 mod cavp;
+mod mlkem;
 mod packets;
 mod properties;
 mod rfc;
