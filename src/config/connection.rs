@@ -94,7 +94,8 @@ fn children(report: &mut Report<'_>, entry: &Entry, fields: &Fields<'_>, respond
 fn refuse_twins(report: &mut Report<'_>, children: &[Child]) {
     for (n, child) in children.iter().enumerate() {
         if let Some(twin) = children[..n].iter().find(|other| other.config.name == child.config.name) {
-            let message = format!("`{}` is also the name of a child that `ts_mode = \"per_pair\"` makes", child.config.name);
+            let message =
+                format!("`{}` is also the name of a child that `ts_mode = \"per_pair\"` makes", child.config.name);
             report.error(child.at.max(twin.at), "name.twice", message, "another name");
         }
     }

@@ -226,10 +226,9 @@ pub fn parse(sources: &[Source], secrets: &dyn Secrets) -> Result<Config, Errors
     let secrets = secret::read(&mut report, &document.secrets, secrets);
     let secrets_sound = report.errors() == before;
 
-    let pools = pool::Pools::read(&mut report, &document.pools);
-    let mut connections: Vec<Connection> = (document.connections.iter())
-        .filter_map(|entry| connection::read(&mut report, entry, &pools))
-        .collect();
+    let pools = pool::Pools::read(&mut report, &document.pools, !document.whole);
+    let mut connections: Vec<Connection> =
+        (document.connections.iter()).filter_map(|entry| connection::read(&mut report, entry, &pools)).collect();
     if document.whole {
         if secrets_sound {
             check::secrets(&mut report, &connections, &secrets);

@@ -9,14 +9,15 @@ use std::net::IpAddr;
 /// All pools that the configuration names.
 pub(super) struct Pools {
     list: Vec<(String, Option<policy::Pool>)>,
+    /// Part of the configuration could not be read: there may be more.
+    incomplete: bool,
 }
 impl Pools {
     /// Reads the section; one that is broken is known by its name, so that its fault is reported once.
-    pub(super) fn read(report: &mut Report<'_>, entries: &[Entry]) -> Self {
-        let list: Vec<_> =
-            entries.iter().map(|entry| (entry, pool(report, entry))).collect();
+    pub(super) fn read(report: &mut Report<'_>, entries: &[Entry], incomplete: bool) -> Self {
+        let list: Vec<_> = entries.iter().map(|entry| (entry, pool(report, entry))).collect();
         refuse_overlaps(report, &list);
-        Self { list: list.into_iter().map(|(entry, pool)| (entry.key.clone(), pool)).collect() }
+        Self { list: list.into_iter().map(|(entry, pool)| (entry.key.clone(), pool)).collect(), incomplete }
     }
 
     /// The names of a connection's `pools` as what they stand for.
@@ -30,6 +31,9 @@ impl Pools {
         let name = value::string(report, node)?;
         if let Some((_, pool)) = self.list.iter().find(|(known, _)| known == name) {
             return Some(pool.clone());
+        }
+        if self.incomplete {
+            return Some(None);
         }
         let hint = match keys::nearest(name, self.list.iter().map(|(known, _)| known.as_str())) {
             Some(near) => format!("did you mean {near:?}?"),
