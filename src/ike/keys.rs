@@ -250,14 +250,14 @@ mod tests {
                 let old = SkD { prf: old.prf, key: sk_d.clone() };
                 old.rekey(&new, &secrets[..n], &FROM, initiator, &mut SeededRng::new(9))
             };
-            let ((ours, mut i), (theirs, r)) = (rekey(true), rekey(false));
+            let ((ours, mut i), (theirs, mut r)) = (rekey(true), rekey(false));
             let seed = old.prf.mac(sk_d.expose(), &[&parts]);
             let spis: [&[u8]; 4] = [&[1; 32], &[2; 20], &[3; 8], &[4; 8]];
             let all = new.prf.plus(seed.expose(), &spis, new.prf.len());
             assert_eq!((ours.key.expose(), ours.prf()), (all.expose(), new.prf));
             assert_eq!(theirs.key.expose(), all.expose());
-            let sealed = i.seal(header(), &[]);
-            assert_eq!(open(&r, &sealed).unwrap(), []);
+            let sealed = seal(&mut i, &[]);
+            assert_eq!(open(&mut r, &sealed).unwrap(), []);
         }
     }
 
