@@ -166,11 +166,11 @@ fn mac_set(name: mac::TestName, algorithm: Algorithm) -> Count {
     let mut count = Count::default();
     for group in mac::TestSet::load(name).unwrap().test_groups {
         for test in &group.tests {
-            assert_eq!(test.tag.len() * 8, group.tag_size);
             if algorithm == Algorithm::AesCmac && test.key.len() != 16 {
                 count.out_of_shape += 1;
                 continue;
             }
+            assert_eq!(test.tag.len() * 8, group.tag_size);
             let key = MacKey::new(algorithm, &test.key);
             let (front, back) = test.msg.split_at(test.msg.len() / 3);
             let valid = match test.result {
