@@ -385,7 +385,8 @@ fn computed(cx: &mut Cx<'_>, sa: &mut IkeSa, job: u64, done: Done) -> Result<(),
     let phase = std::mem::replace(&mut sa.phase, Phase::Moving);
     sa.phase = match phase {
         Phase::Agreeing(agreeing) if agreeing.job == job => match done {
-            Done::Refused => agreeing.wait(),
+            // Nothing was computed: the response counts as lost.
+            Done::Refused => Phase::Opening(Box::new(agreeing.opening)),
             done => match done.agreed() {
                 Some(g_ir) => {
                     let keys = agreeing.settle(cx, core, &g_ir);

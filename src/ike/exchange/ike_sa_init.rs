@@ -82,10 +82,6 @@ impl Agreeing {
         let from = Contributions { ni: &self.opening.ni, nr: &self.nr, spi_i: core.spi_i, spi_r: core.spi_r };
         HandshakeKeys::derive(&self.suite, g_ir, &from, true, &mut cx.rng())
     }
-    /// Nothing was computed: the response counts as lost.
-    pub(in crate::ike) fn wait(self) -> Phase {
-        Phase::Opening(Box::new(self.opening))
-    }
     /// There is no g^ir with this public value: only an attacker sends such, so we wait for another response.
     pub(in crate::ike) fn reject(mut self, cx: &mut Cx<'_>, core: &Core) -> Phase {
         let failure = Failure::new(cx.now, Where::SaInit, true, "answer.not_offered");
@@ -517,8 +513,7 @@ fn answer(
         nat = Nat::default();
     }
     payloads.extend(fragments.then(takes_fragments));
-    let intermediate = contents.notify(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED).is_some();
-    payloads.extend(intermediate.then(takes_intermediate));
+    payloads.extend(contents.notify(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED).map(|_| takes_intermediate()));
     let mut message = Message { header: core.header(ExchangeType::IKE_SA_INIT, 0, true), payloads };
     // Before the address is proven no answer is larger than the request; the length does not depend on the public value.
     if message.encode().len() > from.data.len() && !shows_cookie(cx, contents, header, from) {
