@@ -3,7 +3,7 @@ use super::ike_sa_init::{Agreeing, HalfOpen, gave_up};
 use super::{Arrival, Contents};
 use crate::crypto::secret::Secret;
 use crate::ike::auth::{self, Authenticated, Signed};
-use crate::ike::channel::OpenError;
+use crate::ike::channel::{Channel, OpenError};
 use crate::ike::child::{self, Made, Offer};
 use crate::ike::common::{Cx, Redundant, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
@@ -15,7 +15,6 @@ use crate::ike::link::Sibling;
 use crate::ike::negotiate::{IkeSuite, KeRule, choose, numbered};
 use crate::ike::policy::{Connection, IdMatch, Unique};
 use crate::ike::sa::{Core, Established, Phase, Task};
-use crate::wire::message::Message;
 use crate::wire::payload::{Auth, Id, IdPayload, Notify, Payload, Proposal};
 use crate::wire::registry::{AuthMethod, ExchangeType, NotifyType, ProtocolId};
 use std::collections::VecDeque;
@@ -70,9 +69,7 @@ pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, agreeing: Box<Ag
         payloads.push(Payload::Notify(Notify::new(NotifyType::INITIAL_CONTACT, Vec::new())));
     }
     payloads.extend(offer.payloads());
-    let header = core.header(ExchangeType::IKE_AUTH, core.window.next_id(), false);
-    let bytes = keys.channel.seal(header, &payloads);
-    core.request(cx, ExchangeType::IKE_AUTH, bytes);
+    core.ask(cx, &mut keys.channel, ExchangeType::IKE_AUTH, &payloads);
     let ni = ni.to_vec();
     let Agreeing { proposal, nr, response, .. } = *agreeing;
     Ok(Phase::Proving(Box::new(Proving { connection, keys, proposal, ni, nr, response, local_id, offer })))
@@ -95,6 +92,10 @@ fn is_first_contact(cx: &Cx<'_>, connection: &Connection) -> bool {
     connection.unique != Unique::Never && none && !cx.common.directory.shares_ids(connection)
 }
 impl Proving {
+    /// What protects IKE_AUTH.
+    pub(in crate::ike) fn channel(&mut self) -> &mut Channel {
+        &mut self.keys.channel
+    }
     /// Nobody has answered. What was noted during IKE_SA_INIT is refuted: that was answered properly in the end.
     pub(in crate::ike) fn gave_up(self, cx: &mut Cx<'_>, core: &Core) -> Ended {
         cx.host.release_spi(self.offer.spi_in);
@@ -109,12 +110,10 @@ pub(in crate::ike) fn response(
     mut proving: Box<Proving>,
     from: &Arrival<'_>,
 ) -> Step<Phase> {
-    let Ok(message) = Message::parse(from.data) else { return Ok(Phase::Proving(proving)) };
-    let Some(Payload::Encrypted(sk)) = message.payloads.last() else { return Ok(Phase::Proving(proving)) };
-    let inside = match proving.keys.channel.open(from.data, sk) {
-        Err(OpenError::Icv) => return Ok(Phase::Proving(proving)),
+    let inside = match proving.keys.channel.open(cx, from.data) {
+        Err(OpenError::Icv | OpenError::Waiting) => return Ok(Phase::Proving(proving)),
         Err(OpenError::Inside(error)) => Err(error),
-        Ok(payloads) => Contents::of(ExchangeType::IKE_AUTH, true, payloads),
+        Ok(opened) => Contents::inside(&opened.inner),
     };
     core.window.settle();
     let judged = match &inside {
@@ -126,9 +125,8 @@ pub(in crate::ike) fn response(
         (inside, Err(failure)) => {
             // An initiator that rejects the responder says so (RFC 7296 section 2.21.2).
             if inside.is_ok_and(|c| c.auth.is_some()) {
-                let header = core.header(ExchangeType::INFORMATIONAL, core.window.next_id(), false);
-                let bytes = proving.keys.channel.seal(header, &[Payload::Notify(Refusal::Authentication.notify())]);
-                cx.transmit(core.local, core.remote, bytes);
+                let refusal = [Payload::Notify(Refusal::Authentication.notify())];
+                core.ask(cx, proving.channel(), ExchangeType::INFORMATIONAL, &refusal);
             }
             cx.host.release_spi(proving.offer.spi_in);
             cx.fail(Failure { remote: Some(core.remote), ..*failure }, Some(&proving.connection));
@@ -290,22 +288,25 @@ pub(in crate::ike) fn on_request(
     if half.refused.is_none() && cx.common.admission.is_barred(cx.now, from.remote.ip(), &cx.policy().limits) {
         return keep(half);
     }
-    let Ok(message) = Message::parse(from.data) else { return keep(half) };
-    let Some(Payload::Encrypted(sk)) = message.payloads.last() else { return keep(half) };
     let Some(mut keys) = half.keys.take() else { return keep(half) };
-    let inside = match keys.channel.open(from.data, sk) {
-        Err(OpenError::Icv) => {
+    if let Some(refused) = &half.refused {
+        if keys.channel.asks_again(from.data) {
+            cx.transmit_all(from.local, from.remote, refused);
+        }
+        half.keys = Some(keys);
+        return keep(half);
+    }
+    let inside = match keys.channel.open(cx, from.data) {
+        Err(OpenError::Icv | OpenError::Waiting) => {
             half.keys = Some(keys);
             return keep(half);
         }
         Err(OpenError::Inside(error)) => Err(error),
-        Ok(payloads) => Contents::of(ExchangeType::IKE_AUTH, false, payloads),
+        Ok(opened) => {
+            core.size.learn(&opened);
+            Contents::inside(&opened.inner)
+        }
     };
-    if let Some(bytes) = half.refused.clone() {
-        half.keys = Some(keys);
-        cx.transmit(from.local, from.remote, bytes);
-        return keep(half);
-    }
     (core.local, core.remote) = (from.local, from.remote);
     let judged = match &inside {
         Ok(contents) => judge_initiator(cx, core, &half, &keys, contents),
@@ -318,9 +319,10 @@ pub(in crate::ike) fn on_request(
         (Ok(contents), Ok(admitted)) => Ok(admit(cx, core, *half, keys, &contents, admitted)),
         (_, Err(rejected)) => {
             let Rejected { refusal, failure, connection, proven } = *rejected;
-            let header = core.header(ExchangeType::IKE_AUTH, message.header.id, true);
-            let bytes = keys.channel.seal(header, &[Payload::Notify(refusal.notify())]);
-            cx.transmit(from.local, from.remote, bytes.clone());
+            let header = core.header(ExchangeType::IKE_AUTH, core.window.expected_id(), true);
+            let refused = [Payload::Notify(refusal.notify())];
+            let refused = keys.channel.seal(header, &refused, core.size.room(from.remote));
+            cx.transmit_all(from.local, from.remote, &refused);
             let failure = Failure { remote: Some(from.remote), ..failure };
             if proven {
                 cx.fail(failure, connection.as_deref());
@@ -330,7 +332,7 @@ pub(in crate::ike) fn on_request(
                     cx.fail_stranger(failure, connection.as_deref());
                 }
             }
-            (half.keys, half.refused) = (Some(keys), Some(bytes));
+            (half.keys, half.refused) = (Some(keys), Some(refused));
             keep(half)
         }
         (Err(_), Ok(_)) => Err(Ended::Failed),
