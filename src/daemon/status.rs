@@ -205,6 +205,7 @@ fn ike_sa(sa: &IkeStatus) -> IkeSa {
             proposal: sa.proposal.as_ref().map(keyword::proposal),
             rekey_in_s: None,
             nat: sa.nat.into(),
+            ppk: sa.ppk,
         },
     }
 }

@@ -110,8 +110,12 @@ impl Endpoint {
         let mut cx = Cx { now, host, common: &mut self.common };
         match ike_sa_init::on_request(&mut cx, header, from) {
             Opened::New(sa, key) => {
+                let limits = cx.policy().limits;
                 self.common.admission.opened(key, sa.core.id);
                 self.register(*sa);
+                if let Some(surplus) = self.common.admission.surplus(&limits) {
+                    self.step(now, host, surplus, |_, _| Err(Ended::Failed));
+                }
             }
             Opened::Again(id) => {
                 // The stored response, octet for octet (R24), and only to the same octets: a shorter request must not get it.

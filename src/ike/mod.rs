@@ -21,6 +21,7 @@ mod keys;
 mod link;
 mod nat;
 mod negotiate;
+mod ppk;
 mod report;
 mod sa;
 mod size;

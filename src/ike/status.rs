@@ -44,6 +44,8 @@ pub struct IkeStatus {
     /// `none`, `local`, `remote`, `both`.
     pub nat: &'static str,
     pub udp: bool,
+    /// A post-quantum pre-shared key went into its keys, or into those that it was rekeyed from.
+    pub ppk: bool,
     pub children: Vec<ChildStatus>,
 }
 /// One child SA pair (the traffic counters are in `ipsec`).

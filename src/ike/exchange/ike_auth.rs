@@ -330,7 +330,7 @@ pub(in crate::ike) fn on_request(
             if proven {
                 cx.fail(failure, connection.as_deref());
             } else {
-                cx.common.admission.auth_failed(cx.now, from.remote.ip());
+                cx.common.admission.auth_failed(cx.now, from.remote.ip(), None);
                 if cx.may_report() {
                     cx.fail_stranger(failure, connection.as_deref());
                 }

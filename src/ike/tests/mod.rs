@@ -3,6 +3,7 @@
 //! A test reads as a play: `World::new(alice, bob)`, then who does what, which message is held back, and who must win.
 mod establish;
 mod established;
+mod flood;
 mod hostile;
 mod multi_ke;
 mod refuse;
