@@ -212,6 +212,7 @@ impl Engine {
         match event {
             Event::IkeUp { connection, .. } => drop(self.noted.remove(connection)),
             Event::IkeDown { ike, .. } => installer.ike_down(*ike),
+            Event::IkeRekeyed { old, new, .. } => installer.ike_rekeyed(*old, *new),
             Event::ChildUp(up) => installer.child_up(now, up, &mut host.places, &mut SystemRng),
             Event::ChildDown { id, why, .. } => installer.child_down(now, *id, *why, &mut host.places),
             Event::PathChanged { ike, path } => installer.path_changed(*ike, path),
