@@ -55,7 +55,7 @@ impl Endpoint {
             Input::EspMoved { spi, remote } => self.on_esp_moved(now, host, spi, remote),
             Input::EspAlive(spis) => self.on_esp_alive(now, spis),
             Input::EspUsage(usage) => self.on_esp_usage(now, host, usage),
-            Input::AddrsChanged => {}
+            Input::LarvalHit(_) | Input::AddrsChanged => {}
             Input::Acquire { connection, child } => self.on_acquire(now, &connection, &child),
         }
         self.on_time(now, host);
