@@ -6,7 +6,7 @@ use super::error::Refusal;
 use super::event::{Command, Ended, Event, Host, IkeId, Input, Output, Usage};
 use super::exchange::ike_sa_init::{HalfOpen, Opened, Parked};
 use super::exchange::{Arrival, create_child, delete, ike_auth, ike_sa_init, rekey_ike};
-use super::exchange::{Contents, informational, intermediate};
+use super::exchange::{Contents, followup_ke, informational, intermediate};
 use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, LEFTOVER_TIME, Phase, Standing};
 use super::timer::Timers;
 use super::window::Incoming;
@@ -377,6 +377,7 @@ fn finish(cx: &mut Cx<'_>, sa: &mut IkeSa, authentic: Authentic) -> Result<(), E
         }
         Authentic::Request(to, Ok(contents)) => match to.exchange {
             ExchangeType::CREATE_CHILD_SA => create_child::on_request(cx, core, est, &to, &contents)?,
+            ExchangeType::IKE_FOLLOWUP_KE => followup_ke::on_request(cx, core, est, &to, &contents)?,
             ExchangeType::INFORMATIONAL => informational::on_request(cx, core, est, &to, &contents)?,
             _ => refuse(cx, core, est, &to, Refusal::Syntax)?,
         },
@@ -392,6 +393,9 @@ fn finish(cx: &mut Cx<'_>, sa: &mut IkeSa, authentic: Authentic) -> Result<(), E
             return Err(Ended::Failed);
         }
         Authentic::Response(Ok(contents)) => match est.asked.take() {
+            Some(Asked::Create(asked)) if asked.following.is_some() => {
+                followup_ke::response(cx, core, est, asked, &contents)?
+            }
             Some(Asked::Create(asked)) => create_child::response(cx, core, est, asked, &contents)?,
             Some(asked) => informational::response(cx, est, asked)?,
             None => {}

@@ -128,7 +128,9 @@ pub(super) fn renewal(used: &Proposal, ours: &[Proposal], all: bool) -> Vec<Prop
     let any_ke = one(used, TransformType::KE).is_none_or(is_none);
     let prf = one(used, TransformType::PRF);
     let same = |t: &Transform| {
-        used.transforms.contains(t) || (any_ke && t.kind.is_key_exchange()) || (is_none(t) && one(used, t.kind).is_none())
+        used.transforms.contains(t)
+            || (any_ke && t.kind.is_key_exchange())
+            || (is_none(t) && one(used, t.kind).is_none())
     };
     let (mut first, mut rest) = (Vec::new(), Vec::new());
     for p in ours {

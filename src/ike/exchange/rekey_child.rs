@@ -15,9 +15,20 @@ use crate::wire::registry::{NotifyType, ProtocolId};
 
 /// What the peer has made of the child that we are rekeying, too.
 pub(in crate::ike) struct Rival {
-    new: ChildId,
+    /// Once all its secrets are there.
+    new: Option<ChildId>,
     /// The lower one of its two nonces.
     lowest: Vec<u8>,
+}
+
+impl Rival {
+    /// It is to stay, and ours is not: the lowest of the four nonces is ours.
+    pub(in crate::ike) fn wins(&self, est: &Established, ours: &Pending) -> bool {
+        self.is_there(est) && ours.lowest() < self.lowest.as_slice()
+    }
+    fn is_there(&self, est: &Established) -> bool {
+        self.new.is_none_or(|new| est.child(new).is_some())
+    }
 }
 
 /// Asks for a child in the place of this one; nothing if it is no longer in use.
@@ -52,8 +63,11 @@ pub(in crate::ike) fn completed(
     rival: Option<Rival>,
     pending: Pending,
 ) {
-    let rival = rival.filter(|rival| est.child(rival.new).is_some());
-    let lost = rival.as_ref().is_some_and(|rival| pending.lowest() < rival.lowest.as_slice());
+    let rival = rival.filter(|rival| rival.is_there(est));
+    let lost = rival.as_ref().is_some_and(|rival| rival.wins(est, &pending));
+    if !lost {
+        est.drop_half_done(cx, |other| other.agreed.is_for_the_same(&pending.agreed));
+    }
     let Pending { agreed: Agreed::Child(agreed), ni, nr, secrets } = pending else { return };
     let old = agreed.replaces;
     let made = Made { ni: &ni, nr: &nr, secrets: &secrets, initiator: true, lost };
@@ -65,8 +79,8 @@ pub(in crate::ike) fn completed(
     if let Some(old) = old {
         est.leave(old, Ended::Replaced);
     }
-    if let Some(rival) = rival {
-        est.expect_delete(cx.now, rival.new);
+    if let Some(new) = rival.and_then(|rival| rival.new) {
+        est.expect_delete(cx.now, new);
     }
 }
 /// The peer refuses to rekey a child.
@@ -78,7 +92,7 @@ pub(in crate::ike) fn refused(cx: &mut Cx<'_>, core: &mut Core, est: &mut Establ
         return cx.touch(&est.connection);
     }
     match notify.kind {
-        NotifyType::TEMPORARY_FAILURE => est.retry_child(cx, old),
+        NotifyType::TEMPORARY_FAILURE | NotifyType::STATE_NOT_FOUND => est.retry_child(cx, old),
         NotifyType::CHILD_SA_NOT_FOUND => forget(cx, est, old),
         NotifyType::NO_ADDITIONAL_SAS => {
             est.retry_child(cx, old);
@@ -110,6 +124,7 @@ pub(in crate::ike) fn consider<'a>(est: &'a Established, rekey: &Notify) -> Resu
     let known = est.children.iter().find(|c| rekey.protocol == ProtocolId::ESP && c.spi_out == spi);
     let old = known.ok_or(Mismatch::quiet(Refusal::NoChild(spi)))?;
     match old.state {
+        _ if est.follows_up(old.id) => Err(Mismatch::quiet(Refusal::Temporary)),
         ChildState::Up | ChildState::Replaced { .. } => Ok(old),
         // R10.
         ChildState::Leaving(_) | ChildState::Closing(_) => Err(Mismatch::quiet(Refusal::Temporary)),
@@ -123,17 +138,33 @@ pub(in crate::ike) fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Estab
     let made = Made { ni: &ni, nr: &nr, secrets: &secrets, ..Made::default() };
     let new = child::install(cx, core, est, child::Agreed { replaces, ..agreed }, &made);
     let Some(old) = replaces else { return };
-    // R11: our own rekey of it goes on; who has won shows when it is answered.
-    if let Some(sa::Asked::Create(asked)) = &mut est.asked
-        && let Making::Child { offer, rival } = &mut asked.making
-        && offer.replaces == Some(old)
-    {
-        *rival = Some(Rival { new, lowest });
-    }
+    est.meets_rival(old, Rival { new: Some(new), lowest });
     est.expect_delete(cx.now, old);
+}
+/// More key exchanges follow, but all nonces are there.
+pub(in crate::ike) fn half_done(est: &mut Established, pending: &Pending) {
+    let lowest = pending.lowest().to_vec();
+    if let Agreed::Child(child::Agreed { replaces: Some(old), .. }) = &pending.agreed {
+        est.meets_rival(*old, Rival { new: None, lowest });
+    }
 }
 
 impl Established {
+    /// R11: our own rekey of this child, if there is one, goes on; who has won shows when it is answered.
+    fn meets_rival(&mut self, old: ChildId, other: Rival) {
+        if let Some(sa::Asked::Create(asked)) = &mut self.asked
+            && let Making::Child { offer, rival } = &mut asked.making
+            && offer.replaces == Some(old)
+        {
+            *rival = Some(other);
+        }
+    }
+    /// Our own rekey of this child is between two key exchanges: who has won is decided.
+    fn follows_up(&self, old: ChildId) -> bool {
+        let Some(sa::Asked::Create(asked)) = &self.asked else { return false };
+        let same = matches!(&asked.making, Making::Child { offer, .. } if offer.replaces == Some(old));
+        same && asked.following.is_some()
+    }
     /// The peer will delete this child.
     pub(in crate::ike) fn expect_delete(&mut self, now: std::time::Duration, id: ChildId) {
         if let Some(child) = self.child_mut(id).filter(|c| c.state == ChildState::Up) {
@@ -144,7 +175,7 @@ impl Established {
     pub(in crate::ike) fn is_rival(&self, id: ChildId) -> bool {
         match &self.asked {
             Some(sa::Asked::Create(asked)) => {
-                matches!(&asked.making, Making::Child { rival: Some(rival), .. } if rival.new == id)
+                matches!(&asked.making, Making::Child { rival: Some(rival), .. } if rival.new == Some(id))
             }
             _ => false,
         }
