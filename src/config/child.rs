@@ -94,7 +94,10 @@ fn policy(report: &mut Report<'_>, fields: &Fields<'_>, config: &ChildConfig, re
             .unwrap_or_else(|| keyword::defaults(ProtocolId::ESP)),
         start,
         dpd,
+        transport: false,
         rekey_time: rekey_time.unwrap_or(Duration::from_secs(3600)),
+        rekey_bytes: 0,
+        rekey_packets: 0,
     }
 }
 

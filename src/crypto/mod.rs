@@ -14,6 +14,7 @@ pub mod rng;
 pub mod secret;
 #[cfg(test)]
 mod tests;
+pub mod work;
 
 use subtle::ConstantTimeEq;
 

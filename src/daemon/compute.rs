@@ -1,26 +1,21 @@
 //! Public-key work on threads of its own, so that a retransmission never waits for a modular exponentiation.
-use crate::crypto::ke::{BadPublic, Group};
-use crate::crypto::secret::Secret;
+use crate::crypto::work::{self, Work};
 use crate::io::fds::EventFd;
 use std::io;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-/// One key agreement.
+/// One piece of work.
 #[derive(Debug)]
 pub struct Job {
     /// Its number.
     pub job: u64,
-    /// Group.
-    pub group: Group,
-    /// Our private value.
-    pub private: Secret,
-    /// The peer's public value.
-    pub public: Vec<u8>,
+    /// What is to be done.
+    pub work: Work,
 }
-/// g^ir of a job, or why not.
-pub type Done = (u64, Result<Secret, BadPublic>);
+/// The number of a job, and what came of it.
+pub type Done = (u64, work::Done);
 
 /// The threads and their bounded queue.
 #[derive(Debug)]
@@ -48,7 +43,7 @@ impl Pool {
     pub fn submit(&self, job: Job) {
         let number = job.job;
         if self.jobs.as_ref().is_none_or(|jobs| jobs.try_send(job).is_err()) {
-            let _ = self.refused.send((number, Err(BadPublic("too many key exchanges at once"))));
+            let _ = self.refused.send((number, work::Done::Refused));
             self.wake.signal();
         }
     }
@@ -73,8 +68,7 @@ fn work(waiting: &Mutex<Receiver<Job>>, results: &Sender<Done>, wake: &EventFd) 
         // The lock is held while waiting: one thread waits for the next job, the others for their turn.
         let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
-        let result = job.group.agree(&job.private, &job.public);
-        if results.send((job.job, result)).is_err() {
+        if results.send((job.job, job.work.run())).is_err() {
             return;
         }
         wake.signal();
@@ -84,12 +78,14 @@ fn work(waiting: &Mutex<Receiver<Job>>, results: &Sender<Done>, wake: &EventFd) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::ke::Group;
     use crate::crypto::rng::SeededRng;
     use crate::wire::registry::KeId;
 
     fn job(job: u64, public: Vec<u8>) -> Job {
         let group = Group::from_id(KeId(31)).unwrap();
-        Job { job, group, private: group.private(&mut SeededRng::new(1)), public }
+        let private = group.private(&mut SeededRng::new(1));
+        Job { job, work: Work::Agree { group, private, public } }
     }
     fn wait(pool: &Pool) -> Done {
         pool.done.recv().unwrap()
@@ -104,9 +100,9 @@ mod tests {
         pool.submit(job(7, group.public(&other)));
         let (number, ours) = wait(&pool);
         let theirs = group.agree(&other, &group.public(&group.private(&mut SeededRng::new(1)))).unwrap();
-        assert_eq!((number, ours.unwrap().expose()), (7, theirs.expose()));
+        assert_eq!((number, ours.agreed().unwrap().expose()), (7, theirs.expose()));
         pool.submit(job(8, vec![0; 32]));
-        assert!(wait(&pool).1.is_err());
+        assert!(wait(&pool).1.agreed().is_none());
     }
 
     #[test]
@@ -115,8 +111,8 @@ mod tests {
         let mut pool = Pool::start(1, 1, wake.clone()).unwrap();
         drop(pool.jobs.take());
         pool.submit(job(9, vec![0; 32]));
-        let (number, result) = pool.next().unwrap();
-        assert_eq!((number, result.is_err()), (9, true));
+        let (number, done) = pool.next().unwrap();
+        assert!(number == 9 && matches!(done, work::Done::Refused));
         assert!(wake.drain());
     }
 }

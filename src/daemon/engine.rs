@@ -198,9 +198,7 @@ impl Engine {
             match output {
                 Output::Transmit { local, remote, data } => self.parts.sockets.send(local, remote, &data),
                 Output::Keepalive { local, remote } => self.parts.sockets.send_raw(local, remote, &[0xff]),
-                Output::Compute { job, group, private, public } => {
-                    self.parts.pool.submit(Job { job, group, private, public });
-                }
+                Output::Compute { job, work } => self.parts.pool.submit(Job { job, work }),
                 Output::Event(event) => self.event(now, &event),
             }
         }
@@ -223,6 +221,7 @@ impl Engine {
                     self.pending.failed(connection, failure.child.as_deref(), &status::failure(failure));
                 }
             }
+            Event::Larval { .. } | Event::Addresses { .. } => {}
             Event::Drained => self.drained = true,
         }
     }
@@ -243,8 +242,8 @@ impl Engine {
     }
 
     fn results(&mut self, now: Duration) {
-        while let Some((job, result)) = self.parts.pool.next() {
-            self.feed(now, Input::Computed { job, result });
+        while let Some((job, done)) = self.parts.pool.next() {
+            self.feed(now, Input::Computed { job, done });
         }
         if self.parts.host.resolved() {
             self.feed(now, Input::Timer);

@@ -393,6 +393,7 @@ mod tests {
                 esn: false,
                 keys_in: keys(),
                 keys_out: keys(),
+                transport: false,
                 local_ts: vec!["10.1.0.0/16".parse().unwrap()],
                 remote_ts: vec!["10.2.0.0/16".parse().unwrap()],
                 path: IkePath { local: addr(1), remote: addr(2), udp: true, may_move: false },

@@ -92,7 +92,11 @@ fn log(event: &Event) -> Option<Told> {
             let owned = |name: &Option<Arc<str>>| name.as_deref().map(str::to_owned);
             Some(("failed", owned(&failure.connection), owned(&failure.child), None))
         }
-        Event::Drained => None,
+        Event::Addresses { connection, ours, theirs, .. } => {
+            tracing::info!(%connection, ?ours, ?theirs, "inner addresses");
+            Some(("addresses", text(connection), None, None))
+        }
+        Event::Larval { .. } | Event::Drained => None,
     }
 }
 

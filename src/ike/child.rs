@@ -281,6 +281,7 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
         esn: agreed.suite.esn,
         keys_in,
         keys_out,
+        transport: false,
         local_ts: agreed.local_ts,
         remote_ts: agreed.remote_ts,
         path: core.path(),

@@ -9,6 +9,7 @@ use super::spi::SpiTag;
 use crate::crypto::ke::Group;
 use crate::crypto::rng::Rng;
 use crate::crypto::secret::Secret;
+use crate::crypto::work::Work;
 use crate::wire::message::IkeSpi;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -139,14 +140,14 @@ impl Cx<'_> {
     pub(super) fn rng(&mut self) -> HostRng<'_> {
         HostRng(self.host)
     }
-    /// Has g^ir computed; `None` while too much is being computed already.
-    pub(super) fn compute(&mut self, ike: IkeId, group: Group, private: Secret, public: Vec<u8>) -> Option<u64> {
+    /// Has something computed; `None` while too much is being computed already.
+    pub(super) fn compute(&mut self, ike: IkeId, work: Work) -> Option<u64> {
         if self.common.jobs.len() >= self.policy().limits.compute_queue {
             return None;
         }
         let job = self.common.number();
         self.common.jobs.insert(job, ike);
-        self.common.out.push_back(Output::Compute { job, group, private, public });
+        self.common.out.push_back(Output::Compute { job, work });
         Some(job)
     }
     /// Has the connection's wishes looked at after this step.

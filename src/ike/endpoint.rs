@@ -1,4 +1,5 @@
 //! All IKE SAs: which message, command or deadline belongs to which, and what happens around a step of one of them.
+use super::channel::OpenError;
 use super::common::{Common, Cx};
 use super::diagnose::{Failure, Phase as Where};
 use super::error::Refusal;
@@ -6,12 +7,10 @@ use super::event::{Command, Ended, Event, Host, IkeId, Input, Output};
 use super::exchange::ike_sa_init::{Opened, Parked};
 use super::exchange::{Arrival, create_child, delete, ike_auth, ike_sa_init};
 use super::exchange::{Contents, informational};
-use super::keys::OpenError;
 use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, Phase};
 use super::timer::Timers;
 use super::window::Incoming;
-use crate::crypto::ke::BadPublic;
-use crate::crypto::secret::Secret;
+use crate::crypto::work::Done;
 use crate::wire::message::{Header, Message, ParseError};
 use crate::wire::payload::{Notify, Payload};
 use crate::wire::registry::{ExchangeType, NotifyType};
@@ -52,9 +51,10 @@ impl Endpoint {
             Input::Datagram { local, remote, data } => self.on_datagram(now, host, &Arrival { local, remote, data }),
             Input::Timer => {}
             Input::Command(command) => self.on_command(now, host, command),
-            Input::Computed { job, result } => self.on_computed(now, host, job, result),
+            Input::Computed { job, done } => self.on_computed(now, host, job, done),
             Input::EspMoved { spi, remote } => self.on_esp_moved(now, host, spi, remote),
             Input::EspAlive(spis) => self.on_esp_alive(now, spis),
+            Input::EspUsage(_) | Input::AddrsChanged => {}
             Input::Acquire { connection, child } => self.on_acquire(now, &connection, &child),
         }
         self.on_time(now, host);
@@ -163,9 +163,9 @@ impl Endpoint {
         }
     }
 
-    fn on_computed(&mut self, now: Duration, host: &mut dyn Host, job: u64, result: Result<Secret, BadPublic>) {
+    fn on_computed(&mut self, now: Duration, host: &mut dyn Host, job: u64, done: Done) {
         let Some(id) = self.common.jobs.remove(&job) else { return };
-        self.step(now, host, id, |cx, sa| computed(cx, sa, job, result));
+        self.step(now, host, id, |cx, sa| computed(cx, sa, job, done));
     }
     fn on_esp_moved(&mut self, now: Duration, host: &mut dyn Host, spi: u32, remote: SocketAddr) {
         let Some(&id) = self.common.by_child.get(&spi) else { return };
@@ -229,6 +229,7 @@ impl Endpoint {
             Command::SetPolicy(policy) => self.set_policy(now, host, policy),
             Command::Up { connection, child } => self.up(now, &connection, child.as_deref()),
             Command::Down { connection, child } => self.down(now, host, &connection, child.as_deref()),
+            Command::Rekey { .. } => {}
             Command::Shutdown => self.begin_shutdown(now, host),
         }
     }
@@ -355,22 +356,22 @@ fn refuse(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, to: &Answer, 
     Err(Ended::Failed)
 }
 
-/// g^ir has come.
-fn computed(cx: &mut Cx<'_>, sa: &mut IkeSa, job: u64, result: Result<Secret, BadPublic>) -> Result<(), Ended> {
+/// What an IKE SA waited for was computed.
+fn computed(cx: &mut Cx<'_>, sa: &mut IkeSa, job: u64, done: Done) -> Result<(), Ended> {
     let core = &mut sa.core;
     if let Phase::Established(est) = &mut sa.phase {
-        create_child::computed(cx, core, est, job, result.ok())?;
+        create_child::computed(cx, core, est, job, done.agreed())?;
         est.pump(cx, core);
         return Ok(());
     }
     let phase = std::mem::replace(&mut sa.phase, Phase::Moving);
     sa.phase = match phase {
-        Phase::Agreeing(agreeing) if agreeing.job == job => match result {
-            Ok(g_ir) => ike_auth::request(cx, core, agreeing, &g_ir)?,
-            Err(_) => agreeing.reject(cx, core),
+        Phase::Agreeing(agreeing) if agreeing.job == job => match done.agreed() {
+            Some(g_ir) => ike_auth::request(cx, core, agreeing, &g_ir)?,
+            None => agreeing.reject(cx, core),
         },
         Phase::HalfOpen(mut half) if half.job == Some(job) => {
-            let g_ir = result.map_err(|_| Ended::Failed)?;
+            let g_ir = done.agreed().ok_or(Ended::Failed)?;
             half.derive(cx, core, &g_ir);
             match half.parked.take() {
                 Some(Parked { local, remote, data }) => {

@@ -1,8 +1,8 @@
 //! What the endpoint says: the only way that `ike` speaks to the rest.
 use super::diagnose::Failure;
 use crate::crypto::cipher::Cipher;
-use crate::crypto::ke::Group;
 use crate::crypto::secret::Secret;
+use crate::crypto::work::{Done, Work};
 use crate::wire::payload::Proposal;
 use crate::wire::selector::Selector;
 use std::net::{IpAddr, SocketAddr};
@@ -49,8 +49,8 @@ pub enum Input<'a> {
     Computed {
         /// Which job.
         job: u64,
-        /// g^ir, or why not.
-        result: Result<Secret, crate::crypto::ke::BadPublic>,
+        /// What came of it.
+        done: Done,
     },
     /// An authentic ESP packet of this IKE SA's children came from another source (R37). The endpoint decides.
     EspMoved {
@@ -61,6 +61,11 @@ pub enum Input<'a> {
     },
     /// Authentic ESP packets arrived lately on these inbound SPIs: the peer lives, no liveness check is needed.
     EspAlive(&'a [u32]),
+    /// How much has travelled on child SAs so far: what `rekey_bytes`, `rekey_packets` and the sequence space are compared with. Comes every
+    /// few seconds.
+    EspUsage(&'a [Usage]),
+    /// Local addresses have come or gone, or routes have changed (MOBIKE asks the host for what there is now).
+    AddrsChanged,
     /// A packet for a child without an SA.
     Acquire {
         /// Connection.
@@ -68,6 +73,16 @@ pub enum Input<'a> {
         /// Child.
         child: Arc<str>,
     },
+}
+/// What has travelled on a pair of ESP SAs, both directions together.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Usage {
+    pub id: ChildId,
+    pub bytes: u64,
+    pub packets: u64,
+    /// Of the sequence numbers of the sending direction, in thousandths; 1000: none is left.
+    pub sequence_permille: u16,
 }
 /// A command.
 #[derive(Clone, Debug)]
@@ -86,6 +101,13 @@ pub enum Command {
         /// Connection.
         connection: Arc<str>,
         /// Child, or all with the IKE SA.
+        child: Option<Arc<str>>,
+    },
+    /// Rekey a child, or the IKE SA.
+    Rekey {
+        /// Connection.
+        connection: Arc<str>,
+        /// Child, or the IKE SA.
         child: Option<Arc<str>>,
     },
     /// Delete everything politely; `Event::Drained` follows when all peers have answered or 2 s have passed.
@@ -110,16 +132,12 @@ pub enum Output {
         /// The peer.
         remote: SocketAddr,
     },
-    /// Compute g^ir somewhere else, and come back with `Input::Computed`.
+    /// Compute this somewhere else, and come back with `Input::Computed`.
     Compute {
         /// Number of the job.
         job: u64,
-        /// Group.
-        group: Group,
-        /// Our private value.
-        private: Secret,
-        /// The peer's public value, already checked.
-        public: Vec<u8>,
+        /// What to compute.
+        work: Work,
     },
     /// Something happened.
     Event(Event),
@@ -159,6 +177,8 @@ pub struct ChildUp {
     pub esn: bool,
     pub keys_in: DirectionKeys,
     pub keys_out: DirectionKeys,
+    /// Transport mode: no inner header (RFC 4303 section 3.1.1).
+    pub transport: bool,
     pub local_ts: Vec<Selector>,
     pub remote_ts: Vec<Selector>,
     pub path: IkePath,
@@ -219,6 +239,23 @@ pub enum Event {
         ike: IkeId,
         /// Now.
         path: IkePath,
+    },
+    /// An inbound SPI that we have offered and have no keys for yet: packets for it are kept for a moment (design.md, "Order of a rekey").
+    /// `ChildUp` with this `spi_in`, or `Host::release_spi`, ends it.
+    Larval {
+        /// Our SPI.
+        spi: u32,
+    },
+    /// Addresses that the peer has given us, or that we have given the peer (configuration payload). They go with the IKE SA.
+    Addresses {
+        /// Which.
+        ike: IkeId,
+        /// Connection.
+        connection: Arc<str>,
+        /// Ours, to be installed; empty if we are the one that gives.
+        ours: Vec<IpAddr>,
+        /// The peer's.
+        theirs: Vec<IpAddr>,
     },
     /// An attempt failed, or the peer refused.
     Failed(Box<Failure>),

@@ -9,6 +9,7 @@ pub mod status;
 
 mod admission;
 mod auth;
+mod channel;
 mod child;
 mod common;
 mod demand;

@@ -135,8 +135,36 @@ pub struct Connection {
     pub dpd_delay: Duration,
     /// NAT keepalive interval while we are behind a NAT; zero: never.
     pub keepalive: Duration,
-    /// Rekey of the IKE SA (used from the next issue on).
+    /// How each side proves who it is.
+    pub local_auth: AuthKind,
+    /// The peer's.
+    pub remote_auth: AuthKind,
+    /// Rekey of the IKE SA after this time; zero: never.
     pub rekey_time: Duration,
+    /// Reauthentication after this time; zero: never.
+    pub reauth_time: Duration,
+    /// So long after `rekey_time` or `reauth_time` the IKE SA ends whatever became of it (R35); zero: a tenth of it.
+    pub over_time: Duration,
+    /// Up to this is taken off `rekey_time` and `reauth_time`, at random; `None`: a tenth of it.
+    pub rand_time: Option<Duration>,
+    /// Who rekeys.
+    pub rekey: RekeyBy,
+    /// IKE fragmentation (RFC 7383).
+    pub fragmentation: bool,
+    /// MOBIKE (RFC 4555).
+    pub mobike: bool,
+    /// Childless initiation (RFC 6023).
+    pub childless: Childless,
+    /// Find a wrong PFS group early (peers.md).
+    pub rehearse: bool,
+    /// Post-quantum pre-shared key (RFC 8784).
+    pub ppk: Option<PpkPolicy>,
+    /// Virtual addresses that we ask for; unspecified: any of the family.
+    pub vips: Vec<IpAddr>,
+    /// Pools that the peer's addresses come from.
+    pub pools: Vec<Pool>,
+    /// Write the keys of this connection for Wireshark.
+    pub keylog: bool,
     /// Uniqueness.
     pub unique: Unique,
     /// Children that IKE negotiates (tunnel mode), in the order of the configuration.
@@ -175,8 +203,61 @@ pub struct ChildPolicy {
     pub start: StartAction,
     /// When the peer is dead.
     pub dpd: DpdAction,
-    /// Rekey of the child (used from the next issue on).
+    /// Transport instead of tunnel mode.
+    pub transport: bool,
+    /// Rekey after this time; zero: never. It ends a tenth later (R35).
     pub rekey_time: Duration,
+    /// Rekey after so many octets, both directions together; 0: never.
+    pub rekey_bytes: u64,
+    /// Rekey after so many packets; 0: never.
+    pub rekey_packets: u64,
+}
+/// How a side proves who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum AuthKind {
+    /// A pre-shared key.
+    #[default]
+    Psk,
+    /// A signature, and certificates. What it takes stands in `Policy::credentials` under the connection's name, so that it can be read
+    /// anew without the connection being another.
+    PublicKey,
+}
+/// Who rekeys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "the names are those of the configuration")]
+pub enum RekeyBy {
+    #[default]
+    Both,
+    Us,
+    Peer,
+}
+/// Childless initiation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "the names are those of the configuration")]
+pub enum Childless {
+    #[default]
+    Allow,
+    Prefer,
+    Force,
+    Never,
+}
+/// A post-quantum pre-shared key: its secret stands in `Policy::secrets` under this identity (a KEY_ID).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PpkPolicy {
+    /// PPK_ID.
+    pub id: Vec<u8>,
+    /// Without it there is no IKE SA.
+    pub required: bool,
+}
+/// Addresses to hand out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Name in the configuration.
+    pub name: Arc<str>,
+    /// First address.
+    pub first: IpAddr,
+    /// Last address.
+    pub last: IpAddr,
 }
 /// A pre-shared key and whose it is.
 #[derive(Clone, Debug)]

@@ -1,4 +1,5 @@
 //! One IKE SA: what it has in every phase, and its phases as types.
+use super::channel::Channel;
 use super::child::{Child, ChildState};
 use super::common::{Cx, Step};
 use super::event::{Ended, Event, IkeId, IkePath};
@@ -6,7 +7,7 @@ use super::exchange::create_child;
 use super::exchange::ike_auth::Proving;
 use super::exchange::ike_sa_init::{Agreeing, HalfOpen, Opening};
 use super::exchange::{delete, liveness};
-use super::keys::{Channel, SkD};
+use super::keys::SkD;
 use super::nat::Nat;
 use super::policy::Connection;
 use super::window::{Due, Window};

@@ -2,6 +2,7 @@
 use super::Contents;
 use crate::crypto::ke::Group;
 use crate::crypto::secret::Secret;
+use crate::crypto::work::Work;
 use crate::ike::child::{self, Agreed, ChildState, Made, Mismatch, Offer};
 use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
@@ -118,17 +119,19 @@ pub(in crate::ike) fn response(
             let made = Made { ni: &asked.ni, nr: &nr, g_ir: None, initiator: true, replaces: None };
             child::install(cx, core, est, agreed, &made);
         }
-        Ok((nr, agreed, Some((group, private, public)))) => match cx.compute(core.id, group, private, public) {
-            Some(job) => {
-                asked.agreed = Some(Pending { job, agreed, nr });
-                est.asked = Some(sa::Asked::CreateChild(asked));
+        Ok((nr, agreed, Some((group, private, public)))) => {
+            match cx.compute(core.id, Work::Agree { group, private, public }) {
+                Some(job) => {
+                    asked.agreed = Some(Pending { job, agreed, nr });
+                    est.asked = Some(sa::Asked::CreateChild(asked));
+                }
+                None => {
+                    let failure = Failure::new(cx.now, Where::CreateChild, true, "limit.compute_queue");
+                    est.plan(Task::DisownChild { spi_in: asked.offer.spi_in });
+                    est.child_failed_but_keep(cx, core, &asked.offer, failure);
+                }
             }
-            None => {
-                let failure = Failure::new(cx.now, Where::CreateChild, true, "limit.compute_queue");
-                est.plan(Task::DisownChild { spi_in: asked.offer.spi_in });
-                est.child_failed_but_keep(cx, core, &asked.offer, failure);
-            }
-        },
+        }
     }
     Ok(())
 }
@@ -254,7 +257,7 @@ fn accept(
     };
     let private = cx.private(group);
     let ours = group.public(&private);
-    let Some(job) = cx.compute(core.id, group, private, public) else {
+    let Some(job) = cx.compute(core.id, Work::Agree { group, private, public }) else {
         cx.host.release_spi(agreed.spi_in);
         return Err(Mismatch::quiet(Refusal::Temporary));
     };

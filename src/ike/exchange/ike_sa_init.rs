@@ -2,6 +2,7 @@
 use super::{Arrival, Contents, proposal_code};
 use crate::crypto::ke::Group;
 use crate::crypto::secret::Secret;
+use crate::crypto::work::Work;
 use crate::ike::admission::InitKey;
 use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
@@ -283,7 +284,9 @@ fn accepted(
         return Phase::Opening(opening);
     };
     // Without room for the computation, the response counts as lost: we will ask again.
-    let Some(job) = cx.compute(core.id, suite.group, opening.private.clone(), ke.data) else {
+    let Some(job) =
+        cx.compute(core.id, Work::Agree { group: suite.group, private: opening.private.clone(), public: ke.data })
+    else {
         return Phase::Opening(opening);
     };
     let response = from.data.to_vec();
@@ -324,7 +327,8 @@ impl HalfOpen {
     pub(in crate::ike) fn park(&mut self, cx: &mut Cx<'_>, core: &Core, from: &Arrival<'_>) {
         let barred = cx.common.admission.is_barred(cx.now, from.remote.ip(), &cx.policy().limits);
         if self.job.is_none() && !barred && from.data.len() <= 2 * MAX_REQUEST {
-            self.job = cx.compute(core.id, self.suite.group, self.private.clone(), self.public.clone());
+            let (private, public) = (self.private.clone(), self.public.clone());
+            self.job = cx.compute(core.id, Work::Agree { group: self.suite.group, private, public });
             if self.job.is_some() {
                 self.parked = Some(Parked { local: from.local, remote: from.remote, data: from.data.to_vec() });
             }

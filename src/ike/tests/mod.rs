@@ -47,6 +47,20 @@ fn connection(local: &str, remote: &str) -> Connection {
         dpd_delay: seconds(30),
         keepalive: seconds(20),
         rekey_time: seconds(4 * 3600),
+        local_auth: Default::default(),
+        remote_auth: Default::default(),
+        reauth_time: Duration::ZERO,
+        over_time: Duration::ZERO,
+        rand_time: None,
+        rekey: Default::default(),
+        fragmentation: true,
+        mobike: false,
+        childless: Default::default(),
+        rehearse: false,
+        ppk: None,
+        vips: Vec::new(),
+        pools: Vec::new(),
+        keylog: false,
         unique: Unique::Replace,
         children: vec![if local == ALICE {
             child("lan", "10.1.0.0/16", "10.2.0.0/16")
@@ -86,7 +100,10 @@ fn child(name: &str, local: &str, remote: &str) -> Arc<ChildPolicy> {
         proposals: esp("aes128gcm16"),
         start: StartAction::None,
         dpd: DpdAction::Restart,
+        transport: false,
         rekey_time: seconds(3600),
+        rekey_bytes: 0,
+        rekey_packets: 0,
     })
 }
 fn ike(list: &str) -> Vec<crate::wire::payload::Proposal> {

@@ -95,10 +95,10 @@ impl Peer {
                     }
                     self.events.push(event);
                 }
-                Output::Compute { job, group, private, public } => {
+                Output::Compute { job, work } => {
                     self.computed += 1;
-                    let result = group.agree(&private, &public);
-                    self.endpoint.handle(now, Input::Computed { job, result }, &mut self.host);
+                    let done = work.run();
+                    self.endpoint.handle(now, Input::Computed { job, done }, &mut self.host);
                 }
             }
         }
