@@ -13,9 +13,9 @@ INSIDE = [prefix(a) for a in INNER[4]]
 NAMES = ("left.example", "right.example")
 
 
-def ours(host, local=OUTER[4][0], remote=OUTER[4][1], extra="", start="none", gateway="", **more):
+def ours(host, local=OUTER[4][0], remote=OUTER[4][1], extra="", start="none", gateway="", encap="always", **more):
     """Our end, left of the pair unless said otherwise; without `local` it is what the routes say."""
-    text = sandhog.config(local, remote, IKE, ESP, *INSIDE, PSK, *NAMES, start=start, encap="always", extra=f'rehearse = "never"\n{extra}', gateway=gateway, **more)
+    text = sandhog.config(local, remote, IKE, ESP, *INSIDE, PSK, *NAMES, start=start, encap=encap, extra=f'rehearse = "never"\n{extra}', gateway=gateway, **more)
     return sandhog.Sandhog(host, text if local else text.replace('local_addrs = [""]\n', ""))
 
 
@@ -33,9 +33,9 @@ def bring_up(us, peer, role):
         raise RuntimeError(f"not up: {why}\nours: {us.process.text()[-1500:]}\ntheirs: {peer.process.text()[-2500:]}")
 
 
-def pulses(lab, left="left", right="right", rate=200):
+def pulses(lab, rate=200):
     """Both directions."""
-    l, r = getattr(lab, left, None) or lab.hosts["l"], getattr(lab, right, None) or lab.hosts["r"]
+    l, r = lab.hosts["l"], lab.hosts["r"]
     return traffic.Pulse(l, r, *INNER[4], rate=rate), traffic.Pulse(r, l, *reversed(INNER[4]), rate=rate)
 
 
@@ -79,12 +79,12 @@ def remapped(role):
         left, right = lab.hosts["l"], lab.hosts["r"]
         extra, delay = f'dpd_delay = "{DPD}s"', f"dpd_delay = {DPD}s"
         if role == "initiator":
-            us, peer = ours(left, lab.left_addr, "192.0.2.2", extra), theirs(right, "192.0.2.2", "%any", delay)
+            us, peer = ours(left, lab.left_addr, "192.0.2.2", extra, encap="auto"), theirs(right, "192.0.2.2", "%any", delay, encap="no")
         else:
             # we are the one with the public address, so the places are exchanged
             us = sandhog.Sandhog(right, sandhog.config("192.0.2.2", "%any", IKE, ESP, *reversed(INSIDE), PSK, *reversed(NAMES), extra=f'rehearse = "never"\n{extra}'))
             peer = strongswan.StrongSwan(left)
-            peer.load(strongswan.connection("lab", lab.left_addr, "192.0.2.2", IKE, ESP, *INSIDE, PSK, *NAMES, extra=delay))
+            peer.load(strongswan.connection("lab", lab.left_addr, "192.0.2.2", IKE, ESP, *INSIDE, PSK, *NAMES, extra=delay, encap="no"))
         bring_up(us, peer, role)
         before = us.status("peer")
         both = pulses(lab)
