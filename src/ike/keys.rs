@@ -41,9 +41,12 @@ impl HandshakeKeys {
         initiator: bool,
         rng: &mut dyn Rng,
     ) -> Self {
+        let seed = suite.prf.skeyseed(from.ni, from.nr, g_ir);
+        Self::expand(suite, &seed, from, initiator, rng)
+    }
+    /// All keys of an IKE SA from its SKEYSEED.
+    fn expand(suite: &IkeSuite, seed: &Secret, from: &Contributions<'_>, initiator: bool, rng: &mut dyn Rng) -> Self {
         let (prf, cipher) = (suite.prf, suite.cipher);
-        let key = Secret::new([from.ni, from.nr].concat());
-        let seed = prf.mac(key.expose(), &[g_ir.expose()]);
         let (a, e, p) = (cipher.integ_key_len(), cipher.encr_key_len(), prf.len());
         let all = prf.plus(seed.expose(), &[from.ni, from.nr, &from.spi_i.0, &from.spi_r.0], 3 * p + 2 * a + 2 * e);
         let mut cut = Cut(all.expose());
@@ -78,23 +81,48 @@ pub(super) struct SkD {
     key: Secret,
 }
 impl SkD {
-    /// KEYMAT = prf+(SK_d, [g^ir |] Ni | Nr): first all keys of the direction from the initiator of this exchange, then the others; in each
-    /// encryption before integrity (RFC 7296 section 2.17). Returns (initiator to responder, responder to initiator).
+    /// KEYMAT = prf+(SK_d, SK(0) | Ni | Nr | SK(1) | ..), where the secrets are those of the key exchanges that made the child: none without
+    /// PFS, one as in RFC 7296 section 2.17, more as in RFC 9370 section 2.2.4. First come all keys of the direction from the initiator of
+    /// this exchange, then the others; in each encryption before integrity. Returns (initiator to responder, responder to initiator).
     pub(super) fn child(
         &self,
         cipher: Cipher,
-        g_ir: Option<&Secret>,
+        secrets: &[Secret],
         ni: &[u8],
         nr: &[u8],
     ) -> (DirectionKeys, DirectionKeys) {
         let (e, a) = (cipher.encr_key_len(), cipher.integ_key_len());
-        let shared = g_ir.map_or(&[][..], Secret::expose);
-        let all = self.prf.plus(self.key.expose(), &[shared, ni, nr], 2 * (e + a));
+        let all = self.prf.plus(self.key.expose(), &mixed(secrets, ni, nr), 2 * (e + a));
         let mut cut = Cut(all.expose());
         let forth = DirectionKeys { encr: cut.secret(e), integ: cut.secret(a) };
         let back = DirectionKeys { encr: cut.secret(e), integ: cut.secret(a) };
         (forth, back)
     }
+    /// Keys of the IKE SA that takes this one's place: SKEYSEED = prf(SK_d, SK(0) | Ni | Nr | SK(1) | ..) by the *old* PRF, and from it all keys
+    /// by the new suite's (RFC 7296 section 2.18, RFC 9370 section 2.2.4). `initiator`: we asked for this rekey.
+    pub(super) fn rekey(
+        &self,
+        suite: &IkeSuite,
+        secrets: &[Secret],
+        from: &Contributions<'_>,
+        initiator: bool,
+        rng: &mut dyn Rng,
+    ) -> (Self, Channel) {
+        let seed = self.prf.mac(self.key.expose(), &mixed(secrets, from.ni, from.nr));
+        let keys = HandshakeKeys::expand(suite, &seed, from, initiator, rng);
+        (Self { prf: keys.prf, key: keys.sk_d }, keys.channel)
+    }
+    /// Its PRF: that of every IKE SA that descends from this one.
+    pub(super) fn prf(&self) -> Prf {
+        self.prf
+    }
+}
+
+/// SK(0) | Ni | Nr | SK(1) | .. of RFC 9370; with one secret it is the order of RFC 7296.
+fn mixed<'a>(secrets: &'a [Secret], ni: &'a [u8], nr: &'a [u8]) -> Vec<&'a [u8]> {
+    let (first, further) = secrets.split_at(secrets.len().min(1));
+    let parts = first.iter().map(Secret::expose).chain([ni, nr]);
+    parts.chain(further.iter().map(Secret::expose)).collect()
 }
 
 /// Cuts key material from the front.
@@ -115,16 +143,20 @@ mod tests {
     use crate::ike::channel::OpenError;
     use crate::ike::negotiate::EspSuite;
     use crate::wire::keyword;
-    use crate::wire::message::{Header, Message, ParseError};
+    use crate::wire::message::{Header, ParseError};
     use crate::wire::payload::{Notify, Payload, Proposal};
     use crate::wire::registry::{ExchangeType, NotifyType, PayloadType, ProtocolId};
+    use std::time::Duration;
 
-    const SUITES: [&str; 5] = [
+    const SUITES: [&str; 8] = [
         "aes256-sha512-prfsha256-x25519",
         "aes128-sha1-modp1024",
         "aes192-sha384-modp2048",
         "aes256gcm16-prfsha384-x25519",
         "chacha20poly1305-prfsha512-x25519",
+        "aes256ccm8-prfaescmac-ecp521",
+        "aes192gcm12-prfaesxcbc-x25519",
+        "aes128-aesxcbc-modp2048",
     ];
     fn suite(s: &str) -> (IkeSuite, Proposal) {
         let p = keyword::parse(ProtocolId::IKE, s).unwrap();
@@ -149,10 +181,12 @@ mod tests {
             length: 0,
         }
     }
-    fn open(channel: &Channel, data: &[u8]) -> Result<Vec<Payload>, OpenError> {
-        let Ok(message) = Message::parse(data) else { return Err(OpenError::Icv) };
-        let Some(Payload::Encrypted(sk)) = message.payloads.last() else { return Err(OpenError::Icv) };
-        channel.open(data, sk)
+    fn open(channel: &mut Channel, data: &[u8]) -> Result<Vec<Payload>, OpenError> {
+        let opened = channel.open_within(Duration::ZERO, 65_536, data)?;
+        opened.inner.payloads().map_err(OpenError::Inside)
+    }
+    fn seal(channel: &mut Channel, payloads: &[Payload]) -> Vec<u8> {
+        channel.seal(header(), payloads, usize::MAX).datagrams()[0].clone()
     }
 
     /// SK_d | SK_ai | SK_ar | SK_ei | SK_er | SK_pi | SK_pr (RFC 7296 section 2.14), cut by hand.
@@ -161,7 +195,10 @@ mod tests {
         for name in SUITES {
             let (suite, _) = suite(name);
             let (p, a, e) = (suite.prf.len(), suite.cipher.integ_key_len(), suite.cipher.encr_key_len());
-            let seed = suite.prf.mac(&[[1; 32].as_slice(), &[2; 20]].concat(), &[&vec![5; suite.group.public_len()]]);
+            // Of the nonces the AES PRFs take 8 octets each.
+            let first = if p == 16 { 8 } else { 32 };
+            let key = [&[1; 32][..first], &[2; 20][..first.min(20)]].concat();
+            let seed = suite.prf.mac(&key, &[&vec![5; suite.group.public_len()]]);
             let parts: [&[u8]; 4] = [&[1; 32], &[2; 20], &[3; 8], &[4; 8]];
             let all = suite.prf.plus(seed.expose(), &parts, 3 * p + 2 * a + 2 * e);
             let all = all.expose();
@@ -171,32 +208,61 @@ mod tests {
             assert_eq!((ours.sk_pi.expose(), ours.sk_pr.expose()), (&all[at..at + p], &all[at + p..]), "{name}");
             let (ai, ei) = (&all[p..p + a], &all[p + 2 * a..p + 2 * a + e]);
             let by_hand = PacketKey::new(suite.cipher, ei, ai, [0; 16]);
-            let mut sealed = ours.channel.seal(header(), &[]);
+            let mut sealed = seal(&mut ours.channel, &[]);
             let (aad, body) = sealed.split_at_mut(32);
             assert!(by_hand.open(aad, body, &[]).is_ok(), "{name}: SK_ai, SK_ei");
             let (ar, er) = (&all[p + a..p + 2 * a], &all[p + 2 * a + e..p + 2 * a + 2 * e]);
             let by_hand = PacketKey::new(suite.cipher, er, ar, [0; 16]);
-            let mut sealed = keys(&suite, false).channel.seal(header(), &[]);
+            let mut sealed = seal(&mut keys(&suite, false).channel, &[]);
             let (aad, body) = sealed.split_at_mut(32);
             assert!(by_hand.open(aad, body, &[]).is_ok(), "{name}: SK_ar, SK_er");
         }
     }
 
-    /// [g^ir |] Ni | Nr; all keys of initiator to responder first, encryption before integrity (RFC 7296 section 2.17).
+    /// [SK(0) |] Ni | Nr [| SK(1) ..]; all keys of initiator to responder first, encryption before integrity (RFC 7296 section 2.17).
     #[test]
     fn the_keys_of_a_child_stand_in_the_order_of_the_rfc() {
         let (ike, _) = suite(SUITES[0]);
         let esp = keyword::parse(ProtocolId::ESP, "aes256-sha384").unwrap();
         let cipher = EspSuite::of(&esp).unwrap().cipher;
         let sk_d = keys(&ike, true).sk_d;
-        let g_ir = Secret::new(vec![8; 32]);
-        for shared in [None, Some(&g_ir)] {
-            let (forth, back) = SkD { prf: ike.prf, key: sk_d.clone() }.child(cipher, shared, &[1; 16], &[2; 16]);
-            let first = shared.map_or(Vec::new(), |s| s.expose().to_vec());
-            let all = ike.prf.plus(sk_d.expose(), &[&first, &[1; 16], &[2; 16]], 2 * (32 + 48));
+        let secrets = [8, 9, 10].map(|n| Secret::new(vec![n; 32]));
+        for (n, parts) in [
+            (0, [[1; 16], [2; 16]].concat()),
+            (1, [vec![8; 32], vec![1; 16], vec![2; 16]].concat()),
+            (3, [vec![8; 32], vec![1; 16], vec![2; 16], vec![9; 32], vec![10; 32]].concat()),
+        ] {
+            let (forth, back) =
+                SkD { prf: ike.prf, key: sk_d.clone() }.child(cipher, &secrets[..n], &[1; 16], &[2; 16]);
+            let all = ike.prf.plus(sk_d.expose(), &[&parts], 2 * (32 + 48));
             let cut = [&forth.encr, &forth.integ, &back.encr, &back.integ].map(Secret::expose).concat();
             assert_eq!(cut, all.expose());
             assert_eq!((forth.encr.len(), forth.integ.len()), (32, 48));
+        }
+    }
+
+    /// SKEYSEED = prf(SK_d, g^ir | Ni | Nr [| SK(1) ..]) with the PRF of the old one, the rest as ever (RFC 7296 section 2.18).
+    #[test]
+    fn the_keys_of_a_rekeyed_ike_sa_grow_from_the_old_one() {
+        let ((old, _), (new, _)) = (suite(SUITES[3]), suite(SUITES[0]));
+        let sk_d = keys(&old, true).sk_d;
+        let secrets = [8, 9].map(|n| Secret::new(vec![n; 32]));
+        for (n, parts) in [
+            (1, [vec![8; 32], vec![1; 32], vec![2; 20]].concat()),
+            (2, [vec![8; 32], vec![1; 32], vec![2; 20], vec![9; 32]].concat()),
+        ] {
+            let rekey = |initiator| {
+                let old = SkD { prf: old.prf, key: sk_d.clone() };
+                old.rekey(&new, &secrets[..n], &FROM, initiator, &mut SeededRng::new(9))
+            };
+            let ((ours, mut i), (theirs, mut r)) = (rekey(true), rekey(false));
+            let seed = old.prf.mac(sk_d.expose(), &[&parts]);
+            let spis: [&[u8]; 4] = [&[1; 32], &[2; 20], &[3; 8], &[4; 8]];
+            let all = new.prf.plus(seed.expose(), &spis, new.prf.len());
+            assert_eq!((ours.key.expose(), ours.prf()), (all.expose(), new.prf));
+            assert_eq!(theirs.key.expose(), all.expose());
+            let sealed = seal(&mut i, &[]);
+            assert_eq!(open(&mut r, &sealed).unwrap(), []);
         }
     }
 
@@ -204,21 +270,21 @@ mod tests {
     fn what_one_seals_only_the_other_opens_and_not_when_it_was_touched() {
         for name in SUITES {
             let (suite, _) = suite(name);
-            let (mut i, r) = (keys(&suite, true).channel, keys(&suite, false).channel);
+            let (mut i, mut r) = (keys(&suite, true).channel, keys(&suite, false).channel);
             for len in 0..40 {
                 let inside = vec![Payload::Notify(Notify::new(NotifyType::COOKIE2, vec![7; len]))];
-                let data = i.seal(header(), &inside);
-                assert_eq!(open(&r, &data).unwrap(), inside, "{name}");
-                assert_eq!(open(&i, &data), Err(OpenError::Icv), "{name}: a reflected message");
+                let data = seal(&mut i, &inside);
+                assert_eq!(open(&mut r, &data).unwrap(), inside, "{name}");
+                assert_eq!(open(&mut i, &data), Err(OpenError::Icv), "{name}: a reflected message");
             }
-            let data = i.seal(header(), &[]);
-            assert_eq!(open(&r, &data).unwrap(), [], "{name}: an empty one");
+            let data = seal(&mut i, &[]);
+            assert_eq!(open(&mut r, &data).unwrap(), [], "{name}: an empty one");
             for at in 0..data.len() {
                 let mut bad = data.clone();
                 bad[at] ^= 1;
-                assert_eq!(open(&r, &bad).err(), Some(OpenError::Icv), "{name}: octet {at}");
+                assert_eq!(open(&mut r, &bad).err(), Some(OpenError::Icv), "{name}: octet {at}");
             }
-            let again = i.seal(header(), &[]);
+            let again = seal(&mut i, &[]);
             assert_ne!(data[32..40], again[32..40], "{name}: another IV each time");
         }
     }
@@ -226,7 +292,7 @@ mod tests {
     #[test]
     fn a_pad_length_beyond_the_plaintext_is_a_syntax_error() {
         let (suite, _) = suite(SUITES[3]);
-        let (i, r) = (keys(&suite, true).channel, keys(&suite, false).channel);
+        let (i, mut r) = (keys(&suite, true).channel, keys(&suite, false).channel);
         // 8 octets of IV, one of plaintext: the pad length, 200.
         let mut header = header();
         header.first = PayloadType::SK;
@@ -238,6 +304,6 @@ mod tests {
         message.extend([0; 16]);
         let (aad, buf) = message.split_at_mut(32);
         i.seal.seal(1000, aad, buf, &[]);
-        assert!(matches!(open(&r, &message), Err(OpenError::Inside(ParseError::Syntax(_)))));
+        assert!(matches!(open(&mut r, &message), Err(OpenError::Inside(ParseError::Syntax(_)))));
     }
 }

@@ -3,7 +3,7 @@ use super::ike_sa_init::{Agreeing, HalfOpen, gave_up};
 use super::{Arrival, Contents};
 use crate::crypto::secret::Secret;
 use crate::ike::auth::{self, Authenticated, Signed};
-use crate::ike::channel::OpenError;
+use crate::ike::channel::{Channel, OpenError};
 use crate::ike::child::{self, Made, Offer};
 use crate::ike::common::{Cx, Redundant, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
@@ -15,7 +15,6 @@ use crate::ike::link::Sibling;
 use crate::ike::negotiate::{IkeSuite, KeRule, choose, numbered};
 use crate::ike::policy::{Connection, IdMatch, Unique};
 use crate::ike::sa::{Core, Established, Phase, Task};
-use crate::wire::message::Message;
 use crate::wire::payload::{Auth, Id, IdPayload, Notify, Payload, Proposal};
 use crate::wire::registry::{AuthMethod, ExchangeType, NotifyType, ProtocolId};
 use std::collections::VecDeque;
@@ -47,7 +46,8 @@ pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, agreeing: Box<Ag
     let mut keys = HandshakeKeys::derive(&agreeing.suite, g_ir, &from, true, &mut cx.rng());
     let local_id = connection.local_id.clone().unwrap_or_else(|| id_of(core.local.ip()));
     let id_i = IdPayload::from(local_id.clone());
-    let signed = Signed { prf: keys.prf(), message, nonce: &agreeing.nr, sk_p: keys.sk_p(true), id: &id_i };
+    let signed =
+        Signed { prf: keys.prf(), message, nonce: &agreeing.nr, sk_p: keys.sk_p(true), id: &id_i, int_auth: &[] };
     let Some(auth) = our_auth(cx, &connection, &local_id, core, &signed) else {
         let failure =
             Failure::new(cx.now, Where::IkeAuth, true, "auth.psk").between(vec!["no secret".into()], Vec::new());
@@ -69,9 +69,7 @@ pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, agreeing: Box<Ag
         payloads.push(Payload::Notify(Notify::new(NotifyType::INITIAL_CONTACT, Vec::new())));
     }
     payloads.extend(offer.payloads());
-    let header = core.header(ExchangeType::IKE_AUTH, core.window.next_id(), false);
-    let bytes = keys.channel.seal(header, &payloads);
-    core.request(cx, ExchangeType::IKE_AUTH, bytes);
+    core.ask(cx, &mut keys.channel, ExchangeType::IKE_AUTH, &payloads);
     let ni = ni.to_vec();
     let Agreeing { proposal, nr, response, .. } = *agreeing;
     Ok(Phase::Proving(Box::new(Proving { connection, keys, proposal, ni, nr, response, local_id, offer })))
@@ -94,6 +92,10 @@ fn is_first_contact(cx: &Cx<'_>, connection: &Connection) -> bool {
     connection.unique != Unique::Never && none && !cx.common.directory.shares_ids(connection)
 }
 impl Proving {
+    /// What protects IKE_AUTH.
+    pub(in crate::ike) fn channel(&mut self) -> &mut Channel {
+        &mut self.keys.channel
+    }
     /// Nobody has answered. What was noted during IKE_SA_INIT is refuted: that was answered properly in the end.
     pub(in crate::ike) fn gave_up(self, cx: &mut Cx<'_>, core: &Core) -> Ended {
         cx.host.release_spi(self.offer.spi_in);
@@ -108,12 +110,10 @@ pub(in crate::ike) fn response(
     mut proving: Box<Proving>,
     from: &Arrival<'_>,
 ) -> Step<Phase> {
-    let Ok(message) = Message::parse(from.data) else { return Ok(Phase::Proving(proving)) };
-    let Some(Payload::Encrypted(sk)) = message.payloads.last() else { return Ok(Phase::Proving(proving)) };
-    let inside = match proving.keys.channel.open(from.data, sk) {
-        Err(OpenError::Icv) => return Ok(Phase::Proving(proving)),
+    let inside = match proving.keys.channel.open(cx, from.data) {
+        Err(OpenError::Icv | OpenError::Waiting) => return Ok(Phase::Proving(proving)),
         Err(OpenError::Inside(error)) => Err(error),
-        Ok(payloads) => Contents::of(ExchangeType::IKE_AUTH, true, payloads),
+        Ok(opened) => Contents::inside(&opened.inner),
     };
     core.window.settle();
     let judged = match &inside {
@@ -125,9 +125,8 @@ pub(in crate::ike) fn response(
         (inside, Err(failure)) => {
             // An initiator that rejects the responder says so (RFC 7296 section 2.21.2).
             if inside.is_ok_and(|c| c.auth.is_some()) {
-                let header = core.header(ExchangeType::INFORMATIONAL, core.window.next_id(), false);
-                let bytes = proving.keys.channel.seal(header, &[Payload::Notify(Refusal::Authentication.notify())]);
-                cx.transmit(core.local, core.remote, bytes);
+                let refusal = [Payload::Notify(Refusal::Authentication.notify())];
+                core.ask(cx, proving.channel(), ExchangeType::INFORMATIONAL, &refusal);
             }
             cx.host.release_spi(proving.offer.spi_in);
             cx.fail(Failure { remote: Some(core.remote), ..*failure }, Some(&proving.connection));
@@ -161,7 +160,14 @@ fn judge(cx: &Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Result<(
         let other = failure("auth.id").between(vec![expected(&p.connection.remote_id)], vec![id.to_string()]);
         return Err(Box::new(other));
     }
-    let signed = Signed { prf: p.keys.prf(), message: &p.response, nonce: &p.ni, sk_p: p.keys.sk_p(false), id: id_r };
+    let signed = Signed {
+        prf: p.keys.prf(),
+        message: &p.response,
+        nonce: &p.ni,
+        sk_p: p.keys.sk_p(false),
+        id: id_r,
+        int_auth: &[],
+    };
     let secret = cx.common.directory.secret(&p.local_id, &secret_of(&p.connection, core));
     match auth::verify(&signed, secret, auth) {
         Some(proof) => Ok((proof, id.clone())),
@@ -195,7 +201,7 @@ fn first_child(
     }
     match offer.check(contents) {
         Ok(agreed) => {
-            child::install(cx, core, est, agreed, &Made { ni, nr, g_ir: None, initiator: true, replaces: None });
+            child::install(cx, core, est, agreed, &Made { ni, nr, secrets: &[], initiator: true, replaces: None });
         }
         Err(mismatch) => {
             // The peer has installed it: have it deleted.
@@ -282,22 +288,25 @@ pub(in crate::ike) fn on_request(
     if half.refused.is_none() && cx.common.admission.is_barred(cx.now, from.remote.ip(), &cx.policy().limits) {
         return keep(half);
     }
-    let Ok(message) = Message::parse(from.data) else { return keep(half) };
-    let Some(Payload::Encrypted(sk)) = message.payloads.last() else { return keep(half) };
     let Some(mut keys) = half.keys.take() else { return keep(half) };
-    let inside = match keys.channel.open(from.data, sk) {
-        Err(OpenError::Icv) => {
+    if let Some(refused) = &half.refused {
+        if keys.channel.asks_again(from.data) {
+            cx.transmit_all(from.local, from.remote, refused);
+        }
+        half.keys = Some(keys);
+        return keep(half);
+    }
+    let inside = match keys.channel.open(cx, from.data) {
+        Err(OpenError::Icv | OpenError::Waiting) => {
             half.keys = Some(keys);
             return keep(half);
         }
         Err(OpenError::Inside(error)) => Err(error),
-        Ok(payloads) => Contents::of(ExchangeType::IKE_AUTH, false, payloads),
+        Ok(opened) => {
+            core.size.learn(&opened);
+            Contents::inside(&opened.inner)
+        }
     };
-    if let Some(bytes) = half.refused.clone() {
-        half.keys = Some(keys);
-        cx.transmit(from.local, from.remote, bytes);
-        return keep(half);
-    }
     (core.local, core.remote) = (from.local, from.remote);
     let judged = match &inside {
         Ok(contents) => judge_initiator(cx, core, &half, &keys, contents),
@@ -310,9 +319,10 @@ pub(in crate::ike) fn on_request(
         (Ok(contents), Ok(admitted)) => Ok(admit(cx, core, *half, keys, &contents, admitted)),
         (_, Err(rejected)) => {
             let Rejected { refusal, failure, connection, proven } = *rejected;
-            let header = core.header(ExchangeType::IKE_AUTH, message.header.id, true);
-            let bytes = keys.channel.seal(header, &[Payload::Notify(refusal.notify())]);
-            cx.transmit(from.local, from.remote, bytes.clone());
+            let header = core.header(ExchangeType::IKE_AUTH, core.window.expected_id(), true);
+            let refused = [Payload::Notify(refusal.notify())];
+            let refused = keys.channel.seal(header, &refused, core.size.room(from.remote));
+            cx.transmit_all(from.local, from.remote, &refused);
             let failure = Failure { remote: Some(from.remote), ..failure };
             if proven {
                 cx.fail(failure, connection.as_deref());
@@ -322,7 +332,7 @@ pub(in crate::ike) fn on_request(
                     cx.fail_stranger(failure, connection.as_deref());
                 }
             }
-            (half.keys, half.refused) = (Some(keys), Some(bytes));
+            (half.keys, half.refused) = (Some(keys), Some(refused));
             keep(half)
         }
         (Err(_), Ok(_)) => Err(Ended::Failed),
@@ -388,10 +398,24 @@ fn judge_initiator(
     let found = candidates.iter().find(|c| fits(&c.remote_id, id) && asked(c) && suits(c)).cloned();
     let local_id = found.as_deref().or(candidates.first().map(|c| &**c)).map_or_else(|| id_of(core.local.ip()), own_id);
     let secret = cx.common.directory.secret(&local_id, id);
-    let signed = Signed { prf: keys.prf(), message: &half.request, nonce: &half.nr, sk_p: keys.sk_p(true), id: id_i };
+    let signed = Signed {
+        prf: keys.prf(),
+        message: &half.request,
+        nonce: &half.nr,
+        sk_p: keys.sk_p(true),
+        id: id_i,
+        int_auth: &[],
+    };
     let proof = auth::verify(&signed, secret.filter(|_| found.is_some()), auth);
     let id_r = IdPayload::from(local_id.clone());
-    let back = Signed { prf: keys.prf(), message: &half.response, nonce: half.ni(), sk_p: keys.sk_p(false), id: &id_r };
+    let back = Signed {
+        prf: keys.prf(),
+        message: &half.response,
+        nonce: half.ni(),
+        sk_p: keys.sk_p(false),
+        id: &id_r,
+        int_auth: &[],
+    };
     let nobody = Secret::new(vec![0; 32]);
     let reply = auth::sign(&back, secret.unwrap_or(&nobody));
     let first = candidates.first().cloned();
@@ -459,7 +483,7 @@ fn admit(
         Ok(agreed) => {
             payloads.extend(agreed.payloads());
             // Able to receive before the answer leaves (R3).
-            let made = Made { ni: half.ni(), nr: &half.nr, g_ir: None, initiator: false, replaces: None };
+            let made = Made { ni: half.ni(), nr: &half.nr, secrets: &[], initiator: false, replaces: None };
             child::install(cx, core, &mut est, agreed, &made);
         }
         Err(mismatch) => {
