@@ -11,13 +11,6 @@ ROW = "hijack"
 THIEF = "198.51.100.66"
 
 
-def must(end, *command):
-    """A command that has to work."""
-    code, out = end.client(*command)
-    if code:
-        raise RuntimeError(f"{command}: exit {code}, {out}")
-
-
 def remotes(ends, vici=None):
     """Where each end believes the other to be."""
     at = [(c["local"], c["remote"]) for c in (e.status("peer") for e in ends)]
@@ -65,7 +58,7 @@ def ours():
         watched(lab)
         a, b = both(lab, *OUTER[4], *(prefix(x) for x in INNER[4]), encap="always", extra='rehearse = "never"')
         must_come_up(a, b)
-        return replayed(lab, (a, b), None, [lambda: must(a, "rekey", "peer/net"), lambda: must(b, "rekey", "peer"), lambda: must(a, "rekey", "peer")])
+        return replayed(lab, (a, b), None, [lambda: a.must("rekey", "peer/net"), lambda: b.must("rekey", "peer"), lambda: a.must("rekey", "peer")])
 
 
 def swan(mobike):
@@ -76,7 +69,7 @@ def swan(mobike):
         peer = moves.theirs(lab.right, mobike="yes" if mobike else "no")
         moves.bring_up(us, peer, "responder")
         vici = peer.vici()
-        return replayed(lab, (us,), vici, [lambda: must(us, "rekey", "peer/net"), lambda: vici.call("rekey", ike="lab")])
+        return replayed(lab, (us,), vici, [lambda: us.must("rekey", "peer/net"), lambda: vici.call("rekey", ike="lab")])
 
 
 case(ROW, "the same, strongSwan", quick=True)(lambda: swan(False))

@@ -2,7 +2,6 @@
 import os
 import subprocess
 
-from interop import hijack
 from lab import agree, kernel, sandhog, strongswan, traffic, wait
 from lab.cases import case, check
 from lab.pair import INNER, OUTER, PSK, Relayed, prefix
@@ -61,11 +60,11 @@ def four_rekeys(us, vici):
     """The child and the IKE SA, by us and by them; what was not replaced as it should be."""
     wrong = []
     for name, rekey, want in (
-        ("child by us", lambda: hijack.must(us, "rekey", "peer/net"), (False, True)),
+        ("child by us", lambda: us.must("rekey", "peer/net"), (False, True)),
         ("child by them", lambda: vici.call("rekey", child="net"), (False, True)),
-        ("IKE SA by us", lambda: hijack.must(us, "rekey", "peer"), (True, False)),
+        ("IKE SA by us", lambda: us.must("rekey", "peer"), (True, False)),
         ("IKE SA by them", lambda: vici.call("rekey", ike="lab"), (True, False)),
-        ("child by us again", lambda: hijack.must(us, "rekey", "peer/net"), (False, True)),
+        ("child by us again", lambda: us.must("rekey", "peer/net"), (False, True)),
         ("child by them again", lambda: vici.call("rekey", child="net"), (False, True)),
     ):
         got = rekeyed(us, vici, rekey)

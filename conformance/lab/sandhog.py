@@ -77,6 +77,12 @@ class Sandhog:
         except ValueError:
             return done.returncode, done.stdout + done.stderr
 
+    def must(self, *argv):
+        """A command that has to work."""
+        code, out = self.client(*argv)
+        if code:
+            raise RuntimeError(f"sandhog {' '.join(argv)}: exit {code}, {out}")
+
     def api(self, verb, path):
         """One request of the API: status and document."""
         connection = UnixHttp(self.socket)
