@@ -7,6 +7,7 @@ mod connection;
 pub mod error;
 mod files;
 mod gateway;
+pub mod keylog;
 mod keys;
 mod later;
 mod peer;
@@ -172,6 +173,8 @@ pub struct ConnectionConfig {
     pub children: Vec<ChildConfig>,
     /// Log level of this connection, if it has its own.
     pub log: Option<LogLevel>,
+    /// Its keys are written down.
+    pub keylog: Option<keylog::Keylog>,
 }
 
 /// What a child does with its packets.

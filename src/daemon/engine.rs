@@ -7,6 +7,7 @@ use super::compute::{Job, Pool};
 use super::host::DaemonHost;
 use super::install::Installer;
 use super::journal::Journal;
+use super::keylog::Keylog;
 use super::lanes::Lanes;
 use super::network::Network;
 use super::pending::Pending;
@@ -83,6 +84,7 @@ pub struct Engine {
     lanes: Lanes,
     pending: Pending,
     traps: Traps,
+    keylog: Keylog,
     started: Duration,
     alive_at: Duration,
     /// Something happened since the last picture.
@@ -117,6 +119,7 @@ impl Engine {
         }
         Ok(Self {
             endpoint: Endpoint::new(now, &mut parts.host),
+            keylog: Keylog::of(&parts.config),
             parts,
             poll,
             lanes: Lanes::default(),
@@ -207,6 +210,7 @@ impl Engine {
     fn event(&mut self, now: Duration, event: &Event) {
         self.dirty = true;
         self.parts.journal.tell(now, event);
+        self.keylog.tell(event);
         self.traps.note(&self.parts.config.policy, event);
         let Parts { installer, host, .. } = &mut self.parts;
         match event {
@@ -221,7 +225,7 @@ impl Engine {
                     self.pending.failed(connection, failure.child.as_deref(), &status::failure(failure));
                 }
             }
-            Event::Larval { .. } | Event::Addresses { .. } => {}
+            Event::Larval { .. } | Event::Addresses { .. } | Event::KeyLog(_) => {}
             Event::Drained => self.drained = true,
         }
     }
@@ -449,6 +453,7 @@ impl Engine {
             ..config
         };
         self.traps.review(&policy);
+        self.keylog = Keylog::of(&self.parts.config);
         self.dirty = true;
         self.feed(now, Input::Command(Command::SetPolicy(policy)));
         tracing::info!("the configuration was read again");

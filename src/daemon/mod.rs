@@ -10,6 +10,7 @@ pub mod engine;
 pub mod host;
 pub mod install;
 pub mod journal;
+pub mod keylog;
 pub mod lanes;
 pub mod logging;
 pub mod network;

@@ -1,6 +1,8 @@
 //! Protected messages: one direction seals, the other opens, in one datagram or several (RFC 7296 section 3.14, RFC 5282, RFC 7383).
 use super::common::Cx;
+use super::event::{DirectionKeys, Event, KeyLog};
 use super::inbox::Inbox;
+use super::sa::Core;
 use crate::crypto::cipher::{Cipher, PacketKey};
 use crate::crypto::rng::Rng;
 use crate::crypto::secret::Secret;
@@ -19,6 +21,9 @@ pub(super) struct Channel {
     /// Never repeats under `seal`, whatever is cut anew: the IV of an AEAD, or what a CBC IV is made of.
     counter: u64,
     open: PacketKey,
+    /// As they were derived.
+    ours: DirectionKeys,
+    theirs: DirectionKeys,
     inbox: Inbox,
 }
 /// A protected message before it is sealed, or after it was opened.
@@ -82,6 +87,8 @@ impl Channel {
             seal: PacketKey::new(cipher, ours.0.expose(), ours.1.expose(), iv_key),
             counter: 0,
             open: PacketKey::new(cipher, theirs.0.expose(), theirs.1.expose(), [0; 16]),
+            ours: DirectionKeys { encr: ours.0.clone(), integ: ours.1.clone() },
+            theirs: DirectionKeys { encr: theirs.0.clone(), integ: theirs.1.clone() },
             inbox: Inbox::default(),
         }
     }
@@ -211,6 +218,15 @@ impl Channel {
         let pad = *plain.last().ok_or(OpenError::Inside(ParseError::Syntax("no pad length")))? as usize;
         let inside = plain.len().checked_sub(1 + pad).ok_or(OpenError::Inside(ParseError::Syntax("pad length")))?;
         Ok(plain[..inside].to_vec())
+    }
+    /// Shows the keys to whoever keeps the log, if this connection, as it is configured now, asks for that.
+    pub(super) fn log_keys(&self, cx: &mut Cx<'_>, core: &Core, connection: &str) {
+        let Some(link) = cx.common.links.get(connection).filter(|link| link.connection.keylog) else { return };
+        let connection = link.connection.name.clone();
+        let (ours, theirs) = (self.ours.clone(), self.theirs.clone());
+        let (initiator, responder) = if core.initiator { (ours, theirs) } else { (theirs, ours) };
+        let (spi_i, spi_r, cipher) = (core.spi_i, core.spi_r, self.seal.cipher());
+        cx.emit(Event::KeyLog(Box::new(KeyLog { connection, spi_i, spi_r, cipher, initiator, responder })));
     }
     /// When `tidy` has something to do.
     pub(super) fn deadline(&self) -> Option<Duration> {
