@@ -422,7 +422,7 @@ pub(in crate::ike) fn computed(
             asked.release(cx);
             bad_public(cx, core, est);
         }
-        Done::Refused => {
+        Done::Refused | Done::Answered(_) => {
             let failure = Failure::new(cx.now, Where::CreateChild, true, "limit.compute_queue");
             disown(cx, core, est, &asked, failure);
         }

@@ -4,6 +4,7 @@
 mod establish;
 mod established;
 mod hostile;
+mod multi_ke;
 mod refuse;
 mod rekey_child;
 mod rekey_ike;
