@@ -109,19 +109,6 @@ pub(super) fn without_ke(ours: &[Proposal]) -> Vec<Proposal> {
     }
     out
 }
-/// True if one of these proposals has an additional key exchange.
-pub(super) fn asks_more(proposals: &[Proposal]) -> bool {
-    proposals.iter().flat_map(|p| &p.transforms).any(|t| t.kind.is_additional() && !is_none(t))
-}
-/// What is left of an offer where no additional key exchange can take place.
-pub(super) fn without_additional(offered: &[Proposal]) -> Vec<Proposal> {
-    let wanted = |p: &&Proposal| p.transforms.iter().all(|t| !t.kind.is_additional() || has_none(p, t.kind));
-    let mut left: Vec<Proposal> = offered.iter().filter(wanted).cloned().collect();
-    for p in &mut left {
-        p.transforms.retain(|t| !t.kind.is_additional() || is_none(t));
-    }
-    left
-}
 /// What a rekey offers: the suite in use and, of a child that was made without a key exchange of its own, the groups that our policy has
 /// beside it. `all`: then everything else that we allow. Never another PRF (R2).
 pub(super) fn renewal(used: &Proposal, ours: &[Proposal], all: bool) -> Vec<Proposal> {
@@ -168,6 +155,19 @@ pub(super) fn with_prf(ours: &[Proposal], prf: Prf) -> Vec<Proposal> {
     ours.iter_mut().for_each(|p| p.transforms.retain(|t| t.kind != TransformType::PRF || is(t)));
     ours.retain(|p| one(p, TransformType::PRF).is_some());
     ours
+}
+/// True if one of these proposals has an additional key exchange.
+pub(super) fn asks_more(proposals: &[Proposal]) -> bool {
+    proposals.iter().flat_map(|p| &p.transforms).any(|t| t.kind.is_additional() && !is_none(t))
+}
+/// What is left of an offer where no additional key exchange can take place.
+pub(super) fn without_additional(offered: &[Proposal]) -> Vec<Proposal> {
+    let wanted = |p: &&Proposal| p.transforms.iter().all(|t| !t.kind.is_additional() || has_none(p, t.kind));
+    let mut left: Vec<Proposal> = offered.iter().filter(wanted).cloned().collect();
+    for p in &mut left {
+        p.transforms.retain(|t| !t.kind.is_additional() || is_none(t));
+    }
+    left
 }
 /// The groups of our proposals, in order, `NONE` left out.
 pub(super) fn groups(ours: &[Proposal]) -> Vec<Group> {

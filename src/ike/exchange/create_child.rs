@@ -8,7 +8,7 @@ use crate::ike::child::{self, Mismatch};
 use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
 use crate::ike::error::Refusal;
-use crate::ike::event::Ended;
+use crate::ike::event::{ChildId, Ended};
 use crate::ike::negotiate::{KeRule, groups};
 use crate::ike::policy::ChildPolicy;
 use crate::ike::sa::{self, Answer, Core, Established, Standing, Task};
