@@ -122,7 +122,10 @@ pub(in crate::ike) fn failed(cx: &mut Cx<'_>, core: &Core, est: &mut Established
 pub(in crate::ike) fn consider<'a>(est: &'a Established, rekey: &Notify) -> Result<&'a Child, Mismatch> {
     let spi = rekey.spi.as_slice().try_into().map(u32::from_be_bytes).unwrap_or(0);
     let known = est.children.iter().find(|c| rekey.protocol == ProtocolId::ESP && c.spi_out == spi);
-    let old = known.ok_or(Mismatch::quiet(Refusal::NoChild(spi)))?;
+    // It may be the one that we are about to hear of: its answer is slower than this request.
+    let early = matches!(&est.asked, Some(sa::Asked::Create(asked)) if matches!(asked.making, Making::Child { .. }));
+    let unknown = if early { Refusal::Temporary } else { Refusal::NoChild(spi) };
+    let old = known.ok_or(Mismatch::quiet(unknown))?;
     match old.state {
         _ if est.follows_up(old.id) => Err(Mismatch::quiet(Refusal::Temporary)),
         ChildState::Up | ChildState::Replaced { .. } => Ok(old),

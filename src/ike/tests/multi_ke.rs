@@ -638,22 +638,13 @@ fn rekeys_with_additional_exchanges_in_bad_weather() {
         let of_ike = seed % 2 == 0;
         for round in 0..3 {
             world.weather = Weather { loss: 15, duplicate: 15, delay: 20, jitter: 200 };
-            (0..seed + round).for_each(|_| drop(world.random()));
+            (0..seed + round).for_each(|_| _ = world.random());
             world.command_a(again(of_ike));
             world.pass(Duration::from_millis(seed * 7));
             world.command_b(again(of_ike));
             world.pass(seconds(20));
             world.weather = Weather::default();
             world.pass(seconds(120));
-            if world.a.children().len() != 1 || world.b.children().len() != 1 || std::env::var("KEYS_DEBUG").is_ok() {
-                for (at, d) in &world.log {
-                    let h = d.header();
-                    eprintln!("{:?} {} {:?} id {} {} {} {:?}", at, d.from.ip(), h.exchange, h.id, if h.response {"resp"} else {"req"}, d.data.len(), h.spi_i);
-                }
-                for e in &world.a.events { eprintln!("A {}", format!("{e:?}").chars().take(150).collect::<String>()); }
-                for e in &world.b.events { eprintln!("B {}", format!("{e:?}").chars().take(150).collect::<String>()); }
-                panic!("seed {seed} round {round} ike {of_ike}");
-            }
             assert_one_tunnel(&world);
         }
     }

@@ -41,6 +41,23 @@ fn regular() {
     }
 }
 
+/// Bob rekeys the child that Alice has asked for before she has heard of it.
+#[test]
+fn a_request_that_overtakes_the_answer_it_builds_on_is_put_off() {
+    let mut world = tunnel_of(alice(), bob());
+    let old = world.a.children()[0].clone();
+    world.command_a(lan());
+    world.pass_on(ALICE);
+    let answer = world.catch(BOB);
+    world.command_b(lan());
+    world.pass_on(BOB);
+    world.pass_on(ALICE);
+    assert_eq!(world.b.children().len(), 2, "the new one is not taken for lost");
+    world.deliver(&answer);
+    world.pass(seconds(200));
+    assert_rekeyed(&world, old.spi_in);
+}
+
 /// N1 is Alice's Ni, N2 Bob's Ni, N3 Bob's Nr for Alice, N4 Alice's Nr for Bob; one of them is the lowest.
 fn nonces(world: &mut World, lowest: usize) {
     let n = |k| if k == lowest { 0x00 } else { 0xff };
