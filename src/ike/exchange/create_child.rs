@@ -436,6 +436,8 @@ fn finish(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, to: &Answer, 
         Agreed::Child(agreed) => with_nonce(agreed.payloads(), &pending.nr, public),
         Agreed::Ike(agreed) => with_nonce(agreed.payloads(), &pending.nr, public),
     };
+    // Both ends have the same, so what was put off was not for that (R22).
+    est.put_off = None;
     match &pending.agreed {
         _ if pending.next_method().is_some() => payloads.push(followup_ke::keep(cx, est, pending)),
         Agreed::Child(_) => rekey_child::answered(cx, core, est, pending),
