@@ -1,9 +1,11 @@
 //! The transforms; the only importer of crypto crates.
 //!
 //! `cipher` is what a packet meets: one [`cipher::PacketKey`] seals or opens it, by `aead` or by `cbc` with `hmac`.
+//! `sign` and `cert` tell who is there, `work` is what of all that takes long.
 //! `ke` and `prf` make the keys, `rng` the randomness, and `secret` holds what nobody may read.
 mod aead;
 mod cbc;
+pub mod cert;
 pub mod cipher;
 pub mod digest;
 mod hmac;
@@ -12,6 +14,7 @@ pub mod ke;
 pub mod prf;
 pub mod rng;
 pub mod secret;
+pub mod sign;
 #[cfg(test)]
 mod tests;
 pub mod work;

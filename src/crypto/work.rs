@@ -1,6 +1,9 @@
 //! Public-key work that nobody waits for in place: it goes to threads of its own, or is run at once by a test.
+use super::cert::{Fault, Verified, Verify};
 use super::ke::{BadPublic, Group};
 use super::secret::Secret;
+use super::sign::{Scheme, SigningKey};
+use std::sync::Arc;
 
 /// What is to be computed.
 #[derive(Debug)]
@@ -14,12 +17,27 @@ pub enum Work {
         /// The peer's public value, whose length and range were checked.
         public: Vec<u8>,
     },
+    /// A signature of ours.
+    Sign {
+        /// Our key.
+        key: Arc<SigningKey>,
+        /// How.
+        scheme: Scheme,
+        /// What is to be signed.
+        message: Vec<u8>,
+    },
+    /// A peer's certificates and its signature.
+    Verify(Box<Verify>),
 }
 /// What was computed.
 #[derive(Debug)]
 pub enum Done {
     /// g^ir, or why there is none with this public value.
     Agreed(Result<Secret, BadPublic>),
+    /// The signature; `None` if the key cannot sign that way.
+    Signed(Option<Vec<u8>>),
+    /// The proof, or the reason.
+    Verified(Box<Result<Verified, Fault>>),
     /// Nothing: too much is being computed already.
     Refused,
 }
@@ -28,6 +46,8 @@ impl Work {
     pub fn run(self) -> Done {
         match self {
             Self::Agree { group, private, public } => Done::Agreed(group.agree(&private, &public)),
+            Self::Sign { key, scheme, message } => Done::Signed(key.sign(scheme, &message)),
+            Self::Verify(verify) => Done::Verified(Box::new(verify.run())),
         }
     }
 }
@@ -36,7 +56,7 @@ impl Done {
     pub fn agreed(self) -> Option<Secret> {
         match self {
             Self::Agreed(result) => result.ok(),
-            Self::Refused => None,
+            Self::Signed(_) | Self::Verified(_) | Self::Refused => None,
         }
     }
 }
