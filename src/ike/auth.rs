@@ -23,6 +23,8 @@ pub(super) struct Signed<'a> {
     pub sk_p: &'a Secret,
     /// That side's identity, as its payload has it.
     pub id: &'a IdPayload,
+    /// IntAuth of the intermediate exchanges (RFC 9242 section 3.3.2), the same for both sides; empty if there were none.
+    pub int_auth: &'a [u8],
 }
 
 /// Our AUTH payload.
@@ -38,11 +40,11 @@ pub(super) fn verify(signed: &Signed<'_>, secret: Option<&Secret>, auth: &Auth) 
     (equal && secret.is_some() && auth.method == AuthMethod::SHARED_KEY).then_some(Authenticated(()))
 }
 
-/// prf(prf(secret, "Key Pad for IKEv2"), message | nonce | prf(SK_p, rest of the ID payload)).
+/// prf(prf(secret, "Key Pad for IKEv2"), message | nonce | prf(SK_p, rest of the ID payload) [| IntAuth]).
 fn mac(signed: &Signed<'_>, secret: &Secret) -> Secret {
     let id = signed.prf.mac(signed.sk_p.expose(), &[&signed.id.header(), &signed.id.id.data]);
     let key = signed.prf.mac(secret.expose(), &[b"Key Pad for IKEv2"]);
-    signed.prf.mac(key.expose(), &[signed.message, signed.nonce, id.expose()])
+    signed.prf.mac(key.expose(), &[signed.message, signed.nonce, id.expose(), signed.int_auth])
 }
 
 #[cfg(test)]
@@ -58,7 +60,8 @@ mod tests {
         let reserved = IdPayload { reserved: [0, 0, 1], ..id.clone() };
         let (sk_p, sk_q) = (Secret::new(vec![1; 32]), Secret::new(vec![2; 32]));
         let secret = Secret::new(b"secret".to_vec());
-        let right = Signed { prf: Prf::HmacSha256, message: b"message", nonce: b"nonce", sk_p: &sk_p, id: &id };
+        let right =
+            Signed { prf: Prf::HmacSha256, message: b"message", nonce: b"nonce", sk_p: &sk_p, id: &id, int_auth: b"" };
         let auth = sign(&right, &secret);
         assert!(verify(&right, Some(&secret), &auth).is_some());
         assert!(verify(&right, None, &auth).is_none());
@@ -71,6 +74,7 @@ mod tests {
             Signed { sk_p: &sk_q, ..right },
             Signed { id: &other, ..right },
             Signed { id: &reserved, ..right },
+            Signed { int_auth: b"", ..right },
         ] {
             assert!(verify(&wrong, Some(&secret), &auth).is_none());
         }
@@ -80,7 +84,7 @@ mod tests {
     fn without_a_secret_even_the_all_zero_key_does_not_open() {
         let id = IdPayload::from(Id { kind: IdType::FQDN, data: Vec::new() });
         let sk_p = Secret::new(vec![1; 32]);
-        let signed = Signed { prf: Prf::HmacSha256, message: b"", nonce: b"", sk_p: &sk_p, id: &id };
+        let signed = Signed { prf: Prf::HmacSha256, message: b"", nonce: b"", sk_p: &sk_p, id: &id, int_auth: b"" };
         let auth = sign(&signed, &Secret::new(vec![0; 32]));
         assert!(verify(&signed, None, &auth).is_none());
     }

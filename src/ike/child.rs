@@ -237,17 +237,17 @@ impl Agreed {
     }
 }
 
-/// The nonces of the exchange that made a child, its own key exchange, and who began.
+/// The nonces of the exchange that made a child, what its own key exchanges gave, and who began.
 pub(super) struct Made<'a> {
     pub ni: &'a [u8],
     pub nr: &'a [u8],
-    pub g_ir: Option<&'a Secret>,
+    pub secrets: &'a [Secret],
     pub initiator: bool,
     pub replaces: Option<ChildId>,
 }
 /// Derives the keys and tells the host.
 pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agreed: Agreed, made: &Made<'_>) {
-    let (forth, back) = est.keys.child(agreed.suite.cipher, made.g_ir, made.ni, made.nr);
+    let (forth, back) = est.keys.child(agreed.suite.cipher, made.secrets, made.ni, made.nr);
     let (keys_out, keys_in) = if made.initiator { (forth, back) } else { (back, forth) };
     let id = cx.new_child_id();
     est.children.push(Child {

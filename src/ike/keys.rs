@@ -41,9 +41,13 @@ impl HandshakeKeys {
         initiator: bool,
         rng: &mut dyn Rng,
     ) -> Self {
-        let (prf, cipher) = (suite.prf, suite.cipher);
         let key = Secret::new([from.ni, from.nr].concat());
-        let seed = prf.mac(key.expose(), &[g_ir.expose()]);
+        let seed = suite.prf.mac(key.expose(), &[g_ir.expose()]);
+        Self::expand(suite, &seed, from, initiator, rng)
+    }
+    /// All keys of an IKE SA from its SKEYSEED.
+    fn expand(suite: &IkeSuite, seed: &Secret, from: &Contributions<'_>, initiator: bool, rng: &mut dyn Rng) -> Self {
+        let (prf, cipher) = (suite.prf, suite.cipher);
         let (a, e, p) = (cipher.integ_key_len(), cipher.encr_key_len(), prf.len());
         let all = prf.plus(seed.expose(), &[from.ni, from.nr, &from.spi_i.0, &from.spi_r.0], 3 * p + 2 * a + 2 * e);
         let mut cut = Cut(all.expose());
@@ -78,23 +82,48 @@ pub(super) struct SkD {
     key: Secret,
 }
 impl SkD {
-    /// KEYMAT = prf+(SK_d, [g^ir |] Ni | Nr): first all keys of the direction from the initiator of this exchange, then the others; in each
-    /// encryption before integrity (RFC 7296 section 2.17). Returns (initiator to responder, responder to initiator).
+    /// KEYMAT = prf+(SK_d, SK(0) | Ni | Nr | SK(1) | ..), where the secrets are those of the key exchanges that made the child: none without
+    /// PFS, one as in RFC 7296 section 2.17, more as in RFC 9370 section 2.2.4. First come all keys of the direction from the initiator of
+    /// this exchange, then the others; in each encryption before integrity. Returns (initiator to responder, responder to initiator).
     pub(super) fn child(
         &self,
         cipher: Cipher,
-        g_ir: Option<&Secret>,
+        secrets: &[Secret],
         ni: &[u8],
         nr: &[u8],
     ) -> (DirectionKeys, DirectionKeys) {
         let (e, a) = (cipher.encr_key_len(), cipher.integ_key_len());
-        let shared = g_ir.map_or(&[][..], Secret::expose);
-        let all = self.prf.plus(self.key.expose(), &[shared, ni, nr], 2 * (e + a));
+        let all = self.prf.plus(self.key.expose(), &mixed(secrets, ni, nr), 2 * (e + a));
         let mut cut = Cut(all.expose());
         let forth = DirectionKeys { encr: cut.secret(e), integ: cut.secret(a) };
         let back = DirectionKeys { encr: cut.secret(e), integ: cut.secret(a) };
         (forth, back)
     }
+    /// Keys of the IKE SA that takes this one's place: SKEYSEED = prf(SK_d, SK(0) | Ni | Nr | SK(1) | ..) by the *old* PRF, and from it all keys
+    /// by the new suite's (RFC 7296 section 2.18, RFC 9370 section 2.2.4). `initiator`: we asked for this rekey.
+    pub(super) fn rekey(
+        &self,
+        suite: &IkeSuite,
+        secrets: &[Secret],
+        from: &Contributions<'_>,
+        initiator: bool,
+        rng: &mut dyn Rng,
+    ) -> (Self, Channel) {
+        let seed = self.prf.mac(self.key.expose(), &mixed(secrets, from.ni, from.nr));
+        let keys = HandshakeKeys::expand(suite, &seed, from, initiator, rng);
+        (Self { prf: keys.prf, key: keys.sk_d }, keys.channel)
+    }
+    /// Its PRF: that of every IKE SA that descends from this one.
+    pub(super) fn prf(&self) -> Prf {
+        self.prf
+    }
+}
+
+/// SK(0) | Ni | Nr | SK(1) | .. of RFC 9370; with one secret it is the order of RFC 7296.
+fn mixed<'a>(secrets: &'a [Secret], ni: &'a [u8], nr: &'a [u8]) -> Vec<&'a [u8]> {
+    let (first, further) = secrets.split_at(secrets.len().min(1));
+    let parts = first.iter().map(Secret::expose).chain([ni, nr]);
+    parts.chain(further.iter().map(Secret::expose)).collect()
 }
 
 /// Cuts key material from the front.
@@ -182,21 +211,50 @@ mod tests {
         }
     }
 
-    /// [g^ir |] Ni | Nr; all keys of initiator to responder first, encryption before integrity (RFC 7296 section 2.17).
+    /// [SK(0) |] Ni | Nr [| SK(1) ..]; all keys of initiator to responder first, encryption before integrity (RFC 7296 section 2.17).
     #[test]
     fn the_keys_of_a_child_stand_in_the_order_of_the_rfc() {
         let (ike, _) = suite(SUITES[0]);
         let esp = keyword::parse(ProtocolId::ESP, "aes256-sha384").unwrap();
         let cipher = EspSuite::of(&esp).unwrap().cipher;
         let sk_d = keys(&ike, true).sk_d;
-        let g_ir = Secret::new(vec![8; 32]);
-        for shared in [None, Some(&g_ir)] {
-            let (forth, back) = SkD { prf: ike.prf, key: sk_d.clone() }.child(cipher, shared, &[1; 16], &[2; 16]);
-            let first = shared.map_or(Vec::new(), |s| s.expose().to_vec());
-            let all = ike.prf.plus(sk_d.expose(), &[&first, &[1; 16], &[2; 16]], 2 * (32 + 48));
+        let secrets = [8, 9, 10].map(|n| Secret::new(vec![n; 32]));
+        for (n, parts) in [
+            (0, [[1; 16], [2; 16]].concat()),
+            (1, [vec![8; 32], vec![1; 16], vec![2; 16]].concat()),
+            (3, [vec![8; 32], vec![1; 16], vec![2; 16], vec![9; 32], vec![10; 32]].concat()),
+        ] {
+            let (forth, back) =
+                SkD { prf: ike.prf, key: sk_d.clone() }.child(cipher, &secrets[..n], &[1; 16], &[2; 16]);
+            let all = ike.prf.plus(sk_d.expose(), &[&parts], 2 * (32 + 48));
             let cut = [&forth.encr, &forth.integ, &back.encr, &back.integ].map(Secret::expose).concat();
             assert_eq!(cut, all.expose());
             assert_eq!((forth.encr.len(), forth.integ.len()), (32, 48));
+        }
+    }
+
+    /// SKEYSEED = prf(SK_d, g^ir | Ni | Nr [| SK(1) ..]) with the PRF of the old one, the rest as ever (RFC 7296 section 2.18).
+    #[test]
+    fn the_keys_of_a_rekeyed_ike_sa_grow_from_the_old_one() {
+        let ((old, _), (new, _)) = (suite(SUITES[3]), suite(SUITES[0]));
+        let sk_d = keys(&old, true).sk_d;
+        let secrets = [8, 9].map(|n| Secret::new(vec![n; 32]));
+        for (n, parts) in [
+            (1, [vec![8; 32], vec![1; 32], vec![2; 20]].concat()),
+            (2, [vec![8; 32], vec![1; 32], vec![2; 20], vec![9; 32]].concat()),
+        ] {
+            let rekey = |initiator| {
+                let old = SkD { prf: old.prf, key: sk_d.clone() };
+                old.rekey(&new, &secrets[..n], &FROM, initiator, &mut SeededRng::new(9))
+            };
+            let ((ours, mut i), (theirs, r)) = (rekey(true), rekey(false));
+            let seed = old.prf.mac(sk_d.expose(), &[&parts]);
+            let spis: [&[u8]; 4] = [&[1; 32], &[2; 20], &[3; 8], &[4; 8]];
+            let all = new.prf.plus(seed.expose(), &spis, new.prf.len());
+            assert_eq!((ours.key.expose(), ours.prf()), (all.expose(), new.prf));
+            assert_eq!(theirs.key.expose(), all.expose());
+            let sealed = i.seal(header(), &[]);
+            assert_eq!(open(&r, &sealed).unwrap(), []);
         }
     }
 

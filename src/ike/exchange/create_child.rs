@@ -116,7 +116,7 @@ pub(in crate::ike) fn response(
             est.child_failed_but_keep(cx, core, &asked.offer, failure);
         }
         Ok((nr, agreed, None)) => {
-            let made = Made { ni: &asked.ni, nr: &nr, g_ir: None, initiator: true, replaces: None };
+            let made = Made { ni: &asked.ni, nr: &nr, secrets: &[], initiator: true, replaces: None };
             child::install(cx, core, est, agreed, &made);
         }
         Ok((nr, agreed, Some((group, private, public)))) => {
@@ -270,7 +270,7 @@ struct Answered<'a> {
     to: &'a Answer,
     agreed: Agreed,
     ni: &'a [u8],
-    ke: Option<(Ke, &'a Secret)>,
+    ke: Option<(Ke, Secret)>,
     replaces: Option<ChildId>,
 }
 /// Installs, then answers: a responder can receive before its answer leaves (R3).
@@ -278,12 +278,12 @@ fn finish(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, a: Answered<'
     let nr = cx.nonce();
     let mut payloads = a.agreed.payloads();
     payloads.insert(1, Payload::Nonce(nr.clone()));
-    let mut g_ir = None;
+    let mut secrets = Vec::new();
     if let Some((ke, secret)) = a.ke {
         payloads.insert(2, Payload::Ke(ke));
-        g_ir = Some(secret);
+        secrets.push(secret);
     }
-    let made = Made { ni: a.ni, nr: &nr, g_ir, initiator: false, replaces: a.replaces };
+    let made = Made { ni: a.ni, nr: &nr, secrets: &secrets, initiator: false, replaces: a.replaces };
     child::install(cx, core, est, a.agreed, &made);
     est.respond(cx, core, a.to, &payloads);
 }
@@ -300,7 +300,7 @@ pub(in crate::ike) fn computed(
         let Answering { to, agreed, ni, public, group, replaces, .. } = *answering;
         match g_ir {
             Some(secret) => {
-                let ke = Some((Ke { group: group.id(), data: public }, &secret));
+                let ke = Some((Ke { group: group.id(), data: public }, secret));
                 finish(cx, core, est, Answered { to: &to, agreed, ni: &ni, ke, replaces });
             }
             None => {
@@ -322,7 +322,7 @@ pub(in crate::ike) fn computed(
         bad_public(cx, core, est);
         return Ok(());
     };
-    let made = Made { ni: &ni, nr: &pending.nr, g_ir: Some(&secret), initiator: true, replaces: None };
+    let made = Made { ni: &ni, nr: &pending.nr, secrets: &[secret], initiator: true, replaces: None };
     child::install(cx, core, est, pending.agreed, &made);
     Ok(())
 }

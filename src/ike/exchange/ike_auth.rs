@@ -47,7 +47,8 @@ pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, agreeing: Box<Ag
     let mut keys = HandshakeKeys::derive(&agreeing.suite, g_ir, &from, true, &mut cx.rng());
     let local_id = connection.local_id.clone().unwrap_or_else(|| id_of(core.local.ip()));
     let id_i = IdPayload::from(local_id.clone());
-    let signed = Signed { prf: keys.prf(), message, nonce: &agreeing.nr, sk_p: keys.sk_p(true), id: &id_i };
+    let signed =
+        Signed { prf: keys.prf(), message, nonce: &agreeing.nr, sk_p: keys.sk_p(true), id: &id_i, int_auth: &[] };
     let Some(auth) = our_auth(cx, &connection, &local_id, core, &signed) else {
         let failure =
             Failure::new(cx.now, Where::IkeAuth, true, "auth.psk").between(vec!["no secret".into()], Vec::new());
@@ -161,7 +162,14 @@ fn judge(cx: &Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Result<(
         let other = failure("auth.id").between(vec![expected(&p.connection.remote_id)], vec![id.to_string()]);
         return Err(Box::new(other));
     }
-    let signed = Signed { prf: p.keys.prf(), message: &p.response, nonce: &p.ni, sk_p: p.keys.sk_p(false), id: id_r };
+    let signed = Signed {
+        prf: p.keys.prf(),
+        message: &p.response,
+        nonce: &p.ni,
+        sk_p: p.keys.sk_p(false),
+        id: id_r,
+        int_auth: &[],
+    };
     let secret = cx.common.directory.secret(&p.local_id, &secret_of(&p.connection, core));
     match auth::verify(&signed, secret, auth) {
         Some(proof) => Ok((proof, id.clone())),
@@ -195,7 +203,7 @@ fn first_child(
     }
     match offer.check(contents) {
         Ok(agreed) => {
-            child::install(cx, core, est, agreed, &Made { ni, nr, g_ir: None, initiator: true, replaces: None });
+            child::install(cx, core, est, agreed, &Made { ni, nr, secrets: &[], initiator: true, replaces: None });
         }
         Err(mismatch) => {
             // The peer has installed it: have it deleted.
@@ -388,10 +396,24 @@ fn judge_initiator(
     let found = candidates.iter().find(|c| fits(&c.remote_id, id) && asked(c) && suits(c)).cloned();
     let local_id = found.as_deref().or(candidates.first().map(|c| &**c)).map_or_else(|| id_of(core.local.ip()), own_id);
     let secret = cx.common.directory.secret(&local_id, id);
-    let signed = Signed { prf: keys.prf(), message: &half.request, nonce: &half.nr, sk_p: keys.sk_p(true), id: id_i };
+    let signed = Signed {
+        prf: keys.prf(),
+        message: &half.request,
+        nonce: &half.nr,
+        sk_p: keys.sk_p(true),
+        id: id_i,
+        int_auth: &[],
+    };
     let proof = auth::verify(&signed, secret.filter(|_| found.is_some()), auth);
     let id_r = IdPayload::from(local_id.clone());
-    let back = Signed { prf: keys.prf(), message: &half.response, nonce: half.ni(), sk_p: keys.sk_p(false), id: &id_r };
+    let back = Signed {
+        prf: keys.prf(),
+        message: &half.response,
+        nonce: half.ni(),
+        sk_p: keys.sk_p(false),
+        id: &id_r,
+        int_auth: &[],
+    };
     let nobody = Secret::new(vec![0; 32]);
     let reply = auth::sign(&back, secret.unwrap_or(&nobody));
     let first = candidates.first().cloned();
@@ -459,7 +481,7 @@ fn admit(
         Ok(agreed) => {
             payloads.extend(agreed.payloads());
             // Able to receive before the answer leaves (R3).
-            let made = Made { ni: half.ni(), nr: &half.nr, g_ir: None, initiator: false, replaces: None };
+            let made = Made { ni: half.ni(), nr: &half.nr, secrets: &[], initiator: false, replaces: None };
             child::install(cx, core, &mut est, agreed, &made);
         }
         Err(mismatch) => {
