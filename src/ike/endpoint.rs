@@ -10,6 +10,7 @@ use super::exchange::{Contents, informational};
 use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, Phase};
 use super::timer::Timers;
 use super::window::Incoming;
+use crate::crypto::cert::Crl;
 use crate::crypto::work::Done;
 use crate::wire::message::{Header, Message, ParseError};
 use crate::wire::payload::{Notify, Payload};
@@ -52,6 +53,7 @@ impl Endpoint {
             Input::Timer => {}
             Input::Command(command) => self.on_command(now, host, command),
             Input::Computed { job, done } => self.on_computed(now, host, job, done),
+            Input::Fetched { job, crls } => self.on_fetched(now, host, job, crls),
             Input::EspMoved { spi, remote } => self.on_esp_moved(now, host, spi, remote),
             Input::EspAlive(spis) => self.on_esp_alive(now, spis),
             Input::EspUsage(_) | Input::AddrsChanged => {}
@@ -167,6 +169,20 @@ impl Endpoint {
         let Some(id) = self.common.jobs.remove(&job) else { return };
         self.step(now, host, id, |cx, sa| computed(cx, sa, job, done));
     }
+    fn on_fetched(&mut self, now: Duration, host: &mut dyn Host, job: u64, crls: Vec<Arc<Crl>>) {
+        let Some(id) = self.common.jobs.remove(&job) else { return };
+        self.step(now, host, id, |cx, sa| {
+            let core = &mut sa.core;
+            sa.phase = match std::mem::replace(&mut sa.phase, Phase::Moving) {
+                Phase::Proving(proving) => ike_auth::fetched(cx, core, proving, job, crls)?,
+                Phase::HalfOpen(half) if half.pending.is_some() => {
+                    ike_auth::responder::fetched(cx, core, half, job, crls)?
+                }
+                phase => phase,
+            };
+            Ok(())
+        });
+    }
     fn on_esp_moved(&mut self, now: Duration, host: &mut dyn Host, spi: u32, remote: SocketAddr) {
         let Some(&id) = self.common.by_child.get(&spi) else { return };
         self.step(now, host, id, |cx, sa| {
@@ -259,7 +275,7 @@ fn dispatch(cx: &mut Cx<'_>, sa: &mut IkeSa, header: &Header, from: &Arrival<'_>
         }
         (Phase::HalfOpen(mut half), ExchangeType::IKE_AUTH, false) if header.id == 1 => {
             if half.keys.is_some() {
-                ike_auth::on_request(cx, core, half, from)?
+                ike_auth::responder::on_request(cx, core, half, from)?
             } else {
                 half.park(cx, core, from);
                 Phase::HalfOpen(half)
@@ -375,11 +391,13 @@ fn computed(cx: &mut Cx<'_>, sa: &mut IkeSa, job: u64, done: Done) -> Result<(),
             half.derive(cx, core, &g_ir);
             match half.parked.take() {
                 Some(Parked { local, remote, data }) => {
-                    ike_auth::on_request(cx, core, half, &Arrival { local, remote, data: &data })?
+                    ike_auth::responder::on_request(cx, core, half, &Arrival { local, remote, data: &data })?
                 }
                 None => Phase::HalfOpen(half),
             }
         }
+        Phase::HalfOpen(half) if half.pending.is_some() => ike_auth::responder::computed(cx, core, half, job, done)?,
+        Phase::Proving(proving) => ike_auth::computed(cx, core, proving, job, done)?,
         phase => phase,
     };
     Ok(())

@@ -1,9 +1,11 @@
 //! IKE_SA_INIT (RFC 7296 section 1.2): suites, public values, nonces, NAT detection. Nothing in it is authenticated.
+use super::ike_auth::responder::Pending;
 use super::{Arrival, Contents, proposal_code};
 use crate::crypto::ke::Group;
 use crate::crypto::secret::Secret;
 use crate::crypto::work::Work;
 use crate::ike::admission::InitKey;
+use crate::ike::claim;
 use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
 use crate::ike::error::Refusal;
@@ -55,6 +57,8 @@ pub(in crate::ike) struct Agreeing {
     pub nr: Vec<u8>,
     /// The response: the peer's AUTH signs it.
     pub response: Vec<u8>,
+    /// Hash functions that the responder has announced, as we have.
+    pub hashes: Option<Vec<u16>>,
     pub job: u64,
     spi_r: IkeSpi,
     nat: Nat,
@@ -138,6 +142,9 @@ impl Opening {
         payloads.push(Payload::Nonce(self.ni.clone()));
         let nat = nat::notifies((core.spi_i, IkeSpi::NONE), core.local, core.remote, self.forged);
         payloads.extend(nat.map(Payload::Notify));
+        if claim::signs(&self.connection) {
+            payloads.push(claim::announcement());
+        }
         let header = core.header(ExchangeType::IKE_SA_INIT, 0, false);
         self.request = Message { header, payloads }.encode();
         core.request(cx, ExchangeType::IKE_SA_INIT, self.request.clone());
@@ -171,13 +178,21 @@ pub(in crate::ike) fn gave_up(
 
 /// What a response to IKE_SA_INIT says.
 enum Reply {
-    Accepted { proposals: Vec<Proposal>, ke: Ke, nr: Vec<u8>, nat: Nat },
+    Accepted(Box<Accepted>),
     Cookie(Vec<u8>),
     Group(KeId),
     Refused(NotifyType),
     Junk,
 }
 
+/// What a responder has chosen and sent.
+struct Accepted {
+    proposals: Vec<Proposal>,
+    ke: Ke,
+    nr: Vec<u8>,
+    nat: Nat,
+    hashes: Option<Vec<u16>>,
+}
 /// Handles a response. Whatever an attacker may have sent leaves the attempt as it was.
 pub(in crate::ike) fn response(
     cx: &mut Cx<'_>,
@@ -190,9 +205,7 @@ pub(in crate::ike) fn response(
         return Ok(Phase::Opening(opening));
     }
     match read_reply(&opening, header, from) {
-        Reply::Accepted { proposals, ke, nr, nat } => {
-            return Ok(accepted(cx, core, opening, header, from, (proposals, ke, nr, nat)));
-        }
+        Reply::Accepted(reply) => return Ok(accepted(cx, core, opening, header, from, *reply)),
         // A second answer to an earlier transmission asks for what is under way already.
         Reply::Cookie(cookie) if opening.cookie.as_ref() == Some(&cookie) => {}
         Reply::Group(id) if opening.groups > 0 && id == opening.group.id() => {}
@@ -220,7 +233,8 @@ fn read_reply(opening: &Opening, header: &Header, from: &Arrival<'_>) -> Reply {
     {
         let spis = (header.spi_i, header.spi_r);
         let nat = nat::detect(&c.notifies, spis, from.local, from.remote, opening.forged.is_some());
-        return Reply::Accepted { proposals, ke, nr, nat };
+        let hashes = claim::announced(&c).filter(|_| claim::signs(&opening.connection));
+        return Reply::Accepted(Box::new(Accepted { proposals, ke, nr, nat, hashes }));
     }
     if let Some(cookie) = c.notify(NotifyType::COOKIE).filter(|n| (1..=64).contains(&n.data.len())) {
         return Reply::Cookie(cookie.data.clone());
@@ -271,7 +285,7 @@ fn accepted(
     mut opening: Box<Opening>,
     header: &Header,
     from: &Arrival<'_>,
-    (proposals, ke, nr, nat): (Vec<Proposal>, Ke, Vec<u8>, Nat),
+    Accepted { proposals, ke, nr, nat, hashes }: Accepted,
 ) -> Phase {
     let any = KeRule::Prefer(None);
     let chosen = check_answer(&proposals, &opening.offer, any).ok().and_then(|p| Some((p.clone(), IkeSuite::of(p)?)));
@@ -291,7 +305,7 @@ fn accepted(
     };
     let response = from.data.to_vec();
     let spi_r = header.spi_r;
-    Phase::Agreeing(Box::new(Agreeing { opening: *opening, suite, proposal, nr, response, job, spi_r, nat }))
+    Phase::Agreeing(Box::new(Agreeing { opening: *opening, suite, proposal, nr, response, hashes, job, spi_r, nat }))
 }
 
 /// Responder: the request is answered, IKE_AUTH has not been verified.
@@ -307,6 +321,10 @@ pub(in crate::ike) struct HalfOpen {
     /// Since g^ir is known.
     pub keys: Option<HandshakeKeys>,
     pub job: Option<u64>,
+    /// Hash functions that the initiator has announced, as we have.
+    pub hashes: Option<Vec<u16>>,
+    /// The IKE_AUTH request whose answer is being computed.
+    pub pending: Option<Box<Pending>>,
     /// The IKE_AUTH request that waits for g^ir.
     pub parked: Option<Parked>,
     /// IKE_AUTH was refused with these octets. They may get lost, so they are remembered for as long as a half-open IKE SA lives.
@@ -404,7 +422,23 @@ fn consider(cx: &mut Cx<'_>, header: &Header, from: &Arrival<'_>, contents: &Con
     }
     // Which of them it is will be known when it is too late to pretend.
     let forge = candidates.iter().any(|c| c.encap == EncapPolicy::Always);
-    answer(cx, header, from, contents, (suite, proposal, ke.data.clone(), forge))
+    let hashes = claim::announced(contents).filter(|_| candidates.iter().any(|c| claim::signs(c)));
+    let mut more: Vec<Payload> = hashes.iter().map(|_| claim::announcement()).collect();
+    more.extend(claim::request(cx, candidates.iter().map(|c| &**c)));
+    let chosen = Chosen { suite, proposal, public: ke.data.clone(), forge, hashes, more };
+    answer(cx, header, from, contents, chosen)
+}
+/// What the responder has made up its mind about.
+struct Chosen {
+    suite: IkeSuite,
+    proposal: Proposal,
+    /// The initiator's public value.
+    public: Vec<u8>,
+    /// Make the initiator believe in a NAT.
+    forge: bool,
+    hashes: Option<Vec<u16>>,
+    /// Payloads about certificates.
+    more: Vec<Payload>,
 }
 /// The proposals of all candidates. Most connections have the same list, which is looked at once.
 fn all_proposals(candidates: &[Arc<Connection>]) -> Vec<Proposal> {
@@ -422,7 +456,7 @@ fn answer(
     header: &Header,
     from: &Arrival<'_>,
     contents: &Contents,
-    (suite, proposal, public, forge): (IkeSuite, Proposal, Vec<u8>, bool),
+    Chosen { suite, proposal, public, forge, hashes, more }: Chosen,
 ) -> Option<IkeSa> {
     let ni = contents.nonce.as_ref()?;
     if !cx.common.admission.has_room(from.remote.ip(), &cx.policy().limits) {
@@ -462,6 +496,7 @@ fn answer(
     } else {
         nat = Nat::default();
     }
+    payloads.extend(more);
     let mut message = Message { header: core.header(ExchangeType::IKE_SA_INIT, 0, true), payloads };
     // Before the address is proven no answer is larger than the request; the length does not depend on the public value.
     if message.encode().len() > from.data.len() && !shows_cookie(cx, contents, header, from) {
@@ -482,6 +517,8 @@ fn answer(
         response,
         keys: None,
         job: None,
+        hashes,
+        pending: None,
         parked: None,
         refused: None,
     };

@@ -82,6 +82,7 @@ fn policy(connection: Connection) -> Policy {
         limits: Limits::default(),
         connections: vec![Arc::new(connection)],
         secrets: vec![secret(&["alice", "bob"], SECRET)],
+        credentials: Default::default(),
     }
 }
 fn secret(ids: &[&str], text: &str) -> SharedSecret {
