@@ -121,7 +121,7 @@ mod tests {
             Signed { sk_p: &sk_q, ..right },
             Signed { id: &other, ..right },
             Signed { id: &reserved, ..right },
-            Signed { int_auth: b"", ..right },
+            Signed { int_auth: b"IntAuth", ..right },
         ] {
             assert!(verify(&wrong, Some(&secret), &auth).is_none());
         }
