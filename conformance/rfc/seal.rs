@@ -29,6 +29,9 @@ fn inner(len: usize) -> Vec<u8> {
 
 fn main() {
     let cbc = |key_bits, integ| Cipher::AesCbc { key_bits, integ };
+    let short = |key_bits, icv_len| ("AES-GCM", "NULL", Cipher::AesGcmShort { key_bits, icv_len });
+    let ccm = |key_bits, icv_len| ("AES-CCM", "NULL", Cipher::AesCcm { key_bits, icv_len });
+    let gmac = |key_bits| ("AES-GMAC", "NULL", Cipher::AesGmac { key_bits });
     let ciphers = [
         ("AES-GCM", "NULL", Cipher::AesGcm128),
         ("AES-GCM", "NULL", Cipher::AesGcm192),
@@ -38,6 +41,16 @@ fn main() {
         ("AES-CBC", "SHA2-256-128", cbc(256, Integ::HmacSha256_128)),
         ("AES-CBC", "SHA2-384-192", cbc(192, Integ::HmacSha384_192)),
         ("AES-CBC", "SHA2-512-256", cbc(256, Integ::HmacSha512_256)),
+        ("AES-CBC", "AES-CMAC-96", cbc(128, Integ::AesCmac96)),
+        ("AES-CBC", "AES-XCBC-96", cbc(256, Integ::AesXcbc96)),
+        short(128, 8),
+        short(256, 12),
+        ccm(128, 8),
+        ccm(192, 12),
+        ccm(256, 16),
+        gmac(128),
+        gmac(192),
+        gmac(256),
     ];
     for (i, (crypt, auth, cipher)) in ciphers.into_iter().enumerate() {
         for esn in [false, true] {
@@ -57,7 +70,8 @@ fn main() {
                 packet[sa.head()..sa.head() + inner.len()].copy_from_slice(&inner);
                 sa.seal(seq, &mut packet, inner.len(), 4);
                 println!(
-                    r#"{{"crypt":"{crypt}","auth":"{auth}","esn":{esn},"spi":{},"seq":{seq},"encr":"{}","integ":"{}","inner":"{}","packet":"{}"}}"#,
+                    r#"{{"crypt":"{crypt}","auth":"{auth}","icv":{},"esn":{esn},"spi":{},"seq":{seq},"encr":"{}","integ":"{}","inner":"{}","packet":"{}"}}"#,
+                    cipher.icv_len(),
                     params.spi,
                     hex::encode(params.encr.expose()),
                     hex::encode(params.integ.expose()),

@@ -30,13 +30,16 @@ impl Child {
     }
 }
 
-/// Reads a child; `None` if it is not even a table.
-pub(super) fn read(report: &mut Report<'_>, entry: &Entry, respond_only: bool) -> Option<Child> {
+/// Reads a child: one, or with `ts_mode = "per_pair"` as many as there are pairs. None if it is not even a table.
+pub(super) fn read(report: &mut Report<'_>, entry: &Entry, respond_only: bool) -> Vec<Child> {
     let before = report.errors();
     value::name(report, entry);
-    let fields = Fields::of_node(report, &keys::CHILD, &entry.node)?;
+    let Some(fields) = Fields::of_node(report, &keys::CHILD, &entry.node) else { return Vec::new() };
     let mode = mode(report, &fields);
     let (local_ts, remote_ts) = selectors(report, entry, &fields);
+    if mode == Mode::Transport {
+        demand_hosts(report, &fields, [("local_ts", &local_ts), ("remote_ts", &remote_ts)]);
+    }
     let config = ChildConfig {
         name: entry.key.as_str().into(),
         mode,
@@ -59,30 +62,59 @@ pub(super) fn read(report: &mut Report<'_>, entry: &Entry, respond_only: bool) -
             None
         }
     };
-    Some(Child { at: entry.at, sound: report.errors() == before, config, policy })
+    let modes = [("together", false), ("per_pair", true)];
+    let per_pair = fields.read(report, "ts_mode", |r, n| value::choice(r, n, &modes)) == Some(true);
+    let child = Child { at: entry.at, sound: report.errors() == before, config, policy };
+    if per_pair && mode != Mode::Pass && mode != Mode::Drop { pairs(child) } else { vec![child] }
+}
+
+/// One child for each pair of selectors of one family, `NAME-1` and so on; a single pair keeps its name.
+fn pairs(child: Child) -> Vec<Child> {
+    let ChildConfig { local_ts, remote_ts, .. } = &child.config;
+    let pairs: Vec<_> = (local_ts.iter())
+        .flat_map(|local| remote_ts.iter().map(move |remote| (*local, *remote)))
+        .filter(|(local, remote)| local.start.is_ipv4() == remote.start.is_ipv4())
+        .collect();
+    if pairs.len() < 2 {
+        return vec![child];
+    }
+    let one = |(n, (local, remote)): (usize, &(Selector, Selector))| {
+        let (name, local_ts, remote_ts) =
+            (format!("{}-{}", child.config.name, n + 1).into(), vec![*local], vec![*remote]);
+        let config = ChildConfig { name, local_ts, remote_ts, ..child.config.clone() };
+        let policy = child.policy.clone().map(|policy| ChildPolicy {
+            name: config.name.clone(),
+            local_ts: config.local_ts.clone(),
+            remote_ts: config.remote_ts.clone(),
+            ..policy
+        });
+        Child { at: child.at, sound: child.sound, config, policy }
+    };
+    pairs.iter().enumerate().map(one).collect()
 }
 
 fn mode(report: &mut Report<'_>, fields: &Fields<'_>) -> Mode {
     let modes = [("tunnel", Mode::Tunnel), ("transport", Mode::Transport), ("pass", Mode::Pass), ("drop", Mode::Drop)];
-    let Some(entry) = fields.entry("mode") else { return Mode::Tunnel };
-    let mode = value::choice(report, &entry.node, &modes).unwrap_or_default();
-    if mode == Mode::Transport {
-        let hint = "mode = \"tunnel\" with the two hosts as local_ts and remote_ts";
-        report.error(entry.node.at, "feature.not_yet", "transport mode comes with a later version", hint);
+    fields.read(report, "mode", |r, n| value::choice(r, n, &modes)).unwrap_or_default()
+}
+
+/// Transport mode protects what two hosts say to each other: the inner addresses are the outer ones (RFC 4301 section 4.1).
+fn demand_hosts(report: &mut Report<'_>, fields: &Fields<'_>, sides: [(&str, &Vec<Selector>); 2]) {
+    for (key, selectors) in sides {
+        let first = selectors.first().map(|first| first.start);
+        let one_host = |ts: &Selector| Some(ts.start) == first && ts.start == ts.end;
+        if let Some(entry) = fields.entry(key)
+            && !selectors.iter().all(one_host)
+        {
+            let hint = "the address of the host on that side: \"192.0.2.1\", or \"192.0.2.1[tcp/443]\"";
+            let message = format!("transport mode is between two hosts, and {key} is more than one");
+            report.error(entry.node.at, "ts.hosts", message, hint);
+            return;
+        }
     }
-    mode
 }
 
 fn policy(report: &mut Report<'_>, fields: &Fields<'_>, config: &ChildConfig, respond_only: bool) -> ChildPolicy {
-    let pairs = config.local_ts.len() * config.remote_ts.len();
-    let per_pair =
-        fields.read(report, "ts_mode", |r, n| value::choice(r, n, &[("together", false), ("per_pair", true)]));
-    if let (Some(true), Some(entry)) = (per_pair, fields.entry("ts_mode"))
-        && pairs > 1
-    {
-        let hint = "write a child of its own for each pair";
-        report.error(entry.node.at, "feature.not_yet", "one child per pair comes with a later version", hint);
-    }
     let (start, dpd) = actions(report, fields, respond_only);
     let rekey_time = fields.read(report, "rekey_time", value::duration);
     ChildPolicy {
@@ -94,10 +126,12 @@ fn policy(report: &mut Report<'_>, fields: &Fields<'_>, config: &ChildConfig, re
             .unwrap_or_else(|| keyword::defaults(ProtocolId::ESP)),
         start,
         dpd,
-        transport: false,
+        transport: config.mode == Mode::Transport,
         rekey_time: rekey_time.unwrap_or(Duration::from_secs(3600)),
-        rekey_bytes: 0,
-        rekey_packets: 0,
+        rekey_bytes: fields.read(report, "rekey_bytes", value::size).unwrap_or(0),
+        rekey_packets: fields
+            .read(report, "rekey_packets", |r, n| value::integer(r, n, 0..=u64::MAX.into()))
+            .unwrap_or(0),
     }
 }
 
@@ -122,22 +156,7 @@ fn actions(report: &mut Report<'_>, fields: &Fields<'_>, respond_only: bool) -> 
 
 /// Nothing is negotiated for what passes in the clear or is dropped.
 fn refuse_negotiated(report: &mut Report<'_>, fields: &Fields<'_>) {
-    const NEGOTIATED: [&str; 13] = [
-        "ts_mode",
-        "esp_proposals",
-        "rekey_time",
-        "rekey_bytes",
-        "rekey_packets",
-        "start_action",
-        "dpd_action",
-        "replay_window",
-        "peer_window",
-        "mtu",
-        "mss",
-        "outer_fragments",
-        "copy_dscp",
-    ];
-    for key in NEGOTIATED {
+    for key in keys::CHILD.others(&keys::POLICY) {
         if let Some(entry) = fields.entry(key) {
             let message = format!("`{key}` means nothing where nothing is negotiated");
             report.error(entry.at, "mode.key", message, "remove it, or use mode = \"tunnel\"");

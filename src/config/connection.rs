@@ -2,10 +2,11 @@
 use super::child::{self, Child};
 use super::keys::{self, Fields};
 use super::peer::{self, Ends};
+use super::pool::Pools;
 use super::report::Report;
-use super::text::{At, Entry, Value};
+use super::text::{At, Entry, Node, Value};
 use super::{ConnectionConfig, LogLevel, gateway, later, proposal, value};
-use crate::ike::policy::{self, EncapPolicy, IdMatch, Unique};
+use crate::ike::policy::{self, Childless, EncapPolicy, IdMatch, RekeyBy, Unique};
 use crate::wire::keyword;
 use crate::wire::registry::ProtocolId;
 use std::net::IpAddr;
@@ -40,24 +41,25 @@ impl Connection {
 }
 
 /// Reads a connection; `None` if it is not even a table.
-pub(super) fn read(report: &mut Report<'_>, entry: &Entry, pools: &[Entry]) -> Option<Connection> {
+pub(super) fn read(report: &mut Report<'_>, entry: &Entry, pools: &Pools) -> Option<Connection> {
     let before = report.errors();
     value::name(report, entry);
     let fields = Fields::of_node(report, &keys::CONNECTION, &entry.node)?;
     let ends = peer::read(report, &fields);
     let children = children(report, entry, &fields, ends.respond_only());
+    refuse_twins(report, &children);
     let negotiates = children.iter().any(Child::negotiates);
     if negotiates {
         demand_peer(report, entry, &fields, &ends);
     }
-    later::connection(report, &fields, pools);
+    later::connection(report, &fields);
     let unique = [("replace", Unique::Replace), ("keep", Unique::Keep), ("never", Unique::Never)];
     let unique = fields.read(report, "unique", |r, n| value::choice(r, n, &unique));
     let log = fields.read(report, "log", |report, node| {
         let log = Fields::of_node(report, &keys::CONNECTION_LOG, node)?;
         log.read(report, "level", gateway::level)
     });
-    let policy = policy(report, entry, &fields, &ends, &children);
+    let policy = policy(report, entry, &fields, &ends, &children, pools);
     Some(Connection {
         at: entry.at,
         sound: report.errors() == before,
@@ -85,7 +87,18 @@ fn children(report: &mut Report<'_>, entry: &Entry, fields: &Fields<'_>, respond
         let hint = format!("add [connections.{}.children.NAME] with local_ts and remote_ts", entry.key);
         report.error(entry.at, "child.none", format!("`{}` has no children: nothing would travel", entry.key), hint);
     }
-    entries.iter().filter_map(|child| child::read(report, child, respond_only)).collect()
+    entries.iter().flat_map(|child| child::read(report, child, respond_only)).collect()
+}
+
+/// A child that was made of a pair may not have the name of another.
+fn refuse_twins(report: &mut Report<'_>, children: &[Child]) {
+    for (n, child) in children.iter().enumerate() {
+        if let Some(twin) = children[..n].iter().find(|other| other.config.name == child.config.name) {
+            let message =
+                format!("`{}` is also the name of a child that `ts_mode = \"per_pair\"` makes", child.config.name);
+            report.error(child.at.max(twin.at), "name.twice", message, "another name");
+        }
+    }
 }
 
 /// Where and who the peer is must be clear before IKE can speak with it.
@@ -114,18 +127,21 @@ fn policy(
     fields: &Fields<'_>,
     ends: &Ends,
     children: &[Child],
+    pools: &Pools,
 ) -> policy::Connection {
+    let Lifetimes { rekey_time, reauth_time, over_time, rand_time } = lifetimes(report, fields);
     let mut time =
         |key: &str, default: u64| fields.read(report, key, value::duration).unwrap_or(Duration::from_secs(default));
-    let (rekey_time, rand_time) = (time("rekey_time", 4 * 3600), time("rand_time", 0));
     let (dpd_delay, keepalive) = (time("dpd_delay", 30), time("keepalive", 20));
-    if let Some(rand) = fields.entry("rand_time")
-        && rand_time > rekey_time
-    {
-        let hint = format!("at most rekey_time, which is {rekey_time:?}");
-        report.error(rand.node.at, "time.order", "rand_time is longer than rekey_time", hint);
-    }
     let encap = [("auto", EncapPolicy::Auto), ("always", EncapPolicy::Always)];
+    let rekey = [("both", RekeyBy::Both), ("us", RekeyBy::Us), ("peer", RekeyBy::Peer)];
+    let childless = [
+        ("allow", Childless::Allow),
+        ("prefer", Childless::Prefer),
+        ("force", Childless::Force),
+        ("never", Childless::Never),
+    ];
+    let rehearse = [("auto", true), ("never", false)];
     policy::Connection {
         name: entry.key.as_str().into(),
         local_addrs: ends.local_addrs.iter().flatten().map(|(address, _)| *address).collect(),
@@ -138,22 +154,66 @@ fn policy(
         encap: fields.read(report, "encap", |r, n| value::choice(r, n, &encap)).unwrap_or_default(),
         dpd_delay,
         keepalive,
-        rekey_time,
         local_auth: Default::default(),
         remote_auth: Default::default(),
-        reauth_time: Duration::ZERO,
-        over_time: Duration::ZERO,
-        rand_time: fields.entry("rand_time").map(|_| rand_time),
-        rekey: Default::default(),
-        fragmentation: true,
-        mobike: false,
-        childless: Default::default(),
-        rehearse: false,
+        rekey_time,
+        reauth_time,
+        over_time,
+        rand_time,
+        rekey: fields.read(report, "rekey", |r, n| value::choice(r, n, &rekey)).unwrap_or_default(),
+        fragmentation: fields.read(report, "fragmentation", value::boolean).unwrap_or(true),
+        mobike: fields.read(report, "mobike", value::boolean).unwrap_or(false),
+        childless: fields.read(report, "childless", |r, n| value::choice(r, n, &childless)).unwrap_or_default(),
+        rehearse: fields.read(report, "rehearse", |r, n| value::choice(r, n, &rehearse)).unwrap_or(true),
         ppk: None,
-        vips: Vec::new(),
-        pools: Vec::new(),
+        vips: fields.read(report, "vips", |r, n| vips(r, n, ends.respond_only())).unwrap_or_default(),
+        pools: fields.read(report, "pools", |r, n| pools.named(r, n)).unwrap_or_default(),
         keylog: false,
         unique: Unique::default(),
         children: children.iter().filter_map(|child| child.policy.clone()).map(Arc::new).collect(),
     }
+}
+
+struct Lifetimes {
+    rekey_time: Duration,
+    reauth_time: Duration,
+    over_time: Duration,
+    rand_time: Option<Duration>,
+}
+
+fn lifetimes(report: &mut Report<'_>, fields: &Fields<'_>) -> Lifetimes {
+    let mut time = |key: &str| fields.read(report, key, value::duration);
+    let lifetimes = Lifetimes {
+        rekey_time: time("rekey_time").unwrap_or(Duration::from_secs(4 * 3600)),
+        reauth_time: time("reauth_time").unwrap_or_default(),
+        over_time: time("over_time").unwrap_or_default(),
+        rand_time: time("rand_time"),
+    };
+    let times = [("rekey_time", lifetimes.rekey_time), ("reauth_time", lifetimes.reauth_time)];
+    if let Some((rand, entry)) = lifetimes.rand_time.zip(fields.entry("rand_time"))
+        && let Some((key, time)) = times.into_iter().find(|(_, time)| !time.is_zero() && *time < rand)
+    {
+        let message = format!("rand_time is longer than {key}");
+        report.error(entry.node.at, "time.order", message, format!("at most {key}, which is {time:?}"));
+    }
+    lifetimes
+}
+
+/// Addresses that we ask the peer for; unspecified: any of the family.
+fn vips(report: &mut Report<'_>, node: &Node, respond_only: bool) -> Option<Vec<IpAddr>> {
+    let vips = value::list(report, node, |report, node| {
+        let address = value::address(report, node)?;
+        if address.is_multicast() || address.is_loopback() {
+            let hint = "\"0.0.0.0\" and \"::\" ask for any of their family";
+            let message = format!("no peer gives out {address}");
+            return report.refuse(node.at, "address.virtual", message, hint);
+        }
+        Some(address)
+    })?;
+    if respond_only && !vips.is_empty() {
+        let hint = "pools = [\"NAME\"] hands addresses out";
+        let message = "only who calls can ask for addresses, and \"%any\" is never called";
+        return report.refuse(node.at, "start.any", message, hint);
+    }
+    Some(vips.into_iter().map(|(address, _)| address).collect())
 }

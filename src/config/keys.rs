@@ -8,6 +8,12 @@ pub(super) struct Keys {
     place: &'static str,
     keys: &'static [&'static str],
 }
+impl Keys {
+    /// All but these.
+    pub(super) fn others<'k>(&self, these: &'k [&str]) -> impl Iterator<Item = &'static str> + 'k {
+        self.keys.iter().copied().filter(|key| !these.contains(key))
+    }
+}
 
 pub(super) const TOP: Keys = Keys { place: "the top level", keys: &["gateway", "connections", "secrets", "pools"] };
 pub(super) const GATEWAY: Keys = Keys {
@@ -108,6 +114,8 @@ pub(super) const CHILD: Keys = Keys {
         "translate",
     ],
 };
+/// Of the keys of a child those that say which packets are meant and what becomes of them, whether or not anything is negotiated.
+pub(super) const POLICY: [&str; 5] = ["local_ts", "remote_ts", "mode", "priority", "translate"];
 pub(super) const TRANSLATE: Keys = Keys { place: "translate", keys: &["local", "remote"] };
 pub(super) const SECRET: Keys = Keys { place: "a secret", keys: &["id", "secret", "secret_file", "secret_env"] };
 pub(super) const POOL: Keys = Keys { place: "a pool", keys: &["addrs"] };

@@ -10,6 +10,7 @@ mod gateway;
 mod keys;
 mod later;
 mod peer;
+mod pool;
 mod proposal;
 pub mod remedy;
 mod report;
@@ -193,7 +194,7 @@ pub struct ChildConfig {
     pub mode: Mode,
     /// Higher wins among equally long matches.
     pub priority: i32,
-    /// Selectors on our side.
+    /// Selectors on our side; in transport mode one address.
     pub local_ts: Vec<Selector>,
     /// Selectors on the peer's side.
     pub remote_ts: Vec<Selector>,
@@ -225,10 +226,9 @@ pub fn parse(sources: &[Source], secrets: &dyn Secrets) -> Result<Config, Errors
     let secrets = secret::read(&mut report, &document.secrets, secrets);
     let secrets_sound = report.errors() == before;
 
-    later::pools(&mut report, &document.pools);
-    let mut connections: Vec<Connection> = (document.connections.iter())
-        .filter_map(|entry| connection::read(&mut report, entry, &document.pools))
-        .collect();
+    let pools = pool::Pools::read(&mut report, &document.pools, !document.whole);
+    let mut connections: Vec<Connection> =
+        (document.connections.iter()).filter_map(|entry| connection::read(&mut report, entry, &pools)).collect();
     if document.whole {
         if secrets_sound {
             check::secrets(&mut report, &connections, &secrets);

@@ -4,7 +4,7 @@ use super::text::{At, Node};
 use super::value;
 use crate::wire::keyword;
 use crate::wire::payload::{Proposal, Transform};
-use crate::wire::registry::{IntegId, KeId, PrfId, ProtocolId, TransformType};
+use crate::wire::registry::{EncrId, IntegId, KeId, PrfId, ProtocolId, TransformType};
 
 /// Most proposals in one list: their numbers have one octet (RFC 7296 section 3.3.1).
 const MOST: usize = 255;
@@ -46,6 +46,10 @@ fn warn_of_weak(report: &mut Report<'_>, at: At, proposal: &Proposal) {
         TransformType::PRF => [PrfId::HMAC_SHA1, PrfId::HMAC_MD5].contains(&PrfId(t.id)),
         _ => false,
     };
+    if keyword::of(proposal, TransformType::ENCR).any(|t| t.id == EncrId::NULL_AUTH_AES_GMAC.0) {
+        let message = "gmac protects against changes, but everybody can read what travels";
+        report.warn(at, "proposal.weak", message, "write gcm16 instead, unless that is meant");
+    }
     let mut words: Vec<String> = proposal.transforms.iter().filter(weak).map(keyword::transform).collect();
     words.dedup();
     if !words.is_empty() {

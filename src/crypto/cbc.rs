@@ -1,12 +1,11 @@
-//! AES-CBC (RFC 3602) with unpredictable IVs, under an HMAC over what it made (encrypt, then MAC).
+//! AES-CBC (RFC 3602) with unpredictable IVs, under a MAC over what it made (encrypt, then MAC). A block is also the length of the IV
+//! that travels (RFC 3602 sections 2.4 and 3).
+use super::aes::{Aes, BLOCK};
 use super::cipher::BadIcv;
-use super::hmac::HmacKey;
 use super::integ::Integ;
+use super::mac::MacKey;
+use aes::Aes128Enc;
 use aes::cipher::{BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, InOutBuf, InnerIvInit, KeyInit};
-use aes::{Aes128, Aes128Enc, Aes192, Aes256};
-
-/// Octets of a block, and of the IV that travels (RFC 3602 sections 2.4 and 3).
-pub(super) const BLOCK: usize = 16;
 
 /// Expanded keys: encryption, integrity, and the one that makes IVs.
 pub(super) struct CbcKey {
@@ -14,7 +13,7 @@ pub(super) struct CbcKey {
     /// RFC 3602 section 3 wants IVs that nobody can foresee, and no counters: so they are a counter, encrypted under a
     /// key of their own.
     iv: Aes128Enc,
-    hmac: HmacKey,
+    mac: MacKey,
     icv_len: usize,
 }
 
@@ -25,7 +24,7 @@ impl CbcKey {
         Self {
             aes: Aes::new(encr),
             iv: Aes128Enc::new(&iv_key.into()),
-            hmac: HmacKey::new(integ.hash(), integ_key),
+            mac: MacKey::new(integ.mac(), integ_key),
             icv_len: integ.icv_len(),
         }
     }
@@ -35,18 +34,18 @@ impl CbcKey {
         let (sent, icv) = buf.split_at_mut(buf.len() - self.icv_len);
         let (iv, text) = sent.split_first_chunk_mut::<BLOCK>().expect("room for the IV");
         *iv = self.iv(counter);
-        self.aes.encrypt(iv, text);
-        self.hmac.mac(&[aad, sent, tail], icv);
+        encrypt(&self.aes, iv, text);
+        self.mac.mac(&[aad, sent, tail], icv);
     }
 
     /// Opens `buf` = IV, ciphertext, ICV.
     pub(super) fn open(&self, aad: &[u8], buf: &mut [u8], tail: &[u8]) -> Result<(), BadIcv> {
         let (sent, icv) = buf.split_at_mut_checked(buf.len().saturating_sub(self.icv_len)).ok_or(BadIcv)?;
-        if sent.len() < BLOCK || !sent.len().is_multiple_of(BLOCK) || !self.hmac.verify(&[aad, sent, tail], icv) {
+        if sent.len() < BLOCK || !sent.len().is_multiple_of(BLOCK) || !self.mac.verify(&[aad, sent, tail], icv) {
             return Err(BadIcv);
         }
         let (iv, text) = sent.split_first_chunk_mut::<BLOCK>().ok_or(BadIcv)?;
-        self.aes.decrypt(iv, text);
+        decrypt(&self.aes, iv, text);
         Ok(())
     }
 
@@ -57,43 +56,15 @@ impl CbcKey {
     }
 }
 
-/// AES with its key schedule expanded, by key length.
-pub(super) enum Aes {
-    Bits128(Aes128),
-    Bits192(Aes192),
-    Bits256(Aes256),
-}
-impl Aes {
-    pub(super) fn new(key: &[u8]) -> Self {
-        match key.len() {
-            16 => Self::Bits128(Aes128::new_from_slice(key).expect("16 octets")),
-            24 => Self::Bits192(Aes192::new_from_slice(key).expect("24 octets")),
-            32 => Self::Bits256(Aes256::new_from_slice(key).expect("32 octets")),
-            len => panic!("an AES key of {len} octets"),
-        }
-    }
-    pub(super) fn encrypt(&self, iv: &[u8; BLOCK], text: &mut [u8]) {
-        match self {
-            Self::Bits128(aes) => encrypt(cbc::Encryptor::inner_iv_init(aes, iv.into()), text),
-            Self::Bits192(aes) => encrypt(cbc::Encryptor::inner_iv_init(aes, iv.into()), text),
-            Self::Bits256(aes) => encrypt(cbc::Encryptor::inner_iv_init(aes, iv.into()), text),
-        }
-    }
-    pub(super) fn decrypt(&self, iv: &[u8; BLOCK], text: &mut [u8]) {
-        match self {
-            Self::Bits128(aes) => decrypt(cbc::Decryptor::inner_iv_init(aes, iv.into()), text),
-            Self::Bits192(aes) => decrypt(cbc::Decryptor::inner_iv_init(aes, iv.into()), text),
-            Self::Bits256(aes) => decrypt(cbc::Decryptor::inner_iv_init(aes, iv.into()), text),
-        }
-    }
-}
-fn encrypt(mut chain: impl BlockModeEncrypt, text: &mut [u8]) {
+/// AES-CBC of whole blocks, in place.
+pub(super) fn encrypt(aes: &Aes, iv: &[u8; BLOCK], text: &mut [u8]) {
     let (blocks, rest) = InOutBuf::from(text).into_chunks();
     assert!(rest.is_empty(), "a plaintext of whole blocks");
-    chain.encrypt_blocks_inout(blocks);
+    cbc::Encryptor::inner_iv_init(aes, iv.into()).encrypt_blocks_inout(blocks);
 }
-fn decrypt(mut chain: impl BlockModeDecrypt, text: &mut [u8]) {
+/// The other way.
+pub(super) fn decrypt(aes: &Aes, iv: &[u8; BLOCK], text: &mut [u8]) {
     let (blocks, rest) = InOutBuf::from(text).into_chunks();
     assert!(rest.is_empty(), "a ciphertext of whole blocks");
-    chain.decrypt_blocks_inout(blocks);
+    cbc::Decryptor::inner_iv_init(aes, iv.into()).decrypt_blocks_inout(blocks);
 }

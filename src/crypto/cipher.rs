@@ -1,12 +1,14 @@
-//! The two shapes of packet protection, AEAD and CBC with HMAC, as one value; for ESP and for IKE's SK.
+//! The shapes of packet protection, AEAD and CBC with a MAC, as one value; for ESP and for IKE's SK.
 use super::aead::{self, AeadKey, Algorithm};
-use super::cbc::{self, CbcKey};
+use super::aes;
+use super::aes_aead::AesAeadKey;
+use super::cbc::CbcKey;
 use super::integ::Integ;
 use crate::wire::registry::EncrId;
 use std::ops::Range;
 
 /// What protects a packet: an encryption transform with its key length and, unless it is an AEAD, an integrity
-/// transform.
+/// transform. `key_bits` is 128, 192 or 256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names are the transforms")]
 pub enum Cipher {
@@ -14,21 +16,45 @@ pub enum Cipher {
     AesGcm192,
     AesGcm256,
     ChaCha20Poly1305,
-    AesCbc { key_bits: u16, integ: Integ },
+    AesCbc {
+        key_bits: u16,
+        integ: Integ,
+    },
+    /// An ICV of 8 or 12 octets.
+    AesGcmShort {
+        key_bits: u16,
+        icv_len: u8,
+    },
+    /// An ICV of 8, 12 or 16 octets.
+    AesCcm {
+        key_bits: u16,
+        icv_len: u8,
+    },
+    /// Integrity alone, for ESP alone (RFC 4543).
+    AesGmac {
+        key_bits: u16,
+    },
 }
 impl Cipher {
     /// `key_bits` as in the transform's attribute; `None` if we have no such combination.
     /// A key length that cannot vary, ChaCha20's, has no attribute (RFC 7296 section 3.3.5), AES needs one (RFC 3602
-    /// section 5.3, RFC 4106 section 8.4); an AEAD takes no integrity transform, CBC needs one.
+    /// section 5.3, RFC 4106 section 8.4, RFC 4309 section 7.4, RFC 4543 section 5.3); an AEAD takes no integrity transform, CBC needs one.
     pub fn new(encr: EncrId, key_bits: Option<u16>, integ: Option<Integ>) -> Option<Self> {
+        if (encr, key_bits, integ) == (EncrId::CHACHA20_POLY1305, None, None) {
+            return Some(Self::ChaCha20Poly1305);
+        }
+        let key_bits = key_bits.filter(|bits| [128, 192, 256].contains(bits))?;
         match (encr, key_bits, integ) {
-            (EncrId::AES_GCM_16, Some(128), None) => Some(Self::AesGcm128),
-            (EncrId::AES_GCM_16, Some(192), None) => Some(Self::AesGcm192),
-            (EncrId::AES_GCM_16, Some(256), None) => Some(Self::AesGcm256),
-            (EncrId::CHACHA20_POLY1305, None, None) => Some(Self::ChaCha20Poly1305),
-            (EncrId::AES_CBC, Some(key_bits @ (128 | 192 | 256)), Some(integ)) => {
-                Some(Self::AesCbc { key_bits, integ })
-            }
+            (EncrId::AES_GCM_16, 128, None) => Some(Self::AesGcm128),
+            (EncrId::AES_GCM_16, 192, None) => Some(Self::AesGcm192),
+            (EncrId::AES_GCM_16, 256, None) => Some(Self::AesGcm256),
+            (EncrId::AES_CBC, _, Some(integ)) => Some(Self::AesCbc { key_bits, integ }),
+            (EncrId::AES_GCM_8, _, None) => Some(Self::AesGcmShort { key_bits, icv_len: 8 }),
+            (EncrId::AES_GCM_12, _, None) => Some(Self::AesGcmShort { key_bits, icv_len: 12 }),
+            (EncrId::AES_CCM_8, _, None) => Some(Self::AesCcm { key_bits, icv_len: 8 }),
+            (EncrId::AES_CCM_12, _, None) => Some(Self::AesCcm { key_bits, icv_len: 12 }),
+            (EncrId::AES_CCM_16, _, None) => Some(Self::AesCcm { key_bits, icv_len: 16 }),
+            (EncrId::NULL_AUTH_AES_GMAC, _, None) => Some(Self::AesGmac { key_bits }),
             _ => None,
         }
     }
@@ -38,6 +64,12 @@ impl Cipher {
             Self::AesGcm128 | Self::AesGcm192 | Self::AesGcm256 => EncrId::AES_GCM_16,
             Self::ChaCha20Poly1305 => EncrId::CHACHA20_POLY1305,
             Self::AesCbc { .. } => EncrId::AES_CBC,
+            Self::AesGcmShort { icv_len: 8, .. } => EncrId::AES_GCM_8,
+            Self::AesGcmShort { .. } => EncrId::AES_GCM_12,
+            Self::AesCcm { icv_len: 8, .. } => EncrId::AES_CCM_8,
+            Self::AesCcm { icv_len: 12, .. } => EncrId::AES_CCM_12,
+            Self::AesCcm { .. } => EncrId::AES_CCM_16,
+            Self::AesGmac { .. } => EncrId::NULL_AUTH_AES_GMAC,
         }
     }
     /// The transform's key length attribute, in bits and without salt; `None` for ChaCha20, which has no such
@@ -48,7 +80,10 @@ impl Cipher {
             Self::AesGcm192 => Some(192),
             Self::AesGcm256 => Some(256),
             Self::ChaCha20Poly1305 => None,
-            Self::AesCbc { key_bits, .. } => Some(key_bits),
+            Self::AesCbc { key_bits, .. }
+            | Self::AesGcmShort { key_bits, .. }
+            | Self::AesCcm { key_bits, .. }
+            | Self::AesGmac { key_bits } => Some(key_bits),
         }
     }
     /// The integrity transform, `None` for an AEAD.
@@ -62,10 +97,21 @@ impl Cipher {
     pub fn is_aead(self) -> bool {
         self.integ().is_none()
     }
-    /// Octets of encryption key in the key material, an AEAD's salt of 4 included.
+    /// False for GMAC, which IKE cannot use.
+    pub fn encrypts(self) -> bool {
+        !matches!(self, Self::AesGmac { .. })
+    }
+    /// Octets of encryption key in the key material, an AEAD's salt included.
     pub fn encr_key_len(self) -> usize {
-        let salt = if self.is_aead() { aead::SALT_LEN } else { 0 };
-        usize::from(self.key_bits().unwrap_or(256) / 8) + salt
+        usize::from(self.key_bits().unwrap_or(256) / 8) + self.salt_len()
+    }
+    /// Octets of salt at the end of the key material: 4 for an AEAD, 3 for CCM (RFC 4309 section 7.1), 0 for CBC.
+    pub fn salt_len(self) -> usize {
+        match self {
+            Self::AesCbc { .. } => 0,
+            Self::AesCcm { .. } => aead::SALT_LEN - 1,
+            _ => aead::SALT_LEN,
+        }
     }
     /// Octets of integrity key, 0 for an AEAD.
     pub fn integ_key_len(self) -> usize {
@@ -73,15 +119,37 @@ impl Cipher {
     }
     /// IV octets that travel: 8 for an AEAD, 16 for CBC.
     pub fn iv_len(self) -> usize {
-        if self.is_aead() { aead::IV_LEN } else { cbc::BLOCK }
+        if self.is_aead() { aead::IV_LEN } else { aes::BLOCK }
     }
     /// ICV octets that travel.
     pub fn icv_len(self) -> usize {
-        self.integ().map_or(aead::ICV_LEN, Integ::icv_len)
+        match self {
+            Self::AesCbc { integ, .. } => integ.icv_len(),
+            Self::AesGcmShort { icv_len, .. } | Self::AesCcm { icv_len, .. } => icv_len.into(),
+            _ => aead::ICV_LEN,
+        }
     }
     /// What a plaintext with its trailer must be a multiple of in ESP: 4 or 16.
     pub fn block(self) -> usize {
-        if self.is_aead() { 4 } else { cbc::BLOCK }
+        if self.is_aead() { 4 } else { aes::BLOCK }
+    }
+    /// All that we have.
+    #[cfg(test)]
+    pub(crate) fn all() -> Vec<Self> {
+        const AES: [EncrId; 8] = [
+            EncrId::AES_CBC,
+            EncrId::AES_GCM_16,
+            EncrId::AES_GCM_12,
+            EncrId::AES_GCM_8,
+            EncrId::AES_CCM_16,
+            EncrId::AES_CCM_12,
+            EncrId::AES_CCM_8,
+            EncrId::NULL_AUTH_AES_GMAC,
+        ];
+        let integs = || [None].into_iter().chain(Integ::ALL.map(Some));
+        let keyed = AES.iter().flat_map(|encr| [128, 192, 256].map(|bits| (*encr, Some(bits))));
+        let all = keyed.chain([(EncrId::CHACHA20_POLY1305, None)]);
+        all.flat_map(|(encr, bits)| integs().filter_map(move |integ| Self::new(encr, bits, integ))).collect()
     }
 }
 /// The ICV is wrong. Nothing of the buffer may be used.
@@ -98,6 +166,7 @@ pub struct PacketKey {
 enum Expanded {
     Aead(Box<AeadKey>),
     Cbc(Box<CbcKey>),
+    AesAead(Box<AesAeadKey>),
 }
 impl std::fmt::Debug for PacketKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -114,12 +183,12 @@ impl PacketKey {
         let aead = |algorithm| Expanded::Aead(Box::new(AeadKey::new(algorithm, encr)));
         let expanded = match cipher {
             Cipher::AesGcm128 => aead(Algorithm::Gcm128),
-            Cipher::AesGcm192 => aead(Algorithm::Gcm192),
             Cipher::AesGcm256 => aead(Algorithm::Gcm256),
             Cipher::ChaCha20Poly1305 => aead(Algorithm::ChaCha20Poly1305),
             Cipher::AesCbc { integ: algorithm, .. } => {
                 Expanded::Cbc(Box::new(CbcKey::new(encr, algorithm, integ, iv_key)))
             }
+            _ => Expanded::AesAead(Box::new(AesAeadKey::new(cipher, encr))),
         };
         Self { cipher, expanded }
     }
@@ -139,6 +208,10 @@ impl PacketKey {
                 key.seal(counter, aad, buf);
             }
             Expanded::Cbc(key) => key.seal(counter, aad, buf, tail),
+            Expanded::AesAead(key) => {
+                debug_assert!(tail.is_empty(), "an AEAD authenticates no tail");
+                key.seal(counter, aad, buf);
+            }
         }
     }
     /// Opens `buf` = IV, ciphertext, ICV in place and returns the range of `buf` that holds the plaintext, which may be
@@ -151,6 +224,10 @@ impl PacketKey {
                 key.open(aad, buf)?;
             }
             Expanded::Cbc(key) => key.open(aad, buf, tail)?,
+            Expanded::AesAead(key) => {
+                debug_assert!(tail.is_empty(), "an AEAD authenticates no tail");
+                key.open(aad, buf)?;
+            }
         }
         Ok(self.cipher.iv_len()..buf.len() - self.cipher.icv_len())
     }

@@ -1,5 +1,5 @@
-//! Integrity algorithms (RFC 2404, RFC 4868).
-use super::hmac::Hash;
+//! Integrity algorithms (RFC 2404, RFC 4868, RFC 4494, RFC 3566).
+use super::mac::Algorithm;
 use crate::wire::registry::IntegId;
 /// An integrity algorithm that we have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -9,10 +9,19 @@ pub enum Integ {
     HmacSha256_128,
     HmacSha384_192,
     HmacSha512_256,
+    AesCmac96,
+    AesXcbc96,
 }
 impl Integ {
     /// Strongest first.
-    pub const ALL: [Self; 4] = [Self::HmacSha512_256, Self::HmacSha384_192, Self::HmacSha256_128, Self::HmacSha1_96];
+    pub const ALL: [Self; 6] = [
+        Self::HmacSha512_256,
+        Self::HmacSha384_192,
+        Self::HmacSha256_128,
+        Self::AesCmac96,
+        Self::AesXcbc96,
+        Self::HmacSha1_96,
+    ];
 
     /// From its number.
     pub fn from_id(id: IntegId) -> Option<Self> {
@@ -25,25 +34,30 @@ impl Integ {
             Self::HmacSha256_128 => IntegId::HMAC_SHA2_256_128,
             Self::HmacSha384_192 => IntegId::HMAC_SHA2_384_192,
             Self::HmacSha512_256 => IntegId::HMAC_SHA2_512_256,
+            Self::AesCmac96 => IntegId::AES_CMAC_96,
+            Self::AesXcbc96 => IntegId::AES_XCBC_96,
         }
     }
-    /// Key length in octets: the hash's output (RFC 4868 section 2.1.1).
+    /// Key length in octets: the hash's output (RFC 4868 section 2.1.1), or AES's 16.
     pub fn key_len(self) -> usize {
-        self.hash().len()
+        self.mac().len()
     }
-    /// ICV length in octets: half of the hash's output (RFC 4868 section 2.1), 12 with SHA-1 (RFC 2404 section 2).
+    /// ICV length in octets: half of the hash's output (RFC 4868 section 2.1), 12 with SHA-1 (RFC 2404 section 2) and AES (RFC 4494,
+    /// RFC 3566).
     pub fn icv_len(self) -> usize {
         match self {
-            Self::HmacSha1_96 => 12,
-            _ => self.hash().len() / 2,
+            Self::HmacSha1_96 | Self::AesCmac96 | Self::AesXcbc96 => 12,
+            _ => self.mac().len() / 2,
         }
     }
-    pub(super) fn hash(self) -> Hash {
+    pub(super) fn mac(self) -> Algorithm {
         match self {
-            Self::HmacSha1_96 => Hash::Sha1,
-            Self::HmacSha256_128 => Hash::Sha256,
-            Self::HmacSha384_192 => Hash::Sha384,
-            Self::HmacSha512_256 => Hash::Sha512,
+            Self::HmacSha1_96 => Algorithm::HmacSha1,
+            Self::HmacSha256_128 => Algorithm::HmacSha256,
+            Self::HmacSha384_192 => Algorithm::HmacSha384,
+            Self::HmacSha512_256 => Algorithm::HmacSha512,
+            Self::AesCmac96 => Algorithm::AesCmac,
+            Self::AesXcbc96 => Algorithm::AesXcbc,
         }
     }
 }

@@ -1,26 +1,79 @@
-//! Protected messages: one direction seals, the other opens (RFC 7296 section 3.14, RFC 5282).
+//! Protected messages: one direction seals, the other opens, in one datagram or several (RFC 7296 section 3.14, RFC 5282, RFC 7383).
+use super::common::Cx;
+use super::inbox::Inbox;
 use crate::crypto::cipher::{Cipher, PacketKey};
 use crate::crypto::rng::Rng;
 use crate::crypto::secret::Secret;
-use crate::wire::message::{HEADER_LEN, Header, ParseError, encode_chain, parse_chain};
-use crate::wire::payload::{Encrypted, Payload};
+use crate::wire::fragment::{SKF_HEADER_LEN, split};
+use crate::wire::message::{HEADER_LEN, Header, Message, ParseError, encode_chain, parse_chain};
+use crate::wire::payload::Payload;
 use crate::wire::registry::PayloadType;
+use std::time::Duration;
 
-/// Seals our messages and opens the peer's (RFC 7296 section 3.14, RFC 5282).
+/// The header of the SK payload.
+const SK_HEADER_LEN: usize = 4;
+
+/// Seals our messages and opens the peer's.
 pub(super) struct Channel {
     pub(super) seal: PacketKey,
-    /// Never repeats under `seal`: the IV of an AEAD, or what a CBC IV is made of.
+    /// Never repeats under `seal`, whatever is cut anew: the IV of an AEAD, or what a CBC IV is made of.
     counter: u64,
     open: PacketKey,
+    inbox: Inbox,
 }
-/// Why a protected message is not taken.
+/// A protected message before it is sealed, or after it was opened.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Inner {
+    /// Its header; in front of fragments it is that of the whole message, but for `first` and `length`.
+    pub header: Header,
+    /// Type of the first payload inside.
+    pub first: PayloadType,
+    /// The payloads inside, without padding.
+    pub octets: Vec<u8>,
+}
+impl Inner {
+    /// The payloads.
+    pub(super) fn payloads(&self) -> Result<Vec<Payload>, ParseError> {
+        parse_chain(self.first, &self.octets)
+    }
+}
+/// A message of the peer.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub inner: Inner,
+    /// If it came in fragments: the length of the largest of these messages.
+    pub largest: Option<usize>,
+}
+/// Why there is no message (yet).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum OpenError {
-    /// Not from the peer, or damaged: as if it had never come.
+    /// Not from the peer, or damaged, or no fragment that is of use: as if it had never come.
     Icv,
+    /// A fragment from the peer; others are missing.
+    Waiting,
     /// From the peer, but what is inside does not parse.
     Inside(ParseError),
 }
+/// A message of ours as it travels: what is retransmitted, octet for octet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sealed {
+    datagrams: Vec<Vec<u8>>,
+    /// What it is made of, if it may have to be cut smaller.
+    inner: Option<Box<Inner>>,
+}
+impl From<Vec<u8>> for Sealed {
+    /// A message in the clear, which is never cut.
+    fn from(message: Vec<u8>) -> Self {
+        Self { datagrams: vec![message], inner: None }
+    }
+}
+impl Sealed {
+    /// One message, or its fragments.
+    pub(super) fn datagrams(&self) -> &[Vec<u8>] {
+        &self.datagrams
+    }
+}
+
 impl Channel {
     pub(super) fn new(cipher: Cipher, ours: (&Secret, &Secret), theirs: (&Secret, &Secret), rng: &mut dyn Rng) -> Self {
         let mut iv_key = [0; 16];
@@ -29,40 +82,142 @@ impl Channel {
             seal: PacketKey::new(cipher, ours.0.expose(), ours.1.expose(), iv_key),
             counter: 0,
             open: PacketKey::new(cipher, theirs.0.expose(), theirs.1.expose(), [0; 16]),
+            inbox: Inbox::default(),
         }
     }
-    /// One message with SK as its only payload. The header's length and first payload are filled in.
-    pub(super) fn seal(&mut self, mut header: Header, payloads: &[Payload]) -> Vec<u8> {
-        const SK_HEADER: usize = 4;
+    /// Seals a message: one with SK as its only payload or, if that is longer than `room`, its fragments (RFC 7383 section 2.5). The
+    /// header's length and first payload are filled in.
+    pub(super) fn seal(&mut self, header: Header, payloads: &[Payload], room: usize) -> Sealed {
+        let (first, octets) = encode_chain(payloads);
+        let inner = Inner { header, first, octets };
+        let datagrams = self.cut(&inner, room);
+        let may_shrink = room != usize::MAX && datagrams.iter().any(|d| d.len() > super::size::SMALLEST);
+        Sealed { datagrams, inner: may_shrink.then(|| inner.into()) }
+    }
+    /// Cuts a message anew, under new IVs, so that no datagram is longer than `room`. False if it stays as it is: only a greater number of
+    /// fragments tells the new ones from the old (RFC 7383 section 2.5.2).
+    pub(super) fn shrink(&mut self, sealed: &mut Sealed, room: usize) -> bool {
+        let Some(inner) = &sealed.inner else { return false };
+        if sealed.datagrams.iter().all(|d| d.len() <= room) {
+            return false;
+        }
+        let datagrams = self.cut(inner, room);
+        let finer = datagrams.len() > sealed.datagrams.len();
+        if finer {
+            sealed.datagrams = datagrams;
+        }
+        finer
+    }
+    fn cut(&mut self, inner: &Inner, room: usize) -> Vec<Vec<u8>> {
+        let whole = HEADER_LEN + SK_HEADER_LEN + self.sealed_len(inner.octets.len());
+        // Whatever fits in no number of fragments does not fit in the length fields either.
+        let ranges = if whole <= room { None } else { split(inner.octets.len(), self.most_inside(room)) };
+        let Some(ranges) = ranges else {
+            return vec![self.seal_one(inner, PayloadType::SK, &[], inner.first, &inner.octets)];
+        };
+        let total = ranges.len() as u16;
+        let fragment = |(number, range): (u16, std::ops::Range<usize>)| {
+            let first = if number == 1 { inner.first } else { PayloadType::NONE };
+            let numbers = [number.to_be_bytes(), total.to_be_bytes()].concat();
+            self.seal_one(inner, PayloadType::SKF, &numbers, first, inner.octets.get(range).unwrap_or_default())
+        };
+        (1..).zip(ranges).map(fragment).collect()
+    }
+    /// Octets of IV, padded plaintext and ICV.
+    fn sealed_len(&self, plain: usize) -> usize {
         let cipher = self.seal.cipher();
-        let (first, inside) = encode_chain(payloads);
-        let block = if cipher.is_aead() { 1 } else { cipher.block() };
-        let pad = (block - (inside.len() + 1) % block) % block;
-        let body = cipher.iv_len() + inside.len() + pad + 1 + cipher.icv_len();
-        header.first = PayloadType::SK;
-        header.length = (HEADER_LEN + SK_HEADER + body) as u32;
-        let mut message = Vec::with_capacity(HEADER_LEN + SK_HEADER + body);
+        cipher.iv_len() + (plain + 1).next_multiple_of(self.block()) + cipher.icv_len()
+    }
+    /// The longest plaintext of a fragment of `room` octets.
+    fn most_inside(&self, room: usize) -> usize {
+        let body = room.saturating_sub(HEADER_LEN + SKF_HEADER_LEN + self.sealed_len(0) - self.block());
+        (body - body % self.block()).saturating_sub(1)
+    }
+    fn block(&self) -> usize {
+        let cipher = self.seal.cipher();
+        if cipher.is_aead() { 1 } else { cipher.block() }
+    }
+    /// One message with one encrypted payload, whose own header ends with `numbers`.
+    fn seal_one(
+        &mut self,
+        inner: &Inner,
+        kind: PayloadType,
+        numbers: &[u8],
+        first: PayloadType,
+        plain: &[u8],
+    ) -> Vec<u8> {
+        let cipher = self.seal.cipher();
+        let body = SK_HEADER_LEN + numbers.len() + self.sealed_len(plain.len());
+        let header = Header { first: kind, length: (HEADER_LEN + body) as u32, ..inner.header };
+        let mut message = Vec::with_capacity(HEADER_LEN + body);
         message.extend_from_slice(&header.encode());
         message.extend_from_slice(&[first.0, 0]);
-        message.extend_from_slice(&((SK_HEADER + body) as u16).to_be_bytes());
-        message.resize(message.len() + cipher.iv_len(), 0);
-        message.extend_from_slice(&inside);
+        message.extend_from_slice(&(body as u16).to_be_bytes());
+        message.extend_from_slice(numbers);
+        let aad = message.len();
+        message.resize(aad + cipher.iv_len(), 0);
+        message.extend_from_slice(plain);
+        let pad = self.block() - 1 - plain.len() % self.block();
         message.resize(message.len() + pad, 0);
         message.push(pad as u8);
         message.resize(message.len() + cipher.icv_len(), 0);
-        let (aad, buf) = message.split_at_mut(HEADER_LEN + SK_HEADER);
+        let (aad, buf) = message.split_at_mut(aad);
         self.seal.seal(self.counter, aad, buf, &[]);
         self.counter += 1;
         message
     }
-    /// Opens the SK payload at the end of `data`. The padding is not looked at (RFC 7296 section 3.14), only its length.
-    pub(super) fn open(&self, data: &[u8], sk: &Encrypted) -> Result<Vec<Payload>, OpenError> {
-        let at = data.len().checked_sub(sk.body.len()).ok_or(OpenError::Icv)?;
-        let mut buf = sk.body.clone();
+
+    /// Opens a datagram; of a fragment the whole message, once it is the last one that was missing. Fragments are kept within the limit
+    /// of the policy, each only after its own ICV was found right.
+    pub(super) fn open(&mut self, cx: &Cx<'_>, data: &[u8]) -> Result<Opened, OpenError> {
+        self.open_within(cx.now, cx.policy().limits.reassembly_bytes, data)
+    }
+    /// The same with the time and the limit in octets.
+    pub(super) fn open_within(&mut self, now: Duration, limit: usize, data: &[u8]) -> Result<Opened, OpenError> {
+        let message = Message::parse(data).map_err(|_| OpenError::Icv)?;
+        let header = message.header;
+        match message.payloads.last() {
+            Some(Payload::Encrypted(sk)) => {
+                let octets = self.plain(data, &sk.body)?;
+                self.inbox.forget(&header);
+                Ok(Opened { inner: Inner { header, first: sk.first, octets }, largest: None })
+            }
+            Some(Payload::Fragment(skf)) => {
+                if !self.inbox.wants(&header, skf) {
+                    return Err(OpenError::Icv);
+                }
+                let octets = self.plain(data, &skf.body)?;
+                self.inbox.insert(now, limit, header, skf, octets)
+            }
+            _ => Err(OpenError::Icv),
+        }
+    }
+    /// True for a retransmission of a request that is answered already, and to be answered again: of fragments only the first one asks
+    /// for it (RFC 7383 section 2.6.1). Nothing is kept of it.
+    pub(super) fn asks_again(&self, data: &[u8]) -> bool {
+        let Ok(message) = Message::parse(data) else { return false };
+        match message.payloads.last() {
+            Some(Payload::Encrypted(sk)) => self.plain(data, &sk.body).is_ok(),
+            Some(Payload::Fragment(skf)) if skf.number == 1 => self.plain(data, &skf.body).is_ok(),
+            _ => false,
+        }
+    }
+    /// Opens the encrypted payload at the end of `data`. The padding is not looked at (RFC 7296 section 3.14), only its length.
+    fn plain(&self, data: &[u8], body: &[u8]) -> Result<Vec<u8>, OpenError> {
+        let at = data.len().checked_sub(body.len()).ok_or(OpenError::Icv)?;
+        let mut buf = body.to_vec();
         let plain = self.open.open(&data[..at], &mut buf, &[]).map_err(|_| OpenError::Icv)?;
         let plain = &buf[plain];
         let pad = *plain.last().ok_or(OpenError::Inside(ParseError::Syntax("no pad length")))? as usize;
         let inside = plain.len().checked_sub(1 + pad).ok_or(OpenError::Inside(ParseError::Syntax("pad length")))?;
-        parse_chain(sk.first, &plain[..inside]).map_err(OpenError::Inside)
+        Ok(plain[..inside].to_vec())
+    }
+    /// When `tidy` has something to do.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.inbox.deadline()
+    }
+    /// Forgets fragments whose siblings did not come in time.
+    pub(super) fn tidy(&mut self, now: Duration) {
+        self.inbox.tidy(now);
     }
 }

@@ -1,5 +1,6 @@
 //! What all IKE SAs share, and the context in which a step of one of them runs.
 use super::admission::Admission;
+use super::channel::Sealed;
 use super::diagnose::Failure;
 use super::directory::Directory;
 use super::event::{ChildId, Ended, Event, Host, IkeId, Output};
@@ -88,6 +89,12 @@ impl Cx<'_> {
     }
     pub(super) fn transmit(&mut self, local: SocketAddr, remote: SocketAddr, data: Vec<u8>) {
         self.common.out.push_back(Output::Transmit { local, remote, data });
+    }
+    /// One message, or its fragments.
+    pub(super) fn transmit_all(&mut self, local: SocketAddr, remote: SocketAddr, sealed: &Sealed) {
+        for data in sealed.datagrams() {
+            self.transmit(local, remote, data.clone());
+        }
     }
     pub(super) fn emit(&mut self, event: Event) {
         self.common.out.push_back(Output::Event(event));

@@ -12,7 +12,7 @@ use super::timer::Timers;
 use super::window::Incoming;
 use crate::crypto::cert::Crl;
 use crate::crypto::work::Done;
-use crate::wire::message::{Header, Message, ParseError};
+use crate::wire::message::{Header, ParseError};
 use crate::wire::payload::{Notify, Payload};
 use crate::wire::registry::{ExchangeType, NotifyType};
 use std::collections::HashMap;
@@ -308,24 +308,22 @@ fn on_protected(
     if !wanted {
         return None;
     }
-    let message = Message::parse(from.data).ok()?;
-    let Some(Payload::Encrypted(sk)) = message.payloads.last() else { return None };
-    let inside = match est.channel.open(from.data, sk) {
-        Err(OpenError::Icv) => return None,
+    if !header.response && incoming == Incoming::Again {
+        core.answer_again(cx, &mut est.channel, header.id, from);
+        return None;
+    }
+    let inside = match est.channel.open(cx, from.data) {
+        Err(OpenError::Icv | OpenError::Waiting) => return None,
         Err(OpenError::Inside(error)) => Err(error),
-        Ok(payloads) => Contents::of(header.exchange, header.response, payloads),
+        Ok(opened) => {
+            core.size.learn(&opened);
+            Contents::inside(&opened.inner)
+        }
     };
     if header.response {
         est.alive = cx.now;
         core.window.settle();
         return Some(Authentic::Response(inside));
-    }
-    if incoming == Incoming::Again {
-        if let Some(stored) = core.window.stored() {
-            let bytes = stored.to_vec();
-            cx.transmit(from.local, from.remote, bytes);
-        }
-        return None;
     }
     est.alive = cx.now;
     let to = Answer { exchange: header.exchange, id: header.id, local: from.local, remote: from.remote };
@@ -389,12 +387,13 @@ fn computed(cx: &mut Cx<'_>, sa: &mut IkeSa, job: u64, done: Done) -> Result<(),
         Phase::HalfOpen(mut half) if half.job == Some(job) => {
             let g_ir = done.agreed().ok_or(Ended::Failed)?;
             half.derive(cx, core, &g_ir);
-            match half.parked.take() {
-                Some(Parked { local, remote, data }) => {
-                    ike_auth::responder::on_request(cx, core, half, &Arrival { local, remote, data: &data })?
-                }
-                None => Phase::HalfOpen(half),
+            let parked = std::mem::take(&mut half.parked);
+            let mut phase = Phase::HalfOpen(half);
+            for Parked { local, remote, data } in parked {
+                let Phase::HalfOpen(half) = phase else { break };
+                phase = ike_auth::responder::on_request(cx, core, half, &Arrival { local, remote, data: &data })?;
             }
+            phase
         }
         Phase::HalfOpen(half) if half.pending.is_some() => ike_auth::responder::computed(cx, core, half, job, done)?,
         Phase::Proving(proving) => ike_auth::computed(cx, core, proving, job, done)?,
@@ -414,8 +413,12 @@ fn tick(cx: &mut Cx<'_>, sa: &mut IkeSa) -> Result<(), Ended> {
             }
             return step;
         }
-        Phase::Opening(_) | Phase::Agreeing(_) | Phase::Proving(_) if core.retransmit(cx).is_ok() => return Ok(()),
-        _ => {}
+        Phase::HalfOpen(_) | Phase::Moving => {}
+        phase => {
+            if core.retransmit(cx, phase.channel()).is_ok() {
+                return Ok(());
+            }
+        }
     }
     // Its time is over.
     Err(match std::mem::replace(&mut sa.phase, Phase::Moving) {

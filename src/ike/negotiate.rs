@@ -31,7 +31,8 @@ impl IkeSuite {
     pub(super) fn of(p: &Proposal) -> Option<Self> {
         let prf = Prf::from_id(PrfId(one(p, TransformType::PRF)?.id))?;
         let group = Group::from_id(KeId(one(p, TransformType::KE)?.id))?;
-        Some(Self { cipher: cipher(p)?, prf, group })
+        let cipher = cipher(p).filter(|cipher| cipher.encrypts())?;
+        Some(Self { cipher, prf, group })
     }
 }
 impl EspSuite {
@@ -254,6 +255,46 @@ mod tests {
         assert!(with(KeId::ECP_256).ends_with("ecp256"));
         assert!(with(KeId::MODP_2048).ends_with("modp2048"));
         assert!(with(KeId::CURVE25519).ends_with("modp2048"));
+    }
+
+    /// CVE-2016-3071, CVE-2018-10811 and CVE-2024-3652: a transform of which both ends speak, and which we cannot run.
+    #[test]
+    fn what_cannot_run_is_never_chosen() {
+        let t = |kind, id, key_bits| Transform { kind, id, key_bits, foreign: false };
+        let mut ran = [0; 2];
+        for encr in 0..40 {
+            for (bits, integ) in [None, Some(64), Some(128), Some(192), Some(256), Some(512)]
+                .into_iter()
+                .flat_map(|bits| (0..16).map(move |integ| (bits, integ)))
+            {
+                let integ = (integ > 0).then(|| t(TransformType::INTEG, integ, None));
+                let known = integ.is_none_or(|i| Integ::from_id(IntegId(i.id)).is_some());
+                let cipher = Cipher::new(EncrId(encr), bits, integ.and_then(|i| Integ::from_id(IntegId(i.id))));
+                let cipher = cipher.filter(|_| known);
+                let shared: Vec<_> = [t(TransformType::ENCR, encr, bits)].into_iter().chain(integ).collect();
+                let ike = [t(TransformType::PRF, 5, None), t(TransformType::KE, 31, None)];
+                let esp = [t(TransformType::ESN, 0, None)];
+                for (protocol, rest) in [(ProtocolId::IKE, &ike[..]), (ProtocolId::ESP, &esp[..])] {
+                    let spi = if protocol == ProtocolId::IKE { Vec::new() } else { vec![1; 4] };
+                    let p = [Proposal { number: 1, protocol, spi, transforms: [&shared, rest].concat() }];
+                    let runs = cipher.is_some_and(|cipher| cipher.encrypts() || protocol == ProtocolId::ESP);
+                    assert_eq!(choose(&p, &p, protocol, ANY).is_some(), runs, "{protocol} {shared:?}");
+                    ran[usize::from(protocol == ProtocolId::ESP)] += usize::from(runs);
+                }
+            }
+        }
+        assert_eq!(ran, [3 * 6 + 3 + 6 + 9 + 1, 3 * 6 + 3 + 6 + 9 + 1 + 3]);
+        for (kind, runs) in [
+            (TransformType::PRF, vec![2, 4, 5, 6, 7, 8]),
+            (TransformType::KE, vec![2, 5, 14, 15, 16, 17, 18, 19, 20, 21, 31]),
+        ] {
+            for id in 0..40 {
+                let mut p = ike("aes128-sha256-x25519");
+                p.transforms.iter_mut().filter(|t| t.kind == kind).for_each(|t| t.id = id);
+                let chosen = choose(&[p.clone()], &[p], ProtocolId::IKE, ANY).is_some();
+                assert_eq!(chosen, runs.contains(&id), "{kind} {id}");
+            }
+        }
     }
 
     #[test]

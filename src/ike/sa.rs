@@ -1,15 +1,16 @@
 //! One IKE SA: what it has in every phase, and its phases as types.
-use super::channel::Channel;
+use super::channel::{Channel, Sealed};
 use super::child::{Child, ChildState};
 use super::common::{Cx, Step};
 use super::event::{Ended, Event, IkeId, IkePath};
 use super::exchange::create_child;
 use super::exchange::ike_auth::Proving;
 use super::exchange::ike_sa_init::{Agreeing, HalfOpen, Opening};
-use super::exchange::{delete, liveness};
+use super::exchange::{Arrival, delete, liveness};
 use super::keys::SkD;
 use super::nat::Nat;
 use super::policy::Connection;
+use super::size::Size;
 use super::window::{Due, Window};
 use crate::wire::message::{Header, IkeSpi};
 use crate::wire::payload::{Id, Payload, Proposal};
@@ -39,6 +40,7 @@ pub(super) struct Core {
     pub local: SocketAddr,
     pub remote: SocketAddr,
     pub nat: Nat,
+    pub size: Size,
     pub window: Window,
     /// The connection, once it is known.
     pub connection: Option<Arc<str>>,
@@ -124,10 +126,40 @@ impl Core {
         if self.initiator { self.spi_i } else { self.spi_r }
     }
     /// Sends a new request and keeps it for retransmission.
-    pub(super) fn request(&mut self, cx: &mut Cx<'_>, exchange: ExchangeType, bytes: Vec<u8>) {
-        cx.transmit(self.local, self.remote, bytes.clone());
+    pub(super) fn request(&mut self, cx: &mut Cx<'_>, exchange: ExchangeType, message: impl Into<Sealed>) {
+        let sealed = message.into();
+        cx.transmit_all(self.local, self.remote, &sealed);
         self.sent = cx.now;
-        self.window.sent(cx.now, exchange, bytes, &cx.policy().retransmit);
+        self.window.sent(cx.now, exchange, sealed, &cx.policy().retransmit);
+    }
+    /// Seals and sends a new request, and keeps it for retransmission.
+    pub(super) fn ask(&mut self, cx: &mut Cx<'_>, channel: &mut Channel, exchange: ExchangeType, payloads: &[Payload]) {
+        let header = self.header(exchange, self.window.next_id(), false);
+        let sealed = channel.seal(header, payloads, self.size.room(self.remote));
+        self.request(cx, exchange, sealed);
+    }
+    /// Seals and sends the response to the request that the window expects, to where it came from, and remembers it.
+    pub(super) fn answer(&mut self, cx: &mut Cx<'_>, channel: &mut Channel, to: &Answer, payloads: &[Payload]) {
+        let header = self.header(to.exchange, to.id, true);
+        let sealed = channel.seal(header, payloads, self.size.room(to.remote));
+        cx.transmit_all(to.local, to.remote, &sealed);
+        self.sent = cx.now;
+        self.window.respond(sealed);
+    }
+    /// Sends the stored response to a request that came again: octet for octet (R24), but smaller where the request has become smaller,
+    /// too (RFC 7383 section 2.5.2).
+    pub(super) fn answer_again(&mut self, cx: &mut Cx<'_>, channel: &mut Channel, id: u32, from: &Arrival<'_>) {
+        if !channel.asks_again(from.data) {
+            return;
+        }
+        let Some((stored, too_large)) = self.window.stored(id) else { return };
+        if is_fragment(from.data) && from.data.len() < self.size.room(from.remote) {
+            self.size.heard(from.data.len());
+        } else if too_large && self.size.agreed {
+            self.size.shrink(from.remote);
+        }
+        channel.shrink(stored, self.size.room(from.remote));
+        cx.transmit_all(from.local, from.remote, stored);
     }
     /// The outer addresses for ESP: in UDP only between ports that can carry it.
     pub(super) fn path(&self) -> IkePath {
@@ -137,20 +169,40 @@ impl Core {
     pub(super) fn may_move(&self) -> bool {
         self.nat.remote && !self.nat.local
     }
-    /// Retransmits when it is time to. `Err`: the peer has not answered.
-    pub(super) fn retransmit(&mut self, cx: &mut Cx<'_>) -> Step<()> {
+    /// Retransmits when it is time to, smaller after a while. `Err`: the peer has not answered.
+    pub(super) fn retransmit(&mut self, cx: &mut Cx<'_>, channel: Option<&mut Channel>) -> Step<()> {
         let times = cx.policy().retransmit;
-        match self.window.poll(cx.now, &times) {
-            Due::Nothing => Ok(()),
-            Due::Resend(bytes) => {
-                let bytes = bytes.to_vec();
-                self.sent = cx.now;
-                cx.transmit(self.local, self.remote, bytes);
-                Ok(())
+        match (self.window.poll(cx.now, &times), channel) {
+            (Due::Nothing, _) => return Ok(()),
+            (Due::GaveUp, _) => return Err(Ended::PeerDead),
+            (Due::Shrink, Some(channel)) if self.size.agreed => {
+                self.size.shrink(self.remote);
+                let room = self.size.room(self.remote);
+                self.window.cut(cx.now, &times, |sealed| channel.shrink(sealed, room));
             }
-            Due::GaveUp => Err(Ended::PeerDead),
+            (Due::Resend | Due::Shrink, _) => {}
+        }
+        self.sent = cx.now;
+        if let Some(sealed) = self.window.outstanding() {
+            cx.transmit_all(self.local, self.remote, sealed);
+        }
+        Ok(())
+    }
+}
+impl Phase {
+    /// What protects its messages, once there are keys.
+    pub(super) fn channel(&mut self) -> Option<&mut Channel> {
+        match self {
+            Self::Proving(proving) => Some(proving.channel()),
+            Self::HalfOpen(half) => half.keys.as_mut().map(|keys| &mut keys.channel),
+            Self::Established(est) => Some(&mut est.channel),
+            Self::Opening(_) | Self::Agreeing(_) | Self::Moving => None,
         }
     }
+}
+/// The message is a fragment by its first payload; those with payloads in front of it do not exist.
+fn is_fragment(message: &[u8]) -> bool {
+    Header::parse(message).is_ok_and(|header| header.first == PayloadType::SKF)
 }
 
 impl Established {
@@ -194,15 +246,11 @@ impl Established {
     }
     /// Seals and sends a request.
     pub(super) fn request(&mut self, cx: &mut Cx<'_>, core: &mut Core, exchange: ExchangeType, payloads: &[Payload]) {
-        let bytes = self.channel.seal(core.header(exchange, core.window.next_id(), false), payloads);
-        core.request(cx, exchange, bytes);
+        core.ask(cx, &mut self.channel, exchange, payloads);
     }
     /// Seals, sends and remembers the response to the request that the window expects, to where it came from.
     pub(super) fn respond(&mut self, cx: &mut Cx<'_>, core: &mut Core, to: &Answer, payloads: &[Payload]) {
-        let bytes = self.channel.seal(core.header(to.exchange, to.id, true), payloads);
-        cx.transmit(to.local, to.remote, bytes.clone());
-        core.sent = cx.now;
-        core.window.respond(bytes);
+        core.answer(cx, &mut self.channel, to, payloads);
     }
     /// Timers: retransmission, liveness, keepalive, the end of a take-down.
     pub(super) fn tick(&mut self, cx: &mut Cx<'_>, core: &mut Core) -> Step<()> {
@@ -211,7 +259,8 @@ impl Established {
         {
             return Err(why);
         }
-        core.retransmit(cx)?;
+        core.retransmit(cx, Some(&mut self.channel))?;
+        self.channel.tidy(cx.now);
         if self.liveness_at(core).is_some_and(|at| at <= cx.now) {
             self.plan(Task::Liveness);
         }
@@ -225,7 +274,10 @@ impl Established {
     /// When `tick` is due.
     pub(super) fn deadline(&self, core: &Core) -> Option<Duration> {
         let closing = self.closing.map(|(_, until)| until);
-        [core.window.deadline(), self.liveness_at(core), self.keepalive_at(core), closing].into_iter().flatten().min()
+        [core.window.deadline(), self.liveness_at(core), self.keepalive_at(core), self.channel.deadline(), closing]
+            .into_iter()
+            .flatten()
+            .min()
     }
     /// Not while a request is in flight: its response is a sign of life as good as any.
     fn liveness_at(&self, core: &Core) -> Option<Duration> {

@@ -1,20 +1,33 @@
-//! Message ids, retransmission and the remembered response (RFC 7296 sections 2.1 to 2.3). The window is 1 in both directions.
+//! Message ids, retransmission and the remembered responses (RFC 7296 sections 2.1 to 2.3).
+//!
+//! We have one request in flight. As a responder we take up to `SIZE` of them once the peer was told so: all are answered in the order of
+//! their ids, and the last `SIZE` responses are remembered.
+use super::channel::Sealed;
 use super::policy::Retransmit;
 use crate::wire::registry::ExchangeType;
+use std::collections::VecDeque;
 use std::time::Duration;
 
+/// How many requests of the peer we keep apart, after we have announced it (SET_WINDOW_SIZE).
+pub(super) const SIZE: u32 = 4;
+/// After so many transmissions without an answer a large message is cut smaller, if it can be (RFC 7383 section 2.5.2).
+const PROBES: u32 = 3;
+
 /// Both directions of one IKE SA; their ids are independent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Window {
     next: u32,
     outstanding: Option<Outstanding>,
     expected: u32,
-    answered: Option<Vec<u8>>,
+    /// How many ids from the expected one on are taken, and how many answers are remembered.
+    size: u32,
+    /// The last answers, up to the id before the expected one, and how often each was asked for again.
+    answered: VecDeque<(Sealed, u32)>,
 }
 #[derive(Debug)]
 struct Outstanding {
     exchange: ExchangeType,
-    bytes: Vec<u8>,
+    sealed: Sealed,
     sent: u32,
     resend_at: Duration,
 }
@@ -23,17 +36,27 @@ struct Outstanding {
 pub(super) enum Incoming {
     /// The one that we wait for.
     New,
-    /// The one that we answered last.
+    /// One behind it, within the window.
+    Early,
+    /// One that we answered and remember.
     Again,
     /// Forgotten or from the future.
     Other,
 }
 /// What time asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Due<'a> {
+pub(super) enum Due {
     Nothing,
-    Resend(&'a [u8]),
+    /// The outstanding request, once more.
+    Resend,
+    /// It, but smaller if it can be; then `cut` begins anew.
+    Shrink,
     GaveUp,
+}
+impl Default for Window {
+    fn default() -> Self {
+        Self { next: 0, outstanding: None, expected: 0, size: 1, answered: VecDeque::new() }
+    }
 }
 
 impl Window {
@@ -41,17 +64,25 @@ impl Window {
     pub(super) fn after_init() -> Self {
         Self { expected: 1, ..Self::default() }
     }
+    /// The peer was told that it may have `SIZE` requests in flight.
+    pub(super) fn widen(&mut self) {
+        self.size = SIZE;
+    }
     /// The id of our next request.
     pub(super) fn next_id(&self) -> u32 {
         self.next
+    }
+    /// The id of the peer's next request.
+    pub(super) fn expected_id(&self) -> u32 {
+        self.expected
     }
     /// True if no request of ours waits for its response.
     pub(super) fn is_free(&self) -> bool {
         self.outstanding.is_none()
     }
     /// Our request left, for the first time; one with the same id that was outstanding is forgotten (COOKIE, INVALID_KE_PAYLOAD).
-    pub(super) fn sent(&mut self, now: Duration, exchange: ExchangeType, bytes: Vec<u8>, times: &Retransmit) {
-        self.outstanding = Some(Outstanding { exchange, bytes, sent: 1, resend_at: now + interval(times, 0) });
+    pub(super) fn sent(&mut self, now: Duration, exchange: ExchangeType, sealed: Sealed, times: &Retransmit) {
+        self.outstanding = Some(Outstanding { exchange, sealed, sent: 1, resend_at: now + interval(times, 0) });
     }
     /// True for the response to the outstanding request.
     pub(super) fn awaits(&self, exchange: ExchangeType, id: u32) -> bool {
@@ -64,29 +95,43 @@ impl Window {
     }
     /// Judges the id of a request; only after its ICV was found right may anything follow from it.
     pub(super) fn judge(&self, id: u32) -> Incoming {
-        if id == self.expected {
-            Incoming::New
-        } else if self.answered.is_some() && id.checked_add(1) == Some(self.expected) {
-            Incoming::Again
-        } else {
-            Incoming::Other
+        match id.checked_sub(self.expected) {
+            Some(0) => Incoming::New,
+            Some(ahead) if ahead < self.size => Incoming::Early,
+            Some(_) => Incoming::Other,
+            None if self.place(id).is_some() => Incoming::Again,
+            None => Incoming::Other,
         }
     }
-    /// The expected request was answered with these bytes.
-    pub(super) fn respond(&mut self, bytes: Vec<u8>) {
-        self.answered = Some(bytes);
+    /// The expected request was answered with this.
+    pub(super) fn respond(&mut self, sealed: Sealed) {
+        self.answered.push_back((sealed, 0));
+        if self.answered.len() > self.size as usize {
+            self.answered.pop_front();
+        }
         self.expected = self.expected.saturating_add(1);
     }
-    /// The stored response, for a request that came `Again`.
-    pub(super) fn stored(&self) -> Option<&[u8]> {
-        self.answered.as_deref()
+    /// The stored response to a request that came `Again`, and whether that has happened so often that it may be too large to arrive.
+    pub(super) fn stored(&mut self, id: u32) -> Option<(&mut Sealed, bool)> {
+        let place = self.place(id)?;
+        let (sealed, again) = self.answered.get_mut(place)?;
+        *again = again.saturating_add(1);
+        Some((sealed, *again >= PROBES))
+    }
+    fn place(&self, id: u32) -> Option<usize> {
+        let back = self.expected.checked_sub(id)? as usize;
+        self.answered.len().checked_sub(back)
+    }
+    /// The outstanding request.
+    pub(super) fn outstanding(&self) -> Option<&Sealed> {
+        self.outstanding.as_ref().map(|o| &o.sealed)
     }
     /// When `poll` has something to say.
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.outstanding.as_ref().map(|o| o.resend_at)
     }
     /// Retransmits or gives up.
-    pub(super) fn poll(&mut self, now: Duration, times: &Retransmit) -> Due<'_> {
+    pub(super) fn poll(&mut self, now: Duration, times: &Retransmit) -> Due {
         match &mut self.outstanding {
             Some(o) if o.resend_at <= now => {
                 if o.sent > times.tries {
@@ -94,9 +139,18 @@ impl Window {
                 }
                 o.resend_at = now + interval(times, o.sent);
                 o.sent += 1;
-                Due::Resend(&o.bytes)
+                if o.sent > PROBES { Due::Shrink } else { Due::Resend }
             }
             _ => Due::Nothing,
+        }
+    }
+    /// Has the outstanding request cut anew. If it was, its retransmissions begin anew, too (RFC 7383 section 2.5.2).
+    pub(super) fn cut(&mut self, now: Duration, times: &Retransmit, cut: impl FnOnce(&mut Sealed) -> bool) {
+        if let Some(o) = &mut self.outstanding
+            && cut(&mut o.sealed)
+        {
+            o.resend_at = now + interval(times, 0);
+            o.sent = 1;
         }
     }
 }
@@ -115,12 +169,12 @@ mod tests {
     fn the_default_times_are_those_of_the_manual_and_then_it_gives_up() {
         let times = Retransmit::default();
         let mut w = Window::default();
-        w.sent(Duration::ZERO, ExchangeType::IKE_SA_INIT, b"request".to_vec(), &times);
+        w.sent(Duration::ZERO, ExchangeType::IKE_SA_INIT, b"request".to_vec().into(), &times);
         let mut at = Vec::new();
         loop {
             let now = w.deadline().unwrap();
             match w.poll(now, &times) {
-                Due::Resend(bytes) => assert_eq!(bytes, b"request"),
+                Due::Resend | Due::Shrink => assert_eq!(w.outstanding().unwrap().datagrams(), [b"request"]),
                 Due::GaveUp => break,
                 Due::Nothing => panic!("the deadline was due"),
             }
@@ -136,12 +190,28 @@ mod tests {
         let mut w = Window::after_init();
         assert_eq!(w.judge(0), Incoming::Other);
         assert_eq!(w.judge(1), Incoming::New);
-        w.respond(b"one".to_vec());
+        w.respond(b"one".to_vec().into());
         assert_eq!((w.judge(1), w.judge(2), w.judge(3)), (Incoming::Again, Incoming::New, Incoming::Other));
-        assert_eq!(w.stored(), Some(&b"one"[..]));
-        w.respond(b"two".to_vec());
+        assert_eq!(w.stored(1).unwrap().0.datagrams(), [b"one"]);
+        w.respond(b"two".to_vec().into());
         assert_eq!(w.judge(1), Incoming::Other);
+        assert!(w.stored(1).is_none() && w.stored(0).is_none() && w.stored(3).is_none());
         assert_eq!(w.next_id(), 0);
         assert!(!w.awaits(ExchangeType::INFORMATIONAL, 0));
+    }
+
+    #[test]
+    fn a_wide_window_remembers_as_many_answers_as_it_takes_requests() {
+        let mut w = Window::after_init();
+        w.widen();
+        let judged: Vec<_> = (0..7).map(|id| w.judge(id)).collect();
+        use Incoming::{Again, Early, New, Other};
+        assert_eq!(judged, [Other, New, Early, Early, Early, Other, Other]);
+        for id in 1..=6 {
+            w.respond(vec![id].into());
+        }
+        let judged: Vec<_> = (1..12).map(|id| w.judge(id)).collect();
+        assert_eq!(judged, [Other, Other, Again, Again, Again, Again, New, Early, Early, Early, Other]);
+        assert_eq!((3..7).map(|id| w.stored(id).unwrap().0.datagrams()[0][0]).collect::<Vec<_>>(), [3, 4, 5, 6]);
     }
 }

@@ -89,6 +89,10 @@ impl Reassembly {
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }
+    /// Into how many fragments the peer has cut the message; 0 before the first one.
+    pub fn total(&self) -> u16 {
+        self.parts.len() as u16
+    }
     /// Octets held.
     pub fn octets(&self) -> usize {
         self.octets

@@ -12,7 +12,7 @@ pub struct KeywordError {
     /// Offset and length in the string, in octets, of what is wrong.
     pub at: (usize, usize),
     /// Stable code: `keyword.unknown`, `keyword.unsupported`, `keyword.duplicate`, `proposal.no_encr`, `proposal.no_integ`, `proposal.no_ke`, `proposal.no_prf`,
-    /// `proposal.aead_with_integ`, `proposal.mixed_aead`, `proposal.prf_in_esp`, `proposal.esn_in_ike`, `proposal.none_in_ike`.
+    /// `proposal.aead_with_integ`, `proposal.mixed_aead`, `proposal.prf_in_esp`, `proposal.esn_in_ike`, `proposal.none_in_ike`, `proposal.null_in_ike`.
     pub code: &'static str,
     /// What is wrong.
     pub message: String,
@@ -145,6 +145,13 @@ impl Found<'_> {
                     "leave it out, or write it into the ESP proposals".into(),
                 );
             }
+            TransformType::ENCR if word.id == EncrId::NULL_AUTH_AES_GMAC.0 && !esp => {
+                return refuse(
+                    "proposal.null_in_ike",
+                    format!("`{token}` does not encrypt, and IKE always does"),
+                    format!("write `{}`", token.replace("gmac", "gcm16")),
+                );
+            }
             TransformType::KE if word.id == KeId::NONE.0 && !esp => {
                 let hint = "leave it out; a group such as x25519 or modp2048 is needed".into();
                 return refuse("proposal.none_in_ike", "IKE always needs a key exchange".into(), hint);
@@ -190,7 +197,7 @@ impl Found<'_> {
                 at: *at,
                 code: "proposal.mixed_aead",
                 message: "ciphers with and without integrity of their own in one proposal".into(),
-                hint: "write two proposals: one with the gcm16 and chacha20poly1305 ciphers, one with the others and their sha keywords".into(),
+                hint: "write two proposals: one with the gcm, ccm, gmac and chacha20poly1305 ciphers, one with the others and their sha keywords".into(),
             });
         }
         match self.of(TransformType::INTEG).next() {
@@ -240,15 +247,27 @@ impl Found<'_> {
 }
 
 fn is_aead(t: &Transform) -> bool {
-    matches!(EncrId(t.id), EncrId::AES_GCM_16 | EncrId::CHACHA20_POLY1305)
+    const AEADS: [EncrId; 8] = [
+        EncrId::AES_GCM_8,
+        EncrId::AES_GCM_12,
+        EncrId::AES_GCM_16,
+        EncrId::AES_CCM_8,
+        EncrId::AES_CCM_12,
+        EncrId::AES_CCM_16,
+        EncrId::NULL_AUTH_AES_GMAC,
+        EncrId::CHACHA20_POLY1305,
+    ];
+    AEADS.contains(&EncrId(t.id))
 }
 
-/// The PRF with the hash of an integrity algorithm.
+/// The PRF with the hash, or with the mode of AES, of an integrity algorithm.
 fn prf_of(integ: &Transform) -> Transform {
     let id = match IntegId(integ.id) {
         IntegId::HMAC_SHA1_96 => PrfId::HMAC_SHA1,
         IntegId::HMAC_SHA2_384_192 => PrfId::HMAC_SHA2_384,
         IntegId::HMAC_SHA2_512_256 => PrfId::HMAC_SHA2_512,
+        IntegId::AES_XCBC_96 => PrfId::AES128_XCBC,
+        IntegId::AES_CMAC_96 => PrfId::AES128_CMAC,
         _ => PrfId::HMAC_SHA2_256,
     };
     Transform { kind: TransformType::PRF, id: id.0, key_bits: None, foreign: false }

@@ -1,7 +1,9 @@
 //! Single cases: the example of the documentation, defaults, several errors at once, places, hints.
 use super::{errors, parse};
 use crate::config::{Config, Gateway, LogFormat, LogLevel, Mode, OnExit};
-use crate::ike::policy::{DpdAction, EncapPolicy, IdMatch, Limits, Remote, Retransmit, StartAction, Unique};
+use crate::ike::policy::{
+    Childless, DpdAction, EncapPolicy, IdMatch, Limits, RekeyBy, Remote, Retransmit, StartAction, Unique,
+};
 use crate::wire::keyword;
 use crate::wire::registry::ProtocolId;
 use std::time::Duration;
@@ -32,6 +34,8 @@ proposals      = ["aes256-sha256-modp2048"]
 local          = { auth = "psk", id = "192.0.2.1" }
 remote         = { auth = "psk", id = "203.0.113.7" }
 rekey_time     = "4h"
+reauth_time    = 0
+rekey          = "both"
 dpd_delay      = "30s"
 keepalive      = "20s"
 encap          = "auto"
@@ -41,6 +45,7 @@ childless      = "allow"
 rehearse       = "auto"
 unique         = "replace"
 vips           = []
+pools          = []
 
 [connections.hangzhou.children.lan]
 local_ts       = ["10.1.0.0/16"]
@@ -127,11 +132,16 @@ fn the_documented_connection_is_the_default_but_for_its_suites() {
         assert_eq!(connection.rekey_time, Duration::from_secs(4 * 3600));
         assert_eq!((connection.dpd_delay.as_secs(), connection.keepalive.as_secs()), (30, 20));
         assert_eq!((connection.encap, connection.unique), (EncapPolicy::Auto, Unique::Replace));
+        assert_eq!((connection.reauth_time, connection.over_time, connection.rand_time), Default::default());
+        assert_eq!((connection.rekey, connection.childless), (RekeyBy::Both, Childless::Allow));
+        assert!(connection.fragmentation && !connection.mobike && connection.rehearse);
+        assert!(connection.vips.is_empty() && connection.pools.is_empty());
         let child = &connection.children[0];
         assert_eq!(
             (child.start, child.dpd, child.rekey_time.as_secs()),
             (StartAction::Start, DpdAction::Restart, 3600)
         );
+        assert_eq!((child.transport, child.rekey_bytes, child.rekey_packets), (false, 0, 0));
         assert_eq!(child.local_ts[0].to_string(), "10.1.0.0/16");
         assert_eq!(child.remote_ts[0].to_string(), "10.2.0.0/16");
     }
@@ -143,6 +153,59 @@ fn the_documented_connection_is_the_default_but_for_its_suites() {
     let child = &accepted(SHORT).connections[0].children[0];
     assert_eq!((child.mode, child.priority, child.copy_dscp), (Mode::Tunnel, 0, true));
     assert_eq!((child.replay_window, child.peer_window, child.mtu, child.mss), (4096, 64, None, None));
+}
+
+#[test]
+fn a_connection_can_be_other_than_the_default() {
+    let text = SHORT.replace(
+        "[connections.hangzhou]\n",
+        "[connections.hangzhou]\nmobike = true\nfragmentation = false\nchildless = \"force\"\nrehearse = \"never\"\nrekey = \"peer\"\n\
+         rekey_time = \"1h\"\nreauth_time = \"2h\"\nover_time = \"3m\"\nrand_time = 0\nvips = [\"0.0.0.0\", \"fd00::7\"]\npools = [\"b\", \"a\"]\n",
+    ) + "[pools.a]\naddrs = \"10.9.0.0/24\"\n[pools.b]\naddrs = \"fd09::/64\"\n";
+    let text = text.replace("remote_ts = [", "rekey_bytes = \"2GiB\"\nrekey_packets = 7\nremote_ts = [");
+    let config = accepted(&text);
+    let connection = &config.policy.connections[0];
+    assert!(connection.mobike && !connection.fragmentation && !connection.rehearse);
+    assert_eq!((connection.childless, connection.rekey), (Childless::Force, RekeyBy::Peer));
+    let times = [connection.rekey_time, connection.reauth_time, connection.over_time].map(|time| time.as_secs());
+    assert_eq!((times, connection.rand_time), ([3600, 7200, 180], Some(Duration::ZERO)));
+    let vips: Vec<_> = connection.vips.iter().map(ToString::to_string).collect();
+    let pools: Vec<_> = connection.pools.iter().map(|pool| &*pool.name).collect();
+    assert_eq!((vips, pools), (vec!["0.0.0.0".into(), "fd00::7".into()], vec!["b", "a"]));
+    assert_eq!((connection.children[0].rekey_bytes, connection.children[0].rekey_packets), (2 << 30, 7));
+}
+
+#[test]
+fn transport_mode_is_told_to_both() {
+    let text = SHORT
+        .replace("local_ts = [\"10.1.0.0/16\"]", "mode = \"transport\"\nlocal_ts = [\"192.0.2.1[udp/1701]\"]")
+        .replace("10.2.0.0/16", "203.0.113.7[udp]");
+    let config = accepted(&text);
+    assert!(config.policy.connections[0].children[0].transport);
+    assert_eq!(config.connections[0].children[0].mode, Mode::Transport);
+}
+
+#[test]
+fn one_child_per_pair_of_one_family() {
+    let child = "ts_mode = \"per_pair\"\nlocal_ts = [\"10.1.0.0/16\", \"fd01::/64\", \"10.3.0.0/16\"]\nrekey_time = 77";
+    let text = SHORT.replace("local_ts = [\"10.1.0.0/16\"]", child);
+    let text = text.replace("remote_ts = [\"10.2.0.0/16\"]", "remote_ts = [\"10.2.0.0/16\", \"fd02::/64\"]");
+    let config = accepted(&text);
+    let shown: Vec<_> = (config.policy.connections[0].children.iter())
+        .zip(&config.connections[0].children)
+        .map(|(policy, child)| {
+            assert_eq!(
+                (&policy.name, &policy.local_ts, &policy.remote_ts),
+                (&child.name, &child.local_ts, &child.remote_ts)
+            );
+            assert_eq!((policy.local_ts.len(), policy.remote_ts.len(), policy.rekey_time.as_secs()), (1, 1, 77));
+            format!("{} {} {}", policy.name, policy.local_ts[0], policy.remote_ts[0])
+        })
+        .collect();
+    let pairs = ["lan-1 10.1.0.0/16 10.2.0.0/16", "lan-2 fd01::/64 fd02::/64", "lan-3 10.3.0.0/16 10.2.0.0/16"];
+    assert_eq!(shown, pairs);
+    let single = accepted(&SHORT.replace("local_ts = [", "ts_mode = \"per_pair\"\nlocal_ts = ["));
+    assert_eq!(&*single.policy.connections[0].children[0].name, "lan");
 }
 
 #[test]

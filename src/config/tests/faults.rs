@@ -92,13 +92,16 @@ const VALUES: &[OfValue] = &[
     ("a network with bits of a host", "ts.host_bits", Child, "local_ts", &["['10.9.0.0/16', ¤'10.1.0.5/16']", "['fd99::/64', ¤'fd00::1/64']", "[¤'10.0.0.1/8[tcp]']"]),
     ("a selector that is none", "ts.invalid", Child, "remote_ts", &["[¤'10.0.0.0/33']", "[¤'dynamic']", "[¤'10.0.0.9-10.0.0.1']", "[¤'10.0.0.0/8[foo]']", "[¤'']"]),
     ("a proposal where nothing is negotiated", "mode.key", Exception, "¤esp_proposals", &["['aes128gcm16']"]),
+    ("a virtual address that is none", "address.virtual", Connection, "vips", &["['0.0.0.0', ¤'224.0.0.1']", "[¤'::1', '::']"]),
+    ("a word where mobike is yes or no", "value.type", Connection, "mobike", &["¤'yes'"]),
+    ("an unknown way to be childless", "value.choice", Connection, "childless", &["¤'maybe'", "¤'forced'"]),
+    ("rekeys by nobody", "value.choice", Connection, "rekey", &["¤'none'", "¤'them'"]),
+    ("an unknown rehearsal", "value.choice", Connection, "rehearse", &["¤'always'"]),
+    ("packets without sense", "value.range", Child, "rekey_packets", &["¤-1", "¤99999999999999999999999"]),
     ("a pool that is not there", "reference.undefined", Connection, "pools", &["[¤'office']"]),
     ("public keys", "feature.not_yet", Connection, "local", &["{ auth = ¤'pubkey', certs = ['a.pem'] }"]),
-    ("transport mode", "feature.not_yet", Child, "mode", &["¤'transport'"]),
     ("translation", "feature.not_yet", Child, "¤translate", &["{ local = '10.0.0.0/24', remote = '10.0.1.0/24' }"]),
     ("a device of its own", "feature.not_yet", Connection, "¤interface", &["{ name = 'vti0', addresses = ['169.254.10.1/30'] }"]),
-    ("virtual addresses", "feature.not_yet", Connection, "¤vips", &["['0.0.0.0']"]),
-    ("MOBIKE", "feature.not_yet", Connection, "¤mobike", &["true"]),
     ("a preshared key against quanta", "feature.not_yet", Connection, "¤ppk", &["{ id = 'k', required = true }"]),
     ("a key log", "feature.not_yet", Connection, "¤keylog", &["{ path = '/root/keys' }"]),
     ("a profile", "feature.not_yet", Connection, "¤profile", &["'aliyun'", "'h3c'"]),
@@ -230,11 +233,57 @@ const MORE: &[OfMore] = &[
         child.set("remote_ts", list(["fd99::/64"]));
         child.set("mtu", raw("¤1279"));
     }),
-    ("one child per pair", "feature.not_yet", |draw, doc| {
+    ("a spread longer than the time of another", "time.order", |draw, doc| {
+        let connection = doc.any(draw, Connection);
+        connection.remove("rekey_time");
+        connection.set("reauth_time", quoted("10m"));
+        connection.set("rand_time", raw("¤\"11m\""));
+    }),
+    ("transport mode between networks", "ts.hosts", |draw, doc| {
         let child = doc.any(draw, Child);
+        child.set("mode", quoted("transport"));
+        let (local, remote) = match draw.below(3) {
+            0 => ("['10.98.0.1']", "¤['10.99.0.0/24']"),
+            1 => ("¤['10.98.0.1', '10.98.0.2[tcp]']", "['10.99.0.1']"),
+            _ => ("¤['10.98.0.1-10.98.0.2']", "['10.99.0.1']"),
+        };
+        child.set("local_ts", raw(local));
+        child.set("remote_ts", raw(remote));
+    }),
+    ("a name that a pair has, too", "name.twice", |draw, doc| {
+        let child = doc.any(draw, Child);
+        child.path[3] = "twin".into();
         child.set("local_ts", list(["10.98.0.0/24", "10.98.1.0/24"]));
         child.set("remote_ts", list(["10.99.0.0/24"]));
-        child.set("ts_mode", raw("¤\"per_pair\""));
+        child.set("ts_mode", quoted("per_pair"));
+        // After all others of this connection, whatever the style.
+        let mut other = child.clone();
+        other.keys = vec![("local_ts".into(), list(["10.98.7.0/24"])), ("remote_ts".into(), list(["10.99.7.0/24"]))];
+        other.path[3] = "¤twin-2".into();
+        doc.sections.push(other);
+    }),
+    ("asking addresses of nobody", "start.any", |draw, doc| {
+        let connection = doc.any(draw, Connection);
+        connection.set("vips", raw("¤[\"0.0.0.0\"]"));
+        respond_only(draw, doc, "vips");
+    }),
+    ("a pool without addresses", "pool.empty", |draw, doc| {
+        doc.sections.push(Section {
+            path: vec!["pools".into(), "¤none".into()],
+            keys: vec![],
+            file: draw.below(doc.files),
+            inline: false,
+        });
+    }),
+    ("a pool of no hosts", "pool.address", |draw, doc| {
+        let addrs = ["¤'239.0.0.0/24'", "¤'127.0.0.0/8'", "¤'0.0.0.0-10.0.0.1'"];
+        pool(draw, doc, "other", &addrs);
+    }),
+    ("a pool that is no network", "value.address", |draw, doc| {
+        pool(draw, doc, "other", &["¤'10.251.0.0'", "¤'10.251.0.9-10.251.0.1'", "¤'10.251.0.1-fd00::1'", "¤'office'"]);
+    }),
+    ("an address in two pools", "pool.overlap", |draw, doc| {
+        pool(draw, doc, "¤other", &["'10.250.0.99/32'", "'10.250.0.0/16'", "'10.250.0.10-10.250.0.11'"]);
     }),
     ("a string that does not end", "toml.syntax", |draw, doc| tail(draw, doc, "addrs = ¤\"10.9.0.0/24\n")),
     ("a line that is no key", "toml.syntax", |draw, doc| tail(draw, doc, "¤addrs 10.9.0.0/24\n")),
@@ -243,11 +292,11 @@ const MORE: &[OfMore] = &[
 ];
 
 fn more_children(draw: &mut Draw, doc: &mut Doc) {
-    doc.any(draw, Gateway).set("limits", value("{ children = 4 }"));
+    doc.any(draw, Gateway).set("limits", value("{ children = 5 }"));
     let connection = doc.any(draw, Connection).clone();
     doc.sections.retain(|s| s.path.len() != 4 || s.path[1] != connection.path[1]);
-    for n in 0..5 {
-        let name = format!("{}more{n}", if n == 4 { "¤" } else { "" });
+    for n in 0..6 {
+        let name = format!("{}more{n}", if n == 5 { "¤" } else { "" });
         let path = [connection.path.clone(), vec!["children".into(), name]].concat();
         let remote = list([format!("10.78.{n}.0/24")]);
         let keys = vec![("local_ts".into(), list(["10.77.0.0/16"])), ("remote_ts".into(), remote)];
@@ -283,8 +332,21 @@ fn overlap(draw: &mut Draw, doc: &mut Doc) {
 }
 
 fn calling_anybody(draw: &mut Draw, doc: &mut Doc) {
-    let connection = doc.any(draw, Connection);
+    let children = respond_only(draw, doc, "");
+    let (key, val) = if draw.once_in(2) { ("start_action", "¤'start'") } else { ("dpd_action", "¤'restart'") };
+    doc.sections[children[draw.below(children.len())]].set(key, raw(val));
+}
+
+/// The connection that has this key, or any, is never to call; its children, with nothing in them that calls.
+fn respond_only(draw: &mut Draw, doc: &mut Doc, key: &str) -> Vec<usize> {
+    let all = doc.all(Connection);
+    let marked = |i: &&usize| matches!(doc.sections[**i].get(key), Some(Val::Raw(value)) if value.starts_with(MARK));
+    let chosen = all.iter().find(marked).copied().unwrap_or(all[draw.below(all.len())]);
+    let connection = &mut doc.sections[chosen];
     connection.set("remote_addrs", list(["%any"]));
+    if key != "vips" {
+        connection.remove("vips");
+    }
     let name = connection.path[1].clone();
     let mut children = doc.all(Child);
     children.retain(|i| doc.sections[*i].path[1] == name);
@@ -292,8 +354,14 @@ fn calling_anybody(draw: &mut Draw, doc: &mut Doc) {
         doc.sections[*i].remove("start_action");
         doc.sections[*i].remove("dpd_action");
     }
-    let (key, val) = if draw.once_in(2) { ("start_action", "¤'start'") } else { ("dpd_action", "¤'restart'") };
-    doc.sections[children[draw.below(children.len())]].set(key, raw(val));
+    children
+}
+
+/// One more pool, in a file after all others.
+fn pool(draw: &mut Draw, doc: &mut Doc, name: &str, addrs: &[&'static str]) {
+    let keys = vec![("addrs".into(), raw(draw.of(addrs)))];
+    doc.sections.push(Section { path: vec!["pools".into(), name.into()], keys, file: doc.files, inline: false });
+    doc.files += 1;
 }
 
 /// TOML with a mark; a plain list may be written over several lines.

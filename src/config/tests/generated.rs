@@ -1,7 +1,7 @@
 //! Must show: valid variations pass, and each class of fault is found where it was put, and nothing else.
 use super::draw::Draw;
 use super::faults::classes;
-use super::valid::{draw_doc, render};
+use super::valid::{Section, draw_doc, render};
 use crate::config::{Source, parse};
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ fn valid_variations_pass() {
         let config = parse(&sources, &doc.fake)
             .unwrap_or_else(|errors| panic!("seed {seed}:\n{errors}\n{}", numbered(&sources)));
         let connections = doc.sections.iter().filter(|s| s.path[0] == "connections" && s.path.len() == 2).count();
-        let children = doc.sections.iter().filter(|s| s.path.len() == 4).count();
+        let children = doc.sections.iter().map(Section::children).sum::<usize>();
         assert_eq!(config.connections.len(), connections, "seed {seed}");
         assert_eq!(config.connections.iter().map(|c| c.children.len()).sum::<usize>(), children, "seed {seed}");
         different.insert(numbered(&sources));

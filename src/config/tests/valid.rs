@@ -53,19 +53,35 @@ impl Section {
             name.insert(0, MARK);
         }
     }
+    fn is_exception(&self) -> bool {
+        matches!(self.get("mode"), Some(Val::Raw(mode)) if mode != "\"transport\"")
+    }
+    /// How many children it makes.
+    pub(super) fn children(&self) -> usize {
+        match (self.path.len(), self.get("ts_mode")) {
+            (4, Some(Val::Raw(mode))) if mode == "\"per_pair\"" => 2,
+            (4, _) => 1,
+            _ => 0,
+        }
+    }
     fn is(&self, kind: Kind) -> bool {
         let depth = self.path.len();
         match kind {
             Kind::Gateway => self.path[0] == "gateway",
             Kind::Connection => self.path[0] == "connections" && depth == 2,
-            Kind::Child => self.path[0] == "connections" && depth == 4 && self.get("mode").is_none(),
-            Kind::Exception => self.path[0] == "connections" && depth == 4 && self.get("mode").is_some(),
+            Kind::Child => {
+                self.path[0] == "connections" && depth == 4 && !self.is_exception() && self.path[3] != SPECIAL
+            }
+            Kind::Exception => self.path[0] == "connections" && depth == 4 && self.is_exception(),
             Kind::Secret => self.path[0] == "secrets",
         }
     }
 }
 
-/// Kinds of sections. A `Child` is one that IKE negotiates.
+/// The name of a child whose selectors are bound by its mode: no fault is put into it.
+const SPECIAL: &str = "special";
+
+/// Kinds of sections. A `Child` is one that IKE negotiates, in tunnel mode.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Kind {
     Gateway,
@@ -98,6 +114,15 @@ impl Doc {
 pub(super) fn draw_doc(draw: &mut Draw) -> Doc {
     let mut doc = Doc { files: 1 + draw.below(3), ..Doc::default() };
     gateway(draw, &mut doc);
+    let file = draw.below(doc.files);
+    let pool = |name: &str, addrs| Section {
+        path: vec!["pools".into(), name.into()],
+        keys: vec![("addrs".into(), quoted(addrs))],
+        file,
+        inline: false,
+    };
+    doc.sections.push(pool("guests", draw.of(&["10.250.0.0/24", "10.250.0.10-10.250.0.99"])));
+    doc.sections.push(pool("guests-6", "fd00:250::/64"));
     for n in 0..1 + draw.below(5) {
         connection(draw, &mut doc, n + 1);
     }
@@ -168,13 +193,25 @@ fn connection(draw: &mut Draw, doc: &mut Doc, n: usize) {
         set("remote", side);
     }
     connection_options(draw, &mut set);
+    if addrs != "%any" && draw.once_in(4) {
+        set("vips", list([draw.of(&["0.0.0.0", "10.8.0.7"]), "::"]));
+    }
     let inline = draw.once_in(5);
     doc.sections.push(Section { path: vec!["connections".into(), name.clone()], keys, file, inline });
     for child in 0..1 + draw.below(3) {
         let section = self::child(draw, &name, (n, child), addrs == "%any", file, inline);
         doc.sections.push(section);
     }
-    if draw.once_in(4) {
+    if draw.once_in(3) {
+        let path = vec!["connections".into(), name.clone(), "children".into(), SPECIAL.into()];
+        let (key, value, local, remote) = match draw.below(2) {
+            0 => ("mode", "transport", vec!["192.0.2.9[tcp]"], format!("203.0.113.{n}[tcp/443]")),
+            _ => ("ts_mode", "per_pair", vec!["10.240.0.0/16", "10.241.0.0/16"], format!("10.{n}.99.0/24")),
+        };
+        let keys =
+            vec![(key.into(), quoted(value)), ("local_ts".into(), list(local)), ("remote_ts".into(), list([remote]))];
+        doc.sections.push(Section { path, keys, file, inline: inline || draw.once_in(3) });
+    } else if draw.once_in(4) {
         let path = vec!["connections".into(), name.clone(), "children".into(), "except".into()];
         let keys = vec![
             ("mode".into(), quoted(draw.of(&["pass", "drop"]))),
@@ -196,20 +233,19 @@ fn connection_options(draw: &mut Draw, set: &mut impl FnMut(&str, Val)) {
             table([("auth", quoted("psk")), ("id", quoted(draw.of(&["fqdn:us.example.org", "10.9.9.9", "a@b"])))]),
         ),
         ("rekey_time", quoted(draw.of(&["4h", "1d", "90m", "14400s"]))),
-        ("reauth_time", raw("0")),
-        ("rand_time", quoted("5m")),
-        ("over_time", raw("60.5")),
+        ("reauth_time", raw(draw.of(&["0", "\"2d\""]))),
+        ("rand_time", raw(draw.of(&["0", "\"5m\""]))),
+        ("over_time", raw(draw.of(&["0", "60.5"]))),
         ("rekey", quoted(draw.of(&["both", "us", "peer"]))),
         ("dpd_delay", quoted("30s")),
         ("keepalive", raw("0")),
         ("encap", quoted(draw.of(&["auto", "always"]))),
         ("fragmentation", raw(draw.of(&["true", "false"]))),
-        ("mobike", raw("false")),
-        ("childless", quoted("allow")),
-        ("rehearse", quoted("never")),
+        ("mobike", raw(draw.of(&["true", "false"]))),
+        ("childless", quoted(draw.of(&["allow", "prefer", "force", "never"]))),
+        ("rehearse", quoted(draw.of(&["auto", "never"]))),
         ("unique", quoted(draw.of(&["replace", "keep", "never"]))),
-        ("vips", raw("[]")),
-        ("pools", raw("[ ]")),
+        ("pools", raw(draw.of(&["[ ]", "[\"guests\"]", "[\"guests-6\", \"guests\"]"]))),
         ("log", table([("level", quoted("trace"))])),
     ];
     for (key, val) in all {

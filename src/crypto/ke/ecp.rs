@@ -2,6 +2,7 @@
 use super::{BadPublic, WRONG_LENGTH};
 use crate::crypto::rng::Rng;
 use crate::crypto::secret::Secret;
+use crypto_bigint::BitOps;
 use p256::elliptic_curve::array::typenum::Unsigned;
 use p256::elliptic_curve::sec1::{FromSec1Point, ModulusSize, ToSec1Point};
 use p256::elliptic_curve::{AffinePoint, CurveArithmetic, FieldBytesSize, PublicKey, SecretKey};
@@ -9,17 +10,22 @@ use p256::elliptic_curve::{AffinePoint, CurveArithmetic, FieldBytesSize, PublicK
 /// SEC 1's mark of an uncompressed point, which IKE leaves out.
 const UNCOMPRESSED: u8 = 4;
 /// Room for the longest point with its mark.
-const MAX_POINT: usize = 1 + 2 * 48;
+const MAX_POINT: usize = 1 + 2 * 66;
 
 /// Octets of a public value.
 pub(super) fn public_len<C: CurveArithmetic>() -> usize {
     2 * FieldBytesSize::<C>::USIZE
 }
 
-/// Draws until the value lies in 1..n: almost always the first does.
+/// Draws until the value lies in 1..n: almost always the first does, as no more bits are drawn than n has.
 pub(super) fn private<C: CurveArithmetic>(rng: &mut dyn Rng) -> Secret {
+    let len = FieldBytesSize::<C>::USIZE;
+    let excess = 8 * len as u32 - C::ORDER.as_ref().bits_vartime();
     loop {
-        let candidate = Secret::random(FieldBytesSize::<C>::USIZE, rng);
+        let mut candidate = vec![0; len];
+        rng.fill(&mut candidate);
+        candidate[0] &= 0xff >> excess;
+        let candidate = Secret::new(candidate);
         if SecretKey::<C>::from_slice(candidate.expose()).is_ok() {
             return candidate;
         }

@@ -10,11 +10,12 @@ use crate::wire::registry::KeId;
 use modp::Modp;
 use p256::NistP256;
 use p384::NistP384;
+use p521::NistP521;
 use std::sync::LazyLock;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
-/// A group that we have: 31, 19, 20, 14, 15, 16, and 2 and 5.
+/// A group that we have: 31, 19, 20, 21, 14 to 18, and 2 and 5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Group(KeId);
 
@@ -39,6 +40,7 @@ impl Group {
             Kind::Modp(group) => group.len(),
             Kind::P256 => ecp::public_len::<NistP256>(),
             Kind::P384 => ecp::public_len::<NistP384>(),
+            Kind::P521 => ecp::public_len::<NistP521>(),
             Kind::X25519 => X25519_LEN,
         }
     }
@@ -48,6 +50,7 @@ impl Group {
             Kind::Modp(group) => group.private(rng),
             Kind::P256 => ecp::private::<NistP256>(rng),
             Kind::P384 => ecp::private::<NistP384>(rng),
+            Kind::P521 => ecp::private::<NistP521>(rng),
             Kind::X25519 => Secret::random(X25519_LEN, rng),
         }
     }
@@ -58,6 +61,7 @@ impl Group {
             Kind::Modp(group) => group.public(private),
             Kind::P256 => ecp::public::<NistP256>(private),
             Kind::P384 => ecp::public::<NistP384>(private),
+            Kind::P521 => ecp::public::<NistP521>(private),
             Kind::X25519 => PublicKey::from(&x25519_private(private)).to_bytes().to_vec(),
         }
     }
@@ -67,6 +71,7 @@ impl Group {
             Kind::Modp(group) => group.check(public).map(drop),
             Kind::P256 => ecp::check::<NistP256>(public).map(drop),
             Kind::P384 => ecp::check::<NistP384>(public).map(drop),
+            Kind::P521 => ecp::check::<NistP521>(public).map(drop),
             Kind::X25519 => x25519_public(public).map(drop),
         }
     }
@@ -77,6 +82,7 @@ impl Group {
             Kind::Modp(group) => group.agree(private, public),
             Kind::P256 => ecp::agree::<NistP256>(private, public),
             Kind::P384 => ecp::agree::<NistP384>(private, public),
+            Kind::P521 => ecp::agree::<NistP521>(private, public),
             Kind::X25519 => x25519_agree(private, public),
         }
     }
@@ -90,6 +96,7 @@ enum Kind {
     Modp(&'static LazyLock<Modp>),
     P256,
     P384,
+    P521,
     X25519,
 }
 impl Kind {
@@ -100,8 +107,11 @@ impl Kind {
             KeId::MODP_2048 => Some(Self::Modp(&modp::MODP_2048)),
             KeId::MODP_3072 => Some(Self::Modp(&modp::MODP_3072)),
             KeId::MODP_4096 => Some(Self::Modp(&modp::MODP_4096)),
+            KeId::MODP_6144 => Some(Self::Modp(&modp::MODP_6144)),
+            KeId::MODP_8192 => Some(Self::Modp(&modp::MODP_8192)),
             KeId::ECP_256 => Some(Self::P256),
             KeId::ECP_384 => Some(Self::P384),
+            KeId::ECP_521 => Some(Self::P521),
             KeId::CURVE25519 => Some(Self::X25519),
             _ => None,
         }

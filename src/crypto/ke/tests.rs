@@ -1,13 +1,16 @@
 use super::*;
 use crate::crypto::rng::SeededRng;
 
-const GROUPS: [KeId; 8] = [
+const GROUPS: [KeId; 11] = [
     KeId::CURVE25519,
     KeId::ECP_256,
     KeId::ECP_384,
+    KeId::ECP_521,
     KeId::MODP_2048,
     KeId::MODP_3072,
     KeId::MODP_4096,
+    KeId::MODP_6144,
+    KeId::MODP_8192,
     KeId::MODP_1024,
     KeId::MODP_1536,
 ];
@@ -27,7 +30,7 @@ fn two_parties_agree_in_every_group() {
         group.check(&ga).unwrap();
         let (ours, theirs) = (group.agree(&a, &gb).unwrap(), group.agree(&b, &ga).unwrap());
         assert_eq!(ours.expose(), theirs.expose(), "{group:?}");
-        let ecp = matches!(group.id(), KeId::ECP_256 | KeId::ECP_384);
+        let ecp = matches!(group.id(), KeId::ECP_256 | KeId::ECP_384 | KeId::ECP_521);
         assert_eq!(ours.len(), if ecp { ga.len() / 2 } else { ga.len() });
     }
 }
@@ -95,7 +98,7 @@ fn public_values_of_a_wrong_length_are_refused() {
 
 #[test]
 fn a_point_off_the_curve_is_refused() {
-    for id in [KeId::ECP_256, KeId::ECP_384] {
+    for id in [KeId::ECP_256, KeId::ECP_384, KeId::ECP_521] {
         let group = Group::from_id(id).unwrap();
         let mut public = group.public(&group.private(&mut SeededRng::new(4)));
         *public.last_mut().unwrap() ^= 1;
@@ -137,7 +140,7 @@ fn modp_exponents_are_long_enough() {
             out.fill(0);
         }
     }
-    let strengths = [(2, 80), (5, 96), (14, 112), (15, 128), (16, 152)];
+    let strengths = [(2, 80), (5, 96), (14, 112), (15, 128), (16, 152), (17, 176), (18, 200)];
     for (id, strength) in strengths {
         let private = Group::from_id(KeId(id)).unwrap().private(&mut Zeros);
         assert!(private.len() * 8 >= 2 * strength);
@@ -156,7 +159,7 @@ fn private_scalars_are_drawn_until_they_are_in_range() {
             *out.last_mut().unwrap() = if self.0 == 3 { 5 } else { out[0] };
         }
     }
-    for id in [KeId::ECP_256, KeId::ECP_384] {
+    for id in [KeId::ECP_256, KeId::ECP_384, KeId::ECP_521] {
         let group = Group::from_id(id).unwrap();
         let private = group.private(&mut Bad(0));
         assert_eq!(private.expose().last(), Some(&5));
@@ -166,7 +169,7 @@ fn private_scalars_are_drawn_until_they_are_in_range() {
 
 #[test]
 fn other_groups_are_none_of_ours() {
-    for id in [KeId::NONE, KeId::MODP_768, KeId::ECP_521, KeId::MODP_1024_160, KeId::CURVE448, KeId(1000)] {
+    for id in [KeId::NONE, KeId::MODP_768, KeId::ECP_224, KeId::MODP_1024_160, KeId::CURVE448, KeId(1000)] {
         assert_eq!(Group::from_id(id), None);
     }
 }

@@ -86,12 +86,7 @@ pub const RIGHT_SPI: u32 = SLOT.0 << 4 | 0x2000_0000;
 
 pub fn params(setup: &Setup, spi: u32) -> SaParams {
     let secret = |len: usize| Secret::new((0..len).map(|i| (i as u32 * 7 + (spi >> 28)) as u8).collect());
-    let (encr, integ) = match setup.cipher {
-        Cipher::AesCbc { key_bits, integ } => (usize::from(key_bits) / 8, integ.key_len()),
-        Cipher::AesGcm128 => (20, 0),
-        Cipher::AesGcm192 => (28, 0),
-        Cipher::AesGcm256 | Cipher::ChaCha20Poly1305 => (36, 0),
-    };
+    let (encr, integ) = (setup.cipher.encr_key_len(), setup.cipher.integ_key_len());
     SaParams { spi, cipher: setup.cipher, encr: secret(encr), integ: secret(integ), esn: setup.esn }
 }
 

@@ -9,7 +9,6 @@ mod vectors;
 use super::inbound::InboundSa;
 use super::outbound::OutboundSa;
 use super::{Cipher, SaParams};
-use crate::crypto::integ::Integ;
 use crate::crypto::secret::Secret;
 use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
@@ -21,15 +20,6 @@ fn cases(count: u32) -> ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::default()
     }
-}
-
-/// Every suite that we have.
-fn ciphers() -> Vec<Cipher> {
-    let integs = [Integ::HmacSha1_96, Integ::HmacSha256_128, Integ::HmacSha384_192, Integ::HmacSha512_256];
-    let cbc = integs
-        .into_iter()
-        .flat_map(|integ| [128, 192, 256].into_iter().map(move |key_bits| Cipher::AesCbc { key_bits, integ }));
-    [Cipher::AesGcm128, Cipher::AesGcm192, Cipher::AesGcm256, Cipher::ChaCha20Poly1305].into_iter().chain(cbc).collect()
 }
 
 /// Parameters with keys of no meaning.

@@ -102,6 +102,8 @@ fn icv(integ: Integ, key: &[u8], covered: &[u8]) -> Vec<u8> {
         Integ::HmacSha256_128 => Prf::HmacSha256,
         Integ::HmacSha384_192 => Prf::HmacSha384,
         Integ::HmacSha512_256 => Prf::HmacSha512,
+        Integ::AesCmac96 => Prf::AesCmac,
+        Integ::AesXcbc96 => Prf::AesXcbc,
     };
     prf.mac(key, &[covered]).expose()[..integ.icv_len()].to_vec()
 }
@@ -271,7 +273,7 @@ fn odp(file: &Value, case: &Value) -> Option<Vector> {
 #[test]
 fn extended_numbers_are_covered_where_the_rfcs_say() {
     const SEQ: u64 = 0x0102_0304_0506_0708;
-    for cipher in super::ciphers() {
+    for cipher in Cipher::all() {
         let params = super::params(cipher, true);
         let (outbound, _) = super::pair(&params, 1, 64);
         let packet = super::sealed(&outbound, SEQ, b"payload", 4);

@@ -8,7 +8,7 @@ use crate::crypto::secret::Secret;
 use crate::crypto::sign::Scheme;
 use crate::crypto::work::Done;
 use crate::ike::auth::{self, Authenticated, Signed};
-use crate::ike::channel::OpenError;
+use crate::ike::channel::{Channel, OpenError};
 use crate::ike::child::{self, Made, Offer};
 use crate::ike::claim::{self, Claim, Own, Progress, Proven};
 use crate::ike::common::{Cx, Redundant, Step};
@@ -21,7 +21,6 @@ use crate::ike::link::Sibling;
 use crate::ike::negotiate::{IkeSuite, KeRule};
 use crate::ike::policy::{AuthKind, Connection, IdMatch, Unique};
 use crate::ike::sa::{Core, Established, Phase, Task};
-use crate::wire::message::Message;
 use crate::wire::payload::{Auth, Id, IdPayload, Notify, Payload, Proposal};
 use crate::wire::registry::{ExchangeType, NotifyType};
 use std::collections::VecDeque;
@@ -132,6 +131,10 @@ fn is_first_contact(cx: &Cx<'_>, connection: &Connection) -> bool {
     connection.unique != Unique::Never && none && !cx.common.directory.shares_ids(connection)
 }
 impl Proving {
+    /// What protects IKE_AUTH.
+    pub(in crate::ike) fn channel(&mut self) -> &mut Channel {
+        &mut self.keys.channel
+    }
     /// Nobody has answered. What was noted during IKE_SA_INIT is refuted: that was answered properly in the end.
     pub(in crate::ike) fn gave_up(self, cx: &mut Cx<'_>, core: &Core) -> Ended {
         cx.host.release_spi(self.offer.spi_in);
@@ -150,9 +153,7 @@ impl Proving {
             payloads.push(Payload::Notify(Notify::new(NotifyType::INITIAL_CONTACT, Vec::new())));
         }
         payloads.extend(self.offer.payloads());
-        let header = core.header(ExchangeType::IKE_AUTH, core.window.next_id(), false);
-        let bytes = self.keys.channel.seal(header, &payloads);
-        core.request(cx, ExchangeType::IKE_AUTH, bytes);
+        core.ask(cx, &mut self.keys.channel, ExchangeType::IKE_AUTH, &payloads);
     }
     /// Too much is being computed, or the key does not sign.
     fn overloaded(self: Box<Self>, cx: &mut Cx<'_>, core: &Core) -> Ended {
@@ -165,15 +166,13 @@ impl Proving {
 pub(in crate::ike) fn response(
     cx: &mut Cx<'_>,
     core: &mut Core,
-    proving: Box<Proving>,
+    mut proving: Box<Proving>,
     from: &Arrival<'_>,
 ) -> Step<Phase> {
-    let Ok(message) = Message::parse(from.data) else { return Ok(Phase::Proving(proving)) };
-    let Some(Payload::Encrypted(sk)) = message.payloads.last() else { return Ok(Phase::Proving(proving)) };
-    let inside = match proving.keys.channel.open(from.data, sk) {
-        Err(OpenError::Icv) => return Ok(Phase::Proving(proving)),
+    let inside = match proving.keys.channel.open(cx, from.data) {
+        Err(OpenError::Icv | OpenError::Waiting) => return Ok(Phase::Proving(proving)),
         Err(OpenError::Inside(error)) => Err(error),
-        Ok(payloads) => Contents::of(ExchangeType::IKE_AUTH, true, payloads),
+        Ok(opened) => Contents::inside(&opened.inner),
     };
     let judged = match &inside {
         Ok(contents) => judge(cx, core, &proving, contents),
@@ -266,9 +265,8 @@ fn proceed(
 /// An initiator that rejects the responder says so, if that one believes that all is well (RFC 7296 section 2.21.2).
 fn reject(cx: &mut Cx<'_>, core: &mut Core, mut proving: Box<Proving>, believes: bool, failure: Failure) -> Ended {
     if believes {
-        let header = core.header(ExchangeType::INFORMATIONAL, core.window.next_id(), false);
-        let bytes = proving.keys.channel.seal(header, &[Payload::Notify(Refusal::Authentication.notify())]);
-        cx.transmit(core.local, core.remote, bytes);
+        let refusal = [Payload::Notify(Refusal::Authentication.notify())];
+        core.ask(cx, proving.channel(), ExchangeType::INFORMATIONAL, &refusal);
     }
     cx.host.release_spi(proving.offer.spi_in);
     cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&proving.connection));

@@ -5,6 +5,7 @@ use crate::crypto::ke::Group;
 use crate::crypto::secret::Secret;
 use crate::crypto::work::Work;
 use crate::ike::admission::InitKey;
+use crate::ike::channel::Sealed;
 use crate::ike::claim;
 use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
@@ -15,6 +16,7 @@ use crate::ike::nat::{self, Nat};
 use crate::ike::negotiate::{IkeSuite, KeRule, check_answer, choose, differing, groups, numbered};
 use crate::ike::policy::{Connection, EncapPolicy};
 use crate::ike::sa::{Core, IkeSa, Phase};
+use crate::ike::size::Size;
 use crate::ike::window::Window;
 use crate::wire::keyword;
 use crate::wire::message::{Header, IkeSpi, Message, ParseError};
@@ -28,6 +30,8 @@ use std::time::Duration;
 const MAX_RETRIES: u8 = 3;
 /// A request is kept until IKE_AUTH has verified it; a longer one is not worth that.
 const MAX_REQUEST: usize = 8192;
+/// So many messages of a half-open IKE SA wait for its keys: an IKE_AUTH with a chain of certificates, in small fragments.
+const MAX_PARKED: usize = 32;
 
 /// Initiator: waiting for the response.
 pub(in crate::ike) struct Opening {
@@ -62,6 +66,8 @@ pub(in crate::ike) struct Agreeing {
     pub job: u64,
     spi_r: IkeSpi,
     nat: Nat,
+    /// Both ends take fragments.
+    fragments: bool,
 }
 impl Agreeing {
     /// g^ir is there: the response is taken, and with a NAT we move to the port for it.
@@ -69,6 +75,7 @@ impl Agreeing {
         core.window.settle();
         core.spi_r = self.spi_r;
         core.nat = self.nat;
+        core.size.agreed = self.fragments;
         if self.nat.udp() {
             core.local.set_port(natt);
             core.remote.set_port(natt);
@@ -109,6 +116,7 @@ pub(in crate::ike) fn request(
         local,
         remote,
         nat: Nat::default(),
+        size: Size::default(),
         window: Window::default(),
         connection: Some(connection.name.clone()),
         created: cx.now,
@@ -142,9 +150,8 @@ impl Opening {
         payloads.push(Payload::Nonce(self.ni.clone()));
         let nat = nat::notifies((core.spi_i, IkeSpi::NONE), core.local, core.remote, self.forged);
         payloads.extend(nat.map(Payload::Notify));
-        if claim::signs(&self.connection) {
-            payloads.push(claim::announcement());
-        }
+        payloads.extend(self.connection.fragmentation.then(takes_fragments));
+        payloads.extend(claim::signs(&self.connection).then(claim::announcement));
         let header = core.header(ExchangeType::IKE_SA_INIT, 0, false);
         self.request = Message { header, payloads }.encode();
         core.request(cx, ExchangeType::IKE_SA_INIT, self.request.clone());
@@ -191,7 +198,10 @@ struct Accepted {
     ke: Ke,
     nr: Vec<u8>,
     nat: Nat,
+    /// Hash functions that it has announced, as we have.
     hashes: Option<Vec<u16>>,
+    /// Both ends take fragments.
+    fragments: bool,
 }
 /// Handles a response. Whatever an attacker may have sent leaves the attempt as it was.
 pub(in crate::ike) fn response(
@@ -234,7 +244,9 @@ fn read_reply(opening: &Opening, header: &Header, from: &Arrival<'_>) -> Reply {
         let spis = (header.spi_i, header.spi_r);
         let nat = nat::detect(&c.notifies, spis, from.local, from.remote, opening.forged.is_some());
         let hashes = claim::announced(&c).filter(|_| claim::signs(&opening.connection));
-        return Reply::Accepted(Box::new(Accepted { proposals, ke, nr, nat, hashes }));
+        let fragments =
+            opening.connection.fragmentation && c.notify(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED).is_some();
+        return Reply::Accepted(Box::new(Accepted { proposals, ke, nr, nat, hashes, fragments }));
     }
     if let Some(cookie) = c.notify(NotifyType::COOKIE).filter(|n| (1..=64).contains(&n.data.len())) {
         return Reply::Cookie(cookie.data.clone());
@@ -285,7 +297,7 @@ fn accepted(
     mut opening: Box<Opening>,
     header: &Header,
     from: &Arrival<'_>,
-    Accepted { proposals, ke, nr, nat, hashes }: Accepted,
+    Accepted { proposals, ke, nr, nat, hashes, fragments }: Accepted,
 ) -> Phase {
     let any = KeRule::Prefer(None);
     let chosen = check_answer(&proposals, &opening.offer, any).ok().and_then(|p| Some((p.clone(), IkeSuite::of(p)?)));
@@ -305,7 +317,8 @@ fn accepted(
     };
     let response = from.data.to_vec();
     let spi_r = header.spi_r;
-    Phase::Agreeing(Box::new(Agreeing { opening: *opening, suite, proposal, nr, response, hashes, job, spi_r, nat }))
+    let opening = *opening;
+    Phase::Agreeing(Box::new(Agreeing { opening, suite, proposal, nr, response, hashes, job, spi_r, nat, fragments }))
 }
 
 /// Responder: the request is answered, IKE_AUTH has not been verified.
@@ -325,10 +338,10 @@ pub(in crate::ike) struct HalfOpen {
     pub hashes: Option<Vec<u16>>,
     /// The IKE_AUTH request whose answer is being computed.
     pub pending: Option<Box<Pending>>,
-    /// The IKE_AUTH request that waits for g^ir.
-    pub parked: Option<Parked>,
-    /// IKE_AUTH was refused with these octets. They may get lost, so they are remembered for as long as a half-open IKE SA lives.
-    pub refused: Option<Vec<u8>>,
+    /// The IKE_AUTH request that waits for g^ir, or what has come of its fragments.
+    pub parked: Vec<Parked>,
+    /// IKE_AUTH was refused with this. They may get lost, so they are remembered for as long as a half-open IKE SA lives.
+    pub refused: Option<Sealed>,
 }
 /// A message that waits.
 pub(in crate::ike) struct Parked {
@@ -341,15 +354,21 @@ impl HalfOpen {
     pub(in crate::ike) fn ni(&self) -> &[u8] {
         &self.key.2
     }
-    /// Begins to compute g^ir, which no IKE_SA_INIT alone is worth, and parks the message that needs it.
+    /// Begins to compute g^ir, which no IKE_SA_INIT alone is worth, and parks the message that needs it. Nothing can be verified yet, so
+    /// that what is parked is bounded.
     pub(in crate::ike) fn park(&mut self, cx: &mut Cx<'_>, core: &Core, from: &Arrival<'_>) {
+        let octets: usize = self.parked.iter().map(|p| p.data.len()).sum();
+        let room = self.parked.len() < MAX_PARKED && octets + from.data.len() <= 2 * MAX_REQUEST;
         let barred = cx.common.admission.is_barred(cx.now, from.remote.ip(), &cx.policy().limits);
-        if self.job.is_none() && !barred && from.data.len() <= 2 * MAX_REQUEST {
+        if !room || barred || self.parked.iter().any(|p| p.data == from.data) {
+            return;
+        }
+        if self.job.is_none() {
             let (private, public) = (self.private.clone(), self.public.clone());
             self.job = cx.compute(core.id, Work::Agree { group: self.suite.group, private, public });
-            if self.job.is_some() {
-                self.parked = Some(Parked { local: from.local, remote: from.remote, data: from.data.to_vec() });
-            }
+        }
+        if self.job.is_some() {
+            self.parked.push(Parked { local: from.local, remote: from.remote, data: from.data.to_vec() });
         }
     }
 }
@@ -422,10 +441,12 @@ fn consider(cx: &mut Cx<'_>, header: &Header, from: &Arrival<'_>, contents: &Con
     }
     // Which of them it is will be known when it is too late to pretend.
     let forge = candidates.iter().any(|c| c.encap == EncapPolicy::Always);
+    let fragments = candidates.iter().any(|c| c.fragmentation)
+        && contents.notify(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED).is_some();
     let hashes = claim::announced(contents).filter(|_| candidates.iter().any(|c| claim::signs(c)));
     let mut more: Vec<Payload> = hashes.iter().map(|_| claim::announcement()).collect();
     more.extend(claim::request(cx, candidates.iter().map(|c| &**c)));
-    let chosen = Chosen { suite, proposal, public: ke.data.clone(), forge, hashes, more };
+    let chosen = Chosen { suite, proposal, public: ke.data.clone(), forge, fragments, hashes, more };
     answer(cx, header, from, contents, chosen)
 }
 /// What the responder has made up its mind about.
@@ -436,6 +457,9 @@ struct Chosen {
     public: Vec<u8>,
     /// Make the initiator believe in a NAT.
     forge: bool,
+    /// Both ends take fragments.
+    fragments: bool,
+    /// Hash functions that the initiator has announced, as we do.
     hashes: Option<Vec<u16>>,
     /// Payloads about certificates.
     more: Vec<Payload>,
@@ -456,7 +480,7 @@ fn answer(
     header: &Header,
     from: &Arrival<'_>,
     contents: &Contents,
-    Chosen { suite, proposal, public, forge, hashes, more }: Chosen,
+    Chosen { suite, proposal, public, forge, fragments, hashes, more }: Chosen,
 ) -> Option<IkeSa> {
     let ni = contents.nonce.as_ref()?;
     if !cx.common.admission.has_room(from.remote.ip(), &cx.policy().limits) {
@@ -480,6 +504,7 @@ fn answer(
         local: from.local,
         remote: from.remote,
         nat,
+        size: Size::new(fragments),
         window: Window::after_init(),
         connection: None,
         created: cx.now,
@@ -496,6 +521,7 @@ fn answer(
     } else {
         nat = Nat::default();
     }
+    payloads.extend(fragments.then(takes_fragments));
     payloads.extend(more);
     let mut message = Message { header: core.header(ExchangeType::IKE_SA_INIT, 0, true), payloads };
     // Before the address is proven no answer is larger than the request; the length does not depend on the public value.
@@ -519,10 +545,13 @@ fn answer(
         job: None,
         hashes,
         pending: None,
-        parked: None,
+        parked: Vec::new(),
         refused: None,
     };
     Some(IkeSa { core: Core { nat, ..core }, phase: Phase::HalfOpen(Box::new(half_open)) })
+}
+fn takes_fragments() -> Payload {
+    Payload::Notify(Notify::new(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED, Vec::new()))
 }
 /// True if the request carries a good cookie; otherwise it is answered with one. A wrong cookie counts as none.
 fn shows_cookie(cx: &mut Cx<'_>, contents: &Contents, header: &Header, from: &Arrival<'_>) -> bool {

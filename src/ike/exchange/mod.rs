@@ -6,6 +6,7 @@ pub(super) mod ike_sa_init;
 pub(super) mod informational;
 pub(super) mod liveness;
 
+use super::channel::Inner;
 use crate::wire::message::ParseError;
 use crate::wire::payload::{Auth, Cert, Delete, IdPayload, Ke, Notify, Payload, Proposal, TrafficSelectors};
 use crate::wire::registry::{ExchangeType, NotifyType};
@@ -63,6 +64,10 @@ impl Contents {
             }
         }
         Ok(c)
+    }
+    /// Of what a protected message holds.
+    pub(super) fn inside(inner: &Inner) -> Result<Self, ParseError> {
+        Self::of(inner.header.exchange, inner.header.response, inner.payloads()?)
     }
     /// The first notification of a type.
     pub(super) fn notify(&self, kind: NotifyType) -> Option<&Notify> {

@@ -1,15 +1,15 @@
 //! The simulated wire: two endpoints, a clock, and what happens to datagrams between them. Everything follows from the seed.
+use super::super::channel::Channel;
 use super::super::endpoint::Endpoint;
 use super::super::event::{Command, Event, Host, Input, Output};
 use super::super::exchange::Contents;
 use super::super::policy::Policy;
-use super::super::sa::Phase;
+use super::super::sa::Core;
 use super::{ALICE, BOB, addr};
 use crate::crypto::cert::Crl;
 use crate::crypto::rng::{Rng, SeededRng};
 use crate::crypto::work::Work;
 use crate::wire::message::Header;
-use crate::wire::message::Message;
 use crate::wire::payload::Payload;
 use crate::wire::registry::ExchangeType;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -291,31 +291,38 @@ impl World {
         let request = self.alice_seals(exchange, payloads);
         let sent =
             self.b.handle(self.now, Input::Datagram { local: request.to, remote: request.from, data: &request.data });
-        let sa = self.a.endpoint.sas.values_mut().next()?;
-        let Phase::Established(est) = &mut sa.phase else { return None };
+        let now = self.now;
+        let (core, channel) = self.alices();
         let response = sent.iter().find(|d| d.header().response && d.header().exchange == exchange)?;
-        sa.core.window.settle();
-        let message = Message::parse(&response.data).ok()?;
-        let Some(Payload::Encrypted(sk)) = message.payloads.last() else { panic!("a response in the clear") };
-        let inside = est.channel.open(&response.data, sk).ok()?;
-        Contents::of(exchange, true, inside).ok()
+        core.window.settle();
+        let opened = channel.open_within(now, 65_536, &response.data).ok()?;
+        Contents::inside(&opened.inner).ok()
     }
     /// Bob's response to a request of Alice, with what he likes in it.
     pub(super) fn bob_answers(&mut self, request: &Datagram, payloads: &[Payload]) {
-        let sa = self.b.endpoint.sas.values_mut().next().expect("an IKE SA");
-        let Phase::Established(est) = &mut sa.phase else { panic!("not established") };
-        let header = sa.core.header(request.header().exchange, request.header().id, true);
-        let data = est.channel.seal(header, payloads);
-        sa.core.window.respond(data.clone());
+        let (core, channel) = self.bobs();
+        let header = core.header(request.header().exchange, request.header().id, true);
+        let sealed = channel.seal(header, payloads, usize::MAX);
+        core.window.respond(sealed.clone());
+        let data = sealed.datagrams()[0].clone();
         self.deliver(&Datagram { from: request.to, to: request.from, data });
     }
     /// The request alone.
     pub(super) fn alice_seals(&mut self, exchange: ExchangeType, payloads: &[Payload]) -> Datagram {
+        let (core, channel) = self.alices();
+        let header = core.header(exchange, core.window.next_id(), false);
+        let data = channel.seal(header, payloads, usize::MAX).datagrams()[0].clone();
+        Datagram { from: core.local, to: core.remote, data }
+    }
+    /// Alice's IKE SA, and what protects it.
+    pub(super) fn alices(&mut self) -> (&mut Core, &mut Channel) {
         let sa = self.a.endpoint.sas.values_mut().next().expect("an IKE SA");
-        let Phase::Established(est) = &mut sa.phase else { panic!("not established") };
-        let header = sa.core.header(exchange, sa.core.window.next_id(), false);
-        let data = est.channel.seal(header, payloads);
-        Datagram { from: sa.core.local, to: sa.core.remote, data }
+        (&mut sa.core, sa.phase.channel().expect("an IKE SA with keys"))
+    }
+    /// Bob's.
+    pub(super) fn bobs(&mut self) -> (&mut Core, &mut Channel) {
+        let sa = self.b.endpoint.sas.values_mut().next().expect("an IKE SA");
+        (&mut sa.core, sa.phase.channel().expect("an IKE SA with keys"))
     }
     pub(super) fn random(&mut self) -> u64 {
         let mut bytes = [0; 8];

@@ -55,11 +55,17 @@ fn other_spellings() {
         ("aes128-sha-modp1536", "aes128-sha1-prfsha1-modp1536"),
         ("aes192gcm128-prfsha512-modp4096", "aes192gcm16-prfsha512-modp4096"),
         ("aes256-sha384-prfsha256-ecp256", "aes256-sha384-prfsha256-ecp256"),
+        ("aes128ccm128-prfaescmac-ecp521", "aes128ccm16-prfaescmac-ecp521"),
+        ("aes256-aesxcbc-aescmac-modp6144", "aes256-aesxcbc-aescmac-prfaesxcbc-prfaescmac-modp6144"),
     ] {
         assert_eq!(proposal(&parse(IKE, other).unwrap()), ours);
     }
     assert_eq!(proposal(&parse(ESP, "aes256-sha256-modp2048").unwrap()), "aes256-sha256-modp2048");
     assert_eq!(proposal(&parse(ESP, "noesn-esn-aes256gcm").unwrap()), "aes256gcm16-noesn-esn");
+    assert_eq!(
+        proposal(&parse(ESP, "aes128gcm64-aes192ccm96-aes256gmac").unwrap()),
+        "aes128gcm8-aes192ccm12-aes256gmac"
+    );
 }
 
 #[test]
@@ -74,13 +80,14 @@ fn what_is_refused_and_why() {
         (IKE, "aes256,sha256", "keyword.unknown", (0, 13), "strongSwan's keywords"),
         (IKE, "3des-sha1-modp1024", "keyword.unsupported", (0, 4), "`aes128`"),
         (IKE, "aes256ctr-sha1-modp1024", "keyword.unsupported", (0, 9), "`aes256`"),
-        (ESP, "aes192ccm12", "keyword.unsupported", (0, 11), "`aes192gcm16`"),
-        (ESP, "aes128gcm8", "keyword.unsupported", (0, 10), "`aes128gcm16`"),
+        (ESP, "camellia192ccm16", "keyword.unsupported", (0, 16), "`aes192gcm16`"),
+        (IKE, "aes192gmac-prfsha256-x25519", "proposal.null_in_ike", (0, 10), "`aes192gcm16`"),
+        (ESP, "aes128gmac-aescmac", "proposal.aead_with_integ", (11, 7), "`aes128gmac`"),
+        (ESP, "aes128ccm8-aes128-sha256", "proposal.mixed_aead", (11, 6), "two proposals"),
         (ESP, "null-sha256", "keyword.unsupported", (0, 4), "`aes128gcm16`"),
         (ESP, "aes256-sha256_96", "keyword.unsupported", (7, 9), "`sha256`"),
-        (IKE, "aes256-aesxcbc-modp2048", "keyword.unsupported", (7, 7), "`sha256`"),
         (IKE, "aes256-md5-modp2048", "keyword.unsupported", (7, 3), "`sha256`"),
-        (IKE, "aes256-sha256-ecp521", "keyword.unsupported", (14, 6), "`ecp384`"),
+        (IKE, "aes256-sha256-ecp512bp", "keyword.unsupported", (14, 8), "`ecp384`"),
         (IKE, "aes256-sha256-x25519-ke1_mlkem768", "keyword.unsupported", (21, 12), "leave it out"),
         (IKE, "aes256-sha256-x25519-ke8_mlkem768", "keyword.unknown", (21, 12), "keywords"),
         (IKE, "aes256-aes256-sha256-x25519", "keyword.duplicate", (7, 6), "leave it out"),
@@ -155,8 +162,10 @@ fn defaults_are_strong_and_complete() {
         assert_eq!(all.iter().map(|p| p.number).collect::<Vec<_>>(), [1, 2]);
         for p in &all {
             assert_eq!(parse(protocol, &proposal(p)).map(|q| q.transforms), Ok(p.transforms.clone()));
-            assert!(of(p, TransformType::INTEG).all(|t| t.id != IntegId::HMAC_SHA1_96.0));
-            assert!(of(p, TransformType::PRF).all(|t| t.id != PrfId::HMAC_SHA1.0));
+            const ENCR: [EncrId; 3] = [EncrId::AES_GCM_16, EncrId::CHACHA20_POLY1305, EncrId::AES_CBC];
+            assert!(of(p, TransformType::ENCR).all(|t| ENCR.contains(&EncrId(t.id))));
+            assert!(of(p, TransformType::INTEG).all(|t| t.id >= IntegId::HMAC_SHA2_256_128.0));
+            assert!(of(p, TransformType::PRF).all(|t| (5..=7).contains(&t.id)));
             assert!(of(p, TransformType::KE).all(|t| t.id > KeId::MODP_1536.0));
             assert_eq!(of(p, TransformType::KE).next().is_some(), protocol == IKE);
             assert_eq!(of(p, TransformType::ESN).count(), if protocol == ESP { 2 } else { 0 });

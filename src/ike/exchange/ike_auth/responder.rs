@@ -18,7 +18,6 @@ use crate::ike::keys::HandshakeKeys;
 use crate::ike::negotiate::{KeRule, choose, numbered};
 use crate::ike::policy::{AuthKind, Connection, Unique};
 use crate::ike::sa::{Answer, Core, Phase};
-use crate::wire::message::Message;
 use crate::wire::payload::{Auth, Id, IdPayload, Payload};
 use crate::wire::registry::{ExchangeType, NotifyType, ProtocolId};
 use std::sync::Arc;
@@ -74,24 +73,32 @@ pub(in crate::ike) fn on_request(
     if barred || half.pending.is_some() {
         return keep(half);
     }
-    let Ok(message) = Message::parse(from.data) else { return keep(half) };
-    let Some(Payload::Encrypted(sk)) = message.payloads.last() else { return keep(half) };
-    let Some(keys) = half.keys.take() else { return keep(half) };
-    let inside = match keys.channel.open(from.data, sk) {
-        Err(OpenError::Icv) => {
+    let Some(mut keys) = half.keys.take() else { return keep(half) };
+    if let Some(refused) = &half.refused {
+        if keys.channel.asks_again(from.data) {
+            cx.transmit_all(from.local, from.remote, refused);
+        }
+        half.keys = Some(keys);
+        return keep(half);
+    }
+    let inside = match keys.channel.open(cx, from.data) {
+        Err(OpenError::Icv | OpenError::Waiting) => {
             half.keys = Some(keys);
             return keep(half);
         }
         Err(OpenError::Inside(error)) => Err(error),
-        Ok(payloads) => Contents::of(ExchangeType::IKE_AUTH, false, payloads),
+        Ok(opened) => {
+            core.size.learn(&opened);
+            Contents::inside(&opened.inner)
+        }
     };
-    if let Some(bytes) = half.refused.clone() {
-        half.keys = Some(keys);
-        cx.transmit(from.local, from.remote, bytes);
-        return keep(half);
-    }
     (core.local, core.remote) = (from.local, from.remote);
-    let to = Answer { exchange: ExchangeType::IKE_AUTH, id: message.header.id, local: from.local, remote: from.remote };
+    let to = Answer {
+        exchange: ExchangeType::IKE_AUTH,
+        id: core.window.expected_id(),
+        local: from.local,
+        remote: from.remote,
+    };
     let judged = match inside {
         Ok(contents) => judge(cx, core, &half, &keys, &contents).map(|(case, progress)| (contents, case, progress)),
         Err(error) => {
@@ -317,8 +324,9 @@ fn refuse(
 ) -> Phase {
     let Rejected { refusal, failure, connection, proven } = rejected;
     let header = core.header(ExchangeType::IKE_AUTH, to.id, true);
-    let bytes = keys.channel.seal(header, &[Payload::Notify(refusal.notify())]);
-    cx.transmit(to.local, to.remote, bytes.clone());
+    let notify = [Payload::Notify(refusal.notify())];
+    let refused = keys.channel.seal(header, &notify, core.size.room(to.remote));
+    cx.transmit_all(to.local, to.remote, &refused);
     let failure = Failure { remote: Some(to.remote), ..failure };
     if proven {
         cx.fail(failure, connection.as_deref());
@@ -328,7 +336,7 @@ fn refuse(
             cx.fail_stranger(failure, connection.as_deref());
         }
     }
-    (half.keys, half.refused) = (Some(keys), Some(bytes));
+    (half.keys, half.refused) = (Some(keys), Some(refused));
     Phase::HalfOpen(half)
 }
 /// Limits and uniqueness, for somebody who has proven his identity.
