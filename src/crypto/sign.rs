@@ -2,7 +2,7 @@
 mod algorithm;
 mod private;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 pub use algorithm::{Hash, Scheme};
 pub use private::SigningKey;
