@@ -1,10 +1,9 @@
 //! IKE_AUTH (RFC 7296 section 1.2): who is there, and the first child. Here the initiator, and what both do; the responder has its own file.
 pub(in crate::ike) mod responder;
 
-use super::ike_sa_init::{Agreeing, HalfOpen, gave_up};
+use super::ike_sa_init::{Agreeing, gave_up};
 use super::{Arrival, Contents};
 use crate::crypto::cert::{Crl, Fault};
-use crate::crypto::secret::Secret;
 use crate::crypto::sign::Scheme;
 use crate::crypto::work::Done;
 use crate::ike::auth::{self, Authenticated, Signed};
@@ -16,9 +15,9 @@ use crate::ike::diagnose::{Failure, Phase as Where};
 use crate::ike::directory::{fits, id_of};
 use crate::ike::error::Refusal;
 use crate::ike::event::{Ended, Event};
-use crate::ike::keys::{Contributions, HandshakeKeys};
+use crate::ike::keys::HandshakeKeys;
 use crate::ike::link::Sibling;
-use crate::ike::negotiate::{IkeSuite, KeRule};
+use crate::ike::negotiate::KeRule;
 use crate::ike::policy::{AuthKind, Connection, IdMatch, Unique};
 use crate::ike::sa::{Core, Established, Phase, Task};
 use crate::wire::payload::{Auth, Id, IdPayload, Notify, Payload, Proposal};
@@ -60,17 +59,27 @@ enum Ours {
     Signature(Own, Vec<u8>),
 }
 
-/// Proves who we are, once g^ir is known.
-pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, agreeing: Box<Agreeing>, g_ir: &Secret) -> Step<Phase> {
-    agreeing.settle(core, cx.policy().ports.natt);
+/// Proves who we are, once all keys are there.
+pub(in crate::ike) fn request(
+    cx: &mut Cx<'_>,
+    core: &mut Core,
+    agreeing: Box<Agreeing>,
+    mut keys: HandshakeKeys,
+) -> Step<Phase> {
     let connection = agreeing.opening.connection.clone();
     let (ni, message) = agreeing.ours();
-    let from = Contributions { ni, nr: &agreeing.nr, spi_i: core.spi_i, spi_r: core.spi_r };
-    let keys = HandshakeKeys::derive(&agreeing.suite, g_ir, &from, true, &mut cx.rng());
+    // Now, as what is refused is what one wants to read.
+    keys.channel.log_keys(cx, core, &connection.name);
     let local_id = connection.local_id.clone().unwrap_or_else(|| id_of(core.local.ip()));
     let id_i = IdPayload::from(local_id.clone());
-    let signed =
-        Signed { prf: keys.prf(), message, nonce: &agreeing.nr, sk_p: keys.sk_p(true), id: &id_i, int_auth: &[] };
+    let signed = Signed {
+        prf: keys.prf(),
+        message,
+        nonce: &agreeing.nr,
+        sk_p: keys.sk_p(true),
+        id: &id_i,
+        int_auth: &keys.int_auth(),
+    };
     let ours = match our_proof(cx, &connection, core, agreeing.hashes.as_deref(), (&local_id, &signed)) {
         Ok(ours) => ours,
         Err(fault) => return Err(failed(cx, core, &connection, fault)),
@@ -158,7 +167,7 @@ impl Proving {
     /// Too much is being computed, or the key does not sign.
     fn overloaded(self: Box<Self>, cx: &mut Cx<'_>, core: &Core) -> Ended {
         cx.host.release_spi(self.offer.spi_in);
-        failed(cx, core, &self.connection, Fault::new("limit.compute", "", ""))
+        failed(cx, core, &self.connection, Fault::new("limit.compute_queue", "", ""))
     }
 }
 
@@ -298,7 +307,7 @@ fn judge(cx: &mut Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Resu
         nonce: &p.ni,
         sk_p: p.keys.sk_p(false),
         id: id_r,
-        int_auth: &[],
+        int_auth: &p.keys.int_auth(),
     };
     let signs = claim::is_signature(auth.method);
     if signs != (p.connection.remote_auth == AuthKind::PublicKey) {
@@ -435,14 +444,5 @@ fn one_of_two(cx: &mut Cx<'_>, this: &Sibling, connection: &Connection, remote_i
         if concurrent && loser.initiator {
             cx.common.redundant.push(Redundant { ike: loser.ike, tell: true });
         }
-    }
-}
-
-impl HalfOpen {
-    /// Derives the keys, once g^ir is known.
-    pub(in crate::ike) fn derive(&mut self, cx: &mut Cx<'_>, core: &Core, g_ir: &Secret) {
-        let from = Contributions { ni: &self.key.2, nr: &self.nr, spi_i: core.spi_i, spi_r: core.spi_r };
-        let suite: &IkeSuite = &self.suite;
-        self.keys = Some(HandshakeKeys::derive(suite, g_ir, &from, false, &mut cx.rng()));
     }
 }

@@ -5,6 +5,7 @@ mod certs;
 mod establish;
 mod established;
 mod hostile;
+mod multi_ke;
 mod refuse;
 mod silence;
 mod wire;

@@ -12,7 +12,7 @@ use crate::ike::diagnose::{Failure, Phase as Where};
 use crate::ike::directory::{fits, id_of, same_id};
 use crate::ike::error::Refusal;
 use crate::ike::event::Ended;
-use crate::ike::exchange::ike_sa_init::HalfOpen;
+use crate::ike::exchange::half_open::HalfOpen;
 use crate::ike::exchange::{Arrival, Contents};
 use crate::ike::keys::HandshakeKeys;
 use crate::ike::negotiate::{KeRule, choose, numbered};
@@ -68,19 +68,12 @@ pub(in crate::ike) fn on_request(
     from: &Arrival<'_>,
 ) -> Step<Phase> {
     let keep = |half| Ok(Phase::HalfOpen(half));
-    let barred = half.refused.is_none() && cx.common.admission.is_barred(cx.now, from.remote.ip(), &cx.policy().limits);
+    let barred = cx.common.admission.is_barred(cx.now, from.remote.ip(), &cx.policy().limits);
     // One request is looked at at a time, however often it comes.
     if barred || half.pending.is_some() {
         return keep(half);
     }
     let Some(mut keys) = half.keys.take() else { return keep(half) };
-    if let Some(refused) = &half.refused {
-        if keys.channel.asks_again(from.data) {
-            cx.transmit_all(from.local, from.remote, refused);
-        }
-        half.keys = Some(keys);
-        return keep(half);
-    }
     let inside = match keys.channel.open(cx, from.data) {
         Err(OpenError::Icv | OpenError::Waiting) => {
             half.keys = Some(keys);
@@ -195,7 +188,7 @@ fn judge(
         nonce: &half.nr,
         sk_p: keys.sk_p(true),
         id: id_i,
-        int_auth: &[],
+        int_auth: &keys.int_auth(),
     };
     let progress = match kind {
         AuthKind::Psk => {
@@ -275,7 +268,7 @@ fn proceed(
         nonce: half.ni(),
         sk_p: keys.sk_p(false),
         id: &id_r,
-        int_auth: &[],
+        int_auth: &keys.int_auth(),
     };
     let ours = match connection.local_auth {
         AuthKind::Psk => match cx.common.directory.secret(&case.local_id, &case.remote_id) {
@@ -378,6 +371,7 @@ fn admit(
     payloads.extend(certs);
     payloads.push(Payload::Auth(auth));
     let ids = (local_id, remote_id);
+    keys.channel.log_keys(cx, core, &connection.name);
     let mut est = establish(cx, core, &proven.proof, keys, connection.clone(), ids, half.proposal.clone());
     let agreed = child::answer(&connection, &contents, KeRule::Ignore, None).and_then(|mut agreed| {
         match cx.host.allocate_spi(&connection.name, &agreed.policy.name, est.peer) {
