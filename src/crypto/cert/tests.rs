@@ -1,10 +1,10 @@
 //! Chains of all kinds, issued here, and judged at a fixed time.
 use super::*;
 use crate::crypto::sign::{Hash, Scheme, SigningKey};
+pub use rcgen::{self, CertificateParams, CrlDistributionPoint, KeyPair, SanType, date_time_ymd};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint, CustomExtension,
-    DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    NameConstraints, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateRevocationListParams, CustomExtension, DnType, ExtendedKeyUsagePurpose,
+    GeneralSubtree, IsCa, Issuer, KeyIdMethod, KeyUsagePurpose, NameConstraints, RevokedCertParams, SerialNumber,
 };
 use std::sync::Arc;
 
@@ -48,6 +48,10 @@ impl Authority {
     }
     /// The same, until the beginning of a year.
     pub fn crl_until(&self, serials: &[u64], year: i32) -> Crl {
+        Crl::parse(&self.crl_der(serials, year)).unwrap()
+    }
+    /// The same in DER.
+    pub fn crl_der(&self, serials: &[u64], year: i32) -> Vec<u8> {
         let revoked = |serial: &u64| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
             revocation_time: date_time_ymd(2026, 2, 1),
@@ -62,7 +66,7 @@ impl Authority {
             revoked_certs: serials.iter().map(revoked).collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
-        Crl::parse(params.signed_by(&self.issuer()).unwrap().der()).unwrap()
+        params.signed_by(&self.issuer()).unwrap().der().to_vec()
     }
     /// Whoever believes this authority.
     pub fn trust(&self, crls: Vec<Crl>, revocation: Revocation) -> Arc<Trust> {

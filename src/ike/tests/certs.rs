@@ -1,13 +1,15 @@
 //! Certificates on one side or both: who comes in, who does not, and with which words.
 use super::wire::{Peer, World};
 use super::*;
-use crate::crypto::cert::tests::{Authority, NOW, key};
+use crate::crypto::cert::tests::rcgen;
+use crate::crypto::cert::tests::{
+    Authority, CertificateParams, CrlDistributionPoint, KeyPair, NOW, SanType, date_time_ymd, key,
+};
 use crate::crypto::cert::{Certificate, Crl, Revocation};
 use crate::crypto::sign::SigningKey;
 use crate::ike::event::Input;
 use crate::ike::policy::{AuthKind, Credentials, OwnCredential, PeerCredential};
 use crate::wire::registry::ExchangeType;
-use rcgen::{CertificateParams, CrlDistributionPoint, KeyPair, SanType, date_time_ymd};
 
 /// Both sides' certificates come from one root.
 pub(super) struct Pki {

@@ -7,7 +7,7 @@ use crate::ike::auth::{self, Signed};
 use crate::ike::channel::OpenError;
 use crate::ike::child::{self, Made};
 use crate::ike::claim::{self, Claim, Own, Progress, Proven};
-use crate::ike::common::{Cx, Redundant, Step};
+use crate::ike::common::{Cx, How, Redundant, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
 use crate::ike::directory::{fits, id_of, same_id};
 use crate::ike::error::Refusal;
@@ -384,7 +384,7 @@ fn admit(
         Ok(agreed) => {
             payloads.extend(agreed.payloads());
             // Able to receive before the answer leaves (R3).
-            let made = Made { ni: half.ni(), nr: &half.nr, secrets: &[], initiator: false, replaces: None };
+            let made = Made { ni: half.ni(), nr: &half.nr, ..Made::default() };
             child::install(cx, core, &mut est, agreed, &made);
         }
         Err(mismatch) => {
@@ -406,7 +406,8 @@ fn supersede(cx: &mut Cx<'_>, core: &Core, connection: &Connection, remote_id: &
     for other in with_peer {
         let older = if other.initiator { other.since < core.created } else { other.created < core.created };
         if older {
-            cx.common.redundant.push(Redundant { ike: other.ike, tell: !initial_contact });
+            let how = if initial_contact { How::Silently } else { How::Later };
+            cx.common.redundant.push(Redundant { ike: other.ike, how });
         }
     }
 }
