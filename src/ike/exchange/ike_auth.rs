@@ -1,6 +1,6 @@
 //! IKE_AUTH (RFC 7296 section 1.2): who is there, and the first child.
 use super::ike_sa_init::{Agreeing, HalfOpen, gave_up};
-use super::{Arrival, Contents};
+use super::{Arrival, Contents, mobike};
 use crate::crypto::secret::Secret;
 use crate::ike::auth::{self, Authenticated, Signed};
 use crate::ike::channel::{Channel, OpenError};
@@ -15,6 +15,7 @@ use crate::ike::link::Sibling;
 use crate::ike::negotiate::{IkeSuite, KeRule, choose, numbered};
 use crate::ike::policy::{Connection, IdMatch, Unique};
 use crate::ike::sa::{Core, Established, Phase, Task};
+use crate::ike::window;
 use crate::wire::payload::{Auth, Id, IdPayload, Notify, Payload, Proposal};
 use crate::wire::registry::{AuthMethod, ExchangeType, NotifyType, ProtocolId};
 use std::collections::VecDeque;
@@ -69,10 +70,16 @@ pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, agreeing: Box<Ag
         payloads.push(Payload::Notify(Notify::new(NotifyType::INITIAL_CONTACT, Vec::new())));
     }
     payloads.extend(offer.payloads());
+    payloads.push(window_size());
+    payloads.extend(mobike::announce(cx, core, &connection));
     core.ask(cx, &mut keys.channel, ExchangeType::IKE_AUTH, &payloads);
     let ni = ni.to_vec();
     let Agreeing { proposal, nr, response, .. } = *agreeing;
     Ok(Phase::Proving(Box::new(Proving { connection, keys, proposal, ni, nr, response, local_id, offer })))
+}
+/// The peer may have so many requests in flight, once IKE_AUTH is done (RFC 7296 section 2.3).
+fn window_size() -> Payload {
+    Payload::Notify(Notify::new(NotifyType::SET_WINDOW_SIZE, window::SIZE.to_be_bytes()))
 }
 fn our_auth(cx: &Cx<'_>, connection: &Connection, local_id: &Id, core: &Core, signed: &Signed<'_>) -> Option<Auth> {
     let remote_id = secret_of(connection, core);
@@ -137,6 +144,7 @@ pub(in crate::ike) fn response(
     let Proving { connection, keys, proposal, ni, nr, local_id, offer, .. } = *proving;
     let ids = (local_id, remote_id);
     let mut est = establish(cx, core, &proof, keys, connection, ids, proposal);
+    mobike::agree(core, &est.connection, &contents);
     first_child(cx, core, &mut est, offer, &contents, (&ni, &nr));
     est.pump(cx, core);
     Ok(Phase::Established(Box::new(est)))
@@ -248,6 +256,8 @@ fn establish(
     let sibling = Sibling { ike: id, created: core.created, since: now, spi_i: core.spi_i, initiator: core.initiator };
     one_of_two(cx, &sibling, &connection, &remote_id);
     core.connection = Some(connection.name.clone());
+    core.window.widen();
+    core.size.agreed &= connection.fragmentation;
     cx.common.established += 1;
     let peer = cx.common.links.get_mut(&connection.name).map_or(0, |link| {
         if !core.initiator {
@@ -471,6 +481,11 @@ fn admit(
     let mut payloads = vec![Payload::IdR(local_id.clone().into()), Payload::Auth(auth)];
     let ids = (local_id, remote_id);
     let mut est = establish(cx, core, &proof, keys, connection.clone(), ids, half.proposal.clone());
+    mobike::agree(core, &connection, contents);
+    payloads.push(window_size());
+    if core.mobile.agreed {
+        payloads.extend(mobike::announce(cx, core, &connection));
+    }
     let agreed = child::answer(&connection, contents, KeRule::Ignore, None).and_then(|mut agreed| {
         match cx.host.allocate_spi(&connection.name, &agreed.policy.name, est.peer) {
             Some(spi) => agreed.spi_in = spi,

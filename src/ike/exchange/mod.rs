@@ -5,6 +5,7 @@ pub(super) mod ike_auth;
 pub(super) mod ike_sa_init;
 pub(super) mod informational;
 pub(super) mod liveness;
+pub(super) mod mobike;
 
 use super::channel::Inner;
 use crate::wire::message::ParseError;
