@@ -20,7 +20,7 @@ pub(super) struct Channel {
     /// Never repeats under `seal`, whatever is cut anew: the IV of an AEAD, or what a CBC IV is made of.
     counter: u64,
     open: PacketKey,
-    inbox: Inbox,
+    pub(super) inbox: Inbox,
 }
 /// A protected message before it is sealed, or after it was opened.
 #[derive(Clone, Debug, PartialEq)]

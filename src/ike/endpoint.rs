@@ -340,8 +340,10 @@ fn on_protected(
 fn in_turn(cx: &mut Cx<'_>, sa: &mut IkeSa) -> Result<(), Ended> {
     loop {
         let Phase::Established(est) = &mut sa.phase else { return Ok(()) };
-        let waits = est.answering.is_some();
-        let Some(early) = est.channel.parked(sa.core.window.expected_id()).filter(|_| !waits) else { return Ok(()) };
+        if est.answering.is_some() {
+            return Ok(());
+        }
+        let Some(early) = est.channel.parked(sa.core.window.expected_id()) else { return Ok(()) };
         let Early { inner, local, remote } = early;
         let to = Answer { exchange: inner.header.exchange, id: inner.header.id, local, remote };
         finish(cx, sa, Authentic::Request(to, Contents::inside(&inner)))?;

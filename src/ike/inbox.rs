@@ -52,8 +52,7 @@ impl Inbox {
     ) -> Result<Opened, OpenError> {
         self.tidy(now);
         let key = key(&header);
-        let others: usize = self.gathering.iter().filter(|g| g.key != key).map(|g| g.parts.octets()).sum();
-        let others = others + self.waiting();
+        let all = self.octets();
         let at = match self.gathering.iter().position(|g| g.key == key) {
             Some(at) => at,
             None if self.gathering.len() == MAX_GATHERING => return Err(OpenError::Icv),
@@ -68,7 +67,7 @@ impl Inbox {
         let held = if anew { 0 } else { gathering.parts.octets() };
         gathering.largest = if anew { 0 } else { gathering.largest }.max(header.length as usize);
         let largest = Some(gathering.largest);
-        let too_much = others + held + plain.len() > limit;
+        let too_much = all - gathering.parts.octets() + held + plain.len() > limit;
         match gathering.parts.insert(skf.number, skf.total, skf.first, plain) {
             _ if too_much => self.gathering.remove(at),
             Gathered::Waiting | Gathered::Dropped => return Err(OpenError::Waiting),
@@ -83,7 +82,7 @@ impl Inbox {
     /// Keeps a request until its turn comes. What exceeds `limit` octets has to come again.
     pub(super) fn park(&mut self, limit: usize, early: Early) {
         let known = self.early.iter().any(|e| e.inner.header.id == early.inner.header.id);
-        if !known && self.early.len() < MAX_GATHERING && self.waiting() + early.inner.octets.len() <= limit {
+        if !known && self.early.len() < MAX_GATHERING && self.octets() + early.inner.octets.len() <= limit {
             self.early.push(early);
         }
     }
@@ -92,8 +91,10 @@ impl Inbox {
         let at = self.early.iter().position(|e| e.inner.header.id == id)?;
         Some(self.early.swap_remove(at))
     }
-    fn waiting(&self) -> usize {
-        self.early.iter().map(|e| e.inner.octets.len()).sum()
+    /// Octets held.
+    pub(super) fn octets(&self) -> usize {
+        let fragments: usize = self.gathering.iter().map(|g| g.parts.octets()).sum();
+        fragments + self.early.iter().map(|e| e.inner.octets.len()).sum::<usize>()
     }
     /// The message has come in one piece.
     pub(super) fn forget(&mut self, header: &Header) {

@@ -309,6 +309,11 @@ pub(in crate::ike) fn look(core: &Core, est: &mut Established, contents: &Conten
 }
 
 impl Mobile {
+    /// The peer's further addresses, as it has told them.
+    #[cfg(test)]
+    pub(in crate::ike) fn known(&self) -> &[IpAddr] {
+        &self.additional
+    }
     fn saw(&mut self, addr: IpAddr) {
         if !self.seen.contains(&addr) {
             self.seen.truncate(MAX_SEEN - 1);

@@ -3,9 +3,13 @@
 //! A test reads as a play: `World::new(alice, bob)`, then who does what, which message is held back, and who must win.
 mod establish;
 mod established;
+mod fragments;
 mod hostile;
+mod mobike;
+mod moves;
 mod refuse;
 mod silence;
+mod windows;
 mod wire;
 
 use super::event::{ChildUp, Command, Event};
