@@ -1,5 +1,6 @@
 //! One table under `[connections]`.
 use super::child::{self, Child};
+use super::keylog::{self, Keylog};
 use super::keys::{self, Fields};
 use super::peer::{self, Ends};
 use super::pool::Pools;
@@ -27,6 +28,7 @@ pub(super) struct Connection {
     pub local_addrs: Vec<(IpAddr, At)>,
     pub children: Vec<Child>,
     pub log: Option<LogLevel>,
+    pub keylog: Option<Keylog>,
 }
 impl Connection {
     /// What the daemon installs.
@@ -36,6 +38,7 @@ impl Connection {
             profile: None,
             children: self.children.iter().map(|child| child.config.clone()).collect(),
             log: self.log,
+            keylog: self.keylog.clone(),
         }
     }
 }
@@ -59,16 +62,18 @@ pub(super) fn read(report: &mut Report<'_>, entry: &Entry, pools: &Pools) -> Opt
         let log = Fields::of_node(report, &keys::CONNECTION_LOG, node)?;
         log.read(report, "level", gateway::level)
     });
+    let keylog = keylog::read(report, &fields);
     let policy = policy(report, entry, &fields, &ends, &children, pools);
     Some(Connection {
         at: entry.at,
         sound: report.errors() == before,
         negotiates,
-        policy: policy::Connection { unique: unique.unwrap_or_default(), ..policy },
+        policy: policy::Connection { unique: unique.unwrap_or_default(), keylog: keylog.is_some(), ..policy },
         unique,
         local_addrs: ends.local_addrs.unwrap_or_default(),
         children,
         log,
+        keylog,
     })
 }
 

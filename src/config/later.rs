@@ -32,7 +32,6 @@ pub(super) fn connection(report: &mut Report<'_>, fields: &Fields<'_>) {
     refuse(report, fields, "ppk", "post-quantum preshared keys", "leave ppk out", ppk);
     let hint = "leave interface out: children of all connections share the gateway's device";
     refuse(report, fields, "interface", "devices of a connection's own", hint, interface);
-    refuse(report, fields, "keylog", "key logs", "leave keylog out", keylog);
 }
 
 /// The keys of a child that later versions honour.
@@ -89,14 +88,6 @@ fn interface(report: &mut Report<'_>, node: &Node) -> bool {
         fields.read(report, "name", value::device);
         fields.read(report, "addresses", |r, n| value::list(r, n, |r, n| value::prefix(r, n, true)));
         fields.read(report, "netns", value::string);
-    })
-}
-
-fn keylog(report: &mut Report<'_>, node: &Node) -> bool {
-    sound(report, |report| {
-        let Some(fields) = Fields::of_node(report, &keys::KEYLOG, node) else { return };
-        fields.read(report, "path", value::path);
-        fields.read(report, "until", value::string);
     })
 }
 

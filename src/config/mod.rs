@@ -7,6 +7,7 @@ mod connection;
 pub mod error;
 mod files;
 mod gateway;
+pub mod keylog;
 mod keys;
 mod later;
 mod peer;
@@ -172,6 +173,8 @@ pub struct ConnectionConfig {
     pub children: Vec<ChildConfig>,
     /// Log level of this connection, if it has its own.
     pub log: Option<LogLevel>,
+    /// Its keys are written down.
+    pub keylog: Option<keylog::Keylog>,
 }
 
 /// What a child does with its packets.
@@ -198,6 +201,8 @@ pub struct ChildConfig {
     pub local_ts: Vec<Selector>,
     /// Selectors on the peer's side.
     pub remote_ts: Vec<Selector>,
+    /// Packets wait for a moment where there is no SA for them: one may come, by itself or because of them.
+    pub waits: bool,
     /// Copy the inner DSCP to the outer header.
     pub copy_dscp: bool,
     /// Our replay window in packets, 64 to 65,536.

@@ -12,6 +12,11 @@ pub fn rfc3339(at: Duration) -> String {
     format(Timestamp::now(), now(), at)
 }
 
+/// The wall clock has come so far.
+pub fn is_past(moment: Timestamp) -> bool {
+    moment <= Timestamp::now()
+}
+
 fn format(wall: Timestamp, now: Duration, at: Duration) -> String {
     let moment = if at > now { wall.checked_add(at - now) } else { wall.checked_sub(now - at) };
     // Cut to the second, not rounded: nothing has happened in the future.

@@ -96,7 +96,7 @@ fn log(event: &Event) -> Option<Told> {
             tracing::info!(%connection, ?ours, ?theirs, "inner addresses");
             Some(("addresses", text(connection), None, None))
         }
-        Event::Larval { .. } | Event::Drained => None,
+        Event::Larval { .. } | Event::KeyLog(_) | Event::Drained => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The picture that the API shows: the endpoint's status, what is installed, and the counters, by the names of interface.md.
 use super::clock;
 use super::install::Installer;
+use super::keylog;
 use super::places::{Key, Places};
 use crate::config::{Config, ConnectionConfig, Mode, remedy};
 use crate::control::types::{self, ChildMode, ChildSa, ChildState, ConnectionState, IkeSa, Peer};
@@ -66,7 +67,7 @@ impl View<'_> {
             sas: sas.iter().map(ike_sa).collect(),
             peers: peers.collect(),
             last_failure: status.and_then(|status| status.last_failure.as_ref()).map(failure),
-            warnings: Vec::new(),
+            warnings: keylog::warning(config).into_iter().collect(),
         }
     }
 

@@ -1,7 +1,9 @@
 //! Protected messages: one direction seals, the other opens, in one datagram or several (RFC 7296 section 3.14, RFC 5282, RFC 7383).
 use super::common::Cx;
+use super::event::{DirectionKeys, Event, KeyLog};
 use super::exchange::Arrival;
 use super::inbox::{Early, Inbox};
+use super::sa::Core;
 use crate::crypto::cipher::{Cipher, PacketKey};
 use crate::crypto::rng::Rng;
 use crate::crypto::secret::Secret;
@@ -20,6 +22,9 @@ pub(super) struct Channel {
     /// Never repeats under `seal`, whatever is cut anew: the IV of an AEAD, or what a CBC IV is made of.
     counter: u64,
     open: PacketKey,
+    /// As they were derived.
+    ours: DirectionKeys,
+    theirs: DirectionKeys,
     pub(super) inbox: Inbox,
 }
 /// A protected message before it is sealed, or after it was opened.
@@ -83,6 +88,8 @@ impl Channel {
             seal: PacketKey::new(cipher, ours.0.expose(), ours.1.expose(), iv_key),
             counter: 0,
             open: PacketKey::new(cipher, theirs.0.expose(), theirs.1.expose(), [0; 16]),
+            ours: DirectionKeys { encr: ours.0.clone(), integ: ours.1.clone() },
+            theirs: DirectionKeys { encr: theirs.0.clone(), integ: theirs.1.clone() },
             inbox: Inbox::default(),
         }
     }
@@ -221,6 +228,15 @@ impl Channel {
     /// The request with this id, if it came before its turn.
     pub(super) fn parked(&mut self, id: u32) -> Option<Early> {
         self.inbox.next(id)
+    }
+    /// Shows the keys to whoever keeps the log, if this connection, as it is configured now, asks for that.
+    pub(super) fn log_keys(&self, cx: &mut Cx<'_>, core: &Core, connection: &str) {
+        let Some(link) = cx.common.links.get(connection).filter(|link| link.connection.keylog) else { return };
+        let connection = link.connection.name.clone();
+        let (ours, theirs) = (self.ours.clone(), self.theirs.clone());
+        let (initiator, responder) = if core.initiator { (ours, theirs) } else { (theirs, ours) };
+        let (spi_i, spi_r, cipher) = (core.spi_i, core.spi_r, self.seal.cipher());
+        cx.emit(Event::KeyLog(Box::new(KeyLog { connection, spi_i, spi_r, cipher, initiator, responder })));
     }
     /// When `tidy` has something to do.
     pub(super) fn deadline(&self) -> Option<Duration> {

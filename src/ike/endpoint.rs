@@ -56,7 +56,7 @@ impl Endpoint {
             Input::EspMoved { spi, remote } => self.on_esp_moved(now, host, spi, remote),
             Input::EspAlive(spis) => self.on_esp_alive(now, spis),
             Input::AddrsChanged => self.on_addrs_changed(now, host),
-            Input::EspUsage(_) => {}
+            Input::EspUsage(_) | Input::LarvalHit(_) => {}
             Input::Acquire { connection, child } => self.on_acquire(now, &connection, &child),
         }
         self.on_time(now, host);

@@ -3,6 +3,7 @@ use super::diagnose::Failure;
 use crate::crypto::cipher::Cipher;
 use crate::crypto::secret::Secret;
 use crate::crypto::work::{Done, Work};
+use crate::wire::message::IkeSpi;
 use crate::wire::payload::Proposal;
 use crate::wire::selector::Selector;
 use std::net::{IpAddr, SocketAddr};
@@ -68,6 +69,8 @@ pub enum Input<'a> {
     /// How much has travelled on child SAs so far: what `rekey_bytes`, `rekey_packets` and the sequence space are compared with. Comes every
     /// few seconds.
     EspUsage(&'a [Usage]),
+    /// A packet came with an inbound SPI that we have offered and have no keys for: the peer has answered, and its answer is late or lost (R3).
+    LarvalHit(u32),
     /// Local addresses have come or gone, or routes have changed (MOBIKE asks the host for what there is now).
     AddrsChanged,
     /// A packet for a child without an SA.
@@ -166,6 +169,19 @@ pub struct DirectionKeys {
     /// Integrity key.
     pub integ: Secret,
 }
+/// The keys of an IKE SA, for somebody who reads a capture of it.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct KeyLog {
+    pub connection: Arc<str>,
+    pub spi_i: IkeSpi,
+    pub spi_r: IkeSpi,
+    pub cipher: Cipher,
+    /// SK_ei and SK_ai.
+    pub initiator: DirectionKeys,
+    /// SK_er and SK_ar.
+    pub responder: DirectionKeys,
+}
 /// A negotiated pair of ESP SAs.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "the names say it")]
@@ -261,6 +277,8 @@ pub enum Event {
         /// The peer's.
         theirs: Vec<IpAddr>,
     },
+    /// An IKE SA has keys, and its connection asks for them to be written down (`keylog`).
+    KeyLog(Box<KeyLog>),
     /// An attempt failed, or the peer refused.
     Failed(Box<Failure>),
     /// After `Command::Shutdown`: nothing is left.

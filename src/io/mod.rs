@@ -9,6 +9,7 @@ pub mod netns;
 pub mod nft;
 pub mod packet;
 pub mod ping;
+pub mod private;
 pub mod raw_esp;
 mod sys;
 pub mod tun;

@@ -103,7 +103,10 @@ const VALUES: &[OfValue] = &[
     ("translation", "feature.not_yet", Child, "¤translate", &["{ local = '10.0.0.0/24', remote = '10.0.1.0/24' }"]),
     ("a device of its own", "feature.not_yet", Connection, "¤interface", &["{ name = 'vti0', addresses = ['169.254.10.1/30'] }"]),
     ("a preshared key against quanta", "feature.not_yet", Connection, "¤ppk", &["{ id = 'k', required = true }"]),
-    ("a key log", "feature.not_yet", Connection, "¤keylog", &["{ path = '/root/keys' }"]),
+    ("half a key log", "keylog.incomplete", Connection, "¤keylog", &["{ path = '/root/keys' }", "{ until = '2026-11-23T12:00:00Z' }"]),
+    ("a key log anywhere", "value.path", Connection, "keylog", &["{ path = ¤'keys', until = '2026-11-23T12:00:00Z' }"]),
+    ("a key log until some day", "value.time", Connection, "keylog", &["{ path = '/root/keys', until = ¤'tomorrow' }", "{ path = '/root/keys', until = ¤'2026-11-23T12:00:00' }"]),
+    ("a key log with an end of its own type", "value.type", Connection, "keylog", &["{ path = '/root/keys', until = ¤2026-11-23T12:00:00Z }"]),
     ("a profile", "feature.not_yet", Connection, "¤profile", &["'aliyun'", "'h3c'"]),
 ];
 

@@ -45,6 +45,8 @@ pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, agreeing: Box<Ag
     let (ni, message) = agreeing.ours();
     let from = Contributions { ni, nr: &agreeing.nr, spi_i: core.spi_i, spi_r: core.spi_r };
     let mut keys = HandshakeKeys::derive(&agreeing.suite, g_ir, &from, true, &mut cx.rng());
+    // Now, as what is refused is what one wants to read.
+    keys.channel.log_keys(cx, core, &connection.name);
     let local_id = connection.local_id.clone().unwrap_or_else(|| id_of(core.local.ip()));
     let id_i = IdPayload::from(local_id.clone());
     let signed =
@@ -480,6 +482,7 @@ fn admit(
     supersede(cx, core, &connection, &remote_id, contents.notify(NotifyType::INITIAL_CONTACT).is_some());
     let mut payloads = vec![Payload::IdR(local_id.clone().into()), Payload::Auth(auth)];
     let ids = (local_id, remote_id);
+    keys.channel.log_keys(cx, core, &connection.name);
     let mut est = establish(cx, core, &proof, keys, connection.clone(), ids, half.proposal.clone());
     mobike::agree(core, &connection, contents);
     payloads.push(window_size());

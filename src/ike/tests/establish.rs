@@ -36,6 +36,11 @@ fn every_suite_of_the_table() {
         "aes256-sha512-ecp256",
         "aes192gcm16-prfsha512-modp4096",
         "aes128-sha256-modp1536",
+        "aes128ccm16-prfaesxcbc-ecp521",
+        "aes256ccm8-prfaescmac-modp6144",
+        "aes128-aescmac-x25519",
+        "aes256-aesxcbc-modp8192",
+        "aes192gcm8-prfsha256-x25519",
     ] {
         let set = |policy| with(policy, |c| c.proposals = ike(suite));
         let mut world = World::new(set(alice()), set(bob()));
@@ -58,6 +63,11 @@ fn every_esp_suite_with_and_without_extended_sequence_numbers() {
         "aes128-sha1-esn",
         "aes192-sha512",
         "aes192gcm16-modp2048",
+        "aes192ccm12-esn",
+        "aes128gcm12",
+        "aes256gmac-esn",
+        "aes256-aesxcbc",
+        "aes128-aescmac-esn",
     ] {
         let set = |policy| with_child(policy, |c| c.proposals = esp(suite));
         let mut world = World::new(set(alice()), set(bob()));

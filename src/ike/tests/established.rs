@@ -391,3 +391,63 @@ fn a_bad_public_value_of_the_peer_is_named_and_ends_the_ike_sa() {
     assert!(answer.notify(NotifyType::INVALID_SYNTAX).is_some());
     assert_eq!((world.b.failures(), world.b.ikes()), (vec!["message.malformed"], 0));
 }
+
+/// What a capture is read with: only where it is asked for, and what both ends say is the same.
+#[test]
+fn keys_are_shown_only_where_the_policy_asks_for_it() {
+    let keys = |peer: &wire::Peer| {
+        let log = peer.events.iter().filter_map(|e| if let Event::KeyLog(keys) = e { Some(keys) } else { None });
+        log.map(|k| {
+            let octets = [&k.initiator.encr, &k.initiator.integ, &k.responder.encr, &k.responder.integ];
+            (k.spi_i, k.spi_r, k.cipher, octets.map(|secret| secret.expose().to_vec()))
+        })
+        .collect::<Vec<_>>()
+    };
+    let logged = |policy| {
+        with(policy, |c| {
+            c.keylog = true;
+            c.proposals = ike("aes128-sha256-x25519");
+        })
+    };
+    let silent = |policy| with(policy, |c| c.proposals = ike("aes128-sha256-x25519"));
+    for (alice, bob, told) in [
+        (logged(alice()), logged(bob()), [1, 1]),
+        (logged(alice()), silent(bob()), [1, 0]),
+        (silent(alice()), logged(bob()), [0, 1]),
+    ] {
+        let mut world = World::new(alice, bob);
+        world.command_a(up());
+        world.pass(seconds(1));
+        assert_one_tunnel(&world);
+        let (a, b) = (keys(&world.a), keys(&world.b));
+        assert_eq!([a.len(), b.len()], told);
+        if let (Some(a), Some(b)) = (a.first(), b.first()) {
+            assert_eq!(a, b);
+            assert_eq!(a.3.each_ref().map(Vec::len), [16, 32, 16, 32]);
+            assert_ne!(a.3[0], a.3[2]);
+        }
+    }
+}
+
+/// To begin or to end a key log leaves the tunnel as it is; the next keys follow the new wish.
+#[test]
+fn a_key_log_begins_and_ends_without_a_new_tunnel() {
+    let logged = |policy| with(policy, |c| c.keylog = true);
+    let mut world = World::new(alice(), bob());
+    world.command_a(up());
+    world.pass(seconds(1));
+    world.command_a(Command::SetPolicy(Arc::new(logged(alice()))));
+    world.pass(seconds(1));
+    assert_one_tunnel(&world);
+    let shown = |world: &World| world.a.events.iter().filter(|e| matches!(e, Event::KeyLog(_))).count();
+    assert_eq!(shown(&world), 0);
+    for (policy, expected) in [(logged(alice()), 1), (alice(), 1)] {
+        world.command_a(Command::SetPolicy(Arc::new(policy)));
+        world.command_a(down());
+        world.pass(seconds(1));
+        world.command_a(up());
+        world.pass(seconds(5));
+        assert_one_tunnel(&world);
+        assert_eq!(shown(&world), expected);
+    }
+}
