@@ -6,7 +6,11 @@ use super::event::{Ended, Event, IkeId, IkePath};
 use super::exchange::create_child;
 use super::exchange::ike_auth::Proving;
 use super::exchange::ike_sa_init::{Agreeing, HalfOpen, Opening};
+<<<<<<< HEAD
 use super::exchange::mobike::{self, Mobile};
+=======
+use super::exchange::intermediate::Mixing;
+>>>>>>> main
 use super::exchange::{Arrival, delete, liveness};
 use super::keys::SkD;
 use super::nat::Nat;
@@ -56,6 +60,8 @@ pub(super) enum Phase {
     Opening(Box<Opening>),
     /// Initiator: IKE_SA_INIT is answered, g^ir is being computed.
     Agreeing(Box<Agreeing>),
+    /// Initiator: an additional key exchange is under way.
+    Mixing(Box<Mixing>),
     /// Initiator: IKE_AUTH is asked.
     Proving(Box<Proving>),
     /// Responder: IKE_SA_INIT is answered.
@@ -207,6 +213,7 @@ impl Phase {
     /// What protects its messages, once there are keys.
     pub(super) fn channel(&mut self) -> Option<&mut Channel> {
         match self {
+            Self::Mixing(mixing) => Some(mixing.channel()),
             Self::Proving(proving) => Some(proving.channel()),
             Self::HalfOpen(half) => half.keys.as_mut().map(|keys| &mut keys.channel),
             Self::Established(est) => Some(&mut est.channel),
@@ -320,7 +327,7 @@ impl IkeSa {
     pub(super) fn deadline(&self) -> Option<Duration> {
         let core = &self.core;
         match &self.phase {
-            Phase::Opening(_) | Phase::Agreeing(_) | Phase::Proving(_) => core.window.deadline(),
+            Phase::Opening(_) | Phase::Agreeing(_) | Phase::Mixing(_) | Phase::Proving(_) => core.window.deadline(),
             Phase::HalfOpen(_) => Some(core.created + HALF_OPEN_LIFETIME),
             Phase::Established(est) => est.deadline(core),
             Phase::Moving => None,

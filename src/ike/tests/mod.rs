@@ -7,6 +7,7 @@ mod fragments;
 mod hostile;
 mod mobike;
 mod moves;
+mod multi_ke;
 mod refuse;
 mod silence;
 mod windows;
