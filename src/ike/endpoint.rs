@@ -4,16 +4,10 @@ use super::common::{Common, Cx, Step};
 use super::diagnose::{Failure, Phase as Where};
 use super::error::Refusal;
 use super::event::{Command, Ended, Event, Host, IkeId, Input, Output};
-<<<<<<< HEAD
-use super::exchange::ike_sa_init::{Opened, Parked};
-use super::exchange::{Arrival, create_child, delete, ike_auth, ike_sa_init, mobike};
-use super::exchange::{Contents, informational};
-use super::inbox::Early;
-=======
 use super::exchange::ike_sa_init::{HalfOpen, Opened, Parked};
-use super::exchange::{Arrival, create_child, delete, ike_auth, ike_sa_init};
+use super::exchange::{Arrival, create_child, delete, ike_auth, ike_sa_init, mobike};
 use super::exchange::{Contents, informational, intermediate};
->>>>>>> main
+use super::inbox::Early;
 use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, Phase};
 use super::timer::Timers;
 use super::window::Incoming;

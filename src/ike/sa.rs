@@ -6,11 +6,8 @@ use super::event::{Ended, Event, IkeId, IkePath};
 use super::exchange::create_child;
 use super::exchange::ike_auth::Proving;
 use super::exchange::ike_sa_init::{Agreeing, HalfOpen, Opening};
-<<<<<<< HEAD
-use super::exchange::mobike::{self, Mobile};
-=======
 use super::exchange::intermediate::Mixing;
->>>>>>> main
+use super::exchange::mobike::{self, Mobile};
 use super::exchange::{Arrival, delete, liveness};
 use super::keys::SkD;
 use super::nat::Nat;

@@ -1,10 +1,6 @@
 //! IKE_SA_INIT (RFC 7296 section 1.2): suites, public values, nonces, NAT detection. Nothing in it is authenticated.
-<<<<<<< HEAD
 use super::mobike::Mobile;
-use super::{Arrival, Contents, proposal_code};
-=======
 use super::{Arrival, Contents, intermediate, proposal_code};
->>>>>>> main
 use crate::crypto::ke::Group;
 use crate::crypto::secret::Secret;
 use crate::crypto::work::Work;
