@@ -43,11 +43,11 @@ pub(in crate::ike) fn response(
 ) -> Step<()> {
     match asked {
         Asked::DeleteIke => return Err(est.closing.map_or(Ended::ByUs, |(why, _)| why)),
-        Asked::DeleteChild(id) => delete::response(cx, est, id),
-        Asked::DisownChild { spi_in } => cx.host.release_spi(spi_in),
+        Asked::DeleteChildren(ids) => delete::response(cx, est, &ids),
+        Asked::DeleteSpi { spi, release: true } => cx.host.release_spi(spi),
         Asked::Mobike(asked) => return mobike::response(cx, core, est, &asked, contents),
         Asked::Liveness => mobike::look(core, est, contents),
-        Asked::CreateChild(_) => {}
+        Asked::DeleteSpi { release: false, .. } | Asked::Create(_) => {}
     }
     Ok(())
 }

@@ -7,6 +7,8 @@ pub(super) mod informational;
 pub(super) mod intermediate;
 pub(super) mod liveness;
 pub(super) mod mobike;
+pub(super) mod rekey_child;
+pub(super) mod rekey_ike;
 
 use super::channel::Inner;
 use crate::wire::message::ParseError;
