@@ -30,6 +30,8 @@ pub(in crate::ike) type Ends = (SocketAddr, SocketAddr);
 pub(in crate::ike) struct Mobile {
     /// Both ends have announced MOBIKE_SUPPORTED.
     pub agreed: bool,
+    /// We began the first of these IKE SAs: whoever began the latest rekey does not matter here (RFC 4555 section 1.3).
+    mover: bool,
     /// Where the outstanding request goes until an answer tells which path works, the best first; empty: where the IKE SA is.
     pub trying: Vec<Ends>,
     /// Where ESP stays until the new addresses have been proven.
@@ -78,6 +80,7 @@ pub(in crate::ike) fn agree(core: &mut Core, connection: &Connection, contents: 
     core.mobile.agreed = connection.mobike && contents.notify(NotifyType::MOBIKE_SUPPORTED).is_some();
     if core.mobile.agreed {
         core.mobile.additional = listed(contents).unwrap_or_default();
+        core.mobile.mover = core.initiator;
         core.mobile.saw(core.remote.ip());
     }
 }
@@ -89,7 +92,7 @@ pub(in crate::ike) fn addresses_changed(cx: &mut Cx<'_>, core: &mut Core, est: &
     }
     let paths = paths(cx, core);
     let here = (core.local, core.remote);
-    if core.initiator {
+    if core.mobile.mover {
         if paths.first().is_some_and(|best| *best != here) {
             try_paths(cx, core, est, paths);
         }
@@ -123,7 +126,7 @@ pub(in crate::ike) fn elsewhere(cx: &mut Cx<'_>, core: &mut Core) {
     }
     let here = (core.local, core.remote);
     core.mobile.trying = match core.mobile.proven {
-        _ if core.initiator => paths(cx, core),
+        _ if core.mobile.mover => paths(cx, core),
         Some((before, _)) => vec![here, before],
         None => return,
     };
@@ -148,7 +151,7 @@ pub(in crate::ike) fn answered(core: &mut Core, est: &mut Established, from: &Ar
     if ends == here {
         return;
     }
-    if core.initiator {
+    if core.mobile.mover {
         core.leave(ends);
         est.queue.retain(|task| *task != Task::Mobike(Ask::Update));
         est.queue.push_front(Task::Mobike(Ask::Update));
@@ -248,19 +251,19 @@ pub(in crate::ike) fn on_request(
         payloads.push(status(NotifyType::UNEXPECTED_NAT_DETECTED));
         return payloads;
     }
-    let moves = contents.notify(NotifyType::UPDATE_SA_ADDRESSES).is_some() && !core.initiator;
+    let moves = contents.notify(NotifyType::UPDATE_SA_ADDRESSES).is_some() && !core.mobile.mover;
     if moves && !is_acceptable(to) {
         payloads.push(status(NotifyType::UNACCEPTABLE_ADDRESSES));
         return payloads;
     }
     if let Some(list) = listed(contents) {
         core.mobile.additional = list;
-        if core.initiator && to.remote != core.remote {
+        if core.mobile.mover && to.remote != core.remote {
             core.mobile.additional.insert(0, to.remote.ip());
             core.mobile.additional.truncate(MAX_ADDITIONAL);
         }
         let theirs = |addr: IpAddr| addr == to.remote.ip() || core.mobile.additional.contains(&addr);
-        if core.initiator && !theirs(core.remote.ip()) {
+        if core.mobile.mover && !theirs(core.remote.ip()) {
             let paths = paths(cx, core);
             try_paths(cx, core, est, paths);
         }
@@ -297,18 +300,27 @@ fn is_host(addr: IpAddr) -> bool {
 
 /// What a liveness check of the initiator behind a NAT asks as well: does the NAT still show it as before? (RFC 4555 section 3.8)
 pub(in crate::ike) fn question(core: &Core) -> Vec<Payload> {
-    let ask = core.mobile.agreed && core.initiator && core.nat.local && core.mobile.trying.is_empty();
+    let ask = core.mobile.agreed && core.mobile.mover && core.nat.local && core.mobile.trying.is_empty();
     if ask { detection(core, core.local, core.remote).into() } else { Vec::new() }
 }
 /// The answer to it: if the NAT shows us otherwise, the responder is told to look.
 pub(in crate::ike) fn look(core: &Core, est: &mut Established, contents: &Contents) {
     let now = nat::seen_as(&contents.notifies);
-    if core.mobile.agreed && core.initiator && core.nat.local && now.is_some() && now != core.nat.seen_as {
+    if core.mobile.agreed && core.mobile.mover && core.nat.local && now.is_some() && now != core.nat.seen_as {
         est.plan(Task::Mobike(Ask::Update));
     }
 }
 
 impl Mobile {
+    /// What the next IKE SA inherits by a rekey.
+    pub(in crate::ike) fn heir(&self) -> Self {
+        Self { trying: Vec::new(), retries: 0, ..self.clone() }
+    }
+    /// What it has to ask first: the answer to a question of the old one would not reach it.
+    pub(in crate::ike) fn open_question(&self) -> Option<Task> {
+        self.proven?;
+        Some(Task::Mobike(if self.mover { Ask::Update } else { Ask::Routability }))
+    }
     /// The peer's further addresses, as it has told them.
     #[cfg(test)]
     pub(in crate::ike) fn known(&self) -> &[IpAddr] {
@@ -349,7 +361,7 @@ fn paths(cx: &mut Cx<'_>, core: &Core) -> Vec<Ends> {
     let Some(connection) = link.map(|link| link.connection.clone()) else { return Vec::new() };
     let port = cx.policy().ports.natt;
     let mut remotes = vec![core.remote];
-    if core.initiator {
+    if core.mobile.mover {
         let configured = connection.remote_addrs.iter().filter_map(|remote| match remote {
             Remote::Addr(addr) => Some(*addr),
             Remote::Name(_) | Remote::Any => None,

@@ -327,3 +327,21 @@ fn r38_a_late_answer_to_an_earlier_move() {
     assert_eq!((path(&world.a).local, path(&world.b).remote), (end("198.51.100.10", 4500), end("198.51.100.10", 4500)));
     assert_one_tunnel(&world);
 }
+
+/// Who began the first IKE SA moves, whoever has rekeyed it since (RFC 4555 section 1.3).
+#[test]
+fn r38_after_a_rekey_by_bob_it_is_still_alice_who_moves() {
+    let mut world = tunnel();
+    world.command_b(Command::Rekey { connection: "net".into(), child: None });
+    world.pass(seconds(2));
+    assert!(!world.alices().0.initiator, "Bob began this one");
+    go(&mut world, AWAY);
+    world.pass(seconds(2));
+    assert_eq!((path(&world.a).local, path(&world.b).remote), (end(AWAY, 4500), end(AWAY, 4500)));
+    let (core, channel) = world.bobs();
+    let header = core.header(ExchangeType::INFORMATIONAL, core.window.next_id(), false);
+    let data = channel.seal(header, &[update()], usize::MAX).datagrams()[0].clone();
+    world.deliver(&Datagram { from: end(BACKDOOR, 4500), to: end(AWAY, 4500), data });
+    world.pass(seconds(1));
+    assert_eq!(world.alices().0.remote, end(BOB, 4500));
+}
