@@ -2,6 +2,7 @@
 use super::clock;
 use super::install::Installer;
 use super::keylog;
+use super::leases::Leases;
 use super::places::{Key, Places};
 use crate::config::{Config, ConnectionConfig, Mode, remedy};
 use crate::control::types::{self, ChildMode, ChildSa, ChildState, ConnectionState, IkeSa, Peer};
@@ -12,6 +13,7 @@ use crate::ike::status::{self, ConnectionStatus, IkeStatus, State};
 use crate::ipsec::path::Encap;
 use crate::wire::keyword;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -24,6 +26,8 @@ pub struct View<'a> {
     pub installer: &'a Installer,
     /// Slots of children.
     pub places: &'a Places,
+    /// Addresses of configuration payloads.
+    pub leases: &'a Leases,
 }
 impl View<'_> {
     /// Every configured connection, in the order of the configuration.
@@ -46,7 +50,7 @@ impl View<'_> {
     ) -> types::Connection {
         let sas = status.map_or(&[][..], |status| &status.sas);
         let current = sas.iter().find(|sa| sa.state == State::Up).or(sas.last());
-        let shown = current.map(ike_sa);
+        let shown = current.map(|sa| self.ike_sa(sa));
         let children = config.children.iter().map(|child| self.child(config, policy, &child.name, sas, None));
         let any = |policy: &policy::Connection| policy.remote_addrs.iter().all(|r| matches!(r, policy::Remote::Any));
         let responds_only = policy.is_some_and(any);
@@ -64,7 +68,7 @@ impl View<'_> {
             remote_id: shown.as_ref().and_then(|sa| sa.remote_id.clone()).or_else(|| expected_id(policy?)),
             ike: shown.map(|sa| sa.ike),
             children: children.collect(),
-            sas: sas.iter().map(ike_sa).collect(),
+            sas: sas.iter().map(|sa| self.ike_sa(sa)).collect(),
             peers: peers.collect(),
             last_failure: status.and_then(|status| status.last_failure.as_ref()).map(failure),
             warnings: keylog::warning(config).into_iter().collect(),
@@ -153,6 +157,31 @@ impl View<'_> {
         }
     }
 
+    fn ike_sa(&self, sa: &IkeStatus) -> IkeSa {
+        let texts = |addrs: &[IpAddr]| addrs.iter().map(ToString::to_string).collect();
+        let (vips, leases) =
+            self.leases.of(sa.id).map(|lease| (texts(&lease.ours), texts(&lease.theirs))).unwrap_or_default();
+        IkeSa {
+            id: sa.id.0,
+            state: connection_state(sa.state),
+            since: sa.since.map(clock::rfc3339),
+            local: sa.local.to_string(),
+            remote: sa.remote.to_string(),
+            local_id: sa.local_id.as_ref().map(ToString::to_string),
+            remote_id: sa.remote_id.as_ref().map(ToString::to_string),
+            vips,
+            leases,
+            ike: types::Ike {
+                spi_i: sa.spi_i.to_string(),
+                spi_r: sa.spi_r.to_string(),
+                initiator: sa.initiator,
+                proposal: sa.proposal.as_ref().map(keyword::proposal),
+                rekey_in_s: None,
+                nat: sa.nat.into(),
+            },
+        }
+    }
+
     fn child_sa(&self, sa: &status::ChildStatus) -> ChildSa {
         let terms = self.installer.get(sa.id).map(|installed| &installed.terms);
         ChildSa {
@@ -186,26 +215,6 @@ pub fn failure(failure: &diagnose::Failure) -> types::Failure {
         notify: failure.notify.clone(),
         explain,
         fix,
-    }
-}
-
-fn ike_sa(sa: &IkeStatus) -> IkeSa {
-    IkeSa {
-        id: sa.id.0,
-        state: connection_state(sa.state),
-        since: sa.since.map(clock::rfc3339),
-        local: sa.local.to_string(),
-        remote: sa.remote.to_string(),
-        local_id: sa.local_id.as_ref().map(ToString::to_string),
-        remote_id: sa.remote_id.as_ref().map(ToString::to_string),
-        ike: types::Ike {
-            spi_i: sa.spi_i.to_string(),
-            spi_r: sa.spi_r.to_string(),
-            initiator: sa.initiator,
-            proposal: sa.proposal.as_ref().map(keyword::proposal),
-            rekey_in_s: None,
-            nat: sa.nat.into(),
-        },
     }
 }
 
@@ -315,7 +324,8 @@ mod tests {
         let tables = Arc::new(crate::ipsec::tables::Tables::new());
         let installer = Installer::new(tables, crate::ipsec::spd::DeviceId(0), |_, _| 1500, 1);
         let places = Places::new(1);
-        let status = View { config: &config, installer: &installer, places: &places }.status(&[]);
+        let status =
+            View { config: &config, installer: &installer, places: &places, leases: &Leases::default() }.status(&[]);
         let shown: Vec<_> = status.connections.iter().map(|c| (&*c.name, c.remote_id.as_deref())).collect();
         assert_eq!(shown, [("a", None), ("b", Some("r"))]);
         assert!(status.connections.iter().all(|c| c.children[0].state == ChildState::Routed));
