@@ -70,7 +70,10 @@ impl View<'_> {
             children: children.collect(),
             sas: sas.iter().map(|sa| self.ike_sa(sa)).collect(),
             peers: peers.collect(),
-            last_failure: status.and_then(|status| status.last_failure.as_ref()).map(failure),
+            last_failure: status
+                .and_then(|status| status.last_failure.as_ref())
+                .filter(|failure| !is_over(failure, sas, responds_only))
+                .map(failure),
             warnings: keylog::warning(config).into_iter().collect(),
         }
     }
@@ -196,6 +199,22 @@ impl View<'_> {
     }
 }
 
+/// What failed has been done since: the SA that was wanted, or that of the child, is up. Where many peers come, the success of one says
+/// nothing about another.
+fn is_over(failure: &diagnose::Failure, sas: &[IkeStatus], responds_only: bool) -> bool {
+    let concerned = |sa: &&IkeStatus| {
+        let same = failure.remote.is_none_or(|remote| remote.ip() == sa.remote.ip());
+        sa.state == State::Up && (same || !responds_only)
+    };
+    sas.iter().filter(concerned).any(|sa| match &failure.child {
+        Some(name) => {
+            let up = |child: &&status::ChildStatus| !child.connecting && !child.closing && child.name == *name;
+            sa.children.iter().filter(up).any(|child| child.since >= failure.time)
+        }
+        None => sa.since.is_some_and(|since| since >= failure.time),
+    })
+}
+
 /// A failure with the words for it.
 pub fn failure(failure: &diagnose::Failure) -> types::Failure {
     let (explain, fix) = remedy::explain(failure);
@@ -288,6 +307,27 @@ mod tests {
         }
     }
 
+    /// Up since then, or not yet.
+    fn ike(since: Option<u64>, children: Vec<status::ChildStatus>) -> IkeStatus {
+        IkeStatus {
+            id: crate::ike::event::IkeId(1),
+            peer: 0,
+            state: if since.is_some() { State::Up } else { State::Connecting },
+            since: since.map(Duration::from_secs),
+            local: ([192, 0, 2, 1], 500).into(),
+            remote: ([192, 0, 2, 8], 500).into(),
+            local_id: None,
+            remote_id: None,
+            spi_i: crate::wire::message::IkeSpi([1; 8]),
+            spi_r: crate::wire::message::IkeSpi([2; 8]),
+            initiator: true,
+            proposal: None,
+            nat: "none",
+            udp: false,
+            children,
+        }
+    }
+
     #[test]
     fn the_state_of_a_child_is_that_of_its_best_sa() {
         let (up, connecting, closing) = (sa(false, false), sa(true, false), sa(false, true));
@@ -329,6 +369,22 @@ mod tests {
         let shown: Vec<_> = status.connections.iter().map(|c| (&*c.name, c.remote_id.as_deref())).collect();
         assert_eq!(shown, [("a", None), ("b", Some("r"))]);
         assert!(status.connections.iter().all(|c| c.children[0].state == ChildState::Routed));
+    }
+
+    #[test]
+    fn a_failure_is_over_when_what_failed_has_been_done() {
+        let at = Duration::from_secs;
+        let mut failure = diagnose::Failure::new(at(10), diagnose::Phase::IkeAuth, true, "auth.failed");
+        failure.remote = Some(([192, 0, 2, 7], 500).into());
+        assert!(!is_over(&failure, &[], false));
+        assert!(!is_over(&failure, &[ike(None, vec![]), ike(Some(9), vec![])], false));
+        assert!(is_over(&failure, &[ike(None, vec![]), ike(Some(11), vec![])], false));
+        assert!(!is_over(&failure, &[ike(Some(11), vec![])], true), "another peer");
+        failure.child = Some("lan".into());
+        let lan = |since, closing| status::ChildStatus { since: at(since), ..sa(false, closing) };
+        assert!(!is_over(&failure, &[ike(Some(11), vec![])], false), "the IKE SA is not the child");
+        assert!(!is_over(&failure, &[ike(Some(11), vec![lan(9, false), lan(12, true)])], false));
+        assert!(is_over(&failure, &[ike(Some(5), vec![lan(9, false), lan(12, false)])], false));
     }
 
     #[test]
