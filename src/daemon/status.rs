@@ -128,7 +128,12 @@ impl View<'_> {
             local_ts,
             remote_ts,
             mtu: installed.zip(path).map(|(sa, path)| {
-                let found = path.inner_mtu(sa.outbound.sa.params().cipher);
+                let outside = match path.remote.is_ipv4() {
+                    _ if !sa.outbound.transport => 0,
+                    true => 20,
+                    false => 40,
+                };
+                let found = path.inner_mtu(sa.outbound.sa.params().cipher) + outside;
                 settings.and_then(|child| child.mtu).map_or(found, |said| said.min(found))
             }),
             bytes_in: 0,
