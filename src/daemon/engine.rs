@@ -235,7 +235,9 @@ impl Engine {
                     self.pending.failed(connection, failure.child.as_deref(), &status::failure(failure));
                 }
             }
-            Event::Larval { spi } => installer.larval(*spi),
+            // It may have been given up before we hear of it.
+            Event::Larval { spi } if host.places.holds(*spi) => installer.larval(*spi),
+            Event::Larval { .. } => {}
             Event::Addresses { .. } | Event::KeyLog(_) => {}
             Event::Drained => self.drained = true,
         }
@@ -401,7 +403,7 @@ impl Engine {
     fn status(&mut self, now: Duration) -> Arc<Status> {
         if self.dirty || self.picture.0 + FRESH <= now {
             let Parts { config, installer, host, .. } = &self.parts;
-            let view = View { config, installer, places: &host.places, leases: &self.leases };
+            let view = View { config, installer, places: &host.places, leases: &self.leases, now };
             let mut ike = self.endpoint.status();
             for status in &mut ike {
                 let noted = self.noted.get(&status.name);

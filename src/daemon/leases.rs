@@ -28,6 +28,11 @@ impl Leases {
                 ours.retain(|addr| !addr.is_unspecified() && !addr.is_multicast() && !addr.is_loopback());
                 self.by_ike.insert(*ike, Lease { ours, theirs: theirs.clone() });
             }
+            Event::IkeRekeyed { old, new, .. } => {
+                if let Some(lease) = self.by_ike.remove(old) {
+                    self.by_ike.entry(*new).or_insert(lease);
+                }
+            }
             Event::IkeDown { ike, .. } => drop(self.by_ike.remove(ike)),
             _ => return false,
         }
@@ -63,7 +68,10 @@ mod tests {
         assert!(!leases.note(&given(2, &["10.9.0.7"])), "make before break");
         assert!(leases.note(&down(1)), "fd09::7 is gone");
         assert_eq!(leases.ours(), BTreeSet::from(["10.9.0.7".parse().unwrap()]));
-        assert!(leases.note(&down(2)) && leases.ours().is_empty());
+        let (old, new) = (IkeId(2), IkeId(3));
+        assert!(!leases.note(&Event::IkeRekeyed { old, new, connection: "a".into(), peer: 0 }), "inherited");
+        assert!(!leases.note(&down(2)) && leases.of(new).is_some());
+        assert!(leases.note(&down(3)) && leases.ours().is_empty());
         assert!(!leases.note(&down(3)));
     }
 

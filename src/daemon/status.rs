@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 /// Where the picture is taken from.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,8 @@ pub struct View<'a> {
     pub places: &'a Places,
     /// Addresses of configuration payloads.
     pub leases: &'a Leases,
+    /// When it is taken.
+    pub now: Duration,
 }
 impl View<'_> {
     /// Every configured connection, in the order of the configuration.
@@ -141,7 +144,7 @@ impl View<'_> {
             packets_in: 0,
             packets_out: 0,
             drops: Drop::ALL.iter().map(|drop| (drop.name().to_owned(), 0)).collect(),
-            rekey_in_s: None,
+            rekey_in_s: current.and_then(|sa| sa.rekey_at).map(|at| self.seconds_to(at)),
             sas: sas.iter().map(|sa| self.child_sa(sa)).collect(),
         };
         self.count(&mut child, &config.name, name, peer);
@@ -184,10 +187,14 @@ impl View<'_> {
                 spi_r: sa.spi_r.to_string(),
                 initiator: sa.initiator,
                 proposal: sa.proposal.as_ref().map(keyword::proposal),
-                rekey_in_s: None,
+                rekey_in_s: sa.rekey_at.map(|at| self.seconds_to(at)),
                 nat: sa.nat.into(),
             },
         }
+    }
+
+    fn seconds_to(&self, at: Duration) -> u64 {
+        at.saturating_sub(self.now).as_secs()
     }
 
     fn child_sa(&self, sa: &status::ChildStatus) -> ChildSa {
@@ -269,16 +276,20 @@ fn child_mode(mode: Mode) -> ChildMode {
 }
 
 fn one_child_state(sa: &status::ChildStatus) -> ChildState {
-    match (sa.connecting, sa.closing) {
-        (_, true) => ChildState::Closing,
-        (true, false) => ChildState::Connecting,
-        (false, false) => ChildState::Up,
+    match () {
+        () if sa.closing => ChildState::Closing,
+        () if sa.connecting => ChildState::Connecting,
+        () if sa.rekeying => ChildState::Rekeying,
+        () => ChildState::Up,
     }
 }
 
 /// Of all SAs of a child together. `routed`: packets may bring it up, or need no SA.
 fn child_state(sas: &[&status::ChildStatus], routed: bool) -> ChildState {
     let any = |state| sas.iter().any(|sa| one_child_state(sa) == state);
+    if any(ChildState::Rekeying) {
+        return ChildState::Rekeying;
+    }
     match (any(ChildState::Up), any(ChildState::Connecting), any(ChildState::Closing)) {
         (true, true, _) => ChildState::Rekeying,
         (true, false, _) => ChildState::Up,
@@ -298,7 +309,6 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::ike::event::ChildId;
-    use std::time::Duration;
 
     fn sa(connecting: bool, closing: bool) -> status::ChildStatus {
         status::ChildStatus {
@@ -306,9 +316,11 @@ mod tests {
             name: "lan".into(),
             closing,
             connecting,
+            rekeying: false,
             spi_in: 1,
             spi_out: 2,
             since: Duration::ZERO,
+            rekey_at: None,
         }
     }
 
@@ -329,6 +341,7 @@ mod tests {
             proposal: None,
             nat: "none",
             udp: false,
+            rekey_at: None,
             children,
         }
     }
@@ -341,6 +354,8 @@ mod tests {
         assert_eq!(child_state(&[&connecting], true), ChildState::Connecting);
         assert_eq!(child_state(&[&up], false), ChildState::Up);
         assert_eq!(child_state(&[&up, &connecting], false), ChildState::Rekeying);
+        let rekeying = status::ChildStatus { rekeying: true, ..sa(false, false) };
+        assert_eq!(child_state(&[&rekeying], false), ChildState::Rekeying);
         assert_eq!(child_state(&[&closing, &up], false), ChildState::Up);
         assert_eq!(child_state(&[&closing], false), ChildState::Closing);
     }
@@ -369,8 +384,14 @@ mod tests {
         let tables = Arc::new(crate::ipsec::tables::Tables::new());
         let installer = Installer::new(tables, crate::ipsec::spd::DeviceId(0), |_, _| 1500, 1);
         let places = Places::new(1);
-        let status =
-            View { config: &config, installer: &installer, places: &places, leases: &Leases::default() }.status(&[]);
+        let status = View {
+            config: &config,
+            installer: &installer,
+            places: &places,
+            leases: &Leases::default(),
+            now: Duration::ZERO,
+        }
+        .status(&[]);
         let shown: Vec<_> = status.connections.iter().map(|c| (&*c.name, c.remote_id.as_deref())).collect();
         assert_eq!(shown, [("a", None), ("b", Some("r"))]);
         assert!(status.connections.iter().all(|c| c.children[0].state == ChildState::Routed));
