@@ -4,9 +4,8 @@ use super::common::{Common, Cx, How, Redundant, Step};
 use super::diagnose::{Failure, Phase as Where};
 use super::error::Refusal;
 use super::event::{Command, Ended, Event, Host, IkeId, Input, Output, Usage};
-use super::exchange::half_open::{HalfOpen, Parked};
 use super::exchange::ike_sa_init::Opened;
-use super::exchange::{Arrival, create_child, delete, ike_auth, ike_sa_init, mobike, rekey_ike};
+use super::exchange::{Arrival, create_child, delete, half_open, ike_auth, ike_sa_init, mobike, rekey_ike};
 use super::exchange::{Contents, followup_ke, informational, intermediate};
 use super::inbox::Early;
 use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, LEFTOVER_TIME, Phase, Standing};
@@ -60,7 +59,7 @@ impl Endpoint {
             Input::EspAlive(spis) => self.on_esp_alive(now, spis),
             Input::AddrsChanged => self.on_addrs_changed(now, host),
             Input::EspUsage(usage) => self.on_esp_usage(now, host, usage),
-            Input::LarvalHit(_) => {}
+            Input::LarvalHit(spi) => self.on_larval_hit(now, host, spi),
             Input::Acquire { connection, child } => self.on_acquire(now, &connection, &child),
         }
         self.on_time(now, host);
@@ -200,6 +199,15 @@ impl Endpoint {
             Ok(())
         });
     }
+    /// The peer has the keys of an SPI that we have offered: it has our request, and its answer is late or lost (R3). Comes so rarely that there
+    /// is no index for it.
+    fn on_larval_hit(&mut self, now: Duration, host: &mut dyn Host, spi: u32) {
+        let Some(id) = self.sas.values().find(|sa| sa.offers(spi)).map(|sa| sa.core.id) else { return };
+        self.step(now, host, id, |cx, sa| {
+            sa.core.resend(cx);
+            Ok(())
+        });
+    }
     fn on_addrs_changed(&mut self, now: Duration, host: &mut dyn Host) {
         for id in self.sas.keys().copied().collect::<Vec<_>>() {
             self.step(now, host, id, |cx, sa| {
@@ -321,32 +329,10 @@ fn dispatch(cx: &mut Cx<'_>, sa: &mut IkeSa, header: &Header, from: &Arrival<'_>
         {
             intermediate::response(cx, core, mixing, from)?
         }
-        (Phase::HalfOpen(half), _, false) => on_half_open(cx, core, half, header, from)?,
+        (Phase::HalfOpen(half), _, false) => half_open::on_request(cx, core, half, header, from)?,
         (phase, _, _) => phase,
     };
     Ok(())
-}
-/// A request on a half-open IKE SA. Its keys are computed when the first one comes that needs them.
-fn on_half_open(
-    cx: &mut Cx<'_>,
-    core: &mut Core,
-    mut half: Box<HalfOpen>,
-    header: &Header,
-    from: &Arrival<'_>,
-) -> Step<Phase> {
-    let next = header.exchange == half.awaits() && core.window.judge(header.id) == Incoming::New;
-    match (&mut half.keys, header.exchange) {
-        (None, _) if next => half.park(cx, core, from),
-        (Some(keys), _) if half.refused.is_some() => {
-            if let Some(refused) = half.refused.as_ref().filter(|_| keys.channel.asks_again(from.data)) {
-                cx.transmit_all(from.local, from.remote, refused);
-            }
-        }
-        (Some(_), ExchangeType::IKE_INTERMEDIATE) => return intermediate::on_request(cx, core, half, header, from),
-        (Some(_), ExchangeType::IKE_AUTH) if next => return ike_auth::responder::on_request(cx, core, half, from),
-        _ => {}
-    }
-    Ok(Phase::HalfOpen(half))
 }
 
 /// What an authentic message asks for.
@@ -489,26 +475,7 @@ fn computed(cx: &mut Cx<'_>, sa: &mut IkeSa, job: u64, done: Done) -> Result<(),
             },
         },
         Phase::Mixing(mixing) => intermediate::concluded(cx, core, mixing, job, done)?,
-        Phase::HalfOpen(half) if half.job == Some(job) && half.keys.is_some() => {
-            intermediate::answered(cx, core, half, done)?
-        }
-        Phase::HalfOpen(mut half) if half.job == Some(job) => {
-            half.job = None;
-            let mut parked = std::mem::take(&mut half.parked);
-            match done {
-                // What was parked counts as lost.
-                Done::Refused => parked.clear(),
-                done => half.derive(cx, core, &done.agreed().ok_or(Ended::Failed)?),
-            }
-            let mut phase = Phase::HalfOpen(half);
-            for Parked { local, remote, data } in parked {
-                let Ok(header) = Header::parse(&data) else { continue };
-                let Phase::HalfOpen(half) = phase else { break };
-                phase = on_half_open(cx, core, half, &header, &Arrival { local, remote, data: &data })?;
-            }
-            phase
-        }
-        Phase::HalfOpen(half) if half.pending.is_some() => ike_auth::responder::computed(cx, core, half, job, done)?,
+        Phase::HalfOpen(half) => half_open::computed(cx, core, half, job, done)?,
         Phase::Proving(proving) => ike_auth::computed(cx, core, proving, job, done)?,
         phase => phase,
     };
