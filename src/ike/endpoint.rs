@@ -1,6 +1,6 @@
 //! All IKE SAs: which message, command or deadline belongs to which, and what happens around a step of one of them.
 use super::channel::OpenError;
-use super::common::{Common, Cx, How, Redundant, Step};
+use super::common::{Common, Cx, How, Redundant};
 use super::diagnose::{Failure, Phase as Where};
 use super::error::Refusal;
 use super::event::{Command, Ended, Event, Host, IkeId, Input, Output, Usage};
