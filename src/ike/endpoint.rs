@@ -7,7 +7,7 @@ use super::event::{Command, Ended, Event, Host, IkeId, Input, Output, Usage};
 use super::exchange::ike_sa_init::{HalfOpen, Opened, Parked};
 use super::exchange::{Arrival, create_child, delete, ike_auth, ike_sa_init, rekey_ike};
 use super::exchange::{Contents, informational, intermediate};
-use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, LEFTOVER_TIME, Phase, Standing};
+use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, LEFTOVER_TIME, Phase, RELIEF_TIME, Standing};
 use super::timer::Timers;
 use super::window::Incoming;
 use crate::crypto::work::Done;
@@ -18,6 +18,9 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// A deadline that was missed by more than this was not missed: the time has leapt.
+const LEAP: Duration = Duration::from_secs(10);
 
 /// The IKE endpoint: one per daemon.
 pub struct Endpoint {
@@ -47,6 +50,9 @@ impl Endpoint {
     }
     /// One way in.
     pub fn handle(&mut self, now: Duration, input: Input<'_>, host: &mut dyn Host) {
+        if self.next_deadline().is_some_and(|at| at + LEAP < now) {
+            self.on_leap(now, host);
+        }
         match input {
             Input::Datagram { local, remote, data } => self.on_datagram(now, host, &Arrival { local, remote, data }),
             Input::Timer => {}
@@ -55,7 +61,8 @@ impl Endpoint {
             Input::EspMoved { spi, remote } => self.on_esp_moved(now, host, spi, remote),
             Input::EspAlive(spis) => self.on_esp_alive(now, spis),
             Input::EspUsage(usage) => self.on_esp_usage(now, host, usage),
-            Input::LarvalHit(_) | Input::AddrsChanged => {}
+            Input::LarvalHit(spi) => self.on_larval_hit(now, host, spi),
+            Input::AddrsChanged => {}
             Input::Acquire { connection, child } => self.on_acquire(now, &connection, &child),
         }
         self.on_time(now, host);
@@ -204,6 +211,31 @@ impl Endpoint {
             }
         }
     }
+    /// Our request has been answered, and the answer is late or lost (R3). ESP with this SPI proves nothing else, so it counts once.
+    fn on_larval_hit(&mut self, now: Duration, host: &mut dyn Host, spi: u32) {
+        let Some(id) = self.sas.values().find(|sa| sa.awaits(spi)).map(|sa| sa.core.id) else { return };
+        self.step(now, host, id, |cx, sa| {
+            let core = &mut sa.core;
+            if core.hit.replace(spi) != Some(spi)
+                && let Some(request) = core.window.outstanding()
+            {
+                cx.transmit_all(core.local, core.remote, request);
+            }
+            Ok(())
+        });
+    }
+    /// Nobody has looked at the time for longer than was asked for.
+    fn on_leap(&mut self, now: Duration, host: &mut dyn Host) {
+        for id in self.sas.keys().copied().collect::<Vec<_>>() {
+            self.step(now, host, id, |cx, sa| match &mut sa.phase {
+                Phase::Established(est) => est.leapt(cx, &mut sa.core),
+                _ => {
+                    sa.core.window.again(cx.now);
+                    Ok(())
+                }
+            });
+        }
+    }
     /// Everything that is due.
     fn on_time(&mut self, now: Duration, host: &mut dyn Host) {
         while let Some(owner) = self.timers.pop_due(now) {
@@ -223,7 +255,9 @@ impl Endpoint {
     }
     /// What follows for other IKE SAs and for the wishes.
     fn settle(&mut self, now: Duration, host: &mut dyn Host) {
-        while let Some(redundant) = self.common.redundant.pop() {
+        loop {
+            self.renew(now, host);
+            let Some(redundant) = self.common.redundant.pop() else { break };
             self.step(now, host, redundant.ike, |cx, sa| match (&mut sa.phase, redundant.how) {
                 (Phase::Established(est), How::Now) => {
                     est.close(cx.now, Ended::Replaced, CLOSING_TIME);
@@ -231,10 +265,11 @@ impl Endpoint {
                     Ok(())
                 }
                 (Phase::Established(est), How::Later) => {
+                    let wait = if est.standing == Standing::Current { RELIEF_TIME } else { LEFTOVER_TIME };
                     if est.standing != Standing::Current {
                         est.standing = Standing::Succeeded;
                     }
-                    est.leave_at.get_or_insert(cx.now + LEFTOVER_TIME);
+                    est.leave_at.get_or_insert(cx.now + wait);
                     Ok(())
                 }
                 _ => Err(Ended::Replaced),
@@ -514,7 +549,7 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
     link.closed(core.id);
     match lived {
         Some((time, children)) => link.lost(cx.now, why, time, &children),
-        None if why == Ended::Failed => link.attempt_failed(cx.now),
+        None if why == Ended::Failed && core.replaces.is_none() => link.attempt_failed(cx.now),
         None => {}
     }
     cx.common.touched.extend(core.connection);

@@ -1,6 +1,6 @@
 //! IKE_AUTH (RFC 7296 section 1.2): who is there, and the first child.
 use super::ike_sa_init::{Agreeing, HalfOpen, gave_up};
-use super::{Arrival, Contents};
+use super::{Arrival, Contents, reauth};
 use crate::crypto::secret::Secret;
 use crate::ike::auth::{self, Authenticated, Signed};
 use crate::ike::channel::{Channel, OpenError};
@@ -148,6 +148,7 @@ pub(in crate::ike) fn response(
     let Proving { connection, keys, proposal, ni, nr, local_id, offer, .. } = *proving;
     let ids = (local_id, remote_id);
     let mut est = establish(cx, core, &proof, keys, connection, ids, proposal);
+    reauth::hear(cx, &mut est, &contents);
     first_child(cx, core, &mut est, offer, &contents, (&ni, &nr));
     est.pump(cx, core);
     Ok(Phase::Established(Box::new(est)))
@@ -212,7 +213,8 @@ fn first_child(
     }
     match offer.check(contents) {
         Ok(agreed) => {
-            child::install(cx, core, est, agreed, &Made { ni, nr, initiator: true, ..Made::default() });
+            let id = child::install(cx, core, est, agreed, &Made { ni, nr, initiator: true, ..Made::default() });
+            est.rehearse(cx, id);
         }
         Err(mismatch) => {
             // The peer has installed it: have it deleted.
@@ -270,6 +272,9 @@ fn establish(
     });
     cx.emit(Event::IkeUp { ike: id, connection: connection.name.clone(), peer });
     cx.touch(&connection);
+    if let Some(old) = core.replaces {
+        cx.common.relieved.push((old, id));
+    }
     let life = Life::of_ike(cx, &connection);
     let authentication = Life::of_authentication(cx, &connection, core.initiator);
     Established {
@@ -291,6 +296,8 @@ fn establish(
         authentication,
         standing: Standing::Current,
         leave_at: None,
+        older: None,
+        relieves: None,
         put_off: None,
     }
 }
@@ -480,6 +487,7 @@ fn admit(
     let Admitted { proof, connection, local_id, remote_id, auth } = admitted;
     supersede(cx, core, &connection, &remote_id, contents.notify(NotifyType::INITIAL_CONTACT).is_some());
     let mut payloads = vec![Payload::IdR(local_id.clone().into()), Payload::Auth(auth)];
+    payloads.extend(reauth::lifetime(&connection));
     let ids = (local_id, remote_id);
     keys.channel.log_keys(cx, core, &connection.name);
     let mut est = establish(cx, core, &proof, keys, connection.clone(), ids, half.proposal.clone());

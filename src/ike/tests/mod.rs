@@ -1,10 +1,15 @@
 //! Endpoints against each other and against attackers, over a simulated wire with a virtual clock; one file per topic.
 //!
 //! A test reads as a play: `World::new(alice, bob)`, then who does what, which message is held back, and who must win.
+mod delete;
 mod establish;
 mod established;
 mod hostile;
+mod interleave;
+mod lifetimes;
+mod limits;
 mod multi_ke;
+mod reauth;
 mod refuse;
 mod rekey_child;
 mod rekey_ike;
@@ -13,8 +18,8 @@ mod wire;
 
 use super::event::{ChildUp, Command, Event};
 use super::policy::{
-    ChildPolicy, Connection, DpdAction, EncapPolicy, IdMatch, Limits, Policy, Ports, Remote, Retransmit, SharedSecret,
-    StartAction, Unique,
+    self, ChildPolicy, Connection, DpdAction, EncapPolicy, IdMatch, Limits, Policy, Ports, Remote, Retransmit,
+    SharedSecret, StartAction, Unique,
 };
 use crate::crypto::secret::Secret;
 use crate::wire::keyword;
