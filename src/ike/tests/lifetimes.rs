@@ -67,7 +67,7 @@ fn both_ends_rekey_in_phase_for_an_hour() {
 fn r35_a_child_is_not_used_after_its_lifetime() {
     let mut world = tunnel_of(short(alice(), 100, policy::RekeyBy::Peer), short(bob(), 5000, policy::RekeyBy::Peer));
     world.drop = |_| true;
-    world.pass(seconds(108));
+    world.pass(seconds(128));
     assert_eq!(world.a.children().len(), 1);
     world.pass(seconds(2));
     assert_eq!(downs(&world.a), [Ended::Expired], "at once, without waiting for the peer");
@@ -83,7 +83,7 @@ fn r35_a_child_that_cannot_be_rekeyed_ends_the_ike_sa() {
     let bob = short(with_child(bob(), |c| c.proposals = esp("aes128gcm16-modp2048")), 5000, policy::RekeyBy::Peer);
     let alice = short(with_child(alice(), |c| c.proposals = esp("aes128gcm16-ecp256")), 100, policy::RekeyBy::Both);
     let mut world = tunnel_of(alice, bob);
-    world.pass(seconds(109));
+    world.pass(seconds(128));
     assert_eq!(world.a.children().len(), 1, "as long as it lives it lives");
     let failures = world.a.failures();
     assert!(!failures.is_empty() && failures.iter().all(|code| *code == "pfs.mismatch"), "{failures:?}");

@@ -1,19 +1,24 @@
 //! Endpoints against each other and against attackers, over a simulated wire with a virtual clock; one file per topic.
 //!
 //! A test reads as a play: `World::new(alice, bob)`, then who does what, which message is held back, and who must win.
+mod certs;
 mod delete;
 mod establish;
 mod established;
+mod fragments;
 mod hostile;
 mod interleave;
 mod lifetimes;
 mod limits;
+mod mobike;
+mod moves;
 mod multi_ke;
 mod reauth;
 mod refuse;
 mod rekey_child;
 mod rekey_ike;
 mod silence;
+mod windows;
 mod wire;
 
 use super::event::{ChildUp, Command, Event};
@@ -90,6 +95,7 @@ fn policy(connection: Connection) -> Policy {
         limits: Limits::default(),
         connections: vec![Arc::new(connection)],
         secrets: vec![secret(&["alice", "bob"], SECRET)],
+        credentials: Default::default(),
     }
 }
 fn secret(ids: &[&str], text: &str) -> SharedSecret {

@@ -126,7 +126,7 @@ fn regular_responder_handle_hard_expire() {
     let bob = with(with_child(bob(), |c| c.rekey_time = seconds(100)), |c| c.rekey = policy::RekeyBy::Peer);
     let mut world = World::new(alice(), bob);
     world.command_a(up());
-    world.pass(seconds(105));
+    world.pass(seconds(126));
     let old = world.b.children()[0].id;
     world.command_a(lan());
     world.pass_on(ALICE);

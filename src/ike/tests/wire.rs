@@ -7,7 +7,9 @@ use super::super::policy::{Connection, Policy};
 use super::super::sa::{Core, Established, Phase};
 
 use super::{ALICE, BOB, addr};
+use crate::crypto::cert::Crl;
 use crate::crypto::rng::{Rng, SeededRng};
+use crate::crypto::work::Work;
 use crate::wire::message::Header;
 use crate::wire::payload::Payload;
 use crate::wire::registry::ExchangeType;
@@ -20,12 +22,16 @@ use std::time::Duration;
 pub(super) struct TestHost {
     rng: SeededRng,
     pub addr: IpAddr,
+    /// Its further addresses.
+    pub others: Vec<IpAddr>,
     next_spi: u32,
     /// SPIs that were taken and not given back.
     pub spis: BTreeSet<u32>,
     pub names: HashMap<String, Vec<IpAddr>>,
     /// No SPI is left.
     pub no_spis: bool,
+    /// The wall clock.
+    pub clock: Duration,
     /// First octets of what comes next with the length of a nonce.
     pub nonces: VecDeque<u8>,
 }
@@ -52,8 +58,14 @@ impl Host for TestHost {
     fn local_addr(&mut self, _remote: IpAddr) -> Option<IpAddr> {
         Some(self.addr)
     }
+    fn local_addrs(&mut self) -> Vec<IpAddr> {
+        [&[self.addr], self.others.as_slice()].concat()
+    }
     fn resolve(&mut self, name: &str) -> Vec<IpAddr> {
         self.names.get(name).cloned().unwrap_or_default()
+    }
+    fn unix_time(&mut self) -> Duration {
+        self.clock
     }
 }
 
@@ -64,6 +76,11 @@ pub(super) struct Peer {
     pub events: Vec<Event>,
     pub keepalives: Vec<Duration>,
     pub computed: usize,
+    /// Computations are kept here until somebody does them.
+    pub held: Option<Vec<(u64, Work)>>,
+    /// What was to be fetched, and what comes when it is.
+    pub fetches: Vec<Vec<String>>,
+    pub served: Vec<Arc<Crl>>,
 }
 impl Peer {
     pub(super) fn new(addr: IpAddr, seed: u64) -> Self {
@@ -71,10 +88,12 @@ impl Peer {
         let mut host = TestHost {
             rng: SeededRng::new(seed),
             addr,
+            others: Vec::new(),
             next_spi: first,
             spis: BTreeSet::new(),
             names: HashMap::new(),
             no_spis: false,
+            clock: crate::crypto::cert::tests::NOW,
             nonces: VecDeque::new(),
         };
         Self {
@@ -83,6 +102,9 @@ impl Peer {
             events: Vec::new(),
             keepalives: Vec::new(),
             computed: 0,
+            held: None,
+            fetches: Vec::new(),
+            served: Vec::new(),
         }
     }
     /// Hands it one input and returns what it sends. Computations are done at once.
@@ -106,12 +128,33 @@ impl Peer {
                 }
                 Output::Compute { job, work } => {
                     self.computed += 1;
+                    if let Some(held) = &mut self.held {
+                        held.push((job, work));
+                        continue;
+                    }
                     let done = work.run();
                     self.endpoint.handle(now, Input::Computed { job, done }, &mut self.host);
+                }
+                Output::Fetch { job, urls, .. } => {
+                    self.fetches.push(urls);
+                    let crls = self.served.clone();
+                    self.endpoint.handle(now, Input::Fetched { job, crls }, &mut self.host);
                 }
             }
         }
         sent
+    }
+}
+
+impl Peer {
+    /// Hands it a datagram while the computations take their time. Returns how many of them there are now.
+    pub(super) fn handle_only(&mut self, now: Duration, d: &Datagram) -> usize {
+        self.endpoint.handle(now, Input::Datagram { local: d.to, remote: d.from, data: &d.data }, &mut self.host);
+        self.endpoint.common.jobs.len()
+    }
+    /// The computations are done.
+    pub(super) fn finish(&mut self, now: Duration) -> Vec<Datagram> {
+        self.handle(now, Input::Timer)
     }
 }
 
@@ -150,6 +193,8 @@ pub(super) struct World {
     pub weather: Weather,
     /// Alice is behind this address: ports become port + offset.
     pub nat: Option<(IpAddr, u16)>,
+    /// Which of her addresses is.
+    pub nat_of: IpAddr,
     /// Every datagram that was sent, before the wire did anything to it.
     pub log: Vec<(Duration, Datagram)>,
     /// Datagrams that this says yes to are lost.
@@ -170,6 +215,7 @@ impl World {
             b: Peer::new(addr(BOB), 2 * seed + 1),
             weather: Weather::default(),
             nat: None,
+            nat_of: addr(ALICE),
             log: Vec::new(),
             drop: |_| false,
             flying: BTreeMap::new(),
@@ -262,12 +308,12 @@ impl World {
     /// `None`: the NAT has no such mapping.
     fn translate(&self, mut d: Datagram) -> Option<Datagram> {
         if let Some((outside, offset)) = self.nat {
-            if d.from.ip() == addr(ALICE) {
+            if d.from.ip() == self.nat_of {
                 d.from = SocketAddr::new(outside, d.from.port() + offset);
             }
             if d.to.ip() == outside {
                 let port = d.to.port().checked_sub(offset).filter(|p| [500, 4500].contains(p))?;
-                d.to = SocketAddr::new(addr(ALICE), port);
+                d.to = SocketAddr::new(self.nat_of, port);
             }
         }
         Some(d)
@@ -299,9 +345,9 @@ impl World {
     /// Gives a datagram to whom it is addressed.
     pub(super) fn deliver(&mut self, d: &Datagram) {
         let input = Input::Datagram { local: d.to, remote: d.from, data: &d.data };
-        if d.to.ip() == addr(ALICE) {
+        if self.a.host.local_addrs().contains(&d.to.ip()) {
             self.input_a(input);
-        } else if d.to.ip() == addr(BOB) {
+        } else if self.b.host.local_addrs().contains(&d.to.ip()) {
             self.input_b(input);
         }
     }
@@ -356,6 +402,18 @@ impl World {
         let header = core.header(exchange, core.window.next_id(), false);
         let data = channel.seal(header, payloads, usize::MAX).datagrams()[0].clone();
         Datagram { from: core.local, to: core.remote, data }
+    }
+    /// The same in fragments, so that no message is longer than `room`; with this id.
+    pub(super) fn alice_cuts(&mut self, id: u32, payloads: &[Payload], room: usize) -> Vec<Datagram> {
+        let (core, channel) = self.alices();
+        let header = core.header(ExchangeType::INFORMATIONAL, id, false);
+        let (from, to) = (core.local, core.remote);
+        let sealed = channel.seal(header, payloads, room);
+        sealed.datagrams().iter().map(|data| Datagram { from, to, data: data.clone() }).collect()
+    }
+    /// Gives Bob a datagram of Alice, and returns what he sends.
+    pub(super) fn bob_gets(&mut self, d: &Datagram) -> Vec<Datagram> {
+        self.b.handle(self.now, Input::Datagram { local: d.to, remote: d.from, data: &d.data })
     }
     /// Alice's IKE SA, and what protects it.
     pub(super) fn alices(&mut self) -> (&mut Core, &mut Channel) {
