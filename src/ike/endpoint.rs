@@ -202,6 +202,18 @@ impl Endpoint {
             Ok(())
         });
     }
+    /// The peer has the keys of an SPI that we have offered: it has our request, and its answer is late or lost (R3). Comes so rarely that there
+    /// is no index for it.
+    fn on_larval_hit(&mut self, now: Duration, host: &mut dyn Host, spi: u32) {
+        let Some(id) = self.sas.values().find(|sa| sa.offers(spi)).map(|sa| sa.core.id) else { return };
+        self.step(now, host, id, |cx, sa| {
+            // ESP with this SPI proves nothing else, so it counts once.
+            if sa.core.hit.replace(spi) != Some(spi) {
+                sa.core.resend(cx);
+            }
+            Ok(())
+        });
+    }
     fn on_addrs_changed(&mut self, now: Duration, host: &mut dyn Host) {
         for id in self.sas.keys().copied().collect::<Vec<_>>() {
             self.step(now, host, id, |cx, sa| {
@@ -238,19 +250,6 @@ impl Endpoint {
                 });
             }
         }
-    }
-    /// Our request has been answered, and the answer is late or lost (R3). ESP with this SPI proves nothing else, so it counts once.
-    fn on_larval_hit(&mut self, now: Duration, host: &mut dyn Host, spi: u32) {
-        let Some(id) = self.sas.values().find(|sa| sa.awaits(spi)).map(|sa| sa.core.id) else { return };
-        self.step(now, host, id, |cx, sa| {
-            let core = &mut sa.core;
-            if core.hit.replace(spi) != Some(spi)
-                && let Some(request) = core.window.outstanding()
-            {
-                cx.transmit_all(core.local, core.remote, request);
-            }
-            Ok(())
-        });
     }
     /// Nobody has looked at the time for longer than was asked for.
     fn on_leap(&mut self, now: Duration, host: &mut dyn Host) {

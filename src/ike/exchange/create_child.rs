@@ -74,13 +74,6 @@ impl Asked {
             Making::Ike(_) => None,
         }
     }
-    /// The SPI that it was offered.
-    pub(in crate::ike) fn spi_in(&self) -> Option<u32> {
-        match &self.making {
-            Making::Child { offer, .. } => Some(offer.spi_in),
-            Making::Ike(_) => None,
-        }
-    }
     /// The peer deletes a child that we do not know: it may be the one that we are about to hear of.
     pub(in crate::ike) fn deleted(&mut self, spi_out: u32) {
         if self.deleted.len() < MAX_EARLY {
