@@ -43,7 +43,7 @@ impl Agreed {
     /// Both would take the place of the same.
     pub(in crate::ike) fn is_for_the_same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Child(a), Self::Child(b)) => a.replaces.is_some() && a.replaces == b.replaces,
+            (Self::Child(a), Self::Child(b)) => (a.replaces, &a.policy.name) == (b.replaces, &b.policy.name),
             (Self::Ike(_), Self::Ike(_)) => true,
             _ => false,
         }
