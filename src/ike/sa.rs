@@ -3,7 +3,7 @@ use super::channel::{Channel, Sealed};
 use super::child::{Child, ChildState, Offer, Wear};
 use super::common::{Cx, How, Redundant, Step};
 use super::event::{ChildId, Ended, Event, IkeId, IkePath, Usage};
-use super::exchange::create_child::{self, Making, Pending};
+use super::exchange::create_child::{self, Making};
 use super::exchange::followup_ke::HalfDone;
 use super::exchange::half_open::HalfOpen;
 use super::exchange::ike_auth::Proving;
@@ -395,21 +395,6 @@ impl Established {
                 Task::Mobike(ask) => Some(mobike::request(cx, core, self, ask)),
             };
         }
-    }
-    /// While the peer rekeys the IKE SA nothing begins that concerns children, and while it makes a child we do not rekey the IKE SA: we
-    /// would be put off (R15, R20).
-    fn may(&self, task: &Task) -> bool {
-        let answering = self.answering.as_ref().map(|answering| &answering.pending);
-        let half_done = || self.half_done.iter().map(HalfDone::pending);
-        let no_ike = || answering.into_iter().chain(half_done()).all(|pending| !pending.is_ike());
-        let free = match task {
-            Task::Liveness | Task::DeleteIke => true,
-            Task::RekeyIke => answering.is_none_or(Pending::is_ike) && self.half_done.is_empty(),
-            // Between the key exchanges of the peer's rekey of it there is no place for ours.
-            Task::RekeyChild(id) => no_ike() && half_done().all(|pending| !pending.replaces(*id)),
-            _ => no_ike(),
-        };
-        free && (self.standing == Standing::Current || *task == Task::DeleteIke)
     }
     /// Seals and sends a request.
     pub(super) fn request(&mut self, cx: &mut Cx<'_>, core: &mut Core, exchange: ExchangeType, payloads: &[Payload]) {

@@ -505,6 +505,23 @@ fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, answering: 
         }
     }
 }
+impl Established {
+    /// While the peer rekeys the IKE SA nothing begins that concerns children, and while it makes a child we do not rekey the IKE SA: we
+    /// would be put off (R15, R20).
+    pub(in crate::ike) fn may(&self, task: &Task) -> bool {
+        let answering = self.answering.as_ref().map(|answering| &answering.pending);
+        let half_done = || self.half_done.iter().map(followup_ke::HalfDone::pending);
+        let no_ike = || answering.into_iter().chain(half_done()).all(|pending| !pending.is_ike());
+        let free = match task {
+            Task::Liveness | Task::DeleteIke => true,
+            Task::RekeyIke => answering.is_none_or(Pending::is_ike) && self.half_done.is_empty(),
+            // Between the key exchanges of the peer's rekey of it there is no place for ours.
+            Task::RekeyChild(id) => no_ike() && half_done().all(|pending| !pending.replaces(*id)),
+            _ => no_ike(),
+        };
+        free && (self.standing == Standing::Current || *task == Task::DeleteIke)
+    }
+}
 /// A responder whose public value is none: the IKE SA is deleted (RFC 6989 section 2.5).
 fn bad_public(cx: &mut Cx<'_>, core: &Core, est: &mut Established) {
     let failure = Failure::new(cx.now, Where::CreateChild, true, "answer.not_offered");
