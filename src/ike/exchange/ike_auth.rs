@@ -65,7 +65,7 @@ pub(in crate::ike) fn request(
     cx: &mut Cx<'_>,
     core: &mut Core,
     agreeing: Box<Agreeing>,
-    mut keys: HandshakeKeys,
+    keys: HandshakeKeys,
 ) -> Step<Phase> {
     let connection = agreeing.opening.connection.clone();
     let (ni, message) = agreeing.ours();

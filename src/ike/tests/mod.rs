@@ -5,6 +5,7 @@ mod certs;
 mod establish;
 mod established;
 mod hostile;
+mod inputs_certs;
 mod multi_ke;
 mod refuse;
 mod rekey_child;
