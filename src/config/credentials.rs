@@ -15,12 +15,12 @@ use std::sync::Arc;
 pub(super) fn own(report: &mut Report<'_>, fields: &Fields<'_>, at: At, from: &dyn Secrets) -> Option<OwnCredential> {
     let padding = [("pss", true), ("pkcs1", false)];
     let pss = fields.read(report, "padding", |r, n| value::choice(r, n, &padding)).unwrap_or(true);
+    if let Some(missing) = ["certs", "key"].into_iter().find(|name| fields.entry(name).is_none()) {
+        let hint = "certs = [\"gw.pem\"] and key = \"gw.key\" (`sandhog pki issue` makes both)";
+        return report.refuse(at, "credential.missing", format!("auth = \"pubkey\" needs `{missing}`"), hint);
+    }
     let chain = files(report, fields, "certs", from, Certificate::read);
     let key = fields.read(report, "key", |r, n| key(r, n, from));
-    for missing in ["certs", "key"].into_iter().filter(|name| fields.entry(name).is_none()) {
-        let hint = "certs = [\"gw.pem\"] and key = \"gw.key\" (`sandhog pki issue` makes both)";
-        report.error(at, "credential.missing", format!("auth = \"pubkey\" needs `{missing}`"), hint);
-    }
     let (chain, key) = (chain?, key?);
     let (first, place) = chain.first()?;
     match first.key() {

@@ -51,7 +51,8 @@ const PEER: &str = "auth = 'pubkey', id = 'peer.example', cacerts = ['ca.pem']";
 #[test]
 fn both_sides_with_certificates_need_no_secret() {
     let files = Files::new();
-    let config = files.parse(OWN, &format!("{PEER}, crls = ['ca.crl'], revocation = 'strict', crl_hosts = ['CRL.example']"));
+    let config =
+        files.parse(OWN, &format!("{PEER}, crls = ['ca.crl'], revocation = 'strict', crl_hosts = ['CRL.example']"));
     let policy = config.unwrap().policy;
     let connection = &policy.connections[0];
     assert_eq!((connection.local_auth, connection.remote_auth), (AuthKind::PublicKey, AuthKind::PublicKey));
@@ -90,7 +91,7 @@ fn what_cannot_work_is_said_where_it_stands() {
         (files.error(OWN, "auth = 'pubkey', id = 'x'"), "credential.missing@4", "`cacerts`"),
         (files.error(OWN, "auth = 'pubkey', id = 'x', cacerts = ['junk']"), "certificate.invalid@4", "junk"),
         (files.error(OWN, &format!("{PEER}, crls = ['ca.pem']")), "certificate.invalid@4", "revocation list"),
-        (files.error(OWN, &format!("{PEER}, certs = ['gw.pem']")), "key.unknown@4", "local"),
+        (files.error(OWN, &format!("{PEER}, certs = ['gw.pem']")), "key.unknown@4", "cacerts"),
     ] {
         assert!(error.starts_with(start) && error.contains(said), "{error}");
     }

@@ -103,7 +103,6 @@ const VALUES: &[OfValue] = &[
     ("a certificate beside a secret", "credential.unused", Connection, "local", &["{ ¤certs = ['a.pem'] }", "{ auth = 'psk', ¤key = 'a.key' }"]),
     ("nobody to believe", "credential.missing", Connection, "remote", &["¤{ auth = 'pubkey', id = 'x' }"]),
     ("a certificate that is not there", "secret.file", Connection, "remote", &["{ auth = 'pubkey', id = 'x', cacerts = [¤'nowhere.pem'] }"]),
-    ("an unknown revocation", "value.choice", Connection, "remote", &["{ auth = 'psk', revocation = ¤'hard' }"]),
     ("translation", "feature.not_yet", Child, "¤translate", &["{ local = '10.0.0.0/24', remote = '10.0.1.0/24' }"]),
     ("a device of its own", "feature.not_yet", Connection, "¤interface", &["{ name = 'vti0', addresses = ['169.254.10.1/30'] }"]),
     ("a preshared key against quanta", "feature.not_yet", Connection, "¤ppk", &["{ id = 'k', required = true }"]),

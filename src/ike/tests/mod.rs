@@ -4,13 +4,17 @@
 mod certs;
 mod establish;
 mod established;
+mod fragments;
 mod hostile;
 mod inputs_certs;
+mod mobike;
+mod moves;
 mod multi_ke;
 mod refuse;
 mod rekey_child;
 mod rekey_ike;
 mod silence;
+mod windows;
 mod wire;
 
 use super::event::{ChildUp, Command, Event};
