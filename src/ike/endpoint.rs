@@ -60,7 +60,7 @@ impl Endpoint {
             Input::EspAlive(spis) => self.on_esp_alive(now, spis),
             Input::AddrsChanged => self.on_addrs_changed(now, host),
             Input::EspUsage(usage) => self.on_esp_usage(now, host, usage),
-            Input::LarvalHit(_) => {}
+            Input::LarvalHit(spi) => self.on_larval_hit(now, host, spi),
             Input::Acquire { connection, child } => self.on_acquire(now, &connection, &child),
         }
         self.on_time(now, host);
@@ -176,23 +176,22 @@ impl Endpoint {
     }
     fn on_fetched(&mut self, now: Duration, host: &mut dyn Host, job: u64, crls: Vec<Arc<Crl>>) {
         let Some(id) = self.common.jobs.remove(&job) else { return };
-        self.step(now, host, id, |cx, sa| {
-            let core = &mut sa.core;
-            sa.phase = match std::mem::replace(&mut sa.phase, Phase::Moving) {
-                Phase::Proving(proving) => ike_auth::fetched(cx, core, proving, job, crls)?,
-                Phase::HalfOpen(half) if half.pending.is_some() => {
-                    ike_auth::responder::fetched(cx, core, half, job, crls)?
-                }
-                phase => phase,
-            };
-            Ok(())
-        });
+        self.step(now, host, id, |cx, sa| ike_auth::on_fetched(cx, sa, job, crls));
     }
     fn on_esp_moved(&mut self, now: Duration, host: &mut dyn Host, spi: u32, remote: SocketAddr) {
         let Some(&id) = self.common.by_child.get(&spi) else { return };
         self.step(now, host, id, |cx, sa| {
             let local = sa.core.local;
             sa.moved(cx, local, remote);
+            Ok(())
+        });
+    }
+    /// The peer has the keys of an SPI that we have offered: it has our request, and its answer is late or lost (R3). Comes so rarely that there
+    /// is no index for it.
+    fn on_larval_hit(&mut self, now: Duration, host: &mut dyn Host, spi: u32) {
+        let Some(id) = self.sas.values().find(|sa| sa.offers(spi)).map(|sa| sa.core.id) else { return };
+        self.step(now, host, id, |cx, sa| {
+            sa.core.resend(cx);
             Ok(())
         });
     }
