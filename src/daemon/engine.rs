@@ -216,6 +216,7 @@ impl Engine {
         match event {
             Event::IkeUp { connection, .. } => drop(self.noted.remove(connection)),
             Event::IkeDown { ike, .. } => installer.ike_down(*ike),
+            Event::IkeRekeyed { old, new, .. } => installer.ike_rekeyed(*old, *new),
             Event::ChildUp(up) => {
                 installer.child_up(now, up, &mut host.places, &mut SystemRng);
                 workers.installed(installer.unheard(up));

@@ -62,6 +62,10 @@ fn log(event: &Event) -> Option<Told> {
             tracing::info!(%connection, ike = ike.0, why = reason(*why), "IKE SA is down");
             Some(("ike.down", text(connection), None, Some(*why)))
         }
+        Event::IkeRekeyed { old, new, connection, peer } => {
+            tracing::info!(%connection, old = old.0, ike = new.0, peer, "IKE SA is rekeyed");
+            Some(("ike.rekeyed", text(connection), None, None))
+        }
         Event::ChildUp(up) => {
             let (connection, child) = (&up.connection, &up.child);
             let proposal = crate::wire::keyword::proposal(&up.proposal);
@@ -107,5 +111,6 @@ fn reason(why: Ended) -> &'static str {
         Ended::Replaced => "replaced",
         Ended::PeerDead => "peer_dead",
         Ended::Failed => "failed",
+        Ended::Expired => "expired",
     }
 }

@@ -204,6 +204,8 @@ pub struct ChildUp {
     pub initiator: bool,
     /// The child that it takes the place of (a rekey).
     pub replaces: Option<ChildId>,
+    /// It has lost a collision of two rekeys and will be deleted: what comes on it is taken, nothing is sent on it.
+    pub inbound_only: bool,
 }
 /// Why something ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,6 +216,8 @@ pub enum Ended {
     Replaced,
     PeerDead,
     Failed,
+    /// Its lifetime is over, and nothing has taken its place.
+    Expired,
 }
 /// Something happened.
 #[derive(Clone, Debug)]
@@ -235,6 +239,18 @@ pub enum Event {
         connection: Arc<str>,
         /// Why.
         why: Ended,
+    },
+    /// A new IKE SA has taken the place of one: all its children, its peer and its outer addresses are the new one's now. The old one ends
+    /// without `IkeDown`, the new one began without `IkeUp`.
+    IkeRekeyed {
+        /// Before.
+        old: IkeId,
+        /// From now on.
+        new: IkeId,
+        /// Connection.
+        connection: Arc<str>,
+        /// Peer number.
+        peer: u32,
     },
     /// Install both directions, in the order of design.md, "Order of a rekey".
     ChildUp(Box<ChildUp>),

@@ -5,16 +5,17 @@ use crate::crypto::secret::Secret;
 use crate::ike::auth::{self, Authenticated, Signed};
 use crate::ike::channel::{Channel, OpenError};
 use crate::ike::child::{self, Made, Offer};
-use crate::ike::common::{Cx, Redundant, Step};
+use crate::ike::common::{Cx, How, Redundant, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
 use crate::ike::directory::{fits, id_of, same_id};
 use crate::ike::error::Refusal;
 use crate::ike::event::{Ended, Event};
 use crate::ike::keys::{Contributions, HandshakeKeys};
+use crate::ike::life::Life;
 use crate::ike::link::Sibling;
 use crate::ike::negotiate::{IkeSuite, KeRule, choose, numbered};
 use crate::ike::policy::{Connection, IdMatch, Unique};
-use crate::ike::sa::{Core, Established, Phase, Task};
+use crate::ike::sa::{Core, Established, Phase, Standing, Task};
 use crate::wire::payload::{Auth, Id, IdPayload, Notify, Payload, Proposal};
 use crate::wire::registry::{AuthMethod, ExchangeType, NotifyType, ProtocolId};
 use std::collections::VecDeque;
@@ -211,12 +212,12 @@ fn first_child(
     }
     match offer.check(contents) {
         Ok(agreed) => {
-            child::install(cx, core, est, agreed, &Made { ni, nr, secrets: &[], initiator: true, replaces: None });
+            child::install(cx, core, est, agreed, &Made { ni, nr, initiator: true, ..Made::default() });
         }
         Err(mismatch) => {
             // The peer has installed it: have it deleted.
             let failure = mismatch.failure(cx.now, Where::IkeAuth, true);
-            est.plan(Task::DisownChild { spi_in: offer.spi_in });
+            est.plan(Task::DeleteSpi { spi: offer.spi_in, release: true });
             est.child_failed_but_keep(cx, core, &offer, failure);
         }
     }
@@ -269,6 +270,8 @@ fn establish(
     });
     cx.emit(Event::IkeUp { ike: id, connection: connection.name.clone(), peer });
     cx.touch(&connection);
+    let life = Life::of_ike(cx, &connection);
+    let authentication = Life::of_authentication(cx, &connection, core.initiator);
     Established {
         connection,
         peer,
@@ -284,6 +287,11 @@ fn establish(
         asked: None,
         answering: None,
         closing: None,
+        life,
+        authentication,
+        standing: Standing::Current,
+        leave_at: None,
+        put_off: None,
     }
 }
 
@@ -488,7 +496,7 @@ fn admit(
         Ok(agreed) => {
             payloads.extend(agreed.payloads());
             // Able to receive before the answer leaves (R3).
-            let made = Made { ni: half.ni(), nr: &half.nr, secrets: &[], initiator: false, replaces: None };
+            let made = Made { ni: half.ni(), nr: &half.nr, ..Made::default() };
             child::install(cx, core, &mut est, agreed, &made);
         }
         Err(mismatch) => {
@@ -510,7 +518,9 @@ fn supersede(cx: &mut Cx<'_>, core: &Core, connection: &Connection, remote_id: &
     for other in with_peer {
         let older = if other.initiator { other.since < core.created } else { other.created < core.created };
         if older {
-            cx.common.redundant.push(Redundant { ike: other.ike, tell: !initial_contact });
+            cx.common
+                .redundant
+                .push(Redundant { ike: other.ike, how: if initial_contact { How::Silently } else { How::Later } });
         }
     }
 }
@@ -525,7 +535,7 @@ fn one_of_two(cx: &mut Cx<'_>, this: &Sibling, connection: &Connection, remote_i
         let concurrent = other.initiator != this.initiator && other.since >= this.created;
         let loser = if other.spi_i < this.spi_i { &other } else { this };
         if concurrent && loser.initiator {
-            cx.common.redundant.push(Redundant { ike: loser.ike, tell: true });
+            cx.common.redundant.push(Redundant { ike: loser.ike, how: How::Now });
         }
     }
 }

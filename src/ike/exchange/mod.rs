@@ -6,6 +6,8 @@ pub(super) mod ike_sa_init;
 pub(super) mod informational;
 pub(super) mod intermediate;
 pub(super) mod liveness;
+pub(super) mod rekey_child;
+pub(super) mod rekey_ike;
 
 use super::channel::Inner;
 use crate::wire::message::ParseError;

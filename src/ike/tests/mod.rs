@@ -6,6 +6,8 @@ mod established;
 mod hostile;
 mod multi_ke;
 mod refuse;
+mod rekey_child;
+mod rekey_ike;
 mod silence;
 mod wire;
 
@@ -131,6 +133,9 @@ fn with_child(policy: Policy, change: impl FnOnce(&mut ChildPolicy)) -> Policy {
 fn up() -> Command {
     Command::Up { connection: "net".into(), child: None }
 }
+fn rekey(child: Option<&str>) -> Command {
+    Command::Rekey { connection: "net".into(), child: child.map(Into::into) }
+}
 fn down() -> Command {
     Command::Down { connection: "net".into(), child: None }
 }
@@ -160,6 +165,15 @@ impl Peer {
     fn state(&self) -> super::status::State {
         self.endpoint.status()[0].state
     }
+}
+/// A tunnel of Alice's making, and nothing in the log.
+fn tunnel_of(alice: Policy, bob: Policy) -> World {
+    let mut world = World::new(alice, bob);
+    world.command_a(up());
+    world.pass(seconds(1));
+    assert_one_tunnel(&world);
+    world.log.clear();
+    world
 }
 /// Both ends have the same one child, with each other's keys, SPIs and selectors.
 fn assert_one_tunnel(world: &World) {

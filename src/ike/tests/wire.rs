@@ -10,7 +10,7 @@ use crate::crypto::rng::{Rng, SeededRng};
 use crate::wire::message::Header;
 use crate::wire::payload::Payload;
 use crate::wire::registry::ExchangeType;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,10 +25,17 @@ pub(super) struct TestHost {
     pub names: HashMap<String, Vec<IpAddr>>,
     /// No SPI is left.
     pub no_spis: bool,
+    /// First octets of what comes next with the length of a nonce.
+    pub nonces: VecDeque<u8>,
 }
 impl Host for TestHost {
     fn random(&mut self, out: &mut [u8]) {
         self.rng.fill(out);
+        if out.len() == 32
+            && let Some(first) = self.nonces.pop_front()
+        {
+            out[0] = first;
+        }
     }
     fn allocate_spi(&mut self, _connection: &str, _child: &str, _peer: u32) -> Option<u32> {
         if self.no_spis {
@@ -67,6 +74,7 @@ impl Peer {
             spis: BTreeSet::new(),
             names: HashMap::new(),
             no_spis: false,
+            nonces: VecDeque::new(),
         };
         Self {
             endpoint: Endpoint::new(Duration::ZERO, &mut host),
@@ -256,6 +264,22 @@ impl World {
     /// Takes everything out of the air.
     pub(super) fn hold(&mut self) -> Vec<Datagram> {
         std::mem::take(&mut self.flying).into_values().collect()
+    }
+    /// Takes the first message out of the air that this end has sent.
+    pub(super) fn catch(&mut self, from: &str) -> Datagram {
+        let found = self.flying.iter().find(|(_, d)| d.from.ip() == addr(from)).map(|(key, _)| *key);
+        let key = found.unwrap_or_else(|| panic!("nothing of {from} is in the air"));
+        self.flying.remove(&key).expect("it was found")
+    }
+    /// Delivers the first message that this end has sent, and nothing else.
+    pub(super) fn pass_on(&mut self, from: &str) -> Datagram {
+        let datagram = self.catch(from);
+        self.deliver(&datagram);
+        datagram
+    }
+    /// How much of this end is in the air.
+    pub(super) fn in_the_air(&self, from: &str) -> usize {
+        self.flying.values().filter(|d| d.from.ip() == addr(from)).count()
     }
     /// What was sent from an address.
     pub(super) fn sent_by(&self, from: &str) -> Vec<&Datagram> {
