@@ -54,7 +54,7 @@ def storm(name, makers, seconds):
         asked = [end if maker is hog else end.vici() for maker, end in zip(makers, ends)]
         pulses = [traffic.Pulse(lab.left, lab.right, *INNER[4]), traffic.Pulse(lab.right, lab.left, *reversed(INNER[4]))]
         time.sleep(seconds)
-        got = [p.stop() for p in pulses]
+        got = [p.end() for p in pulses]
         begin, counts = time.monotonic(), []
         while time.monotonic() - begin < 8 and counts != [1, 1]:  # between two rekeys
             counts = [children(end) for end in asked]
