@@ -100,6 +100,10 @@ fn log(event: &Event) -> Option<Told> {
             tracing::info!(%connection, ?ours, ?theirs, "inner addresses");
             Some(("addresses", text(connection), None, None))
         }
+        Event::Warning { connection, code, values } => {
+            tracing::warn!(%connection, code, ?values, "it works, but look at this");
+            Some(("warning", text(connection), None, None))
+        }
         Event::Larval { .. } | Event::KeyLog(_) | Event::Drained => None,
     }
 }

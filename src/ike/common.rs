@@ -75,6 +75,7 @@ impl Common {
             limits: Default::default(),
             connections: Vec::new(),
             secrets: Vec::new(),
+            credentials: HashMap::new(),
         };
         Self {
             directory: Directory::new(Arc::new(nothing)),
@@ -195,6 +196,13 @@ impl Cx<'_> {
         let job = self.common.number();
         self.common.jobs.insert(job, ike);
         self.common.out.push_back(Output::Compute { job, work });
+        job
+    }
+    /// Has revocation lists fetched.
+    pub(super) fn fetch(&mut self, ike: IkeId, urls: Vec<String>, allowed: Arc<[String]>) -> u64 {
+        let job = self.common.number();
+        self.common.jobs.insert(job, ike);
+        self.common.out.push_back(Output::Fetch { job, urls, allowed });
         job
     }
     /// Has the connection's wishes looked at after this step.

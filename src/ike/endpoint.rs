@@ -4,12 +4,14 @@ use super::common::{Common, Cx, How, Redundant, Step};
 use super::diagnose::{Failure, Phase as Where};
 use super::error::Refusal;
 use super::event::{Command, Ended, Event, Host, IkeId, Input, Output, Usage};
-use super::exchange::ike_sa_init::{HalfOpen, Opened, Parked};
+use super::exchange::half_open::{HalfOpen, Parked};
+use super::exchange::ike_sa_init::Opened;
 use super::exchange::{Arrival, create_child, delete, ike_auth, ike_sa_init, rekey_ike};
 use super::exchange::{Contents, informational, intermediate};
 use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, LEFTOVER_TIME, Phase, Standing};
 use super::timer::Timers;
 use super::window::Incoming;
+use crate::crypto::cert::Crl;
 use crate::crypto::work::Done;
 use crate::wire::message::{Header, ParseError};
 use crate::wire::payload::{Notify, Payload};
@@ -52,6 +54,7 @@ impl Endpoint {
             Input::Timer => {}
             Input::Command(command) => self.on_command(now, host, command),
             Input::Computed { job, done } => self.on_computed(now, host, job, done),
+            Input::Fetched { job, crls } => self.on_fetched(now, host, job, crls),
             Input::EspMoved { spi, remote } => self.on_esp_moved(now, host, spi, remote),
             Input::EspAlive(spis) => self.on_esp_alive(now, spis),
             Input::EspUsage(usage) => self.on_esp_usage(now, host, usage),
@@ -168,6 +171,20 @@ impl Endpoint {
     fn on_computed(&mut self, now: Duration, host: &mut dyn Host, job: u64, done: Done) {
         let Some(id) = self.common.jobs.remove(&job) else { return };
         self.step(now, host, id, |cx, sa| computed(cx, sa, job, done));
+    }
+    fn on_fetched(&mut self, now: Duration, host: &mut dyn Host, job: u64, crls: Vec<Arc<Crl>>) {
+        let Some(id) = self.common.jobs.remove(&job) else { return };
+        self.step(now, host, id, |cx, sa| {
+            let core = &mut sa.core;
+            sa.phase = match std::mem::replace(&mut sa.phase, Phase::Moving) {
+                Phase::Proving(proving) => ike_auth::fetched(cx, core, proving, job, crls)?,
+                Phase::HalfOpen(half) if half.pending.is_some() => {
+                    ike_auth::responder::fetched(cx, core, half, job, crls)?
+                }
+                phase => phase,
+            };
+            Ok(())
+        });
     }
     fn on_esp_moved(&mut self, now: Duration, host: &mut dyn Host, spi: u32, remote: SocketAddr) {
         let Some(&id) = self.common.by_child.get(&spi) else { return };
@@ -309,7 +326,7 @@ fn on_half_open(
             }
         }
         (Some(_), ExchangeType::IKE_INTERMEDIATE) => return intermediate::on_request(cx, core, half, header, from),
-        (Some(_), ExchangeType::IKE_AUTH) if next => return ike_auth::on_request(cx, core, half, from),
+        (Some(_), ExchangeType::IKE_AUTH) if next => return ike_auth::responder::on_request(cx, core, half, from),
         _ => {}
     }
     Ok(Phase::HalfOpen(half))
@@ -447,6 +464,8 @@ fn computed(cx: &mut Cx<'_>, sa: &mut IkeSa, job: u64, done: Done) -> Result<(),
             }
             phase
         }
+        Phase::HalfOpen(half) if half.pending.is_some() => ike_auth::responder::computed(cx, core, half, job, done)?,
+        Phase::Proving(proving) => ike_auth::computed(cx, core, proving, job, done)?,
         phase => phase,
     };
     Ok(())

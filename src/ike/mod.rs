@@ -11,6 +11,7 @@ mod admission;
 mod auth;
 mod channel;
 mod child;
+mod claim;
 mod common;
 mod demand;
 mod directory;

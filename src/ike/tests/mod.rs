@@ -1,6 +1,7 @@
 //! Endpoints against each other and against attackers, over a simulated wire with a virtual clock; one file per topic.
 //!
 //! A test reads as a play: `World::new(alice, bob)`, then who does what, which message is held back, and who must win.
+mod certs;
 mod establish;
 mod established;
 mod hostile;
@@ -85,6 +86,7 @@ fn policy(connection: Connection) -> Policy {
         limits: Limits::default(),
         connections: vec![Arc::new(connection)],
         secrets: vec![secret(&["alice", "bob"], SECRET)],
+        credentials: Default::default(),
     }
 }
 fn secret(ids: &[&str], text: &str) -> SharedSecret {

@@ -6,7 +6,9 @@ use super::super::exchange::Contents;
 use super::super::policy::Policy;
 use super::super::sa::Core;
 use super::{ALICE, BOB, addr};
+use crate::crypto::cert::Crl;
 use crate::crypto::rng::{Rng, SeededRng};
+use crate::crypto::work::Work;
 use crate::wire::message::Header;
 use crate::wire::payload::Payload;
 use crate::wire::registry::ExchangeType;
@@ -25,6 +27,8 @@ pub(super) struct TestHost {
     pub names: HashMap<String, Vec<IpAddr>>,
     /// No SPI is left.
     pub no_spis: bool,
+    /// The wall clock.
+    pub clock: Duration,
     /// First octets of what comes next with the length of a nonce.
     pub nonces: VecDeque<u8>,
 }
@@ -54,6 +58,9 @@ impl Host for TestHost {
     fn resolve(&mut self, name: &str) -> Vec<IpAddr> {
         self.names.get(name).cloned().unwrap_or_default()
     }
+    fn unix_time(&mut self) -> Duration {
+        self.clock
+    }
 }
 
 /// One endpoint with its host and all that it has said.
@@ -63,6 +70,11 @@ pub(super) struct Peer {
     pub events: Vec<Event>,
     pub keepalives: Vec<Duration>,
     pub computed: usize,
+    /// Computations are kept here until somebody does them.
+    pub held: Option<Vec<(u64, Work)>>,
+    /// What was to be fetched, and what comes when it is.
+    pub fetches: Vec<Vec<String>>,
+    pub served: Vec<Arc<Crl>>,
 }
 impl Peer {
     pub(super) fn new(addr: IpAddr, seed: u64) -> Self {
@@ -74,6 +86,7 @@ impl Peer {
             spis: BTreeSet::new(),
             names: HashMap::new(),
             no_spis: false,
+            clock: crate::crypto::cert::tests::NOW,
             nonces: VecDeque::new(),
         };
         Self {
@@ -82,6 +95,9 @@ impl Peer {
             events: Vec::new(),
             keepalives: Vec::new(),
             computed: 0,
+            held: None,
+            fetches: Vec::new(),
+            served: Vec::new(),
         }
     }
     /// Hands it one input and returns what it sends. Computations are done at once.
@@ -105,8 +121,17 @@ impl Peer {
                 }
                 Output::Compute { job, work } => {
                     self.computed += 1;
+                    if let Some(held) = &mut self.held {
+                        held.push((job, work));
+                        continue;
+                    }
                     let done = work.run();
                     self.endpoint.handle(now, Input::Computed { job, done }, &mut self.host);
+                }
+                Output::Fetch { job, urls, .. } => {
+                    self.fetches.push(urls);
+                    let crls = self.served.clone();
+                    self.endpoint.handle(now, Input::Fetched { job, crls }, &mut self.host);
                 }
             }
         }
