@@ -60,7 +60,7 @@ impl Endpoint {
             Input::EspAlive(spis) => self.on_esp_alive(now, spis),
             Input::AddrsChanged => self.on_addrs_changed(now, host),
             Input::EspUsage(usage) => self.on_esp_usage(now, host, usage),
-            Input::LarvalHit(_) => {}
+            Input::LarvalHit(spi) => self.on_larval_hit(now, host, spi),
             Input::Acquire { connection, child } => self.on_acquire(now, &connection, &child),
         }
         self.on_time(now, host);
@@ -193,6 +193,15 @@ impl Endpoint {
         self.step(now, host, id, |cx, sa| {
             let local = sa.core.local;
             sa.moved(cx, local, remote);
+            Ok(())
+        });
+    }
+    /// The peer has the keys of an SPI that we have offered: it has our request, and its answer is late or lost (R3). Comes so rarely that there
+    /// is no index for it.
+    fn on_larval_hit(&mut self, now: Duration, host: &mut dyn Host, spi: u32) {
+        let Some(id) = self.sas.values().find(|sa| sa.offers(spi)).map(|sa| sa.core.id) else { return };
+        self.step(now, host, id, |cx, sa| {
+            sa.core.resend(cx);
             Ok(())
         });
     }
