@@ -37,7 +37,7 @@ class Ends:
 
     def ours(self, verb, child=None):
         """An operation on our side; it does not wait."""
-        self.us.api("POST", f"connections/peer/{f'children/{child}/' if child else ''}{verb}" + ("?timeout=0" if verb in ("up", "down") else ""))
+        self.us.api("POST", f"connections/peer/{f'children/{child}/' if child else ''}{verb}" + "?timeout=0")
 
     def theirs(self, verb, child=None):
         """The same on theirs."""
