@@ -24,7 +24,7 @@ impl Life {
     /// Of a child that begins now.
     pub(super) fn of_child(cx: &mut Cx<'_>, connection: &Connection, child: &ChildPolicy) -> Self {
         let ours = connection.rekey != RekeyBy::Peer;
-        Self::new(cx, child.rekey_time, connection.rand_time, connection.over_time, ours)
+        Self::new(cx, child.rekey_time, connection.rand_time, Duration::ZERO, ours)
     }
     /// Of the keys of an IKE SA that begin now.
     pub(super) fn of_ike(cx: &mut Cx<'_>, connection: &Connection) -> Self {
