@@ -8,6 +8,7 @@ mod established;
 mod flood;
 mod fragments;
 mod hostile;
+mod inputs_certs;
 mod interleave;
 mod lifetimes;
 mod limits;
