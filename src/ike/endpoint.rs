@@ -266,7 +266,7 @@ impl Endpoint {
                     self.settle(now, host);
                 }
                 Owner::Shutdown => {
-                    for id in self.sas.keys().copied().collect::<Vec<_>>() {
+                    for id in self.ids() {
                         self.step(now, host, id, |_, _| Err(Ended::ByUs));
                     }
                 }

@@ -186,7 +186,7 @@ impl Making {
     /// The peer has begun the same, and we have lost: the lowest of the four nonces is ours (RFC 7296 section 2.8.1).
     fn loses(&self, cx: &Cx<'_>, est: &Established, pending: &Pending) -> bool {
         match self {
-            Self::Child { rival, .. } => rival.as_ref().is_some_and(|r| r.wins(est, pending)),
+            Self::Child { rival, .. } => rekey_child::loses(est, rival.as_ref(), pending),
             Self::Ike(offer) => offer.loses(cx, pending),
         }
     }

@@ -66,7 +66,8 @@ pub(in crate::ike) fn on_request(
     match (&mut half.keys, header.exchange) {
         (None, _) if next => half.park(cx, core, from),
         (Some(keys), _) if half.refused.is_some() => {
-            if let Some(refused) = half.refused.as_ref().filter(|_| keys.channel.asks_again(from.data)) {
+            // To nothing but the request that was refused.
+            if let Some(refused) = half.refused.as_ref().filter(|_| next && keys.channel.asks_again(from.data)) {
                 cx.transmit_all(from.local, from.remote, refused);
             }
         }
@@ -122,7 +123,7 @@ impl HalfOpen {
         let octets: usize = self.parked.iter().map(|p| p.data.len()).sum();
         let room = self.parked.len() < MAX_PARKED && octets + from.data.len() <= 2 * MAX_REQUEST;
         let barred = cx.common.admission.is_barred(cx.now, from.remote.ip(), &cx.policy().limits);
-        if !room || barred || self.parked.iter().any(|p| p.data == from.data) {
+        if !room || barred || !from.is_protected() || self.parked.iter().any(|p| p.data == from.data) {
             return;
         }
         if self.job.is_none() {

@@ -29,11 +29,19 @@ pub(in crate::ike) struct Rival {
 
 impl Rival {
     /// It is to stay, and ours is not: the lowest of the four nonces is ours.
-    pub(in crate::ike) fn wins(&self, est: &Established, ours: &Pending) -> bool {
+    fn wins(&self, est: &Established, ours: &Pending) -> bool {
         self.is_there(est) && ours.lowest() < self.lowest.as_slice()
     }
     fn is_there(&self, est: &Established) -> bool {
         self.new.is_none_or(|new| est.child(new).is_some())
+    }
+}
+
+/// Of two rekeys of the same child the peer's is to stay, as far as that can be told.
+pub(in crate::ike) fn loses(est: &Established, rival: Option<&Rival>, ours: &Pending) -> bool {
+    match rival {
+        Some(rival) => rival.wins(est, ours),
+        None => est.rekey_being_answered(ours).is_some_and(|theirs| ours.lowest() < theirs),
     }
 }
 
@@ -70,7 +78,7 @@ pub(in crate::ike) fn completed(
     pending: Pending,
 ) {
     let rival = rival.filter(|rival| rival.is_there(est));
-    let lost = rival.as_ref().is_some_and(|rival| rival.wins(est, &pending));
+    let lost = loses(est, rival.as_ref(), &pending);
     if !lost {
         est.drop_half_done(cx, |other| other.agreed.is_for_the_same(&pending.agreed));
     }
@@ -140,10 +148,12 @@ pub(in crate::ike) fn failed(cx: &mut Cx<'_>, core: &Core, est: &mut Established
 pub(in crate::ike) fn consider<'a>(est: &'a Established, rekey: &Notify) -> Result<&'a Child, Mismatch> {
     let spi = rekey.spi.as_slice().try_into().map(u32::from_be_bytes).unwrap_or(0);
     let known = est.children.iter().find(|c| rekey.protocol == ProtocolId::ESP && c.spi_out == spi);
-    // It may be the one that we are about to hear of: its answer is slower than this request.
-    let early = matches!(&est.asked, Some(sa::Asked::Create(asked)) if matches!(asked.making, Making::Child { .. }));
-    let unknown = if early { Refusal::Temporary } else { Refusal::NoChild(spi) };
-    let old = known.ok_or(Mismatch::quiet(unknown))?;
+    let Some(old) = known else {
+        // It may be the child that we are about to hear of: the request has overtaken an answer.
+        let making =
+            matches!(&est.asked, Some(sa::Asked::Create(asked)) if matches!(asked.making, Making::Child { .. }));
+        return Err(Mismatch::quiet(if making { Refusal::Temporary } else { Refusal::NoChild(spi) }));
+    };
     match old.state {
         _ if est.follows_up(old.id) => Err(Mismatch::quiet(Refusal::Temporary)),
         ChildState::Up | ChildState::Replaced { .. } => Ok(old),
@@ -155,11 +165,16 @@ pub(in crate::ike) fn consider<'a>(est: &'a Established, rekey: &Notify) -> Resu
 pub(in crate::ike) fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, pending: Pending) {
     let lowest = pending.lowest().to_vec();
     let Pending { agreed: Agreed::Child(agreed), ni, nr, secrets } = pending else { return };
+    // Our own rekey of it was done while this one was being computed, and has won.
+    let beaten = agreed.replaces.is_some_and(|old| est.child(old).is_none_or(Child::is_leaving));
     let replaces = agreed.replaces.filter(|old| est.child(*old).is_some());
-    let made = Made { ni: &ni, nr: &nr, secrets: &secrets, ..Made::default() };
-    let policy = agreed.policy.clone();
+    let made = Made { ni: &ni, nr: &nr, secrets: &secrets, lost: beaten, ..Made::default() };
+    let name = agreed.policy.name.clone();
     let new = child::install(cx, core, est, child::Agreed { replaces, ..agreed }, &made);
-    est.meets_rival(replaces, &policy.name, Rival { new: Some(new), lowest });
+    if beaten {
+        est.expect_delete(cx.now, new);
+    }
+    est.meets_rival(replaces, &name, Rival { new: Some(new), lowest });
     if let Some(old) = replaces {
         est.expect_delete(cx.now, old);
     }
@@ -196,6 +211,16 @@ impl Established {
         let Some(sa::Asked::Create(asked)) = &self.asked else { return false };
         let same = matches!(&asked.making, Making::Child { offer, .. } if offer.replaces == Some(old));
         same && asked.following.is_some()
+    }
+    /// The lower nonce of the peer's rekey of the same child, if we are still computing what it needs.
+    fn rekey_being_answered(&self, ours: &Pending) -> Option<&[u8]> {
+        let theirs = &self.answering.as_ref()?.pending;
+        match (&ours.agreed, &theirs.agreed) {
+            (Agreed::Child(a), Agreed::Child(b)) if a.replaces.is_some() && a.replaces == b.replaces => {
+                Some(theirs.lowest())
+            }
+            _ => None,
+        }
     }
     /// Has a child of IKE_AUTH rekeyed soon if its group was never tried: a wrong one shows now, and not when the tunnel is needed (peers.md).
     pub(in crate::ike) fn rehearse(&mut self, cx: &mut Cx<'_>, id: ChildId) {

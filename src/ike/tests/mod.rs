@@ -8,6 +8,7 @@ mod established;
 mod flood;
 mod fragments;
 mod hostile;
+mod inputs;
 mod inputs_certs;
 mod interleave;
 mod lifetimes;
@@ -20,6 +21,7 @@ mod refuse;
 mod rekey_child;
 mod rekey_ike;
 mod silence;
+mod stranger;
 mod windows;
 mod wire;
 
