@@ -10,12 +10,23 @@ pub struct Status {
     /// Every configured connection, in the order of the configuration.
     pub connections: Vec<Connection>,
 }
-/// Which way to change a connection or child.
+/// What to do with a connection or child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
-pub enum Direction {
+pub enum Verb {
     Up,
     Down,
+    Rekey,
+}
+impl Verb {
+    /// The last segment of its path, and the command of the client.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Rekey => "rekey",
+        }
+    }
 }
 /// State of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +94,8 @@ pub struct Connection {
     /// The peers of a `%any` connection.
     pub peers: Vec<Peer>,
     pub last_failure: Option<Failure>,
+    /// Until when our own certificate is good, RFC 3339; `null` with a pre-shared key.
+    pub certificate_until: Option<String>,
     pub warnings: Vec<String>,
 }
 /// What was negotiated for an IKE SA.
@@ -97,6 +110,9 @@ pub struct Ike {
     pub rekey_in_s: Option<u64>,
     /// `none`, `local`, `remote`, `both`: who is behind a NAT.
     pub nat: String,
+    /// A post-quantum preshared key went into its keys (RFC 8784).
+    #[serde(default)]
+    pub ppk: bool,
 }
 /// One IKE SA with its addresses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -109,6 +125,10 @@ pub struct IkeSa {
     pub remote: String,
     pub local_id: Option<String>,
     pub remote_id: Option<String>,
+    /// Addresses that the peer gave us.
+    pub vips: Vec<String>,
+    /// Addresses that we gave the peer, out of our pools.
+    pub leases: Vec<String>,
     #[serde(flatten)]
     pub ike: Ike,
 }
@@ -275,6 +295,7 @@ mod tests {
             proposal: None,
             rekey_in_s: None,
             nat: "none".into(),
+            ppk: false,
         }
     }
 
@@ -314,6 +335,7 @@ mod tests {
             sas: vec![],
             peers: vec![],
             last_failure: None,
+            certificate_until: None,
             warnings: vec![],
         }
     }
@@ -326,6 +348,7 @@ mod tests {
         assert_eq!(
             keys(connection),
             [
+                "certificate_until",
                 "children",
                 "ike",
                 "last_failure",
@@ -341,7 +364,7 @@ mod tests {
                 "warnings"
             ]
         );
-        assert_eq!(keys(&connection["ike"]), ["initiator", "nat", "proposal", "rekey_in_s", "spi_i", "spi_r"]);
+        assert_eq!(keys(&connection["ike"]), ["initiator", "nat", "ppk", "proposal", "rekey_in_s", "spi_i", "spi_r"]);
         assert_eq!(
             keys(&connection["children"][0]),
             [
@@ -424,6 +447,8 @@ mod tests {
             remote: "203.0.113.7:500".into(),
             local_id: None,
             remote_id: None,
+            vips: vec![],
+            leases: vec![],
             ike: ike(),
         });
         let sas = Sas::from(&Status { connections: vec![one] });

@@ -4,11 +4,14 @@
 //! first), timers. It waits for nothing but its one poll.
 use super::clock;
 use super::compute::{Job, Pool};
+use super::expiry;
+use super::fetch::Fetcher;
 use super::host::DaemonHost;
 use super::install::Installer;
 use super::journal::Journal;
 use super::keylog::Keylog;
 use super::lanes::Lanes;
+use super::leases::Leases;
 use super::network::Network;
 use super::pending::Pending;
 use super::sockets::Sockets;
@@ -17,7 +20,7 @@ use super::traps::Traps;
 use super::workers::{UPCALLS, Workers};
 use crate::config::{self, Config};
 use crate::control::request::{Change, Refusal, Request};
-use crate::control::types::{Direction, Info, Stats, Status};
+use crate::control::types::{Info, Stats, Status, Verb};
 use crate::crypto::rng::SystemRng;
 use crate::dataplane::Upcall;
 use crate::esp::drop::Drop;
@@ -61,6 +64,8 @@ pub struct Parts {
     pub sockets: Sockets,
     /// Public-key work.
     pub pool: Pool,
+    /// Revocation lists.
+    pub fetcher: Fetcher,
     /// The data path.
     pub workers: Workers,
     /// From the API.
@@ -84,9 +89,12 @@ pub struct Engine {
     lanes: Lanes,
     pending: Pending,
     traps: Traps,
+    leases: Leases,
     keylog: Keylog,
     started: Duration,
     alive_at: Duration,
+    /// Certificates are looked at again.
+    expiry_at: Duration,
     /// Something happened since the last picture.
     dirty: bool,
     picture: (Duration, Arc<Status>),
@@ -125,8 +133,10 @@ impl Engine {
             lanes: Lanes::default(),
             pending: Pending::default(),
             traps: Traps::default(),
+            leases: Leases::default(),
             started: now,
             alive_at: now + ALIVE,
+            expiry_at: now,
             dirty: true,
             picture: (Duration::ZERO, Arc::default()),
             noted: HashMap::new(),
@@ -190,6 +200,7 @@ impl Engine {
             self.pending.deadline(),
             self.stop_at,
             Some(self.alive_at),
+            Some(self.expiry_at),
             Some(self.parts.network.deadline()),
         ];
         dues.into_iter().flatten().min().unwrap_or(now).saturating_sub(now)
@@ -202,6 +213,7 @@ impl Engine {
                 Output::Transmit { local, remote, data } => self.parts.sockets.send(local, remote, &data),
                 Output::Keepalive { local, remote } => self.parts.sockets.send_raw(local, remote, &[0xff]),
                 Output::Compute { job, work } => self.parts.pool.submit(Job { job, work }),
+                Output::Fetch { job, urls, allowed } => self.parts.fetcher.ask(job, urls, allowed),
                 Output::Event(event) => self.event(now, &event),
             }
         }
@@ -212,10 +224,14 @@ impl Engine {
         self.parts.journal.tell(now, event);
         self.keylog.tell(event);
         self.traps.note(&self.parts.config.policy, event);
-        let Parts { installer, host, workers, .. } = &mut self.parts;
+        let Parts { installer, host, workers, network, .. } = &mut self.parts;
+        if self.leases.note(event) {
+            network.give(&self.leases.ours());
+        }
         match event {
             Event::IkeUp { connection, .. } => drop(self.noted.remove(connection)),
             Event::IkeDown { ike, .. } => installer.ike_down(*ike),
+            Event::IkeRekeyed { old, new, .. } => installer.ike_rekeyed(*old, *new),
             Event::ChildUp(up) => {
                 installer.child_up(now, up, &mut host.places, &mut SystemRng);
                 workers.installed(installer.unheard(up));
@@ -228,8 +244,10 @@ impl Engine {
                     self.pending.failed(connection, failure.child.as_deref(), &status::failure(failure));
                 }
             }
-            Event::Larval { spi } => installer.larval(*spi),
-            Event::Addresses { .. } | Event::KeyLog(_) => {}
+            // It may have been given up before we hear of it.
+            Event::Larval { spi } if host.places.holds(*spi) => installer.larval(*spi),
+            Event::Larval { .. } => {}
+            Event::Addresses { .. } | Event::KeyLog(_) | Event::Warning { .. } => {}
             Event::Drained => self.drained = true,
         }
     }
@@ -252,6 +270,9 @@ impl Engine {
     fn results(&mut self, now: Duration) {
         while let Some((job, done)) = self.parts.pool.next() {
             self.feed(now, Input::Computed { job, done });
+        }
+        while let Some((job, crls)) = self.parts.fetcher.next() {
+            self.feed(now, Input::Fetched { job, crls });
         }
         if self.parts.host.resolved() {
             self.feed(now, Input::Timer);
@@ -308,6 +329,11 @@ impl Engine {
             }
             self.tell_usage(now);
         }
+        if self.expiry_at <= now {
+            self.expiry_at = now + expiry::AGAIN;
+            let events = expiry::events(&self.parts.config.policy, clock::unix());
+            events.iter().for_each(|event| self.event(now, event));
+        }
         self.parts.installer.tick(now, &mut self.parts.host.places);
         self.parts.network.tick(now);
     }
@@ -343,15 +369,19 @@ impl Engine {
             return drop(change.reply.send(Err(refusal)));
         }
         let (connection, child) = (change.connection.clone(), change.child.clone());
-        let command = match change.direction {
-            Direction::Up => Command::Up { connection, child },
-            Direction::Down => {
+        let command = match change.verb {
+            Verb::Up => Command::Up { connection, child },
+            Verb::Rekey => Command::Rekey { connection, child },
+            Verb::Down => {
                 self.traps.remove(&connection, child.as_deref());
                 Command::Down { connection, child }
             }
         };
         // First in the list, then the order: it may fail at once.
-        self.pending.add(now, change);
+        let status = self.status(now);
+        if !self.pending.add(now, change, &status) {
+            return;
+        }
         self.dirty = true;
         self.feed(now, Input::Command(command));
     }
@@ -390,7 +420,7 @@ impl Engine {
     fn status(&mut self, now: Duration) -> Arc<Status> {
         if self.dirty || self.picture.0 + FRESH <= now {
             let Parts { config, installer, host, .. } = &self.parts;
-            let view = View { config, installer, places: &host.places };
+            let view = View { config, installer, places: &host.places, leases: &self.leases, now };
             let mut ike = self.endpoint.status();
             for status in &mut ike {
                 let noted = self.noted.get(&status.name);
@@ -464,6 +494,7 @@ impl Engine {
         self.traps.review(&policy);
         self.keylog = Keylog::of(&self.parts.config);
         self.dirty = true;
+        self.expiry_at = now;
         self.feed(now, Input::Command(Command::SetPolicy(policy)));
         tracing::info!("the configuration was read again");
     }

@@ -24,6 +24,8 @@ use std::time::Duration;
 pub const TAKEOVER: Duration = Duration::from_secs(2);
 /// A replaced inbound SA lives on for this time.
 pub const GRACE: Duration = Duration::from_secs(5);
+/// When an SA that has lost a collision is taken into use.
+const NEVER: Duration = Duration::MAX;
 /// Of a child that is not configured any more.
 const DEFAULT_WINDOW: u32 = 4096;
 
@@ -255,7 +257,10 @@ impl Installer {
             seen: 0,
             told: 0,
             age: self.arrivals,
-            takeover: (replaces.is_some() && !up.initiator).then(|| now + TAKEOVER),
+            takeover: match up.inbound_only {
+                true => Some(NEVER),
+                false => (replaces.is_some() && !up.initiator).then(|| now + TAKEOVER),
+            },
         };
         let of_peer = installed.key.peer != 0;
         self.installed.insert(up.id, installed);
@@ -269,7 +274,7 @@ impl Installer {
     pub fn child_down(&mut self, now: Duration, id: ChildId, why: Ended, places: &mut Places) {
         let Some(gone) = self.installed.remove(&id) else { return };
         // The Delete of the old one is the proof that the peer uses the new one.
-        for sa in self.installed.values_mut().filter(|sa| sa.terms.replaces == Some(id)) {
+        for sa in self.installed.values_mut().filter(|sa| sa.terms.replaces == Some(id) && sa.takeover != Some(NEVER)) {
             sa.takeover = None;
         }
         self.send_on_best(gone.slot);
@@ -292,6 +297,14 @@ impl Installer {
         self.paths.remove(&ike);
     }
 
+    /// Another IKE SA has the children now: the path is the same.
+    pub fn ike_rekeyed(&mut self, old: IkeId, new: IkeId) {
+        if let Some(path) = self.paths.remove(&old) {
+            self.paths.insert(new, path);
+        }
+        self.installed.values_mut().filter(|sa| sa.ike == old).for_each(|sa| sa.ike = new);
+    }
+
     /// The outer addresses of an IKE SA and its children are others now.
     pub fn path_changed(&mut self, ike: IkeId, path: &IkePath) {
         let new = self.path_of(path);
@@ -303,6 +316,9 @@ impl Installer {
     /// An authentic packet came on this SA: the peer has it.
     pub fn first_packet(&mut self, spi: u32) {
         let Some(sa) = self.installed.values_mut().find(|sa| sa.terms.spi_in == spi) else { return };
+        if sa.takeover == Some(NEVER) {
+            return;
+        }
         sa.takeover = None;
         let slot = sa.slot;
         self.send_on_best(slot);
@@ -330,7 +346,7 @@ impl Installer {
     /// When `tick` is due.
     pub fn deadline(&self) -> Option<Duration> {
         let takeovers = self.installed.values().filter_map(|sa| sa.takeover);
-        self.retiring.iter().map(|(at, _)| *at).chain(takeovers).min()
+        self.retiring.iter().map(|(at, _)| *at).chain(takeovers.filter(|at| *at != NEVER)).min()
     }
 
     /// Inbound SPIs on which authentic packets arrived since the last call.
@@ -359,7 +375,7 @@ impl Installer {
     /// The slot of a pair that has just taken the place of another, if its peer does not know yet that we use it (R3).
     pub fn unheard(&self, up: &ChildUp) -> Option<Slot> {
         let sa = self.installed.get(&up.id)?;
-        (up.initiator && sa.terms.replaces.is_some()).then_some(sa.slot)
+        (up.initiator && !up.inbound_only && sa.terms.replaces.is_some()).then_some(sa.slot)
     }
 
     fn retire(&self, spi: u32, places: &mut Places) {
@@ -453,6 +469,7 @@ mod tests {
                 proposal: Proposal { number: 1, protocol: ProtocolId::ESP, spi: vec![], transforms: vec![] },
                 initiator,
                 replaces: replaces.map(ChildId),
+                inbound_only: false,
             }
         }
         fn down(&mut self, id: u64, why: Ended) {

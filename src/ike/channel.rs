@@ -1,7 +1,8 @@
 //! Protected messages: one direction seals, the other opens, in one datagram or several (RFC 7296 section 3.14, RFC 5282, RFC 7383).
 use super::common::Cx;
 use super::event::{DirectionKeys, Event, KeyLog};
-use super::inbox::Inbox;
+use super::exchange::Arrival;
+use super::inbox::{Early, Inbox};
 use super::sa::Core;
 use crate::crypto::cipher::{Cipher, PacketKey};
 use crate::crypto::rng::Rng;
@@ -24,7 +25,7 @@ pub(super) struct Channel {
     /// As they were derived.
     ours: DirectionKeys,
     theirs: DirectionKeys,
-    inbox: Inbox,
+    pub(super) inbox: Inbox,
 }
 /// A protected message before it is sealed, or after it was opened.
 #[derive(Clone, Debug, PartialEq)]
@@ -146,7 +147,8 @@ impl Channel {
         }
         finer
     }
-    fn cut(&mut self, inner: &Inner, room: usize) -> Vec<Vec<u8>> {
+    /// Seals these octets in datagrams of at most `room` octets.
+    pub(super) fn cut(&mut self, inner: &Inner, room: usize) -> Vec<Vec<u8>> {
         let whole = HEADER_LEN + SK_HEADER_LEN + self.sealed_len(inner.octets.len());
         // Whatever fits in no number of fragments does not fit in the length fields either.
         let ranges = if whole <= room { None } else { split(inner.octets.len(), self.most_inside(room)) };
@@ -176,7 +178,7 @@ impl Channel {
         if cipher.is_aead() { 1 } else { cipher.block() }
     }
     /// One message with one encrypted payload, whose own header ends with `numbers`.
-    fn seal_one(
+    pub(super) fn seal_one(
         &mut self,
         inner: &Inner,
         kind: PayloadType,
@@ -250,6 +252,15 @@ impl Channel {
         let pad = *plain.last().ok_or(OpenError::Inside(ParseError::Syntax("no pad length")))? as usize;
         let inside = plain.len().checked_sub(1 + pad).ok_or(OpenError::Inside(ParseError::Syntax("pad length")))?;
         Ok(plain[..inside].to_vec())
+    }
+    /// Keeps a request until those before it have been answered.
+    pub(super) fn park(&mut self, cx: &Cx<'_>, inner: Inner, from: &Arrival<'_>) {
+        let early = Early { inner, local: from.local, remote: from.remote };
+        self.inbox.park(cx.policy().limits.reassembly_bytes, early);
+    }
+    /// The request with this id, if it came before its turn.
+    pub(super) fn parked(&mut self, id: u32) -> Option<Early> {
+        self.inbox.next(id)
     }
     /// Shows the keys to whoever keeps the log, if this connection, as it is configured now, asks for that.
     pub(super) fn log_keys(&self, cx: &mut Cx<'_>, core: &Core, connection: &str) {

@@ -1,4 +1,5 @@
 //! What is wanted: policy and commands change it, and `reconcile` compares it with what there is.
+use super::child::{Child, ChildState};
 use super::common::Cx;
 use super::diagnose::{Failure, Phase as Where};
 use super::directory::Directory;
@@ -46,6 +47,8 @@ impl Endpoint {
         }
         self.common.links = links;
         self.common.directory = Directory::new(policy);
+        // The same order in every run.
+        gone.sort_unstable();
         for id in gone {
             self.close(now, host, id, CLOSING_TIME);
         }
@@ -102,7 +105,7 @@ impl Endpoint {
                         est.queue.retain(|t| !matches!(t, Task::CreateChild(n) if **n == *name));
                         let ids: Vec<_> =
                             est.children.iter().filter(|c| *c.policy.name == *name).map(|c| c.id).collect();
-                        ids.into_iter().for_each(|id| est.plan(Task::DeleteChild(id)));
+                        ids.into_iter().for_each(|id| est.leave(id, Ended::ByUs));
                         est.pump(cx, &mut sa.core);
                     }
                     Ok(())
@@ -111,16 +114,40 @@ impl Endpoint {
         }
         self.common.touched.insert(connection.into());
     }
+    /// Rekeys the IKE SAs of a connection, or a child.
+    pub(super) fn rekey(&mut self, now: Duration, host: &mut dyn Host, connection: &str, child: Option<&str>) {
+        let sas = self.common.links.get(connection).map_or(Vec::new(), |link| link.sas.iter().copied().collect());
+        for id in sas {
+            self.step(now, host, id, |cx, sa| {
+                let Phase::Established(est) = &mut sa.phase else { return Ok(()) };
+                let named = |c: &&Child| c.state == ChildState::Up && child.is_some_and(|name| *c.policy.name == *name);
+                let children: Vec<_> = est.children.iter().filter(named).map(|c| c.id).collect();
+                children.into_iter().for_each(|id| est.plan(Task::RekeyChild(id)));
+                if child.is_none() && est.closing.is_none() {
+                    est.plan(Task::RekeyIke);
+                }
+                est.pump(cx, &mut sa.core);
+                Ok(())
+            });
+        }
+    }
     /// Takes everything down.
     pub(super) fn begin_shutdown(&mut self, now: Duration, host: &mut dyn Host) {
         for link in self.common.links.values_mut() {
-            link.wishes.iter_mut().for_each(|w| w.wanted = false);
+            // Also when a peer is faster with its Delete, and when we have been told that we are done.
+            link.wishes.iter_mut().for_each(|w| (w.wanted, w.persistent) = (false, false));
         }
         self.shutdown = Some(now + SHUTDOWN_TIME);
         self.timers.set(Owner::Shutdown, self.shutdown);
-        for id in self.sas.keys().copied().collect::<Vec<_>>() {
+        for id in self.ids() {
             self.close(now, host, id, SHUTDOWN_TIME);
         }
+    }
+    /// All IKE SAs, in the same order in every run.
+    pub(super) fn ids(&self) -> Vec<IkeId> {
+        let mut ids: Vec<_> = self.sas.keys().copied().collect();
+        ids.sort_unstable();
+        ids
     }
     /// Takes one IKE SA down: politely if the peer knows it, else at once.
     fn close(&mut self, now: Duration, host: &mut dyn Host, id: IkeId, patience: Duration) {
@@ -269,7 +296,7 @@ impl Link {
                     };
                 }
                 Ended::ByPeer | Ended::Failed => wish.wanted = wish.persistent,
-                Ended::PeerDead | Ended::ByUs | Ended::Replaced => {}
+                Ended::PeerDead | Ended::ByUs | Ended::Replaced | Ended::Expired => {}
             }
         }
     }

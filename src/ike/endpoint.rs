@@ -1,15 +1,17 @@
 //! All IKE SAs: which message, command or deadline belongs to which, and what happens around a step of one of them.
 use super::channel::OpenError;
-use super::common::{Common, Cx, Step};
+use super::common::{Common, Cx, How, Redundant};
 use super::diagnose::{Failure, Phase as Where};
 use super::error::Refusal;
-use super::event::{Command, Ended, Event, Host, IkeId, Input, Output};
-use super::exchange::ike_sa_init::{HalfOpen, Opened, Parked};
-use super::exchange::{Arrival, create_child, delete, ike_auth, ike_sa_init};
-use super::exchange::{Contents, informational, intermediate};
-use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, Phase};
+use super::event::{Command, Ended, Event, Host, IkeId, Input, Output, Usage};
+use super::exchange::ike_sa_init::Opened;
+use super::exchange::{Arrival, create_child, delete, half_open, ike_auth, ike_sa_init, mobike, rekey_ike};
+use super::exchange::{Contents, followup_ke, informational, intermediate};
+use super::inbox::Early;
+use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, LEFTOVER_TIME, Phase, RELIEF_TIME, Standing};
 use super::timer::Timers;
 use super::window::Incoming;
+use crate::crypto::cert::Crl;
 use crate::crypto::work::Done;
 use crate::wire::message::{Header, ParseError};
 use crate::wire::payload::{Notify, Payload};
@@ -18,6 +20,9 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// A deadline that was missed by more than this was not missed: the time has leapt.
+const LEAP: Duration = Duration::from_secs(10);
 
 /// The IKE endpoint: one per daemon.
 pub struct Endpoint {
@@ -47,14 +52,20 @@ impl Endpoint {
     }
     /// One way in.
     pub fn handle(&mut self, now: Duration, input: Input<'_>, host: &mut dyn Host) {
+        if self.next_deadline().is_some_and(|at| at + LEAP < now) {
+            self.on_leap(now, host);
+        }
         match input {
             Input::Datagram { local, remote, data } => self.on_datagram(now, host, &Arrival { local, remote, data }),
             Input::Timer => {}
             Input::Command(command) => self.on_command(now, host, command),
             Input::Computed { job, done } => self.on_computed(now, host, job, done),
+            Input::Fetched { job, crls } => self.on_fetched(now, host, job, crls),
             Input::EspMoved { spi, remote } => self.on_esp_moved(now, host, spi, remote),
             Input::EspAlive(spis) => self.on_esp_alive(now, spis),
-            Input::EspUsage(_) | Input::LarvalHit(_) | Input::AddrsChanged => {}
+            Input::AddrsChanged => self.on_addrs_changed(now, host),
+            Input::EspUsage(usage) => self.on_esp_usage(now, host, usage),
+            Input::LarvalHit(spi) => self.on_larval_hit(now, host, spi),
             Input::Acquire { connection, child } => self.on_acquire(now, &connection, &child),
         }
         self.on_time(now, host);
@@ -110,8 +121,12 @@ impl Endpoint {
         let mut cx = Cx { now, host, common: &mut self.common };
         match ike_sa_init::on_request(&mut cx, header, from) {
             Opened::New(sa, key) => {
+                let limits = cx.policy().limits;
                 self.common.admission.opened(key, sa.core.id);
                 self.register(*sa);
+                if let Some(surplus) = self.common.admission.surplus(&limits) {
+                    self.step(now, host, surplus, |_, _| Err(Ended::Failed));
+                }
             }
             Opened::Again(id) => {
                 // The stored response, octet for octet (R24), and only to the same octets: a shorter request must not get it.
@@ -161,11 +176,16 @@ impl Endpoint {
                 end(&mut cx, sa, why);
             }
         }
+        self.succeed(now, host);
     }
 
     fn on_computed(&mut self, now: Duration, host: &mut dyn Host, job: u64, done: Done) {
         let Some(id) = self.common.jobs.remove(&job) else { return };
         self.step(now, host, id, |cx, sa| computed(cx, sa, job, done));
+    }
+    fn on_fetched(&mut self, now: Duration, host: &mut dyn Host, job: u64, crls: Vec<Arc<Crl>>) {
+        let Some(id) = self.common.jobs.remove(&job) else { return };
+        self.step(now, host, id, |cx, sa| ike_auth::on_fetched(cx, sa, job, crls));
     }
     fn on_esp_moved(&mut self, now: Duration, host: &mut dyn Host, spi: u32, remote: SocketAddr) {
         let Some(&id) = self.common.by_child.get(&spi) else { return };
@@ -174,6 +194,28 @@ impl Endpoint {
             sa.moved(cx, local, remote);
             Ok(())
         });
+    }
+    /// The peer has the keys of an SPI that we have offered: it has our request, and its answer is late or lost (R3). Comes so rarely that there
+    /// is no index for it.
+    fn on_larval_hit(&mut self, now: Duration, host: &mut dyn Host, spi: u32) {
+        let Some(id) = self.sas.values().find(|sa| sa.offers(spi)).map(|sa| sa.core.id) else { return };
+        self.step(now, host, id, |cx, sa| {
+            // ESP with this SPI proves nothing else, so it counts once.
+            if sa.core.hit.replace(spi) != Some(spi) {
+                sa.core.resend(cx);
+            }
+            Ok(())
+        });
+    }
+    fn on_addrs_changed(&mut self, now: Duration, host: &mut dyn Host) {
+        for id in self.sas.keys().copied().collect::<Vec<_>>() {
+            self.step(now, host, id, |cx, sa| {
+                if let Phase::Established(est) = &mut sa.phase {
+                    mobike::addresses_changed(cx, &mut sa.core, est);
+                }
+                Ok(())
+            });
+        }
     }
     fn on_esp_alive(&mut self, now: Duration, spis: &[u32]) {
         for id in spis.iter().filter_map(|spi| self.common.by_child.get(spi)) {
@@ -186,6 +228,34 @@ impl Endpoint {
             }
         }
     }
+    fn on_esp_usage(&mut self, now: Duration, host: &mut dyn Host, usage: &[Usage]) {
+        for usage in usage {
+            let Some(&id) = self.common.by_id.get(&usage.id) else { continue };
+            if let Some(IkeSa { phase: Phase::Established(est), .. }) = self.sas.get(&id)
+                && est.is_worn(usage)
+            {
+                self.step(now, host, id, |cx, sa| {
+                    if let Phase::Established(est) = &mut sa.phase {
+                        est.worn(cx, usage);
+                        est.pump(cx, &mut sa.core);
+                    }
+                    Ok(())
+                });
+            }
+        }
+    }
+    /// Nobody has looked at the time for longer than was asked for.
+    fn on_leap(&mut self, now: Duration, host: &mut dyn Host) {
+        for id in self.sas.keys().copied().collect::<Vec<_>>() {
+            self.step(now, host, id, |cx, sa| match &mut sa.phase {
+                Phase::Established(est) => est.leapt(cx, &mut sa.core),
+                _ => {
+                    sa.core.window.again(cx.now);
+                    Ok(())
+                }
+            });
+        }
+    }
     /// Everything that is due.
     fn on_time(&mut self, now: Duration, host: &mut dyn Host) {
         while let Some(owner) = self.timers.pop_due(now) {
@@ -196,7 +266,7 @@ impl Endpoint {
                     self.settle(now, host);
                 }
                 Owner::Shutdown => {
-                    for id in self.sas.keys().copied().collect::<Vec<_>>() {
+                    for id in self.ids() {
                         self.step(now, host, id, |_, _| Err(Ended::ByUs));
                     }
                 }
@@ -205,11 +275,21 @@ impl Endpoint {
     }
     /// What follows for other IKE SAs and for the wishes.
     fn settle(&mut self, now: Duration, host: &mut dyn Host) {
-        while let Some(redundant) = self.common.redundant.pop() {
-            self.step(now, host, redundant.ike, |cx, sa| match &mut sa.phase {
-                Phase::Established(est) if redundant.tell => {
+        loop {
+            self.renew(now, host);
+            let Some(redundant) = self.common.redundant.pop() else { break };
+            self.step(now, host, redundant.ike, |cx, sa| match (&mut sa.phase, redundant.how) {
+                (Phase::Established(est), How::Now) => {
                     est.close(cx.now, Ended::Replaced, CLOSING_TIME);
                     est.pump(cx, &mut sa.core);
+                    Ok(())
+                }
+                (Phase::Established(est), How::Later) => {
+                    let wait = if est.standing == Standing::Current { RELIEF_TIME } else { LEFTOVER_TIME };
+                    if est.standing != Standing::Current {
+                        est.standing = Standing::Succeeded;
+                    }
+                    est.leave_at.get_or_insert(cx.now + wait);
                     Ok(())
                 }
                 _ => Err(Ended::Replaced),
@@ -229,7 +309,7 @@ impl Endpoint {
             Command::SetPolicy(policy) => self.set_policy(now, host, policy),
             Command::Up { connection, child } => self.up(now, &connection, child.as_deref()),
             Command::Down { connection, child } => self.down(now, host, &connection, child.as_deref()),
-            Command::Rekey { .. } => {}
+            Command::Rekey { connection, child } => self.rekey(now, host, &connection, child.as_deref()),
             Command::Shutdown => self.begin_shutdown(now, host),
         }
     }
@@ -245,7 +325,8 @@ fn dispatch(cx: &mut Cx<'_>, sa: &mut IkeSa, header: &Header, from: &Arrival<'_>
     if let Phase::Established(est) = &mut sa.phase {
         if let Some(step) = on_protected(cx, core, est, header, from) {
             sa.moved(cx, from.local, from.remote);
-            return finish(cx, sa, step);
+            finish(cx, sa, step)?;
+            return in_turn(cx, sa);
         }
         return Ok(());
     }
@@ -262,32 +343,10 @@ fn dispatch(cx: &mut Cx<'_>, sa: &mut IkeSa, header: &Header, from: &Arrival<'_>
         {
             intermediate::response(cx, core, mixing, from)?
         }
-        (Phase::HalfOpen(half), _, false) => on_half_open(cx, core, half, header, from)?,
+        (Phase::HalfOpen(half), _, false) => half_open::on_request(cx, core, half, header, from)?,
         (phase, _, _) => phase,
     };
     Ok(())
-}
-/// A request on a half-open IKE SA. Its keys are computed when the first one comes that needs them.
-fn on_half_open(
-    cx: &mut Cx<'_>,
-    core: &mut Core,
-    mut half: Box<HalfOpen>,
-    header: &Header,
-    from: &Arrival<'_>,
-) -> Step<Phase> {
-    let next = header.exchange == half.awaits() && core.window.judge(header.id) == Incoming::New;
-    match (&mut half.keys, header.exchange) {
-        (None, _) if next => half.park(cx, core, from),
-        (Some(keys), _) if half.refused.is_some() => {
-            if let Some(refused) = half.refused.as_ref().filter(|_| keys.channel.asks_again(from.data)) {
-                cx.transmit_all(from.local, from.remote, refused);
-            }
-        }
-        (Some(_), ExchangeType::IKE_INTERMEDIATE) => return intermediate::on_request(cx, core, half, header, from),
-        (Some(_), ExchangeType::IKE_AUTH) if next => return ike_auth::on_request(cx, core, half, from),
-        _ => {}
-    }
-    Ok(Phase::HalfOpen(half))
 }
 
 /// What an authentic message asks for.
@@ -307,7 +366,8 @@ fn on_protected(
     let wanted = if header.response {
         core.window.awaits(header.exchange, header.id)
     } else {
-        incoming != Incoming::Other && est.answering.is_none()
+        // The expected one is being answered already.
+        incoming != Incoming::Other && (incoming != Incoming::New || est.answering.is_none())
     };
     if !wanted {
         return None;
@@ -321,17 +381,39 @@ fn on_protected(
         Err(OpenError::Inside(error)) => Err(error),
         Ok(opened) => {
             core.size.learn(&opened);
+            if !header.response && incoming == Incoming::Early {
+                est.alive = cx.now;
+                est.channel.park(cx, opened.inner, from);
+                return None;
+            }
             Contents::inside(&opened.inner)
         }
     };
     if header.response {
         est.alive = cx.now;
         core.window.settle();
+        mobike::answered(core, est, from);
         return Some(Authentic::Response(inside));
+    }
+    if incoming != Incoming::New {
+        return None;
     }
     est.alive = cx.now;
     let to = Answer { exchange: header.exchange, id: header.id, local: from.local, remote: from.remote };
     Some(Authentic::Request(to, inside))
+}
+/// Requests that came before their turn, now that it has come: all are answered in the order of their ids, whatever the wire did to it.
+fn in_turn(cx: &mut Cx<'_>, sa: &mut IkeSa) -> Result<(), Ended> {
+    loop {
+        let Phase::Established(est) = &mut sa.phase else { return Ok(()) };
+        if est.answering.is_some() {
+            return Ok(());
+        }
+        let Some(early) = est.channel.parked(sa.core.window.expected_id()) else { return Ok(()) };
+        let Early { inner, local, remote } = early;
+        let to = Answer { exchange: inner.header.exchange, id: inner.header.id, local, remote };
+        finish(cx, sa, Authentic::Request(to, Contents::inside(&inner)))?;
+    }
 }
 /// Hands an authentic message to its exchange.
 fn finish(cx: &mut Cx<'_>, sa: &mut IkeSa, authentic: Authentic) -> Result<(), Ended> {
@@ -339,8 +421,16 @@ fn finish(cx: &mut Cx<'_>, sa: &mut IkeSa, authentic: Authentic) -> Result<(), E
     let core = &mut sa.core;
     match authentic {
         Authentic::Request(to, Err(error)) => refuse(cx, core, est, &to, Refusal::from(&error))?,
+        // It has decided a collision that we have not: once we have what it is about, it will ask again.
+        Authentic::Request(to, Ok(contents)) if est.is_undecided(&to, &contents) => {
+            if let Standing::Rival(old) = est.standing {
+                cx.common.conceded.push(old);
+            }
+            return Ok(());
+        }
         Authentic::Request(to, Ok(contents)) => match to.exchange {
             ExchangeType::CREATE_CHILD_SA => create_child::on_request(cx, core, est, &to, &contents)?,
+            ExchangeType::IKE_FOLLOWUP_KE => followup_ke::on_request(cx, core, est, &to, &contents)?,
             ExchangeType::INFORMATIONAL => informational::on_request(cx, core, est, &to, &contents)?,
             _ => refuse(cx, core, est, &to, Refusal::Syntax)?,
         },
@@ -356,8 +446,11 @@ fn finish(cx: &mut Cx<'_>, sa: &mut IkeSa, authentic: Authentic) -> Result<(), E
             return Err(Ended::Failed);
         }
         Authentic::Response(Ok(contents)) => match est.asked.take() {
-            Some(Asked::CreateChild(asked)) => create_child::response(cx, core, est, asked, &contents)?,
-            Some(asked) => informational::response(cx, est, asked)?,
+            Some(Asked::Create(asked)) if asked.following.is_some() => {
+                followup_ke::response(cx, core, est, asked, &contents)?
+            }
+            Some(Asked::Create(asked)) => create_child::response(cx, core, est, asked, &contents)?,
+            Some(asked) => informational::response(cx, core, est, asked, &contents)?,
             None => {}
         },
     }
@@ -378,9 +471,9 @@ fn refuse(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, to: &Answer, 
 fn computed(cx: &mut Cx<'_>, sa: &mut IkeSa, job: u64, done: Done) -> Result<(), Ended> {
     let core = &mut sa.core;
     if let Phase::Established(est) = &mut sa.phase {
-        create_child::computed(cx, core, est, job, done.agreed())?;
+        create_child::computed(cx, core, est, job, done)?;
         est.pump(cx, core);
-        return Ok(());
+        return in_turn(cx, sa);
     }
     let phase = std::mem::replace(&mut sa.phase, Phase::Moving);
     sa.phase = match phase {
@@ -396,25 +489,8 @@ fn computed(cx: &mut Cx<'_>, sa: &mut IkeSa, job: u64, done: Done) -> Result<(),
             },
         },
         Phase::Mixing(mixing) => intermediate::concluded(cx, core, mixing, job, done)?,
-        Phase::HalfOpen(half) if half.job == Some(job) && half.keys.is_some() => {
-            intermediate::answered(cx, core, half, done)?
-        }
-        Phase::HalfOpen(mut half) if half.job == Some(job) => {
-            half.job = None;
-            let mut parked = std::mem::take(&mut half.parked);
-            match done {
-                // What was parked counts as lost.
-                Done::Refused => parked.clear(),
-                done => half.derive(cx, core, &done.agreed().ok_or(Ended::Failed)?),
-            }
-            let mut phase = Phase::HalfOpen(half);
-            for Parked { local, remote, data } in parked {
-                let Ok(header) = Header::parse(&data) else { continue };
-                let Phase::HalfOpen(half) = phase else { break };
-                phase = on_half_open(cx, core, half, &header, &Arrival { local, remote, data: &data })?;
-            }
-            phase
-        }
+        Phase::HalfOpen(half) => half_open::computed(cx, core, half, job, done)?,
+        Phase::Proving(proving) => ike_auth::computed(cx, core, proving, job, done)?,
         phase => phase,
     };
     Ok(())
@@ -425,7 +501,7 @@ fn tick(cx: &mut Cx<'_>, sa: &mut IkeSa) -> Result<(), Ended> {
     match &mut sa.phase {
         Phase::Established(est) => {
             let step = est.tick(cx, core);
-            if step == Err(Ended::PeerDead) {
+            if step == Err(Ended::PeerDead) && est.standing == Standing::Current {
                 let failure = Failure::new(cx.now, Where::Traffic, core.initiator, "dpd.no_response");
                 cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&est.connection));
             }
@@ -454,8 +530,20 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
     let mut lived = None;
     match sa.phase {
         Phase::Established(mut est) => {
+            let rival = est.rival(cx);
             est.abandon(cx);
             cx.common.established -= 1;
+            if let Some(rival) = rival {
+                // The peer has not seen our rekey, or is gone (R18): what it has made itself is what counts.
+                if est.closing.is_none() && matches!(why, Ended::ByPeer | Ended::PeerDead) {
+                    rekey_ike::give_way(cx, &core, &mut est, rival);
+                } else {
+                    cx.common.redundant.push(Redundant { ike: rival, how: How::Now });
+                }
+            }
+            if est.standing != Standing::Current {
+                return;
+            }
             let children: Vec<Arc<str>> = est.children.iter().map(|c| c.policy.name.clone()).collect();
             while !est.children.is_empty() {
                 delete::remove(cx, &mut est, 0, why);
@@ -470,7 +558,7 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
     link.closed(core.id);
     match lived {
         Some((time, children)) => link.lost(cx.now, why, time, &children),
-        None if why == Ended::Failed => link.attempt_failed(cx.now),
+        None if why == Ended::Failed && core.replaces.is_none() => link.attempt_failed(cx.now),
         None => {}
     }
     cx.common.touched.extend(core.connection);

@@ -3,6 +3,7 @@ use super::diagnose::Failure;
 use super::directory::canonical;
 use super::event::IkeId;
 use super::policy::{Connection, Remote, StartAction};
+use super::sa::Core;
 use crate::wire::message::IkeSpi;
 use crate::wire::payload::Id;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -59,6 +60,8 @@ pub(super) struct Wish {
     pub trap: bool,
     /// The user took it down, and only the user brings it up again.
     pub down: bool,
+    /// Its group was tried since the configuration is as it is (peers.md).
+    pub rehearsed: bool,
     pub retry: Retry,
 }
 /// When the next attempt may be made.
@@ -84,7 +87,13 @@ impl Link {
         let ours = !connection.remote_addrs.contains(&Remote::Any) && !connection.remote_addrs.is_empty();
         let wish = |start| {
             let wanted = ours && start == StartAction::Start;
-            Wish { wanted, persistent: wanted, trap: start != StartAction::None, down: false, retry: Retry::now(now) }
+            Wish {
+                wanted,
+                persistent: wanted,
+                trap: start != StartAction::None,
+                retry: Retry::now(now),
+                ..Wish::default()
+            }
         };
         Self {
             wishes: connection.children.iter().map(|c| wish(c.start)).collect(),
@@ -148,6 +157,19 @@ impl Link {
             }
             self.peers.remove(&id);
         }
+    }
+    /// An IKE SA was rekeyed: the new one stands where the old one stood.
+    pub(super) fn rekeyed(&mut self, old: IkeId, new: &Core) {
+        if self.sas.remove(&old) {
+            self.sas.insert(new.id);
+        }
+        let Some(id) = self.peer_of.remove(&old) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if let Some(sibling) = peer.sas.remove(&old) {
+            let sibling = Sibling { ike: new.id, spi_i: new.spi_i, initiator: new.initiator, ..sibling };
+            peer.sas.insert(new.id, sibling);
+        }
+        self.peer_of.insert(new.id, id);
     }
     /// It has an established IKE SA.
     pub(super) fn is_up(&self) -> bool {

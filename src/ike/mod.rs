@@ -11,16 +11,20 @@ mod admission;
 mod auth;
 mod channel;
 mod child;
+mod claim;
 mod common;
 mod demand;
 mod directory;
 mod error;
 mod exchange;
+mod heir;
 mod inbox;
 mod keys;
+mod life;
 mod link;
 mod nat;
 mod negotiate;
+mod ppk;
 mod report;
 mod sa;
 mod size;
@@ -28,5 +32,7 @@ mod spi;
 mod timer;
 mod window;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod sim;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,12 @@
 //! What we accept from whom; config must produce it.
+use super::directory::same_id;
+use crate::crypto::cert::{Certificate, Trust};
 use crate::crypto::secret::Secret;
+use crate::crypto::sign::SigningKey;
 use crate::wire::payload::{Id, Proposal};
+use crate::wire::registry::IdType;
 use crate::wire::selector::Selector;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +23,42 @@ pub struct Policy {
     pub connections: Vec<Arc<Connection>>,
     /// Pre-shared keys.
     pub secrets: Vec<SharedSecret>,
+    /// Certificates and keys of the connections that use them, by the connection's name. New ones count from the next IKE_AUTH on;
+    /// what is up stays up.
+    pub credentials: HashMap<Arc<str>, Arc<Credentials>>,
+}
+/// What a connection proves itself with, and whom it believes.
+#[derive(Debug, Default)]
+pub struct Credentials {
+    /// For `local_auth`.
+    pub local: Option<OwnCredential>,
+    /// For `remote_auth`.
+    pub remote: Option<PeerCredential>,
+}
+/// Our certificate and key.
+#[derive(Debug)]
+pub struct OwnCredential {
+    /// Our certificate, then those that lead from it to an authority.
+    pub chain: Vec<Certificate>,
+    /// Its private key.
+    pub key: Arc<SigningKey>,
+    /// An RSA key signs with RSASSA-PSS (RFC 8247 section 3.2); otherwise with PKCS#1 v1.5.
+    pub pss: bool,
+}
+/// RFC 4945 section 3.1: the identity is in the subjectAltName, or is the whole subject; a common name is no identity.
+pub fn vouches_for(certificate: &Certificate, id: &Id) -> bool {
+    if id.kind == IdType::DER_ASN1_DN {
+        return same_id(&Id { kind: id.kind, data: certificate.subject().to_vec() }, id);
+    }
+    certificate.names().iter().any(|name| same_id(&Id { kind: name.kind, data: name.data.clone() }, id))
+}
+/// Whom we believe about the peer.
+#[derive(Debug)]
+pub struct PeerCredential {
+    /// Authorities and revocation.
+    pub trust: Arc<Trust>,
+    /// Hosts that revocation lists may be fetched from though their addresses are private or our own.
+    pub crl_hosts: Arc<[String]>,
 }
 /// UDP ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +184,7 @@ pub struct Connection {
     pub rekey_time: Duration,
     /// Reauthentication after this time; zero: never.
     pub reauth_time: Duration,
-    /// So long after `rekey_time` or `reauth_time` the IKE SA ends whatever became of it (R35); zero: a tenth of it.
+    /// So long after `rekey_time` or `reauth_time` the IKE SA ends whatever became of it (R35); zero: a tenth of it, 30 s at least.
     pub over_time: Duration,
     /// Up to this is taken off `rekey_time` and `reauth_time`, at random; `None`: a tenth of it.
     pub rand_time: Option<Duration>,
@@ -205,7 +246,7 @@ pub struct ChildPolicy {
     pub dpd: DpdAction,
     /// Transport instead of tunnel mode.
     pub transport: bool,
-    /// Rekey after this time; zero: never. It ends a tenth later (R35).
+    /// Rekey after this time; zero: never. It ends a tenth later, 30 s at least (R35).
     pub rekey_time: Duration,
     /// Rekey after so many octets, both directions together; 0: never.
     pub rekey_bytes: u64,

@@ -1,21 +1,25 @@
 //! One IKE SA: what it has in every phase, and its phases as types.
 use super::channel::{Channel, Sealed};
-use super::child::{Child, ChildState};
-use super::common::{Cx, Step};
-use super::event::{Ended, Event, IkeId, IkePath};
-use super::exchange::create_child;
+use super::child::{Child, ChildState, Offer, Wear};
+use super::common::{Cx, How, Redundant, Step};
+use super::event::{ChildId, Ended, Event, IkeId, IkePath, Usage};
+use super::exchange::create_child::{self, Making};
+use super::exchange::followup_ke::HalfDone;
+use super::exchange::half_open::HalfOpen;
 use super::exchange::ike_auth::Proving;
-use super::exchange::ike_sa_init::{Agreeing, HalfOpen, Opening};
+use super::exchange::ike_sa_init::{Agreeing, Opening};
 use super::exchange::intermediate::Mixing;
-use super::exchange::{Arrival, delete, liveness};
+use super::exchange::mobike::{self, Mobile};
+use super::exchange::{Arrival, Contents, delete, liveness, rekey_child, rekey_ike};
 use super::keys::SkD;
+use super::life::Life;
 use super::nat::Nat;
 use super::policy::Connection;
 use super::size::Size;
 use super::window::{Due, Window};
 use crate::wire::message::{Header, IkeSpi};
 use crate::wire::payload::{Id, Payload, Proposal};
-use crate::wire::registry::{ExchangeType, PayloadType};
+use crate::wire::registry::{ExchangeType, PayloadType, ProtocolId};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,6 +29,16 @@ use std::time::Duration;
 pub(super) const HALF_OPEN_LIFETIME: Duration = Duration::from_secs(30);
 /// So long a Delete of the IKE SA may take.
 pub(super) const CLOSING_TIME: Duration = Duration::from_secs(5);
+/// What the peer has to delete and does not, we delete after this: longer than it may go on asking for an answer of ours that was lost.
+pub(super) const LEFTOVER_TIME: Duration = Duration::from_secs(180);
+/// So long a new IKE SA has to make its children before we delete an older one with the same peer.
+pub(super) const RELIEF_TIME: Duration = Duration::from_secs(10);
+/// A peer that answers TEMPORARY_FAILURE for longer than this does not know what it has (R22).
+const TEMPORARY: Duration = Duration::from_secs(180);
+/// One that comes so long after the last is another one.
+const ANOTHER: Duration = Duration::from_secs(150);
+/// Message ids end at 2^32; before that the IKE SA has to be rekeyed (RFC 7296 section 2.2).
+const LAST_ID: u32 = u32::MAX - 0xffff;
 
 /// One IKE SA.
 pub(super) struct IkeSa {
@@ -42,12 +56,17 @@ pub(super) struct Core {
     pub remote: SocketAddr,
     pub nat: Nat,
     pub size: Size,
+    pub mobile: Mobile,
     pub window: Window,
     /// The connection, once it is known.
     pub connection: Option<Arc<str>>,
     pub created: Duration,
     /// Something left for the peer.
     pub sent: Duration,
+    /// It is made from scratch to take the place of this one.
+    pub replaces: Option<IkeId>,
+    /// The peer has answered, as ESP on this SPI shows: our request was sent again, once.
+    pub hit: Option<u32>,
 }
 /// The phases, in order. Each is consumed by the step that leaves it.
 pub(super) enum Phase {
@@ -83,30 +102,60 @@ pub(super) struct Established {
     pub queue: VecDeque<Task>,
     /// The request in flight.
     pub asked: Option<Asked>,
-    /// A request of the peer that waits for g^ir.
+    /// A request of the peer that waits for a secret.
     pub answering: Option<Box<create_child::Answering>>,
+    /// What the peer has begun, and more key exchanges follow.
+    pub half_done: Vec<HalfDone>,
     /// We are taking it down: why, and when we stop waiting for the peer.
     pub closing: Option<(Ended, Duration)>,
+    /// The time of its keys.
+    pub life: Life,
+    /// The time of the authentication, which outlives rekeys.
+    pub authentication: Life,
+    pub standing: Standing,
+    /// Another one has its place, and the peer shall delete it: if it has not until then, we do.
+    pub leave_at: Option<Duration>,
+    /// The one that it has inherited from; it may be waiting for its Delete.
+    pub older: Option<IkeId>,
+    /// The one whose children it makes anew, before that one is deleted.
+    pub relieves: Option<IkeId>,
+    /// The peer has answered TEMPORARY_FAILURE and nothing else: from when to when.
+    pub put_off: Option<(Duration, Duration)>,
+}
+/// Its place among the IKE SAs that rekeys have made one of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is in use, and has the children.
+    Current,
+    /// The peer has asked for it while we rekey that one, too: it is not decided whether it will be in use.
+    Rival(IkeId),
+    /// Another one is in use in its place; it waits for its Delete.
+    Succeeded,
 }
 /// A request that we will make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Task {
     CreateChild(Arc<str>),
-    DeleteChild(super::event::ChildId),
-    /// A child that only the peer has: its answer was not what we asked for.
-    DisownChild {
-        spi_in: u32,
+    RekeyChild(ChildId),
+    RekeyIke,
+    DeleteChild(ChildId),
+    /// A child that only the peer has. `release`: its answer was not what we asked for, and the SPI is still taken.
+    DeleteSpi {
+        spi: u32,
+        release: bool,
     },
     DeleteIke,
     Liveness,
+    Mobike(mobike::Ask),
 }
 /// A request that we have made.
 pub(super) enum Asked {
-    CreateChild(Box<create_child::Asked>),
-    DeleteChild(super::event::ChildId),
-    DisownChild { spi_in: u32 },
+    Create(Box<create_child::Asked>),
+    DeleteChildren(Vec<ChildId>),
+    DeleteSpi { spi: u32, release: bool },
     DeleteIke,
     Liveness,
+    Mobike(mobike::Asked),
 }
 
 impl Core {
@@ -131,7 +180,8 @@ impl Core {
     /// Sends a new request and keeps it for retransmission.
     pub(super) fn request(&mut self, cx: &mut Cx<'_>, exchange: ExchangeType, message: impl Into<Sealed>) {
         let sealed = message.into();
-        cx.transmit_all(self.local, self.remote, &sealed);
+        let (local, remote) = self.mobile.trying.first().copied().unwrap_or((self.local, self.remote));
+        cx.transmit_all(local, remote, &sealed);
         self.sent = cx.now;
         self.window.sent(cx.now, exchange, sealed, &cx.policy().retransmit);
     }
@@ -166,11 +216,24 @@ impl Core {
     }
     /// The outer addresses for ESP: in UDP only between ports that can carry it.
     pub(super) fn path(&self) -> IkePath {
-        IkePath { local: self.local, remote: self.remote, udp: self.nat.udp(), may_move: self.may_move() }
+        let here = ((self.local, self.remote), self.nat);
+        let ((local, remote), nat) = self.mobile.proven.unwrap_or(here);
+        IkePath { local, remote, udp: nat.udp(), may_move: self.may_move() }
     }
-    /// The peer is behind a NAT and we are not: its address may change (R37).
+    /// The peer is behind a NAT and we are not: its address may change (R37). With MOBIKE it says so itself (RFC 4555 section 3.8).
     pub(super) fn may_move(&self) -> bool {
-        self.nat.remote && !self.nat.local
+        self.nat.remote && !self.nat.local && !self.mobile.agreed
+    }
+    /// Sends the request in flight once more, whenever the next time is.
+    pub(super) fn resend(&mut self, cx: &mut Cx<'_>) {
+        let Some(sealed) = self.window.outstanding() else { return };
+        self.sent = cx.now;
+        for &(local, remote) in &self.mobile.trying {
+            cx.transmit_all(local, remote, sealed);
+        }
+        if self.mobile.trying.is_empty() {
+            cx.transmit_all(self.local, self.remote, sealed);
+        }
     }
     /// Retransmits when it is time to, smaller after a while. `Err`: the peer has not answered.
     pub(super) fn retransmit(&mut self, cx: &mut Cx<'_>, channel: Option<&mut Channel>) -> Step<()> {
@@ -178,17 +241,17 @@ impl Core {
         match (self.window.poll(cx.now, &times), channel) {
             (Due::Nothing, _) => return Ok(()),
             (Due::GaveUp, _) => return Err(Ended::PeerDead),
-            (Due::Shrink, Some(channel)) if self.size.agreed => {
-                self.size.shrink(self.remote);
-                let room = self.size.room(self.remote);
-                self.window.cut(cx.now, &times, |sealed| channel.shrink(sealed, room));
+            (Due::Shrink, Some(channel)) => {
+                if self.size.agreed {
+                    self.size.shrink(self.remote);
+                    let room = self.size.room(self.remote);
+                    self.window.cut(cx.now, &times, |sealed| channel.shrink(sealed, room));
+                }
+                mobike::elsewhere(cx, self);
             }
             (Due::Resend | Due::Shrink, _) => {}
         }
-        self.sent = cx.now;
-        if let Some(sealed) = self.window.outstanding() {
-            cx.transmit_all(self.local, self.remote, sealed);
-        }
+        self.resend(cx);
         Ok(())
     }
 }
@@ -216,9 +279,52 @@ impl Established {
     }
     /// A child that is up or on its way.
     pub(super) fn has_or_makes(&self, child: &str) -> bool {
-        let asked = matches!(&self.asked, Some(Asked::CreateChild(a)) if &*a.offer.policy.name == child);
+        let asked = matches!(&self.asked, Some(Asked::Create(asked)) if asked.child() == Some(child));
         let queued = self.queue.iter().any(|t| matches!(t, Task::CreateChild(name) if &**name == child));
         asked || queued || self.has(child)
+    }
+    /// A child by its number.
+    pub(super) fn child(&self, id: ChildId) -> Option<&Child> {
+        self.children.iter().find(|c| c.id == id)
+    }
+    /// The same.
+    pub(super) fn child_mut(&mut self, id: ChildId) -> Option<&mut Child> {
+        self.children.iter_mut().find(|c| c.id == id)
+    }
+    /// We have asked for another child in the place of this one.
+    pub(super) fn rekeys(&self, child: ChildId) -> bool {
+        self.offer().is_some_and(|offer| offer.replaces == Some(child))
+    }
+    /// What we have asked for in the request in flight, if it is a child.
+    fn offer(&self) -> Option<&Offer> {
+        match &self.asked {
+            Some(Asked::Create(asked)) => match &asked.making {
+                Making::Child { offer, .. } => Some(offer),
+                Making::Ike(_) => None,
+            },
+            _ => None,
+        }
+    }
+    /// We are rekeying the IKE SA itself.
+    pub(super) fn rekeys_ike(&self) -> bool {
+        matches!(&self.asked, Some(Asked::Create(asked)) if matches!(asked.making, Making::Ike(_)))
+    }
+    /// What was refused for its group only may be asked for again with another one: nothing has taken its place meanwhile.
+    pub(super) fn still_wants(&self, making: &Making) -> bool {
+        let standing = self.closing.is_none() && self.standing == Standing::Current;
+        standing
+            && match making {
+                Making::Child { offer, .. } => match offer.replaces {
+                    Some(old) => self.child(old).is_some_and(|old| old.state == ChildState::Up),
+                    None => !self.has(&offer.policy.name),
+                },
+                Making::Ike(offer) => !offer.has_rival(),
+            }
+    }
+    /// A request of the peer that makes sense only if this IKE SA is in use, which we do not know yet.
+    pub(super) fn is_undecided(&self, to: &Answer, contents: &Contents) -> bool {
+        let children = contents.deletes.iter().any(|d| d.protocol == ProtocolId::ESP);
+        matches!(self.standing, Standing::Rival(_)) && (to.exchange == ExchangeType::CREATE_CHILD_SA || children)
     }
     /// Queues a request once.
     pub(super) fn plan(&mut self, task: Task) {
@@ -226,25 +332,67 @@ impl Established {
             self.queue.push_back(task);
         }
     }
+    /// Has a child deleted, unless that is under way.
+    pub(super) fn leave(&mut self, id: ChildId, why: Ended) {
+        let Some(child) = self.child_mut(id) else { return };
+        if matches!(child.state, ChildState::Up | ChildState::Replaced { .. }) {
+            child.state = ChildState::Leaving(why);
+            self.plan(Task::DeleteChild(id));
+        }
+    }
+    /// The peer does not want this child: only who wants it always wants it again.
+    pub(super) fn refuse_wish(&self, cx: &mut Cx<'_>, child: &str) {
+        if let Some(wish) = cx.common.links.get_mut(&self.connection.name).and_then(|l| l.wish(child)) {
+            wish.wanted = wish.persistent;
+            wish.retry.failed(cx.now);
+        }
+        cx.touch(&self.connection);
+    }
+    /// The peer has answered TEMPORARY_FAILURE, once more. If it does so for minutes, the two ends do not have the same (R22).
+    pub(super) fn is_put_off(&mut self, now: Duration) {
+        let since = match self.put_off {
+            Some((since, last)) if now.saturating_sub(last) < ANOTHER => since,
+            _ => now,
+        };
+        self.put_off = Some((since, now));
+        if now.saturating_sub(since) >= TEMPORARY {
+            self.close(now, Ended::Failed, CLOSING_TIME);
+        }
+    }
     /// Begins to take the whole IKE SA down, politely.
     pub(super) fn close(&mut self, now: Duration, why: Ended, patience: Duration) {
         if self.closing.is_none() {
             self.closing = Some((why, now + patience));
             // What it still has to disown goes with the IKE SA, but `abandon` has to give the SPI back.
-            self.queue.retain(|task| matches!(task, Task::DisownChild { .. }));
+            self.queue.retain(|task| matches!(task, Task::DeleteSpi { release: true, .. }));
             self.queue.push_front(Task::DeleteIke);
         }
     }
     /// Sends the next request if the window is open.
     pub(super) fn pump(&mut self, cx: &mut Cx<'_>, core: &mut Core) {
+        self.send_next(cx, core);
+        // All children are here, or have failed: nothing is left to wait for.
+        if let Some(old) = self.relieves.take_if(|_| !matches!(self.asked, Some(Asked::Create(_)))) {
+            if self.queue.iter().any(|task| matches!(task, Task::CreateChild(_))) {
+                self.relieves = Some(old);
+            } else {
+                cx.common.redundant.push(Redundant { ike: old, how: How::Now });
+            }
+        }
+    }
+    fn send_next(&mut self, cx: &mut Cx<'_>, core: &mut Core) {
         while core.window.is_free() && self.asked.is_none() {
-            let Some(task) = self.queue.pop_front() else { return };
+            let Some(next) = self.queue.iter().position(|task| self.may(task)) else { return };
+            let Some(task) = self.queue.remove(next) else { return };
             self.asked = match task {
                 Task::CreateChild(name) => create_child::request(cx, core, self, &name),
+                Task::RekeyChild(id) => rekey_child::request(cx, core, self, id),
+                Task::RekeyIke => Some(rekey_ike::request(cx, core, self)),
                 Task::DeleteChild(id) => delete::request(cx, core, self, id),
-                Task::DisownChild { spi_in } => Some(delete::disown(cx, core, self, spi_in)),
+                Task::DeleteSpi { spi, release } => Some(delete::disown(cx, core, self, spi, release)),
                 Task::DeleteIke => Some(delete::request_ike(cx, core, self)),
                 Task::Liveness => Some(liveness::request(cx, core, self)),
+                Task::Mobike(ask) => Some(mobike::request(cx, core, self, ask)),
             };
         }
     }
@@ -256,15 +404,37 @@ impl Established {
     pub(super) fn respond(&mut self, cx: &mut Cx<'_>, core: &mut Core, to: &Answer, payloads: &[Payload]) {
         core.answer(cx, &mut self.channel, to, payloads);
     }
-    /// Timers: retransmission, liveness, keepalive, the end of a take-down.
+    /// The time has leapt, as it does when a machine was suspended. What has ended meanwhile is not used any more, not even to say so; the
+    /// peer gets all the time to answer that it would have had, and is asked whether it lives before anything else.
+    pub(super) fn leapt(&mut self, cx: &mut Cx<'_>, core: &mut Core) -> Step<()> {
+        let over = self.life.is_over(cx.now) || self.authentication.is_over(cx.now);
+        if self.standing == Standing::Current && over {
+            return Err(Ended::Expired);
+        }
+        self.expire(cx);
+        core.window.again(cx.now);
+        if core.window.is_free() && !self.connection.dpd_delay.is_zero() && self.standing == Standing::Current {
+            self.queue.retain(|task| *task != Task::Liveness);
+            self.queue.push_front(Task::Liveness);
+        }
+        self.pump(cx, core);
+        Ok(())
+    }
+    /// Timers: lifetimes, retransmission, liveness, keepalive, the end of a take-down.
     pub(super) fn tick(&mut self, cx: &mut Cx<'_>, core: &mut Core) -> Step<()> {
         if let Some((why, until)) = self.closing
             && until <= cx.now
         {
             return Err(why);
         }
+        self.expire(cx);
         core.retransmit(cx, Some(&mut self.channel))?;
         self.channel.tidy(cx.now);
+        self.forget_half_done(cx);
+        if self.leave_at.take_if(|at| *at <= cx.now).is_some() {
+            self.close(cx.now, Ended::Replaced, CLOSING_TIME);
+        }
+        self.renew(cx, core);
         if self.liveness_at(core).is_some_and(|at| at <= cx.now) {
             self.plan(Task::Liveness);
         }
@@ -275,23 +445,88 @@ impl Established {
         self.pump(cx, core);
         Ok(())
     }
+    /// What has reached the end of its lifetime is not used any more, from this moment on (R35).
+    fn expire(&mut self, cx: &mut Cx<'_>) {
+        while let Some(i) = self.children.iter().position(|c| c.life.is_over(cx.now)) {
+            self.expire_child(cx, i);
+        }
+        if self.standing == Standing::Current && (self.life.is_over(cx.now) || self.authentication.is_over(cx.now)) {
+            self.close(cx.now, Ended::Expired, CLOSING_TIME);
+        }
+    }
+    fn expire_child(&mut self, cx: &mut Cx<'_>, i: usize) {
+        let Some(child) = self.children.get(i) else { return };
+        let (id, spi, state, failures) = (child.id, child.spi_in, child.state, child.life.failures);
+        match state {
+            // Its successor is there, and the peer deletes it: a second Delete helps nobody.
+            ChildState::Replaced { .. } => return delete::remove(cx, self, i, Ended::Replaced),
+            ChildState::Closing(why) => return delete::remove(cx, self, i, why),
+            ChildState::Up | ChildState::Leaving(_) => delete::remove(cx, self, i, Ended::Expired),
+        }
+        self.queue.retain(|task| *task != Task::DeleteChild(id) && *task != Task::RekeyChild(id));
+        self.plan(Task::DeleteSpi { spi, release: false });
+        // It could not be rekeyed: only an IKE SA from scratch can help (RFC 7296 section 2.8).
+        if failures > 0 {
+            self.close(cx.now, Ended::Expired, CLOSING_TIME);
+        }
+    }
+    /// Plans what is due: rekeys, and Deletes that the peer owes us.
+    fn renew(&mut self, cx: &mut Cx<'_>, core: &Core) {
+        if self.standing != Standing::Current || self.closing.is_some() {
+            return;
+        }
+        let now = cx.now;
+        let owed = |c: &Child| matches!(c.state, ChildState::Replaced { until } if until <= now);
+        let owed: Vec<ChildId> = self.children.iter().filter(|c| owed(c)).map(|c| c.id).collect();
+        owed.into_iter().for_each(|id| self.leave(id, Ended::Replaced));
+        let up = self.children.iter_mut().filter(|c| c.state == ChildState::Up);
+        let due: Vec<ChildId> = up.filter_map(|c| c.life.is_due(now).then_some(c.id)).collect();
+        due.into_iter().for_each(|id| self.plan(Task::RekeyChild(id)));
+        if self.life.is_due(now) || core.window.next_id() > LAST_ID {
+            self.plan(Task::RekeyIke);
+        }
+        if self.authentication.is_due(now) {
+            self.authentication.retry(cx);
+            cx.common.renew.push(core.id);
+        }
+    }
+    /// So much has travelled that something is to be done about it. Asked first: most of what is reported is not.
+    pub(super) fn is_worn(&self, usage: &Usage) -> bool {
+        self.child(usage.id).is_some_and(|child| child.state == ChildState::Up && child.wear(usage) != Wear::Fine)
+    }
+    /// Rekeys a child that is worn, or no longer uses it.
+    pub(super) fn worn(&mut self, cx: &mut Cx<'_>, usage: &Usage) {
+        let Some(i) = self.children.iter().position(|c| c.id == usage.id) else { return };
+        match self.children[i].wear(usage) {
+            Wear::Over => self.expire_child(cx, i),
+            // Not while an attempt waits for its time.
+            Wear::Due if self.children[i].life.failures == 0 => self.plan(Task::RekeyChild(usage.id)),
+            Wear::Due | Wear::Fine => {}
+        }
+    }
     /// When `tick` is due.
     pub(super) fn deadline(&self, core: &Core) -> Option<Duration> {
         let closing = self.closing.map(|(_, until)| until);
-        [core.window.deadline(), self.liveness_at(core), self.keepalive_at(core), self.channel.deadline(), closing]
-            .into_iter()
-            .flatten()
-            .min()
+        let lives = [self.life.deadline(), self.authentication.deadline()].into_iter().flatten();
+        let lives = lives.chain(self.children.iter().filter_map(Child::deadline)).min();
+        let lives = lives.filter(|_| self.standing == Standing::Current && self.closing.is_none());
+        let waits =
+            [core.window.deadline(), self.liveness_at(core), self.keepalive_at(core), self.channel.deadline(), closing];
+        let half_done = self.half_done.iter().map(|half| half.until).min();
+        waits.into_iter().chain([lives, self.leave_at, half_done]).flatten().min()
     }
     /// Not while a request is in flight: its response is a sign of life as good as any.
     fn liveness_at(&self, core: &Core) -> Option<Duration> {
         let delay = self.connection.dpd_delay;
-        let idle = core.window.is_free() && self.asked.is_none() && self.closing.is_none();
+        let idle = core.window.is_free()
+            && self.asked.is_none()
+            && self.closing.is_none()
+            && self.standing == Standing::Current;
         (!delay.is_zero() && idle).then(|| self.alive + delay)
     }
     fn keepalive_at(&self, core: &Core) -> Option<Duration> {
         let every = self.connection.keepalive;
-        (core.nat.local && !every.is_zero()).then(|| core.sent + every)
+        (core.nat.local && !every.is_zero() && self.standing == Standing::Current).then(|| core.sent + every)
     }
 }
 
@@ -305,6 +540,15 @@ pub(super) struct Answer {
 }
 
 impl IkeSa {
+    /// The request in flight offers this SPI.
+    pub(super) fn offers(&self, spi: u32) -> bool {
+        let offer = match &self.phase {
+            Phase::Proving(proving) => Some(&proving.offer),
+            Phase::Established(est) => est.offer(),
+            _ => None,
+        };
+        offer.is_some_and(|offer| offer.spi_in == spi)
+    }
     /// When it wants `Input::Timer`.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let core = &self.core;
@@ -332,16 +576,17 @@ impl Established {
     /// Gives back what was being negotiated when the IKE SA ends.
     pub(super) fn abandon(&mut self, cx: &mut Cx<'_>) {
         match self.asked.take() {
-            Some(Asked::CreateChild(asked)) => cx.host.release_spi(asked.offer.spi_in),
-            Some(Asked::DisownChild { spi_in }) => cx.host.release_spi(spi_in),
+            Some(Asked::Create(asked)) => asked.release(cx),
+            Some(Asked::DeleteSpi { spi, release: true }) => cx.host.release_spi(spi),
             _ => {}
         }
         if let Some(answering) = self.answering.take() {
-            cx.host.release_spi(answering.spi_in());
+            answering.pending.agreed.release(cx);
         }
+        self.drop_half_done(cx, |_| true);
         for task in self.queue.drain(..) {
-            if let Task::DisownChild { spi_in } = task {
-                cx.host.release_spi(spi_in);
+            if let Task::DeleteSpi { spi, release: true } = task {
+                cx.host.release_spi(spi);
             }
         }
     }

@@ -3,14 +3,17 @@ use super::super::channel::Channel;
 use super::super::endpoint::Endpoint;
 use super::super::event::{Command, Event, Host, Input, Output};
 use super::super::exchange::Contents;
-use super::super::policy::Policy;
-use super::super::sa::Core;
+use super::super::policy::{Connection, Policy};
+use super::super::sa::{Core, Established, Phase};
+
 use super::{ALICE, BOB, addr};
+use crate::crypto::cert::Crl;
 use crate::crypto::rng::{Rng, SeededRng};
+use crate::crypto::work::Work;
 use crate::wire::message::Header;
 use crate::wire::payload::Payload;
 use crate::wire::registry::ExchangeType;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,16 +22,27 @@ use std::time::Duration;
 pub(super) struct TestHost {
     rng: SeededRng,
     pub addr: IpAddr,
+    /// Its further addresses.
+    pub others: Vec<IpAddr>,
     next_spi: u32,
     /// SPIs that were taken and not given back.
     pub spis: BTreeSet<u32>,
     pub names: HashMap<String, Vec<IpAddr>>,
     /// No SPI is left.
     pub no_spis: bool,
+    /// The wall clock.
+    pub clock: Duration,
+    /// First octets of what comes next with the length of a nonce.
+    pub nonces: VecDeque<u8>,
 }
 impl Host for TestHost {
     fn random(&mut self, out: &mut [u8]) {
         self.rng.fill(out);
+        if out.len() == 32
+            && let Some(first) = self.nonces.pop_front()
+        {
+            out[0] = first;
+        }
     }
     fn allocate_spi(&mut self, _connection: &str, _child: &str, _peer: u32) -> Option<u32> {
         if self.no_spis {
@@ -44,8 +58,14 @@ impl Host for TestHost {
     fn local_addr(&mut self, _remote: IpAddr) -> Option<IpAddr> {
         Some(self.addr)
     }
+    fn local_addrs(&mut self) -> Vec<IpAddr> {
+        [&[self.addr], self.others.as_slice()].concat()
+    }
     fn resolve(&mut self, name: &str) -> Vec<IpAddr> {
         self.names.get(name).cloned().unwrap_or_default()
+    }
+    fn unix_time(&mut self) -> Duration {
+        self.clock
     }
 }
 
@@ -56,6 +76,11 @@ pub(super) struct Peer {
     pub events: Vec<Event>,
     pub keepalives: Vec<Duration>,
     pub computed: usize,
+    /// Computations are kept here until somebody does them.
+    pub held: Option<Vec<(u64, Work)>>,
+    /// What was to be fetched, and what comes when it is.
+    pub fetches: Vec<Vec<String>>,
+    pub served: Vec<Arc<Crl>>,
 }
 impl Peer {
     pub(super) fn new(addr: IpAddr, seed: u64) -> Self {
@@ -63,10 +88,13 @@ impl Peer {
         let mut host = TestHost {
             rng: SeededRng::new(seed),
             addr,
+            others: Vec::new(),
             next_spi: first,
             spis: BTreeSet::new(),
             names: HashMap::new(),
             no_spis: false,
+            clock: crate::crypto::cert::tests::NOW,
+            nonces: VecDeque::new(),
         };
         Self {
             endpoint: Endpoint::new(Duration::ZERO, &mut host),
@@ -74,6 +102,9 @@ impl Peer {
             events: Vec::new(),
             keepalives: Vec::new(),
             computed: 0,
+            held: None,
+            fetches: Vec::new(),
+            served: Vec::new(),
         }
     }
     /// Hands it one input and returns what it sends. Computations are done at once.
@@ -97,12 +128,33 @@ impl Peer {
                 }
                 Output::Compute { job, work } => {
                     self.computed += 1;
+                    if let Some(held) = &mut self.held {
+                        held.push((job, work));
+                        continue;
+                    }
                     let done = work.run();
                     self.endpoint.handle(now, Input::Computed { job, done }, &mut self.host);
+                }
+                Output::Fetch { job, urls, .. } => {
+                    self.fetches.push(urls);
+                    let crls = self.served.clone();
+                    self.endpoint.handle(now, Input::Fetched { job, crls }, &mut self.host);
                 }
             }
         }
         sent
+    }
+}
+
+impl Peer {
+    /// Hands it a datagram while the computations take their time. Returns how many of them there are now.
+    pub(super) fn handle_only(&mut self, now: Duration, d: &Datagram) -> usize {
+        self.endpoint.handle(now, Input::Datagram { local: d.to, remote: d.from, data: &d.data }, &mut self.host);
+        self.endpoint.common.jobs.len()
+    }
+    /// The computations are done.
+    pub(super) fn finish(&mut self, now: Duration) -> Vec<Datagram> {
+        self.handle(now, Input::Timer)
     }
 }
 
@@ -141,6 +193,8 @@ pub(super) struct World {
     pub weather: Weather,
     /// Alice is behind this address: ports become port + offset.
     pub nat: Option<(IpAddr, u16)>,
+    /// Which of her addresses is.
+    pub nat_of: IpAddr,
     /// Every datagram that was sent, before the wire did anything to it.
     pub log: Vec<(Duration, Datagram)>,
     /// Datagrams that this says yes to are lost.
@@ -161,6 +215,7 @@ impl World {
             b: Peer::new(addr(BOB), 2 * seed + 1),
             weather: Weather::default(),
             nat: None,
+            nat_of: addr(ALICE),
             log: Vec::new(),
             drop: |_| false,
             flying: BTreeMap::new(),
@@ -171,6 +226,49 @@ impl World {
         world.command_b(Command::SetPolicy(Arc::new(bob)));
         world.command_a(Command::SetPolicy(Arc::new(alice)));
         world
+    }
+    /// One of the ends, by its address.
+    pub(super) fn peer(&self, who: &str) -> &Peer {
+        if who == ALICE { &self.a } else { &self.b }
+    }
+    /// The same.
+    pub(super) fn peer_mut(&mut self, who: &str) -> &mut Peer {
+        if who == ALICE { &mut self.a } else { &mut self.b }
+    }
+    /// Gives a command to one of the ends.
+    pub(super) fn command(&mut self, who: &str, command: Command) {
+        if who == ALICE { self.command_a(command) } else { self.command_b(command) }
+    }
+    /// Changes what only a test may change.
+    pub(super) fn each_established(&mut self, who: &str, mut change: impl FnMut(&mut Established)) {
+        for sa in self.peer_mut(who).endpoint.sas.values_mut() {
+            if let Phase::Established(est) = &mut sa.phase {
+                change(est);
+            }
+        }
+    }
+    /// The policy of what is established is another one now, as if it had always been.
+    pub(super) fn reconfigure(&mut self, who: &str, change: impl Fn(&mut Connection)) {
+        self.each_established(who, |est| {
+            let mut connection = (*est.connection).clone();
+            change(&mut connection);
+            for child in &mut est.children {
+                if let Some(policy) = connection.children.iter().find(|p| p.name == child.policy.name) {
+                    child.policy = policy.clone();
+                }
+            }
+            est.connection = Arc::new(connection);
+        });
+    }
+    /// One end has forgotten its children.
+    pub(super) fn lose_children(&mut self, who: &str) {
+        self.each_established(who, |est| est.children.clear());
+    }
+    /// Both ends have come to this message id.
+    pub(super) fn jump_ids(&mut self, next: u32) {
+        for peer in [&mut self.a, &mut self.b] {
+            peer.endpoint.sas.values_mut().for_each(|sa| sa.core.window.jump(next));
+        }
     }
     pub(super) fn command_a(&mut self, command: Command) {
         self.input_a(Input::Command(command));
@@ -210,12 +308,12 @@ impl World {
     /// `None`: the NAT has no such mapping.
     fn translate(&self, mut d: Datagram) -> Option<Datagram> {
         if let Some((outside, offset)) = self.nat {
-            if d.from.ip() == addr(ALICE) {
+            if d.from.ip() == self.nat_of {
                 d.from = SocketAddr::new(outside, d.from.port() + offset);
             }
             if d.to.ip() == outside {
                 let port = d.to.port().checked_sub(offset).filter(|p| [500, 4500].contains(p))?;
-                d.to = SocketAddr::new(addr(ALICE), port);
+                d.to = SocketAddr::new(self.nat_of, port);
             }
         }
         Some(d)
@@ -247,15 +345,31 @@ impl World {
     /// Gives a datagram to whom it is addressed.
     pub(super) fn deliver(&mut self, d: &Datagram) {
         let input = Input::Datagram { local: d.to, remote: d.from, data: &d.data };
-        if d.to.ip() == addr(ALICE) {
+        if self.a.host.local_addrs().contains(&d.to.ip()) {
             self.input_a(input);
-        } else if d.to.ip() == addr(BOB) {
+        } else if self.b.host.local_addrs().contains(&d.to.ip()) {
             self.input_b(input);
         }
     }
     /// Takes everything out of the air.
     pub(super) fn hold(&mut self) -> Vec<Datagram> {
         std::mem::take(&mut self.flying).into_values().collect()
+    }
+    /// Takes the first message out of the air that this end has sent.
+    pub(super) fn catch(&mut self, from: &str) -> Datagram {
+        let found = self.flying.iter().find(|(_, d)| d.from.ip() == addr(from)).map(|(key, _)| *key);
+        let key = found.unwrap_or_else(|| panic!("nothing of {from} is in the air"));
+        self.flying.remove(&key).expect("it was found")
+    }
+    /// Delivers the first message that this end has sent, and nothing else.
+    pub(super) fn pass_on(&mut self, from: &str) -> Datagram {
+        let datagram = self.catch(from);
+        self.deliver(&datagram);
+        datagram
+    }
+    /// How much of this end is in the air.
+    pub(super) fn in_the_air(&self, from: &str) -> usize {
+        self.flying.values().filter(|d| d.from.ip() == addr(from)).count()
     }
     /// What was sent from an address.
     pub(super) fn sent_by(&self, from: &str) -> Vec<&Datagram> {
@@ -288,6 +402,18 @@ impl World {
         let header = core.header(exchange, core.window.next_id(), false);
         let data = channel.seal(header, payloads, usize::MAX).datagrams()[0].clone();
         Datagram { from: core.local, to: core.remote, data }
+    }
+    /// The same in fragments, so that no message is longer than `room`; with this id.
+    pub(super) fn alice_cuts(&mut self, id: u32, payloads: &[Payload], room: usize) -> Vec<Datagram> {
+        let (core, channel) = self.alices();
+        let header = core.header(ExchangeType::INFORMATIONAL, id, false);
+        let (from, to) = (core.local, core.remote);
+        let sealed = channel.seal(header, payloads, room);
+        sealed.datagrams().iter().map(|data| Datagram { from, to, data: data.clone() }).collect()
+    }
+    /// Gives Bob a datagram of Alice, and returns what he sends.
+    pub(super) fn bob_gets(&mut self, d: &Datagram) -> Vec<Datagram> {
+        self.b.handle(self.now, Input::Datagram { local: d.to, remote: d.from, data: &d.data })
     }
     /// Alice's IKE SA, and what protects it.
     pub(super) fn alices(&mut self) -> (&mut Core, &mut Channel) {
