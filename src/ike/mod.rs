@@ -31,5 +31,7 @@ mod spi;
 mod timer;
 mod window;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod sim;
 #[cfg(test)]
 mod tests;
