@@ -29,6 +29,7 @@ mod sa;
 mod size;
 mod spi;
 mod timer;
+mod traffic;
 mod window;
 
 #[cfg(test)]
