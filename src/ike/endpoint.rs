@@ -215,7 +215,7 @@ impl Endpoint {
                     self.settle(now, host);
                 }
                 Owner::Shutdown => {
-                    for id in self.sas.keys().copied().collect::<Vec<_>>() {
+                    for id in self.ids() {
                         self.step(now, host, id, |_, _| Err(Ended::ByUs));
                     }
                 }
@@ -309,7 +309,8 @@ fn on_half_open(
     match (&mut half.keys, header.exchange) {
         (None, _) if next => half.park(cx, core, from),
         (Some(keys), _) if half.refused.is_some() => {
-            if let Some(refused) = half.refused.as_ref().filter(|_| keys.channel.asks_again(from.data)) {
+            // To nothing but the request that was refused.
+            if let Some(refused) = half.refused.as_ref().filter(|_| next && keys.channel.asks_again(from.data)) {
                 cx.transmit_all(from.local, from.remote, refused);
             }
         }

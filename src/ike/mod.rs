@@ -32,5 +32,7 @@ mod timer;
 mod traffic;
 mod window;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod sim;
 #[cfg(test)]
 mod tests;

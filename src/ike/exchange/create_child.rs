@@ -275,6 +275,10 @@ pub(in crate::ike) struct Answering {
     public: Ke,
 }
 impl Answering {
+    /// What the peer has asked for, but for its secrets.
+    pub(in crate::ike) fn pending(&self) -> &Pending {
+        &self.pending
+    }
     /// Gives back what was taken for it.
     pub(in crate::ike) fn release(&self, cx: &mut Cx<'_>) {
         match &self.pending.agreed {

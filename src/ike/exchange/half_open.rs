@@ -68,7 +68,7 @@ impl HalfOpen {
         let octets: usize = self.parked.iter().map(|p| p.data.len()).sum();
         let room = self.parked.len() < MAX_PARKED && octets + from.data.len() <= 2 * MAX_REQUEST;
         let barred = cx.common.admission.is_barred(cx.now, from.remote.ip(), &cx.policy().limits);
-        if !room || barred || self.parked.iter().any(|p| p.data == from.data) {
+        if !room || barred || !from.is_protected() || self.parked.iter().any(|p| p.data == from.data) {
             return;
         }
         if self.job.is_none() {

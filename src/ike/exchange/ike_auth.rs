@@ -34,7 +34,7 @@ const RESPONDER_PATIENCE: Duration = Duration::from_secs(5);
 /// Initiator: from our proof to the responder's.
 pub(in crate::ike) struct Proving {
     pub connection: Arc<Connection>,
-    keys: HandshakeKeys,
+    pub keys: HandshakeKeys,
     proposal: Proposal,
     ni: Vec<u8>,
     nr: Vec<u8>,

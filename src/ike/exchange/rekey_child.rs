@@ -59,7 +59,8 @@ pub(in crate::ike) fn completed(
     pending: Pending,
 ) {
     let rival = rival.filter(|rival| est.child(rival.new).is_some());
-    let lost = rival.as_ref().is_some_and(|rival| pending.lowest() < rival.lowest.as_slice());
+    let theirs = rival.as_ref().map(|rival| rival.lowest.as_slice()).or(est.rekey_being_answered(&pending));
+    let lost = theirs.is_some_and(|theirs| pending.lowest() < theirs);
     let Pending { agreed: Agreed::Child(agreed), ni, nr, secrets } = pending else { return };
     let old = agreed.replaces;
     if old.is_some() {
@@ -126,7 +127,12 @@ pub(in crate::ike) fn failed(cx: &mut Cx<'_>, core: &Core, est: &mut Established
 pub(in crate::ike) fn consider<'a>(est: &'a Established, rekey: &Notify) -> Result<&'a Child, Mismatch> {
     let spi = rekey.spi.as_slice().try_into().map(u32::from_be_bytes).unwrap_or(0);
     let known = est.children.iter().find(|c| rekey.protocol == ProtocolId::ESP && c.spi_out == spi);
-    let old = known.ok_or(Mismatch::quiet(Refusal::NoChild(spi)))?;
+    let Some(old) = known else {
+        // It may be the child that we are about to hear of: the request has overtaken an answer.
+        let making =
+            matches!(&est.asked, Some(sa::Asked::Create(asked)) if matches!(asked.making, Making::Child { .. }));
+        return Err(Mismatch::quiet(if making { Refusal::Temporary } else { Refusal::NoChild(spi) }));
+    };
     match old.state {
         ChildState::Up | ChildState::Replaced { .. } => Ok(old),
         // R10.
@@ -137,15 +143,20 @@ pub(in crate::ike) fn consider<'a>(est: &'a Established, rekey: &Notify) -> Resu
 pub(in crate::ike) fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, pending: Pending) {
     let lowest = pending.lowest().to_vec();
     let Pending { agreed: Agreed::Child(agreed), ni, nr, secrets } = pending else { return };
+    // Our own rekey of it was done while this one was being computed, and has won.
+    let beaten = agreed.replaces.is_some_and(|old| est.child(old).is_none_or(Child::is_leaving));
     let replaces = agreed.replaces.filter(|old| est.child(*old).is_some());
-    let made = Made { ni: &ni, nr: &nr, secrets: &secrets, ..Made::default() };
-    let policy = agreed.policy.clone();
+    let made = Made { ni: &ni, nr: &nr, secrets: &secrets, lost: beaten, ..Made::default() };
+    let name = agreed.policy.name.clone();
     let new = child::install(cx, core, est, child::Agreed { replaces, ..agreed }, &made);
-    // R11: our own exchange goes on; who has won shows when it is answered. A child that both ends make at once is no other case.
+    if beaten {
+        est.expect_delete(cx.now, new);
+    }
+    // R11: our own rekey of it goes on; who has won shows when it is answered. A child that both ends make at once is no other case.
     if let Some(sa::Asked::Create(asked)) = &mut est.asked
         && let Making::Child { offer, rival } = &mut asked.making
         && offer.replaces == replaces
-        && offer.policy.name == policy.name
+        && offer.policy.name == name
     {
         *rival = Some(Rival { new, lowest });
     }
@@ -162,6 +173,16 @@ fn rehearsed(cx: &mut Cx<'_>, est: &Established, child: &str) {
 }
 
 impl Established {
+    /// The lower nonce of the peer's rekey of the same child, if we are still computing what it needs.
+    fn rekey_being_answered(&self, ours: &Pending) -> Option<&[u8]> {
+        let theirs = self.answering.as_ref()?.pending();
+        match (&ours.agreed, &theirs.agreed) {
+            (Agreed::Child(a), Agreed::Child(b)) if a.replaces.is_some() && a.replaces == b.replaces => {
+                Some(theirs.lowest())
+            }
+            _ => None,
+        }
+    }
     /// Has a child of IKE_AUTH rekeyed soon if its group was never tried: a wrong one shows now, and not when the tunnel is needed (peers.md).
     pub(in crate::ike) fn rehearse(&mut self, cx: &mut Cx<'_>, id: ChildId) {
         let connection = self.connection.clone();

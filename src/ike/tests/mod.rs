@@ -7,6 +7,7 @@ mod establish;
 mod established;
 mod fragments;
 mod hostile;
+mod inputs;
 mod inputs_certs;
 mod interleave;
 mod lifetimes;
@@ -19,6 +20,7 @@ mod refuse;
 mod rekey_child;
 mod rekey_ike;
 mod silence;
+mod stranger;
 mod windows;
 mod wire;
 
