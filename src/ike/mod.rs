@@ -30,6 +30,7 @@ mod sa;
 mod size;
 mod spi;
 mod timer;
+mod traffic;
 mod window;
 
 #[cfg(any(test, feature = "fuzzing"))]
