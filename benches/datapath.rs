@@ -15,9 +15,9 @@ use sandhog::esp::outbound::OutboundSa;
 use sandhog::io::memory::{Device, Knobs, Port};
 use sandhog::io::{Datagrams, Destination, Gso, ReceiveBatch, Received, Tun, VnetHeader};
 use sandhog::ipsec::path::{Encap, Path};
-use sandhog::ipsec::sad::InboundEntry;
+use sandhog::ipsec::sad::{InboundEntry, Mode};
 use sandhog::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
-use sandhog::ipsec::tables::{Child, OutboundEntry, Tables};
+use sandhog::ipsec::tables::{Child, OutboundEntry, Tables, Traffic};
 use sandhog::wire::ip::{checksum_add, checksum_fold};
 use sandhog::wire::selector::Selector;
 use std::hint::black_box;
@@ -125,6 +125,8 @@ fn worker<D: Datagrams, T: Tun>(socket: D, tun: T) -> (Worker<D, T>, Arc<Tables>
         local_ts: [left].into(),
         remote_ts: [right].into(),
         path: Arc::new(ArcSwap::from_pointee(path())),
+        transport: false,
+        traffic: Traffic::default(),
     })));
     tables.insert_child(child.clone());
     tables.publish_inbound(Arc::new(InboundEntry {
@@ -134,6 +136,8 @@ fn worker<D: Datagrams, T: Tun>(socket: D, tun: T) -> (Worker<D, T>, Arc<Tables>
         local_ts: [right].into(),
         remote_ts: [left].into(),
         check_fragments: true,
+        mode: Mode::Tunnel,
+        traffic: Traffic::default(),
     }));
     let policy = PolicyEntry {
         name: "bench/bench".into(),
@@ -147,7 +151,8 @@ fn worker<D: Datagrams, T: Tun>(socket: D, tun: T) -> (Worker<D, T>, Arc<Tables>
     let ends =
         Ends { sockets: vec![Socket { encap: Encap::Udp, local: any, io: socket }], devices: vec![(DEVICE, tun)] };
     let stats = Arc::new(WorkerStats::default());
-    let shared = Shared { tables: tables.clone(), upcalls: sync_channel(8).0, stats: stats.clone() };
+    let shared =
+        Shared { tables: tables.clone(), upcalls: sync_channel(8).0, stats: stats.clone(), orders: Arc::default() };
     (Worker::new(ends, shared), tables, stats)
 }
 

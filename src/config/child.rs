@@ -40,12 +40,13 @@ pub(super) fn read(report: &mut Report<'_>, entry: &Entry, respond_only: bool) -
     if mode == Mode::Transport {
         demand_hosts(report, &fields, [("local_ts", &local_ts), ("remote_ts", &remote_ts)]);
     }
-    let config = ChildConfig {
+    let mut config = ChildConfig {
         name: entry.key.as_str().into(),
         mode,
         priority: fields
             .read(report, "priority", |r, n| value::integer(r, n, i32::MIN.into()..=i32::MAX.into()))
             .unwrap_or(0),
+        waits: false,
         copy_dscp: fields.read(report, "copy_dscp", value::boolean).unwrap_or(true),
         replay_window: fields.read(report, "replay_window", |r, n| value::integer(r, n, 64..=65_536)).unwrap_or(4096),
         peer_window: fields.read(report, "peer_window", |r, n| value::integer(r, n, 1..=65_536)).unwrap_or(64),
@@ -62,6 +63,8 @@ pub(super) fn read(report: &mut Report<'_>, entry: &Entry, respond_only: bool) -
             None
         }
     };
+    config.waits =
+        policy.as_ref().is_some_and(|policy| policy.start != StartAction::None || policy.dpd == DpdAction::Trap);
     let modes = [("together", false), ("per_pair", true)];
     let per_pair = fields.read(report, "ts_mode", |r, n| value::choice(r, n, &modes)) == Some(true);
     let child = Child { at: entry.at, sound: report.errors() == before, config, policy };

@@ -201,6 +201,8 @@ pub struct ChildConfig {
     pub local_ts: Vec<Selector>,
     /// Selectors on the peer's side.
     pub remote_ts: Vec<Selector>,
+    /// Packets wait for a moment where there is no SA for them: one may come, by itself or because of them.
+    pub waits: bool,
     /// Copy the inner DSCP to the outer header.
     pub copy_dscp: bool,
     /// Our replay window in packets, 64 to 65,536.

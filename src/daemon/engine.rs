@@ -212,11 +212,14 @@ impl Engine {
         self.parts.journal.tell(now, event);
         self.keylog.tell(event);
         self.traps.note(&self.parts.config.policy, event);
-        let Parts { installer, host, .. } = &mut self.parts;
+        let Parts { installer, host, workers, .. } = &mut self.parts;
         match event {
             Event::IkeUp { connection, .. } => drop(self.noted.remove(connection)),
             Event::IkeDown { ike, .. } => installer.ike_down(*ike),
-            Event::ChildUp(up) => installer.child_up(now, up, &mut host.places, &mut SystemRng),
+            Event::ChildUp(up) => {
+                installer.child_up(now, up, &mut host.places, &mut SystemRng);
+                workers.installed(installer.unheard(up));
+            }
             Event::ChildDown { id, why, .. } => installer.child_down(now, *id, *why, &mut host.places),
             Event::PathChanged { ike, path } => installer.path_changed(*ike, path),
             Event::Failed(failure) => {
@@ -225,7 +228,8 @@ impl Engine {
                     self.pending.failed(connection, failure.child.as_deref(), &status::failure(failure));
                 }
             }
-            Event::Larval { .. } | Event::Addresses { .. } | Event::KeyLog(_) => {}
+            Event::Larval { spi } => installer.larval(*spi),
+            Event::Addresses { .. } | Event::KeyLog(_) => {}
             Event::Drained => self.drained = true,
         }
     }
@@ -278,12 +282,9 @@ impl Engine {
             }
             Upcall::Moved { spi, remote } => self.feed(now, Input::EspMoved { spi, remote }),
             Upcall::FirstPacket { spi } => self.parts.installer.first_packet(spi),
-            Upcall::Exhausting { slot } => {
-                tracing::warn!(
-                    slot = slot.0,
-                    "the sequence numbers of a child are nearly used up: bring it down and up"
-                );
-            }
+            // The endpoint asked for this packet's keys: its answer is late or lost.
+            Upcall::Larval { spi } => self.feed(now, Input::LarvalHit(spi)),
+            Upcall::Exhausting { .. } => self.tell_usage(now),
             Upcall::DeviceLost { device } => {
                 tracing::error!(
                     device = device.0,
@@ -305,9 +306,17 @@ impl Engine {
             if !alive.is_empty() {
                 self.feed(now, Input::EspAlive(&alive));
             }
+            self.tell_usage(now);
         }
         self.parts.installer.tick(now, &mut self.parts.host.places);
         self.parts.network.tick(now);
+    }
+
+    fn tell_usage(&mut self, now: Duration) {
+        let usage = self.parts.installer.usage();
+        if !usage.is_empty() {
+            self.feed(now, Input::EspUsage(&usage));
+        }
     }
 
     fn request(&mut self, now: Duration, request: Request) {

@@ -5,6 +5,7 @@ use crate::crypto::rng::{Rng, SystemRng};
 use crate::ike::event::Host;
 use crate::io::fds::EventFd;
 use crate::io::udp;
+use crate::ipsec::tables::Tables;
 use std::collections::HashMap;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -23,14 +24,15 @@ const MAX_ADDRESSES: usize = 16;
 pub struct DaemonHost {
     /// Slots and SPIs.
     pub places: Places,
+    tables: Arc<Tables>,
     rng: SystemRng,
     mark: u32,
     names: Names,
 }
 impl DaemonHost {
     /// `mark` is that of our own packets; `wake` is signalled when a name was resolved.
-    pub fn new(places: Places, mark: u32, wake: Arc<EventFd>) -> std::io::Result<Self> {
-        Ok(Self { places, rng: SystemRng, mark, names: Names::start(wake)? })
+    pub fn new(places: Places, tables: Arc<Tables>, mark: u32, wake: Arc<EventFd>) -> std::io::Result<Self> {
+        Ok(Self { places, tables, rng: SystemRng, mark, names: Names::start(wake)? })
     }
     /// Takes in what was resolved. True if any name has other addresses than before.
     pub fn resolved(&mut self) -> bool {
@@ -48,6 +50,7 @@ impl Host for DaemonHost {
         self.places.allocate_spi(&key, u32::from_ne_bytes(random))
     }
     fn release_spi(&mut self, spi: u32) {
+        self.tables.larvae.remove(spi);
         self.places.release_spi(spi);
     }
     fn local_addr(&mut self, remote: IpAddr) -> Option<IpAddr> {

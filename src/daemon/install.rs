@@ -9,11 +9,11 @@ use crate::crypto::rng::Rng;
 use crate::esp::SaParams;
 use crate::esp::inbound::InboundSa;
 use crate::esp::outbound::OutboundSa;
-use crate::ike::event::{ChildId, ChildUp, DirectionKeys, Ended, IkeId, IkePath};
+use crate::ike::event::{ChildId, ChildUp, DirectionKeys, Ended, IkeId, IkePath, Usage};
 use crate::ipsec::path::{Encap, Path};
-use crate::ipsec::sad::InboundEntry;
+use crate::ipsec::sad::{self, InboundEntry};
 use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
-use crate::ipsec::tables::{Child, OutboundEntry, Tables};
+use crate::ipsec::tables::{Child, OutboundEntry, Tables, Traffic};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -40,8 +40,12 @@ pub struct Installed {
     pub terms: Terms,
     /// Its sending half.
     pub outbound: Arc<OutboundEntry>,
+    /// Its receiving half.
+    inbound: Arc<InboundEntry>,
     /// Highest sequence number that was seen when it was last looked at.
     seen: u64,
+    /// Packets, both directions, that were told of.
+    told: u64,
     /// Order of arrival: the youngest that may send, sends.
     age: u64,
     /// Send on it from then on; `None`: now.
@@ -60,6 +64,23 @@ pub struct Terms {
     pub esn: bool,
     /// What it takes the place of.
     pub replaces: Option<ChildId>,
+}
+
+impl Installed {
+    /// `None` if nothing has changed since it was last asked.
+    fn usage(&mut self, id: ChildId) -> Option<Usage> {
+        let (next, left) = (self.outbound.sa.next(), self.outbound.sa.left());
+        let sent = next.saturating_sub(1);
+        let packets = sent.saturating_add(self.inbound.traffic.packets.load(Relaxed));
+        if std::mem::replace(&mut self.told, packets) == packets {
+            return None;
+        }
+        let bytes = self.inbound.traffic.bytes.load(Relaxed) + self.outbound.traffic.bytes.load(Relaxed);
+        let all = u128::from(sent) + u128::from(left);
+        // 1000 only when none is left: so it is rounded down.
+        let sequence_permille = if all == 0 { 1000 } else { (u128::from(sent) * 1000 / all) as u16 };
+        Some(Usage { id, bytes, packets, sequence_permille })
+    }
 }
 
 /// Writes the tables.
@@ -136,25 +157,26 @@ impl Installer {
         }
     }
 
-    /// What the policy of a child does; a protected child gets its slot. Transport mode needs no policy of the device.
+    /// What the policy of a child does; a protected child gets its slot.
     fn action(&self, child: &ChildConfig, key: &Key, places: &mut Places) -> Option<Action> {
         match child.mode {
-            Mode::Tunnel => self.place(key, child.copy_dscp, places).map(Action::Protect),
+            Mode::Tunnel | Mode::Transport => self.place(key, Some(child), places).map(Action::Protect),
             Mode::Pass => Some(Action::Pass),
             Mode::Drop => Some(Action::Drop),
-            Mode::Transport => None,
         }
     }
 
-    /// The slot of a child with the child in it. Another `copy_dscp` takes effect when the child has no SA: those count on the old one.
-    fn place(&self, key: &Key, copy_dscp: bool, places: &mut Places) -> Option<Slot> {
+    /// The slot of a child with the child in it. Other settings take effect when the child has no SA: those count on the old one.
+    fn place(&self, key: &Key, settings: Option<&ChildConfig>, places: &mut Places) -> Option<Slot> {
         let slot = places.slot(key)?;
+        let copy_dscp = settings.is_some_and(|child| child.copy_dscp);
+        let waits = settings.is_some_and(|child| child.waits);
         let present = self.tables.children.load().get(slot).cloned();
         let in_use = || self.installed.values().any(|sa| sa.slot == slot);
-        if present.as_ref().is_some_and(|child| child.copy_dscp == copy_dscp || in_use()) {
+        if present.as_ref().is_some_and(|child| (child.copy_dscp, child.waits) == (copy_dscp, waits) || in_use()) {
             return Some(slot);
         }
-        let child = Child::new(slot, key.name(), self.device, copy_dscp);
+        let child = Child { waits, ..Child::new(slot, key.name(), self.device, copy_dscp) };
         if let Some(before) = present {
             child.counters.add_in(before.counters.bytes_in.load(Relaxed), before.counters.packets_in.load(Relaxed));
             child.counters.add_out(before.counters.bytes_out.load(Relaxed), before.counters.packets_out.load(Relaxed));
@@ -186,9 +208,9 @@ impl Installer {
     /// Installs both directions: inbound at once; outbound at once, unless we are the responder of a rekey.
     pub fn child_up(&mut self, now: Duration, up: &ChildUp, places: &mut Places, rng: &mut dyn Rng) {
         let key = Key { connection: up.connection.clone(), child: up.child.clone(), peer: up.peer };
-        let (copy_dscp, window) =
-            self.setting(&key).map_or((false, DEFAULT_WINDOW), |child| (child.copy_dscp, child.replay_window));
-        let Some(slot) = self.place(&key, copy_dscp, places) else { return };
+        let settings = self.setting(&key);
+        let window = settings.map_or(DEFAULT_WINDOW, |child| child.replay_window);
+        let Some(slot) = self.place(&key, settings, places) else { return };
         let Some(child) = self.tables.children.load().get(slot).cloned() else { return };
         let (local_ts, remote_ts): (Arc<[_]>, Arc<[_]>) = (up.local_ts.clone().into(), up.remote_ts.clone().into());
         let inbound = InboundEntry {
@@ -198,8 +220,11 @@ impl Installer {
             local_ts: local_ts.clone(),
             remote_ts: remote_ts.clone(),
             check_fragments: true,
+            mode: if up.transport { sad::Mode::Transport { sent: None } } else { sad::Mode::Tunnel },
+            traffic: Traffic::default(),
         };
-        self.tables.publish_inbound(Arc::new(inbound));
+        let inbound = Arc::new(inbound);
+        self.tables.publish_inbound(inbound.clone());
         places.installed(up.spi_in);
         let mut iv_key = [0; 16];
         rng.fill(&mut iv_key);
@@ -218,8 +243,17 @@ impl Installer {
                 esn: up.esn,
                 replaces,
             },
-            outbound: Arc::new(OutboundEntry { sa, local_ts, remote_ts, path }),
+            outbound: Arc::new(OutboundEntry {
+                sa,
+                local_ts,
+                remote_ts,
+                path,
+                transport: up.transport,
+                traffic: Traffic::default(),
+            }),
+            inbound,
             seen: 0,
+            told: 0,
             age: self.arrivals,
             takeover: (replaces.is_some() && !up.initiator).then(|| now + TAKEOVER),
         };
@@ -301,17 +335,31 @@ impl Installer {
 
     /// Inbound SPIs on which authentic packets arrived since the last call.
     pub fn alive(&mut self) -> Vec<u32> {
-        let sad = self.tables.sad.load();
         let mut alive = Vec::new();
         for sa in self.installed.values_mut() {
-            let Some(entry) = sad.get(sa.terms.spi_in) else { continue };
-            let highest = entry.sa.window().highest();
+            let highest = sa.inbound.sa.window().highest();
             if highest > sa.seen {
                 sa.seen = highest;
                 alive.push(sa.terms.spi_in);
             }
         }
         alive
+    }
+
+    /// What has travelled on each pair on which anything has since the last call.
+    pub fn usage(&mut self) -> Vec<Usage> {
+        self.installed.iter_mut().filter_map(|(id, sa)| sa.usage(*id)).collect()
+    }
+
+    /// An offered SPI without keys, until it is installed or given up.
+    pub fn larval(&self, spi: u32) {
+        self.tables.larvae.insert(spi);
+    }
+
+    /// The slot of a pair that has just taken the place of another, if its peer does not know yet that we use it (R3).
+    pub fn unheard(&self, up: &ChildUp) -> Option<Slot> {
+        let sa = self.installed.get(&up.id)?;
+        (up.initiator && sa.terms.replaces.is_some()).then_some(sa.slot)
     }
 
     fn retire(&self, spi: u32, places: &mut Places) {
@@ -376,12 +424,17 @@ mod tests {
         }
         /// A pair of SAs of the one child; its inbound SPI.
         fn up(&mut self, id: u64, initiator: bool, replaces: Option<u64>) -> u32 {
+            let up = self.offer(id, initiator, replaces);
+            self.installer.child_up(NOW, &up, &mut self.places, &mut self.rng);
+            up.spi_in
+        }
+        fn offer(&mut self, id: u64, initiator: bool, replaces: Option<u64>) -> ChildUp {
             let (connection, child): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
             let key = Key { connection: connection.clone(), child: child.clone(), peer: 0 };
             let spi_in = self.places.allocate_spi(&key, id as u32).unwrap();
             let keys = || DirectionKeys { encr: Secret::new(vec![7; 20]), integ: Secret::default() };
             let addr = |last| SocketAddr::from(([192, 0, 2, last], 4500));
-            let up = ChildUp {
+            ChildUp {
                 ike: IkeId(1),
                 id: ChildId(id),
                 connection,
@@ -400,9 +453,7 @@ mod tests {
                 proposal: Proposal { number: 1, protocol: ProtocolId::ESP, spi: vec![], transforms: vec![] },
                 initiator,
                 replaces: replaces.map(ChildId),
-            };
-            self.installer.child_up(NOW, &up, &mut self.places, &mut self.rng);
-            spi_in
+            }
         }
         fn down(&mut self, id: u64, why: Ended) {
             self.installer.child_down(NOW, ChildId(id), why, &mut self.places);
@@ -494,10 +545,61 @@ mod tests {
     }
 
     #[test]
+    fn the_initiator_of_a_rekey_has_to_be_heard_of() {
+        for (initiator, replaces, unheard) in [(true, true, true), (false, true, false), (true, false, false)] {
+            let mut bench = Bench::new();
+            bench.up(1, true, None);
+            let up = bench.offer(2, initiator, replaces.then_some(1));
+            bench.installer.child_up(NOW, &up, &mut bench.places, &mut bench.rng);
+            assert_eq!(bench.installer.unheard(&up).is_some(), unheard, "{initiator} {replaces}");
+        }
+    }
+
+    #[test]
+    fn usage_is_told_by_sa_and_when_there_is_any() {
+        let mut bench = Bench::new();
+        bench.up(1, true, None);
+        assert!(bench.installer.usage().is_empty());
+        let told = |bench: &mut Bench| -> Vec<_> {
+            let usage = bench.installer.usage();
+            usage.iter().map(|u| (u.id.0, u.bytes, u.packets, u.sequence_permille)).collect()
+        };
+        let pair = |bench: &Bench, id| {
+            let sa = bench.installer.get(ChildId(id)).unwrap();
+            (sa.outbound.clone(), sa.inbound.clone())
+        };
+        let (outbound, inbound) = pair(&bench, 1);
+        outbound.sa.reserve(3).unwrap();
+        outbound.traffic.add(300, 3);
+        inbound.traffic.add(50, 1);
+        assert_eq!(told(&mut bench), [(1, 350, 4, 0)]);
+        assert!(told(&mut bench).is_empty());
+        bench.up(2, true, Some(1));
+        outbound.sa.reserve(u32::MAX / 2).unwrap();
+        pair(&bench, 2).1.traffic.add(7, 1);
+        assert_eq!(told(&mut bench), [(1, 350, u64::from(u32::MAX / 2) + 4, 500), (2, 7, 1, 0)]);
+        let all = outbound.sa.left() as u32;
+        outbound.sa.reserve(all - 1).unwrap();
+        assert_eq!(told(&mut bench)[0].3, 999);
+        outbound.sa.reserve(1).unwrap();
+        assert_eq!(told(&mut bench)[0].3, 1000);
+    }
+
+    #[test]
+    fn an_offered_spi_is_larval_until_it_is_installed() {
+        let mut bench = Bench::new();
+        let up = bench.offer(1, true, None);
+        bench.installer.larval(up.spi_in);
+        assert!(bench.installer.tables.larvae.contains(up.spi_in));
+        bench.installer.child_up(NOW, &up, &mut bench.places, &mut bench.rng);
+        assert!(!bench.installer.tables.larvae.contains(up.spi_in) && bench.receives(up.spi_in));
+    }
+
+    #[test]
     fn counters_never_go_back() {
         let mut bench = Bench::new();
         let key = Key { connection: "a".into(), child: "b".into(), peer: 0 };
-        let slot = bench.installer.place(&key, false, &mut bench.places).unwrap();
+        let slot = bench.installer.place(&key, None, &mut bench.places).unwrap();
         let counters = |bench: &Bench| {
             let child = bench.installer.tables.children.load().get(slot).cloned().unwrap();
             child.counters.record_drop(Drop::NoSa);
@@ -505,7 +607,12 @@ mod tests {
             (child.counters.dropped(Drop::NoSa), child.counters.bytes_in.load(Relaxed))
         };
         assert_eq!(counters(&bench), (1, 7));
-        bench.installer.place(&key, true, &mut bench.places).unwrap();
+        let text = "[connections.a.children.b]\nmode = \"drop\"\nlocal_ts = [\"10.1.0.0/16\"]\nremote_ts = [\"10.2.0.0/16\"]\n";
+        let source = crate::config::Source { name: "a.toml".into(), text: text.into() };
+        let config = crate::config::parse(&[source], &crate::config::secret::System).unwrap();
+        let other = config.connections[0].children[0].clone();
+        assert!(other.copy_dscp);
+        assert_eq!(bench.installer.place(&key, Some(&other), &mut bench.places), Some(slot));
         assert_eq!(counters(&bench), (2, 14));
     }
 

@@ -125,7 +125,7 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     let threads = system::usable_cores().min(2);
     let pool = compute::Pool::start(threads, config.policy.limits.compute_queue, wake.clone())
         .map_err(said("compute threads"))?;
-    let host = host::DaemonHost::new(places, config.gateway.mark, wake.clone()).map_err(said("resolver"))?;
+    let host = host::DaemonHost::new(places, tables, config.gateway.mark, wake.clone()).map_err(said("resolver"))?;
     let (requests, from_api) = mpsc::sync_channel(REQUESTS);
     let journal = journal::Journal::default();
     let ring = wake.clone();

@@ -102,9 +102,8 @@ pub fn pairs(config: &Config) -> Vec<Pair> {
     let mut pairs = Vec::new();
     for child in config.connections.iter().flat_map(|connection| &connection.children) {
         let treatment = match child.mode {
-            Mode::Tunnel | Mode::Drop => Treatment::Protect,
-            // Transport mode has no inner addresses: its packets never see a device of ours.
-            Mode::Transport => continue,
+            // Transport mode, too: what the two hosts say to each other goes into the device, and what we make of it is marked.
+            Mode::Tunnel | Mode::Transport | Mode::Drop => Treatment::Protect,
             Mode::Pass => Treatment::Pass,
         };
         // A hole for some ports would be one for all: such packets stay inside, where they are refused.
@@ -164,6 +163,30 @@ pub(super) mod tests {
         let pairs: Vec<_> = pairs(&config).iter().map(|pair| (pair.remote, pair.treatment)).collect();
         let expected = [(prefix("10.3.0.0/16"), Treatment::Pass), (prefix("10.2.0.0/16"), Treatment::Protect)];
         assert_eq!(pairs, expected);
+    }
+
+    #[test]
+    fn transport_mode_protects_its_two_hosts() {
+        let text = r#"
+            [connections.a]
+            remote_addrs = ["203.0.113.7"]
+            [connections.a.children.b]
+            mode = "transport"
+            local_ts = ["192.0.2.1[tcp]"]
+            remote_ts = ["203.0.113.7[tcp/443]"]
+            [secrets.a]
+            id = ["203.0.113.7"]
+            secret = "correct horse battery staple 7Q"
+        "#;
+        let source = crate::config::Source { name: "a.toml".into(), text: text.into() };
+        let config = crate::config::parse(&[source], &crate::config::secret::System).unwrap();
+        let pair = Pair {
+            local: prefix("192.0.2.1/32"),
+            remote: prefix("203.0.113.7/32"),
+            priority: 0,
+            treatment: Treatment::Protect,
+        };
+        assert_eq!(pairs(&config), [pair]);
     }
 
     #[test]

@@ -2,10 +2,10 @@
 use super::clock;
 use crate::dataplane::Upcall;
 use crate::dataplane::stats::WorkerStats;
-use crate::dataplane::worker::{self, Ends, Outer, Shared, Socket, Worker};
+use crate::dataplane::worker::{self, Ends, Orders, Outer, Shared, Socket, Worker};
 use crate::io::fds::EventFd;
 use crate::io::tun::Queue;
-use crate::ipsec::spd::DeviceId;
+use crate::ipsec::spd::{DeviceId, Slot};
 use crate::ipsec::tables::Tables;
 use std::io;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ pub struct Workers {
     threads: Vec<JoinHandle<()>>,
     /// Counters of each worker.
     pub stats: Vec<Arc<WorkerStats>>,
+    orders: Arc<Orders>,
     upcalls: Receiver<Upcall>,
 }
 impl Workers {
@@ -42,12 +43,14 @@ impl Workers {
             controls: Vec::new(),
             threads: Vec::new(),
             stats: Vec::new(),
+            orders: Arc::default(),
             upcalls,
         };
         for (index, (queue, sockets)) in queues.into_iter().zip(sockets).enumerate() {
             let control = Arc::new(EventFd::new()?);
             let stats = Arc::new(WorkerStats::default());
-            let shared = Shared { tables: tables.clone(), upcalls: sender.clone(), stats: stats.clone() };
+            let orders = workers.orders.clone();
+            let shared = Shared { tables: tables.clone(), upcalls: sender.clone(), stats: stats.clone(), orders };
             let ends = Ends { sockets, devices: vec![(device, queue)] };
             let stop = workers.stop.clone();
             let ending = Ending { stop: stop.clone(), upcalls: sender.clone(), device };
@@ -71,6 +74,13 @@ impl Workers {
             }
         })?);
         Ok(workers)
+    }
+    /// There is a new SA: packets may have waited for it. The peer is told that we use it if its `slot` is named.
+    pub fn installed(&self, announce: Option<Slot>) {
+        if let Some(slot) = announce {
+            self.orders.announce(slot);
+        }
+        self.controls.iter().for_each(|control| control.signal());
     }
     /// What a worker has to say.
     pub fn next(&self) -> Option<Upcall> {

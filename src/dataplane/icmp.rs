@@ -102,7 +102,7 @@ fn is_host(addr: IpAddr) -> bool {
 }
 
 /// The sum of the pseudo-header for an upper-layer packet of `len` octets between the addresses (RFC 9293 section 3.1, RFC 8200 section 8.1).
-fn pseudo_header(src: IpAddr, dst: IpAddr, proto: u8, len: usize) -> u64 {
+pub(super) fn pseudo_header(src: IpAddr, dst: IpAddr, proto: u8, len: usize) -> u64 {
     let add = |sum, addr| match addr {
         IpAddr::V4(a) => checksum_add(sum, &a.octets()),
         IpAddr::V6(a) => checksum_add(sum, &a.octets()),

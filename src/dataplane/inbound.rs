@@ -4,18 +4,22 @@
 //! of merging. Within an SA the order of arrival stays.
 use super::Upcall;
 use super::merge::Merge;
+use super::park::{Parked, Parking};
 use super::stats::Direction;
+use super::transport::{Header, fix_checksum};
 use super::worker::{Ends, Shared};
 use crate::esp::drop::Drop;
 use crate::esp::inbound::{Inner, Opened, tunnel_payload};
 use crate::esp::tos;
-use crate::io::{Datagrams, ReceiveBatch, Received, Tun};
+use crate::io::{Datagrams, ReceiveBatch, Received, Tun, VnetHeader};
 use crate::ipsec::path::Encap;
-use crate::ipsec::sad::InboundEntry;
+use crate::ipsec::sad::{InboundEntry, Mode};
 use crate::wire::encap::{Datagram, classify};
 use crate::wire::esp::parse_header;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IoSlice};
+use std::net::IpAddr;
 use std::ops::Range;
+use std::time::Duration;
 
 /// Trains in one batch.
 const SLOTS: usize = 16;
@@ -29,6 +33,7 @@ pub struct Inbound {
     packets: Vec<EspPacket>,
     opened: Vec<(Opened, EspPacket)>,
     merge: Merge,
+    parked: Parked,
 }
 
 /// An ESP packet in the batch's buffer.
@@ -61,16 +66,48 @@ impl Inbound {
             packets: Vec::with_capacity(PACKETS),
             opened: Vec::with_capacity(PACKETS),
             merge: Merge::new(PACKETS),
+            parked: Parked::default(),
         }
     }
 
     /// Receives one batch from a socket and takes all of it to its end.
-    pub fn serve<D: Datagrams, T: Tun>(&mut self, socket: usize, ends: &mut Ends<D, T>, shared: &Shared) {
+    pub fn serve<D: Datagrams, T: Tun>(
+        &mut self,
+        now: Duration,
+        socket: usize,
+        ends: &mut Ends<D, T>,
+        shared: &Shared,
+    ) {
+        self.release(now, ends, shared);
         let Some(socket) = ends.sockets.get_mut(socket) else { return };
         let encap = socket.encap;
         // An error is one that the network reported about an earlier datagram; what did arrive is in the batch, and nothing older.
         self.batch.datagrams.clear();
         let _ = socket.io.receive(&mut self.batch);
+        self.take(now, encap, ends, shared);
+    }
+
+    /// Takes on what was parked and can be opened now, and gives up what has waited for too long.
+    pub fn release<D: Datagrams, T: Tun>(&mut self, now: Duration, ends: &mut Ends<D, T>, shared: &Shared) {
+        if self.parked.is_empty() {
+            return;
+        }
+        loop {
+            let sad = shared.tables.sad.load();
+            let Some(encap) = self.parked.refill(&mut self.batch, |spi| sad.get(spi).is_some()) else { break };
+            drop(sad);
+            self.take(now, encap, ends, shared);
+        }
+        shared.stats.count_drops(Drop::UnknownSpi, self.parked.expire(now));
+    }
+
+    /// When `release` is due though nothing has happened.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.parked.deadline()
+    }
+
+    /// Takes what is in the batch to its end.
+    fn take<D: Datagrams, T: Tun>(&mut self, now: Duration, encap: Encap, ends: &mut Ends<D, T>, shared: &Shared) {
         self.classify(encap, shared);
         shared.stats.count_batch(Direction::In, self.packets.len());
         // Offsets grow with arrival, so this is stable; a batch of one SA is in order already and costs one pass.
@@ -82,7 +119,7 @@ impl Inbound {
             let len = self.packets[from..].partition_point(|p| p.spi == spi);
             match sad.get(spi) {
                 Some(entry) => self.run(entry, from..from + len, encap, ends, shared),
-                None => shared.stats.count_drops(Drop::UnknownSpi, len as u64),
+                None => self.unknown(now, spi, from..from + len, encap, shared),
             }
             from += len;
         }
@@ -117,6 +154,22 @@ impl Inbound {
         }
     }
 
+    /// Packets whose SPI is in no table that we saw. It may be larval; or have been so until a moment ago, and then we are about to be told.
+    fn unknown(&mut self, now: Duration, spi: u32, run: Range<usize>, encap: Encap, shared: &Shared) {
+        let tables = &shared.tables;
+        if !tables.larvae.contains(spi) && tables.sad.load().get(spi).is_none() {
+            return shared.stats.count_drops(Drop::UnknownSpi, run.len() as u64);
+        }
+        for packet in &self.packets[run] {
+            let from = &self.batch.datagrams[packet.datagram];
+            match self.parked.keep(now, spi, encap, from, &self.batch.buf[packet.range()]) {
+                Parking::First => shared.tell(Upcall::Larval { spi }),
+                Parking::Behind => {}
+                Parking::Full => shared.stats.count_drops(Drop::QueueFull, 1),
+            }
+        }
+    }
+
     /// All packets of one SA in this batch.
     fn run<D: Datagrams, T: Tun>(
         &mut self,
@@ -137,8 +190,13 @@ impl Inbound {
             }
             return;
         };
-        self.check(entry, device.offloads(), shared);
-        self.deliver(entry, device, shared);
+        match entry.mode {
+            Mode::Tunnel => {
+                self.check(entry, device.offloads(), shared);
+                self.deliver(entry, device, shared);
+            }
+            Mode::Transport { sent } => self.deliver_payloads(entry, sent, device, shared),
+        }
     }
 
     /// Verifies and decrypts in place what is not old or replayed at first sight.
@@ -193,6 +251,35 @@ impl Inbound {
         }
     }
 
+    /// Writes packets of transport mode to the device, each with a new IP header in front.
+    fn deliver_payloads<T: Tun>(
+        &mut self,
+        entry: &InboundEntry,
+        sent: Option<(IpAddr, IpAddr)>,
+        device: &mut T,
+        shared: &Shared,
+    ) {
+        let (mut packets, mut bytes) = (0, 0);
+        for (opened, packet) in &self.opened {
+            let outer = &self.batch.datagrams[packet.datagram];
+            let data = &mut self.batch.buf[packet.range()];
+            let written = rebuild(entry, opened, data, outer, sent).and_then(|(header, payload)| {
+                let parts = [IoSlice::new(header.octets()), IoSlice::new(payload)];
+                device.write(&VnetHeader::default(), &parts).map_err(|e| refused(&e))?;
+                Ok(header.octets().len() + payload.len())
+            });
+            match written {
+                Ok(len) => {
+                    packets += 1;
+                    bytes += len as u64;
+                }
+                Err(reason) => count_drop(entry, reason, shared),
+            }
+        }
+        entry.child.counters.add_in(bytes, packets);
+        entry.traffic.add(bytes, packets);
+    }
+
     /// Writes to the device, neighbours of one flow as one.
     fn deliver<T: Tun>(&mut self, entry: &InboundEntry, device: &mut T, shared: &Shared) {
         let (mut packets, mut bytes) = (0, 0);
@@ -204,14 +291,37 @@ impl Inbound {
                 bytes += merged + parts.iter().map(|part| part.len() as u64).sum::<u64>();
             }
             Err(e) => {
-                let reason = if e.kind() == ErrorKind::WouldBlock { Drop::QueueFull } else { Drop::Device };
+                let reason = refused(&e);
                 for _ in 0..count {
                     count_drop(entry, reason, shared);
                 }
             }
         });
         entry.child.counters.add_in(bytes, packets);
+        entry.traffic.add(bytes, packets);
     }
+}
+
+/// A packet of transport mode: the header that it gets, and its payload with a right checksum.
+fn rebuild<'p>(
+    entry: &InboundEntry,
+    opened: &Opened,
+    packet: &'p mut [u8],
+    outer: &Received,
+    sent: Option<(IpAddr, IpAddr)>,
+) -> Result<(Header, &'p [u8]), Drop> {
+    let payload = packet.get_mut(opened.payload.clone()).ok_or(Drop::Malformed)?;
+    let seen = (outer.remote.ip(), outer.local.ip());
+    let header = Header::new(seen.0, seen.1, opened.next_header, outer.tos, payload.len())?;
+    let parsed = header.parse(payload)?;
+    if parsed.fragment {
+        return Err(Drop::LaterFragment);
+    }
+    entry.admits(&parsed.flow)?;
+    if let Some(sent) = sent {
+        fix_checksum(payload, opened.next_header, sent, seen);
+    }
+    Ok((header, payload))
 }
 
 /// The inner packet is whole, of the version that the next header says, within the selectors, and has survived congestion. Its ECN field
@@ -224,6 +334,11 @@ fn check_inner(entry: &InboundEntry, opened: &Opened, packet: &mut [u8], outer_t
         tos::set(&mut packet[inner.range.clone()], tos);
     }
     Ok(inner)
+}
+
+/// Why the device did not take a packet.
+fn refused(error: &std::io::Error) -> Drop {
+    if error.kind() == ErrorKind::WouldBlock { Drop::QueueFull } else { Drop::Device }
 }
 
 fn upcall_ike(received: &Received, data: &[u8], shared: &Shared) {

@@ -1,16 +1,20 @@
 //! Threads and queues: what a packet goes through. Read inbound.rs and outbound.rs from the top; they are in packet order.
 //!
-//! segment, merge, fragment and icmp are pure: bytes in, bytes out. train collects what leaves together. worker puts it
+//! segment, merge, fragment and icmp are pure: bytes in, bytes out. train collects what leaves together. park and hold
+//! keep what came before its SA. worker puts it
 //! together for one thread.
 pub mod fragment;
+pub mod hold;
 pub mod icmp;
 pub mod inbound;
 pub mod limit;
 pub mod merge;
 pub mod outbound;
+pub mod park;
 pub mod segment;
 pub mod stats;
 pub mod train;
+pub mod transport;
 pub mod worker;
 
 #[cfg(any(test, feature = "fuzzing"))]
@@ -48,6 +52,11 @@ pub enum Upcall {
     /// The first authentic packet on this SA.
     FirstPacket {
         /// Inbound SPI.
+        spi: u32,
+    },
+    /// A packet came with an SPI that we have offered and have no keys for: the answer to our request is late, or lost (R3).
+    Larval {
+        /// Our SPI.
         spi: u32,
     },
     /// The SA's sequence numbers are near their end.

@@ -2,18 +2,21 @@
 //! sender can do something about it, answered.
 use super::Upcall;
 use super::fragment::Fragments;
+use super::hold::Held;
 use super::icmp::{self, Reason};
 use super::limit::{Bucket, PerChild};
 use super::segment::{Pieces, Segments};
 use super::stats::Direction;
 use super::train::{Sealing, Track, Train};
+use super::transport::{self, Payload};
 use super::worker::{Ends, Shared};
 use crate::esp::drop::Drop;
 use crate::esp::tos;
 use crate::io::{Datagrams, Destination, Tun, VnetHeader};
-use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Spd};
+use crate::ipsec::path::Path;
+use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
 use crate::ipsec::tables::{Child, Children, OutboundEntry};
-use crate::wire::esp::{NEXT_HEADER_IPV4, NEXT_HEADER_IPV6};
+use crate::wire::esp::{NEXT_HEADER_DUMMY, NEXT_HEADER_IPV4, NEXT_HEADER_IPV6};
 use crate::wire::ip::{self, Flow, Packet};
 use crate::wire::selector::Selector;
 use std::io::{ErrorKind, IoSlice};
@@ -45,6 +48,7 @@ pub struct Outbound {
     too_big: Bucket,
     acquires: PerChild,
     exhausting: PerChild,
+    held: Held,
 }
 
 /// What is the same for all packets of a batch.
@@ -94,6 +98,7 @@ impl Outbound {
             too_big: Bucket::new(ANSWERS_PER_SECOND, ANSWERS_AT_ONCE),
             acquires: PerChild::default(),
             exhausting: PerChild::default(),
+            held: Held::default(),
         }
     }
 
@@ -107,6 +112,7 @@ impl Outbound {
         shared: &Shared,
     ) -> std::io::Result<()> {
         let Some(&(id, _)) = ends.devices.get(device) else { return Ok(()) };
+        self.release(now, ends, shared);
         let (spd, children) = (shared.tables.spd.load(), shared.tables.children.load());
         let mut batch = Batch { now, device, id, ends, spd: &spd, children: &children, shared };
         let mut result = Ok(());
@@ -131,6 +137,50 @@ impl Outbound {
         result
     }
 
+    /// Takes on what waited for an SA that is there now, and gives up what has waited for too long.
+    pub fn release<D: Datagrams, T: Tun>(&mut self, now: Duration, ends: &mut Ends<D, T>, shared: &Shared) {
+        if self.held.is_empty() {
+            return;
+        }
+        let (spd, children) = (shared.tables.spd.load(), shared.tables.children.load());
+        let has_sa = |slot| children.get(slot).is_some_and(|child| child.outbound.load().is_some());
+        while let Some(packets) = self.held.release(has_sa) {
+            for packet in packets {
+                let Some(&(id, _)) = ends.devices.get(packet.device) else { continue };
+                let mut batch = Batch { now, device: packet.device, id, ends, spd: &spd, children: &children, shared };
+                self.packet[..packet.data.len()].copy_from_slice(&packet.data);
+                self.packet(&packet.header, packet.data.len(), &mut batch);
+            }
+        }
+        self.sealer.train.send(ends, &shared.stats);
+        self.held.expire(now, |slot, count| {
+            shared.stats.count_drops(Drop::NoSa, count);
+            if let Some(child) = children.get(slot) {
+                (0..count).for_each(|_| child.counters.record_drop(Drop::NoSa));
+            }
+        });
+    }
+
+    /// When `release` is due though nothing has happened.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.held.deadline()
+    }
+
+    /// One dummy packet on the present SA of a child, unless something was sent on it: so the peer learns that it is in use (R3).
+    pub fn announce<D: Datagrams, T>(&mut self, slot: Slot, ends: &mut Ends<D, T>, shared: &Shared) {
+        let children = shared.tables.children.load();
+        let Some(child) = children.get(slot) else { return };
+        let entry = child.outbound.load();
+        let Some(entry) = entry.as_deref().filter(|entry| entry.sa.next() == 1) else { return };
+        let path = entry.path.load();
+        let Ok(track) = track(&path, 0, true, ends) else { return };
+        let sealing = Sealing { sa: &entry.sa, next_header: NEXT_HEADER_DUMMY, track };
+        if let Err(reason) = self.sealer.train.seal(&Payload(&[]), &sealing, ends, &shared.stats) {
+            shared.stats.count_drops(reason, 1);
+        }
+        self.sealer.train.send(ends, &shared.stats);
+    }
+
     /// One packet or super-packet, from lookup to seal.
     fn packet<D: Datagrams, T: Tun>(&mut self, header: &VnetHeader, len: usize, batch: &mut Batch<'_, D, T>) {
         let Ok(parsed) = ip::parse(&self.packet[..len]) else {
@@ -148,7 +198,9 @@ impl Outbound {
         let left = match result {
             Ok(left) => left,
             Err(refusal) => {
-                self.refuse(refusal, len, &parsed, child, batch);
+                if !self.hold(refusal, header, len, child, batch) {
+                    self.refuse(refusal, len, &parsed, child, batch);
+                }
                 if refusal.drop == Drop::NoSa
                     && let (Some(policy), Some(slot)) = (policy, slot)
                     && self.acquires.take(slot, batch.now)
@@ -164,6 +216,19 @@ impl Outbound {
         {
             batch.shared.tell(Upcall::Exhausting { slot });
         }
+    }
+
+    /// True if the packet waits now for an SA of its child.
+    fn hold<D, T>(
+        &mut self,
+        refusal: Refusal,
+        header: &VnetHeader,
+        len: usize,
+        child: Option<&Child>,
+        batch: &Batch<'_, D, T>,
+    ) -> bool {
+        let child = child.filter(|child| child.waits && refusal.drop == Drop::NoSa);
+        child.is_some_and(|child| self.held.keep(batch.now, child.slot, batch.device, header, &self.packet[..len]))
     }
 
     /// Counts it, and answers through the TUN if the packet may be answered and we have not said too much already.
@@ -247,26 +312,45 @@ impl Sealer {
         })?;
         let segments = Segments::new(header, data, parsed).map_err(|_| Drop::Malformed)?;
         let path = entry.path.load();
-        let fit = fit(segments.len_of(0), parsed, path.inner_mtu(entry.sa.params().cipher).into(), entry)?;
-        let sealing = Sealing {
-            sa: &entry.sa,
-            next_header: if parsed.flow.src.is_ipv4() { NEXT_HEADER_IPV4 } else { NEXT_HEADER_IPV6 },
-            track: Track {
-                socket: batch.ends.socket_for(path.encap, path.local, path.remote).ok_or(Drop::Device)?,
-                to: Destination {
-                    local: path.local,
-                    remote: path.remote,
-                    tos: tos::encapsulate(parsed.tos, child.copy_dscp),
-                    dont_fragment: fit == Fit::Whole { dont_fragment: true },
-                },
-            },
+        let (outside, next_header) = match (entry.transport, parsed.flow.src.is_ipv4()) {
+            (true, _) if parsed.fragment => return Err(Drop::LaterFragment.into()),
+            (true, _) => transport::header(data, parsed),
+            (false, true) => (0, NEXT_HEADER_IPV4),
+            (false, false) => (0, NEXT_HEADER_IPV6),
         };
+        let mtu = usize::from(path.inner_mtu(entry.sa.params().cipher)) + outside;
+        let fit = fit(segments.len_of(0), parsed, mtu, entry)?;
+        let tos = if entry.transport { parsed.tos } else { tos::encapsulate(parsed.tos, child.copy_dscp) };
+        let track = track(&path, tos, fit == Fit::Whole { dont_fragment: true }, batch.ends)?;
+        let sealing = Sealing { sa: &entry.sa, next_header, track };
         let (packets, bytes) = match fit {
+            Fit::Whole { .. } if entry.transport => self.seal_payloads(&segments, outside, &sealing, batch)?,
             Fit::Whole { .. } => self.train.seal(&segments, &sealing, batch.ends, &batch.shared.stats)?,
             Fit::Fragments(mtu) => self.seal_fragments(&segments, mtu, parsed, &sealing, batch)?,
         };
         child.counters.add_out(bytes, packets);
+        entry.traffic.add(bytes, packets);
         Ok(entry.sa.left())
+    }
+
+    /// Each segment without its first octets, the IP header.
+    fn seal_payloads<D: Datagrams, T>(
+        &mut self,
+        segments: &Segments<'_>,
+        outside: usize,
+        sealing: &Sealing<'_>,
+        batch: &mut Batch<'_, D, T>,
+    ) -> Result<(u64, u64), Drop> {
+        let (mut packets, mut bytes) = (0, 0);
+        for i in 0..segments.count() {
+            let len = segments.len_of(i);
+            let segment = &mut self.segment[..len];
+            segments.write(i, segment);
+            let payload = Payload(segment.get(outside..).ok_or(Drop::Malformed)?);
+            packets += self.train.seal(&payload, sealing, batch.ends, &batch.shared.stats)?.0;
+            bytes += len as u64;
+        }
+        Ok((packets, bytes))
     }
 
     /// Each segment as fragments.
@@ -292,9 +376,14 @@ impl Sealer {
     }
 }
 
+fn track<D, T>(path: &Path, tos: u8, dont_fragment: bool, ends: &Ends<D, T>) -> Result<Track, Drop> {
+    let socket = ends.socket_for(path.encap, path.local, path.remote).ok_or(Drop::Device)?;
+    Ok(Track { socket, to: Destination { local: path.local, remote: path.remote, tos, dont_fragment } })
+}
+
 /// `largest`: octets of the largest inner packet, `mtu`: what the path takes. IPv4 that may be fragmented is, before ESP; but where the
-/// selectors have ports the peer could not check the fragments (RFC 4301 section 7.3), so there the outer packet is fragmented. So it is
-/// for IPv6 on a path that is too narrow for IPv6's smallest packet (RFC 2473 section 7.1).
+/// selectors have ports the peer could not check the fragments (RFC 4301 section 7.3), and transport mode carries none (RFC 4303 section
+/// 3.1.1), so there the outer packet is fragmented. So it is for IPv6 on a path that is too narrow for IPv6's smallest packet (RFC 2473 section 7.1).
 fn fit(largest: usize, parsed: &Packet, mtu: usize, entry: &OutboundEntry) -> Result<Fit, Refusal> {
     let ipv4 = parsed.flow.src.is_ipv4();
     if largest <= mtu {
@@ -308,7 +397,7 @@ fn fit(largest: usize, parsed: &Packet, mtu: usize, entry: &OutboundEntry) -> Re
         let mtu = u16::try_from(mtu.max(floor)).unwrap_or(u16::MAX);
         return Err(Refusal { drop: Drop::TooBig, answer: Some(Reason::TooBig(mtu)) });
     }
-    if entry.local_ts.iter().chain(&*entry.remote_ts).any(Selector::has_ports) {
+    if entry.transport || entry.local_ts.iter().chain(&*entry.remote_ts).any(Selector::has_ports) {
         return Ok(Fit::Whole { dont_fragment: false });
     }
     Ok(Fit::Fragments(mtu))

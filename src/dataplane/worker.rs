@@ -8,14 +8,14 @@ use crate::io::raw_esp::RawEsp;
 use crate::io::udp::UdpSocket;
 use crate::io::{Datagrams, Destination, ReceiveBatch, Tun};
 use crate::ipsec::path::Encap;
-use crate::ipsec::spd::DeviceId;
+use crate::ipsec::spd::{DeviceId, Slot};
 use crate::ipsec::tables::Tables;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// A socket for outer packets.
@@ -64,6 +64,25 @@ pub struct Shared {
     pub upcalls: SyncSender<Upcall>,
     /// Counters of this worker.
     pub stats: Arc<WorkerStats>,
+    /// What the engine wants of any of the workers.
+    pub orders: Arc<Orders>,
+}
+
+/// What the engine wants of any worker, whichever comes first.
+#[derive(Debug, Default)]
+pub struct Orders {
+    announce: Mutex<Vec<Slot>>,
+}
+
+impl Orders {
+    /// The peer shall hear that the present SA of this child is in use. Wake a worker then.
+    pub fn announce(&self, slot: Slot) {
+        self.announce.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
+    }
+
+    fn take(&self) -> Vec<Slot> {
+        std::mem::take(&mut *self.announce.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Shared {
@@ -102,19 +121,35 @@ impl<D: Datagrams, T: Tun> Worker<D, T> {
 
     /// One turn: a batch from each source, taken to its end. `now` counts from any fixed point and never goes back.
     pub fn turn(&mut self, now: Duration) {
+        self.wake(now);
         for socket in 0..self.ends.sockets.len() {
-            self.inbound.serve(socket, &mut self.ends, &self.shared);
+            self.inbound.serve(now, socket, &mut self.ends, &self.shared);
         }
         for device in 0..self.ends.devices.len() {
             let _ = self.serve(now, Source::Device(device));
         }
     }
 
+    /// Looks whether what was waited for is there: SAs for packets that came before them, and orders; and gives up what waited for too
+    /// long.
+    pub fn wake(&mut self, now: Duration) {
+        self.inbound.release(now, &mut self.ends, &self.shared);
+        self.outbound.release(now, &mut self.ends, &self.shared);
+        for slot in self.shared.orders.take() {
+            self.outbound.announce(slot, &mut self.ends, &self.shared);
+        }
+    }
+
+    /// When `wake` is due though nobody has signalled.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.inbound.deadline().into_iter().chain(self.outbound.deadline()).min()
+    }
+
     /// One batch from one source. An error is a device's end: it should not be read again.
     pub fn serve(&mut self, now: Duration, source: Source) -> io::Result<()> {
         match source {
             Source::Socket(socket) => {
-                self.inbound.serve(socket, &mut self.ends, &self.shared);
+                self.inbound.serve(now, socket, &mut self.ends, &self.shared);
                 Ok(())
             }
             Source::Device(device) => self.outbound.serve(now, device, &mut self.ends, &self.shared),
@@ -125,8 +160,8 @@ impl<D: Datagrams, T: Tun> Worker<D, T> {
 const CONTROL: u64 = u64::MAX;
 const DEVICE: u64 = 1 << 32;
 
-/// Serves what is ready until `stop` is true. Set it, then signal `control`. After that the worker holds no packet: what it has read it has
-/// sent or delivered. `clock` is read once per turn.
+/// Serves what is ready until `stop` is true. Set it, then signal `control`. After that the worker holds no packet but those that wait for
+/// an SA: what it has read it has sent or delivered. A signal alone makes it look for new SAs and orders. `clock` is read once per turn.
 pub fn run<D, T>(
     worker: &mut Worker<D, T>,
     control: &EventFd,
@@ -148,11 +183,16 @@ where
     let mut ready = Vec::new();
     loop {
         // Level-triggered: a source that was not read to its end is ready again at once, behind the others.
-        poll.wait(&mut ready, None)?;
+        let timeout = worker.deadline().map(|at| at.saturating_sub(clock()));
+        poll.wait(&mut ready, timeout)?;
         let now = clock();
+        if worker.deadline().is_some_and(|at| at <= now) {
+            worker.wake(now);
+        }
         for &token in &ready {
             if token == CONTROL {
                 control.drain();
+                worker.wake(now);
                 continue;
             }
             let index = (token & (DEVICE - 1)) as usize;

@@ -54,7 +54,7 @@ impl Endpoint {
             Input::Computed { job, done } => self.on_computed(now, host, job, done),
             Input::EspMoved { spi, remote } => self.on_esp_moved(now, host, spi, remote),
             Input::EspAlive(spis) => self.on_esp_alive(now, spis),
-            Input::EspUsage(_) | Input::AddrsChanged => {}
+            Input::EspUsage(_) | Input::LarvalHit(_) | Input::AddrsChanged => {}
             Input::Acquire { connection, child } => self.on_acquire(now, &connection, &child),
         }
         self.on_time(now, host);

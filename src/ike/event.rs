@@ -65,6 +65,8 @@ pub enum Input<'a> {
     /// How much has travelled on child SAs so far: what `rekey_bytes`, `rekey_packets` and the sequence space are compared with. Comes every
     /// few seconds.
     EspUsage(&'a [Usage]),
+    /// A packet came with an inbound SPI that we have offered and have no keys for: the peer has answered, and its answer is late or lost (R3).
+    LarvalHit(u32),
     /// Local addresses have come or gone, or routes have changed (MOBIKE asks the host for what there is now).
     AddrsChanged,
     /// A packet for a child without an SA.

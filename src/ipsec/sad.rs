@@ -11,7 +11,7 @@
 //! accesses. Generation and random bits keep a late packet of an old SA, or of a daemon before this one, away from a new SA.
 use super::admit::{End, admits};
 use super::spd::Slot;
-use super::tables::Child;
+use super::tables::{Child, Traffic};
 use crate::esp::drop::Drop;
 use crate::esp::inbound::InboundSa;
 use crate::wire::ip::Flow;
@@ -50,6 +50,24 @@ pub struct InboundEntry {
     /// Non-first fragments, which cannot be compared with ports, are dropped where a selector names ports. False only where both sides
     /// agreed to carry them (NON_FIRST_FRAGMENTS_ALSO, RFC 4301 section 7.3).
     pub check_fragments: bool,
+    /// What stands in its packets.
+    pub mode: Mode,
+    /// What it has carried.
+    pub traffic: Traffic,
+}
+
+/// What stands in the packets of an SA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// IP packets.
+    #[default]
+    Tunnel,
+    /// What is behind the IP header of a packet between the two outer addresses (RFC 4303 section 3.1.1). Where a NAT changed those: source
+    /// and destination as the sender wrote them, which its checksums were made with (RFC 3948 section 3.1.2).
+    Transport {
+        /// As the sender saw them; `None` if nothing was changed.
+        sent: Option<(std::net::IpAddr, std::net::IpAddr)>,
+    },
 }
 
 impl InboundEntry {

@@ -1,5 +1,6 @@
 //! What the engine publishes and workers read: policies, SAs, children.
 use super::admit::{End, admits};
+use super::larval::Larvae;
 use super::path::Path;
 use super::sad::{InboundEntry, Sad};
 use super::spd::{DeviceId, Slot, Spd};
@@ -25,14 +26,24 @@ pub struct Child {
     pub outbound: ArcSwapOption<OutboundEntry>,
     /// Copy the inner DSCP to the outer header.
     pub copy_dscp: bool,
+    /// Packets for it wait for a moment when there is no SA to send them on: one may come.
+    pub waits: bool,
     /// Counters over all SAs of this child.
     pub counters: ChildCounters,
 }
 
 impl Child {
-    /// A child without SAs.
+    /// A child without SAs, whose packets do not wait for one.
     pub fn new(slot: Slot, name: Arc<str>, device: DeviceId, copy_dscp: bool) -> Self {
-        Self { slot, name, device, outbound: ArcSwapOption::empty(), copy_dscp, counters: ChildCounters::new() }
+        Self {
+            slot,
+            name,
+            device,
+            outbound: ArcSwapOption::empty(),
+            copy_dscp,
+            waits: false,
+            counters: ChildCounters::new(),
+        }
     }
 }
 
@@ -89,6 +100,23 @@ impl Default for ChildCounters {
     }
 }
 
+/// What has travelled on one SA.
+#[derive(Debug, Default)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Traffic {
+    /// Octets of inner packets.
+    pub bytes: AtomicU64,
+    pub packets: AtomicU64,
+}
+
+impl Traffic {
+    /// Counts a run of packets.
+    pub fn add(&self, bytes: u64, packets: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.packets.fetch_add(packets, Ordering::Relaxed);
+    }
+}
+
 /// The sending half with what was negotiated for it.
 #[derive(Debug)]
 pub struct OutboundEntry {
@@ -100,6 +128,10 @@ pub struct OutboundEntry {
     pub remote_ts: Arc<[Selector]>,
     /// The path of its IKE SA.
     pub path: Arc<ArcSwap<Path>>,
+    /// Transport mode: what is sealed is the packet without its IP header (RFC 4303 section 3.1.1).
+    pub transport: bool,
+    /// What it has carried.
+    pub traffic: Traffic,
 }
 
 impl OutboundEntry {
@@ -156,6 +188,8 @@ pub struct Tables {
     pub sad: ArcSwap<Sad>,
     /// Children by slot.
     pub children: ArcSwap<Children>,
+    /// SPIs that are not in `sad` yet.
+    pub larvae: Larvae,
     /// Also keeps two writers apart.
     replaced: Mutex<Replaced>,
 }
@@ -196,11 +230,13 @@ impl Tables {
         Some(child)
     }
 
-    /// From now on packets with this SPI are opened.
+    /// From now on packets with this SPI are opened; it is not larval any more.
     pub fn publish_inbound(&self, entry: Arc<InboundEntry>) {
         let mut replaced = self.write();
+        let spi = entry.spi;
         let sad = self.sad.load().with(entry);
         replaced.sads.push(self.sad.swap(Arc::new(sad)));
+        self.larvae.remove(spi);
         replaced.free();
     }
 

@@ -3,7 +3,7 @@ use super::segment::segments;
 use crate::crypto::secret::Secret;
 use crate::dataplane::Upcall;
 use crate::dataplane::stats::WorkerStats;
-use crate::dataplane::worker::{Ends, Shared, Socket, Worker};
+use crate::dataplane::worker::{Ends, Orders, Shared, Socket, Worker};
 use crate::esp::drop::Drop;
 use crate::esp::inbound::InboundSa;
 use crate::esp::outbound::OutboundSa;
@@ -11,9 +11,9 @@ use crate::esp::{Cipher, SaParams};
 use crate::io::VnetHeader;
 use crate::io::memory::{Device, Knobs, Port, Train};
 use crate::ipsec::path::{Encap, Path};
-use crate::ipsec::sad::InboundEntry;
+use crate::ipsec::sad::{InboundEntry, Mode};
 use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
-use crate::ipsec::tables::{Child, OutboundEntry, Tables};
+use crate::ipsec::tables::{Child, OutboundEntry, Tables, Traffic};
 use crate::wire::selector::Selector;
 use arc_swap::ArcSwap;
 use std::net::{IpAddr, SocketAddr};
@@ -41,6 +41,9 @@ pub struct Setup {
     pub right: Vec<Selector>,
     /// First sequence number.
     pub first: u64,
+    /// Packets wait for an SA.
+    pub waits: bool,
+    pub mode: Mode,
 }
 
 pub fn selectors(all: &[&str]) -> Vec<Selector> {
@@ -62,6 +65,8 @@ impl Default for Setup {
             left: selectors(&["10.1.0.0/24", "fd01::/64"]),
             right: selectors(&["10.2.0.0/24", "fd02::/64"]),
             first: 1,
+            waits: false,
+            mode: Mode::Tunnel,
         }
     }
 }
@@ -75,6 +80,7 @@ pub struct Gateway {
     pub tables: Arc<Tables>,
     pub child: Arc<Child>,
     pub stats: Arc<WorkerStats>,
+    pub orders: Arc<Orders>,
     pub path: Arc<ArcSwap<Path>>,
     pub now: Duration,
     setup: Setup,
@@ -110,7 +116,9 @@ impl Gateway {
         let (local, remote) = if left { (addr(1), addr(2)) } else { (addr(2), addr(1)) };
         let Setup { encap, may_move, mtu, .. } = *setup;
         let tables = Arc::new(Tables::new());
-        let child = Arc::new(Child::new(SLOT, "office/lan".into(), DEVICE, setup.copy_dscp));
+        let child = Child::new(SLOT, "office/lan".into(), DEVICE, setup.copy_dscp);
+        let child = Arc::new(Child { waits: setup.waits, ..child });
+        let orders = Arc::new(Orders::default());
         tables.insert_child(child.clone());
         let host = Device::new(setup.offloads);
         let any: IpAddr = if setup.ipv6_outer { "::" } else { "0.0.0.0" }.parse().unwrap();
@@ -120,7 +128,7 @@ impl Gateway {
         };
         let (sender, upcalls) = sync_channel(64);
         let stats = Arc::new(WorkerStats::default());
-        let shared = Shared { tables: tables.clone(), upcalls: sender, stats: stats.clone() };
+        let shared = Shared { tables: tables.clone(), upcalls: sender, stats: stats.clone(), orders: orders.clone() };
         let gateway = Self {
             worker: Worker::new(ends, shared),
             host,
@@ -129,6 +137,7 @@ impl Gateway {
             tables,
             child,
             stats,
+            orders,
             path: Arc::new(ArcSwap::from_pointee(Path { local, remote, encap, may_move, mtu })),
             now: Duration::ZERO,
             setup: setup.clone(),
@@ -158,6 +167,8 @@ impl Gateway {
                 local_ts: local.into(),
                 remote_ts: remote.into(),
                 path: self.path.clone(),
+                transport: self.setup.mode != Mode::Tunnel,
+                traffic: Traffic::default(),
             })),
         );
     }
@@ -171,6 +182,8 @@ impl Gateway {
             local_ts: local.into(),
             remote_ts: remote.into(),
             check_fragments: true,
+            mode: self.setup.mode,
+            traffic: Traffic::default(),
         }));
     }
 

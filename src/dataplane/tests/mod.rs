@@ -8,4 +8,6 @@ mod merge;
 mod outbound;
 mod run;
 pub mod segment;
+mod transport;
 mod tunnel;
+mod wait;

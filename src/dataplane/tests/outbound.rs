@@ -257,7 +257,12 @@ fn a_train_is_what_the_kernel_takes() {
     let (left, _) = pair(&Setup::default());
     let sockets = vec![Socket { encap: Encap::Udp, local: "0.0.0.0".parse().unwrap(), io: Notes::default() }];
     let devices = vec![(DEVICE, left.host.clone())];
-    let shared = Shared { tables: left.tables.clone(), upcalls: sync_channel(1).0, stats: left.stats.clone() };
+    let shared = Shared {
+        tables: left.tables.clone(),
+        upcalls: sync_channel(1).0,
+        stats: left.stats.clone(),
+        orders: Arc::default(),
+    };
     let mut worker = Worker::new(Ends { sockets, devices }, shared);
     let small = Build::udp(false, 130);
     left.host.push(small.gso(1), small.partial());

@@ -3,6 +3,7 @@ use super::build::*;
 use super::gateway::*;
 use crate::dataplane::Upcall;
 use crate::dataplane::worker::{Ends, Outer, Shared, Socket, Worker, run};
+use crate::esp::drop::Drop;
 use crate::io::fds::EventFd;
 use crate::io::udp::{Options, UdpSocket};
 use crate::io::{Tun, VnetHeader};
@@ -59,7 +60,8 @@ fn a_thread_serves_until_it_is_stopped() {
         devices: vec![(DEVICE, Pipe(tun))],
     };
     let (upcalls, told) = sync_channel(8);
-    let shared = Shared { tables: left.tables.clone(), upcalls, stats: left.stats.clone() };
+    let shared =
+        Shared { tables: left.tables.clone(), upcalls, stats: left.stats.clone(), orders: left.orders.clone() };
     let (control, stop) = (Arc::new(EventFd::new().unwrap()), Arc::new(AtomicBool::new(false)));
     let thread = std::thread::spawn({
         let (control, stop) = (control.clone(), stop.clone());
@@ -69,9 +71,16 @@ fn a_thread_serves_until_it_is_stopped() {
         }
     });
 
+    let mut buf = [0; 2000];
+    left.orders.announce(SLOT);
+    control.signal();
+    let (len, _) = peer.recv_from(&mut buf).expect("a dummy");
+    right.port.inject(right.train(&[buf[..len].to_vec()]));
+    right.turn();
+    assert_eq!(right.drops(), [(Drop::Dummy, 1)]);
+
     let packet = Build::udp(false, 200).packet();
     host.send(&packet).unwrap();
-    let mut buf = [0; 2000];
     let (len, from) = peer.recv_from(&mut buf).expect("an ESP packet");
     assert_eq!((from, &buf[..4]), (ours, &RIGHT_SPI.to_be_bytes()[..]));
     right.port.inject(right.train(&[buf[..len].to_vec()]));

@@ -16,6 +16,8 @@ fn entry(local: &[&str], remote: &[&str], check_fragments: bool) -> InboundEntry
         local_ts: selectors(local).into(),
         remote_ts: selectors(remote).into(),
         check_fragments,
+        mode: Mode::Tunnel,
+        traffic: Traffic::default(),
     }
 }
 
@@ -75,6 +77,8 @@ fn outbound_the_source_is_local_and_the_destination_remote() {
         local_ts: selectors(&["10.1.0.0/24"]).into(),
         remote_ts: selectors(&["10.2.0.0/16[udp/53]"]).into(),
         path: Arc::new(ArcSwap::from_pointee(path)),
+        transport: false,
+        traffic: Traffic::default(),
     };
     assert_eq!(entry.admits(&flow("10.1.0.1", "10.2.0.1", UDP, 5000, 53)), Ok(()));
     assert_eq!(

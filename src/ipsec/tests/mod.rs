@@ -5,9 +5,9 @@ mod sad;
 mod spd;
 mod tables;
 
-use super::sad::InboundEntry;
+use super::sad::{InboundEntry, Mode};
 use super::spd::{DeviceId, Slot};
-use super::tables::Child;
+use super::tables::{Child, Traffic};
 use crate::crypto::secret::Secret;
 use crate::esp::inbound::InboundSa;
 use crate::esp::{Cipher, SaParams};
@@ -60,5 +60,7 @@ fn inbound(spi: u32, child: &Arc<Child>) -> Arc<InboundEntry> {
         local_ts: selectors(&["10.1.0.0/16"]).into(),
         remote_ts: selectors(&["10.2.0.0/16"]).into(),
         check_fragments: true,
+        mode: Mode::Tunnel,
+        traffic: Traffic::default(),
     })
 }

@@ -1,6 +1,6 @@
 use super::super::path::{Encap, Path};
 use super::super::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
-use super::super::tables::{OutboundEntry, SlotPool, Tables};
+use super::super::tables::{OutboundEntry, SlotPool, Tables, Traffic};
 use super::*;
 use crate::esp::drop::Drop;
 use crate::esp::outbound::OutboundSa;
@@ -15,6 +15,8 @@ fn outbound(spi: u32) -> Arc<OutboundEntry> {
         local_ts: selectors(&["10.1.0.0/16"]).into(),
         remote_ts: selectors(&["10.2.0.0/16"]).into(),
         path: Arc::new(ArcSwap::from_pointee(path)),
+        transport: false,
+        traffic: Traffic::default(),
     })
 }
 
