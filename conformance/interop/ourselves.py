@@ -85,7 +85,7 @@ class NatLab(Lab):
             self.right_addr = "192.0.2.2"
         nl.address(left_out, "192.0.2.1/24")
         nl.nat(outer, left_out)
-        self.nl = nl
+        self.nl, self.outside = nl, left_out
         l.address("lo", "10.1.0.1/32")
         r.address("lo", "10.2.0.1/32")
 

@@ -13,6 +13,13 @@ SUITES = [
     ("aes192-sha384-modp3072", "aes192-sha384"),
     ("aes256-sha512-ecp256", "aes256-sha512"),
 ]
+# asked for by few: CCM, CMAC and XCBC, in IKE and in ESP
+RARE = [
+    ("aes256ccm16-prfsha256-x25519", "aes256ccm16"),
+    ("aes128ccm8-prfsha384-modp2048", "aes128ccm8"),
+    ("aes128-aescmac-prfaescmac-ecp256", "aes128-aescmac"),
+    ("aes256-aesxcbc-prfaesxcbc-modp2048", "aes256-aesxcbc"),
+]
 QUICK = {(0, "initiator", 4, 4), (1, "responder", 4, 6), (2, "initiator", 6, 4), (3, "responder", 6, 6), (4, "responder", 4, 4), (5, "initiator", 6, 6)}
 
 
@@ -47,6 +54,9 @@ def _register():
                     quick = (i, role, inner, outer) in QUICK
                     case(ROW, f"{ike} {role} {inner}in{outer}", quick)(
                         lambda ike=ike, esp=esp, role=role, inner=inner, outer=outer: cell(ike, esp, role, inner, outer, 200))
+    for i, (ike, esp) in enumerate(RARE):
+        for role in ("initiator", "responder"):
+            case("strongSwan, rare suites", f"{ike} {role}", quick=(role == "initiator") == (i % 2 == 0))(lambda ike=ike, esp=esp, role=role: cell(ike, esp, role, 4, 4, 20))
 
 
 _register()

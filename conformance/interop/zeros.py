@@ -1,23 +1,7 @@
 """Leading zeros of g^ir: many modp1024 handshakes with strongSwan; one in 256 has a shared secret that begins with 00."""
-import http.client
-import socket
-
 from lab import sandhog, strongswan
 from lab.cases import case, check
 from lab.pair import INNER, OUTER, PSK, Pair, prefix
-
-
-class UnixHttp(http.client.HTTPConnection):
-    """HTTP over the control socket, so that no process is started for each handshake."""
-
-    def __init__(self, path):
-        super().__init__("localhost", timeout=60)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(60)
-        self.sock.connect(self.path)
 
 
 def handshakes(count):
@@ -28,7 +12,7 @@ def handshakes(count):
         peer.load(strongswan.connection("lab", OUTER[4][1], OUTER[4][0], "aes128-sha1-modp1024", "aes128-sha1", inside[1], inside[0], PSK))
         us = sandhog.Sandhog(lab.left, sandhog.config(*OUTER[4], "aes128-sha1-modp1024", "aes128-sha1", *inside, PSK, encap="always"))
         failed = 0
-        http_ = UnixHttp(us.socket)
+        http_ = sandhog.UnixHttp(us.socket)
         for _ in range(count):
             for verb in ("up", "down"):
                 http_.request("POST", f"/v1/connections/peer/{verb}?timeout=10")
@@ -36,7 +20,6 @@ def handshakes(count):
                 answer.read()
                 failed += answer.status >= 400
         return check(failed == 0, f"{count} handshakes, {failed} failed")
-
 
 
 case("leading zeros", "2,000 modp1024 handshakes with strongSwan", quick=True)(lambda: handshakes(2000))

@@ -1,7 +1,9 @@
 """Our own daemon as a host's gateway."""
+import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 
 from . import wait
@@ -14,6 +16,19 @@ PROFILE = os.environ.get("SANDHOG_PROFILE", "release")
 def binary(name):
     """Path of a built program."""
     return os.path.join(TARGET, PROFILE, name)
+
+
+class UnixHttp(http.client.HTTPConnection):
+    """HTTP over the control socket, so that no process is started for each request."""
+
+    def __init__(self, path):
+        super().__init__("localhost", timeout=90)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(90)
+        self.sock.connect(self.path)
 
 
 class Sandhog:
@@ -62,10 +77,31 @@ class Sandhog:
         except ValueError:
             return done.returncode, done.stdout + done.stderr
 
+    def must(self, *argv):
+        """A command that has to work."""
+        code, out = self.client(*argv)
+        if code:
+            raise RuntimeError(f"sandhog {' '.join(argv)}: exit {code}, {out}")
+
+    def api(self, verb, path):
+        """One request of the API: status and document."""
+        connection = UnixHttp(self.socket)
+        try:
+            connection.request(verb, f"/v1/{path}")
+            answer = connection.getresponse()
+            body = answer.read()
+            return answer.status, json.loads(body) if body else None
+        finally:
+            connection.close()
+
     def up(self, name, timeout=30):
         """Brings up; True, or the output."""
         code, out = self.client("up", name, "--timeout", str(timeout), timeout=timeout + 15)
         return code == 0, out
+
+    def failure(self, name="peer"):
+        """The code of the last failure, or None."""
+        return (self.status(name)["last_failure"] or {}).get("code")
 
     def status(self, name=None):
         """The status document, or one connection of it."""
@@ -87,8 +123,8 @@ class Sandhog:
 
 
 def config(local, remote, ike, esp, local_ts, remote_ts, psk, local_id=None, remote_id=None, start="none", encap="auto",
-           name="peer", extra="", child_extra="", children=None, gateway=""):
-    """A configuration with one connection."""
+           name="peer", extra="", child_extra="", children=None, gateway="", local_auth='auth = "psk"', remote_auth='auth = "psk"'):
+    """A configuration with one connection; the secret is left out if neither side uses it."""
     children = children or {"net": (local_ts, remote_ts)}
     lists = lambda ts: "[" + ", ".join(f'"{t}"' for t in ([ts] if isinstance(ts, str) else ts)) + "]"
     kids = "".join(f"""
@@ -107,11 +143,12 @@ local_addrs = ["{local}"]
 remote_addrs = {remotes}
 proposals = ["{ike}"]
 encap = "{encap}"
-local = {{ auth = "psk", id = "{local_id or local}" }}
-remote = {{ auth = "psk", id = "{remote_id or remote}" }}
+local = {{ {local_auth}, id = "{local_id or local}" }}
+remote = {{ {remote_auth}, id = "{remote_id or remote}" }}
 {extra}
 {kids}
+""" + (f"""
 [secrets.ike-{name}]
 id = ["{remote_id or remote}"]
 secret = "{psk}"
-"""
+""" if '"psk"' in local_auth + remote_auth else "")

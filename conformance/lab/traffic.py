@@ -3,8 +3,10 @@ import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 
 HERE = os.path.abspath(__file__)
 
@@ -41,6 +43,32 @@ def tcp(sender, receiver, source, target, megabytes=200, port=5001, timeout=240)
     return same, round(8e-6 * sent.get("bytes", 0) / max(sent.get("seconds", 1), 1e-9), 1)
 
 
+class Pulse:
+    """Numbered datagrams at an even rate from one host to another, while a tunnel between them is moved, rekeyed or broken."""
+
+    def __init__(self, sender, receiver, source, target, rate=1000, port=5002):
+        def start(host, *argv):
+            return subprocess.Popen(["ip", "netns", "exec", host.ns, sys.executable, HERE, *map(str, argv)], stdout=subprocess.PIPE, text=True)
+        self.receiver = start(receiver, "count", target, port)
+        self.receiver.stdout.readline()
+        self.sender = start(sender, "pulse", source, target, port, rate)
+        self.sender.stdout.readline()
+
+    def stop(self, linger=1.0):
+        """{sent, received, lost, doubled, gap}: `gap` is the longest time in seconds without one."""
+        sent = self._end(self.sender)
+        time.sleep(linger)
+        got = self._end(self.receiver)
+        return {"sent": sent["sent"], "lost": sent["sent"] - got["received"], **got}
+
+    @staticmethod
+    def _end(process):
+        process.send_signal(signal.SIGTERM)
+        said = json.loads(process.stdout.read())
+        process.wait()
+        return said
+
+
 def _family(address):
     import socket
     return socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -67,7 +95,6 @@ def _receive(target, port):
 def _send(source, target, port, megabytes):
     import random
     import socket
-    import time
     block = random.Random(int(port)).randbytes(1_000_000)
     digest, total = hashlib.sha256(), 0
     connection = socket.socket(_family(target), socket.SOCK_STREAM)
@@ -85,5 +112,53 @@ def _send(source, target, port, megabytes):
     print(json.dumps({"bytes": total, "seconds": time.monotonic() - begin, "sha256": digest.hexdigest()}), flush=True)
 
 
+def _told_to_end():
+    """A flag that SIGTERM sets."""
+    ended = []
+    signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
+    return ended
+
+
+def _pulse(source, target, port, rate):
+    import socket
+    s = socket.socket(_family(target), socket.SOCK_DGRAM)
+    s.bind((source, 0))
+    ended = _told_to_end()
+    print("sending", flush=True)
+    begin, sent = time.monotonic(), 0
+    while not ended:
+        due = int((time.monotonic() - begin) * float(rate)) - sent
+        if due <= 0:
+            time.sleep(0.5 / float(rate))
+        for _ in range(max(due, 0)):
+            try:
+                s.sendto(sent.to_bytes(8, "big") + bytes(92), (target, int(port)))
+            except OSError:
+                pass  # refused by a route: lost like any other
+            sent += 1
+    print(json.dumps({"sent": sent}), flush=True)
+
+
+def _count(target, port):
+    import socket
+    s = socket.socket(_family(target), socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+    s.bind((target, int(port)))
+    s.settimeout(0.2)
+    ended = _told_to_end()
+    print("counting", flush=True)
+    seen, doubled, last, gap = set(), 0, None, 0.0
+    while not ended:
+        try:
+            data = s.recv(2048)
+        except TimeoutError:
+            continue
+        now, number = time.monotonic(), int.from_bytes(data[:8], "big")
+        gap, last = max(gap, now - (last or now)), now
+        doubled += number in seen
+        seen.add(number)
+    print(json.dumps({"received": len(seen), "doubled": doubled, "gap": round(gap, 3)}), flush=True)
+
+
 if __name__ == "__main__":
-    {"receive": _receive, "send": _send}[sys.argv[1]](*sys.argv[2:])
+    {"receive": _receive, "send": _send, "pulse": _pulse, "count": _count}[sys.argv[1]](*sys.argv[2:])

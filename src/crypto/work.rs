@@ -1,5 +1,5 @@
 //! Public-key work that nobody waits for in place: it goes to threads of its own, or is run at once by a test.
-use super::ke::{BadPublic, Group};
+use super::ke::{BadPublic, Group, Method};
 use super::secret::Secret;
 
 /// What is to be computed.
@@ -14,12 +14,32 @@ pub enum Work {
         /// The peer's public value, whose length and range were checked.
         public: Vec<u8>,
     },
+    /// The responder's half of an additional key exchange.
+    Answer {
+        /// Method.
+        method: Method,
+        /// Our private value.
+        private: Secret,
+        /// The initiator's public value, whose length and range were checked.
+        public: Vec<u8>,
+    },
+    /// The end of an additional key exchange that we began.
+    Conclude {
+        /// Method.
+        method: Method,
+        /// Our private value.
+        private: Secret,
+        /// The responder's public value, whose length and range were checked.
+        public: Vec<u8>,
+    },
 }
 /// What was computed.
 #[derive(Debug)]
 pub enum Done {
-    /// g^ir, or why there is none with this public value.
+    /// The shared secret, or why there is none with this public value.
     Agreed(Result<Secret, BadPublic>),
+    /// Our public value and the shared secret, or why there are none.
+    Answered(Result<(Vec<u8>, Secret), BadPublic>),
     /// Nothing: too much is being computed already.
     Refused,
 }
@@ -28,15 +48,24 @@ impl Work {
     pub fn run(self) -> Done {
         match self {
             Self::Agree { group, private, public } => Done::Agreed(group.agree(&private, &public)),
+            Self::Answer { method, private, public } => Done::Answered(method.answer(&private, &public)),
+            Self::Conclude { method, private, public } => Done::Agreed(method.agree(&private, &public)),
         }
     }
 }
 impl Done {
-    /// g^ir, if it is one.
+    /// The shared secret, if it is one.
     pub fn agreed(self) -> Option<Secret> {
         match self {
             Self::Agreed(result) => result.ok(),
-            Self::Refused => None,
+            Self::Answered(_) | Self::Refused => None,
+        }
+    }
+    /// Our public value and the shared secret.
+    pub fn answered(self) -> Option<(Vec<u8>, Secret)> {
+        match self {
+            Self::Answered(result) => result.ok(),
+            Self::Agreed(_) | Self::Refused => None,
         }
     }
 }

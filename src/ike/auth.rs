@@ -60,8 +60,14 @@ mod tests {
         let reserved = IdPayload { reserved: [0, 0, 1], ..id.clone() };
         let (sk_p, sk_q) = (Secret::new(vec![1; 32]), Secret::new(vec![2; 32]));
         let secret = Secret::new(b"secret".to_vec());
-        let right =
-            Signed { prf: Prf::HmacSha256, message: b"message", nonce: b"nonce", sk_p: &sk_p, id: &id, int_auth: b"" };
+        let right = Signed {
+            prf: Prf::HmacSha256,
+            message: b"message",
+            nonce: b"nonce",
+            sk_p: &sk_p,
+            id: &id,
+            int_auth: b"int",
+        };
         let auth = sign(&right, &secret);
         assert!(verify(&right, Some(&secret), &auth).is_some());
         assert!(verify(&right, None, &auth).is_none());

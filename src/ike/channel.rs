@@ -37,6 +37,18 @@ pub(super) struct Inner {
     pub octets: Vec<u8>,
 }
 impl Inner {
+    /// A message of ours.
+    pub(super) fn new(header: Header, payloads: &[Payload]) -> Self {
+        let (first, octets) = encode_chain(payloads);
+        Self { header, first, octets }
+    }
+    /// What AUTH covers of it if it belongs to an intermediate exchange: everything but IV, padding and ICV, with the lengths that it has
+    /// without them (RFC 9242 section 3.3.2).
+    pub(super) fn covered(&self) -> Vec<u8> {
+        let header = Header { first: PayloadType::SK, ..self.header };
+        let head = [&header.encode()[..], &[self.first.0, 0, 0, 0]].concat();
+        covered(head, &self.octets)
+    }
     /// The payloads.
     pub(super) fn payloads(&self) -> Result<Vec<Payload>, ParseError> {
         parse_chain(self.first, &self.octets)
@@ -48,6 +60,26 @@ pub(super) struct Opened {
     pub inner: Inner,
     /// If it came in fragments: the length of the largest of these messages.
     pub largest: Option<usize>,
+    /// If it came in one piece: everything up to the end of the SK payload's header, octet for octet.
+    pub head: Option<Vec<u8>>,
+}
+impl Opened {
+    /// What AUTH covers of it if it belongs to an intermediate exchange (RFC 9242 section 3.3.2).
+    pub(super) fn covered(&self) -> Vec<u8> {
+        match &self.head {
+            Some(head) => covered(head.clone(), &self.inner.octets),
+            None => self.inner.covered(),
+        }
+    }
+}
+/// The head of a message and its inner payloads, with lengths to match.
+fn covered(mut head: Vec<u8>, inside: &[u8]) -> Vec<u8> {
+    let length = (head.len() + inside.len()) as u32;
+    head[HEADER_LEN - 4..HEADER_LEN].copy_from_slice(&length.to_be_bytes());
+    let at = head.len() - 2;
+    head[at..].copy_from_slice(&((SK_HEADER_LEN + inside.len()) as u16).to_be_bytes());
+    head.extend_from_slice(inside);
+    head
 }
 /// Why there is no message (yet).
 #[derive(Debug, PartialEq, Eq)]
@@ -95,8 +127,7 @@ impl Channel {
     /// Seals a message: one with SK as its only payload or, if that is longer than `room`, its fragments (RFC 7383 section 2.5). The
     /// header's length and first payload are filled in.
     pub(super) fn seal(&mut self, header: Header, payloads: &[Payload], room: usize) -> Sealed {
-        let (first, octets) = encode_chain(payloads);
-        let inner = Inner { header, first, octets };
+        let inner = Inner::new(header, payloads);
         let datagrams = self.cut(&inner, room);
         let may_shrink = room != usize::MAX && datagrams.iter().any(|d| d.len() > super::size::SMALLEST);
         Sealed { datagrams, inner: may_shrink.then(|| inner.into()) }
@@ -187,7 +218,8 @@ impl Channel {
             Some(Payload::Encrypted(sk)) => {
                 let octets = self.plain(data, &sk.body)?;
                 self.inbox.forget(&header);
-                Ok(Opened { inner: Inner { header, first: sk.first, octets }, largest: None })
+                let head = data.get(..data.len() - sk.body.len()).map(<[u8]>::to_vec);
+                Ok(Opened { inner: Inner { header, first: sk.first, octets }, largest: None, head })
             }
             Some(Payload::Fragment(skf)) => {
                 if !self.inbox.wants(&header, skf) {

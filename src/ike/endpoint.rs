@@ -1,12 +1,12 @@
 //! All IKE SAs: which message, command or deadline belongs to which, and what happens around a step of one of them.
 use super::channel::OpenError;
-use super::common::{Common, Cx};
+use super::common::{Common, Cx, Step};
 use super::diagnose::{Failure, Phase as Where};
 use super::error::Refusal;
 use super::event::{Command, Ended, Event, Host, IkeId, Input, Output};
-use super::exchange::ike_sa_init::{Opened, Parked};
+use super::exchange::ike_sa_init::{HalfOpen, Opened, Parked};
 use super::exchange::{Arrival, create_child, delete, ike_auth, ike_sa_init};
-use super::exchange::{Contents, informational};
+use super::exchange::{Contents, informational, intermediate};
 use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, Phase};
 use super::timer::Timers;
 use super::window::Incoming;
@@ -257,17 +257,37 @@ fn dispatch(cx: &mut Cx<'_>, sa: &mut IkeSa, header: &Header, from: &Arrival<'_>
         (Phase::Proving(proving), ExchangeType::IKE_AUTH, true) if core.window.awaits(header.exchange, header.id) => {
             ike_auth::response(cx, core, proving, from)?
         }
-        (Phase::HalfOpen(mut half), ExchangeType::IKE_AUTH, false) if header.id == 1 => {
-            if half.keys.is_some() {
-                ike_auth::on_request(cx, core, half, from)?
-            } else {
-                half.park(cx, core, from);
-                Phase::HalfOpen(half)
-            }
+        (Phase::Mixing(mixing), ExchangeType::IKE_INTERMEDIATE, true)
+            if core.window.awaits(header.exchange, header.id) =>
+        {
+            intermediate::response(cx, core, mixing, from)?
         }
+        (Phase::HalfOpen(half), _, false) => on_half_open(cx, core, half, header, from)?,
         (phase, _, _) => phase,
     };
     Ok(())
+}
+/// A request on a half-open IKE SA. Its keys are computed when the first one comes that needs them.
+fn on_half_open(
+    cx: &mut Cx<'_>,
+    core: &mut Core,
+    mut half: Box<HalfOpen>,
+    header: &Header,
+    from: &Arrival<'_>,
+) -> Step<Phase> {
+    let next = header.exchange == half.awaits() && core.window.judge(header.id) == Incoming::New;
+    match (&mut half.keys, header.exchange) {
+        (None, _) if next => half.park(cx, core, from),
+        (Some(keys), _) if half.refused.is_some() => {
+            if let Some(refused) = half.refused.as_ref().filter(|_| keys.channel.asks_again(from.data)) {
+                cx.transmit_all(from.local, from.remote, refused);
+            }
+        }
+        (Some(_), ExchangeType::IKE_INTERMEDIATE) => return intermediate::on_request(cx, core, half, header, from),
+        (Some(_), ExchangeType::IKE_AUTH) if next => return ike_auth::on_request(cx, core, half, from),
+        _ => {}
+    }
+    Ok(Phase::HalfOpen(half))
 }
 
 /// What an authentic message asks for.
@@ -364,18 +384,34 @@ fn computed(cx: &mut Cx<'_>, sa: &mut IkeSa, job: u64, done: Done) -> Result<(),
     }
     let phase = std::mem::replace(&mut sa.phase, Phase::Moving);
     sa.phase = match phase {
-        Phase::Agreeing(agreeing) if agreeing.job == job => match done.agreed() {
-            Some(g_ir) => ike_auth::request(cx, core, agreeing, &g_ir)?,
-            None => agreeing.reject(cx, core),
+        Phase::Agreeing(agreeing) if agreeing.job == job => match done {
+            // Nothing was computed: the response counts as lost.
+            Done::Refused => Phase::Opening(Box::new(agreeing.opening)),
+            done => match done.agreed() {
+                Some(g_ir) => {
+                    let keys = agreeing.settle(cx, core, &g_ir);
+                    intermediate::next(cx, core, agreeing, keys, 0)?
+                }
+                None => agreeing.reject(cx, core),
+            },
         },
+        Phase::Mixing(mixing) => intermediate::concluded(cx, core, mixing, job, done)?,
+        Phase::HalfOpen(half) if half.job == Some(job) && half.keys.is_some() => {
+            intermediate::answered(cx, core, half, done)?
+        }
         Phase::HalfOpen(mut half) if half.job == Some(job) => {
-            let g_ir = done.agreed().ok_or(Ended::Failed)?;
-            half.derive(cx, core, &g_ir);
-            let parked = std::mem::take(&mut half.parked);
+            half.job = None;
+            let mut parked = std::mem::take(&mut half.parked);
+            match done {
+                // What was parked counts as lost.
+                Done::Refused => parked.clear(),
+                done => half.derive(cx, core, &done.agreed().ok_or(Ended::Failed)?),
+            }
             let mut phase = Phase::HalfOpen(half);
             for Parked { local, remote, data } in parked {
+                let Ok(header) = Header::parse(&data) else { continue };
                 let Phase::HalfOpen(half) = phase else { break };
-                phase = ike_auth::on_request(cx, core, half, &Arrival { local, remote, data: &data })?;
+                phase = on_half_open(cx, core, half, &header, &Arrival { local, remote, data: &data })?;
             }
             phase
         }
@@ -406,6 +442,7 @@ fn tick(cx: &mut Cx<'_>, sa: &mut IkeSa) -> Result<(), Ended> {
     Err(match std::mem::replace(&mut sa.phase, Phase::Moving) {
         Phase::Opening(opening) => opening.gave_up(cx, core),
         Phase::Agreeing(agreeing) => agreeing.opening.gave_up(cx, core),
+        Phase::Mixing(mixing) => mixing.gave_up(cx, core),
         Phase::Proving(proving) => proving.gave_up(cx, core),
         Phase::HalfOpen(_) | Phase::Established(_) | Phase::Moving => Ended::Failed,
     })
@@ -427,7 +464,7 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
             lived = Some((cx.now.saturating_sub(est.since), children));
         }
         Phase::Proving(p) => cx.host.release_spi(p.offer.spi_in),
-        Phase::Opening(_) | Phase::Agreeing(_) | Phase::HalfOpen(_) | Phase::Moving => {}
+        Phase::Opening(_) | Phase::Agreeing(_) | Phase::Mixing(_) | Phase::HalfOpen(_) | Phase::Moving => {}
     }
     let Some(link) = core.connection.as_ref().and_then(|name| cx.common.links.get_mut(name)) else { return };
     link.closed(core.id);

@@ -65,7 +65,7 @@ impl Inbox {
             Gathered::TooLong => self.gathering.remove(at),
             Gathered::Complete(first, octets) => {
                 self.gathering.remove(at);
-                return Ok(Opened { inner: Inner { header, first, octets }, largest });
+                return Ok(Opened { inner: Inner { header, first, octets }, largest, head: None });
             }
         };
         Err(OpenError::Waiting)

@@ -29,8 +29,18 @@ pub(super) struct HandshakeKeys {
     sk_d: Secret,
     sk_pi: Secret,
     sk_pr: Secret,
-    /// Protects IKE_AUTH and everything after it.
+    /// Protects what follows: the next IKE_INTERMEDIATE, or IKE_AUTH and everything after it.
     pub channel: Channel,
+    said: Said,
+}
+/// What has been said in intermediate exchanges.
+#[derive(Default)]
+struct Said {
+    exchanges: u32,
+    /// IntAuth_iN of RFC 9242.
+    initiator: Secret,
+    /// IntAuth_rN.
+    responder: Secret,
 }
 impl HandshakeKeys {
     /// SKEYSEED = prf(Ni | Nr, g^ir), and SK_d, SK_ai, SK_ar, SK_ei, SK_er, SK_pi, SK_pr from it, in this order.
@@ -59,7 +69,35 @@ impl HandshakeKeys {
         } else {
             Channel::new(cipher, (&er, &ar), (&ei, &ai), rng)
         };
-        Self { prf, sk_d, sk_pi, sk_pr, channel }
+        Self { prf, sk_d, sk_pi, sk_pr, channel, said: Said::default() }
+    }
+    /// The keys after one more key exchange: SKEYSEED(n) = prf(SK_d(n-1), SK(n) | Ni | Nr) (RFC 9370 section 2.2.2). What the initiator and the
+    /// responder have said in it goes into IntAuth by the SK_p that were in force (RFC 9242 section 3.3.2). Returns the old channel, too.
+    pub(super) fn mix(
+        self,
+        suite: &IkeSuite,
+        secret: &Secret,
+        from: &Contributions<'_>,
+        said: (&[u8], &[u8]),
+        initiator: bool,
+        rng: &mut dyn Rng,
+    ) -> (Self, Channel) {
+        let chained = |key: &Secret, before: &Secret, now| self.prf.mac(key.expose(), &[before.expose(), now]);
+        let said = Said {
+            exchanges: self.said.exchanges + 1,
+            initiator: chained(&self.sk_pi, &self.said.initiator, said.0),
+            responder: chained(&self.sk_pr, &self.said.responder, said.1),
+        };
+        let seed = self.prf.mac(self.sk_d.expose(), &[secret.expose(), from.ni, from.nr]);
+        (Self { said, ..Self::expand(suite, &seed, from, initiator, rng) }, self.channel)
+    }
+    /// IntAuth of RFC 9242 section 3.3.2, with the message id that IKE_AUTH has; empty if there was no intermediate exchange.
+    pub(super) fn int_auth(&self) -> Vec<u8> {
+        if self.said.exchanges == 0 {
+            return Vec::new();
+        }
+        let id = (self.said.exchanges + 1).to_be_bytes();
+        [self.said.initiator.expose(), self.said.responder.expose(), &id].concat()
     }
     /// The key that binds one side's identity to this IKE SA.
     pub(super) fn sk_p(&self, initiator: bool) -> &Secret {
@@ -217,6 +255,35 @@ mod tests {
             let (aad, body) = sealed.split_at_mut(32);
             assert!(by_hand.open(aad, body, &[]).is_ok(), "{name}: SK_ar, SK_er");
         }
+    }
+
+    /// SKEYSEED(n) = prf(SK_d(n-1), SK(n) | Ni | Nr), and IntAuth by the SK_p from before (RFC 9370 section 2.2.2, RFC 9242 section 3.3.2).
+    #[test]
+    fn each_intermediate_exchange_makes_new_keys_and_is_remembered_by_the_old_ones() {
+        let (suite, _) = suite(SUITES[0]);
+        let mix = |keys: HandshakeKeys, n: u8, initiator| {
+            let (i, r) = (vec![n, 1], vec![n, 2]);
+            keys.mix(&suite, &Secret::new(vec![n; 32]), &FROM, (&i, &r), initiator, &mut SeededRng::new(9)).0
+        };
+        let first = keys(&suite, true);
+        assert!(first.int_auth().is_empty());
+        let (sk_d, sk_pi, sk_pr) = (first.sk_d.clone(), first.sk_pi.clone(), first.sk_pr.clone());
+        let second = mix(first, 7, true);
+        let nonces = [[1; 32].as_slice(), &[2; 20]].concat();
+        let seed = suite.prf.mac(sk_d.expose(), &[&[7; 32], &nonces]);
+        let all = suite.prf.plus(seed.expose(), &[&nonces, &[3; 8], &[4; 8]], suite.prf.len());
+        assert_eq!(second.sk_d.expose(), all.expose());
+        let (i1, r1) = (suite.prf.mac(sk_pi.expose(), &[&[7, 1]]), suite.prf.mac(sk_pr.expose(), &[&[7, 2]]));
+        assert_eq!(second.int_auth(), [i1.expose(), r1.expose(), &[0, 0, 0, 2]].concat());
+        let (sk_pi, sk_pr) = (second.sk_pi.clone(), second.sk_pr.clone());
+        let mut third = mix(second, 8, true);
+        let i2 = suite.prf.mac(sk_pi.expose(), &[i1.expose(), &[8, 1]]);
+        let r2 = suite.prf.mac(sk_pr.expose(), &[r1.expose(), &[8, 2]]);
+        assert_eq!(third.int_auth(), [i2.expose(), r2.expose(), &[0, 0, 0, 3]].concat());
+        let mut theirs = mix(mix(keys(&suite, false), 7, false), 8, false);
+        assert_eq!(theirs.int_auth(), third.int_auth());
+        let sealed = third.channel.seal(header(), &[], usize::MAX);
+        assert_eq!(open(&mut theirs.channel, &sealed.datagrams()[0]).unwrap(), []);
     }
 
     /// [SK(0) |] Ni | Nr [| SK(1) ..]; all keys of initiator to responder first, encryption before integrity (RFC 7296 section 2.17).

@@ -5,7 +5,7 @@
 //! the KE payload is taken when both allow it.
 use crate::crypto::cipher::Cipher;
 use crate::crypto::integ::Integ;
-use crate::crypto::ke::Group;
+use crate::crypto::ke::{Group, Method};
 use crate::crypto::prf::Prf;
 use crate::wire::keyword;
 use crate::wire::payload::{Proposal, Transform};
@@ -17,6 +17,7 @@ pub(super) struct IkeSuite {
     pub cipher: Cipher,
     pub prf: Prf,
     pub group: Group,
+    pub additional: Additional,
 }
 /// What a pair of ESP SAs runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,33 @@ pub(super) struct EspSuite {
     pub esn: bool,
     /// The group of a key exchange of its own (PFS).
     pub group: Option<Group>,
+    pub additional: Additional,
+}
+/// The methods of the additional key exchanges (RFC 9370), in their order; those that do not take place are left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Additional([Option<Method>; MAX_ADDITIONAL]);
+/// Additional Key Exchange 1 to 7.
+const MAX_ADDITIONAL: usize = 7;
+impl Additional {
+    /// The n-th that takes place, from 0.
+    pub(super) fn get(&self, n: usize) -> Option<Method> {
+        self.0.get(n).copied().flatten()
+    }
+    /// True if there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.get(0).is_none()
+    }
+    /// Of a proposal with one transform per type; `None` if we cannot run one.
+    fn of(p: &Proposal) -> Option<Self> {
+        let mut all = [None; MAX_ADDITIONAL];
+        let mut places = all.iter_mut();
+        for kind in (TransformType::ADDKE1.0..=TransformType::ADDKE7.0).map(TransformType) {
+            if let Some(t) = one(p, kind).filter(|t| !is_none(t)) {
+                *places.next()? = Some(Method::from_id(KeId(t.id))?);
+            }
+        }
+        Some(Self(all))
+    }
 }
 impl IkeSuite {
     /// Of a proposal with one transform per type; `None` if we cannot run it.
@@ -32,7 +60,7 @@ impl IkeSuite {
         let prf = Prf::from_id(PrfId(one(p, TransformType::PRF)?.id))?;
         let group = Group::from_id(KeId(one(p, TransformType::KE)?.id))?;
         let cipher = cipher(p).filter(|cipher| cipher.encrypts())?;
-        Some(Self { cipher, prf, group })
+        Some(Self { cipher, prf, group, additional: Additional::of(p)? })
     }
 }
 impl EspSuite {
@@ -47,7 +75,10 @@ impl EspSuite {
             KeId::NONE => None,
             id => Some(Group::from_id(id)?),
         };
-        Some(Self { cipher: cipher(p)?, esn, group })
+        let additional = Additional::of(p)?;
+        // They add to a first one (RFC 9370 section 2.2.4).
+        let complete = group.is_some() || additional.is_empty();
+        complete.then_some(Self { cipher: cipher(p)?, esn, group, additional })
     }
 }
 fn one(p: &Proposal, kind: TransformType) -> Option<&Transform> {
@@ -71,12 +102,25 @@ pub(super) fn without_ke(ours: &[Proposal]) -> Vec<Proposal> {
     let mut out: Vec<Proposal> = Vec::new();
     for p in ours {
         let mut p = p.clone();
-        p.transforms.retain(|t| t.kind != TransformType::KE);
+        p.transforms.retain(|t| !t.kind.is_key_exchange());
         if !out.iter().any(|o| o.transforms == p.transforms) {
             out.push(p);
         }
     }
     out
+}
+/// True if one of these proposals has an additional key exchange.
+pub(super) fn asks_more(proposals: &[Proposal]) -> bool {
+    proposals.iter().flat_map(|p| &p.transforms).any(|t| t.kind.is_additional() && !is_none(t))
+}
+/// What is left of an offer where no additional key exchange can take place.
+pub(super) fn without_additional(offered: &[Proposal]) -> Vec<Proposal> {
+    let wanted = |p: &&Proposal| p.transforms.iter().all(|t| !t.kind.is_additional() || has_none(p, t.kind));
+    let mut left: Vec<Proposal> = offered.iter().filter(wanted).cloned().collect();
+    for p in &mut left {
+        p.transforms.retain(|t| !t.kind.is_additional() || is_none(t));
+    }
+    left
 }
 /// The groups of our proposals, in order, `NONE` left out.
 pub(super) fn groups(ours: &[Proposal]) -> Vec<Group> {
@@ -108,20 +152,40 @@ pub(super) fn choose(offered: &[Proposal], ours: &[Proposal], protocol: Protocol
         .filter(|theirs| theirs.protocol == protocol)
         .find_map(|theirs| ours.iter().filter_map(|p| cut(theirs, p, ke)).find(|p| runs(p)))
 }
-/// One transform per type that `theirs` and `ours` share.
+/// One transform per type that `theirs` and `ours` share, and no key exchange method twice.
 fn cut(theirs: &Proposal, ours: &Proposal, ke: KeRule) -> Option<Proposal> {
+    let (exchanges, others): (Vec<_>, Vec<_>) = kinds(theirs, ours).into_iter().partition(|k| k.is_key_exchange());
     let mut transforms = Vec::new();
-    for kind in kinds(theirs, ours) {
-        if kind == TransformType::KE && ke == KeRule::Ignore {
+    for kind in others {
+        transforms.extend(*common(theirs, ours, kind, None).first()?);
+    }
+    if let KeRule::Prefer(group) = ke {
+        let group = |kind| group.filter(|_| kind == TransformType::KE);
+        let options: Vec<_> = exchanges.into_iter().map(|kind| common(theirs, ours, kind, group(kind))).collect();
+        distinct(&options, &mut transforms)?;
+    }
+    transforms.sort_by_key(|t| t.kind);
+    Some(Proposal { transforms, ..theirs.clone() })
+}
+/// Takes one of each list of options, the first that leaves something for the others: all methods of an SA are different, only NONE may
+/// stand there twice (RFC 9370 section 2.2.1).
+fn distinct(options: &[Vec<Option<Transform>>], taken: &mut Vec<Transform>) -> Option<()> {
+    let Some((first, others)) = options.split_first() else { return Some(()) };
+    let len = taken.len();
+    for option in first {
+        if option.is_some_and(|t| !is_none(&t) && has_method(taken, t.id)) {
             continue;
         }
-        let prefer = match (kind, ke) {
-            (TransformType::KE, KeRule::Prefer(group)) => group,
-            _ => None,
-        };
-        transforms.extend(common(theirs, ours, kind, prefer)?);
+        taken.extend(*option);
+        if distinct(others, taken).is_some() {
+            return Some(());
+        }
+        taken.truncate(len);
     }
-    Some(Proposal { transforms, ..theirs.clone() })
+    None
+}
+fn has_method(transforms: &[Transform], id: u16) -> bool {
+    transforms.iter().any(|t| t.kind.is_key_exchange() && t.id == id)
 }
 /// The types of both, each once.
 fn kinds(theirs: &Proposal, ours: &Proposal) -> Vec<TransformType> {
@@ -133,25 +197,23 @@ fn kinds(theirs: &Proposal, ours: &Proposal) -> Vec<TransformType> {
     }
     kinds
 }
-/// The shared transform of one type. `Some(None)`: both do without. A side that does not name the type means "none" by it
-/// (for ESN: 32-bit numbers).
-fn common(theirs: &Proposal, ours: &Proposal, kind: TransformType, prefer: Option<KeId>) -> Option<Option<Transform>> {
+/// The shared transforms of one type, the preferred one first. A `None` among them: both do without. A side that does not name the type means
+/// "none" by it (for ESN: 32-bit numbers).
+fn common(theirs: &Proposal, ours: &Proposal, kind: TransformType, prefer: Option<KeId>) -> Vec<Option<Transform>> {
     let usable = |t: &&Transform| !t.foreign && keyword::of(ours, kind).any(|o| o == *t);
-    let preferred = keyword::of(theirs, kind).filter(|t| prefer == Some(KeId(t.id))).find(usable);
-    if let Some(t) = preferred.or_else(|| keyword::of(theirs, kind).find(usable)) {
-        return Some(Some(*t));
-    }
+    let mut shared: Vec<_> = keyword::of(theirs, kind).filter(usable).copied().map(Some).collect();
+    shared.sort_by_key(|t| t.is_none_or(|t| prefer != Some(KeId(t.id))));
     let absent = |p: &Proposal| one(p, kind).is_none() || has_none(p, kind);
-    if absent(theirs) && absent(ours) {
-        return Some(keyword::of(theirs, kind).find(|t| is_none(t)).copied());
+    if shared.is_empty() && absent(theirs) && absent(ours) {
+        shared.push(keyword::of(theirs, kind).find(|t| is_none(t)).copied());
     }
-    None
+    shared
 }
 fn has_none(p: &Proposal, kind: TransformType) -> bool {
     keyword::of(p, kind).any(is_none)
 }
 fn is_none(t: &Transform) -> bool {
-    matches!(t.kind, TransformType::INTEG | TransformType::KE | TransformType::ESN)
+    (t.kind.is_key_exchange() || matches!(t.kind, TransformType::INTEG | TransformType::ESN))
         && t.id == 0
         && t.key_bits.is_none()
         && !t.foreign
@@ -161,7 +223,7 @@ fn is_none(t: &Transform) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NotOffered;
 /// Checks the responder's answer against what we offered and returns its proposal: one proposal, one transform per type, unmodified, and
-/// none of the types left out.
+/// none of the types left out, no key exchange method twice.
 pub(super) fn check_answer<'a>(
     answer: &'a [Proposal],
     offered: &[Proposal],
@@ -173,19 +235,22 @@ pub(super) fn check_answer<'a>(
     offered.iter().find(fits).map(|_| chosen).ok_or(NotOffered)
 }
 fn is_choice_of(chosen: &Proposal, offer: &Proposal, ke: KeRule) -> bool {
-    kinds(chosen, offer).into_iter().all(|kind| {
-        let mut said = keyword::of(chosen, kind);
-        match (said.next(), said.next()) {
-            (Some(t), None) if is_none(t) && one(offer, kind).is_none() => true,
-            (Some(t), None) => !t.foreign && keyword::of(offer, kind).any(|o| o == t),
-            (None, _) => {
-                one(offer, kind).is_none()
-                    || has_none(offer, kind)
-                    || (kind == TransformType::KE && ke == KeRule::Ignore)
+    let exchanges = || chosen.transforms.iter().filter(|t| t.kind.is_key_exchange() && !is_none(t));
+    let twice = exchanges().any(|t| exchanges().filter(|other| other.id == t.id).count() > 1);
+    !twice
+        && kinds(chosen, offer).into_iter().all(|kind| {
+            let mut said = keyword::of(chosen, kind);
+            match (said.next(), said.next()) {
+                (Some(t), None) if is_none(t) && one(offer, kind).is_none() => true,
+                (Some(t), None) => !t.foreign && keyword::of(offer, kind).any(|o| o == t),
+                (None, _) => {
+                    one(offer, kind).is_none()
+                        || has_none(offer, kind)
+                        || (kind.is_key_exchange() && ke == KeRule::Ignore)
+                }
+                _ => false,
             }
-            _ => false,
-        }
-    })
+        })
 }
 
 /// Why an offer and a policy have nothing in common: the types without a shared transform, in the pair that comes closest.
@@ -193,8 +258,8 @@ pub(super) fn differing(offered: &[Proposal], ours: &[Proposal], ke: KeRule) -> 
     let missing = |theirs: &Proposal, ours: &Proposal| {
         kinds(theirs, ours)
             .into_iter()
-            .filter(|&kind| !(kind == TransformType::KE && ke == KeRule::Ignore))
-            .filter(|&kind| common(theirs, ours, kind, None).is_none())
+            .filter(|&kind| !(kind.is_key_exchange() && ke == KeRule::Ignore))
+            .filter(|&kind| common(theirs, ours, kind, None).is_empty())
             .map(kind_name)
             .collect::<Vec<_>>()
     };
@@ -215,8 +280,8 @@ fn kind_name(kind: TransformType) -> &'static str {
         TransformType::ENCR => "encr",
         TransformType::PRF => "prf",
         TransformType::INTEG => "integ",
-        TransformType::KE => "ke",
         TransformType::ESN => "esn",
+        kind if kind.is_key_exchange() => "ke",
         _ => "other",
     }
 }
@@ -331,6 +396,92 @@ mod tests {
         let both = std::slice::from_ref(&both);
         let p = choose(both, both, ProtocolId::ESP, ANY).unwrap();
         assert!(EspSuite::of(&p).unwrap().esn);
+    }
+
+    #[test]
+    fn additional_key_exchanges_are_chosen_in_order_and_no_method_twice() {
+        let offer =
+            numbered(&[ike("aes256gcm16-prfsha256-x25519-ecp256-ke1_ecp256-ke1_mlkem768-ke2_mlkem768-ke2_none")], &[]);
+        let pick = |ours: &str, group| {
+            let p = choose(&offer, &[ike(ours)], ProtocolId::IKE, KeRule::Prefer(Some(group)))?;
+            assert!(check_answer(std::slice::from_ref(&p), &offer, ANY).is_ok());
+            let suite = IkeSuite::of(&p).unwrap();
+            let methods = (0..).map_while(|n| suite.additional.get(n)).map(Method::id);
+            Some((suite.group.id(), methods.collect::<Vec<_>>()))
+        };
+        let all = keyword::proposal(&offer[0]);
+        assert_eq!(pick(&all, KeId::CURVE25519), Some((KeId::CURVE25519, vec![KeId::ECP_256, KeId::ML_KEM_768])));
+        assert_eq!(pick(&all, KeId::ECP_256), Some((KeId::ECP_256, vec![KeId::ML_KEM_768])), "ecp256 is taken");
+        let ours = "aes256gcm16-prfsha256-x25519-ke1_mlkem768-ke2_mlkem768";
+        assert_eq!(
+            pick(&format!("{ours}-ke2_none"), KeId::CURVE25519),
+            Some((KeId::CURVE25519, vec![KeId::ML_KEM_768]))
+        );
+        let ours = "aes256gcm16-prfsha256-x25519-ke1_mlkem768";
+        assert_eq!(
+            pick(ours, KeId::CURVE25519),
+            Some((KeId::CURVE25519, vec![KeId::ML_KEM_768])),
+            "the second is NONE"
+        );
+        assert_eq!(pick("aes256gcm16-prfsha256-x25519", KeId::CURVE25519), None, "the first is not");
+        assert_eq!(pick("aes256gcm16-prfsha256-x25519-ke1_ecp256-ke3_mlkem512", KeId::CURVE25519), None);
+        assert_eq!(differing(&offer, &[ike("aes256gcm16-prfsha256-x25519")], ANY), ["ke"]);
+    }
+
+    #[test]
+    fn an_answer_with_a_method_twice_or_an_additional_one_missing_is_none() {
+        let offer = numbered(&[ike("aes256gcm16-prfsha256-x25519-ke1_ecp256-ke1_mlkem768-ke2_ecp256-ke2_none")], &[]);
+        let answer = |s: &[(TransformType, KeId)]| {
+            let mut p = Proposal { number: 1, ..ike("aes256gcm16-prfsha256-x25519") };
+            p.transforms.extend(s.iter().map(|(kind, id)| Transform {
+                kind: *kind,
+                id: id.0,
+                key_bits: None,
+                foreign: false,
+            }));
+            check_answer(&[p], &offer, ANY).is_ok()
+        };
+        let (one, two) = (TransformType::ADDKE1, TransformType::ADDKE2);
+        assert!(answer(&[(one, KeId::ML_KEM_768), (two, KeId::ECP_256)]));
+        assert!(answer(&[(one, KeId::ML_KEM_768), (two, KeId::NONE)]) && answer(&[(one, KeId::ML_KEM_768)]));
+        assert!(!answer(&[(one, KeId::ECP_256), (two, KeId::ECP_256)]));
+        assert!(!answer(&[(two, KeId::ECP_256)]) && !answer(&[(one, KeId::NONE)]));
+        assert!(!answer(&[(one, KeId::ML_KEM_768), (TransformType::ADDKE3, KeId::ECP_256)]));
+    }
+
+    #[test]
+    fn where_additional_ones_cannot_take_place_only_what_needs_none_is_left() {
+        let offer = numbered(
+            &[
+                ike("aes256gcm16-prfsha256-x25519-ke1_mlkem768"),
+                ike("aes256gcm16-prfsha256-x25519-ke1_mlkem768-ke1_none"),
+                ike("aes256gcm16-prfsha256-x25519"),
+            ],
+            &[],
+        );
+        let left = without_additional(&offer);
+        assert_eq!(left.iter().map(|p| p.number).collect::<Vec<_>>(), [2, 3]);
+        assert!(asks_more(&offer) && !asks_more(&left));
+        let p = choose(&left, &offer, ProtocolId::IKE, ANY).unwrap();
+        assert!(p.number == 2 && IkeSuite::of(&p).unwrap().additional.is_empty());
+    }
+
+    #[test]
+    fn in_ike_auth_additional_key_exchanges_do_not_travel() {
+        let ours = [esp("aes256gcm16-x25519-ke1_mlkem768"), esp("aes256gcm16-x25519")];
+        let offer = numbered(&without_ke(&ours), &[1, 2, 3, 4]);
+        assert_eq!(offer.len(), 1);
+        assert_eq!(chosen(&offer, &ours, KeRule::Ignore).unwrap(), "aes256gcm16");
+        assert_eq!(chosen(&ours[..1], &ours, KeRule::Ignore).unwrap(), "aes256gcm16");
+        assert_eq!(chosen(&ours[..1], &ours, ANY).unwrap(), "aes256gcm16-x25519-ke1_mlkem768");
+        assert_eq!(
+            EspSuite::of(&Proposal {
+                transforms: ours[0].transforms.iter().filter(|t| t.kind != TransformType::KE).copied().collect(),
+                ..ours[0].clone()
+            }),
+            None,
+            "never alone"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::event::{Ended, Event, IkeId, IkePath};
 use super::exchange::create_child;
 use super::exchange::ike_auth::Proving;
 use super::exchange::ike_sa_init::{Agreeing, HalfOpen, Opening};
+use super::exchange::intermediate::Mixing;
 use super::exchange::{Arrival, delete, liveness};
 use super::keys::SkD;
 use super::nat::Nat;
@@ -54,6 +55,8 @@ pub(super) enum Phase {
     Opening(Box<Opening>),
     /// Initiator: IKE_SA_INIT is answered, g^ir is being computed.
     Agreeing(Box<Agreeing>),
+    /// Initiator: an additional key exchange is under way.
+    Mixing(Box<Mixing>),
     /// Initiator: IKE_AUTH is asked.
     Proving(Box<Proving>),
     /// Responder: IKE_SA_INIT is answered.
@@ -193,6 +196,7 @@ impl Phase {
     /// What protects its messages, once there are keys.
     pub(super) fn channel(&mut self) -> Option<&mut Channel> {
         match self {
+            Self::Mixing(mixing) => Some(mixing.channel()),
             Self::Proving(proving) => Some(proving.channel()),
             Self::HalfOpen(half) => half.keys.as_mut().map(|keys| &mut keys.channel),
             Self::Established(est) => Some(&mut est.channel),
@@ -305,7 +309,7 @@ impl IkeSa {
     pub(super) fn deadline(&self) -> Option<Duration> {
         let core = &self.core;
         match &self.phase {
-            Phase::Opening(_) | Phase::Agreeing(_) | Phase::Proving(_) => core.window.deadline(),
+            Phase::Opening(_) | Phase::Agreeing(_) | Phase::Mixing(_) | Phase::Proving(_) => core.window.deadline(),
             Phase::HalfOpen(_) => Some(core.created + HALF_OPEN_LIFETIME),
             Phase::Established(est) => est.deadline(core),
             Phase::Moving => None,

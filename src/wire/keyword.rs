@@ -30,6 +30,7 @@ pub fn parse(protocol: ProtocolId, s: &str) -> Result<Proposal, KeywordError> {
         at += token.len() + 1;
     }
     found.check_ciphers()?;
+    found.check_exchanges()?;
     if protocol == ProtocolId::IKE {
         found.complete_ike()?
     } else {
@@ -70,12 +71,17 @@ pub fn transform(t: &Transform) -> String {
 
 /// The whole proposal, `aes256-sha256-prfsha256-modp2048`. `noesn` alone is not worth a word.
 pub fn proposal(p: &Proposal) -> String {
-    const ORDER: [TransformType; 5] =
-        [TransformType::ENCR, TransformType::INTEG, TransformType::PRF, TransformType::KE, TransformType::ESN];
+    const ORDER: [TransformType; 3] = [TransformType::ENCR, TransformType::INTEG, TransformType::PRF];
     let silent = of(p, TransformType::ESN).all(|t| t.id == EsnId::NO.0 && !t.foreign);
-    let known = ORDER.iter().flat_map(|kind| of(p, *kind)).filter(|t| t.kind != TransformType::ESN || !silent);
-    let others = p.transforms.iter().filter(|t| !ORDER.contains(&t.kind));
-    known.chain(others).map(transform).collect::<Vec<_>>().join("-")
+    let rank = |t: &&Transform| match ORDER.iter().position(|kind| *kind == t.kind) {
+        Some(place) => (place, 0),
+        None if t.kind.is_key_exchange() => (ORDER.len(), t.kind.0),
+        None if t.kind == TransformType::ESN => (ORDER.len() + 1, 0),
+        None => (ORDER.len() + 2, 0),
+    };
+    let mut transforms: Vec<_> = p.transforms.iter().filter(|t| t.kind != TransformType::ESN || !silent).collect();
+    transforms.sort_by_key(rank);
+    transforms.into_iter().map(transform).collect::<Vec<_>>().join("-")
 }
 
 /// The default list of strong suites: AEAD first, then AES-CBC with SHA-2. ESP without key exchange (the child of IKE_AUTH can have none), with and
@@ -107,18 +113,24 @@ impl Found<'_> {
     fn add(&mut self, at: usize, token: &str) -> Result<(), KeywordError> {
         let place = (at, token.len());
         let refuse = |code, message, hint: String| Err(KeywordError { at: place, code, message, hint });
-        let word = match words::find(token) {
+        let additional = words::find_additional(token);
+        let word = match additional.map(|(_, word)| word).or_else(|| words::find(token)) {
             Some(Word { fit: Fit::Runs, transform, .. }) => *transform,
+            Some(Word { fit: Fit::Additional, transform, .. }) if additional.is_some() => *transform,
+            Some(Word { fit: Fit::Additional, .. }) => {
+                return refuse(
+                    "keyword.unsupported",
+                    format!("Sandhog runs `{token}` only beside another key exchange"),
+                    format!("write `x25519-ke1_{token}`"),
+                );
+            }
             Some(Word { fit: Fit::Instead(other), .. }) => {
+                let prefix = token.get(..4).filter(|_| additional.is_some()).unwrap_or_default();
                 return refuse(
                     "keyword.unsupported",
                     format!("`{token}` is known, but Sandhog cannot run it"),
-                    format!("write `{other}`"),
+                    format!("write `{prefix}{other}`"),
                 );
-            }
-            None if words::is_additional(token) => {
-                let hint = "leave it out: additional key exchanges are not supported".into();
-                return refuse("keyword.unsupported", format!("`{token}` is known, but Sandhog cannot run it"), hint);
             }
             None if token.is_empty() => {
                 return refuse(
@@ -129,6 +141,7 @@ impl Found<'_> {
             }
             None => return refuse("keyword.unknown", format!("unknown keyword `{token}`"), words::suggestion(token)),
         };
+        let word = Transform { kind: additional.map_or(word.kind, |(kind, _)| kind), ..word };
         let esp = self.protocol != ProtocolId::IKE;
         match word.kind {
             TransformType::PRF if esp => {
@@ -219,6 +232,34 @@ impl Found<'_> {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// Additional key exchanges follow a first one, and no method may be used twice (RFC 9370 section 2.2.1).
+    fn check_exchanges(&self) -> Result<(), KeywordError> {
+        let Some((_, at)) = self.transforms.iter().find(|(t, _)| t.kind.is_additional()) else { return Ok(()) };
+        if !self.of(TransformType::KE).any(|(t, _)| t.id != KeId::NONE.0) {
+            return Err(KeywordError {
+                at: *at,
+                code: "proposal.no_ke",
+                message: "an additional key exchange without a first one".into(),
+                hint: format!("write `{}-x25519`", self.whole),
+            });
+        }
+        let only = |t: &Transform| self.of(t.kind).count() == 1 && t.id != KeId::NONE.0;
+        let exchanges = self.transforms.iter().filter(|(t, _)| t.kind.is_key_exchange() && only(t));
+        let mut ids = Vec::new();
+        for (t, at) in exchanges {
+            if ids.contains(&t.id) {
+                return Err(KeywordError {
+                    at: *at,
+                    code: "keyword.duplicate",
+                    message: "the same key exchange cannot be made twice".into(),
+                    hint: "write another one, or leave it out".into(),
+                });
+            }
+            ids.push(t.id);
+        }
+        Ok(())
     }
 
     fn complete_ike(&mut self) -> Result<(), KeywordError> {

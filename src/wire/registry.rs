@@ -46,6 +46,16 @@ registry! {
     /// Transform type (RFC 7296 section 3.3.2, RFC 9370).
     TransformType(u8) { ENCR = 1, PRF = 2, INTEG = 3, KE = 4, ESN = 5, ADDKE1 = 6, ADDKE2 = 7, ADDKE3 = 8, ADDKE4 = 9, ADDKE5 = 10, ADDKE6 = 11, ADDKE7 = 12, }
 }
+impl TransformType {
+    /// Additional Key Exchange 1 to 7 (RFC 9370).
+    pub fn is_additional(self) -> bool {
+        (Self::ADDKE1..=Self::ADDKE7).contains(&self)
+    }
+    /// The first key exchange, or an additional one: their transforms have the same numbers.
+    pub fn is_key_exchange(self) -> bool {
+        self == Self::KE || self.is_additional()
+    }
+}
 registry! {
     /// Encryption algorithm.
     EncrId(u16) {

@@ -1,5 +1,7 @@
 //! Key exchange: the private value is given as octets (design: handover, known answers).
 mod ecp;
+mod method;
+mod mlkem;
 mod modp;
 #[cfg(test)]
 mod tests;
@@ -7,6 +9,8 @@ mod tests;
 use super::rng::Rng;
 use super::secret::Secret;
 use crate::wire::registry::KeId;
+pub use method::Method;
+pub use mlkem::MlKem;
 use modp::Modp;
 use p256::NistP256;
 use p384::NistP384;

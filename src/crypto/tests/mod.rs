@@ -1,6 +1,7 @@
 //! Known answers from outside, by source, and what must hold for every transform.
 mod aes;
 mod cavp;
+mod mlkem;
 mod packets;
 mod properties;
 mod rfc;

@@ -37,19 +37,27 @@ pub(in crate::ike) struct Proving {
     pub offer: Offer,
 }
 
-/// Proves who we are, once g^ir is known.
-pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, agreeing: Box<Agreeing>, g_ir: &Secret) -> Step<Phase> {
-    agreeing.settle(core, cx.policy().ports.natt);
+/// Proves who we are, once all keys are there.
+pub(in crate::ike) fn request(
+    cx: &mut Cx<'_>,
+    core: &mut Core,
+    agreeing: Box<Agreeing>,
+    mut keys: HandshakeKeys,
+) -> Step<Phase> {
     let connection = agreeing.opening.connection.clone();
     let (ni, message) = agreeing.ours();
-    let from = Contributions { ni, nr: &agreeing.nr, spi_i: core.spi_i, spi_r: core.spi_r };
-    let mut keys = HandshakeKeys::derive(&agreeing.suite, g_ir, &from, true, &mut cx.rng());
     // Now, as what is refused is what one wants to read.
     keys.channel.log_keys(cx, core, &connection.name);
     let local_id = connection.local_id.clone().unwrap_or_else(|| id_of(core.local.ip()));
     let id_i = IdPayload::from(local_id.clone());
-    let signed =
-        Signed { prf: keys.prf(), message, nonce: &agreeing.nr, sk_p: keys.sk_p(true), id: &id_i, int_auth: &[] };
+    let signed = Signed {
+        prf: keys.prf(),
+        message,
+        nonce: &agreeing.nr,
+        sk_p: keys.sk_p(true),
+        id: &id_i,
+        int_auth: &keys.int_auth(),
+    };
     let Some(auth) = our_auth(cx, &connection, &local_id, core, &signed) else {
         let failure =
             Failure::new(cx.now, Where::IkeAuth, true, "auth.psk").between(vec!["no secret".into()], Vec::new());
@@ -168,7 +176,7 @@ fn judge(cx: &Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Result<(
         nonce: &p.ni,
         sk_p: p.keys.sk_p(false),
         id: id_r,
-        int_auth: &[],
+        int_auth: &p.keys.int_auth(),
     };
     let secret = cx.common.directory.secret(&p.local_id, &secret_of(&p.connection, core));
     match auth::verify(&signed, secret, auth) {
@@ -287,17 +295,10 @@ pub(in crate::ike) fn on_request(
     from: &Arrival<'_>,
 ) -> Step<Phase> {
     let keep = |half| Ok(Phase::HalfOpen(half));
-    if half.refused.is_none() && cx.common.admission.is_barred(cx.now, from.remote.ip(), &cx.policy().limits) {
+    if cx.common.admission.is_barred(cx.now, from.remote.ip(), &cx.policy().limits) {
         return keep(half);
     }
     let Some(mut keys) = half.keys.take() else { return keep(half) };
-    if let Some(refused) = &half.refused {
-        if keys.channel.asks_again(from.data) {
-            cx.transmit_all(from.local, from.remote, refused);
-        }
-        half.keys = Some(keys);
-        return keep(half);
-    }
     let inside = match keys.channel.open(cx, from.data) {
         Err(OpenError::Icv | OpenError::Waiting) => {
             half.keys = Some(keys);
@@ -406,7 +407,7 @@ fn judge_initiator(
         nonce: &half.nr,
         sk_p: keys.sk_p(true),
         id: id_i,
-        int_auth: &[],
+        int_auth: &keys.int_auth(),
     };
     let proof = auth::verify(&signed, secret.filter(|_| found.is_some()), auth);
     let id_r = IdPayload::from(local_id.clone());
@@ -416,7 +417,7 @@ fn judge_initiator(
         nonce: half.ni(),
         sk_p: keys.sk_p(false),
         id: &id_r,
-        int_auth: &[],
+        int_auth: &keys.int_auth(),
     };
     let nobody = Secret::new(vec![0; 32]);
     let reply = auth::sign(&back, secret.unwrap_or(&nobody));
@@ -481,7 +482,8 @@ fn admit(
         }
         Ok(agreed)
     });
-    let to = crate::ike::sa::Answer { exchange: ExchangeType::IKE_AUTH, id: 1, local: core.local, remote: core.remote };
+    let id = core.window.expected_id();
+    let to = crate::ike::sa::Answer { exchange: ExchangeType::IKE_AUTH, id, local: core.local, remote: core.remote };
     match agreed {
         Ok(agreed) => {
             payloads.extend(agreed.payloads());

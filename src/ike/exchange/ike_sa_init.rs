@@ -1,17 +1,19 @@
 //! IKE_SA_INIT (RFC 7296 section 1.2): suites, public values, nonces, NAT detection. Nothing in it is authenticated.
-use super::{Arrival, Contents, proposal_code};
+use super::{Arrival, Contents, intermediate, proposal_code};
 use crate::crypto::ke::Group;
 use crate::crypto::secret::Secret;
 use crate::crypto::work::Work;
 use crate::ike::admission::InitKey;
-use crate::ike::channel::Sealed;
+use crate::ike::channel::{Channel, Sealed};
 use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
 use crate::ike::error::Refusal;
 use crate::ike::event::{Ended, IkeId};
-use crate::ike::keys::HandshakeKeys;
+use crate::ike::keys::{Contributions, HandshakeKeys};
 use crate::ike::nat::{self, Nat};
-use crate::ike::negotiate::{IkeSuite, KeRule, check_answer, choose, differing, groups, numbered};
+use crate::ike::negotiate::{
+    IkeSuite, KeRule, asks_more, check_answer, choose, differing, groups, numbered, without_additional,
+};
 use crate::ike::policy::{Connection, EncapPolicy};
 use crate::ike::sa::{Core, IkeSa, Phase};
 use crate::ike::size::Size;
@@ -66,8 +68,9 @@ pub(in crate::ike) struct Agreeing {
     fragments: bool,
 }
 impl Agreeing {
-    /// g^ir is there: the response is taken, and with a NAT we move to the port for it.
-    pub(in crate::ike) fn settle(&self, core: &mut Core, natt: u16) {
+    /// g^ir is there: the response is taken, with a NAT we move to the port for it, and there are keys.
+    pub(in crate::ike) fn settle(&self, cx: &mut Cx<'_>, core: &mut Core, g_ir: &Secret) -> HandshakeKeys {
+        let natt = cx.policy().ports.natt;
         core.window.settle();
         core.spi_r = self.spi_r;
         core.nat = self.nat;
@@ -76,6 +79,8 @@ impl Agreeing {
             core.local.set_port(natt);
             core.remote.set_port(natt);
         }
+        let from = Contributions { ni: &self.opening.ni, nr: &self.nr, spi_i: core.spi_i, spi_r: core.spi_r };
+        HandshakeKeys::derive(&self.suite, g_ir, &from, true, &mut cx.rng())
     }
     /// There is no g^ir with this public value: only an attacker sends such, so we wait for another response.
     pub(in crate::ike) fn reject(mut self, cx: &mut Cx<'_>, core: &Core) -> Phase {
@@ -147,6 +152,7 @@ impl Opening {
         let nat = nat::notifies((core.spi_i, IkeSpi::NONE), core.local, core.remote, self.forged);
         payloads.extend(nat.map(Payload::Notify));
         payloads.extend(self.connection.fragmentation.then(takes_fragments));
+        payloads.extend(asks_more(&self.offer).then(takes_intermediate));
         let header = core.header(ExchangeType::IKE_SA_INIT, 0, false);
         self.request = Message { header, payloads }.encode();
         core.request(cx, ExchangeType::IKE_SA_INIT, self.request.clone());
@@ -180,11 +186,20 @@ pub(in crate::ike) fn gave_up(
 
 /// What a response to IKE_SA_INIT says.
 enum Reply {
-    Accepted { proposals: Vec<Proposal>, ke: Ke, nr: Vec<u8>, nat: Nat, fragments: bool },
+    Accepted(Accepted),
     Cookie(Vec<u8>),
     Group(KeId),
     Refused(NotifyType),
     Junk,
+}
+/// A response with SA, KE and Nr.
+struct Accepted {
+    proposals: Vec<Proposal>,
+    ke: Ke,
+    nr: Vec<u8>,
+    nat: Nat,
+    fragments: bool,
+    intermediate: bool,
 }
 
 /// Handles a response. Whatever an attacker may have sent leaves the attempt as it was.
@@ -199,9 +214,7 @@ pub(in crate::ike) fn response(
         return Ok(Phase::Opening(opening));
     }
     match read_reply(&opening, header, from) {
-        Reply::Accepted { proposals, ke, nr, nat, fragments } => {
-            return Ok(accepted(cx, core, opening, header, from, (proposals, ke, nr, nat, fragments)));
-        }
+        Reply::Accepted(accepted) => return Ok(take(cx, core, opening, header, from, accepted)),
         // A second answer to an earlier transmission asks for what is under way already.
         Reply::Cookie(cookie) if opening.cookie.as_ref() == Some(&cookie) => {}
         Reply::Group(id) if opening.groups > 0 && id == opening.group.id() => {}
@@ -231,7 +244,8 @@ fn read_reply(opening: &Opening, header: &Header, from: &Arrival<'_>) -> Reply {
         let nat = nat::detect(&c.notifies, spis, from.local, from.remote, opening.forged.is_some());
         let fragments =
             opening.connection.fragmentation && c.notify(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED).is_some();
-        return Reply::Accepted { proposals, ke, nr, nat, fragments };
+        let intermediate = c.notify(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED).is_some();
+        return Reply::Accepted(Accepted { proposals, ke, nr, nat, fragments, intermediate });
     }
     if let Some(cookie) = c.notify(NotifyType::COOKIE).filter(|n| (1..=64).contains(&n.data.len())) {
         return Reply::Cookie(cookie.data.clone());
@@ -276,17 +290,19 @@ fn refused(now: Duration, opening: &Opening, kind: NotifyType) -> Failure {
     Failure::new(now, Where::SaInit, true, code).likely(kind, candidates).between(ours, Vec::new())
 }
 /// SA, KE and Nr are there: check them against what was asked (R32).
-fn accepted(
+fn take(
     cx: &mut Cx<'_>,
     core: &mut Core,
     mut opening: Box<Opening>,
     header: &Header,
     from: &Arrival<'_>,
-    (proposals, ke, nr, nat, fragments): (Vec<Proposal>, Ke, Vec<u8>, Nat, bool),
+    Accepted { proposals, ke, nr, nat, fragments, intermediate }: Accepted,
 ) -> Phase {
     let any = KeRule::Prefer(None);
     let chosen = check_answer(&proposals, &opening.offer, any).ok().and_then(|p| Some((p.clone(), IkeSuite::of(p)?)));
-    let sound = chosen.filter(|(_, suite)| suite.group == opening.group && ke.group == opening.group.id());
+    let sound = chosen
+        .filter(|(_, suite)| suite.group == opening.group && ke.group == opening.group.id())
+        .filter(|(_, suite)| intermediate || suite.additional.is_empty());
     let Some((proposal, suite)) = sound.filter(|_| opening.group.check(&ke.data).is_ok()) else {
         let ours = opening.offer.iter().map(keyword::proposal).collect();
         let theirs = proposals.iter().map(keyword::proposal).collect();
@@ -318,9 +334,14 @@ pub(in crate::ike) struct HalfOpen {
     /// Since g^ir is known.
     pub keys: Option<HandshakeKeys>,
     pub job: Option<u64>,
-    /// The IKE_AUTH request that waits for g^ir, or what has come of its fragments.
+    /// How many additional key exchanges are done, and the one that is under way.
+    pub done: usize,
+    pub answering: Option<intermediate::Answering>,
+    /// The keys before the last of them: what its request, which may come again, is protected by.
+    pub previous: Option<Channel>,
+    /// The first protected request, which waits for g^ir, or what has come of its fragments.
     pub parked: Vec<Parked>,
-    /// IKE_AUTH was refused with this. They may get lost, so they are remembered for as long as a half-open IKE SA lives.
+    /// A request was refused with this. They may get lost, so they are remembered for as long as a half-open IKE SA lives.
     pub refused: Option<Sealed>,
 }
 /// A message that waits.
@@ -333,6 +354,13 @@ impl HalfOpen {
     /// The initiator's nonce.
     pub(in crate::ike) fn ni(&self) -> &[u8] {
         &self.key.2
+    }
+    /// What follows now: all additional key exchanges, then IKE_AUTH.
+    pub(in crate::ike) fn awaits(&self) -> ExchangeType {
+        match self.suite.additional.get(self.done) {
+            Some(_) => ExchangeType::IKE_INTERMEDIATE,
+            None => ExchangeType::IKE_AUTH,
+        }
     }
     /// Begins to compute g^ir, which no IKE_SA_INIT alone is worth, and parks the message that needs it. Nothing can be verified yet, so
     /// that what is parked is bounded.
@@ -402,7 +430,9 @@ fn consider(cx: &mut Cx<'_>, header: &Header, from: &Arrival<'_>, contents: &Con
     let candidates = cx.common.directory.between(from.local.ip(), from.remote.ip(), cx.host);
     let ours = all_proposals(&candidates);
     let rule = KeRule::Prefer(Some(ke.group));
-    let chosen = choose(offer, &ours, ProtocolId::IKE, rule).and_then(|p| Some((IkeSuite::of(&p)?, p)));
+    let intermediate = contents.notify(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED).is_some();
+    let left = if intermediate { offer.clone() } else { without_additional(offer) };
+    let chosen = choose(&left, &ours, ProtocolId::IKE, rule).and_then(|p| Some((IkeSuite::of(&p)?, p)));
     let Some((suite, proposal)) = chosen else {
         if cx.may_report() {
             let failure = no_proposal(cx.now, from, offer, &ours);
@@ -483,6 +513,7 @@ fn answer(
         nat = Nat::default();
     }
     payloads.extend(fragments.then(takes_fragments));
+    payloads.extend(contents.notify(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED).map(|_| takes_intermediate()));
     let mut message = Message { header: core.header(ExchangeType::IKE_SA_INIT, 0, true), payloads };
     // Before the address is proven no answer is larger than the request; the length does not depend on the public value.
     if message.encode().len() > from.data.len() && !shows_cookie(cx, contents, header, from) {
@@ -503,10 +534,17 @@ fn answer(
         response,
         keys: None,
         job: None,
+        done: 0,
+        answering: None,
+        previous: None,
         parked: Vec::new(),
         refused: None,
     };
     Some(IkeSa { core: Core { nat, ..core }, phase: Phase::HalfOpen(Box::new(half_open)) })
+}
+/// Additional key exchanges can take place (RFC 9242 section 3.1).
+fn takes_intermediate() -> Payload {
+    Payload::Notify(Notify::new(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED, []))
 }
 fn takes_fragments() -> Payload {
     Payload::Notify(Notify::new(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED, Vec::new()))

@@ -4,6 +4,7 @@ pub(super) mod delete;
 pub(super) mod ike_auth;
 pub(super) mod ike_sa_init;
 pub(super) mod informational;
+pub(super) mod intermediate;
 pub(super) mod liveness;
 
 use super::channel::Inner;

@@ -4,6 +4,7 @@
 mod establish;
 mod established;
 mod hostile;
+mod multi_ke;
 mod refuse;
 mod silence;
 mod wire;

@@ -68,6 +68,20 @@ fn other_spellings() {
     );
 }
 
+/// RFC 9370, in strongSwan's words.
+#[test]
+fn additional_key_exchanges() {
+    let text = "aes256gcm16-prfsha384-x25519-ke1_mlkem768-ke1_mlkem1024-ke1_none-ke3_ecp384";
+    let p = parse(IKE, text).unwrap();
+    assert_eq!(ids(&p, TransformType::ADDKE1), [KeId::ML_KEM_768.0, KeId::ML_KEM_1024.0, KeId::NONE.0]);
+    assert_eq!(ids(&p, TransformType::ADDKE3), [KeId::ECP_384.0]);
+    assert_eq!(proposal(&p), text);
+    let p = parse(ESP, "ke7_x25519-aes256-sha256-esn-modp2048-ke2_mlkem512").unwrap();
+    assert_eq!(proposal(&p), "aes256-sha256-modp2048-ke2_mlkem512-ke7_x25519-esn");
+    assert!(parse(IKE, "aes256-sha256-x25519-modp2048-ke1_x25519").is_ok(), "there is a choice without a repetition");
+    assert!(parse(IKE, "aes256-sha256-x25519-ke1_none-ke2_none").is_ok());
+}
+
 #[test]
 fn what_is_refused_and_why() {
     for (protocol, text, code, at, hint) in [
@@ -88,7 +102,15 @@ fn what_is_refused_and_why() {
         (ESP, "aes256-sha256_96", "keyword.unsupported", (7, 9), "`sha256`"),
         (IKE, "aes256-md5-modp2048", "keyword.unsupported", (7, 3), "`sha256`"),
         (IKE, "aes256-sha256-ecp512bp", "keyword.unsupported", (14, 8), "`ecp384`"),
-        (IKE, "aes256-sha256-x25519-ke1_mlkem768", "keyword.unsupported", (21, 12), "leave it out"),
+        (IKE, "aes256-sha256-mlkem768", "keyword.unsupported", (14, 8), "`x25519-ke1_mlkem768`"),
+        (ESP, "aes256gcm16-mlkem512", "keyword.unsupported", (12, 8), "`x25519-ke1_mlkem512`"),
+        (IKE, "aes256-sha256-x25519-ke1_x448", "keyword.unsupported", (21, 8), "`ke1_x25519`"),
+        (IKE, "aes256-sha256-ke1_mlkem768", "proposal.no_ke", (14, 12), "x25519"),
+        (ESP, "aes256gcm16-none-ke1_mlkem768", "proposal.no_ke", (17, 12), "x25519"),
+        (IKE, "aes256-sha256-x25519-ke1_x25519", "keyword.duplicate", (21, 10), "another"),
+        (IKE, "aes256-sha256-x25519-ke1_mlkem768-ke3_mlkem768", "keyword.duplicate", (34, 12), "another"),
+        (IKE, "aes256-sha256-x25519-ke1_mlkem768-ke1_mlkem768", "keyword.duplicate", (34, 12), "leave it out"),
+        (IKE, "aes256-sha256-x25519-ke1_sha256", "keyword.unknown", (21, 10), "keywords"),
         (IKE, "aes256-sha256-x25519-ke8_mlkem768", "keyword.unknown", (21, 12), "keywords"),
         (IKE, "aes256-aes256-sha256-x25519", "keyword.duplicate", (7, 6), "leave it out"),
         (IKE, "sha256-prfsha256-x25519", "proposal.no_encr", (0, 23), "`aes256gcm16-prfsha256-x25519`"),
@@ -181,12 +203,16 @@ fn every_word_is_found_and_supported_ones_say_themselves() {
         if let Fit::Instead(other) = word.fit {
             assert!(matches!(words::find(other), Some(Word { fit: Fit::Runs, .. })), "{}: {other}", word.text);
         }
+        if word.transform.kind == TransformType::KE {
+            let (kind, same) = words::find_additional(&format!("ke7_{}", word.text)).unwrap();
+            assert_eq!((kind, same.transform), (TransformType::ADDKE7, word.transform));
+        }
     }
 }
 
 proptest! {
     #[test]
-    fn round_trip(text in "(aes(128|192|256)?(gcm16)?|chacha20poly1305|sha(1|256|384|512)|prfsha(1|256|384|512)|x25519|modp(1024|2048)|ecp256|none|esn|noesn)(-(aes(128|192|256)?(gcm16)?|chacha20poly1305|sha(1|256|384|512)|prfsha(1|256|384|512)|x25519|modp(1024|2048)|ecp256|none|esn|noesn)){0,6}") {
+    fn round_trip(text in "(aes(128|192|256)?(gcm16)?|chacha20poly1305|sha(1|256|384|512)|prfsha(1|256|384|512)|x25519|modp(1024|2048)|ecp256|none|ke[127]_(mlkem768|x25519|none)|esn|noesn)(-(aes(128|192|256)?(gcm16)?|chacha20poly1305|sha(1|256|384|512)|prfsha(1|256|384|512)|x25519|modp(1024|2048)|ecp256|none|ke[127]_(mlkem768|x25519|none)|esn|noesn)){0,6}") {
         for protocol in [IKE, ESP] {
             match parse(protocol, &text) {
                 Ok(p) => prop_assert_eq!(parse(protocol, &proposal(&p)), Ok(p)),

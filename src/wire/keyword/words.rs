@@ -13,8 +13,10 @@ pub(super) enum Fit {
     Runs,
     /// It cannot; this comes nearest.
     Instead(&'static str),
+    /// As an additional key exchange only: never alone (RFC 9370).
+    Additional,
 }
-use Fit::{Instead, Runs};
+use Fit::{Additional, Instead, Runs};
 
 const fn word(text: &'static str, kind: TransformType, id: u16, key_bits: Option<u16>, fit: Fit) -> Word {
     Word { text, transform: Transform { kind, id, key_bits, foreign: false }, fit }
@@ -154,9 +156,9 @@ const WORDS: &[Word] = &[
     ke("ecp512bp", KeId::BRAINPOOL_512, Instead("ecp384")),
     ke("x448", KeId::CURVE448, Instead("x25519")),
     ke("curve448", KeId::CURVE448, Instead("x25519")),
-    ke("mlkem512", KeId::ML_KEM_512, Instead("x25519")),
-    ke("mlkem768", KeId::ML_KEM_768, Instead("x25519")),
-    ke("mlkem1024", KeId::ML_KEM_1024, Instead("x25519")),
+    ke("mlkem512", KeId::ML_KEM_512, Additional),
+    ke("mlkem768", KeId::ML_KEM_768, Additional),
+    ke("mlkem1024", KeId::ML_KEM_1024, Additional),
     word("esn", TransformType::ESN, EsnId::YES.0, None, Runs),
     word("noesn", TransformType::ESN, EsnId::NO.0, None, Runs),
 ];
@@ -169,17 +171,15 @@ pub(super) fn find(text: &str) -> Option<&'static Word> {
 }
 /// The word for a transform; additional key exchanges (RFC 9370) have the words of the first.
 pub(super) fn of(t: &Transform) -> Option<&'static str> {
-    let kind = if additional(t.kind) { TransformType::KE } else { t.kind };
+    let kind = if t.kind.is_additional() { TransformType::KE } else { t.kind };
     let same = |w: &&Word| (w.transform.kind, w.transform.id, w.transform.key_bits) == (kind, t.id, t.key_bits);
     WORDS.iter().find(same).map(|w| w.text)
 }
-fn additional(kind: TransformType) -> bool {
-    (TransformType::ADDKE1..=TransformType::ADDKE7).contains(&kind)
-}
-/// `ke1_` to `ke7_` and a group.
-pub(super) fn is_additional(text: &str) -> bool {
-    let [b'k', b'e', b'1'..=b'7', b'_', ..] = text.as_bytes() else { return false };
-    text.get(4..).and_then(find).is_some_and(|w| w.transform.kind == TransformType::KE)
+/// `ke1_` to `ke7_` and a key exchange: which one of them, and the word for what it is.
+pub(super) fn find_additional(text: &str) -> Option<(TransformType, &'static Word)> {
+    let [b'k', b'e', number @ b'1'..=b'7', b'_', ..] = text.as_bytes() else { return None };
+    let word = text.get(4..).and_then(find).filter(|w| w.transform.kind == TransformType::KE)?;
+    Some((TransformType(TransformType::ADDKE1.0 + number - b'1'), word))
 }
 
 /// What the writer of an unknown word may have meant.
