@@ -250,6 +250,7 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
     let (forth, back) = est.keys.child(agreed.suite.cipher, made.secrets, made.ni, made.nr);
     let (keys_out, keys_in) = if made.initiator { (forth, back) } else { (back, forth) };
     let id = cx.new_child_id();
+    est.children.reserve_exact(1);
     est.children.push(Child {
         id,
         policy: agreed.policy.clone(),

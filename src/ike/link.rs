@@ -5,7 +5,7 @@ use super::event::IkeId;
 use super::policy::{Connection, Remote, StartAction};
 use crate::wire::message::IkeSpi;
 use crate::wire::payload::Id;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +36,8 @@ pub(super) struct Link {
 #[derive(Default)]
 struct Peer {
     number: u32,
-    sas: BTreeMap<IkeId, Sibling>,
+    /// One, as a rule.
+    sas: Vec<Sibling>,
 }
 /// An established IKE SA with the same peer.
 #[derive(Clone, Copy, Debug)]
@@ -118,7 +119,7 @@ impl Link {
     }
     /// Established IKE SAs with this peer.
     pub(super) fn with_peer(&self, id: &Id) -> Vec<Sibling> {
-        self.peers.get(&canonical(id)).map_or(Vec::new(), |p| p.sas.values().copied().collect())
+        self.peers.get(&canonical(id)).map_or(Vec::new(), |p| p.sas.clone())
     }
     /// An IKE SA with this peer is established. Returns the peer's number: 0, but for peers of `%any`.
     pub(super) fn established(&mut self, sa: Sibling, id: &Id) -> u32 {
@@ -130,10 +131,11 @@ impl Link {
         let next = (self.peers.len() + self.free.len()) as u32 + 1;
         let peer = self.peers.entry(id.clone()).or_insert_with(|| {
             let number = if many { self.free.pop_first().unwrap_or(next) } else { 0 };
-            Peer { number, sas: BTreeMap::new() }
+            Peer { number, sas: Vec::new() }
         });
         self.peer_of.insert(sa.ike, id);
-        peer.sas.insert(sa.ike, sa);
+        peer.sas.reserve_exact(1);
+        peer.sas.push(sa);
         peer.number
     }
     /// An IKE SA is gone.
@@ -141,7 +143,7 @@ impl Link {
         self.sas.remove(&ike);
         let Some(id) = self.peer_of.remove(&ike) else { return };
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        peer.sas.remove(&ike);
+        peer.sas.retain(|sa| sa.ike != ike);
         if peer.sas.is_empty() {
             if peer.number > 0 {
                 self.free.insert(peer.number);
