@@ -256,6 +256,7 @@ pub fn parse(sources: &[Source], secrets: &dyn Secrets) -> Result<Config, Errors
         limits: gateway.limits,
         connections: connections.iter().filter(|c| c.negotiates).map(|c| Arc::new(c.policy.clone())).collect(),
         secrets,
+        credentials: Default::default(),
     };
     let connections = connections.iter().map(Connection::config).collect();
     Ok(Config { gateway: gateway.gateway, policy: Arc::new(policy), connections, warnings })

@@ -1,12 +1,14 @@
 //! The transforms; the only importer of crypto crates.
 //!
 //! `cipher` is what a packet meets: one [`cipher::PacketKey`] seals or opens it, by `aead`, by `cbc` with a `mac`, or by `aes_aead`.
+//! `sign` and `cert` tell who is there, `work` is what of all that takes long.
 //! `ke` and `prf` make the keys, `rng` the randomness, and `secret` holds what nobody may read.
 mod aead;
 mod aes;
 mod aes_aead;
 mod aes_mac;
 mod cbc;
+pub mod cert;
 pub mod cipher;
 pub mod digest;
 mod gmac;
@@ -16,6 +18,7 @@ mod mac;
 pub mod prf;
 pub mod rng;
 pub mod secret;
+pub mod sign;
 #[cfg(test)]
 mod tests;
 pub mod work;

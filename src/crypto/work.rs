@@ -1,6 +1,9 @@
 //! Public-key work that nobody waits for in place: it goes to threads of its own, or is run at once by a test.
+use super::cert::{Fault, Verified, Verify};
 use super::ke::{BadPublic, Group, Method};
 use super::secret::Secret;
+use super::sign::{Scheme, SigningKey};
+use std::sync::Arc;
 
 /// What is to be computed.
 #[derive(Debug)]
@@ -32,6 +35,17 @@ pub enum Work {
         /// The responder's public value, whose length and range were checked.
         public: Vec<u8>,
     },
+    /// A signature of ours.
+    Sign {
+        /// Our key.
+        key: Arc<SigningKey>,
+        /// How.
+        scheme: Scheme,
+        /// What is to be signed.
+        message: Vec<u8>,
+    },
+    /// A peer's certificates and its signature.
+    Verify(Box<Verify>),
 }
 /// What was computed.
 #[derive(Debug)]
@@ -40,6 +54,10 @@ pub enum Done {
     Agreed(Result<Secret, BadPublic>),
     /// Our public value and the shared secret, or why there are none.
     Answered(Result<(Vec<u8>, Secret), BadPublic>),
+    /// The signature; `None` if the key cannot sign that way.
+    Signed(Option<Vec<u8>>),
+    /// The proof, or the reason.
+    Verified(Box<Result<Verified, Fault>>),
     /// Nothing: too much is being computed already.
     Refused,
 }
@@ -50,6 +68,8 @@ impl Work {
             Self::Agree { group, private, public } => Done::Agreed(group.agree(&private, &public)),
             Self::Answer { method, private, public } => Done::Answered(method.answer(&private, &public)),
             Self::Conclude { method, private, public } => Done::Agreed(method.agree(&private, &public)),
+            Self::Sign { key, scheme, message } => Done::Signed(key.sign(scheme, &message)),
+            Self::Verify(verify) => Done::Verified(Box::new(verify.run())),
         }
     }
 }
@@ -58,14 +78,14 @@ impl Done {
     pub fn agreed(self) -> Option<Secret> {
         match self {
             Self::Agreed(result) => result.ok(),
-            Self::Answered(_) | Self::Refused => None,
+            Self::Answered(_) | Self::Signed(_) | Self::Verified(_) | Self::Refused => None,
         }
     }
     /// Our public value and the shared secret.
     pub fn answered(self) -> Option<(Vec<u8>, Secret)> {
         match self {
             Self::Answered(result) => result.ok(),
-            Self::Agreed(_) | Self::Refused => None,
+            Self::Agreed(_) | Self::Signed(_) | Self::Verified(_) | Self::Refused => None,
         }
     }
 }

@@ -7,6 +7,11 @@ pub fn now() -> Duration {
     crate::io::fds::boot_time()
 }
 
+/// The wall clock, since 1970.
+pub fn unix() -> Duration {
+    Duration::from_secs(Timestamp::now().as_second().try_into().unwrap_or_default())
+}
+
 /// A moment of [`now`]'s clock as RFC 3339 in UTC, to the second.
 pub fn rfc3339(at: Duration) -> String {
     format(Timestamp::now(), now(), at)

@@ -197,13 +197,18 @@ impl Engine {
 
     fn feed(&mut self, now: Duration, input: Input<'_>) {
         self.endpoint.handle(now, input, &mut self.parts.host);
+        let mut unfetched = Vec::new();
         while let Some(output) = self.endpoint.poll() {
             match output {
                 Output::Transmit { local, remote, data } => self.parts.sockets.send(local, remote, &data),
                 Output::Keepalive { local, remote } => self.parts.sockets.send_raw(local, remote, &[0xff]),
                 Output::Compute { job, work } => self.parts.pool.submit(Job { job, work }),
+                Output::Fetch { job, .. } => unfetched.push(job),
                 Output::Event(event) => self.event(now, &event),
             }
+        }
+        for job in unfetched {
+            self.feed(now, Input::Fetched { job, crls: Vec::new() });
         }
     }
 
@@ -216,6 +221,7 @@ impl Engine {
         match event {
             Event::IkeUp { connection, .. } => drop(self.noted.remove(connection)),
             Event::IkeDown { ike, .. } => installer.ike_down(*ike),
+            Event::IkeRekeyed { old, new, .. } => installer.ike_rekeyed(*old, *new),
             Event::ChildUp(up) => {
                 installer.child_up(now, up, &mut host.places, &mut SystemRng);
                 workers.installed(installer.unheard(up));
@@ -229,7 +235,7 @@ impl Engine {
                 }
             }
             Event::Larval { spi } => installer.larval(*spi),
-            Event::Addresses { .. } | Event::KeyLog(_) => {}
+            Event::Addresses { .. } | Event::KeyLog(_) | Event::Warning { .. } => {}
             Event::Drained => self.drained = true,
         }
     }

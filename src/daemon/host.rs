@@ -59,6 +59,9 @@ impl Host for DaemonHost {
     fn resolve(&mut self, name: &str) -> Vec<IpAddr> {
         self.names.get(name)
     }
+    fn unix_time(&mut self) -> Duration {
+        clock::unix()
+    }
 }
 
 #[derive(Debug, Default)]

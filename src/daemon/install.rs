@@ -24,6 +24,8 @@ use std::time::Duration;
 pub const TAKEOVER: Duration = Duration::from_secs(2);
 /// A replaced inbound SA lives on for this time.
 pub const GRACE: Duration = Duration::from_secs(5);
+/// When an SA that has lost a collision is taken into use.
+const NEVER: Duration = Duration::MAX;
 /// Of a child that is not configured any more.
 const DEFAULT_WINDOW: u32 = 4096;
 
@@ -268,10 +270,13 @@ impl Installer {
             seen: 0,
             told: 0,
             age: self.arrivals,
-            takeover: (replaces.is_some() && !up.initiator).then(|| now + TAKEOVER),
+            takeover: match up.inbound_only {
+                true => Some(NEVER),
+                false => (replaces.is_some() && !up.initiator).then(|| now + TAKEOVER),
+            },
         };
         self.peers_changed |= installed.key.peer != 0;
-        self.takeovers.extend(installed.takeover.map(|at| (at, up.id)));
+        self.takeovers.extend(installed.takeover.filter(|at| *at != NEVER).map(|at| (at, up.id)));
         self.installed.insert(up.id, installed);
         let of_slot = self.by_slot.entry(slot).or_default();
         of_slot.reserve_exact(1);
@@ -287,7 +292,7 @@ impl Installer {
         // The Delete of the old one is the proof that the peer uses the new one.
         for other in left.iter() {
             let other = self.installed.get_mut(other).filter(|sa| sa.terms.replaces == Some(id));
-            other.into_iter().for_each(|sa| sa.takeover = None);
+            other.into_iter().filter(|sa| sa.takeover != Some(NEVER)).for_each(|sa| sa.takeover = None);
         }
         let deserted = left.is_empty();
         if deserted {
@@ -326,6 +331,14 @@ impl Installer {
         self.paths.remove(&ike);
     }
 
+    /// Another IKE SA has the children now: the path is the same.
+    pub fn ike_rekeyed(&mut self, old: IkeId, new: IkeId) {
+        if let Some(path) = self.paths.remove(&old) {
+            self.paths.insert(new, path);
+        }
+        self.installed.values_mut().filter(|sa| sa.ike == old).for_each(|sa| sa.ike = new);
+    }
+
     /// The outer addresses of an IKE SA and its children are others now.
     pub fn path_changed(&mut self, ike: IkeId, path: &IkePath) {
         let new = self.path_of(path);
@@ -338,7 +351,7 @@ impl Installer {
     pub fn first_packet(&mut self, spi: u32) {
         let slot = sad::slot_of(spi);
         for id in self.by_slot.get(&slot).into_iter().flatten() {
-            let sa = self.installed.get_mut(id).filter(|sa| sa.terms.spi_in == spi);
+            let sa = self.installed.get_mut(id).filter(|sa| sa.terms.spi_in == spi && sa.takeover != Some(NEVER));
             sa.into_iter().for_each(|sa| sa.takeover = None);
         }
         self.send_on_best(slot);
@@ -497,6 +510,7 @@ mod tests {
                 proposal: Proposal { number: 1, protocol: ProtocolId::ESP, spi: vec![], transforms: vec![] },
                 initiator,
                 replaces: replaces.map(ChildId),
+                inbound_only: false,
             }
         }
         fn down(&mut self, id: u64, why: Ended) {

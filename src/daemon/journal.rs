@@ -62,6 +62,10 @@ fn log(event: &Event) -> Option<Told> {
             tracing::info!(%connection, ike = ike.0, why = reason(*why), "IKE SA is down");
             Some(("ike.down", text(connection), None, Some(*why)))
         }
+        Event::IkeRekeyed { old, new, connection, peer } => {
+            tracing::info!(%connection, old = old.0, ike = new.0, peer, "IKE SA is rekeyed");
+            Some(("ike.rekeyed", text(connection), None, None))
+        }
         Event::ChildUp(up) => {
             let (connection, child) = (&up.connection, &up.child);
             let proposal = crate::wire::keyword::proposal(&up.proposal);
@@ -96,6 +100,10 @@ fn log(event: &Event) -> Option<Told> {
             tracing::info!(%connection, ?ours, ?theirs, "inner addresses");
             Some(("addresses", text(connection), None, None))
         }
+        Event::Warning { connection, code, values } => {
+            tracing::warn!(%connection, code, ?values, "it works, but look at this");
+            Some(("warning", text(connection), None, None))
+        }
         Event::Larval { .. } | Event::KeyLog(_) | Event::Drained => None,
     }
 }
@@ -107,5 +115,6 @@ fn reason(why: Ended) -> &'static str {
         Ended::Replaced => "replaced",
         Ended::PeerDead => "peer_dead",
         Ended::Failed => "failed",
+        Ended::Expired => "expired",
     }
 }

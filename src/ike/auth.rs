@@ -1,14 +1,22 @@
-//! Authentication of the IKE SA by a pre-shared key (RFC 7296 section 2.15). Only a verified AUTH makes an `Authenticated`,
+//! Authentication of the IKE SA by a pre-shared key or a signature (RFC 7296 section 2.15, RFC 7427). Only a verified AUTH makes an `Authenticated`,
 //! and only that makes an established IKE SA.
+use crate::crypto::cert::{Fault, Verified};
 use crate::crypto::constant_time_eq;
 use crate::crypto::prf::Prf;
 use crate::crypto::secret::Secret;
+use crate::crypto::sign::Scheme;
 use crate::wire::payload::{Auth, IdPayload};
 use crate::wire::registry::AuthMethod;
 
-/// Proof that the peer's AUTH payload was verified under the secret of its identity.
+/// Proof that the peer's AUTH payload was verified under the secret, or a certificate, of its identity.
 #[derive(Debug)]
 pub(super) struct Authenticated(());
+impl Authenticated {
+    /// By a signature, and a chain that leads to an authority of ours. That the certificate is for this identity the caller has seen.
+    pub(super) fn by(_: &Verified) -> Self {
+        Self(())
+    }
+}
 
 /// What one side signs.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +35,47 @@ pub(super) struct Signed<'a> {
     pub int_auth: &'a [u8],
 }
 
-/// Our AUTH payload.
+impl Signed<'_> {
+    /// InitiatorSignedOctets or ResponderSignedOctets: message | nonce | prf(SK_p, rest of the ID payload) [| IntAuth].
+    pub(super) fn octets(&self) -> Vec<u8> {
+        let id = self.prf.mac(self.sk_p.expose(), &[&self.id.header(), &self.id.id.data]);
+        [self.message, self.nonce, id.expose(), self.int_auth].concat()
+    }
+}
+
+/// Our AUTH payload with a signature: method 14 names the algorithm, the older ones are the algorithm.
+pub(super) fn signed(scheme: Scheme, signature: Vec<u8>) -> Auth {
+    let Some(algorithm) = scheme.to_der() else {
+        let method = if signature.len() == 64 { AuthMethod::ECDSA_256 } else { AuthMethod::ECDSA_384 };
+        return Auth { method, data: signature };
+    };
+    // Never longer than 255: RFC 7427 section 3 counts it in one octet.
+    let data = [&[algorithm.len() as u8][..], &algorithm, &signature].concat();
+    Auth { method: AuthMethod::DIGITAL_SIGNATURE, data }
+}
+/// How a peer has signed, and its signature. `announced`: both sides have announced hash functions; then only method 14 will do (R40).
+pub(super) fn signature(auth: &Auth, announced: bool) -> Result<(Scheme, &[u8]), Fault> {
+    let method = |ours: &str| Err(Fault::new("auth.method", ours, auth.method.to_string()));
+    let scheme = match (auth.method, announced) {
+        (AuthMethod::DIGITAL_SIGNATURE, true) => {
+            let parts = auth.data.split_first().and_then(|(len, rest)| rest.split_at_checked(usize::from(*len)));
+            let (algorithm, signature) = parts.ok_or_else(|| Fault::new("auth.signature", "RFC 7427", "too short"))?;
+            let scheme = Scheme::from_der(algorithm).ok_or_else(|| {
+                let ours = "PKCS#1, PSS with the hash's own length, ECDSA with SHA-2, Ed25519";
+                Fault::new("auth.hash", ours, format!("AlgorithmIdentifier {}", hex::encode(algorithm)))
+            })?;
+            return Ok((scheme, signature));
+        }
+        (AuthMethod::RSA, false) => Scheme::Pkcs1Sha1,
+        (AuthMethod::ECDSA_256, false) if auth.data.len() == 64 => Scheme::EcdsaRaw,
+        (AuthMethod::ECDSA_384, false) if auth.data.len() == 96 => Scheme::EcdsaRaw,
+        (_, true) => return method("DIGITAL_SIGNATURE"),
+        (_, false) => return method("RSA, ECDSA_256, ECDSA_384"),
+    };
+    Ok((scheme, &auth.data))
+}
+
+/// Our AUTH payload with a shared key.
 pub(super) fn sign(signed: &Signed<'_>, secret: &Secret) -> Auth {
     Auth { method: AuthMethod::SHARED_KEY, data: mac(signed, secret).expose().to_vec() }
 }
@@ -40,11 +88,10 @@ pub(super) fn verify(signed: &Signed<'_>, secret: Option<&Secret>, auth: &Auth) 
     (equal && secret.is_some() && auth.method == AuthMethod::SHARED_KEY).then_some(Authenticated(()))
 }
 
-/// prf(prf(secret, "Key Pad for IKEv2"), message | nonce | prf(SK_p, rest of the ID payload) [| IntAuth]).
+/// prf(prf(secret, "Key Pad for IKEv2"), what is signed).
 fn mac(signed: &Signed<'_>, secret: &Secret) -> Secret {
-    let id = signed.prf.mac(signed.sk_p.expose(), &[&signed.id.header(), &signed.id.id.data]);
     let key = signed.prf.mac(secret.expose(), &[b"Key Pad for IKEv2"]);
-    signed.prf.mac(key.expose(), &[signed.message, signed.nonce, id.expose(), signed.int_auth])
+    signed.prf.mac(key.expose(), &[&signed.octets()])
 }
 
 #[cfg(test)]
@@ -80,7 +127,7 @@ mod tests {
             Signed { sk_p: &sk_q, ..right },
             Signed { id: &other, ..right },
             Signed { id: &reserved, ..right },
-            Signed { int_auth: b"", ..right },
+            Signed { int_auth: b"IntAuth", ..right },
         ] {
             assert!(verify(&wrong, Some(&secret), &auth).is_none());
         }

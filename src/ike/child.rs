@@ -2,11 +2,12 @@
 use super::common::Cx;
 use super::diagnose::{Failure, Phase};
 use super::error::Refusal;
-use super::event::{ChildId, ChildUp, Event};
+use super::event::{ChildId, ChildUp, Ended, Event, Usage};
 use super::exchange::Contents;
+use super::life::Life;
 use super::negotiate::{self, EspSuite, KeRule, check_answer, choose, differing};
 use super::policy::{ChildPolicy, Connection};
-use super::sa::{Core, Established, Task};
+use super::sa::{Core, Established};
 use crate::crypto::secret::Secret;
 use crate::wire::keyword;
 use crate::wire::payload::{Payload, Proposal, TrafficSelectors};
@@ -17,6 +18,8 @@ use std::time::Duration;
 
 /// The number of selectors in one payload is an octet.
 const MAX_SELECTORS: usize = 255;
+/// Thousandths of the sequence numbers that are used up when it is time for new ones.
+const WORN_SEQUENCE: u16 = 750;
 
 /// An installed child.
 #[derive(Clone, Debug)]
@@ -27,22 +30,70 @@ pub(super) struct Child {
     pub spi_out: u32,
     pub since: Duration,
     pub state: ChildState,
+    /// What it took the place of.
+    pub replaces: Option<ChildId>,
+    /// What is in use: a rekey offers the same (RFC 7296 section 2.8).
+    pub proposal: Proposal,
+    pub local_ts: Vec<Selector>,
+    pub remote_ts: Vec<Selector>,
+    pub life: Life,
+    /// It is rekeyed to see whether the groups fit.
+    pub rehearsal: bool,
 }
+/// How much of what a child may carry it has carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wear {
+    Fine,
+    /// It is time to rekey it.
+    Due,
+    /// It may not be used any more.
+    Over,
+}
+/// How far a child is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChildState {
+    /// It carries traffic.
     Up,
-    /// The peer has rekeyed it and will delete it.
-    Replaced,
+    /// The peer has rekeyed it, or it has lost a collision: the peer will delete it. If it has not until then, we do.
+    Replaced { until: Duration },
+    /// Our Delete waits for the window.
+    Leaving(Ended),
     /// We have asked the peer to delete it.
-    Closing,
+    Closing(Ended),
+}
+impl Child {
+    /// By what has travelled. Octets and packets have a reserve as large as the limit, for the time that a rekey takes.
+    pub(super) fn wear(&self, usage: &Usage) -> Wear {
+        let of = |used: u64, limit: u64| if limit == 0 { 0 } else { used / limit };
+        let used = of(usage.bytes, self.policy.rekey_bytes).max(of(usage.packets, self.policy.rekey_packets));
+        match (used, usage.sequence_permille) {
+            (2.., _) | (_, 1000..) => Wear::Over,
+            (1, _) | (_, WORN_SEQUENCE..) => Wear::Due,
+            _ => Wear::Fine,
+        }
+    }
+    /// When something is to be done about it.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        match self.state {
+            ChildState::Up => self.life.deadline(),
+            ChildState::Replaced { until } => self.life.end.into_iter().chain([until]).min(),
+            ChildState::Leaving(_) | ChildState::Closing(_) => self.life.end,
+        }
+    }
 }
 
 /// What we ask for as the initiator of an exchange.
 pub(super) struct Offer {
     pub policy: Arc<ChildPolicy>,
     pub spi_in: u32,
-    proposals: Vec<Proposal>,
+    /// The child that shall be rekeyed.
+    pub replaces: Option<ChildId>,
+    pub proposals: Vec<Proposal>,
     ke: KeRule,
+    local_ts: Vec<Selector>,
+    remote_ts: Vec<Selector>,
+    /// The first key exchange of a child that IKE_AUTH made without one: only now it shows whether the groups fit (peers.md).
+    first_ke: bool,
 }
 /// Both ends agree, keys are missing.
 #[derive(Debug)]
@@ -54,6 +105,8 @@ pub(super) struct Agreed {
     pub proposal: Proposal,
     pub local_ts: Vec<Selector>,
     pub remote_ts: Vec<Selector>,
+    /// The child that it takes the place of.
+    pub replaces: Option<ChildId>,
 }
 /// No child, and why: for the peer and for the operator.
 #[derive(Debug)]
@@ -69,6 +122,17 @@ impl Mismatch {
     fn new(refusal: Refusal, code: &'static str, child: Option<&ChildPolicy>) -> Self {
         let child = child.map(|c| c.name.clone());
         Self { refusal, code, child, differing: Vec::new(), local: Vec::new(), peer: Vec::new() }
+    }
+    /// Of the suites of an IKE SA that the peer wants to rekey.
+    pub(super) fn ike(theirs: &[Proposal], ours: &[Proposal]) -> Self {
+        let words = |list: &[Proposal]| list.iter().map(keyword::proposal).collect();
+        let differing = differing(theirs, ours, KeRule::Prefer(None));
+        Self {
+            differing,
+            local: words(ours),
+            peer: words(theirs),
+            ..Self::new(Refusal::NoProposal, "proposal.ike", None)
+        }
     }
     /// What the operator need not be told.
     pub(super) fn quiet(refusal: Refusal) -> Self {
@@ -106,15 +170,37 @@ impl Offer {
             KeRule::Ignore => negotiate::without_ke(&policy.proposals),
             KeRule::Prefer(_) => policy.proposals.clone(),
         };
-        let proposals = negotiate::numbered(&proposals, &spi_in.to_be_bytes());
-        Some(Self { policy: policy.clone(), spi_in, proposals, ke })
+        cx.emit(Event::Larval { spi: spi_in });
+        Some(Self {
+            spi_in,
+            replaces: None,
+            proposals: negotiate::numbered(&proposals, &spi_in.to_be_bytes()),
+            ke,
+            local_ts: policy.local_ts.clone(),
+            remote_ts: policy.remote_ts.clone(),
+            policy: policy.clone(),
+            first_ke: false,
+        })
+    }
+    /// To rekey a child: what is in use now, and no selectors of a packet in front (R1). Once this was refused, everything that our policy allows.
+    pub(super) fn again(cx: &mut Cx<'_>, connection: &Connection, old: &Child, peer: u32) -> Option<Self> {
+        let fresh = Self::new(cx, connection, &old.policy, peer, KeRule::Prefer(None))?;
+        let proposals = negotiate::renewal(&old.proposal, &old.policy.proposals, old.life.failures > 0);
+        Some(Self {
+            replaces: Some(old.id),
+            proposals: negotiate::numbered(&proposals, &fresh.spi_in.to_be_bytes()),
+            local_ts: old.local_ts.clone(),
+            remote_ts: old.remote_ts.clone(),
+            first_ke: !has_ke(&old.proposal) && proposals.iter().any(has_ke),
+            ..fresh
+        })
     }
     /// SA, TSi and TSr.
     pub(super) fn payloads(&self) -> Vec<Payload> {
         vec![
             Payload::Sa(self.proposals.clone()),
-            Payload::TsI(selectors(&self.policy.local_ts)),
-            Payload::TsR(selectors(&self.policy.remote_ts)),
+            Payload::TsI(selectors(&self.local_ts)),
+            Payload::TsR(selectors(&self.remote_ts)),
         ]
     }
     /// Checks the responder's SA, TSi and TSr against what was asked (R32).
@@ -140,12 +226,18 @@ impl Offer {
         let spi_out = esp_spi(proposal).ok_or_else(not_offered)?;
         let fine =
             |answer: &TrafficSelectors, ours: &[Selector]| answer.unknown == 0 && is_subset(&answer.ranges, ours);
-        if !fine(ts_i, &self.policy.local_ts) || !fine(ts_r, &self.policy.remote_ts) {
-            return Err(Mismatch {
-                local: both(&self.policy.local_ts, &self.policy.remote_ts),
-                peer: both(&ts_i.ranges, &ts_r.ranges),
-                ..wrong("ts.widened")
-            });
+        let other = |code| Mismatch {
+            local: both(&self.local_ts, &self.remote_ts),
+            peer: both(&ts_i.ranges, &ts_r.ranges),
+            ..wrong(code)
+        };
+        if !fine(ts_i, &self.local_ts) || !fine(ts_r, &self.remote_ts) {
+            return Err(other("ts.widened"));
+        }
+        // What travels on the old one must go on to travel (RFC 7296 section 2.9.2).
+        let whole = is_subset(&self.local_ts, &ts_i.ranges) && is_subset(&self.remote_ts, &ts_r.ranges);
+        if self.replaces.is_some() && !whole {
+            return Err(other("ts.mismatch"));
         }
         Ok(Agreed {
             policy: self.policy.clone(),
@@ -155,19 +247,23 @@ impl Offer {
             proposal: proposal.clone(),
             local_ts: ts_i.ranges.clone(),
             remote_ts: ts_r.ranges.clone(),
+            replaces: self.replaces,
         })
     }
     /// What a peer's error notification tells about our offer.
     pub(super) fn refused(&self, now: Duration, phase: Phase, notify: &crate::wire::payload::Notify) -> Failure {
         use crate::wire::registry::NotifyType as N;
         let (code, candidates, local): (_, &[&'static str], _) = match notify.kind {
+            N::NO_PROPOSAL_CHOSEN | N::INVALID_KE_PAYLOAD if self.first_ke => {
+                ("pfs.mismatch", &["pfs.mismatch"], self.proposals.iter().map(keyword::proposal).collect())
+            }
             N::NO_PROPOSAL_CHOSEN | N::INVALID_KE_PAYLOAD => (
                 "proposal.esp",
                 &["proposal.encr", "proposal.integ", "proposal.ke", "proposal.esn"],
                 self.proposals.iter().map(keyword::proposal).collect(),
             ),
             N::TS_UNACCEPTABLE | N::SINGLE_PAIR_REQUIRED => {
-                ("ts.mismatch", &["ts.mismatch"], both(&self.policy.local_ts, &self.policy.remote_ts))
+                ("ts.mismatch", &["ts.mismatch"], both(&self.local_ts, &self.remote_ts))
             }
             N::NO_ADDITIONAL_SAS => ("child.refused", &["limit.peer"], Vec::new()),
             _ => ("child.refused", &[], Vec::new()),
@@ -178,27 +274,30 @@ impl Offer {
 }
 
 /// A responder's choice: of the connection's children the one whose selectors meet the request best, the first of equals, and of those the
-/// first that shares a proposal. `only`: the child that is being rekeyed. The inbound SPI is still to be taken.
+/// first that shares a proposal. `only`: the child that is being rekeyed, of which nothing is narrowed away. The inbound SPI is still to be taken.
 pub(super) fn answer(
     connection: &Connection,
     request: &Contents,
     ke: KeRule,
-    only: Option<&Arc<ChildPolicy>>,
+    only: Option<&Child>,
 ) -> Result<Agreed, Mismatch> {
     let (Some(sa), Some(ts_i), Some(ts_r)) = (&request.sa, &request.ts_i, &request.ts_r) else {
         return Err(Mismatch::new(Refusal::Syntax, "message.incomplete", None));
     };
     let children: Vec<_> = match only {
-        Some(child) => vec![child],
+        Some(child) => vec![&child.policy],
         None => connection.children.iter().collect(),
     };
     let mut fitting: Vec<_> =
         children.iter().filter_map(|c| meet(c, &ts_r.ranges, &ts_i.ranges).map(|m| (*c, m))).collect();
+    if let Some(old) = only {
+        // In use stays in use (RFC 7296 section 2.9.2).
+        fitting.retain(|(_, m)| is_subset(&old.local_ts, &m.local) && is_subset(&old.remote_ts, &m.remote));
+    }
     fitting.sort_by_key(|(_, m)| std::cmp::Reverse(m.score));
     if fitting.is_empty() {
         let local = children.iter().flat_map(|c| both(&c.local_ts, &c.remote_ts)).collect();
-        let mismatch =
-            Mismatch::new(Refusal::Selectors, "ts.mismatch", only.or(children.first().copied()).map(|c| &**c));
+        let mismatch = Mismatch::new(Refusal::Selectors, "ts.mismatch", children.first().map(|c| &***c));
         return Err(Mismatch { local, peer: both(&ts_r.ranges, &ts_i.ranges), ..mismatch });
     }
     for (policy, met) in &fitting {
@@ -212,6 +311,7 @@ pub(super) fn answer(
             proposal,
             local_ts: met.local.clone(),
             remote_ts: met.remote.clone(),
+            replaces: only.map(|old| old.id),
         });
     }
     let policy = fitting[0].0;
@@ -238,18 +338,21 @@ impl Agreed {
 }
 
 /// The nonces of the exchange that made a child, what its own key exchanges gave, and who began.
+#[derive(Clone, Copy, Default)]
 pub(super) struct Made<'a> {
     pub ni: &'a [u8],
     pub nr: &'a [u8],
     pub secrets: &'a [Secret],
     pub initiator: bool,
-    pub replaces: Option<ChildId>,
+    /// It has lost a collision: nothing is sent on it.
+    pub lost: bool,
 }
 /// Derives the keys and tells the host.
-pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agreed: Agreed, made: &Made<'_>) {
+pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agreed: Agreed, made: &Made<'_>) -> ChildId {
     let (forth, back) = est.keys.child(agreed.suite.cipher, made.secrets, made.ni, made.nr);
     let (keys_out, keys_in) = if made.initiator { (forth, back) } else { (back, forth) };
     let id = cx.new_child_id();
+    let life = Life::of_child(cx, &est.connection, &agreed.policy);
     est.children.reserve_exact(1);
     est.children.push(Child {
         id,
@@ -258,16 +361,20 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
         spi_out: agreed.spi_out,
         since: cx.now,
         state: ChildState::Up,
+        replaces: agreed.replaces,
+        proposal: agreed.proposal.clone(),
+        local_ts: agreed.local_ts.clone(),
+        remote_ts: agreed.remote_ts.clone(),
+        life,
+        rehearsal: false,
     });
-    if let Some(old) = made.replaces.and_then(|old| est.children.iter_mut().find(|c| c.id == old)) {
-        old.state = ChildState::Replaced;
-    }
     cx.common.by_child.insert(agreed.spi_in, core.id);
+    cx.common.by_id.insert(id, core.id);
     if let Some(wish) = cx.common.links.get_mut(&est.connection.name).and_then(|l| l.wish(&agreed.policy.name)) {
         wish.retry = super::link::Retry::now(cx.now);
         // The user took it down while it was being made.
         if made.initiator && wish.down {
-            est.plan(Task::DeleteChild(id));
+            est.leave(id, Ended::ByUs);
         }
     }
     cx.emit(Event::ChildUp(Box::new(ChildUp {
@@ -288,8 +395,10 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
         path: core.path(),
         proposal: agreed.proposal,
         initiator: made.initiator,
-        replaces: made.replaces,
+        replaces: agreed.replaces,
+        inbound_only: made.lost,
     })));
+    id
 }
 
 /// How a child's selectors meet a request.
@@ -319,6 +428,9 @@ fn meet(child: &ChildPolicy, local: &[Selector], remote: &[Selector]) -> Option<
         () => u8::from(first),
     };
     Some(Met { local: met.0, remote: met.1, score })
+}
+fn has_ke(proposal: &Proposal) -> bool {
+    !negotiate::groups(std::slice::from_ref(proposal)).is_empty()
 }
 fn same(a: &[Selector], b: &[Selector]) -> bool {
     is_subset(a, b) && is_subset(b, a)

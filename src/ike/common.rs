@@ -4,8 +4,10 @@ use super::channel::Sealed;
 use super::diagnose::Failure;
 use super::directory::Directory;
 use super::event::{ChildId, Ended, Event, Host, IkeId, Output};
+use super::heir::Estate;
 use super::link::Link;
 use super::policy::{Connection, Policy};
+use super::sa::IkeSa;
 use super::spi::SpiTag;
 use crate::crypto::ke::Group;
 use crate::crypto::rng::Rng;
@@ -27,12 +29,22 @@ pub(super) struct Common {
     pub by_spi: HashMap<IkeSpi, IkeId>,
     /// IKE SAs by the inbound SPIs of their children.
     pub by_child: HashMap<u32, IkeId>,
+    /// IKE SAs by their children.
+    pub by_id: HashMap<ChildId, IkeId>,
     /// Established IKE SAs by connection and peer.
     pub links: HashMap<Arc<str>, Link>,
     /// Connections whose wishes have to be looked at again.
     pub touched: BTreeSet<Arc<str>>,
     /// IKE SAs that another one has made redundant.
     pub redundant: Vec<Redundant>,
+    /// IKE SAs that a rekey has made in this step.
+    pub born: Vec<IkeSa>,
+    /// What IKE SAs have left to others in this step.
+    pub estates: Vec<Estate>,
+    /// IKE SAs whose peer has decided a collision before us.
+    pub conceded: Vec<IkeId>,
+    /// IKE SAs that need another one in their place, made from scratch.
+    pub renew: Vec<IkeId>,
     /// Which IKE SA waits for which computation.
     pub jobs: HashMap<u64, IkeId>,
     /// How many IKE SAs are established.
@@ -43,8 +55,17 @@ pub(super) struct Common {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Redundant {
     pub ike: IkeId,
-    /// The peer still has it, so it gets a Delete.
-    pub tell: bool,
+    pub how: How,
+}
+/// How it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// The peer does not have it any more.
+    Silently,
+    /// With a Delete.
+    Now,
+    /// The peer will delete it; if it has not after a while, we do.
+    Later,
 }
 impl Common {
     pub(super) fn new(now: Duration, host: &mut dyn Host) -> Self {
@@ -54,6 +75,7 @@ impl Common {
             limits: Default::default(),
             connections: Vec::new(),
             secrets: Vec::new(),
+            credentials: HashMap::new(),
         };
         Self {
             directory: Directory::new(Arc::new(nothing)),
@@ -62,6 +84,11 @@ impl Common {
             out: VecDeque::new(),
             by_spi: HashMap::new(),
             by_child: HashMap::new(),
+            by_id: HashMap::new(),
+            born: Vec::new(),
+            estates: Vec::new(),
+            conceded: Vec::new(),
+            renew: Vec::new(),
             links: HashMap::new(),
             touched: BTreeSet::new(),
             redundant: Vec::new(),
@@ -69,6 +96,10 @@ impl Common {
             established: 0,
             counter: 0,
         }
+    }
+    /// Tells the host.
+    pub(super) fn emit(&mut self, event: Event) {
+        self.out.push_back(Output::Event(event));
     }
     fn number(&mut self) -> u64 {
         self.counter += 1;
@@ -96,7 +127,7 @@ impl Cx<'_> {
         }
     }
     pub(super) fn emit(&mut self, event: Event) {
-        self.common.out.push_back(Output::Event(event));
+        self.common.emit(event);
     }
     /// Tells of a failure, and remembers it as the connection's last one.
     pub(super) fn fail(&mut self, mut failure: Failure, connection: Option<&Connection>) {
@@ -136,6 +167,12 @@ impl Cx<'_> {
             }
         }
     }
+    /// An SPI that is taken from now on, for an IKE SA that will be.
+    pub(super) fn reserve_spi(&mut self, id: IkeId) -> IkeSpi {
+        let spi = self.new_spi();
+        self.common.by_spi.insert(spi, id);
+        spi
+    }
     pub(super) fn nonce(&mut self) -> Vec<u8> {
         let mut nonce = vec![0; 32];
         self.host.random(&mut nonce);
@@ -152,10 +189,21 @@ impl Cx<'_> {
         if self.common.jobs.len() >= self.policy().limits.compute_queue {
             return None;
         }
+        Some(self.compute_granted(ike, work))
+    }
+    /// The same whatever the limit: what we have asked an authenticated peer for, and it has granted.
+    pub(super) fn compute_granted(&mut self, ike: IkeId, work: Work) -> u64 {
         let job = self.common.number();
         self.common.jobs.insert(job, ike);
         self.common.out.push_back(Output::Compute { job, work });
-        Some(job)
+        job
+    }
+    /// Has revocation lists fetched.
+    pub(super) fn fetch(&mut self, ike: IkeId, urls: Vec<String>, allowed: Arc<[String]>) -> u64 {
+        let job = self.common.number();
+        self.common.jobs.insert(job, ike);
+        self.common.out.push_back(Output::Fetch { job, urls, allowed });
+        job
     }
     /// Has the connection's wishes looked at after this step.
     pub(super) fn touch(&mut self, connection: &Connection) {

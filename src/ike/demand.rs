@@ -1,4 +1,5 @@
 //! What is wanted: policy and commands change it, and `reconcile` compares it with what there is.
+use super::child::{Child, ChildState};
 use super::common::Cx;
 use super::diagnose::{Failure, Phase as Where};
 use super::directory::Directory;
@@ -102,7 +103,7 @@ impl Endpoint {
                         est.queue.retain(|t| !matches!(t, Task::CreateChild(n) if **n == *name));
                         let ids: Vec<_> =
                             est.children.iter().filter(|c| *c.policy.name == *name).map(|c| c.id).collect();
-                        ids.into_iter().for_each(|id| est.plan(Task::DeleteChild(id)));
+                        ids.into_iter().for_each(|id| est.leave(id, Ended::ByUs));
                         est.pump(cx, &mut sa.core);
                     }
                     Ok(())
@@ -110,6 +111,23 @@ impl Endpoint {
             }
         }
         self.common.touched.insert(connection.into());
+    }
+    /// Rekeys the IKE SAs of a connection, or a child.
+    pub(super) fn rekey(&mut self, now: Duration, host: &mut dyn Host, connection: &str, child: Option<&str>) {
+        let sas = self.common.links.get(connection).map_or(Vec::new(), |link| link.sas.iter().copied().collect());
+        for id in sas {
+            self.step(now, host, id, |cx, sa| {
+                let Phase::Established(est) = &mut sa.phase else { return Ok(()) };
+                let named = |c: &&Child| c.state == ChildState::Up && child.is_some_and(|name| *c.policy.name == *name);
+                let children: Vec<_> = est.children.iter().filter(named).map(|c| c.id).collect();
+                children.into_iter().for_each(|id| est.plan(Task::RekeyChild(id)));
+                if child.is_none() && est.closing.is_none() {
+                    est.plan(Task::RekeyIke);
+                }
+                est.pump(cx, &mut sa.core);
+                Ok(())
+            });
+        }
     }
     /// Takes everything down.
     pub(super) fn begin_shutdown(&mut self, now: Duration, host: &mut dyn Host) {
@@ -269,7 +287,7 @@ impl Link {
                     };
                 }
                 Ended::ByPeer | Ended::Failed => wish.wanted = wish.persistent,
-                Ended::PeerDead | Ended::ByUs | Ended::Replaced => {}
+                Ended::PeerDead | Ended::ByUs | Ended::Replaced | Ended::Expired => {}
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The policy with indexes: connections by address, secrets by identity.
 use super::event::Host;
 use super::policy::{Connection, IdMatch, Policy, Remote};
+use crate::crypto::cert::Trust;
 use crate::crypto::secret::Secret;
 use crate::wire::payload::Id;
 use crate::wire::registry::IdType;
@@ -74,6 +75,15 @@ impl Directory {
         let of_peer = self.secrets.get(&canonical(remote)).and_then(|list| best(list));
         of_peer.or_else(|| best(&self.secrets_of_all)).map(|i| &self.policy.secrets[i].secret)
     }
+    /// Whom a connection believes about its peer's certificate, if anybody.
+    pub(super) fn trust(&self, connection: &Connection) -> Option<&Arc<Trust>> {
+        Some(&self.policy.credentials.get(&connection.name)?.remote.as_ref()?.trust)
+    }
+    /// The same, or nobody at all; and the hosts whose revocation lists it fetches from anywhere.
+    pub(super) fn believed(&self, connection: &Connection) -> (Arc<Trust>, Arc<[String]>) {
+        let credentials = self.policy.credentials.get(&connection.name).and_then(|c| c.remote.as_ref());
+        credentials.map_or_else(Default::default, |c| (c.trust.clone(), c.crl_hosts.clone()))
+    }
     /// True if another connection is configured for the same pair of identities (R36).
     pub(super) fn shares_ids(&self, connection: &Connection) -> bool {
         self.policy.connections.iter().any(|c| {
@@ -88,9 +98,14 @@ fn push_once(list: &mut Vec<usize>, i: usize) {
         list.push(i);
     }
 }
-/// Identities are compared octet by octet, names without regard to ASCII case.
+/// Identities are compared octet by octet, names without regard to ASCII case, distinguished names without regard to the string types.
 pub(super) fn same_id(a: &Id, b: &Id) -> bool {
-    a.kind == b.kind && if is_name(a) { a.data.eq_ignore_ascii_case(&b.data) } else { a.data == b.data }
+    a.kind == b.kind
+        && match a.kind {
+            IdType::FQDN | IdType::RFC822_ADDR => a.data.eq_ignore_ascii_case(&b.data),
+            IdType::DER_ASN1_DN => a.data == b.data || a.to_string() == b.to_string(),
+            _ => a.data == b.data,
+        }
 }
 /// True if this identity is what is expected. An empty one never is.
 pub(super) fn fits(expected: &IdMatch, id: &Id) -> bool {
@@ -107,10 +122,12 @@ pub(super) fn id_of(addr: IpAddr) -> Id {
         IpAddr::V6(ip) => Id { kind: IdType::IPV6_ADDR, data: ip.octets().to_vec() },
     }
 }
-fn is_name(id: &Id) -> bool {
-    matches!(id.kind, IdType::FQDN | IdType::RFC822_ADDR)
-}
 /// The form under which equal identities are equal keys.
 pub(super) fn canonical(id: &Id) -> Id {
-    if is_name(id) { Id { kind: id.kind, data: id.data.to_ascii_lowercase() } } else { id.clone() }
+    let data = match id.kind {
+        IdType::FQDN | IdType::RFC822_ADDR => id.data.to_ascii_lowercase(),
+        IdType::DER_ASN1_DN => id.to_string().into_bytes(),
+        _ => id.data.clone(),
+    };
+    Id { kind: id.kind, data }
 }

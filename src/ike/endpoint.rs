@@ -1,15 +1,17 @@
 //! All IKE SAs: which message, command or deadline belongs to which, and what happens around a step of one of them.
 use super::channel::OpenError;
-use super::common::{Common, Cx, Step};
+use super::common::{Common, Cx, How, Redundant, Step};
 use super::diagnose::{Failure, Phase as Where};
 use super::error::Refusal;
-use super::event::{Command, Ended, Event, Host, IkeId, Input, Output};
-use super::exchange::ike_sa_init::{HalfOpen, Opened, Parked};
-use super::exchange::{Arrival, create_child, delete, ike_auth, ike_sa_init};
+use super::event::{Command, Ended, Event, Host, IkeId, Input, Output, Usage};
+use super::exchange::half_open::{HalfOpen, Parked};
+use super::exchange::ike_sa_init::Opened;
+use super::exchange::{Arrival, create_child, delete, ike_auth, ike_sa_init, rekey_ike};
 use super::exchange::{Contents, informational, intermediate};
-use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, Phase};
+use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, LEFTOVER_TIME, Phase, Standing};
 use super::timer::Timers;
 use super::window::Incoming;
+use crate::crypto::cert::Crl;
 use crate::crypto::work::Done;
 use crate::wire::message::{Header, ParseError};
 use crate::wire::payload::{Notify, Payload};
@@ -52,9 +54,11 @@ impl Endpoint {
             Input::Timer => {}
             Input::Command(command) => self.on_command(now, host, command),
             Input::Computed { job, done } => self.on_computed(now, host, job, done),
+            Input::Fetched { job, crls } => self.on_fetched(now, host, job, crls),
             Input::EspMoved { spi, remote } => self.on_esp_moved(now, host, spi, remote),
             Input::EspAlive(spis) => self.on_esp_alive(now, spis),
-            Input::EspUsage(_) | Input::LarvalHit(_) | Input::AddrsChanged => {}
+            Input::EspUsage(usage) => self.on_esp_usage(now, host, usage),
+            Input::LarvalHit(_) | Input::AddrsChanged => {}
             Input::Acquire { connection, child } => self.on_acquire(now, &connection, &child),
         }
         self.on_time(now, host);
@@ -161,11 +165,26 @@ impl Endpoint {
                 end(&mut cx, sa, why);
             }
         }
+        self.succeed(now, host);
     }
 
     fn on_computed(&mut self, now: Duration, host: &mut dyn Host, job: u64, done: Done) {
         let Some(id) = self.common.jobs.remove(&job) else { return };
         self.step(now, host, id, |cx, sa| computed(cx, sa, job, done));
+    }
+    fn on_fetched(&mut self, now: Duration, host: &mut dyn Host, job: u64, crls: Vec<Arc<Crl>>) {
+        let Some(id) = self.common.jobs.remove(&job) else { return };
+        self.step(now, host, id, |cx, sa| {
+            let core = &mut sa.core;
+            sa.phase = match std::mem::replace(&mut sa.phase, Phase::Moving) {
+                Phase::Proving(proving) => ike_auth::fetched(cx, core, proving, job, crls)?,
+                Phase::HalfOpen(half) if half.pending.is_some() => {
+                    ike_auth::responder::fetched(cx, core, half, job, crls)?
+                }
+                phase => phase,
+            };
+            Ok(())
+        });
     }
     fn on_esp_moved(&mut self, now: Duration, host: &mut dyn Host, spi: u32, remote: SocketAddr) {
         let Some(&id) = self.common.by_child.get(&spi) else { return };
@@ -183,6 +202,22 @@ impl Endpoint {
                 est.alive = now;
                 let deadline = sa.deadline();
                 self.timers.set(Owner::Sa(*id), deadline);
+            }
+        }
+    }
+    fn on_esp_usage(&mut self, now: Duration, host: &mut dyn Host, usage: &[Usage]) {
+        for usage in usage {
+            let Some(&id) = self.common.by_id.get(&usage.id) else { continue };
+            if let Some(IkeSa { phase: Phase::Established(est), .. }) = self.sas.get(&id)
+                && est.is_worn(usage)
+            {
+                self.step(now, host, id, |cx, sa| {
+                    if let Phase::Established(est) = &mut sa.phase {
+                        est.worn(cx, usage);
+                        est.pump(cx, &mut sa.core);
+                    }
+                    Ok(())
+                });
             }
         }
     }
@@ -206,10 +241,17 @@ impl Endpoint {
     /// What follows for other IKE SAs and for the wishes.
     fn settle(&mut self, now: Duration, host: &mut dyn Host) {
         while let Some(redundant) = self.common.redundant.pop() {
-            self.step(now, host, redundant.ike, |cx, sa| match &mut sa.phase {
-                Phase::Established(est) if redundant.tell => {
+            self.step(now, host, redundant.ike, |cx, sa| match (&mut sa.phase, redundant.how) {
+                (Phase::Established(est), How::Now) => {
                     est.close(cx.now, Ended::Replaced, CLOSING_TIME);
                     est.pump(cx, &mut sa.core);
+                    Ok(())
+                }
+                (Phase::Established(est), How::Later) => {
+                    if est.standing != Standing::Current {
+                        est.standing = Standing::Succeeded;
+                    }
+                    est.leave_at.get_or_insert(cx.now + LEFTOVER_TIME);
                     Ok(())
                 }
                 _ => Err(Ended::Replaced),
@@ -229,7 +271,7 @@ impl Endpoint {
             Command::SetPolicy(policy) => self.set_policy(now, host, policy),
             Command::Up { connection, child } => self.up(now, &connection, child.as_deref()),
             Command::Down { connection, child } => self.down(now, host, &connection, child.as_deref()),
-            Command::Rekey { .. } => {}
+            Command::Rekey { connection, child } => self.rekey(now, host, &connection, child.as_deref()),
             Command::Shutdown => self.begin_shutdown(now, host),
         }
     }
@@ -284,7 +326,7 @@ fn on_half_open(
             }
         }
         (Some(_), ExchangeType::IKE_INTERMEDIATE) => return intermediate::on_request(cx, core, half, header, from),
-        (Some(_), ExchangeType::IKE_AUTH) if next => return ike_auth::on_request(cx, core, half, from),
+        (Some(_), ExchangeType::IKE_AUTH) if next => return ike_auth::responder::on_request(cx, core, half, from),
         _ => {}
     }
     Ok(Phase::HalfOpen(half))
@@ -339,6 +381,13 @@ fn finish(cx: &mut Cx<'_>, sa: &mut IkeSa, authentic: Authentic) -> Result<(), E
     let core = &mut sa.core;
     match authentic {
         Authentic::Request(to, Err(error)) => refuse(cx, core, est, &to, Refusal::from(&error))?,
+        // It has decided a collision that we have not: once we have what it is about, it will ask again.
+        Authentic::Request(to, Ok(contents)) if est.is_undecided(&to, &contents) => {
+            if let Standing::Rival(old) = est.standing {
+                cx.common.conceded.push(old);
+            }
+            return Ok(());
+        }
         Authentic::Request(to, Ok(contents)) => match to.exchange {
             ExchangeType::CREATE_CHILD_SA => create_child::on_request(cx, core, est, &to, &contents)?,
             ExchangeType::INFORMATIONAL => informational::on_request(cx, core, est, &to, &contents)?,
@@ -356,7 +405,7 @@ fn finish(cx: &mut Cx<'_>, sa: &mut IkeSa, authentic: Authentic) -> Result<(), E
             return Err(Ended::Failed);
         }
         Authentic::Response(Ok(contents)) => match est.asked.take() {
-            Some(Asked::CreateChild(asked)) => create_child::response(cx, core, est, asked, &contents)?,
+            Some(Asked::Create(asked)) => create_child::response(cx, core, est, asked, &contents)?,
             Some(asked) => informational::response(cx, est, asked)?,
             None => {}
         },
@@ -378,7 +427,7 @@ fn refuse(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, to: &Answer, 
 fn computed(cx: &mut Cx<'_>, sa: &mut IkeSa, job: u64, done: Done) -> Result<(), Ended> {
     let core = &mut sa.core;
     if let Phase::Established(est) = &mut sa.phase {
-        create_child::computed(cx, core, est, job, done.agreed())?;
+        create_child::computed(cx, core, est, job, done)?;
         est.pump(cx, core);
         return Ok(());
     }
@@ -415,6 +464,8 @@ fn computed(cx: &mut Cx<'_>, sa: &mut IkeSa, job: u64, done: Done) -> Result<(),
             }
             phase
         }
+        Phase::HalfOpen(half) if half.pending.is_some() => ike_auth::responder::computed(cx, core, half, job, done)?,
+        Phase::Proving(proving) => ike_auth::computed(cx, core, proving, job, done)?,
         phase => phase,
     };
     Ok(())
@@ -425,7 +476,7 @@ fn tick(cx: &mut Cx<'_>, sa: &mut IkeSa) -> Result<(), Ended> {
     match &mut sa.phase {
         Phase::Established(est) => {
             let step = est.tick(cx, core);
-            if step == Err(Ended::PeerDead) {
+            if step == Err(Ended::PeerDead) && est.standing == Standing::Current {
                 let failure = Failure::new(cx.now, Where::Traffic, core.initiator, "dpd.no_response");
                 cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&est.connection));
             }
@@ -454,8 +505,20 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
     let mut lived = None;
     match sa.phase {
         Phase::Established(mut est) => {
+            let rival = est.rival(cx);
             est.abandon(cx);
             cx.common.established -= 1;
+            if let Some(rival) = rival {
+                // The peer has not seen our rekey, or is gone (R18): what it has made itself is what counts.
+                if est.closing.is_none() && matches!(why, Ended::ByPeer | Ended::PeerDead) {
+                    rekey_ike::give_way(cx, &core, &mut est, rival);
+                } else {
+                    cx.common.redundant.push(Redundant { ike: rival, how: How::Now });
+                }
+            }
+            if est.standing != Standing::Current {
+                return;
+            }
             let children: Vec<Arc<str>> = est.children.iter().map(|c| c.policy.name.clone()).collect();
             while !est.children.is_empty() {
                 delete::remove(cx, &mut est, 0, why);

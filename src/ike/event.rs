@@ -1,5 +1,6 @@
 //! What the endpoint says: the only way that `ike` speaks to the rest.
 use super::diagnose::Failure;
+use crate::crypto::cert::Crl;
 use crate::crypto::cipher::Cipher;
 use crate::crypto::secret::Secret;
 use crate::crypto::work::{Done, Work};
@@ -8,6 +9,7 @@ use crate::wire::payload::Proposal;
 use crate::wire::selector::Selector;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// An IKE SA, for us; never used twice in one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,6 +30,10 @@ pub trait Host: Send {
     fn local_addr(&mut self, remote: IpAddr) -> Option<IpAddr>;
     /// Known addresses of a name; asking starts resolving it.
     fn resolve(&mut self, name: &str) -> Vec<IpAddr>;
+    /// The wall clock, since 1970: certificates are judged by it. A host without one believes no certificate.
+    fn unix_time(&mut self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// What comes in.
@@ -52,6 +58,13 @@ pub enum Input<'a> {
         job: u64,
         /// What came of it.
         done: Done,
+    },
+    /// The result of a `Fetch`.
+    Fetched {
+        /// Which job.
+        job: u64,
+        /// Lists that came; which of them are genuine the endpoint finds out.
+        crls: Vec<Arc<Crl>>,
     },
     /// An authentic ESP packet of this IKE SA's children came from another source (R37). The endpoint decides.
     EspMoved {
@@ -142,6 +155,16 @@ pub enum Output {
         /// What to compute.
         work: Work,
     },
+    /// Fetch these revocation lists, whose addresses stand in certificates of a chain that has been verified, and come back with
+    /// `Input::Fetched`, also with none. Never from an address of our own, a private or a link-local one, unless the host is allowed.
+    Fetch {
+        /// Number of the job.
+        job: u64,
+        /// At most three, `http` alone.
+        urls: Vec<String>,
+        /// Hosts that may be anywhere.
+        allowed: Arc<[String]>,
+    },
     /// Something happened.
     Event(Event),
 }
@@ -204,6 +227,8 @@ pub struct ChildUp {
     pub initiator: bool,
     /// The child that it takes the place of (a rekey).
     pub replaces: Option<ChildId>,
+    /// It has lost a collision of two rekeys and will be deleted: what comes on it is taken, nothing is sent on it.
+    pub inbound_only: bool,
 }
 /// Why something ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,6 +239,8 @@ pub enum Ended {
     Replaced,
     PeerDead,
     Failed,
+    /// Its lifetime is over, and nothing has taken its place.
+    Expired,
 }
 /// Something happened.
 #[derive(Clone, Debug)]
@@ -235,6 +262,18 @@ pub enum Event {
         connection: Arc<str>,
         /// Why.
         why: Ended,
+    },
+    /// A new IKE SA has taken the place of one: all its children, its peer and its outer addresses are the new one's now. The old one ends
+    /// without `IkeDown`, the new one began without `IkeUp`.
+    IkeRekeyed {
+        /// Before.
+        old: IkeId,
+        /// From now on.
+        new: IkeId,
+        /// Connection.
+        connection: Arc<str>,
+        /// Peer number.
+        peer: u32,
     },
     /// Install both directions, in the order of design.md, "Order of a rekey".
     ChildUp(Box<ChildUp>),
@@ -277,6 +316,15 @@ pub enum Event {
     KeyLog(Box<KeyLog>),
     /// An attempt failed, or the peer refused.
     Failed(Box<Failure>),
+    /// It works, but not as it should, or not for long: `auth.cert.expires`, `auth.cert.crl_missing`.
+    Warning {
+        /// Connection.
+        connection: Arc<str>,
+        /// What, as in a failure.
+        code: &'static str,
+        /// What it is about.
+        values: Vec<String>,
+    },
     /// After `Command::Shutdown`: nothing is left.
     Drained,
 }

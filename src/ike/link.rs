@@ -3,6 +3,7 @@ use super::diagnose::Failure;
 use super::directory::canonical;
 use super::event::IkeId;
 use super::policy::{Connection, Remote, StartAction};
+use super::sa::Core;
 use crate::wire::message::IkeSpi;
 use crate::wire::payload::Id;
 use std::collections::{BTreeSet, HashMap};
@@ -150,6 +151,18 @@ impl Link {
             }
             self.peers.remove(&id);
         }
+    }
+    /// An IKE SA was rekeyed: the new one stands where the old one stood.
+    pub(super) fn rekeyed(&mut self, old: IkeId, new: &Core) {
+        if self.sas.remove(&old) {
+            self.sas.insert(new.id);
+        }
+        let Some(id) = self.peer_of.remove(&old) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if let Some(sibling) = peer.sas.iter_mut().find(|sa| sa.ike == old) {
+            *sibling = Sibling { ike: new.id, spi_i: new.spi_i, initiator: new.initiator, ..*sibling };
+        }
+        self.peer_of.insert(new.id, id);
     }
     /// It has an established IKE SA.
     pub(super) fn is_up(&self) -> bool {

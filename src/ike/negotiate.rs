@@ -109,6 +109,53 @@ pub(super) fn without_ke(ours: &[Proposal]) -> Vec<Proposal> {
     }
     out
 }
+/// What a rekey offers: the suite in use and, of a child that was made without a key exchange of its own, the groups that our policy has
+/// beside it. `all`: then everything else that we allow. Never another PRF (R2).
+pub(super) fn renewal(used: &Proposal, ours: &[Proposal], all: bool) -> Vec<Proposal> {
+    let any_ke = one(used, TransformType::KE).is_none_or(is_none);
+    let prf = one(used, TransformType::PRF);
+    let same = |t: &Transform| {
+        used.transforms.contains(t)
+            || (any_ke && t.kind.is_key_exchange())
+            || (is_none(t) && one(used, t.kind).is_none())
+    };
+    let (mut first, mut rest) = (Vec::new(), Vec::new());
+    for p in ours {
+        let mut p = Proposal { spi: Vec::new(), ..p.clone() };
+        p.transforms.retain(|t| t.kind != TransformType::PRF || prf == Some(t));
+        let kept = Proposal { transforms: p.transforms.iter().copied().filter(same).collect(), ..p.clone() };
+        let whole = kinds(&p, &kept).into_iter().all(|kind| one(&kept, kind).is_some());
+        let runs = used.transforms.iter().all(|t| is_none(t) || kept.transforms.contains(t));
+        if whole && runs {
+            first.push(kept);
+        }
+        if prf.is_none() || one(&p, TransformType::PRF).is_some() {
+            rest.push(p);
+        }
+    }
+    // What is in use and is no longer ours was chosen, and stays good until it is refused.
+    if first.is_empty() {
+        first.push(Proposal { spi: Vec::new(), ..used.clone() });
+    }
+    if all {
+        first.append(&mut rest);
+    }
+    let mut out: Vec<Proposal> = Vec::new();
+    for p in first {
+        if !out.iter().any(|o| o.transforms == p.transforms) {
+            out.push(p);
+        }
+    }
+    out
+}
+/// Of our proposals those with this PRF, and no other PRF beside it: a rekey never changes it (R2).
+pub(super) fn with_prf(ours: &[Proposal], prf: Prf) -> Vec<Proposal> {
+    let is = |t: &Transform| Prf::from_id(PrfId(t.id)) == Some(prf);
+    let mut ours = ours.to_vec();
+    ours.iter_mut().for_each(|p| p.transforms.retain(|t| t.kind != TransformType::PRF || is(t)));
+    ours.retain(|p| one(p, TransformType::PRF).is_some());
+    ours
+}
 /// True if one of these proposals has an additional key exchange.
 pub(super) fn asks_more(proposals: &[Proposal]) -> bool {
     proposals.iter().flat_map(|p| &p.transforms).any(|t| t.kind.is_additional() && !is_none(t))

@@ -1,7 +1,10 @@
 //! What we accept from whom; config must produce it.
+use crate::crypto::cert::{Certificate, Trust};
 use crate::crypto::secret::Secret;
+use crate::crypto::sign::SigningKey;
 use crate::wire::payload::{Id, Proposal};
 use crate::wire::selector::Selector;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +21,35 @@ pub struct Policy {
     pub connections: Vec<Arc<Connection>>,
     /// Pre-shared keys.
     pub secrets: Vec<SharedSecret>,
+    /// Certificates and keys of the connections that use them, by the connection's name. New ones count from the next IKE_AUTH on;
+    /// what is up stays up.
+    pub credentials: HashMap<Arc<str>, Arc<Credentials>>,
+}
+/// What a connection proves itself with, and whom it believes.
+#[derive(Debug, Default)]
+pub struct Credentials {
+    /// For `local_auth`.
+    pub local: Option<OwnCredential>,
+    /// For `remote_auth`.
+    pub remote: Option<PeerCredential>,
+}
+/// Our certificate and key.
+#[derive(Debug)]
+pub struct OwnCredential {
+    /// Our certificate, then those that lead from it to an authority.
+    pub chain: Vec<Certificate>,
+    /// Its private key.
+    pub key: Arc<SigningKey>,
+    /// An RSA key signs with RSASSA-PSS (RFC 8247 section 3.2); otherwise with PKCS#1 v1.5.
+    pub pss: bool,
+}
+/// Whom we believe about the peer.
+#[derive(Debug)]
+pub struct PeerCredential {
+    /// Authorities and revocation.
+    pub trust: Arc<Trust>,
+    /// Hosts that revocation lists may be fetched from though their addresses are private or our own.
+    pub crl_hosts: Arc<[String]>,
 }
 /// UDP ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

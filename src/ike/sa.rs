@@ -1,21 +1,23 @@
 //! One IKE SA: what it has in every phase, and its phases as types.
 use super::channel::{Channel, Sealed};
-use super::child::{Child, ChildState};
+use super::child::{Child, ChildState, Wear};
 use super::common::{Cx, Step};
-use super::event::{Ended, Event, IkeId, IkePath};
-use super::exchange::create_child;
+use super::event::{ChildId, Ended, Event, IkeId, IkePath, Usage};
+use super::exchange::create_child::{self, Making};
+use super::exchange::half_open::HalfOpen;
 use super::exchange::ike_auth::Proving;
-use super::exchange::ike_sa_init::{Agreeing, HalfOpen, Opening};
+use super::exchange::ike_sa_init::{Agreeing, Opening};
 use super::exchange::intermediate::Mixing;
-use super::exchange::{Arrival, delete, liveness};
+use super::exchange::{Arrival, Contents, delete, liveness, rekey_child, rekey_ike};
 use super::keys::SkD;
+use super::life::Life;
 use super::nat::Nat;
 use super::policy::Connection;
 use super::size::Size;
 use super::window::{Due, Window};
 use crate::wire::message::{Header, IkeSpi};
 use crate::wire::payload::{Id, Payload, Proposal};
-use crate::wire::registry::{ExchangeType, PayloadType};
+use crate::wire::registry::{ExchangeType, PayloadType, ProtocolId};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,6 +27,14 @@ use std::time::Duration;
 pub(super) const HALF_OPEN_LIFETIME: Duration = Duration::from_secs(30);
 /// So long a Delete of the IKE SA may take.
 pub(super) const CLOSING_TIME: Duration = Duration::from_secs(5);
+/// What the peer has to delete and does not, we delete after this.
+pub(super) const LEFTOVER_TIME: Duration = Duration::from_secs(10);
+/// A peer that answers TEMPORARY_FAILURE for longer than this does not know what it has (R22).
+const TEMPORARY: Duration = Duration::from_secs(180);
+/// One that comes so long after the last is another one.
+const ANOTHER: Duration = Duration::from_secs(150);
+/// Message ids end at 2^32; before that the IKE SA has to be rekeyed (RFC 7296 section 2.2).
+const LAST_ID: u32 = u32::MAX - 0xffff;
 
 /// One IKE SA.
 pub(super) struct IkeSa {
@@ -87,24 +97,46 @@ pub(super) struct Established {
     pub answering: Option<Box<create_child::Answering>>,
     /// We are taking it down: why, and when we stop waiting for the peer.
     pub closing: Option<(Ended, Duration)>,
+    /// The time of its keys.
+    pub life: Life,
+    /// The time of the authentication, which outlives rekeys.
+    pub authentication: Life,
+    pub standing: Standing,
+    /// Another one has its place, and the peer shall delete it: if it has not until then, we do.
+    pub leave_at: Option<Duration>,
+    /// The peer has answered TEMPORARY_FAILURE and nothing else: from when to when.
+    pub put_off: Option<(Duration, Duration)>,
+}
+/// Its place among the IKE SAs that rekeys have made one of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is in use, and has the children.
+    Current,
+    /// The peer has asked for it while we rekey that one, too: it is not decided whether it will be in use.
+    Rival(IkeId),
+    /// Another one is in use in its place; it waits for its Delete.
+    Succeeded,
 }
 /// A request that we will make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Task {
     CreateChild(Arc<str>),
-    DeleteChild(super::event::ChildId),
-    /// A child that only the peer has: its answer was not what we asked for.
-    DisownChild {
-        spi_in: u32,
+    RekeyChild(ChildId),
+    RekeyIke,
+    DeleteChild(ChildId),
+    /// A child that only the peer has. `release`: its answer was not what we asked for, and the SPI is still taken.
+    DeleteSpi {
+        spi: u32,
+        release: bool,
     },
     DeleteIke,
     Liveness,
 }
 /// A request that we have made.
 pub(super) enum Asked {
-    CreateChild(Box<create_child::Asked>),
-    DeleteChild(super::event::ChildId),
-    DisownChild { spi_in: u32 },
+    Create(Box<create_child::Asked>),
+    DeleteChildren(Vec<ChildId>),
+    DeleteSpi { spi: u32, release: bool },
     DeleteIke,
     Liveness,
 }
@@ -216,9 +248,38 @@ impl Established {
     }
     /// A child that is up or on its way.
     pub(super) fn has_or_makes(&self, child: &str) -> bool {
-        let asked = matches!(&self.asked, Some(Asked::CreateChild(a)) if &*a.offer.policy.name == child);
+        let asked = matches!(&self.asked, Some(Asked::Create(asked)) if asked.child() == Some(child));
         let queued = self.queue.iter().any(|t| matches!(t, Task::CreateChild(name) if &**name == child));
         asked || queued || self.has(child)
+    }
+    /// A child by its number.
+    pub(super) fn child(&self, id: ChildId) -> Option<&Child> {
+        self.children.iter().find(|c| c.id == id)
+    }
+    /// The same.
+    pub(super) fn child_mut(&mut self, id: ChildId) -> Option<&mut Child> {
+        self.children.iter_mut().find(|c| c.id == id)
+    }
+    /// We are rekeying the IKE SA itself.
+    pub(super) fn rekeys_ike(&self) -> bool {
+        matches!(&self.asked, Some(Asked::Create(asked)) if matches!(asked.making, Making::Ike(_)))
+    }
+    /// What was refused for its group only may be asked for again with another one: nothing has taken its place meanwhile.
+    pub(super) fn still_wants(&self, making: &Making) -> bool {
+        let standing = self.closing.is_none() && self.standing == Standing::Current;
+        standing
+            && match making {
+                Making::Child { offer, .. } => match offer.replaces {
+                    Some(old) => self.child(old).is_some_and(|old| old.state == ChildState::Up),
+                    None => !self.has(&offer.policy.name),
+                },
+                Making::Ike(offer) => !offer.has_rival(),
+            }
+    }
+    /// A request of the peer that makes sense only if this IKE SA is in use, which we do not know yet.
+    pub(super) fn is_undecided(&self, to: &Answer, contents: &Contents) -> bool {
+        let children = contents.deletes.iter().any(|d| d.protocol == ProtocolId::ESP);
+        matches!(self.standing, Standing::Rival(_)) && (to.exchange == ExchangeType::CREATE_CHILD_SA || children)
     }
     /// Queues a request once.
     pub(super) fn plan(&mut self, task: Task) {
@@ -226,26 +287,67 @@ impl Established {
             self.queue.push_back(task);
         }
     }
+    /// Has a child deleted, unless that is under way.
+    pub(super) fn leave(&mut self, id: ChildId, why: Ended) {
+        let Some(child) = self.child_mut(id) else { return };
+        if matches!(child.state, ChildState::Up | ChildState::Replaced { .. }) {
+            child.state = ChildState::Leaving(why);
+            self.plan(Task::DeleteChild(id));
+        }
+    }
+    /// The peer does not want this child: only who wants it always wants it again.
+    pub(super) fn refuse_wish(&self, cx: &mut Cx<'_>, child: &str) {
+        if let Some(wish) = cx.common.links.get_mut(&self.connection.name).and_then(|l| l.wish(child)) {
+            wish.wanted = wish.persistent;
+            wish.retry.failed(cx.now);
+        }
+        cx.touch(&self.connection);
+    }
+    /// The peer has answered TEMPORARY_FAILURE, once more. If it does so for minutes, the two ends do not have the same (R22).
+    pub(super) fn is_put_off(&mut self, now: Duration) {
+        let since = match self.put_off {
+            Some((since, last)) if now.saturating_sub(last) < ANOTHER => since,
+            _ => now,
+        };
+        self.put_off = Some((since, now));
+        if now.saturating_sub(since) >= TEMPORARY {
+            self.close(now, Ended::Failed, CLOSING_TIME);
+        }
+    }
     /// Begins to take the whole IKE SA down, politely.
     pub(super) fn close(&mut self, now: Duration, why: Ended, patience: Duration) {
         if self.closing.is_none() {
             self.closing = Some((why, now + patience));
             // What it still has to disown goes with the IKE SA, but `abandon` has to give the SPI back.
-            self.queue.retain(|task| matches!(task, Task::DisownChild { .. }));
+            self.queue.retain(|task| matches!(task, Task::DeleteSpi { release: true, .. }));
             self.queue.push_front(Task::DeleteIke);
         }
     }
     /// Sends the next request if the window is open.
     pub(super) fn pump(&mut self, cx: &mut Cx<'_>, core: &mut Core) {
         while core.window.is_free() && self.asked.is_none() {
-            let Some(task) = self.queue.pop_front() else { return };
+            let Some(next) = self.queue.iter().position(|task| self.may(task)) else { return };
+            let Some(task) = self.queue.remove(next) else { return };
             self.asked = match task {
                 Task::CreateChild(name) => create_child::request(cx, core, self, &name),
+                Task::RekeyChild(id) => rekey_child::request(cx, core, self, id),
+                Task::RekeyIke => Some(rekey_ike::request(cx, core, self)),
                 Task::DeleteChild(id) => delete::request(cx, core, self, id),
-                Task::DisownChild { spi_in } => Some(delete::disown(cx, core, self, spi_in)),
+                Task::DeleteSpi { spi, release } => Some(delete::disown(cx, core, self, spi, release)),
                 Task::DeleteIke => Some(delete::request_ike(cx, core, self)),
                 Task::Liveness => Some(liveness::request(cx, core, self)),
             };
+        }
+    }
+    /// While the peer rekeys the IKE SA nothing begins that concerns children, and while it makes a child we do not rekey the IKE SA: we
+    /// would be put off (R15, R20).
+    fn may(&self, task: &Task) -> bool {
+        match (&self.answering, task) {
+            (_, Task::Liveness | Task::DeleteIke) | (None, _) => {
+                self.standing == Standing::Current || *task == Task::DeleteIke
+            }
+            (Some(answering), Task::RekeyIke) => answering.is_ike(),
+            (Some(answering), _) => !answering.is_ike(),
         }
     }
     /// Seals and sends a request.
@@ -256,15 +358,20 @@ impl Established {
     pub(super) fn respond(&mut self, cx: &mut Cx<'_>, core: &mut Core, to: &Answer, payloads: &[Payload]) {
         core.answer(cx, &mut self.channel, to, payloads);
     }
-    /// Timers: retransmission, liveness, keepalive, the end of a take-down.
+    /// Timers: lifetimes, retransmission, liveness, keepalive, the end of a take-down.
     pub(super) fn tick(&mut self, cx: &mut Cx<'_>, core: &mut Core) -> Step<()> {
         if let Some((why, until)) = self.closing
             && until <= cx.now
         {
             return Err(why);
         }
+        self.expire(cx);
         core.retransmit(cx, Some(&mut self.channel))?;
         self.channel.tidy(cx.now);
+        if self.leave_at.take_if(|at| *at <= cx.now).is_some() {
+            self.close(cx.now, Ended::Replaced, CLOSING_TIME);
+        }
+        self.renew(cx, core);
         if self.liveness_at(core).is_some_and(|at| at <= cx.now) {
             self.plan(Task::Liveness);
         }
@@ -275,23 +382,86 @@ impl Established {
         self.pump(cx, core);
         Ok(())
     }
+    /// What has reached the end of its lifetime is not used any more, from this moment on (R35).
+    fn expire(&mut self, cx: &mut Cx<'_>) {
+        while let Some(i) = self.children.iter().position(|c| c.life.is_over(cx.now)) {
+            self.expire_child(cx, i);
+        }
+        if self.standing == Standing::Current && (self.life.is_over(cx.now) || self.authentication.is_over(cx.now)) {
+            self.close(cx.now, Ended::Expired, CLOSING_TIME);
+        }
+    }
+    fn expire_child(&mut self, cx: &mut Cx<'_>, i: usize) {
+        let Some(child) = self.children.get(i) else { return };
+        let (id, spi, state, failures) = (child.id, child.spi_in, child.state, child.life.failures);
+        match state {
+            // Its successor is there, and the peer deletes it: a second Delete helps nobody.
+            ChildState::Replaced { .. } => return delete::remove(cx, self, i, Ended::Replaced),
+            ChildState::Closing(why) => return delete::remove(cx, self, i, why),
+            ChildState::Up | ChildState::Leaving(_) => delete::remove(cx, self, i, Ended::Expired),
+        }
+        self.queue.retain(|task| *task != Task::DeleteChild(id) && *task != Task::RekeyChild(id));
+        self.plan(Task::DeleteSpi { spi, release: false });
+        // It could not be rekeyed: only an IKE SA from scratch can help (RFC 7296 section 2.8).
+        if failures > 0 {
+            self.close(cx.now, Ended::Expired, CLOSING_TIME);
+        }
+    }
+    /// Plans what is due: rekeys, and Deletes that the peer owes us.
+    fn renew(&mut self, cx: &mut Cx<'_>, core: &Core) {
+        if self.standing != Standing::Current || self.closing.is_some() {
+            return;
+        }
+        let now = cx.now;
+        let owed = |c: &Child| matches!(c.state, ChildState::Replaced { until } if until <= now);
+        let owed: Vec<ChildId> = self.children.iter().filter(|c| owed(c)).map(|c| c.id).collect();
+        owed.into_iter().for_each(|id| self.leave(id, Ended::Replaced));
+        let up = self.children.iter_mut().filter(|c| c.state == ChildState::Up);
+        let due: Vec<ChildId> = up.filter_map(|c| c.life.is_due(now).then_some(c.id)).collect();
+        due.into_iter().for_each(|id| self.plan(Task::RekeyChild(id)));
+        if self.life.is_due(now) || core.window.next_id() > LAST_ID {
+            self.plan(Task::RekeyIke);
+        }
+        if self.authentication.is_due(now) {
+            cx.common.renew.push(core.id);
+        }
+    }
+    /// So much has travelled that something is to be done about it. Asked first: most of what is reported is not.
+    pub(super) fn is_worn(&self, usage: &Usage) -> bool {
+        self.child(usage.id).is_some_and(|child| child.state == ChildState::Up && child.wear(usage) != Wear::Fine)
+    }
+    /// Rekeys a child that is worn, or no longer uses it.
+    pub(super) fn worn(&mut self, cx: &mut Cx<'_>, usage: &Usage) {
+        let Some(i) = self.children.iter().position(|c| c.id == usage.id) else { return };
+        match self.children[i].wear(usage) {
+            Wear::Over => self.expire_child(cx, i),
+            // Not while an attempt waits for its time.
+            Wear::Due if self.children[i].life.failures == 0 => self.plan(Task::RekeyChild(usage.id)),
+            Wear::Due | Wear::Fine => {}
+        }
+    }
     /// When `tick` is due.
     pub(super) fn deadline(&self, core: &Core) -> Option<Duration> {
         let closing = self.closing.map(|(_, until)| until);
-        [core.window.deadline(), self.liveness_at(core), self.keepalive_at(core), self.channel.deadline(), closing]
-            .into_iter()
-            .flatten()
-            .min()
+        let lives = [self.life.deadline(), self.authentication.deadline()].into_iter().flatten();
+        let lives = lives.chain(self.children.iter().filter_map(Child::deadline)).min();
+        let lives = lives.filter(|_| self.standing == Standing::Current && self.closing.is_none());
+        let waits =
+            [core.window.deadline(), self.liveness_at(core), self.keepalive_at(core), self.channel.deadline(), closing];
+        waits.into_iter().chain([lives, self.leave_at]).flatten().min()
     }
     /// Not while a request is in flight: its response is a sign of life as good as any.
     fn liveness_at(&self, core: &Core) -> Option<Duration> {
         let delay = self.connection.dpd_delay;
-        let idle = core.window.is_free() && self.asked.is_none() && self.closing.is_none();
+        let idle = core.window.is_free()
+            && self.asked.is_none()
+            && self.closing.is_none()
+            && self.standing == Standing::Current;
         (!delay.is_zero() && idle).then(|| self.alive + delay)
     }
     fn keepalive_at(&self, core: &Core) -> Option<Duration> {
         let every = self.connection.keepalive;
-        (core.nat.local && !every.is_zero()).then(|| core.sent + every)
+        (core.nat.local && !every.is_zero() && self.standing == Standing::Current).then(|| core.sent + every)
     }
 }
 
@@ -332,16 +502,16 @@ impl Established {
     /// Gives back what was being negotiated when the IKE SA ends.
     pub(super) fn abandon(&mut self, cx: &mut Cx<'_>) {
         match self.asked.take() {
-            Some(Asked::CreateChild(asked)) => cx.host.release_spi(asked.offer.spi_in),
-            Some(Asked::DisownChild { spi_in }) => cx.host.release_spi(spi_in),
+            Some(Asked::Create(asked)) => asked.release(cx),
+            Some(Asked::DeleteSpi { spi, release: true }) => cx.host.release_spi(spi),
             _ => {}
         }
         if let Some(answering) = self.answering.take() {
-            cx.host.release_spi(answering.spi_in());
+            answering.release(cx);
         }
         for task in self.queue.drain(..) {
-            if let Task::DisownChild { spi_in } = task {
-                cx.host.release_spi(spi_in);
+            if let Task::DeleteSpi { spi, release: true } = task {
+                cx.host.release_spi(spi);
             }
         }
     }

@@ -1,41 +1,92 @@
-//! CREATE_CHILD_SA (RFC 7296 section 1.3): further children, and the peer's rekeys of children. We do not rekey an IKE SA yet.
-use super::Contents;
+//! CREATE_CHILD_SA (RFC 7296 section 1.3): further children, and what they have in common with rekeys, which are in `rekey_child` and
+//! `rekey_ike`.
+use super::{Contents, rekey_child, rekey_ike};
 use crate::crypto::ke::Group;
 use crate::crypto::secret::Secret;
-use crate::crypto::work::Work;
-use crate::ike::child::{self, Agreed, ChildState, Made, Mismatch, Offer};
+use crate::crypto::work::{Done, Work};
+use crate::ike::child::{self, Mismatch};
 use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
 use crate::ike::error::Refusal;
-use crate::ike::event::{ChildId, Ended};
+use crate::ike::event::Ended;
 use crate::ike::negotiate::{KeRule, groups};
 use crate::ike::policy::ChildPolicy;
-use crate::ike::sa::{self, Answer, Core, Established, Task};
+use crate::ike::sa::{self, Answer, Core, Established, Standing, Task};
 use crate::wire::payload::{Ke, Notify, Payload};
-use crate::wire::registry::{ExchangeType, KeId, NotifyType, ProtocolId};
-use std::sync::Arc;
+use crate::wire::registry::{ExchangeType, KeId, NotifyType};
 
 /// INVALID_KE_PAYLOAD is followed at most so often (R26b).
 const MAX_RETRIES: u8 = 3;
+/// So many Deletes for children that we do not have yet are remembered while an answer is missing.
+const MAX_EARLY: usize = 16;
+
+/// What an exchange of ours is to make.
+pub(in crate::ike) enum Making {
+    /// A child; in the place of another one, with what the peer may have made in the same place meanwhile.
+    Child { offer: child::Offer, rival: Option<rekey_child::Rival> },
+    /// The IKE SA that takes the place of this one.
+    Ike(rekey_ike::Offer),
+}
+/// What both ends agree on.
+pub(in crate::ike) enum Agreed {
+    Child(child::Agreed),
+    Ike(rekey_ike::Agreed),
+}
+/// Agreed, but for the secrets that are still to be made.
+pub(in crate::ike) struct Pending {
+    pub agreed: Agreed,
+    pub ni: Vec<u8>,
+    pub nr: Vec<u8>,
+    /// One per key exchange, in order (RFC 9370 section 2.2.4).
+    pub secrets: Vec<Secret>,
+}
+impl Pending {
+    fn new(agreed: Agreed, ni: &[u8], nr: &[u8]) -> Self {
+        Self { agreed, ni: ni.to_vec(), nr: nr.to_vec(), secrets: Vec::new() }
+    }
+    /// The lowest nonce, octet by octet; of two that begin alike the shorter one is lower (RFC 7296 section 2.8.1).
+    pub(in crate::ike) fn lowest(&self) -> &[u8] {
+        self.ni.as_slice().min(&self.nr)
+    }
+}
 
 /// What we have asked for.
 pub(in crate::ike) struct Asked {
-    pub offer: Offer,
+    pub making: Making,
     ni: Vec<u8>,
     ke: Option<Own>,
     retries: u8,
     /// The response is fine, and g^ir is being computed.
-    agreed: Option<Pending>,
+    pending: Option<(u64, Pending)>,
+    /// The peer's SPIs of children that it has deleted before we have heard of them: the answer is late.
+    deleted: Vec<u32>,
 }
 /// Our half of a key exchange.
 struct Own {
     group: Group,
     private: Secret,
 }
-struct Pending {
-    job: u64,
-    agreed: Agreed,
-    nr: Vec<u8>,
+impl Asked {
+    /// The name of the child that is being made.
+    pub(in crate::ike) fn child(&self) -> Option<&str> {
+        match &self.making {
+            Making::Child { offer, .. } => Some(&offer.policy.name),
+            Making::Ike(_) => None,
+        }
+    }
+    /// The peer deletes a child that we do not know: it may be the one that we are about to hear of.
+    pub(in crate::ike) fn deleted(&mut self, spi_out: u32) {
+        if self.deleted.len() < MAX_EARLY {
+            self.deleted.push(spi_out);
+        }
+    }
+    /// Gives back what was taken for it.
+    pub(in crate::ike) fn release(&self, cx: &mut Cx<'_>) {
+        match &self.making {
+            Making::Child { offer, .. } => cx.host.release_spi(offer.spi_in),
+            Making::Ike(offer) => offer.release(cx),
+        }
+    }
 }
 
 /// Asks for a child; nothing if it is up already or no longer configured.
@@ -45,41 +96,55 @@ pub(in crate::ike) fn request(
     est: &mut Established,
     child: &str,
 ) -> Option<sa::Asked> {
-    let policy = est.connection.children.iter().find(|c| &*c.name == child)?.clone();
+    let connection = est.connection.clone();
+    let policy = connection.children.iter().find(|c| &*c.name == child)?;
     if est.has(child) {
         return None;
     }
     let group = groups(&policy.proposals).first().copied();
-    ask(cx, core, est, &policy, group, 0)
+    let Some(offer) = child::Offer::new(cx, &connection, policy, est.peer, KeRule::Prefer(None)) else {
+        no_spi(cx, est, policy);
+        return None;
+    };
+    Some(ask(cx, core, est, Making::Child { offer, rival: None }, group, 0))
 }
-fn ask(
+/// No SPI is left for a child: later.
+pub(in crate::ike) fn no_spi(cx: &mut Cx<'_>, est: &Established, policy: &ChildPolicy) {
+    cx.fail(Failure::new(cx.now, Where::CreateChild, true, "limit.spis"), Some(&est.connection));
+    if let Some(wish) = cx.common.links.get_mut(&est.connection.name).and_then(|l| l.wish(&policy.name)) {
+        wish.retry.failed(cx.now);
+    }
+    cx.touch(&est.connection);
+}
+/// Sends the request.
+pub(in crate::ike) fn ask(
     cx: &mut Cx<'_>,
     core: &mut Core,
     est: &mut Established,
-    policy: &Arc<ChildPolicy>,
+    making: Making,
     group: Option<Group>,
     retries: u8,
-) -> Option<sa::Asked> {
-    let connection = est.connection.clone();
-    let rule = KeRule::Prefer(group.map(Group::id));
-    let Some(offer) = Offer::new(cx, &connection, policy, est.peer, rule) else {
-        cx.fail(Failure::new(cx.now, Where::CreateChild, true, "limit.spis"), Some(&connection));
-        if let Some(wish) = cx.common.links.get_mut(&connection.name).and_then(|l| l.wish(&policy.name)) {
-            wish.retry.failed(cx.now);
-        }
-        cx.touch(&connection);
-        return None;
-    };
+) -> sa::Asked {
     let ni = cx.nonce();
-    let mut payloads = offer.payloads();
-    payloads.insert(1, Payload::Nonce(ni.clone()));
     let ke = group.map(|group| Own { group, private: cx.private(group) });
-    if let Some(own) = &ke {
-        let ke = Ke { group: own.group.id(), data: own.group.public(&own.private) };
-        payloads.insert(2, Payload::Ke(ke));
-    }
+    let public = ke.as_ref().map(|own| Ke { group: own.group.id(), data: own.group.public(&own.private) });
+    let payloads = match &making {
+        Making::Child { offer, .. } => with_nonce(offer.payloads(), &ni, public),
+        Making::Ike(offer) => with_nonce(offer.payloads(), &ni, public),
+    };
+    let rekeyed = match &making {
+        Making::Child { offer, .. } => offer.replaces.and_then(|id| est.child(id)),
+        Making::Ike(_) => None,
+    };
+    let rekey = rekeyed.map(|old| Payload::Notify(rekey_child::notify(old.spi_in)));
+    let payloads: Vec<_> = rekey.into_iter().chain(payloads).collect();
     est.request(cx, core, ExchangeType::CREATE_CHILD_SA, &payloads);
-    Some(sa::Asked::CreateChild(Box::new(Asked { offer, ni, ke, retries, agreed: None })))
+    sa::Asked::Create(Box::new(Asked { making, ni, ke, retries, pending: None, deleted: Vec::new() }))
+}
+/// Nonce and public value stand behind the SA payload.
+fn with_nonce(mut payloads: Vec<Payload>, nonce: &[u8], ke: Option<Ke>) -> Vec<Payload> {
+    payloads.splice(1..1, [Payload::Nonce(nonce.to_vec())].into_iter().chain(ke.map(Payload::Ke)));
+    payloads
 }
 
 /// Handles the response.
@@ -91,78 +156,114 @@ pub(in crate::ike) fn response(
     contents: &Contents,
 ) -> Step<()> {
     if let Some(notify) = contents.error().filter(|_| contents.sa.is_none()) {
-        refused(cx, core, est, &asked, notify);
+        refused(cx, core, est, *asked, notify);
         return Ok(());
     }
+    est.put_off = None;
     if let (Some(own), Some(ke)) = (&asked.ke, &contents.ke)
         && ke.group == own.group.id()
         && own.group.check(&ke.data).is_err()
     {
-        cx.host.release_spi(asked.offer.spi_in);
+        asked.release(cx);
         bad_public(cx, core, est);
         return Ok(());
     }
-    let checked = match (&contents.nonce, asked.offer.check(contents)) {
-        (None, _) => Err(Failure::new(cx.now, Where::CreateChild, true, "answer.malformed")),
-        (_, Err(mismatch)) => Err(mismatch.failure(cx.now, Where::CreateChild, true)),
-        (Some(nr), Ok(agreed)) => match check_ke(&asked, &agreed, contents) {
-            Ok(public) => Ok((nr.clone(), agreed, public)),
-            Err(()) => Err(Failure::new(cx.now, Where::CreateChild, true, "answer.not_offered")),
-        },
-    };
-    match checked {
-        Err(failure) => {
-            est.plan(Task::DisownChild { spi_in: asked.offer.spi_in });
-            est.child_failed_but_keep(cx, core, &asked.offer, failure);
-        }
-        Ok((nr, agreed, None)) => {
-            let made = Made { ni: &asked.ni, nr: &nr, secrets: &[], initiator: true, replaces: None };
-            child::install(cx, core, est, agreed, &made);
-        }
-        Ok((nr, agreed, Some((group, private, public)))) => {
-            match cx.compute(core.id, Work::Agree { group, private, public }) {
-                Some(job) => {
-                    asked.agreed = Some(Pending { job, agreed, nr });
-                    est.asked = Some(sa::Asked::CreateChild(asked));
-                }
-                None => {
-                    let failure = Failure::new(cx.now, Where::CreateChild, true, "limit.compute_queue");
-                    est.plan(Task::DisownChild { spi_in: asked.offer.spi_in });
-                    est.child_failed_but_keep(cx, core, &asked.offer, failure);
-                }
-            }
+    match check(cx, &asked, contents) {
+        Err(failure) => disown(cx, core, est, &asked, failure),
+        Ok((pending, None)) => complete(cx, core, est, *asked, pending),
+        Ok((pending, Some(work))) => {
+            asked.pending = Some((cx.compute_granted(core.id, work), pending));
+            est.asked = Some(sa::Asked::Create(asked));
         }
     }
     Ok(())
 }
-/// The responder's public value is of the chosen group, and there is one exactly if a group was chosen.
-#[allow(clippy::type_complexity, reason = "group, our private value, the peer's public value")]
-fn check_ke(asked: &Asked, agreed: &Agreed, contents: &Contents) -> Result<Option<(Group, Secret, Vec<u8>)>, ()> {
-    match (agreed.suite.group, &asked.ke, &contents.ke) {
-        (None, _, _) => Ok(None),
-        (Some(group), Some(own), Some(ke)) if own.group == group && ke.group == group.id() => {
-            Ok(Some((group, own.private.clone(), ke.data.clone())))
+/// The answer is what we may be answered (R32). With a key exchange there is something to compute.
+fn check(cx: &Cx<'_>, asked: &Asked, contents: &Contents) -> Result<(Pending, Option<Work>), Failure> {
+    let failure = |code| Failure::new(cx.now, Where::CreateChild, true, code);
+    let Some(nr) = &contents.nonce else { return Err(failure("answer.malformed")) };
+    let (agreed, group) = match &asked.making {
+        Making::Child { offer, .. } => {
+            let agreed = offer.check(contents).map_err(|m| m.failure(cx.now, Where::CreateChild, true))?;
+            let group = agreed.suite.group;
+            (Agreed::Child(agreed), group)
         }
-        _ => Err(()),
+        Making::Ike(offer) => {
+            let agreed = offer.check(contents).ok_or_else(|| failure("answer.not_offered"))?;
+            let group = agreed.suite.group;
+            (Agreed::Ike(agreed), Some(group))
+        }
+    };
+    let work = match (group, &asked.ke, &contents.ke) {
+        (None, _, _) => None,
+        (Some(group), Some(own), Some(ke)) if own.group == group && ke.group == group.id() => {
+            Some(Work::Agree { group, private: own.private.clone(), public: ke.data.clone() })
+        }
+        _ => return Err(failure("answer.not_offered")),
+    };
+    Ok((Pending::new(agreed, &asked.ni, nr), work))
+}
+/// The peer has made what we do not take: it is told to delete it. Of an IKE SA that we do not share there is nothing left to talk on.
+fn disown(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, asked: &Asked, failure: Failure) {
+    match &asked.making {
+        Making::Child { offer, .. } => {
+            est.plan(Task::DeleteSpi { spi: offer.spi_in, release: true });
+            match offer.replaces {
+                Some(old) => rekey_child::failed(cx, core, est, old, failure),
+                None => est.child_failed_but_keep(cx, core, offer, failure),
+            }
+        }
+        Making::Ike(offer) => {
+            offer.release(cx);
+            cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&est.connection));
+            est.close(cx.now, Ended::Failed, sa::CLOSING_TIME);
+        }
     }
 }
-fn refused(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, asked: &Asked, notify: &Notify) {
-    let policy = asked.offer.policy.clone();
+fn refused(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, asked: Asked, notify: &Notify) {
+    let Asked { making, retries, ke, .. } = asked;
+    let offered = match &making {
+        Making::Child { offer, .. } => groups(&offer.proposals),
+        Making::Ike(offer) => groups(&offer.proposals),
+    };
     let again = notify.data.first_chunk().map(|&b| KeId(u16::from_be_bytes(b))).and_then(Group::from_id).filter(|g| {
         notify.kind == NotifyType::INVALID_KE_PAYLOAD
-            && asked.retries < MAX_RETRIES
-            && groups(&policy.proposals).contains(g)
-            && asked.ke.as_ref().is_none_or(|own| own.group != *g)
+            && retries < MAX_RETRIES
+            && offered.contains(g)
+            && ke.as_ref().is_none_or(|own| own.group != *g)
     });
-    match again {
-        Some(group) => {
-            cx.host.release_spi(asked.offer.spi_in);
-            est.asked = ask(cx, core, est, &policy, Some(group), asked.retries + 1);
+    if let Some(group) = again.filter(|_| est.still_wants(&making)) {
+        est.asked = Some(ask(cx, core, est, making, Some(group), retries + 1));
+        return;
+    }
+    if notify.kind == NotifyType::TEMPORARY_FAILURE {
+        est.is_put_off(cx.now);
+    }
+    match making {
+        Making::Child { offer, .. } if offer.replaces.is_some() => {
+            rekey_child::refused(cx, core, est, &offer, notify);
         }
-        None => {
-            let failure = asked.offer.refused(cx.now, Where::CreateChild, notify);
-            est.child_failed(cx, core, &asked.offer, failure);
+        Making::Child { offer, .. } => {
+            let failure = offer.refused(cx.now, Where::CreateChild, notify);
+            est.child_failed(cx, core, &offer, failure);
         }
+        Making::Ike(offer) => rekey_ike::refused(cx, core, est, offer, notify),
+    }
+}
+/// All secrets are there.
+fn complete(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, asked: Asked, pending: Pending) {
+    match (asked.making, &pending.agreed) {
+        (Making::Child { offer, .. }, Agreed::Child(agreed)) if asked.deleted.contains(&agreed.spi_out) => {
+            // Its Delete was faster than the answer: nothing is left of it at the peer.
+            cx.host.release_spi(offer.spi_in);
+            match offer.replaces {
+                Some(old) => est.leave(old, Ended::ByPeer),
+                None => est.refuse_wish(cx, &offer.policy.name),
+            }
+        }
+        (Making::Child { rival, .. }, Agreed::Child(_)) => rekey_child::completed(cx, core, est, rival, pending),
+        (Making::Ike(offer), Agreed::Ike(_)) => rekey_ike::completed(cx, core, est, offer, pending),
+        (Making::Child { .. } | Making::Ike(_), _) => {}
     }
 }
 
@@ -170,16 +271,20 @@ fn refused(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, asked: &Aske
 pub(in crate::ike) struct Answering {
     job: u64,
     to: Answer,
-    agreed: Agreed,
-    ni: Vec<u8>,
-    public: Vec<u8>,
-    group: Group,
-    replaces: Option<ChildId>,
+    pending: Pending,
+    public: Ke,
 }
 impl Answering {
-    /// The SPI that was taken for it.
-    pub(in crate::ike) fn spi_in(&self) -> u32 {
-        self.agreed.spi_in
+    /// Gives back what was taken for it.
+    pub(in crate::ike) fn release(&self, cx: &mut Cx<'_>) {
+        match &self.pending.agreed {
+            Agreed::Child(agreed) => cx.host.release_spi(agreed.spi_in),
+            Agreed::Ike(agreed) => agreed.release(cx),
+        }
+    }
+    /// The peer rekeys the IKE SA.
+    pub(in crate::ike) fn is_ike(&self) -> bool {
+        matches!(self.pending.agreed, Agreed::Ike(_))
     }
 }
 
@@ -191,9 +296,10 @@ pub(in crate::ike) fn on_request(
     to: &Answer,
     contents: &Contents,
 ) -> Step<()> {
-    let considered = consider(cx, est, contents);
-    let result = considered.and_then(|(agreed, replaces)| accept(cx, core, est, to, contents, agreed, replaces));
-    let Err(mismatch) = result else { return Ok(()) };
+    let result = consider(cx, est, contents).and_then(|agreed| accept(cx, core, est, to, contents, agreed));
+    result.or_else(|mismatch| refuse(cx, core, est, to, mismatch))
+}
+fn refuse(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, to: &Answer, mismatch: Mismatch) -> Step<()> {
     let refusal = mismatch.refusal;
     est.respond(cx, core, to, &[Payload::Notify(refusal.notify())]);
     if !mismatch.code.is_empty() {
@@ -203,32 +309,32 @@ pub(in crate::ike) fn on_request(
     // INVALID_SYNTAX is the end at both ends (R30).
     if refusal == Refusal::Syntax { Err(Ended::Failed) } else { Ok(()) }
 }
-/// May it be, and which child is it?
-fn consider(cx: &Cx<'_>, est: &Established, contents: &Contents) -> Result<(Agreed, Option<ChildId>), Mismatch> {
-    if est.closing.is_some() {
+/// May it be, and what is it?
+fn consider(cx: &mut Cx<'_>, est: &Established, contents: &Contents) -> Result<Agreed, Mismatch> {
+    // Of what is being closed, or was rekeyed already, nothing begins (R17, R7).
+    if est.closing.is_some() || est.standing != Standing::Current {
         return Err(Mismatch::quiet(Refusal::Temporary));
     }
     // An SA payload without selectors asks for a new IKE SA (RFC 7296 section 1.3.2).
     if contents.ts_i.is_none() && contents.ts_r.is_none() {
-        return Err(Mismatch::quiet(Refusal::NoAdditionalSas));
+        return rekey_ike::consider(est, contents).map(Agreed::Ike);
     }
+    // R20.
+    if est.rekeys_ike() {
+        return Err(Mismatch::quiet(Refusal::Temporary));
+    }
+    let old = match contents.notify(NotifyType::REKEY_SA) {
+        Some(rekey) => Some(rekey_child::consider(est, rekey)?),
+        None => None,
+    };
+    // What takes the place of another is no more than before, once.
     let limit = cx.policy().limits.children;
-    let mut replaces = None;
-    if let Some(rekey) = contents.notify(NotifyType::REKEY_SA) {
-        let spi = rekey.spi.as_slice().try_into().map(u32::from_be_bytes).unwrap_or(0);
-        let known = est.children.iter().find(|c| rekey.protocol == ProtocolId::ESP && c.spi_out == spi);
-        let old = known.ok_or(Mismatch::quiet(Refusal::NoChild(spi)))?;
-        if old.state == ChildState::Closing {
-            return Err(Mismatch::quiet(Refusal::Temporary));
-        }
-        replaces = Some(old);
-    }
-    if est.children.len() >= limit {
+    let room = if old.is_some_and(|old| old.state == child::ChildState::Up) { 2 * limit } else { limit };
+    if est.children.len() >= room {
         return Err(Mismatch::quiet(Refusal::NoAdditionalSas));
     }
     let rule = KeRule::Prefer(contents.ke.as_ref().map(|ke| ke.group));
-    let agreed = child::answer(&est.connection, contents, rule, replaces.map(|old| &old.policy))?;
-    Ok((agreed, replaces.filter(|old| old.state == ChildState::Up).map(|old| old.id)))
+    child::answer(&est.connection, contents, rule, old).map(Agreed::Child)
 }
 /// The key exchange, if there is one, and the answer.
 fn accept(
@@ -238,10 +344,13 @@ fn accept(
     to: &Answer,
     contents: &Contents,
     mut agreed: Agreed,
-    replaces: Option<ChildId>,
 ) -> Result<(), Mismatch> {
     let Some(ni) = &contents.nonce else { return Err(Mismatch::malformed()) };
-    let public = match (agreed.suite.group, &contents.ke) {
+    let group = match &agreed {
+        Agreed::Child(agreed) => agreed.suite.group,
+        Agreed::Ike(agreed) => Some(agreed.suite.group),
+    };
+    let public = match (group, &contents.ke) {
         (None, _) => None,
         (Some(group), Some(ke)) if ke.group == group.id() => {
             group.check(&ke.data).map_err(|_| Mismatch::malformed())?;
@@ -249,43 +358,45 @@ fn accept(
         }
         (Some(group), _) => return Err(Mismatch::quiet(Refusal::WrongGroup(group))),
     };
-    let spi = cx.host.allocate_spi(&est.connection.name, &agreed.policy.name, est.peer);
-    agreed.spi_in = spi.ok_or_else(|| Mismatch::limit(&agreed.policy))?;
+    match &mut agreed {
+        Agreed::Child(agreed) => {
+            let spi = cx.host.allocate_spi(&est.connection.name, &agreed.policy.name, est.peer);
+            agreed.spi_in = spi.ok_or_else(|| Mismatch::limit(&agreed.policy))?;
+        }
+        Agreed::Ike(agreed) => agreed.reserve(cx),
+    }
+    let mut pending = Pending::new(agreed, ni, &cx.nonce());
     let Some((group, public)) = public else {
-        finish(cx, core, est, Answered { to, agreed, ni, ke: None, replaces });
+        finish(cx, core, est, to, pending, None);
         return Ok(());
     };
     let private = cx.private(group);
-    let ours = group.public(&private);
+    let ours = Ke { group: group.id(), data: group.public(&private) };
     let Some(job) = cx.compute(core.id, Work::Agree { group, private, public }) else {
-        cx.host.release_spi(agreed.spi_in);
+        release(cx, &mut pending.agreed);
         return Err(Mismatch::quiet(Refusal::Temporary));
     };
-    let ni = ni.clone();
-    est.answering = Some(Box::new(Answering { job, to: *to, agreed, ni, public: ours, group, replaces }));
+    est.answering = Some(Box::new(Answering { job, to: *to, pending, public: ours }));
     Ok(())
 }
-/// Everything for the answer.
-struct Answered<'a> {
-    to: &'a Answer,
-    agreed: Agreed,
-    ni: &'a [u8],
-    ke: Option<(Ke, Secret)>,
-    replaces: Option<ChildId>,
+fn release(cx: &mut Cx<'_>, agreed: &mut Agreed) {
+    match agreed {
+        Agreed::Child(agreed) => cx.host.release_spi(agreed.spi_in),
+        Agreed::Ike(agreed) => agreed.release(cx),
+    }
 }
 /// Installs, then answers: a responder can receive before its answer leaves (R3).
-fn finish(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, a: Answered<'_>) {
-    let nr = cx.nonce();
-    let mut payloads = a.agreed.payloads();
-    payloads.insert(1, Payload::Nonce(nr.clone()));
-    let mut secrets = Vec::new();
-    if let Some((ke, secret)) = a.ke {
-        payloads.insert(2, Payload::Ke(ke));
-        secrets.push(secret);
+fn finish(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, to: &Answer, pending: Pending, public: Option<Ke>) {
+    let payloads = match &pending.agreed {
+        Agreed::Child(agreed) => agreed.payloads(),
+        Agreed::Ike(agreed) => agreed.payloads(),
+    };
+    let payloads = with_nonce(payloads, &pending.nr, public);
+    match &pending.agreed {
+        Agreed::Child(_) => rekey_child::answered(cx, core, est, pending),
+        Agreed::Ike(_) => rekey_ike::answered(cx, core, est, pending),
     }
-    let made = Made { ni: a.ni, nr: &nr, secrets: &secrets, initiator: false, replaces: a.replaces };
-    child::install(cx, core, est, a.agreed, &made);
-    est.respond(cx, core, a.to, &payloads);
+    est.respond(cx, core, to, &payloads);
 }
 
 /// g^ir of one of the two directions is there.
@@ -294,36 +405,49 @@ pub(in crate::ike) fn computed(
     core: &mut Core,
     est: &mut Established,
     job: u64,
-    g_ir: Option<Secret>,
+    done: Done,
 ) -> Step<()> {
     if let Some(answering) = est.answering.take_if(|a| a.job == job) {
-        let Answering { to, agreed, ni, public, group, replaces, .. } = *answering;
-        match g_ir {
-            Some(secret) => {
-                let ke = Some((Ke { group: group.id(), data: public }, secret));
-                finish(cx, core, est, Answered { to: &to, agreed, ni: &ni, ke, replaces });
-            }
-            None => {
-                cx.host.release_spi(agreed.spi_in);
-                est.respond(cx, core, &to, &[Payload::Notify(Refusal::Syntax.notify())]);
-                let failure = Mismatch::malformed().failure(cx.now, Where::CreateChild, false);
-                cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&est.connection));
-                return Err(Ended::Failed);
-            }
-        }
-        return Ok(());
+        return answered(cx, core, est, *answering, done);
     }
-    let Some(sa::Asked::CreateChild(asked)) = &mut est.asked else { return Ok(()) };
-    let Some(pending) = asked.agreed.take_if(|p| p.job == job) else { return Ok(()) };
-    let ni = std::mem::take(&mut asked.ni);
-    est.asked = None;
-    let Some(secret) = g_ir else {
-        cx.host.release_spi(pending.agreed.spi_in);
-        bad_public(cx, core, est);
-        return Ok(());
+    let Some(sa::Asked::Create(asked)) = &mut est.asked else { return Ok(()) };
+    let Some((_, mut pending)) = asked.pending.take_if(|(wanted, _)| *wanted == job) else { return Ok(()) };
+    let Some(sa::Asked::Create(asked)) = est.asked.take() else { return Ok(()) };
+    match done {
+        Done::Agreed(Ok(secret)) => {
+            pending.secrets.push(secret);
+            complete(cx, core, est, *asked, pending);
+        }
+        Done::Agreed(Err(_)) => {
+            asked.release(cx);
+            bad_public(cx, core, est);
+        }
+        Done::Refused | Done::Answered(_) | Done::Signed(_) | Done::Verified(_) => {
+            let failure = Failure::new(cx.now, Where::CreateChild, true, "limit.compute_queue");
+            disown(cx, core, est, &asked, failure);
+        }
+    }
+    Ok(())
+}
+/// Of a request of the peer.
+fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, answering: Answering, done: Done) -> Step<()> {
+    let refusal = match &done {
+        // We have begun to take it down meanwhile.
+        Done::Agreed(Ok(_)) if est.closing.is_some() => Mismatch::quiet(Refusal::Temporary),
+        Done::Agreed(Err(_)) => Mismatch::malformed(),
+        _ => Mismatch::quiet(Refusal::Temporary),
     };
-    let made = Made { ni: &ni, nr: &pending.nr, secrets: &[secret], initiator: true, replaces: None };
-    child::install(cx, core, est, pending.agreed, &made);
+    let Done::Agreed(Ok(secret)) = done else {
+        answering.release(cx);
+        return refuse(cx, core, est, &answering.to, refusal);
+    };
+    if est.closing.is_some() {
+        answering.release(cx);
+        return refuse(cx, core, est, &answering.to, refusal);
+    }
+    let Answering { to, mut pending, public, .. } = answering;
+    pending.secrets.push(secret);
+    finish(cx, core, est, &to, pending, Some(public));
     Ok(())
 }
 /// A responder whose public value is none: the IKE SA is deleted (RFC 6989 section 2.5).

@@ -2,22 +2,43 @@
 use crate::ike::child::ChildState;
 use crate::ike::common::Cx;
 use crate::ike::event::{ChildId, Ended, Event};
-use crate::ike::sa::{Asked, Core, Established};
+use crate::ike::sa::{Asked, Core, Established, Task};
 use crate::wire::payload::{Delete, Payload};
 use crate::wire::registry::{ExchangeType, ProtocolId};
 
-/// Asks the peer to delete a child of ours; nothing if it is gone already.
+/// Asks the peer to delete a child of ours, and all others that wait for it; nothing if none of them is there any more.
 pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, id: ChildId) -> Option<Asked> {
-    let child = est.children.iter_mut().find(|c| c.id == id)?;
-    child.state = ChildState::Closing;
-    let spi_in = child.spi_in;
-    est.request(cx, core, ExchangeType::INFORMATIONAL, &[Payload::Delete(of_esp(vec![spi_in]))]);
-    Some(Asked::DeleteChild(id))
+    let mut ids = vec![id];
+    est.queue.retain(|task| match task {
+        Task::DeleteChild(id) => {
+            ids.push(*id);
+            false
+        }
+        _ => true,
+    });
+    ids.retain(|id| est.child(*id).is_some());
+    let mut spis = Vec::new();
+    for child in est.children.iter_mut().filter(|c| ids.contains(&c.id)) {
+        let why = if let ChildState::Leaving(why) = child.state { why } else { Ended::ByUs };
+        child.state = ChildState::Closing(why);
+        spis.push(child.spi_in);
+    }
+    if spis.is_empty() {
+        return None;
+    }
+    est.request(cx, core, ExchangeType::INFORMATIONAL, &[Payload::Delete(of_esp(spis))]);
+    Some(Asked::DeleteChildren(ids))
 }
 /// Asks the peer to delete a child that it has and we have not.
-pub(in crate::ike) fn disown(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, spi_in: u32) -> Asked {
-    est.request(cx, core, ExchangeType::INFORMATIONAL, &[Payload::Delete(of_esp(vec![spi_in]))]);
-    Asked::DisownChild { spi_in }
+pub(in crate::ike) fn disown(
+    cx: &mut Cx<'_>,
+    core: &mut Core,
+    est: &mut Established,
+    spi: u32,
+    release: bool,
+) -> Asked {
+    est.request(cx, core, ExchangeType::INFORMATIONAL, &[Payload::Delete(of_esp(vec![spi]))]);
+    Asked::DeleteSpi { spi, release }
 }
 /// Asks the peer to delete the IKE SA, and all children with it.
 pub(in crate::ike) fn request_ike(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established) -> Asked {
@@ -25,10 +46,12 @@ pub(in crate::ike) fn request_ike(cx: &mut Cx<'_>, core: &mut Core, est: &mut Es
     est.request(cx, core, ExchangeType::INFORMATIONAL, &[Payload::Delete(delete)]);
     Asked::DeleteIke
 }
-/// The peer has deleted its side of this child: ours goes, too.
-pub(in crate::ike) fn response(cx: &mut Cx<'_>, est: &mut Established, id: ChildId) {
-    if let Some(i) = est.children.iter().position(|c| c.id == id) {
-        remove(cx, est, i, Ended::ByUs);
+/// The peer has deleted its side of these children: ours go, too. What it says of SPIs changes nothing.
+pub(in crate::ike) fn response(cx: &mut Cx<'_>, est: &mut Established, ids: &[ChildId]) {
+    for id in ids {
+        let Some(i) = est.children.iter().position(|c| c.id == *id) else { continue };
+        let why = if let ChildState::Closing(why) = est.children[i].state { why } else { Ended::ByUs };
+        remove(cx, est, i, why);
     }
 }
 /// The children that the peer deletes: those whose *outbound* SPI it names. The answer names their inbound SPIs; a child that we are
@@ -36,30 +59,41 @@ pub(in crate::ike) fn response(cx: &mut Cx<'_>, est: &mut Established, id: Child
 pub(in crate::ike) fn on_request(cx: &mut Cx<'_>, est: &mut Established, delete: &Delete) -> Option<Payload> {
     let mut ours = Vec::new();
     for spi in delete.spis.iter().filter(|_| delete.protocol == ProtocolId::ESP) {
-        let Some(i) = est.children.iter().position(|c| c.spi_out == *spi) else { continue };
-        let child = &est.children[i];
-        let why = match child.state {
-            ChildState::Closing => Ended::ByUs,
-            ChildState::Replaced => Ended::Replaced,
+        let Some(i) = est.children.iter().position(|c| c.spi_out == *spi) else {
+            if let Some(Asked::Create(asked)) = &mut est.asked {
+                asked.deleted(*spi);
+            }
+            continue;
+        };
+        let (id, name, state) = (est.children[i].id, est.children[i].policy.name.clone(), est.children[i].state);
+        let why = match state {
+            ChildState::Closing(why) | ChildState::Leaving(why) => why,
+            ChildState::Replaced { .. } => Ended::Replaced,
+            // The peer has lost a collision, and knows it before us.
+            ChildState::Up if est.is_rival(id) => Ended::Replaced,
             ChildState::Up => Ended::ByPeer,
         };
-        if child.state != ChildState::Closing {
-            ours.push(child.spi_in);
-        }
-        if why == Ended::ByPeer
-            && let Some(wish) = cx.common.links.get_mut(&est.connection.name).and_then(|l| l.wish(&child.policy.name))
-        {
-            wish.wanted = wish.persistent;
-            wish.retry.failed(cx.now);
+        if !matches!(state, ChildState::Closing(_)) {
+            ours.push(est.children[i].spi_in);
         }
         remove(cx, est, i, why);
+        if why == Ended::ByPeer {
+            est.refuse_wish(cx, &name);
+        }
     }
     (!ours.is_empty()).then(|| Payload::Delete(of_esp(ours)))
 }
-/// Forgets a child and tells the host, which may reuse the SPI when its grace is over.
+/// Forgets a child and tells the host, which may reuse the SPI when its grace is over. What it has replaced is in use again.
 pub(in crate::ike) fn remove(cx: &mut Cx<'_>, est: &mut Established, i: usize, why: Ended) {
     let child = est.children.remove(i);
+    let others = est.children.iter().any(|c| c.replaces == child.replaces);
+    if let Some(old) = child.replaces.filter(|_| !others).and_then(|old| est.child_mut(old))
+        && matches!(old.state, ChildState::Replaced { .. })
+    {
+        old.state = ChildState::Up;
+    }
     cx.common.by_child.remove(&child.spi_in);
+    cx.common.by_id.remove(&child.id);
     cx.emit(Event::ChildDown {
         id: child.id,
         connection: est.connection.name.clone(),

@@ -1,10 +1,11 @@
 //! IKE_SA_INIT (RFC 7296 section 1.2): suites, public values, nonces, NAT detection. Nothing in it is authenticated.
-use super::{Arrival, Contents, intermediate, proposal_code};
+use super::half_open::HalfOpen;
+use super::{Arrival, Contents, proposal_code};
 use crate::crypto::ke::Group;
 use crate::crypto::secret::Secret;
 use crate::crypto::work::Work;
 use crate::ike::admission::InitKey;
-use crate::ike::channel::{Channel, Sealed};
+use crate::ike::claim;
 use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
 use crate::ike::error::Refusal;
@@ -29,9 +30,7 @@ use std::time::Duration;
 /// COOKIE and INVALID_KE_PAYLOAD are followed at most so often each (R26, R33).
 const MAX_RETRIES: u8 = 3;
 /// A request is kept until IKE_AUTH has verified it; a longer one is not worth that.
-const MAX_REQUEST: usize = 8192;
-/// So many messages of a half-open IKE SA wait for its keys: an IKE_AUTH with a chain of certificates, in small fragments.
-const MAX_PARKED: usize = 32;
+pub(super) const MAX_REQUEST: usize = 8192;
 
 /// Initiator: waiting for the response.
 pub(in crate::ike) struct Opening {
@@ -61,6 +60,8 @@ pub(in crate::ike) struct Agreeing {
     pub nr: Vec<u8>,
     /// The response: the peer's AUTH signs it.
     pub response: Vec<u8>,
+    /// Hash functions that the responder has announced, as we have.
+    pub hashes: Option<Vec<u16>>,
     pub job: u64,
     spi_r: IkeSpi,
     nat: Nat,
@@ -153,6 +154,7 @@ impl Opening {
         payloads.extend(nat.map(Payload::Notify));
         payloads.extend(self.connection.fragmentation.then(takes_fragments));
         payloads.extend(asks_more(&self.offer).then(takes_intermediate));
+        payloads.extend(claim::signs(&self.connection).then(claim::announcement));
         let header = core.header(ExchangeType::IKE_SA_INIT, 0, false);
         self.request = Message { header, payloads }.encode();
         core.request(cx, ExchangeType::IKE_SA_INIT, self.request.clone());
@@ -198,6 +200,8 @@ struct Accepted {
     ke: Ke,
     nr: Vec<u8>,
     nat: Nat,
+    /// Hash functions that it has announced, as we have.
+    hashes: Option<Vec<u16>>,
     fragments: bool,
     intermediate: bool,
 }
@@ -242,10 +246,11 @@ fn read_reply(opening: &Opening, header: &Header, from: &Arrival<'_>) -> Reply {
     {
         let spis = (header.spi_i, header.spi_r);
         let nat = nat::detect(&c.notifies, spis, from.local, from.remote, opening.forged.is_some());
+        let hashes = claim::announced(&c).filter(|_| claim::signs(&opening.connection));
         let fragments =
             opening.connection.fragmentation && c.notify(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED).is_some();
         let intermediate = c.notify(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED).is_some();
-        return Reply::Accepted(Accepted { proposals, ke, nr, nat, fragments, intermediate });
+        return Reply::Accepted(Accepted { proposals, ke, nr, nat, hashes, fragments, intermediate });
     }
     if let Some(cookie) = c.notify(NotifyType::COOKIE).filter(|n| (1..=64).contains(&n.data.len())) {
         return Reply::Cookie(cookie.data.clone());
@@ -296,7 +301,7 @@ fn take(
     mut opening: Box<Opening>,
     header: &Header,
     from: &Arrival<'_>,
-    Accepted { proposals, ke, nr, nat, fragments, intermediate }: Accepted,
+    Accepted { proposals, ke, nr, nat, hashes, fragments, intermediate }: Accepted,
 ) -> Phase {
     let any = KeRule::Prefer(None);
     let chosen = check_answer(&proposals, &opening.offer, any).ok().and_then(|p| Some((p.clone(), IkeSuite::of(p)?)));
@@ -318,67 +323,8 @@ fn take(
     };
     let response = from.data.to_vec();
     let spi_r = header.spi_r;
-    Phase::Agreeing(Box::new(Agreeing { opening: *opening, suite, proposal, nr, response, job, spi_r, nat, fragments }))
-}
-
-/// Responder: the request is answered, IKE_AUTH has not been verified.
-pub(in crate::ike) struct HalfOpen {
-    pub key: InitKey,
-    pub suite: IkeSuite,
-    pub proposal: Proposal,
-    private: Secret,
-    public: Vec<u8>,
-    pub nr: Vec<u8>,
-    pub request: Vec<u8>,
-    pub response: Vec<u8>,
-    /// Since g^ir is known.
-    pub keys: Option<HandshakeKeys>,
-    pub job: Option<u64>,
-    /// How many additional key exchanges are done, and the one that is under way.
-    pub done: usize,
-    pub answering: Option<intermediate::Answering>,
-    /// The keys before the last of them: what its request, which may come again, is protected by.
-    pub previous: Option<Channel>,
-    /// The first protected request, which waits for g^ir, or what has come of its fragments.
-    pub parked: Vec<Parked>,
-    /// A request was refused with this. They may get lost, so they are remembered for as long as a half-open IKE SA lives.
-    pub refused: Option<Sealed>,
-}
-/// A message that waits.
-pub(in crate::ike) struct Parked {
-    pub local: SocketAddr,
-    pub remote: SocketAddr,
-    pub data: Vec<u8>,
-}
-impl HalfOpen {
-    /// The initiator's nonce.
-    pub(in crate::ike) fn ni(&self) -> &[u8] {
-        &self.key.2
-    }
-    /// What follows now: all additional key exchanges, then IKE_AUTH.
-    pub(in crate::ike) fn awaits(&self) -> ExchangeType {
-        match self.suite.additional.get(self.done) {
-            Some(_) => ExchangeType::IKE_INTERMEDIATE,
-            None => ExchangeType::IKE_AUTH,
-        }
-    }
-    /// Begins to compute g^ir, which no IKE_SA_INIT alone is worth, and parks the message that needs it. Nothing can be verified yet, so
-    /// that what is parked is bounded.
-    pub(in crate::ike) fn park(&mut self, cx: &mut Cx<'_>, core: &Core, from: &Arrival<'_>) {
-        let octets: usize = self.parked.iter().map(|p| p.data.len()).sum();
-        let room = self.parked.len() < MAX_PARKED && octets + from.data.len() <= 2 * MAX_REQUEST;
-        let barred = cx.common.admission.is_barred(cx.now, from.remote.ip(), &cx.policy().limits);
-        if !room || barred || self.parked.iter().any(|p| p.data == from.data) {
-            return;
-        }
-        if self.job.is_none() {
-            let (private, public) = (self.private.clone(), self.public.clone());
-            self.job = cx.compute(core.id, Work::Agree { group: self.suite.group, private, public });
-        }
-        if self.job.is_some() {
-            self.parked.push(Parked { local: from.local, remote: from.remote, data: from.data.to_vec() });
-        }
-    }
+    let opening = *opening;
+    Phase::Agreeing(Box::new(Agreeing { opening, suite, proposal, nr, response, hashes, job, spi_r, nat, fragments }))
 }
 
 /// What a request has led to.
@@ -453,7 +399,26 @@ fn consider(cx: &mut Cx<'_>, header: &Header, from: &Arrival<'_>, contents: &Con
     let forge = candidates.iter().any(|c| c.encap == EncapPolicy::Always);
     let fragments = candidates.iter().any(|c| c.fragmentation)
         && contents.notify(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED).is_some();
-    answer(cx, header, from, contents, (suite, proposal, ke.data.clone(), forge, fragments))
+    let hashes = claim::announced(contents).filter(|_| candidates.iter().any(|c| claim::signs(c)));
+    let mut more: Vec<Payload> = hashes.iter().map(|_| claim::announcement()).collect();
+    more.extend(claim::request(cx, candidates.iter().map(|c| &**c)));
+    let chosen = Chosen { suite, proposal, public: ke.data.clone(), forge, fragments, hashes, more };
+    answer(cx, header, from, contents, chosen)
+}
+/// What the responder has made up its mind about.
+struct Chosen {
+    suite: IkeSuite,
+    proposal: Proposal,
+    /// The initiator's public value.
+    public: Vec<u8>,
+    /// Make the initiator believe in a NAT.
+    forge: bool,
+    /// Both ends take fragments.
+    fragments: bool,
+    /// Hash functions that the initiator has announced, as we do.
+    hashes: Option<Vec<u16>>,
+    /// Payloads about certificates.
+    more: Vec<Payload>,
 }
 /// The proposals of all candidates. Most connections have the same list, which is looked at once.
 fn all_proposals(candidates: &[Arc<Connection>]) -> Vec<Proposal> {
@@ -471,7 +436,7 @@ fn answer(
     header: &Header,
     from: &Arrival<'_>,
     contents: &Contents,
-    (suite, proposal, public, forge, fragments): (IkeSuite, Proposal, Vec<u8>, bool, bool),
+    Chosen { suite, proposal, public, forge, fragments, hashes, more }: Chosen,
 ) -> Option<IkeSa> {
     let ni = contents.nonce.as_ref()?;
     if !cx.common.admission.has_room(from.remote.ip(), &cx.policy().limits) {
@@ -514,6 +479,7 @@ fn answer(
     }
     payloads.extend(fragments.then(takes_fragments));
     payloads.extend(contents.notify(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED).map(|_| takes_intermediate()));
+    payloads.extend(more);
     let mut message = Message { header: core.header(ExchangeType::IKE_SA_INIT, 0, true), payloads };
     // Before the address is proven no answer is larger than the request; the length does not depend on the public value.
     if message.encode().len() > from.data.len() && !shows_cookie(cx, contents, header, from) {
@@ -537,6 +503,8 @@ fn answer(
         done: 0,
         answering: None,
         previous: None,
+        hashes,
+        pending: None,
         parked: Vec::new(),
         refused: None,
     };

@@ -36,9 +36,9 @@ pub(in crate::ike) fn on_request(
 pub(in crate::ike) fn response(cx: &mut Cx<'_>, est: &mut Established, asked: Asked) -> Step<()> {
     match asked {
         Asked::DeleteIke => return Err(est.closing.map_or(Ended::ByUs, |(why, _)| why)),
-        Asked::DeleteChild(id) => delete::response(cx, est, id),
-        Asked::DisownChild { spi_in } => cx.host.release_spi(spi_in),
-        Asked::Liveness | Asked::CreateChild(_) => {}
+        Asked::DeleteChildren(ids) => delete::response(cx, est, &ids),
+        Asked::DeleteSpi { spi, release: true } => cx.host.release_spi(spi),
+        Asked::DeleteSpi { release: false, .. } | Asked::Liveness | Asked::Create(_) => {}
     }
     Ok(())
 }

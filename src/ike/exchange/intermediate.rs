@@ -1,6 +1,7 @@
 //! IKE_INTERMEDIATE (RFC 9242): additional key exchanges before anybody is authenticated (RFC 9370 section 2.2.2). They follow each other,
 //! each under the keys that the one before has made, and AUTH covers all of them.
-use super::ike_sa_init::{Agreeing, HalfOpen, gave_up};
+use super::half_open::HalfOpen;
+use super::ike_sa_init::{Agreeing, gave_up};
 use super::{Arrival, Contents, ike_auth};
 use crate::crypto::ke::Method;
 use crate::crypto::secret::Secret;

@@ -1,15 +1,18 @@
 //! One file per exchange: `request` and `response` of the side that begins it, `on_request` of the other.
 pub(super) mod create_child;
 pub(super) mod delete;
+pub(super) mod half_open;
 pub(super) mod ike_auth;
 pub(super) mod ike_sa_init;
 pub(super) mod informational;
 pub(super) mod intermediate;
 pub(super) mod liveness;
+pub(super) mod rekey_child;
+pub(super) mod rekey_ike;
 
 use super::channel::Inner;
 use crate::wire::message::ParseError;
-use crate::wire::payload::{Auth, Delete, IdPayload, Ke, Notify, Payload, Proposal, TrafficSelectors};
+use crate::wire::payload::{Auth, Cert, Delete, IdPayload, Ke, Notify, Payload, Proposal, TrafficSelectors};
 use crate::wire::registry::{ExchangeType, NotifyType};
 use crate::wire::rules;
 use std::net::SocketAddr;
@@ -31,6 +34,7 @@ pub(super) struct Contents {
     pub id_i: Option<IdPayload>,
     pub id_r: Option<IdPayload>,
     pub auth: Option<Auth>,
+    pub certs: Vec<Cert>,
     pub ts_i: Option<TrafficSelectors>,
     pub ts_r: Option<TrafficSelectors>,
     pub deletes: Vec<Delete>,
@@ -48,12 +52,13 @@ impl Contents {
                 Payload::IdI(p) => c.id_i = Some(p),
                 Payload::IdR(p) => c.id_r = Some(p),
                 Payload::Auth(p) => c.auth = Some(p),
+                Payload::Cert(p) => c.certs.push(p),
                 Payload::TsI(p) => c.ts_i = Some(p),
                 Payload::TsR(p) => c.ts_r = Some(p),
                 Payload::Delete(p) => c.deletes.push(p),
                 Payload::Notify(p) => c.notifies.push(p),
-                Payload::Cert(_)
-                | Payload::CertReq(_)
+                // Each connection has one certificate at most: there is nothing to choose.
+                Payload::CertReq(_)
                 | Payload::Vendor(_)
                 | Payload::Encrypted(_)
                 | Payload::Fragment(_)

@@ -162,18 +162,6 @@ fn a_further_child_with_bad_values_gets_the_notify_of_its_own_kind() {
 }
 
 #[test]
-fn a_rekey_of_the_ike_sa_is_not_done_yet() {
-    let (mut world, ..) = tunnel();
-    let mut proposals = ike("aes128gcm16-prfsha256-x25519");
-    proposals[0].spi = vec![1; 8];
-    let answer = world
-        .alice_asks(ExchangeType::CREATE_CHILD_SA, &[Payload::Sa(proposals), Payload::Nonce(vec![1; 32])])
-        .unwrap();
-    assert!(answer.notify(NotifyType::NO_ADDITIONAL_SAS).is_some());
-    assert_eq!(world.b.ikes(), 1);
-}
-
-#[test]
 fn no_more_children_than_the_limit() {
     let mut bob = bob();
     bob.limits.children = 3;

@@ -1,11 +1,14 @@
 //! Endpoints against each other and against attackers, over a simulated wire with a virtual clock; one file per topic.
 //!
 //! A test reads as a play: `World::new(alice, bob)`, then who does what, which message is held back, and who must win.
+mod certs;
 mod establish;
 mod established;
 mod hostile;
 mod multi_ke;
 mod refuse;
+mod rekey_child;
+mod rekey_ike;
 mod silence;
 mod wire;
 
@@ -83,6 +86,7 @@ fn policy(connection: Connection) -> Policy {
         limits: Limits::default(),
         connections: vec![Arc::new(connection)],
         secrets: vec![secret(&["alice", "bob"], SECRET)],
+        credentials: Default::default(),
     }
 }
 fn secret(ids: &[&str], text: &str) -> SharedSecret {
@@ -131,6 +135,9 @@ fn with_child(policy: Policy, change: impl FnOnce(&mut ChildPolicy)) -> Policy {
 fn up() -> Command {
     Command::Up { connection: "net".into(), child: None }
 }
+fn rekey(child: Option<&str>) -> Command {
+    Command::Rekey { connection: "net".into(), child: child.map(Into::into) }
+}
 fn down() -> Command {
     Command::Down { connection: "net".into(), child: None }
 }
@@ -160,6 +167,15 @@ impl Peer {
     fn state(&self) -> super::status::State {
         self.endpoint.status()[0].state
     }
+}
+/// A tunnel of Alice's making, and nothing in the log.
+fn tunnel_of(alice: Policy, bob: Policy) -> World {
+    let mut world = World::new(alice, bob);
+    world.command_a(up());
+    world.pass(seconds(1));
+    assert_one_tunnel(&world);
+    world.log.clear();
+    world
 }
 /// Both ends have the same one child, with each other's keys, SPIs and selectors.
 fn assert_one_tunnel(world: &World) {

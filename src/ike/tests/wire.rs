@@ -6,11 +6,13 @@ use super::super::exchange::Contents;
 use super::super::policy::Policy;
 use super::super::sa::Core;
 use super::{ALICE, BOB, addr};
+use crate::crypto::cert::Crl;
 use crate::crypto::rng::{Rng, SeededRng};
+use crate::crypto::work::Work;
 use crate::wire::message::Header;
 use crate::wire::payload::Payload;
 use crate::wire::registry::ExchangeType;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,10 +27,19 @@ pub(super) struct TestHost {
     pub names: HashMap<String, Vec<IpAddr>>,
     /// No SPI is left.
     pub no_spis: bool,
+    /// The wall clock.
+    pub clock: Duration,
+    /// First octets of what comes next with the length of a nonce.
+    pub nonces: VecDeque<u8>,
 }
 impl Host for TestHost {
     fn random(&mut self, out: &mut [u8]) {
         self.rng.fill(out);
+        if out.len() == 32
+            && let Some(first) = self.nonces.pop_front()
+        {
+            out[0] = first;
+        }
     }
     fn allocate_spi(&mut self, _connection: &str, _child: &str, _peer: u32) -> Option<u32> {
         if self.no_spis {
@@ -47,6 +58,9 @@ impl Host for TestHost {
     fn resolve(&mut self, name: &str) -> Vec<IpAddr> {
         self.names.get(name).cloned().unwrap_or_default()
     }
+    fn unix_time(&mut self) -> Duration {
+        self.clock
+    }
 }
 
 /// One endpoint with its host and all that it has said.
@@ -56,6 +70,11 @@ pub(super) struct Peer {
     pub events: Vec<Event>,
     pub keepalives: Vec<Duration>,
     pub computed: usize,
+    /// Computations are kept here until somebody does them.
+    pub held: Option<Vec<(u64, Work)>>,
+    /// What was to be fetched, and what comes when it is.
+    pub fetches: Vec<Vec<String>>,
+    pub served: Vec<Arc<Crl>>,
 }
 impl Peer {
     pub(super) fn new(addr: IpAddr, seed: u64) -> Self {
@@ -67,6 +86,8 @@ impl Peer {
             spis: BTreeSet::new(),
             names: HashMap::new(),
             no_spis: false,
+            clock: crate::crypto::cert::tests::NOW,
+            nonces: VecDeque::new(),
         };
         Self {
             endpoint: Endpoint::new(Duration::ZERO, &mut host),
@@ -74,6 +95,9 @@ impl Peer {
             events: Vec::new(),
             keepalives: Vec::new(),
             computed: 0,
+            held: None,
+            fetches: Vec::new(),
+            served: Vec::new(),
         }
     }
     /// Hands it one input and returns what it sends. Computations are done at once.
@@ -97,8 +121,17 @@ impl Peer {
                 }
                 Output::Compute { job, work } => {
                     self.computed += 1;
+                    if let Some(held) = &mut self.held {
+                        held.push((job, work));
+                        continue;
+                    }
                     let done = work.run();
                     self.endpoint.handle(now, Input::Computed { job, done }, &mut self.host);
+                }
+                Output::Fetch { job, urls, .. } => {
+                    self.fetches.push(urls);
+                    let crls = self.served.clone();
+                    self.endpoint.handle(now, Input::Fetched { job, crls }, &mut self.host);
                 }
             }
         }
@@ -256,6 +289,22 @@ impl World {
     /// Takes everything out of the air.
     pub(super) fn hold(&mut self) -> Vec<Datagram> {
         std::mem::take(&mut self.flying).into_values().collect()
+    }
+    /// Takes the first message out of the air that this end has sent.
+    pub(super) fn catch(&mut self, from: &str) -> Datagram {
+        let found = self.flying.iter().find(|(_, d)| d.from.ip() == addr(from)).map(|(key, _)| *key);
+        let key = found.unwrap_or_else(|| panic!("nothing of {from} is in the air"));
+        self.flying.remove(&key).expect("it was found")
+    }
+    /// Delivers the first message that this end has sent, and nothing else.
+    pub(super) fn pass_on(&mut self, from: &str) -> Datagram {
+        let datagram = self.catch(from);
+        self.deliver(&datagram);
+        datagram
+    }
+    /// How much of this end is in the air.
+    pub(super) fn in_the_air(&self, from: &str) -> usize {
+        self.flying.values().filter(|d| d.from.ip() == addr(from)).count()
     }
     /// What was sent from an address.
     pub(super) fn sent_by(&self, from: &str) -> Vec<&Datagram> {

@@ -1,0 +1,88 @@
+//! A half-open IKE SA: the responder has answered IKE_SA_INIT and waits for what it can believe.
+use super::ike_auth::responder::Pending;
+use super::ike_sa_init::MAX_REQUEST;
+use super::{Arrival, intermediate};
+use crate::crypto::secret::Secret;
+use crate::crypto::work::Work;
+use crate::ike::admission::InitKey;
+use crate::ike::channel::{Channel, Sealed};
+use crate::ike::common::Cx;
+use crate::ike::keys::{Contributions, HandshakeKeys};
+use crate::ike::negotiate::IkeSuite;
+use crate::ike::sa::Core;
+use crate::wire::payload::Proposal;
+use crate::wire::registry::ExchangeType;
+use std::net::SocketAddr;
+
+/// So many messages of a half-open IKE SA wait for its keys: an IKE_AUTH with a chain of certificates, in small fragments.
+const MAX_PARKED: usize = 32;
+
+/// Responder: the request is answered, IKE_AUTH has not been verified.
+pub(in crate::ike) struct HalfOpen {
+    pub key: InitKey,
+    pub suite: IkeSuite,
+    pub proposal: Proposal,
+    pub private: Secret,
+    pub public: Vec<u8>,
+    pub nr: Vec<u8>,
+    pub request: Vec<u8>,
+    pub response: Vec<u8>,
+    /// Since g^ir is known.
+    pub keys: Option<HandshakeKeys>,
+    pub job: Option<u64>,
+    /// How many additional key exchanges are done, and the one that is under way.
+    pub done: usize,
+    pub answering: Option<intermediate::Answering>,
+    /// The keys before the last of them: what its request, which may come again, is protected by.
+    pub previous: Option<Channel>,
+    /// Hash functions that the initiator has announced, as we have.
+    pub hashes: Option<Vec<u16>>,
+    /// The IKE_AUTH request whose answer is being computed.
+    pub pending: Option<Box<Pending>>,
+    /// The first protected request, which waits for g^ir, or what has come of its fragments.
+    pub parked: Vec<Parked>,
+    /// A request was refused with this. They may get lost, so they are remembered for as long as a half-open IKE SA lives.
+    pub refused: Option<Sealed>,
+}
+/// A message that waits.
+pub(in crate::ike) struct Parked {
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
+    pub data: Vec<u8>,
+}
+impl HalfOpen {
+    /// The initiator's nonce.
+    pub(in crate::ike) fn ni(&self) -> &[u8] {
+        &self.key.2
+    }
+    /// What follows now: all additional key exchanges, then IKE_AUTH.
+    pub(in crate::ike) fn awaits(&self) -> ExchangeType {
+        match self.suite.additional.get(self.done) {
+            Some(_) => ExchangeType::IKE_INTERMEDIATE,
+            None => ExchangeType::IKE_AUTH,
+        }
+    }
+    /// Begins to compute g^ir, which no IKE_SA_INIT alone is worth, and parks the message that needs it. Nothing can be verified yet, so
+    /// that what is parked is bounded.
+    pub(in crate::ike) fn park(&mut self, cx: &mut Cx<'_>, core: &Core, from: &Arrival<'_>) {
+        let octets: usize = self.parked.iter().map(|p| p.data.len()).sum();
+        let room = self.parked.len() < MAX_PARKED && octets + from.data.len() <= 2 * MAX_REQUEST;
+        let barred = cx.common.admission.is_barred(cx.now, from.remote.ip(), &cx.policy().limits);
+        if !room || barred || self.parked.iter().any(|p| p.data == from.data) {
+            return;
+        }
+        if self.job.is_none() {
+            let (private, public) = (self.private.clone(), self.public.clone());
+            self.job = cx.compute(core.id, Work::Agree { group: self.suite.group, private, public });
+        }
+        if self.job.is_some() {
+            self.parked.push(Parked { local: from.local, remote: from.remote, data: from.data.to_vec() });
+        }
+    }
+    /// Derives the keys, once g^ir is known.
+    pub(in crate::ike) fn derive(&mut self, cx: &mut Cx<'_>, core: &Core, g_ir: &Secret) {
+        let from = Contributions { ni: &self.key.2, nr: &self.nr, spi_i: core.spi_i, spi_r: core.spi_r };
+        let suite: &IkeSuite = &self.suite;
+        self.keys = Some(HandshakeKeys::derive(suite, g_ir, &from, false, &mut cx.rng()));
+    }
+}

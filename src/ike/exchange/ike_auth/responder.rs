@@ -1,0 +1,413 @@
+//! The responder of IKE_AUTH: who asks, may he come in, and what we answer.
+use super::{establish, expected};
+use crate::crypto::cert::{Crl, Fault};
+use crate::crypto::sign::Scheme;
+use crate::crypto::work::Done;
+use crate::ike::auth::{self, Signed};
+use crate::ike::channel::OpenError;
+use crate::ike::child::{self, Made};
+use crate::ike::claim::{self, Claim, Own, Progress, Proven};
+use crate::ike::common::{Cx, How, Redundant, Step};
+use crate::ike::diagnose::{Failure, Phase as Where};
+use crate::ike::directory::{fits, id_of, same_id};
+use crate::ike::error::Refusal;
+use crate::ike::event::Ended;
+use crate::ike::exchange::half_open::HalfOpen;
+use crate::ike::exchange::{Arrival, Contents};
+use crate::ike::keys::HandshakeKeys;
+use crate::ike::negotiate::{KeRule, choose, numbered};
+use crate::ike::policy::{AuthKind, Connection, Unique};
+use crate::ike::sa::{Answer, Core, Phase};
+use crate::wire::payload::{Auth, Id, IdPayload, Payload};
+use crate::wire::registry::{ExchangeType, NotifyType, ProtocolId};
+use std::sync::Arc;
+
+/// A request whose answer waits for a computation.
+pub(in crate::ike) struct Pending {
+    to: Answer,
+    contents: Contents,
+    case: Case,
+    stage: Stage,
+}
+enum Stage {
+    /// The initiator's signature is being verified.
+    Verifying(Box<Claim>),
+    /// It is good, ours is being made.
+    Signing { job: u64, scheme: Scheme, certs: Vec<Payload>, proven: Proven },
+}
+/// Who asks for whom.
+struct Case {
+    /// The connection of this pair of identities, suite and kind of proof.
+    found: Option<Arc<Connection>>,
+    /// The connection that failures are told of.
+    nearest: Option<Arc<Connection>>,
+    local_id: Id,
+    remote_id: Id,
+    /// Why there is none.
+    unknown: Fault,
+}
+/// What the peer is told, what the operator is told, and of which connection.
+struct Rejected {
+    refusal: Refusal,
+    failure: Failure,
+    connection: Option<Arc<Connection>>,
+    /// The peer is who it says, and still cannot come in.
+    proven: bool,
+}
+impl Rejected {
+    fn new(refusal: Refusal, failure: Failure, connection: Option<Arc<Connection>>) -> Box<Self> {
+        Box::new(Self { refusal, failure, connection, proven: false })
+    }
+}
+
+/// Handles a request on a half-open IKE SA whose keys are known.
+pub(in crate::ike) fn on_request(
+    cx: &mut Cx<'_>,
+    core: &mut Core,
+    mut half: Box<HalfOpen>,
+    from: &Arrival<'_>,
+) -> Step<Phase> {
+    let keep = |half| Ok(Phase::HalfOpen(half));
+    let barred = cx.common.admission.is_barred(cx.now, from.remote.ip(), &cx.policy().limits);
+    // One request is looked at at a time, however often it comes.
+    if barred || half.pending.is_some() {
+        return keep(half);
+    }
+    let Some(mut keys) = half.keys.take() else { return keep(half) };
+    let inside = match keys.channel.open(cx, from.data) {
+        Err(OpenError::Icv | OpenError::Waiting) => {
+            half.keys = Some(keys);
+            return keep(half);
+        }
+        Err(OpenError::Inside(error)) => Err(error),
+        Ok(opened) => {
+            core.size.learn(&opened);
+            Contents::inside(&opened.inner)
+        }
+    };
+    (core.local, core.remote) = (from.local, from.remote);
+    let to = Answer {
+        exchange: ExchangeType::IKE_AUTH,
+        id: core.window.expected_id(),
+        local: from.local,
+        remote: from.remote,
+    };
+    let judged = match inside {
+        Ok(contents) => judge(cx, core, &half, &keys, &contents).map(|(case, progress)| (contents, case, progress)),
+        Err(error) => {
+            let failure = Failure::new(cx.now, Where::IkeAuth, false, "message.malformed");
+            Err(Rejected::new(Refusal::from(&error), failure, None))
+        }
+    };
+    match judged {
+        Ok((contents, case, progress)) => proceed(cx, core, half, keys, (to, contents, case), progress),
+        Err(rejected) => Ok(refuse(cx, core, half, keys, &to, *rejected)),
+    }
+}
+/// A job is done that the answer waited for.
+pub(in crate::ike) fn computed(
+    cx: &mut Cx<'_>,
+    core: &mut Core,
+    mut half: Box<HalfOpen>,
+    job: u64,
+    done: Done,
+) -> Step<Phase> {
+    let (Some(pending), Some(keys)) = (half.pending.take(), half.keys.take()) else { return Err(Ended::Failed) };
+    let Pending { to, contents, case, stage } = *pending;
+    match stage {
+        Stage::Verifying(claim) if claim.job == job => {
+            let progress = claim.computed(cx, done);
+            proceed(cx, core, half, keys, (to, contents, case), progress)
+        }
+        Stage::Signing { job: waited, scheme, certs, proven } if waited == job => match done {
+            Done::Signed(Some(signature)) => {
+                let auth = auth::signed(scheme, signature);
+                admit(cx, core, half, keys, (to, contents, case), (proven, certs, auth))
+            }
+            // As if the request had not come: it will come again.
+            _ => keep(half, keys),
+        },
+        stage => {
+            half.pending = Some(Box::new(Pending { to, contents, case, stage }));
+            keep(half, keys)
+        }
+    }
+}
+/// Revocation lists have come, or none.
+pub(in crate::ike) fn fetched(
+    cx: &mut Cx<'_>,
+    core: &mut Core,
+    mut half: Box<HalfOpen>,
+    job: u64,
+    crls: Vec<Arc<Crl>>,
+) -> Step<Phase> {
+    let (Some(pending), Some(keys)) = (half.pending.take(), half.keys.take()) else { return Err(Ended::Failed) };
+    let Pending { to, contents, case, stage } = *pending;
+    match stage {
+        Stage::Verifying(claim) if claim.job == job => {
+            let progress = claim.fetched(cx, crls);
+            proceed(cx, core, half, keys, (to, contents, case), progress)
+        }
+        stage => {
+            half.pending = Some(Box::new(Pending { to, contents, case, stage }));
+            keep(half, keys)
+        }
+    }
+}
+fn keep(mut half: Box<HalfOpen>, keys: HandshakeKeys) -> Step<Phase> {
+    half.keys = Some(keys);
+    Ok(Phase::HalfOpen(half))
+}
+
+/// Looks the connection up again, now that the identities are known, and begins to verify. Every way to say no takes the same path and gives the
+/// same answer: who is unknown is verified against the secret of nobody, or the authorities of a neighbour.
+fn judge(
+    cx: &mut Cx<'_>,
+    core: &Core,
+    half: &HalfOpen,
+    keys: &HandshakeKeys,
+    contents: &Contents,
+) -> Result<(Case, Progress), Box<Rejected>> {
+    let now = cx.now;
+    let failure = |code| Failure::new(now, Where::IkeAuth, false, code);
+    let incomplete = || Rejected::new(Refusal::Syntax, failure("message.incomplete"), None);
+    let id_i = contents.id_i.as_ref().ok_or_else(incomplete)?;
+    // Without AUTH it asks for EAP.
+    let auth = contents.auth.as_ref().ok_or_else(|| {
+        let failure = failure("auth.method").between(Vec::new(), vec!["EAP".into()]);
+        Rejected::new(Refusal::Authentication, failure, None)
+    })?;
+    if contents.sa.is_none() || contents.ts_i.is_none() || contents.ts_r.is_none() {
+        return Err(incomplete());
+    }
+    let kind = if claim::is_signature(auth.method) { AuthKind::PublicKey } else { AuthKind::Psk };
+    let case = find(cx, core, half, contents, &id_i.id, kind);
+    let signed = Signed {
+        prf: keys.prf(),
+        message: &half.request,
+        nonce: &half.nr,
+        sk_p: keys.sk_p(true),
+        id: id_i,
+        int_auth: &keys.int_auth(),
+    };
+    let progress = match kind {
+        AuthKind::Psk => {
+            let secret = cx.common.directory.secret(&case.local_id, &case.remote_id);
+            match auth::verify(&signed, secret.filter(|_| case.found.is_some()), auth) {
+                Some(proof) => Progress::Proven(Proven::by_secret(proof)),
+                None => {
+                    Progress::Refused(Fault::new("auth.psk", case.local_id.to_string(), case.remote_id.to_string()))
+                }
+            }
+        }
+        AuthKind::PublicKey => {
+            let nearest = case.found.as_deref().or(case.nearest.as_deref());
+            let (trust, hosts) = nearest.map_or_else(Default::default, |c| cx.common.directory.believed(c));
+            let (announced, message) = (half.hashes.is_some(), signed.octets());
+            Claim::begin(cx, core.id, claim::Made { contents, auth, announced, message, id: &id_i.id, trust, hosts })
+        }
+    };
+    Ok((case, progress))
+}
+/// The connection of this pair of identities, suite and kind of proof.
+fn find(cx: &mut Cx<'_>, core: &Core, half: &HalfOpen, contents: &Contents, id: &Id, kind: AuthKind) -> Case {
+    let candidates = cx.common.directory.between(core.local.ip(), core.remote.ip(), cx.host);
+    let own_id = |c: &Connection| c.local_id.clone().unwrap_or_else(|| id_of(core.local.ip()));
+    let asked = |c: &Connection| contents.id_r.as_ref().is_none_or(|r| same_id(&r.id, &own_id(c)));
+    let known = |c: &Connection| fits(&c.remote_id, id) && asked(c);
+    let offer = numbered(std::slice::from_ref(&half.proposal), &[]);
+    let suits =
+        |c: &Connection| known(c) && choose(&offer, &c.proposals, ProtocolId::IKE, KeRule::Prefer(None)).is_some();
+    let found = candidates.iter().find(|c| suits(c) && c.remote_auth == kind).cloned();
+    let other = candidates.iter().find(|c| suits(c));
+    let local_id = found.as_deref().or(candidates.first().map(|c| &**c)).map_or_else(|| id_of(core.local.ip()), own_id);
+    let unknown = match other {
+        Some(other) => {
+            let ours = if other.remote_auth == AuthKind::Psk { "SHARED_KEY" } else { "a signature" };
+            let theirs = contents.auth.as_ref().map_or_else(String::new, |auth| auth.method.to_string());
+            Fault::new("auth.method", ours, theirs)
+        }
+        None => {
+            let code = if candidates.iter().any(|c| known(c)) { "proposal.ike" } else { "auth.id" };
+            let ours = candidates.iter().take(8).map(|c| format!("{} -> {}", own_id(c), expected(&c.remote_id)));
+            let asked = contents.id_r.as_ref().map_or("%any".into(), |r| r.id.to_string());
+            Fault { code, local: ours.collect(), peer: vec![format!("{asked} <- {id}")] }
+        }
+    };
+    Case { nearest: other.or(candidates.first()).cloned(), found, local_id, remote_id: id.clone(), unknown }
+}
+/// The initiator's claim has come this far.
+fn proceed(
+    cx: &mut Cx<'_>,
+    core: &mut Core,
+    mut half: Box<HalfOpen>,
+    keys: HandshakeKeys,
+    (to, contents, case): (Answer, Contents, Case),
+    progress: Progress,
+) -> Step<Phase> {
+    let proven = match (progress, &case.found) {
+        (Progress::Dropped, _) => return keep(half, keys),
+        (Progress::Waits(claim), _) => {
+            half.pending = Some(Box::new(Pending { to, contents, case, stage: Stage::Verifying(claim) }));
+            return keep(half, keys);
+        }
+        (Progress::Refused(fault), Some(_)) => {
+            return Ok(refuse_claim(cx, core, half, keys, (&to, &case), fault, false));
+        }
+        (_, None) => {
+            let fault = case.unknown.clone();
+            return Ok(refuse_claim(cx, core, half, keys, (&to, &case), fault, false));
+        }
+        (Progress::Proven(proven), Some(_)) => proven,
+    };
+    let connection = case.found.clone().ok_or(Ended::Failed)?;
+    let id_r = IdPayload::from(case.local_id.clone());
+    let signed = Signed {
+        prf: keys.prf(),
+        message: &half.response,
+        nonce: half.ni(),
+        sk_p: keys.sk_p(false),
+        id: &id_r,
+        int_auth: &keys.int_auth(),
+    };
+    let ours = match connection.local_auth {
+        AuthKind::Psk => match cx.common.directory.secret(&case.local_id, &case.remote_id) {
+            Some(secret) => {
+                let auth = auth::sign(&signed, secret);
+                return admit(cx, core, half, keys, (to, contents, case), (proven, Vec::new(), auth));
+            }
+            None => Err(Fault::new("auth.psk", "no secret", case.remote_id.to_string())),
+        },
+        AuthKind::PublicKey => Own::of(cx, &connection, half.hashes.as_deref()),
+    };
+    let own = match ours {
+        Ok(own) => own,
+        Err(fault) => return Ok(refuse_claim(cx, core, half, keys, (&to, &case), fault, true)),
+    };
+    let message = signed.octets();
+    if let Some(job) = own.sign(cx, core.id, message) {
+        let stage = Stage::Signing { job, scheme: own.scheme, certs: own.certs, proven };
+        half.pending = Some(Box::new(Pending { to, contents, case, stage }));
+    }
+    keep(half, keys)
+}
+
+fn refuse_claim(
+    cx: &mut Cx<'_>,
+    core: &mut Core,
+    half: Box<HalfOpen>,
+    keys: HandshakeKeys,
+    (to, case): (&Answer, &Case),
+    fault: Fault,
+    proven: bool,
+) -> Phase {
+    let failure = Failure::new(cx.now, Where::IkeAuth, false, fault.code).between(fault.local, fault.peer);
+    let connection = case.found.clone().or(case.nearest.clone());
+    let rejected = Rejected { refusal: Refusal::Authentication, failure, connection, proven };
+    refuse(cx, core, half, keys, to, rejected)
+}
+/// Says no, and remembers how.
+fn refuse(
+    cx: &mut Cx<'_>,
+    core: &mut Core,
+    mut half: Box<HalfOpen>,
+    mut keys: HandshakeKeys,
+    to: &Answer,
+    rejected: Rejected,
+) -> Phase {
+    let Rejected { refusal, failure, connection, proven } = rejected;
+    let header = core.header(ExchangeType::IKE_AUTH, to.id, true);
+    let notify = [Payload::Notify(refusal.notify())];
+    let refused = keys.channel.seal(header, &notify, core.size.room(to.remote));
+    cx.transmit_all(to.local, to.remote, &refused);
+    let failure = Failure { remote: Some(to.remote), ..failure };
+    if proven {
+        cx.fail(failure, connection.as_deref());
+    } else {
+        cx.common.admission.auth_failed(cx.now, to.remote.ip());
+        if cx.may_report() {
+            cx.fail_stranger(failure, connection.as_deref());
+        }
+    }
+    (half.keys, half.refused) = (Some(keys), Some(refused));
+    Phase::HalfOpen(half)
+}
+/// Limits and uniqueness, for somebody who has proven his identity.
+fn over_limit(cx: &Cx<'_>, connection: &Connection, id: &Id, contents: &Contents) -> Option<&'static str> {
+    let limits = cx.policy().limits;
+    if cx.common.established >= limits.connections {
+        return Some("limit.connections");
+    }
+    let same = cx.common.links.get(&connection.name).map_or(0, |l| l.with_peer(id).len());
+    match connection.unique {
+        // By INITIAL_CONTACT the peer says that it holds none of those: there is nothing to keep (RFC 7296 section 2.4).
+        Unique::Keep if same > 0 && contents.notify(NotifyType::INITIAL_CONTACT).is_none() => Some("unique.keep"),
+        Unique::Never if same >= limits.per_identity => Some("limit.per_identity"),
+        _ => None,
+    }
+}
+/// Answers with our identity and AUTH and, if it can be, the child.
+fn admit(
+    cx: &mut Cx<'_>,
+    core: &mut Core,
+    half: Box<HalfOpen>,
+    keys: HandshakeKeys,
+    (to, contents, case): (Answer, Contents, Case),
+    (mut proven, certs, auth): (Proven, Vec<Payload>, Auth),
+) -> Step<Phase> {
+    let connection = case.found.clone().ok_or(Ended::Failed)?;
+    // The configuration may have changed while we computed.
+    if cx.common.links.get(&connection.name).is_none_or(|link| link.connection != connection) {
+        return Err(Ended::Failed);
+    }
+    if let Some(code) = over_limit(cx, &connection, &case.remote_id, &contents) {
+        let fault = Fault { code, local: Vec::new(), peer: Vec::new() };
+        return Ok(refuse_claim(cx, core, half, keys, (&to, &case), fault, true));
+    }
+    proven.warn(cx, &connection);
+    let Case { local_id, remote_id, .. } = case;
+    supersede(cx, core, &connection, &remote_id, contents.notify(NotifyType::INITIAL_CONTACT).is_some());
+    let mut payloads = vec![Payload::IdR(local_id.clone().into())];
+    payloads.extend(certs);
+    payloads.push(Payload::Auth(auth));
+    let ids = (local_id, remote_id);
+    keys.channel.log_keys(cx, core, &connection.name);
+    let mut est = establish(cx, core, &proven.proof, keys, connection.clone(), ids, half.proposal.clone());
+    let agreed = child::answer(&connection, &contents, KeRule::Ignore, None).and_then(|mut agreed| {
+        match cx.host.allocate_spi(&connection.name, &agreed.policy.name, est.peer) {
+            Some(spi) => agreed.spi_in = spi,
+            None => return Err(child::Mismatch::limit(&agreed.policy)),
+        }
+        Ok(agreed)
+    });
+    match agreed {
+        Ok(agreed) => {
+            payloads.extend(agreed.payloads());
+            // Able to receive before the answer leaves (R3).
+            let made = Made { ni: half.ni(), nr: &half.nr, ..Made::default() };
+            child::install(cx, core, &mut est, agreed, &made);
+        }
+        Err(mismatch) => {
+            payloads.push(Payload::Notify(mismatch.refusal.notify()));
+            let failure = mismatch.failure(cx.now, Where::IkeAuth, false);
+            cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&connection));
+        }
+    }
+    est.respond(cx, core, &to, &payloads);
+    Ok(Phase::Established(Box::new(est)))
+}
+/// Older IKE SAs with the same peer end: silently if the peer has told that it holds none of them (INITIAL_CONTACT), with a Delete if it is
+/// only our wish that there be one. One of ours that came up while this one was being set up is no older: `one_of_two` decides.
+fn supersede(cx: &mut Cx<'_>, core: &Core, connection: &Connection, remote_id: &Id, initial_contact: bool) {
+    if connection.unique == Unique::Never || (!initial_contact && connection.unique != Unique::Replace) {
+        return;
+    }
+    let with_peer = cx.common.links.get(&connection.name).map_or(Vec::new(), |l| l.with_peer(remote_id));
+    for other in with_peer {
+        let older = if other.initiator { other.since < core.created } else { other.created < core.created };
+        if older {
+            let how = if initial_contact { How::Silently } else { How::Later };
+            cx.common.redundant.push(Redundant { ike: other.ike, how });
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Rekeying a child (RFC 7296 sections 1.3.3, 2.8 and 2.8.1): a new one first, then the old one is deleted by the initiator of the new one.
+//!
+//! If both ends rekey the same child, both answer as usual, and each end decides when it knows all four nonces: the new child that was made
+//! with the lowest of them is deleted by the end that asked for it, and the initiator of the other one deletes the old child.
+use super::create_child::{self, Agreed, Making, Pending};
+use crate::ike::child::{self, Child, ChildState, Made, Mismatch, Offer};
+use crate::ike::common::Cx;
+use crate::ike::diagnose::{Failure, Phase as Where};
+use crate::ike::error::Refusal;
+use crate::ike::event::{ChildId, Ended};
+use crate::ike::negotiate::groups;
+use crate::ike::sa::{self, Core, Established, LEFTOVER_TIME, Task};
+use crate::wire::payload::Notify;
+use crate::wire::registry::{NotifyType, ProtocolId};
+
+/// What the peer has made of the child that we are rekeying, too.
+pub(in crate::ike) struct Rival {
+    new: ChildId,
+    /// The lower one of its two nonces.
+    lowest: Vec<u8>,
+}
+
+/// Asks for a child in the place of this one; nothing if it is no longer in use.
+pub(in crate::ike) fn request(
+    cx: &mut Cx<'_>,
+    core: &mut Core,
+    est: &mut Established,
+    id: ChildId,
+) -> Option<sa::Asked> {
+    let connection = est.connection.clone();
+    let old = est.children.iter().find(|c| c.id == id && c.state == ChildState::Up)?;
+    let policy = old.policy.clone();
+    let Some(offer) = Offer::again(cx, &connection, old, est.peer) else {
+        create_child::no_spi(cx, est, &policy);
+        est.retry_child(cx, id);
+        return None;
+    };
+    let group = groups(&offer.proposals).first().copied();
+    Some(create_child::ask(cx, core, est, Making::Child { offer, rival: None }, group, 0))
+}
+/// It names the child by the SPI that its sender expects in inbound packets (RFC 7296 section 1.3.3).
+pub(in crate::ike) fn notify(spi_in: u32) -> Notify {
+    let spi = spi_in.to_be_bytes().to_vec();
+    Notify { protocol: ProtocolId::ESP, spi, ..Notify::new(NotifyType::REKEY_SA, Vec::new()) }
+}
+
+/// All secrets of a child that we have asked for are there.
+pub(in crate::ike) fn completed(
+    cx: &mut Cx<'_>,
+    core: &mut Core,
+    est: &mut Established,
+    rival: Option<Rival>,
+    pending: Pending,
+) {
+    let rival = rival.filter(|rival| est.child(rival.new).is_some());
+    let lost = rival.as_ref().is_some_and(|rival| pending.lowest() < rival.lowest.as_slice());
+    let Pending { agreed: Agreed::Child(agreed), ni, nr, secrets } = pending else { return };
+    let old = agreed.replaces;
+    let made = Made { ni: &ni, nr: &nr, secrets: &secrets, initiator: true, lost };
+    let new = child::install(cx, core, est, agreed, &made);
+    if lost {
+        est.leave(new, Ended::Replaced);
+        return;
+    }
+    if let Some(old) = old {
+        est.leave(old, Ended::Replaced);
+    }
+    if let Some(rival) = rival {
+        est.expect_delete(cx.now, rival.new);
+    }
+}
+/// The peer refuses to rekey a child.
+pub(in crate::ike) fn refused(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, offer: &Offer, notify: &Notify) {
+    cx.host.release_spi(offer.spi_in);
+    let Some(old) = offer.replaces else { return };
+    // It is gone, or the peer has rekeyed it: whatever the answer says, it is late (R5).
+    if est.child(old).is_none_or(|old| old.state != ChildState::Up) {
+        return cx.touch(&est.connection);
+    }
+    match notify.kind {
+        NotifyType::TEMPORARY_FAILURE => est.retry_child(cx, old),
+        NotifyType::CHILD_SA_NOT_FOUND => forget(cx, est, old),
+        NotifyType::NO_ADDITIONAL_SAS => {
+            est.retry_child(cx, old);
+            cx.common.renew.push(core.id);
+        }
+        _ => failed(cx, core, est, old, offer.refused(cx.now, Where::Rekey, notify)),
+    }
+}
+/// The peer does not have it: it goes without a word, and is made anew (R9).
+fn forget(cx: &mut Cx<'_>, est: &mut Established, old: ChildId) {
+    let Some(i) = est.children.iter().position(|c| c.id == old) else { return };
+    let name = est.children[i].policy.name.clone();
+    super::delete::remove(cx, est, i, Ended::ByPeer);
+    let down = cx.common.links.get_mut(&est.connection.name).and_then(|l| l.wish(&name)).is_some_and(|w| w.down);
+    if !est.has(&name) && !down {
+        est.plan(Task::CreateChild(name));
+    }
+}
+/// A rekey has failed: the child lives on, and it is tried again until its lifetime ends.
+pub(in crate::ike) fn failed(cx: &mut Cx<'_>, core: &Core, est: &mut Established, old: ChildId, failure: Failure) {
+    est.retry_child(cx, old);
+    let failure = Failure { remote: Some(core.remote), phase: Where::Rekey, ..failure };
+    cx.fail(failure, Some(&est.connection));
+}
+
+/// The child that the peer wants to rekey.
+pub(in crate::ike) fn consider<'a>(est: &'a Established, rekey: &Notify) -> Result<&'a Child, Mismatch> {
+    let spi = rekey.spi.as_slice().try_into().map(u32::from_be_bytes).unwrap_or(0);
+    let known = est.children.iter().find(|c| rekey.protocol == ProtocolId::ESP && c.spi_out == spi);
+    let old = known.ok_or(Mismatch::quiet(Refusal::NoChild(spi)))?;
+    match old.state {
+        ChildState::Up | ChildState::Replaced { .. } => Ok(old),
+        // R10.
+        ChildState::Leaving(_) | ChildState::Closing(_) => Err(Mismatch::quiet(Refusal::Temporary)),
+    }
+}
+/// All secrets of a child that the peer has asked for are there.
+pub(in crate::ike) fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, pending: Pending) {
+    let lowest = pending.lowest().to_vec();
+    let Pending { agreed: Agreed::Child(agreed), ni, nr, secrets } = pending else { return };
+    let replaces = agreed.replaces.filter(|old| est.child(*old).is_some());
+    let made = Made { ni: &ni, nr: &nr, secrets: &secrets, ..Made::default() };
+    let new = child::install(cx, core, est, child::Agreed { replaces, ..agreed }, &made);
+    let Some(old) = replaces else { return };
+    // R11: our own rekey of it goes on; who has won shows when it is answered.
+    if let Some(sa::Asked::Create(asked)) = &mut est.asked
+        && let Making::Child { offer, rival } = &mut asked.making
+        && offer.replaces == Some(old)
+    {
+        *rival = Some(Rival { new, lowest });
+    }
+    est.expect_delete(cx.now, old);
+}
+
+impl Established {
+    /// The peer will delete this child.
+    pub(in crate::ike) fn expect_delete(&mut self, now: std::time::Duration, id: ChildId) {
+        if let Some(child) = self.child_mut(id).filter(|c| c.state == ChildState::Up) {
+            child.state = ChildState::Replaced { until: now + LEFTOVER_TIME };
+        }
+    }
+    /// The peer has made this child of one that we are rekeying, too, and it is not decided which new one stays.
+    pub(in crate::ike) fn is_rival(&self, id: ChildId) -> bool {
+        match &self.asked {
+            Some(sa::Asked::Create(asked)) => {
+                matches!(&asked.making, Making::Child { rival: Some(rival), .. } if rival.new == id)
+            }
+            _ => false,
+        }
+    }
+    /// The rekey of this child is tried again later.
+    pub(in crate::ike) fn retry_child(&mut self, cx: &mut Cx<'_>, id: ChildId) {
+        if let Some(child) = self.child_mut(id) {
+            child.life.retry(cx);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! When one IKE SA takes the place of another: by a rekey it inherits the children, after a reauthentication it has made them anew.
+use super::child::Child;
+use super::endpoint::Endpoint;
+use super::event::{Ended, Event, Host, IkeId, IkePath};
+use super::exchange::{delete, rekey_ike};
+use super::sa::{IkeSa, Phase, Standing, Task};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// What one IKE SA leaves to another.
+pub(super) struct Estate {
+    pub from: IkeId,
+    pub to: IkeId,
+    pub children: Vec<Child>,
+    pub queue: VecDeque<Task>,
+    /// Where ESP travels so far.
+    pub path: IkePath,
+}
+
+impl Endpoint {
+    /// New IKE SAs begin, and inherit what was left to them.
+    pub(super) fn succeed(&mut self, now: Duration, host: &mut dyn Host) {
+        for sa in std::mem::take(&mut self.common.born) {
+            let id = sa.core.id;
+            self.common.established += 1;
+            self.register(sa);
+            self.pump(now, host, id);
+        }
+        for estate in std::mem::take(&mut self.common.estates) {
+            self.inherit(now, host, estate);
+        }
+        for old in std::mem::take(&mut self.common.conceded) {
+            self.step(now, host, old, |cx, sa| {
+                if let Phase::Established(est) = &mut sa.phase
+                    && let Some(rival) = est.rival(cx)
+                {
+                    rekey_ike::give_way(cx, &sa.core, est, rival);
+                }
+                Ok(())
+            });
+        }
+    }
+    fn inherit(&mut self, now: Duration, host: &mut dyn Host, estate: Estate) {
+        let Estate { from, to, children, queue, path } = estate;
+        let Some(IkeSa { core, phase: Phase::Established(est) }) = self.sas.get_mut(&to) else {
+            return self.escheat(now, host, from, children);
+        };
+        est.standing = Standing::Current;
+        for child in &children {
+            self.common.by_child.insert(child.spi_in, to);
+            self.common.by_id.insert(child.id, to);
+        }
+        est.children.extend(children);
+        est.queue.extend(queue);
+        let (connection, peer) = (est.connection.name.clone(), est.peer);
+        if let Some(link) = self.common.links.get_mut(&connection) {
+            link.rekeyed(from, core);
+        }
+        self.common.emit(Event::IkeRekeyed { old: from, new: to, connection: connection.clone(), peer });
+        if core.path() != path {
+            let path = core.path();
+            self.common.emit(Event::PathChanged { ike: to, path });
+        }
+        self.common.touched.insert(connection);
+        self.pump(now, host, to);
+    }
+    /// There is no heir any more: children end with the IKE SA that they were of.
+    fn escheat(&mut self, now: Duration, host: &mut dyn Host, from: IkeId, children: Vec<Child>) {
+        self.step(now, host, from, |cx, sa| {
+            let Phase::Established(est) = &mut sa.phase else { return Ok(()) };
+            est.children = children;
+            est.standing = Standing::Current;
+            while !est.children.is_empty() {
+                delete::remove(cx, est, 0, Ended::Failed);
+            }
+            Err(Ended::Failed)
+        });
+    }
+    fn pump(&mut self, now: Duration, host: &mut dyn Host, id: IkeId) {
+        self.step(now, host, id, |cx, sa| {
+            if let Phase::Established(est) = &mut sa.phase {
+                est.pump(cx, &mut sa.core);
+            }
+            Ok(())
+        });
+    }
+}

@@ -1,0 +1,82 @@
+//! How long an SA may be used: when it is rekeyed, and when it ends whatever became of that (RFC 7296 section 2.8).
+use super::common::Cx;
+use super::policy::{ChildPolicy, Connection, RekeyBy};
+use std::time::Duration;
+
+/// What is not configured is this part of the lifetime: the share that chance may take off, and the reserve behind it.
+const SHARE: u32 = 10;
+/// The first wait before what failed is tried again; it doubles.
+const RETRY: Duration = Duration::from_secs(2);
+/// The longest wait.
+const MAX_RETRY: Duration = Duration::from_secs(60);
+
+/// The time of one SA.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Life {
+    /// When we renew it; `None`: not by time, or it is under way.
+    pub renew: Option<Duration>,
+    /// It is not used any more from then on (R35).
+    pub end: Option<Duration>,
+    /// So many attempts to renew it have failed.
+    pub failures: u32,
+}
+impl Life {
+    /// Of a child that begins now.
+    pub(super) fn of_child(cx: &mut Cx<'_>, connection: &Connection, child: &ChildPolicy) -> Self {
+        let ours = connection.rekey != RekeyBy::Peer;
+        Self::new(cx, child.rekey_time, connection.rand_time, Duration::ZERO, ours)
+    }
+    /// Of the keys of an IKE SA that begin now.
+    pub(super) fn of_ike(cx: &mut Cx<'_>, connection: &Connection) -> Self {
+        let ours = connection.rekey != RekeyBy::Peer;
+        Self::new(cx, connection.rekey_time, connection.rand_time, connection.over_time, ours)
+    }
+    /// Of an authentication that was made now. A responder leaves it to the initiator to make it again (RFC 4478), and only sees to its end.
+    pub(super) fn of_authentication(cx: &mut Cx<'_>, connection: &Connection, initiator: bool) -> Self {
+        Self::new(cx, connection.reauth_time, connection.rand_time, connection.over_time, initiator)
+    }
+    /// The peer wants it to be renewed before so much time has passed (RFC 4478). Nobody can make us do it again and again.
+    pub(super) fn shorten(&mut self, cx: &mut Cx<'_>, time: Duration) {
+        let time = time.max(MAX_RETRY) * 9 / 10;
+        let at = cx.now + time - jitter(cx, time / SHARE);
+        self.renew = Some(self.renew.map_or(at, |renew| renew.min(at)));
+    }
+    fn new(cx: &mut Cx<'_>, time: Duration, rand: Option<Duration>, over: Duration, ours: bool) -> Self {
+        if time.is_zero() {
+            return Self::default();
+        }
+        let rand = rand.unwrap_or(time / SHARE).min(time);
+        let over = if over.is_zero() { time / SHARE } else { over };
+        let renew = ours.then(|| cx.now + time - jitter(cx, rand));
+        Self { renew, end: Some(cx.now + time + over), failures: 0 }
+    }
+    /// It is time to renew it: true once, until `retry`.
+    pub(super) fn is_due(&mut self, now: Duration) -> bool {
+        self.renew.take_if(|at| *at <= now).is_some()
+    }
+    /// It has ended.
+    pub(super) fn is_over(&self, now: Duration) -> bool {
+        self.end.is_some_and(|end| end <= now)
+    }
+    /// The attempt has failed: another one follows, not at once (R22).
+    pub(super) fn retry(&mut self, cx: &mut Cx<'_>) {
+        let wait = (RETRY * (1 << self.failures.min(5))).min(MAX_RETRY);
+        self.failures = self.failures.saturating_add(1);
+        self.renew = Some(cx.now + wait + jitter(cx, wait / 2));
+    }
+    /// When something is to be done about it.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.renew.into_iter().chain(self.end).min()
+    }
+}
+
+/// A time between nothing and `most`, so that the two ends do not always meet.
+pub(super) fn jitter(cx: &mut Cx<'_>, most: Duration) -> Duration {
+    let most = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
+    if most == 0 {
+        return Duration::ZERO;
+    }
+    let mut random = [0; 8];
+    cx.host.random(&mut random);
+    Duration::from_nanos(u64::from_le_bytes(random) % most)
+}
