@@ -415,7 +415,7 @@ impl Installer {
     /// The slot of a pair that has just taken the place of another, if its peer does not know yet that we use it (R3).
     pub fn unheard(&self, up: &ChildUp) -> Option<Slot> {
         let sa = self.installed.get(&up.id)?;
-        (up.initiator && sa.terms.replaces.is_some()).then_some(sa.slot)
+        (up.initiator && !up.inbound_only && sa.terms.replaces.is_some()).then_some(sa.slot)
     }
 
     fn retire(&self, spi: u32, places: &mut Places) {

@@ -1,7 +1,8 @@
 //! Protected messages: one direction seals, the other opens, in one datagram or several (RFC 7296 section 3.14, RFC 5282, RFC 7383).
 use super::common::Cx;
 use super::event::{DirectionKeys, Event, KeyLog};
-use super::inbox::Inbox;
+use super::exchange::Arrival;
+use super::inbox::{Early, Inbox};
 use super::sa::Core;
 use crate::crypto::cipher::{Cipher, PacketKey};
 use crate::crypto::rng::Rng;
@@ -24,7 +25,7 @@ pub(super) struct Channel {
     iv_key: [u8; 16],
     /// Never repeats under `ours`, whatever is cut anew: the IV of an AEAD, or what a CBC IV is made of.
     counter: u64,
-    inbox: Inbox,
+    pub(super) inbox: Inbox,
 }
 /// A protected message before it is sealed, or after it was opened.
 #[derive(Clone, Debug, PartialEq)]
@@ -253,6 +254,15 @@ impl Channel {
     }
     fn expand(&self, keys: &DirectionKeys) -> PacketKey {
         PacketKey::new(self.cipher, keys.encr.expose(), keys.integ.expose(), self.iv_key)
+    }
+    /// Keeps a request until those before it have been answered.
+    pub(super) fn park(&mut self, cx: &Cx<'_>, inner: Inner, from: &Arrival<'_>) {
+        let early = Early { inner, local: from.local, remote: from.remote };
+        self.inbox.park(cx.policy().limits.reassembly_bytes, early);
+    }
+    /// The request with this id, if it came before its turn.
+    pub(super) fn parked(&mut self, id: u32) -> Option<Early> {
+        self.inbox.next(id)
     }
     /// Shows the keys to whoever keeps the log, if this connection, as it is configured now, asks for that.
     pub(super) fn log_keys(&self, cx: &mut Cx<'_>, core: &Core, connection: &str) {

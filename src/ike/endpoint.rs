@@ -6,8 +6,9 @@ use super::error::Refusal;
 use super::event::{Command, Ended, Event, Host, IkeId, Input, Output, Usage};
 use super::exchange::half_open::{HalfOpen, Parked};
 use super::exchange::ike_sa_init::Opened;
-use super::exchange::{Arrival, create_child, delete, ike_auth, ike_sa_init, rekey_ike};
+use super::exchange::{Arrival, create_child, delete, ike_auth, ike_sa_init, mobike, rekey_ike};
 use super::exchange::{Contents, informational, intermediate};
+use super::inbox::Early;
 use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, LEFTOVER_TIME, Phase, Standing};
 use super::timer::Timers;
 use super::window::Incoming;
@@ -57,8 +58,9 @@ impl Endpoint {
             Input::Fetched { job, crls } => self.on_fetched(now, host, job, crls),
             Input::EspMoved { spi, remote } => self.on_esp_moved(now, host, spi, remote),
             Input::EspAlive(spis) => self.on_esp_alive(now, spis),
+            Input::AddrsChanged => self.on_addrs_changed(now, host),
             Input::EspUsage(usage) => self.on_esp_usage(now, host, usage),
-            Input::LarvalHit(_) | Input::AddrsChanged => {}
+            Input::LarvalHit(spi) => self.on_larval_hit(now, host, spi),
             Input::Acquire { connection, child } => self.on_acquire(now, &connection, &child),
         }
         self.on_time(now, host);
@@ -194,6 +196,25 @@ impl Endpoint {
             Ok(())
         });
     }
+    /// The peer has the keys of an SPI that we have offered: it has our request, and its answer is late or lost (R3). Comes so rarely that there
+    /// is no index for it.
+    fn on_larval_hit(&mut self, now: Duration, host: &mut dyn Host, spi: u32) {
+        let Some(id) = self.sas.values().find(|sa| sa.offers(spi)).map(|sa| sa.core.id) else { return };
+        self.step(now, host, id, |cx, sa| {
+            sa.core.resend(cx);
+            Ok(())
+        });
+    }
+    fn on_addrs_changed(&mut self, now: Duration, host: &mut dyn Host) {
+        for id in self.sas.keys().copied().collect::<Vec<_>>() {
+            self.step(now, host, id, |cx, sa| {
+                if let Phase::Established(est) = &mut sa.phase {
+                    mobike::addresses_changed(cx, &mut sa.core, est);
+                }
+                Ok(())
+            });
+        }
+    }
     fn on_esp_alive(&mut self, now: Duration, spis: &[u32]) {
         for id in spis.iter().filter_map(|spi| self.common.by_child.get(spi)) {
             if let Some(sa) = self.sas.get_mut(id)
@@ -287,7 +308,8 @@ fn dispatch(cx: &mut Cx<'_>, sa: &mut IkeSa, header: &Header, from: &Arrival<'_>
     if let Phase::Established(est) = &mut sa.phase {
         if let Some(step) = on_protected(cx, core, est, header, from) {
             sa.moved(cx, from.local, from.remote);
-            return finish(cx, sa, step);
+            finish(cx, sa, step)?;
+            return in_turn(cx, sa);
         }
         return Ok(());
     }
@@ -349,7 +371,8 @@ fn on_protected(
     let wanted = if header.response {
         core.window.awaits(header.exchange, header.id)
     } else {
-        incoming != Incoming::Other && est.answering.is_none()
+        // The expected one is being answered already.
+        incoming != Incoming::Other && (incoming != Incoming::New || est.answering.is_none())
     };
     if !wanted {
         return None;
@@ -363,17 +386,39 @@ fn on_protected(
         Err(OpenError::Inside(error)) => Err(error),
         Ok(opened) => {
             core.size.learn(&opened);
+            if !header.response && incoming == Incoming::Early {
+                est.alive = cx.now;
+                est.channel.park(cx, opened.inner, from);
+                return None;
+            }
             Contents::inside(&opened.inner)
         }
     };
     if header.response {
         est.alive = cx.now;
         core.window.settle();
+        mobike::answered(core, est, from);
         return Some(Authentic::Response(inside));
+    }
+    if incoming != Incoming::New {
+        return None;
     }
     est.alive = cx.now;
     let to = Answer { exchange: header.exchange, id: header.id, local: from.local, remote: from.remote };
     Some(Authentic::Request(to, inside))
+}
+/// Requests that came before their turn, now that it has come: all are answered in the order of their ids, whatever the wire did to it.
+fn in_turn(cx: &mut Cx<'_>, sa: &mut IkeSa) -> Result<(), Ended> {
+    loop {
+        let Phase::Established(est) = &mut sa.phase else { return Ok(()) };
+        if est.answering.is_some() {
+            return Ok(());
+        }
+        let Some(early) = est.channel.parked(sa.core.window.expected_id()) else { return Ok(()) };
+        let Early { inner, local, remote } = early;
+        let to = Answer { exchange: inner.header.exchange, id: inner.header.id, local, remote };
+        finish(cx, sa, Authentic::Request(to, Contents::inside(&inner)))?;
+    }
 }
 /// Hands an authentic message to its exchange.
 fn finish(cx: &mut Cx<'_>, sa: &mut IkeSa, authentic: Authentic) -> Result<(), Ended> {
@@ -406,7 +451,7 @@ fn finish(cx: &mut Cx<'_>, sa: &mut IkeSa, authentic: Authentic) -> Result<(), E
         }
         Authentic::Response(Ok(contents)) => match est.asked.take() {
             Some(Asked::Create(asked)) => create_child::response(cx, core, est, asked, &contents)?,
-            Some(asked) => informational::response(cx, est, asked)?,
+            Some(asked) => informational::response(cx, core, est, asked, &contents)?,
             None => {}
         },
     }
@@ -429,7 +474,7 @@ fn computed(cx: &mut Cx<'_>, sa: &mut IkeSa, job: u64, done: Done) -> Result<(),
     if let Phase::Established(est) = &mut sa.phase {
         create_child::computed(cx, core, est, job, done)?;
         est.pump(cx, core);
-        return Ok(());
+        return in_turn(cx, sa);
     }
     let phase = std::mem::replace(&mut sa.phase, Phase::Moving);
     sa.phase = match phase {

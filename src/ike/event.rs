@@ -28,6 +28,10 @@ pub trait Host: Send {
     fn release_spi(&mut self, spi: u32);
     /// The local address that the routes choose towards `remote`.
     fn local_addr(&mut self, remote: IpAddr) -> Option<IpAddr>;
+    /// All addresses of this host that a peer could reach, the most important first (MOBIKE tells the peer of them).
+    fn local_addrs(&mut self) -> Vec<IpAddr> {
+        Vec::new()
+    }
     /// Known addresses of a name; asking starts resolving it.
     fn resolve(&mut self, name: &str) -> Vec<IpAddr>;
     /// The wall clock, since 1970: certificates are judged by it. A host without one believes no certificate.

@@ -3,6 +3,7 @@ use super::channel::{Inner, OpenError, Opened};
 use crate::wire::fragment::{Gathered, Reassembly};
 use crate::wire::message::{Header, MAX_MESSAGE};
 use crate::wire::payload::Skf;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Messages that are gathered at the same time: a window of requests, and the response that we wait for.
@@ -10,10 +11,18 @@ const MAX_GATHERING: usize = super::window::SIZE as usize + 1;
 /// What is not whole after this time is forgotten; the peer sends it again, or has given up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What has come of messages that are not whole.
+/// What has come of messages that are not whole, and whole requests whose turn has not come.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     gathering: Vec<Gathering>,
+    early: Vec<Early>,
+}
+/// A request that came before one with a lower id.
+#[derive(Debug)]
+pub(super) struct Early {
+    pub inner: Inner,
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
 }
 #[derive(Debug)]
 struct Gathering {
@@ -43,7 +52,7 @@ impl Inbox {
     ) -> Result<Opened, OpenError> {
         self.tidy(now);
         let key = key(&header);
-        let others: usize = self.gathering.iter().filter(|g| g.key != key).map(|g| g.parts.octets()).sum();
+        let all = self.octets();
         let at = match self.gathering.iter().position(|g| g.key == key) {
             Some(at) => at,
             None if self.gathering.len() == MAX_GATHERING => return Err(OpenError::Icv),
@@ -58,7 +67,7 @@ impl Inbox {
         let held = if anew { 0 } else { gathering.parts.octets() };
         gathering.largest = if anew { 0 } else { gathering.largest }.max(header.length as usize);
         let largest = Some(gathering.largest);
-        let too_much = others + held + plain.len() > limit;
+        let too_much = all - gathering.parts.octets() + held + plain.len() > limit;
         match gathering.parts.insert(skf.number, skf.total, skf.first, plain) {
             _ if too_much => self.gathering.remove(at),
             Gathered::Waiting | Gathered::Dropped => return Err(OpenError::Waiting),
@@ -69,6 +78,23 @@ impl Inbox {
             }
         };
         Err(OpenError::Waiting)
+    }
+    /// Keeps a request until its turn comes. What exceeds `limit` octets has to come again.
+    pub(super) fn park(&mut self, limit: usize, early: Early) {
+        let known = self.early.iter().any(|e| e.inner.header.id == early.inner.header.id);
+        if !known && self.early.len() < MAX_GATHERING && self.octets() + early.inner.octets.len() <= limit {
+            self.early.push(early);
+        }
+    }
+    /// The request with this id, if it is there already.
+    pub(super) fn next(&mut self, id: u32) -> Option<Early> {
+        let at = self.early.iter().position(|e| e.inner.header.id == id)?;
+        Some(self.early.swap_remove(at))
+    }
+    /// Octets held.
+    pub(super) fn octets(&self) -> usize {
+        let fragments: usize = self.gathering.iter().map(|g| g.parts.octets()).sum();
+        fragments + self.early.iter().map(|e| e.inner.octets.len()).sum::<usize>()
     }
     /// The message has come in one piece.
     pub(super) fn forget(&mut self, header: &Header) {

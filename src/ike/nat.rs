@@ -14,6 +14,10 @@ pub(super) struct Nat {
     pub remote: bool,
     /// We made the peer believe in one (`encap = "always"`).
     pub forged: bool,
+    /// The peer does NAT traversal.
+    pub spoken: bool,
+    /// Our address as the peer saw it, hashed: another hash with the same SPIs is another mapping (RFC 4555 section 3.8).
+    pub seen_as: Option<[u8; 20]>,
 }
 impl Nat {
     /// ESP goes in UDP.
@@ -62,7 +66,13 @@ pub(super) fn detect(
     if said(source).next().is_none() || said(destination).next().is_none() {
         return Nat::default();
     }
-    Nat { local: !is(destination, local), remote: !is(source, remote), forged }
+    let seen_as = seen_as(notifies);
+    Nat { local: !is(destination, local), remote: !is(source, remote), forged, spoken: true, seen_as }
+}
+/// Our address as the peer says to see it, hashed.
+pub(super) fn seen_as(notifies: &[Notify]) -> Option<[u8; 20]> {
+    let said = notifies.iter().find(|n| n.kind == NotifyType::NAT_DETECTION_DESTINATION_IP)?;
+    said.data.as_slice().try_into().ok()
 }
 
 /// SHA-1(SPIi | SPIr | address | port).

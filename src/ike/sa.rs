@@ -1,6 +1,6 @@
 //! One IKE SA: what it has in every phase, and its phases as types.
 use super::channel::{Channel, Sealed};
-use super::child::{Child, ChildState, Wear};
+use super::child::{Child, ChildState, Offer, Wear};
 use super::common::{Cx, Step};
 use super::event::{ChildId, Ended, Event, IkeId, IkePath, Usage};
 use super::exchange::create_child::{self, Making};
@@ -8,6 +8,7 @@ use super::exchange::half_open::HalfOpen;
 use super::exchange::ike_auth::Proving;
 use super::exchange::ike_sa_init::{Agreeing, Opening};
 use super::exchange::intermediate::Mixing;
+use super::exchange::mobike::{self, Mobile};
 use super::exchange::{Arrival, Contents, delete, liveness, rekey_child, rekey_ike};
 use super::keys::SkD;
 use super::life::Life;
@@ -52,6 +53,7 @@ pub(super) struct Core {
     pub remote: SocketAddr,
     pub nat: Nat,
     pub size: Size,
+    pub mobile: Mobile,
     pub window: Window,
     /// The connection, once it is known.
     pub connection: Option<Arc<str>>,
@@ -131,6 +133,7 @@ pub(super) enum Task {
     },
     DeleteIke,
     Liveness,
+    Mobike(mobike::Ask),
 }
 /// A request that we have made.
 pub(super) enum Asked {
@@ -139,6 +142,7 @@ pub(super) enum Asked {
     DeleteSpi { spi: u32, release: bool },
     DeleteIke,
     Liveness,
+    Mobike(mobike::Asked),
 }
 
 impl Core {
@@ -163,7 +167,8 @@ impl Core {
     /// Sends a new request and keeps it for retransmission.
     pub(super) fn request(&mut self, cx: &mut Cx<'_>, exchange: ExchangeType, message: impl Into<Sealed>) {
         let sealed = message.into();
-        cx.transmit_all(self.local, self.remote, &sealed);
+        let (local, remote) = self.mobile.trying.first().copied().unwrap_or((self.local, self.remote));
+        cx.transmit_all(local, remote, &sealed);
         self.sent = cx.now;
         self.window.sent(cx.now, exchange, sealed, &cx.policy().retransmit);
     }
@@ -198,11 +203,24 @@ impl Core {
     }
     /// The outer addresses for ESP: in UDP only between ports that can carry it.
     pub(super) fn path(&self) -> IkePath {
-        IkePath { local: self.local, remote: self.remote, udp: self.nat.udp(), may_move: self.may_move() }
+        let here = ((self.local, self.remote), self.nat);
+        let ((local, remote), nat) = self.mobile.proven.unwrap_or(here);
+        IkePath { local, remote, udp: nat.udp(), may_move: self.may_move() }
     }
-    /// The peer is behind a NAT and we are not: its address may change (R37).
+    /// The peer is behind a NAT and we are not: its address may change (R37). With MOBIKE it says so itself (RFC 4555 section 3.8).
     pub(super) fn may_move(&self) -> bool {
-        self.nat.remote && !self.nat.local
+        self.nat.remote && !self.nat.local && !self.mobile.agreed
+    }
+    /// Sends the request in flight once more, whenever the next time is.
+    pub(super) fn resend(&mut self, cx: &mut Cx<'_>) {
+        let Some(sealed) = self.window.outstanding() else { return };
+        self.sent = cx.now;
+        for &(local, remote) in &self.mobile.trying {
+            cx.transmit_all(local, remote, sealed);
+        }
+        if self.mobile.trying.is_empty() {
+            cx.transmit_all(self.local, self.remote, sealed);
+        }
     }
     /// Retransmits when it is time to, smaller after a while. `Err`: the peer has not answered.
     pub(super) fn retransmit(&mut self, cx: &mut Cx<'_>, channel: Option<&mut Channel>) -> Step<()> {
@@ -210,17 +228,17 @@ impl Core {
         match (self.window.poll(cx.now, &times), channel) {
             (Due::Nothing, _) => return Ok(()),
             (Due::GaveUp, _) => return Err(Ended::PeerDead),
-            (Due::Shrink, Some(channel)) if self.size.agreed => {
-                self.size.shrink(self.remote);
-                let room = self.size.room(self.remote);
-                self.window.cut(cx.now, &times, |sealed| channel.shrink(sealed, room));
+            (Due::Shrink, Some(channel)) => {
+                if self.size.agreed {
+                    self.size.shrink(self.remote);
+                    let room = self.size.room(self.remote);
+                    self.window.cut(cx.now, &times, |sealed| channel.shrink(sealed, room));
+                }
+                mobike::elsewhere(cx, self);
             }
             (Due::Resend | Due::Shrink, _) => {}
         }
-        self.sent = cx.now;
-        if let Some(sealed) = self.window.outstanding() {
-            cx.transmit_all(self.local, self.remote, sealed);
-        }
+        self.resend(cx);
         Ok(())
     }
 }
@@ -259,6 +277,20 @@ impl Established {
     /// The same.
     pub(super) fn child_mut(&mut self, id: ChildId) -> Option<&mut Child> {
         self.children.iter_mut().find(|c| c.id == id)
+    }
+    /// We have asked for another child in the place of this one.
+    pub(super) fn rekeys(&self, child: ChildId) -> bool {
+        self.offer().is_some_and(|offer| offer.replaces == Some(child))
+    }
+    /// What we have asked for in the request in flight, if it is a child.
+    fn offer(&self) -> Option<&Offer> {
+        match &self.asked {
+            Some(Asked::Create(asked)) => match &asked.making {
+                Making::Child { offer, .. } => Some(offer),
+                Making::Ike(_) => None,
+            },
+            _ => None,
+        }
     }
     /// We are rekeying the IKE SA itself.
     pub(super) fn rekeys_ike(&self) -> bool {
@@ -336,6 +368,7 @@ impl Established {
                 Task::DeleteSpi { spi, release } => Some(delete::disown(cx, core, self, spi, release)),
                 Task::DeleteIke => Some(delete::request_ike(cx, core, self)),
                 Task::Liveness => Some(liveness::request(cx, core, self)),
+                Task::Mobike(ask) => Some(mobike::request(cx, core, self, ask)),
             };
         }
     }
@@ -475,6 +508,15 @@ pub(super) struct Answer {
 }
 
 impl IkeSa {
+    /// The request in flight offers this SPI.
+    pub(super) fn offers(&self, spi: u32) -> bool {
+        let offer = match &self.phase {
+            Phase::Proving(proving) => Some(&proving.offer),
+            Phase::Established(est) => est.offer(),
+            _ => None,
+        };
+        offer.is_some_and(|offer| offer.spi_in == spi)
+    }
     /// When it wants `Input::Timer`.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let core = &self.core;

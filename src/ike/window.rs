@@ -123,6 +123,12 @@ impl Window {
         let back = self.expected.checked_sub(id)? as usize;
         self.answered.len().checked_sub(back)
     }
+    /// Has the outstanding request sent again at once, as if for the first time.
+    pub(super) fn hurry(&mut self, now: Duration) {
+        if let Some(o) = &mut self.outstanding {
+            (o.sent, o.resend_at) = (0, now);
+        }
+    }
     /// The outstanding request.
     pub(super) fn outstanding(&self) -> Option<&Sealed> {
         self.outstanding.as_ref().map(|o| &o.sealed)

@@ -2,7 +2,7 @@
 pub(in crate::ike) mod responder;
 
 use super::ike_sa_init::{Agreeing, gave_up};
-use super::{Arrival, Contents};
+use super::{Arrival, Contents, mobike};
 use crate::crypto::cert::{Crl, Fault};
 use crate::crypto::sign::Scheme;
 use crate::crypto::work::Done;
@@ -21,6 +21,7 @@ use crate::ike::link::Sibling;
 use crate::ike::negotiate::KeRule;
 use crate::ike::policy::{AuthKind, Connection, IdMatch, Unique};
 use crate::ike::sa::{Core, Established, Phase, Standing, Task};
+use crate::ike::window;
 use crate::wire::payload::{Auth, Id, IdPayload, Notify, Payload, Proposal};
 use crate::wire::registry::{ExchangeType, NotifyType};
 use std::collections::VecDeque;
@@ -105,6 +106,10 @@ pub(in crate::ike) fn request(
     }
     Ok(Phase::Proving(proving))
 }
+/// The peer may have so many requests in flight, once IKE_AUTH is done (RFC 7296 section 2.3).
+fn window_size() -> Payload {
+    Payload::Notify(Notify::new(NotifyType::SET_WINDOW_SIZE, window::SIZE.to_be_bytes()))
+}
 fn our_proof(
     cx: &Cx<'_>,
     connection: &Connection,
@@ -163,6 +168,8 @@ impl Proving {
             payloads.push(Payload::Notify(Notify::new(NotifyType::INITIAL_CONTACT, Vec::new())));
         }
         payloads.extend(self.offer.payloads());
+        payloads.push(window_size());
+        payloads.extend(mobike::announce(cx, core, &self.connection));
         core.ask(cx, &mut self.keys.channel, ExchangeType::IKE_AUTH, &payloads);
     }
     /// Too much is being computed, or the key does not sign.
@@ -268,6 +275,7 @@ fn proceed(
     let Proving { connection, keys, proposal, ni, nr, local_id, offer, .. } = *proving;
     let ids = (local_id, remote_id);
     let mut est = establish(cx, core, &proven.proof, keys, connection, ids, proposal);
+    mobike::agree(core, &est.connection, &contents);
     first_child(cx, core, &mut est, offer, &contents, (&ni, &nr));
     est.pump(cx, core);
     Ok(Phase::Established(Box::new(est)))
@@ -403,6 +411,8 @@ fn establish(
     let sibling = Sibling { ike: id, created: core.created, since: now, spi_i: core.spi_i, initiator: core.initiator };
     one_of_two(cx, &sibling, &connection, &remote_id);
     core.connection = Some(connection.name.clone());
+    core.window.widen();
+    core.size.agreed &= connection.fragmentation;
     cx.common.established += 1;
     let peer = cx.common.links.get_mut(&connection.name).map_or(0, |link| {
         if !core.initiator {

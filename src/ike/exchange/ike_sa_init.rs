@@ -1,5 +1,6 @@
 //! IKE_SA_INIT (RFC 7296 section 1.2): suites, public values, nonces, NAT detection. Nothing in it is authenticated.
 use super::half_open::HalfOpen;
+use super::mobike::Mobile;
 use super::{Arrival, Contents, proposal_code};
 use crate::crypto::ke::Group;
 use crate::crypto::secret::Secret;
@@ -76,7 +77,8 @@ impl Agreeing {
         core.spi_r = self.spi_r;
         core.nat = self.nat;
         core.size.agreed = self.fragments;
-        if self.nat.udp() {
+        // With MOBIKE a NAT may come later (RFC 4555 section 3.3).
+        if self.nat.udp() || self.nat.spoken && self.opening.connection.mobike {
             core.local.set_port(natt);
             core.remote.set_port(natt);
         }
@@ -119,6 +121,7 @@ pub(in crate::ike) fn request(
         remote,
         nat: Nat::default(),
         size: Size::default(),
+        mobile: Mobile::default(),
         window: Window::default(),
         connection: Some(connection.name.clone()),
         created: cx.now,
@@ -461,6 +464,7 @@ fn answer(
         remote: from.remote,
         nat,
         size: Size::new(fragments),
+        mobile: Mobile::default(),
         window: Window::after_init(),
         connection: None,
         created: cx.now,

@@ -1,5 +1,5 @@
 //! INFORMATIONAL (RFC 7296 section 1.4): deletes, liveness, and errors of an authenticated peer.
-use super::{Contents, delete};
+use super::{Contents, delete, mobike};
 use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
 use crate::ike::event::Ended;
@@ -19,7 +19,8 @@ pub(in crate::ike) fn on_request(
         est.respond(cx, core, to, &[]);
         return Err(est.closing.map_or(Ended::ByPeer, |(why, _)| why));
     }
-    let payloads: Vec<_> = contents.deletes.iter().filter_map(|d| delete::on_request(cx, est, d)).collect();
+    let mut payloads: Vec<_> = contents.deletes.iter().filter_map(|d| delete::on_request(cx, est, d)).collect();
+    payloads.extend(mobike::on_request(cx, core, est, to, contents));
     est.respond(cx, core, to, &payloads);
     let fatal =
         [NotifyType::AUTHENTICATION_FAILED, NotifyType::INVALID_SYNTAX, NotifyType::UNSUPPORTED_CRITICAL_PAYLOAD];
@@ -33,12 +34,20 @@ pub(in crate::ike) fn on_request(
     Ok(())
 }
 /// Handles the response to one of ours.
-pub(in crate::ike) fn response(cx: &mut Cx<'_>, est: &mut Established, asked: Asked) -> Step<()> {
+pub(in crate::ike) fn response(
+    cx: &mut Cx<'_>,
+    core: &mut Core,
+    est: &mut Established,
+    asked: Asked,
+    contents: &Contents,
+) -> Step<()> {
     match asked {
         Asked::DeleteIke => return Err(est.closing.map_or(Ended::ByUs, |(why, _)| why)),
         Asked::DeleteChildren(ids) => delete::response(cx, est, &ids),
         Asked::DeleteSpi { spi, release: true } => cx.host.release_spi(spi),
-        Asked::DeleteSpi { release: false, .. } | Asked::Liveness | Asked::Create(_) => {}
+        Asked::Mobike(asked) => return mobike::response(cx, core, est, &asked, contents),
+        Asked::Liveness => mobike::look(core, est, contents),
+        Asked::DeleteSpi { release: false, .. } | Asked::Create(_) => {}
     }
     Ok(())
 }

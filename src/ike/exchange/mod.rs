@@ -7,6 +7,7 @@ pub(super) mod ike_sa_init;
 pub(super) mod informational;
 pub(super) mod intermediate;
 pub(super) mod liveness;
+pub(super) mod mobike;
 pub(super) mod rekey_child;
 pub(super) mod rekey_ike;
 

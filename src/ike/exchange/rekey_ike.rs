@@ -19,7 +19,6 @@ use crate::ike::window::Window;
 use crate::wire::message::IkeSpi;
 use crate::wire::payload::{Notify, Payload, Proposal};
 use crate::wire::registry::{NotifyType, ProtocolId};
-use std::collections::VecDeque;
 
 /// What we ask for.
 pub(in crate::ike) struct Offer {
@@ -240,6 +239,7 @@ fn successor(cx: &mut Cx<'_>, core: &Core, est: &Established, pending: &Pending,
         spi_r,
         initiator,
         window: Window::default(),
+        mobile: core.mobile.heir(),
         connection: core.connection.clone(),
         created: cx.now,
         sent: cx.now,
@@ -257,7 +257,7 @@ fn successor(cx: &mut Cx<'_>, core: &Core, est: &Established, pending: &Pending,
         since: est.since,
         alive: cx.now,
         children: Vec::new(),
-        queue: VecDeque::new(),
+        queue: core.mobile.open_question().into_iter().collect(),
         asked: None,
         answering: None,
         closing: None,

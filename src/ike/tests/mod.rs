@@ -4,12 +4,16 @@
 mod certs;
 mod establish;
 mod established;
+mod fragments;
 mod hostile;
+mod mobike;
+mod moves;
 mod multi_ke;
 mod refuse;
 mod rekey_child;
 mod rekey_ike;
 mod silence;
+mod windows;
 mod wire;
 
 use super::event::{ChildUp, Command, Event};

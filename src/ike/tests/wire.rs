@@ -21,6 +21,8 @@ use std::time::Duration;
 pub(super) struct TestHost {
     rng: SeededRng,
     pub addr: IpAddr,
+    /// Its further addresses.
+    pub others: Vec<IpAddr>,
     next_spi: u32,
     /// SPIs that were taken and not given back.
     pub spis: BTreeSet<u32>,
@@ -55,6 +57,9 @@ impl Host for TestHost {
     fn local_addr(&mut self, _remote: IpAddr) -> Option<IpAddr> {
         Some(self.addr)
     }
+    fn local_addrs(&mut self) -> Vec<IpAddr> {
+        [&[self.addr], self.others.as_slice()].concat()
+    }
     fn resolve(&mut self, name: &str) -> Vec<IpAddr> {
         self.names.get(name).cloned().unwrap_or_default()
     }
@@ -82,6 +87,7 @@ impl Peer {
         let mut host = TestHost {
             rng: SeededRng::new(seed),
             addr,
+            others: Vec::new(),
             next_spi: first,
             spis: BTreeSet::new(),
             names: HashMap::new(),
@@ -139,6 +145,18 @@ impl Peer {
     }
 }
 
+impl Peer {
+    /// Hands it a datagram while the computations take their time. Returns how many of them there are now.
+    pub(super) fn handle_only(&mut self, now: Duration, d: &Datagram) -> usize {
+        self.endpoint.handle(now, Input::Datagram { local: d.to, remote: d.from, data: &d.data }, &mut self.host);
+        self.endpoint.common.jobs.len()
+    }
+    /// The computations are done.
+    pub(super) fn finish(&mut self, now: Duration) -> Vec<Datagram> {
+        self.handle(now, Input::Timer)
+    }
+}
+
 /// A datagram on the wire.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Datagram {
@@ -174,6 +192,8 @@ pub(super) struct World {
     pub weather: Weather,
     /// Alice is behind this address: ports become port + offset.
     pub nat: Option<(IpAddr, u16)>,
+    /// Which of her addresses is.
+    pub nat_of: IpAddr,
     /// Every datagram that was sent, before the wire did anything to it.
     pub log: Vec<(Duration, Datagram)>,
     /// Datagrams that this says yes to are lost.
@@ -194,6 +214,7 @@ impl World {
             b: Peer::new(addr(BOB), 2 * seed + 1),
             weather: Weather::default(),
             nat: None,
+            nat_of: addr(ALICE),
             log: Vec::new(),
             drop: |_| false,
             flying: BTreeMap::new(),
@@ -243,12 +264,12 @@ impl World {
     /// `None`: the NAT has no such mapping.
     fn translate(&self, mut d: Datagram) -> Option<Datagram> {
         if let Some((outside, offset)) = self.nat {
-            if d.from.ip() == addr(ALICE) {
+            if d.from.ip() == self.nat_of {
                 d.from = SocketAddr::new(outside, d.from.port() + offset);
             }
             if d.to.ip() == outside {
                 let port = d.to.port().checked_sub(offset).filter(|p| [500, 4500].contains(p))?;
-                d.to = SocketAddr::new(addr(ALICE), port);
+                d.to = SocketAddr::new(self.nat_of, port);
             }
         }
         Some(d)
@@ -280,9 +301,9 @@ impl World {
     /// Gives a datagram to whom it is addressed.
     pub(super) fn deliver(&mut self, d: &Datagram) {
         let input = Input::Datagram { local: d.to, remote: d.from, data: &d.data };
-        if d.to.ip() == addr(ALICE) {
+        if self.a.host.local_addrs().contains(&d.to.ip()) {
             self.input_a(input);
-        } else if d.to.ip() == addr(BOB) {
+        } else if self.b.host.local_addrs().contains(&d.to.ip()) {
             self.input_b(input);
         }
     }
@@ -337,6 +358,18 @@ impl World {
         let header = core.header(exchange, core.window.next_id(), false);
         let data = channel.seal(header, payloads, usize::MAX).datagrams()[0].clone();
         Datagram { from: core.local, to: core.remote, data }
+    }
+    /// The same in fragments, so that no message is longer than `room`; with this id.
+    pub(super) fn alice_cuts(&mut self, id: u32, payloads: &[Payload], room: usize) -> Vec<Datagram> {
+        let (core, channel) = self.alices();
+        let header = core.header(ExchangeType::INFORMATIONAL, id, false);
+        let (from, to) = (core.local, core.remote);
+        let sealed = channel.seal(header, payloads, room);
+        sealed.datagrams().iter().map(|data| Datagram { from, to, data: data.clone() }).collect()
+    }
+    /// Gives Bob a datagram of Alice, and returns what he sends.
+    pub(super) fn bob_gets(&mut self, d: &Datagram) -> Vec<Datagram> {
+        self.b.handle(self.now, Input::Datagram { local: d.to, remote: d.from, data: &d.data })
     }
     /// Alice's IKE SA, and what protects it.
     pub(super) fn alices(&mut self) -> (&mut Core, &mut Channel) {

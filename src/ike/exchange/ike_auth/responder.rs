@@ -1,5 +1,5 @@
 //! The responder of IKE_AUTH: who asks, may he come in, and what we answer.
-use super::{establish, expected};
+use super::{establish, expected, window_size};
 use crate::crypto::cert::{Crl, Fault};
 use crate::crypto::sign::Scheme;
 use crate::crypto::work::Done;
@@ -13,7 +13,7 @@ use crate::ike::directory::{fits, id_of, same_id};
 use crate::ike::error::Refusal;
 use crate::ike::event::Ended;
 use crate::ike::exchange::half_open::HalfOpen;
-use crate::ike::exchange::{Arrival, Contents};
+use crate::ike::exchange::{Arrival, Contents, mobike};
 use crate::ike::keys::HandshakeKeys;
 use crate::ike::negotiate::{KeRule, choose, numbered};
 use crate::ike::policy::{AuthKind, Connection, Unique};
@@ -373,6 +373,11 @@ fn admit(
     let ids = (local_id, remote_id);
     keys.channel.log_keys(cx, core, &connection.name);
     let mut est = establish(cx, core, &proven.proof, keys, connection.clone(), ids, half.proposal.clone());
+    mobike::agree(core, &connection, &contents);
+    payloads.push(window_size());
+    if core.mobile.agreed {
+        payloads.extend(mobike::announce(cx, core, &connection));
+    }
     let agreed = child::answer(&connection, &contents, KeRule::Ignore, None).and_then(|mut agreed| {
         match cx.host.allocate_spi(&connection.name, &agreed.policy.name, est.peer) {
             Some(spi) => agreed.spi_in = spi,
