@@ -2,7 +2,7 @@
 pub(in crate::ike) mod responder;
 
 use super::ike_sa_init::{Agreeing, gave_up};
-use super::{Arrival, Contents, mobike};
+use super::{Arrival, Contents, mobike, reauth};
 use crate::crypto::cert::{Crl, Fault};
 use crate::crypto::sign::Scheme;
 use crate::crypto::work::Done;
@@ -276,6 +276,7 @@ fn proceed(
     let ids = (local_id, remote_id);
     let mut est = establish(cx, core, &proven.proof, keys, connection, ids, proposal);
     mobike::agree(core, &est.connection, &contents);
+    reauth::hear(cx, &mut est, &contents);
     first_child(cx, core, &mut est, offer, &contents, (&ni, &nr));
     est.pump(cx, core);
     Ok(Phase::Established(Box::new(est)))
@@ -364,7 +365,8 @@ fn first_child(
     }
     match offer.check(contents) {
         Ok(agreed) => {
-            child::install(cx, core, est, agreed, &Made { ni, nr, initiator: true, ..Made::default() });
+            let id = child::install(cx, core, est, agreed, &Made { ni, nr, initiator: true, ..Made::default() });
+            est.rehearse(cx, id);
         }
         Err(mismatch) => {
             // The peer has installed it: have it deleted.
@@ -424,6 +426,9 @@ fn establish(
     });
     cx.emit(Event::IkeUp { ike: id, connection: connection.name.clone(), peer });
     cx.touch(&connection);
+    if let Some(old) = core.replaces {
+        cx.common.relieved.push((old, id));
+    }
     let life = Life::of_ike(cx, &connection);
     let authentication = Life::of_authentication(cx, &connection, core.initiator);
     Established {
@@ -445,6 +450,8 @@ fn establish(
         authentication,
         standing: Standing::Current,
         leave_at: None,
+        older: None,
+        relieves: None,
         put_off: None,
     }
 }
