@@ -201,7 +201,7 @@ impl Channel {
         message.push(pad as u8);
         message.resize(message.len() + cipher.icv_len(), 0);
         let (aad, buf) = message.split_at_mut(aad);
-        self.expand(&self.ours).seal(self.counter, aad, buf, &[]);
+        self.sealing().seal(self.counter, aad, buf, &[]);
         self.counter += 1;
         message
     }
@@ -251,6 +251,10 @@ impl Channel {
         let pad = *plain.last().ok_or(OpenError::Inside(ParseError::Syntax("no pad length")))? as usize;
         let inside = plain.len().checked_sub(1 + pad).ok_or(OpenError::Inside(ParseError::Syntax("pad length")))?;
         Ok(plain[..inside].to_vec())
+    }
+    /// The key of our direction.
+    pub(super) fn sealing(&self) -> PacketKey {
+        self.expand(&self.ours)
     }
     fn expand(&self, keys: &DirectionKeys) -> PacketKey {
         PacketKey::new(self.cipher, keys.encr.expose(), keys.integ.expose(), self.iv_key)
