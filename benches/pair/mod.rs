@@ -121,7 +121,7 @@ impl<H: Host> Side<H> {
                     self.endpoint.handle(NOW, Input::Computed { job, done: work.run() }, &mut self.host);
                 }
                 Output::Event(event) => self.events.push(event),
-                Output::Keepalive { .. } => {}
+                Output::Keepalive { .. } | Output::Fetch { .. } => {}
             }
         }
         sent
