@@ -97,6 +97,14 @@ pub struct Installer {
     configured: Vec<PolicyEntry>,
     settings: HashMap<(Arc<str>, Arc<str>), ChildConfig>,
     installed: BTreeMap<ChildId, Installed>,
+    /// One each, and more during a rekey: with many thousands nothing may look at all of them for one that comes or goes.
+    by_slot: HashMap<Slot, Vec<ChildId>>,
+    /// Those that wait for their takeover, or did.
+    takeovers: Vec<(Duration, ChildId)>,
+    /// Peers have come or gone since their policies were published: all at once at the next `tick`.
+    peers_changed: bool,
+    /// Children of peers without an SA, which go when no policy names them.
+    deserted: Vec<(Key, Slot)>,
     paths: HashMap<IkeId, Arc<ArcSwap<Path>>>,
     retiring: Vec<(Duration, u32)>,
     arrivals: u64,
@@ -113,6 +121,10 @@ impl Installer {
             configured: Vec::new(),
             settings: HashMap::new(),
             installed: BTreeMap::new(),
+            by_slot: HashMap::new(),
+            takeovers: Vec::new(),
+            peers_changed: false,
+            deserted: Vec::new(),
             paths: HashMap::new(),
             retiring: Vec::new(),
             arrivals: 0,
@@ -152,8 +164,9 @@ impl Installer {
         let stays = |key: &Key| wanted.iter().any(|w| w.connection == key.connection && w.child == key.child);
         let gone: Vec<_> = places.all().filter(|(key, _)| !stays(key)).map(|(key, slot)| (key.clone(), slot)).collect();
         for (key, slot) in gone {
-            self.installed.values().filter(|sa| sa.slot == slot).for_each(|sa| places.removed(sa.terms.spi_in));
-            self.installed.retain(|_, sa| sa.slot != slot);
+            for id in self.by_slot.remove(&slot).unwrap_or_default() {
+                self.installed.remove(&id).into_iter().for_each(|sa| places.removed(sa.terms.spi_in));
+            }
             self.tables.remove_child(slot);
             places.leave(&key);
         }
@@ -174,7 +187,7 @@ impl Installer {
         let copy_dscp = settings.is_some_and(|child| child.copy_dscp);
         let waits = settings.is_some_and(|child| child.waits);
         let present = self.tables.children.load().get(slot).cloned();
-        let in_use = || self.installed.values().any(|sa| sa.slot == slot);
+        let in_use = || self.by_slot.contains_key(&slot);
         if present.as_ref().is_some_and(|child| (child.copy_dscp, child.waits) == (copy_dscp, waits) || in_use()) {
             return Some(slot);
         }
@@ -262,20 +275,28 @@ impl Installer {
                 false => (replaces.is_some() && !up.initiator).then(|| now + TAKEOVER),
             },
         };
-        let of_peer = installed.key.peer != 0;
+        self.peers_changed |= installed.key.peer != 0;
+        self.takeovers.extend(installed.takeover.filter(|at| *at != NEVER).map(|at| (at, up.id)));
         self.installed.insert(up.id, installed);
+        let of_slot = self.by_slot.entry(slot).or_default();
+        of_slot.reserve_exact(1);
+        of_slot.push(up.id);
         self.send_on_best(slot);
-        if of_peer {
-            self.publish_policies();
-        }
     }
 
     /// Removes both directions; the inbound one lives on for a while if the child was replaced.
     pub fn child_down(&mut self, now: Duration, id: ChildId, why: Ended, places: &mut Places) {
         let Some(gone) = self.installed.remove(&id) else { return };
+        let left = self.by_slot.entry(gone.slot).or_default();
+        left.retain(|other| *other != id);
         // The Delete of the old one is the proof that the peer uses the new one.
-        for sa in self.installed.values_mut().filter(|sa| sa.terms.replaces == Some(id) && sa.takeover != Some(NEVER)) {
-            sa.takeover = None;
+        for other in left.iter() {
+            let other = self.installed.get_mut(other).filter(|sa| sa.terms.replaces == Some(id));
+            other.into_iter().filter(|sa| sa.takeover != Some(NEVER)).for_each(|sa| sa.takeover = None);
+        }
+        let deserted = left.is_empty();
+        if deserted {
+            self.by_slot.remove(&gone.slot);
         }
         self.send_on_best(gone.slot);
         if why == Ended::Replaced {
@@ -284,10 +305,23 @@ impl Installer {
             self.retire(gone.terms.spi_in, places);
         }
         if gone.key.peer != 0 {
-            self.publish_policies();
-            if !self.installed.values().any(|sa| sa.slot == gone.slot) && why != Ended::Replaced {
-                self.tables.remove_child(gone.slot);
-                places.leave(&gone.key);
+            self.peers_changed = true;
+            if deserted && why != Ended::Replaced {
+                self.deserted.push((gone.key, gone.slot));
+            }
+        }
+    }
+
+    /// The policies of peers as they are now; then the children that nobody needs any more go.
+    fn follow_peers(&mut self, places: &mut Places) {
+        if !std::mem::take(&mut self.peers_changed) {
+            return;
+        }
+        self.publish_policies();
+        for (key, slot) in std::mem::take(&mut self.deserted) {
+            if !self.by_slot.contains_key(&slot) && places.find(&key) == Some(slot) {
+                self.tables.remove_child(slot);
+                places.leave(&key);
             }
         }
     }
@@ -315,12 +349,11 @@ impl Installer {
 
     /// An authentic packet came on this SA: the peer has it.
     pub fn first_packet(&mut self, spi: u32) {
-        let Some(sa) = self.installed.values_mut().find(|sa| sa.terms.spi_in == spi) else { return };
-        if sa.takeover == Some(NEVER) {
-            return;
+        let slot = sad::slot_of(spi);
+        for id in self.by_slot.get(&slot).into_iter().flatten() {
+            let sa = self.installed.get_mut(id).filter(|sa| sa.terms.spi_in == spi && sa.takeover != Some(NEVER));
+            sa.into_iter().for_each(|sa| sa.takeover = None);
         }
-        sa.takeover = None;
-        let slot = sa.slot;
         self.send_on_best(slot);
     }
 
@@ -335,18 +368,25 @@ impl Installer {
         });
         due.into_iter().for_each(|spi| self.retire(spi, places));
         let mut slots = Vec::new();
-        for sa in self.installed.values_mut().filter(|sa| sa.takeover.is_some_and(|at| at <= now)) {
-            sa.takeover = None;
-            slots.push(sa.slot);
-        }
+        let installed = &mut self.installed;
+        self.takeovers.retain(|(at, id)| {
+            let waiting = installed.get_mut(id).filter(|sa| sa.takeover.is_some());
+            waiting.is_some_and(|sa| {
+                if *at <= now {
+                    sa.takeover = None;
+                    slots.push(sa.slot);
+                }
+                sa.takeover.is_some()
+            })
+        });
         slots.into_iter().for_each(|slot| self.send_on_best(slot));
+        self.follow_peers(places);
         places.sweep(&self.tables);
     }
 
     /// When `tick` is due.
     pub fn deadline(&self) -> Option<Duration> {
-        let takeovers = self.installed.values().filter_map(|sa| sa.takeover);
-        self.retiring.iter().map(|(at, _)| *at).chain(takeovers.filter(|at| *at != NEVER)).min()
+        self.retiring.iter().map(|(at, _)| *at).chain(self.takeovers.iter().map(|(at, _)| *at)).min()
     }
 
     /// Inbound SPIs on which authentic packets arrived since the last call.
@@ -385,7 +425,8 @@ impl Installer {
 
     /// The youngest SA of the slot that need not wait any more is the one to send on.
     fn send_on_best(&self, slot: Slot) {
-        let ready = self.installed.values().filter(|sa| sa.slot == slot && sa.takeover.is_none());
+        let of_slot = self.by_slot.get(&slot).into_iter().flatten().filter_map(|id| self.installed.get(id));
+        let ready = of_slot.filter(|sa| sa.takeover.is_none());
         let best = ready.max_by_key(|sa| sa.age).map(|sa| sa.outbound.clone());
         let children = self.tables.children.load();
         let Some(child) = children.get(slot) else { return };
@@ -643,6 +684,52 @@ mod tests {
         assert!(bench.installer.tables.larvae.contains(up.spi_in));
         bench.installer.child_up(NOW, &up, &mut bench.places, &mut bench.rng);
         assert!(!bench.installer.tables.larvae.contains(up.spi_in) && bench.receives(up.spi_in));
+    }
+
+    /// The policies of all that have come and gone are published at once, and a child goes only after the policy that names it.
+    #[test]
+    fn peers_get_and_lose_their_policies_at_the_next_tick() {
+        let mut bench = Bench::new();
+        let slots: Vec<Slot> = (1..=3)
+            .map(|peer| {
+                let mut up = bench.offer(u64::from(peer), false, None);
+                up.peer = peer;
+                let key = Key { connection: up.connection.clone(), child: up.child.clone(), peer };
+                up.spi_in = bench.places.allocate_spi(&key, peer).unwrap();
+                up.remote_ts = vec![format!("10.2.{peer}.0/24").parse().unwrap()];
+                bench.installer.child_up(NOW, &up, &mut bench.places, &mut bench.rng);
+                bench.places.find(&key).unwrap()
+            })
+            .collect();
+        let policy = |bench: &Bench, peer: u8| {
+            let flow = crate::wire::ip::Flow {
+                src: [10, 1, 0, 1].into(),
+                dst: [10, 2, peer, 1].into(),
+                proto: 17,
+                sport: 1,
+                dport: 2,
+                later_fragment: false,
+            };
+            bench.installer.tables.spd.load().lookup(DeviceId(0), &flow).map(|entry| entry.action)
+        };
+        let child = |bench: &Bench, slot: Slot| bench.installer.tables.children.load().get(slot).is_some();
+        assert_eq!(policy(&bench, 1), None);
+        bench.tick(NOW);
+        assert_eq!(policy(&bench, 1), Some(Action::Protect(slots[0])));
+        assert_eq!(policy(&bench, 3), Some(Action::Protect(slots[2])));
+        bench.down(1, Ended::ByPeer);
+        assert!(child(&bench, slots[0]));
+        bench.tick(NOW);
+        assert_eq!((policy(&bench, 1), child(&bench, slots[0])), (None, false));
+        assert!(policy(&bench, 2).is_some() && child(&bench, slots[1]));
+        // One that comes back before that stays where it is.
+        let key = Key { connection: "a".into(), child: "b".into(), peer: 2 };
+        bench.down(2, Ended::ByPeer);
+        let again = ChildUp { peer: 2, ..bench.offer(4, false, None) };
+        let again = ChildUp { spi_in: bench.places.allocate_spi(&key, 9).unwrap(), ..again };
+        bench.installer.child_up(NOW, &again, &mut bench.places, &mut bench.rng);
+        bench.tick(NOW);
+        assert!(child(&bench, slots[1]) && bench.places.find(&key) == Some(slots[1]));
     }
 
     #[test]

@@ -18,13 +18,13 @@ const SK_HEADER_LEN: usize = 4;
 
 /// Seals our messages and opens the peer's.
 pub(super) struct Channel {
-    pub(super) seal: PacketKey,
-    /// Never repeats under `seal`, whatever is cut anew: the IV of an AEAD, or what a CBC IV is made of.
-    counter: u64,
-    open: PacketKey,
-    /// As they were derived.
+    cipher: Cipher,
+    /// As they were derived. What they are expanded to, a thousand octets and more, would lie idle from one liveness check to the next.
     ours: DirectionKeys,
     theirs: DirectionKeys,
+    iv_key: [u8; 16],
+    /// Never repeats under `ours`, whatever is cut anew: the IV of an AEAD, or what a CBC IV is made of.
+    counter: u64,
     pub(super) inbox: Inbox,
 }
 /// A protected message before it is sealed, or after it was opened.
@@ -117,11 +117,11 @@ impl Channel {
         let mut iv_key = [0; 16];
         rng.fill(&mut iv_key);
         Self {
-            seal: PacketKey::new(cipher, ours.0.expose(), ours.1.expose(), iv_key),
-            counter: 0,
-            open: PacketKey::new(cipher, theirs.0.expose(), theirs.1.expose(), [0; 16]),
+            cipher,
             ours: DirectionKeys { encr: ours.0.clone(), integ: ours.1.clone() },
             theirs: DirectionKeys { encr: theirs.0.clone(), integ: theirs.1.clone() },
+            iv_key,
+            counter: 0,
             inbox: Inbox::default(),
         }
     }
@@ -165,7 +165,7 @@ impl Channel {
     }
     /// Octets of IV, padded plaintext and ICV.
     fn sealed_len(&self, plain: usize) -> usize {
-        let cipher = self.seal.cipher();
+        let cipher = self.cipher;
         cipher.iv_len() + (plain + 1).next_multiple_of(self.block()) + cipher.icv_len()
     }
     /// The longest plaintext of a fragment of `room` octets.
@@ -174,7 +174,7 @@ impl Channel {
         (body - body % self.block()).saturating_sub(1)
     }
     fn block(&self) -> usize {
-        let cipher = self.seal.cipher();
+        let cipher = self.cipher;
         if cipher.is_aead() { 1 } else { cipher.block() }
     }
     /// One message with one encrypted payload, whose own header ends with `numbers`.
@@ -186,7 +186,7 @@ impl Channel {
         first: PayloadType,
         plain: &[u8],
     ) -> Vec<u8> {
-        let cipher = self.seal.cipher();
+        let cipher = self.cipher;
         let body = SK_HEADER_LEN + numbers.len() + self.sealed_len(plain.len());
         let header = Header { first: kind, length: (HEADER_LEN + body) as u32, ..inner.header };
         let mut message = Vec::with_capacity(HEADER_LEN + body);
@@ -202,7 +202,7 @@ impl Channel {
         message.push(pad as u8);
         message.resize(message.len() + cipher.icv_len(), 0);
         let (aad, buf) = message.split_at_mut(aad);
-        self.seal.seal(self.counter, aad, buf, &[]);
+        self.sealing().seal(self.counter, aad, buf, &[]);
         self.counter += 1;
         message
     }
@@ -247,11 +247,18 @@ impl Channel {
     fn plain(&self, data: &[u8], body: &[u8]) -> Result<Vec<u8>, OpenError> {
         let at = data.len().checked_sub(body.len()).ok_or(OpenError::Icv)?;
         let mut buf = body.to_vec();
-        let plain = self.open.open(&data[..at], &mut buf, &[]).map_err(|_| OpenError::Icv)?;
+        let plain = self.expand(&self.theirs).open(&data[..at], &mut buf, &[]).map_err(|_| OpenError::Icv)?;
         let plain = &buf[plain];
         let pad = *plain.last().ok_or(OpenError::Inside(ParseError::Syntax("no pad length")))? as usize;
         let inside = plain.len().checked_sub(1 + pad).ok_or(OpenError::Inside(ParseError::Syntax("pad length")))?;
         Ok(plain[..inside].to_vec())
+    }
+    /// The key of our direction.
+    pub(super) fn sealing(&self) -> PacketKey {
+        self.expand(&self.ours)
+    }
+    fn expand(&self, keys: &DirectionKeys) -> PacketKey {
+        PacketKey::new(self.cipher, keys.encr.expose(), keys.integ.expose(), self.iv_key)
     }
     /// Keeps a request until those before it have been answered.
     pub(super) fn park(&mut self, cx: &Cx<'_>, inner: Inner, from: &Arrival<'_>) {
@@ -268,7 +275,7 @@ impl Channel {
         let connection = link.connection.name.clone();
         let (ours, theirs) = (self.ours.clone(), self.theirs.clone());
         let (initiator, responder) = if core.initiator { (ours, theirs) } else { (theirs, ours) };
-        let (spi_i, spi_r, cipher) = (core.spi_i, core.spi_r, self.seal.cipher());
+        let (spi_i, spi_r, cipher) = (core.spi_i, core.spi_r, self.cipher);
         cx.emit(Event::KeyLog(Box::new(KeyLog { connection, spi_i, spi_r, cipher, initiator, responder })));
     }
     /// When `tidy` has something to do.

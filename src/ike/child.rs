@@ -358,6 +358,7 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
     let id = cx.new_child_id();
     let life = Life::of_child(cx, &est.connection, &agreed.policy);
     let takes_over = agreed.replaces.and_then(|old| est.child(old)).is_some_and(|old| !old.is_leaving());
+    est.children.reserve_exact(1);
     est.children.push(Child {
         id,
         policy: agreed.policy.clone(),

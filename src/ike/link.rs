@@ -6,7 +6,7 @@ use super::policy::{Connection, Remote, StartAction};
 use super::sa::Core;
 use crate::wire::message::IkeSpi;
 use crate::wire::payload::Id;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +37,8 @@ pub(super) struct Link {
 #[derive(Default)]
 struct Peer {
     number: u32,
-    sas: BTreeMap<IkeId, Sibling>,
+    /// One, as a rule.
+    sas: Vec<Sibling>,
 }
 /// An established IKE SA with the same peer.
 #[derive(Clone, Copy, Debug)]
@@ -127,7 +128,7 @@ impl Link {
     }
     /// Established IKE SAs with this peer.
     pub(super) fn with_peer(&self, id: &Id) -> Vec<Sibling> {
-        self.peers.get(&canonical(id)).map_or(Vec::new(), |p| p.sas.values().copied().collect())
+        self.peers.get(&canonical(id)).map_or(Vec::new(), |p| p.sas.clone())
     }
     /// An IKE SA with this peer is established. Returns the peer's number: 0, but for peers of `%any`.
     pub(super) fn established(&mut self, sa: Sibling, id: &Id) -> u32 {
@@ -139,10 +140,11 @@ impl Link {
         let next = (self.peers.len() + self.free.len()) as u32 + 1;
         let peer = self.peers.entry(id.clone()).or_insert_with(|| {
             let number = if many { self.free.pop_first().unwrap_or(next) } else { 0 };
-            Peer { number, sas: BTreeMap::new() }
+            Peer { number, sas: Vec::new() }
         });
         self.peer_of.insert(sa.ike, id);
-        peer.sas.insert(sa.ike, sa);
+        peer.sas.reserve_exact(1);
+        peer.sas.push(sa);
         peer.number
     }
     /// An IKE SA is gone.
@@ -150,7 +152,7 @@ impl Link {
         self.sas.remove(&ike);
         let Some(id) = self.peer_of.remove(&ike) else { return };
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        peer.sas.remove(&ike);
+        peer.sas.retain(|sa| sa.ike != ike);
         if peer.sas.is_empty() {
             if peer.number > 0 {
                 self.free.insert(peer.number);
@@ -165,9 +167,8 @@ impl Link {
         }
         let Some(id) = self.peer_of.remove(&old) else { return };
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        if let Some(sibling) = peer.sas.remove(&old) {
-            let sibling = Sibling { ike: new.id, spi_i: new.spi_i, initiator: new.initiator, ..sibling };
-            peer.sas.insert(new.id, sibling);
+        if let Some(sibling) = peer.sas.iter_mut().find(|sa| sa.ike == old) {
+            *sibling = Sibling { ike: new.id, spi_i: new.spi_i, initiator: new.initiator, ..*sibling };
         }
         self.peer_of.insert(new.id, id);
     }

@@ -105,10 +105,11 @@ impl Window {
     }
     /// The expected request was answered with this.
     pub(super) fn respond(&mut self, sealed: Sealed) {
-        self.answered.push_back((sealed, 0));
-        if self.answered.len() > self.size as usize {
+        if self.answered.len() >= self.size as usize {
             self.answered.pop_front();
         }
+        self.answered.reserve_exact(1);
+        self.answered.push_back((sealed, 0));
         self.expected = self.expected.saturating_add(1);
     }
     /// The stored response to a request that came `Again`, and whether that has happened so often that it may be too large to arrive.

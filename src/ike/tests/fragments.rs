@@ -178,7 +178,7 @@ fn input_33_unknown_payloads_around_a_fragment() {
         let mut data = Message { header, payloads }.encode();
         let at = data.len() - 25;
         let (aad, buf) = data.split_at_mut(at);
-        channel.seal.seal(1000, aad, buf, &[]);
+        channel.sealing().seal(1000, aad, buf, &[]);
         let sent = world.bob_gets(&Datagram { from, to, data });
         assert_eq!(answers(&sent), usize::from(taken), "{unknown}");
         assert_eq!(kept(&mut world), 0);
@@ -199,7 +199,7 @@ fn input_34_fragments_of_every_kind() {
         let mut data = Message { header, payloads: vec![Payload::Fragment(skf)] }.encode();
         let at = data.len() - 33;
         let (aad, buf) = data.split_at_mut(at);
-        channel.seal.seal(2000 + u64::from(number) * 1000 + u64::from(total), aad, buf, &[]);
+        channel.sealing().seal(2000 + u64::from(number) * 1000 + u64::from(total), aad, buf, &[]);
         assert!(world.bob_gets(&Datagram { from, to, data }).is_empty());
         assert_eq!(kept(&mut world), 0, "{number} of {total}");
     }

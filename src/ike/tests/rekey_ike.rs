@@ -621,3 +621,21 @@ fn what_was_said_on_the_old_one_means_nothing_on_the_new_one() {
     assert!(world.log.is_empty());
     assert_works(&mut world);
 }
+
+#[test]
+fn the_keys_of_the_next_one_are_shown_too_where_the_policy_asks_for_it() {
+    let logged = |policy| with(policy, |c| c.keylog = true);
+    let mut world = World::new(logged(alice()), logged(bob()));
+    world.command_a(up());
+    world.pass(seconds(1));
+    world.command_a(rekey(None));
+    world.pass(seconds(1));
+    let last = |peer: &Peer| {
+        let shown = peer.events.iter().filter_map(|e| if let Event::KeyLog(keys) = e { Some(keys) } else { None });
+        let shown: Vec<_> = shown.map(|k| (k.spi_i, k.spi_r, k.initiator.encr.expose().to_vec())).collect();
+        (shown.len(), shown.last().cloned().unwrap())
+    };
+    assert_eq!(last(&world.a), last(&world.b));
+    let (count, (spi_i, ..)) = last(&world.a);
+    assert_eq!((count, spi_i.to_string()), (2, current(&world.a)[0].0.clone()));
+}
