@@ -4,6 +4,7 @@ pub mod fds;
 pub mod host;
 pub mod memory;
 mod mmsg;
+pub mod monitor;
 pub mod netlink;
 pub mod netns;
 pub mod nft;

@@ -66,7 +66,7 @@ pub(in crate::ike) fn request(
     cx: &mut Cx<'_>,
     core: &mut Core,
     agreeing: Box<Agreeing>,
-    mut keys: HandshakeKeys,
+    keys: HandshakeKeys,
 ) -> Step<Phase> {
     let connection = agreeing.opening.connection.clone();
     let (ni, message) = agreeing.ours();
