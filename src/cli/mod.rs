@@ -9,7 +9,7 @@ mod demo;
 mod output;
 mod status;
 
-use crate::control::types::Direction;
+use crate::control::types::Verb;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +41,8 @@ enum Command {
     Up(ChangeArgs),
     /// Take down a connection or one child, and wait for it
     Down(ChangeArgs),
+    /// Rekey a child, or the IKE SA of a connection, and wait for it
+    Rekey(ChangeArgs),
     /// Validate a configuration without a daemon
     Check {
         /// The main file; `conf.d/*.toml` beside it is read, too
@@ -80,8 +82,9 @@ pub fn main() -> ExitCode {
     let client = client::Client::new(socket(cli.socket));
     match cli.command {
         Command::Status { name } => status::run(&client, name.as_deref(), cli.json),
-        Command::Up(args) => change::run(&client, Direction::Up, &args.name, args.timeout, cli.json),
-        Command::Down(args) => change::run(&client, Direction::Down, &args.name, args.timeout, cli.json),
+        Command::Up(args) => change::run(&client, Verb::Up, &args.name, args.timeout, cli.json),
+        Command::Down(args) => change::run(&client, Verb::Down, &args.name, args.timeout, cli.json),
+        Command::Rekey(args) => change::run(&client, Verb::Rekey, &args.name, args.timeout, cli.json),
         Command::Check { file } => check::run(&file, cli.json),
         Command::Demo { keep } => demo::run(keep, cli.json),
         Command::DemoGateway { config } => demo::gateway(config),

@@ -1,7 +1,7 @@
 //! `sandhog status`: connections, their children, counters, and what failed last.
 use super::client::{Client, ClientError, escape};
 use super::output::{self, octets, plain};
-use crate::control::types::{Child, ChildState, Connection, ConnectionState, Failure, Status};
+use crate::control::types::{Child, ChildState, Connection, Failure, Status};
 use std::process::ExitCode;
 use tabled::builder::Builder;
 use tabled::settings::peaker::Priority;
@@ -115,11 +115,14 @@ fn child_row(child: &Child) -> [String; 8] {
 fn connection_notes(connection: &Connection) -> String {
     let mut notes = String::new();
     let name = plain(&connection.name);
-    if let Some(failure) = connection.last_failure.as_ref().filter(|_| connection.state != ConnectionState::Up) {
+    if let Some(failure) = &connection.last_failure {
         notes.push_str(&failure_note(&name, failure));
     }
-    for child in connection.children.iter().filter(|child| child.state == ChildState::Up) {
-        let drops: Vec<_> = child.drops.iter().filter(|(_, n)| **n > 0).map(|(why, n)| format!("{why} {n}")).collect();
+    let carries = |child: &&Child| matches!(child.state, ChildState::Up | ChildState::Rekeying);
+    for child in connection.children.iter().filter(carries) {
+        // A dummy is no loss: it says that the peer uses a new SA, or hides how much it has to say.
+        let lost = |(why, n): &(&String, &u64)| **n > 0 && *why != "dummy";
+        let drops: Vec<_> = child.drops.iter().filter(lost).map(|(why, n)| format!("{why} {n}")).collect();
         if !drops.is_empty() {
             notes.push_str(&format!("\n{name}/{}: dropped: {}\n", plain(&child.name), drops.join(", ")));
         }

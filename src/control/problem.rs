@@ -1,6 +1,6 @@
 //! Errors of the API: `application/problem+json` (RFC 9457).
 use super::request::Refusal;
-use super::types::Failure;
+use super::types::{Failure, Verb};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,7 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "connection.unknown", "Unknown connection", detail)
     }
     /// What the engine refused to do.
-    pub fn refused(connection: &str, child: Option<&str>, refusal: Refusal) -> Self {
+    pub fn refused(verb: Verb, connection: &str, child: Option<&str>, refusal: Refusal) -> Self {
         let name = child.map_or_else(|| connection.to_owned(), |child| format!("{connection}/{child}"));
         let because = |failure: &Failure| format!("{name}: {}: {} {}", failure.code, failure.explain, failure.fix);
         let (mut problem, failure) = match refusal {
@@ -59,9 +59,17 @@ impl Problem {
                 let detail = format!("connection {connection:?} has no child {:?}", child.unwrap_or_default());
                 (Self::new(StatusCode::NOT_FOUND, "child.unknown", "Unknown child", detail), None)
             }
+            Refusal::NotUp => {
+                let detail =
+                    format!("{name} is not up, so there is nothing to rekey; `sandhog up {name}` brings it up");
+                (Self::new(StatusCode::CONFLICT, "rekey.down", "Not up", detail), None)
+            }
             Refusal::Failed(failure) => {
-                let detail = because(&failure);
-                (Self::new(StatusCode::CONFLICT, "up.failed", "It did not come up", detail), Some(failure))
+                let (code, title) = match verb {
+                    Verb::Rekey => ("rekey.failed", "It was not rekeyed"),
+                    Verb::Up | Verb::Down => ("up.failed", "It did not come up"),
+                };
+                (Self::new(StatusCode::CONFLICT, code, title, because(&failure)), Some(failure))
             }
             Refusal::TimedOut(failure) => {
                 let detail = failure.as_deref().map_or_else(|| format!("{name}: not yet; it goes on trying"), because);
@@ -104,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_refusal_carries_the_failure() {
-        let problem = Problem::refused("a", Some("b"), Refusal::Failed(Box::new(failure())));
+        let problem = Problem::refused(Verb::Up, "a", Some("b"), Refusal::Failed(Box::new(failure())));
         assert_eq!(problem.status, 409);
         assert_eq!(problem.kind, "urn:sandhog:problem:up.failed");
         assert!(problem.detail.contains("a/b: auth.failed: The peer refused. Compare the secrets."));
@@ -112,9 +120,18 @@ mod tests {
     }
 
     #[test]
+    fn a_rekey_fails_by_its_own_name() {
+        let code = |refusal| Problem::refused(Verb::Rekey, "a", Some("b"), refusal).code;
+        assert_eq!(code(Refusal::Failed(Box::new(failure()))), "rekey.failed");
+        assert_eq!(code(Refusal::NotUp), "rekey.down");
+        let down = Problem::refused(Verb::Rekey, "a", Some("b"), Refusal::NotUp);
+        assert!(down.status == 409 && down.detail.contains("`sandhog up a/b`"), "{down:?}");
+    }
+
+    #[test]
     fn a_time_out_is_another_status_and_names_the_cause_if_there_is_one() {
-        assert_eq!(Problem::refused("a", None, Refusal::TimedOut(None)).status, 504);
-        let problem = Problem::refused("a", None, Refusal::TimedOut(Some(Box::new(failure()))));
+        assert_eq!(Problem::refused(Verb::Up, "a", None, Refusal::TimedOut(None)).status, 504);
+        let problem = Problem::refused(Verb::Up, "a", None, Refusal::TimedOut(Some(Box::new(failure()))));
         assert!(problem.detail.contains("auth.failed"));
     }
 

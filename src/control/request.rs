@@ -1,6 +1,6 @@
 //! What the API asks of the engine, and how it waits for the answer.
 use super::problem::Problem;
-use super::types::{Direction, Failure, Info, Stats, Status};
+use super::types::{Failure, Info, Stats, Status, Verb};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -18,17 +18,17 @@ pub enum Request {
     Status(Reply<Arc<Status>>),
     /// Counters.
     Stats(Reply<Stats>),
-    /// Bring up or take down, and wait.
+    /// Bring up, take down or rekey, and wait.
     Change(Change),
 }
-/// Bring a connection or a child up or down.
+/// Bring a connection or a child up or down, or rekey it.
 #[derive(Debug)]
 pub struct Change {
-    /// Which way.
-    pub direction: Direction,
+    /// What to do.
+    pub verb: Verb,
     /// Connection.
     pub connection: Arc<str>,
-    /// Child, or all.
+    /// Child, or all; to rekey: the IKE SA.
     pub child: Option<Arc<str>>,
     /// How long to wait; zero: do not wait.
     pub timeout: Duration,
@@ -42,6 +42,8 @@ pub enum Refusal {
     UnknownConnection,
     /// The connection has no child of this name.
     UnknownChild,
+    /// There is no SA to rekey.
+    NotUp,
     /// The attempt ended.
     Failed(Box<Failure>),
     /// It took longer than the client wanted to wait; what is known so far.

@@ -2,7 +2,7 @@
 use super::access;
 use super::problem::Problem;
 use super::request::{Change, Engine, Request};
-use super::types::{Connection, Direction, Event, Info, Sas, Stats, Status};
+use super::types::{Connection, Event, Info, Sas, Stats, Status, Verb};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::sse;
@@ -16,7 +16,7 @@ use tokio::sync::broadcast;
 
 /// Largest body of a request, octets.
 pub const MAX_BODY: usize = 64 * 1024;
-/// Longest and usual time to wait for `up` and `down`, seconds.
+/// Longest and usual time to wait for `up`, `down` and `rekey`, seconds.
 pub const MAX_WAIT: u64 = 600;
 const DEFAULT_WAIT: u64 = 30;
 
@@ -37,8 +37,10 @@ pub fn router(api: Api) -> Router {
         .route("/v1/connections/{name}", get(connection))
         .route("/v1/connections/{name}/up", post(connection_up))
         .route("/v1/connections/{name}/down", post(connection_down))
+        .route("/v1/connections/{name}/rekey", post(connection_rekey))
         .route("/v1/connections/{name}/children/{child}/up", post(child_up))
         .route("/v1/connections/{name}/children/{child}/down", post(child_down))
+        .route("/v1/connections/{name}/children/{child}/rekey", post(child_rekey))
         .route("/v1/sas", get(sas))
         .route("/v1/stats", get(stats))
         .route("/v1/events", get(events))
@@ -82,33 +84,47 @@ struct Wait {
 type Waiting = Result<Query<Wait>, axum::extract::rejection::QueryRejection>;
 
 async fn connection_up(api: State<Api>, Path(name): Path<String>, wait: Waiting) -> Result<Json<Connection>, Problem> {
-    change(api, Direction::Up, name, None, wait).await
+    change(api, Verb::Up, name, None, wait).await
 }
 async fn connection_down(
     api: State<Api>,
     Path(name): Path<String>,
     wait: Waiting,
 ) -> Result<Json<Connection>, Problem> {
-    change(api, Direction::Down, name, None, wait).await
+    change(api, Verb::Down, name, None, wait).await
+}
+async fn connection_rekey(
+    api: State<Api>,
+    Path(name): Path<String>,
+    wait: Waiting,
+) -> Result<Json<Connection>, Problem> {
+    change(api, Verb::Rekey, name, None, wait).await
 }
 async fn child_up(
     api: State<Api>,
     Path((name, child)): Path<(String, String)>,
     wait: Waiting,
 ) -> Result<Json<Connection>, Problem> {
-    change(api, Direction::Up, name, Some(child), wait).await
+    change(api, Verb::Up, name, Some(child), wait).await
 }
 async fn child_down(
     api: State<Api>,
     Path((name, child)): Path<(String, String)>,
     wait: Waiting,
 ) -> Result<Json<Connection>, Problem> {
-    change(api, Direction::Down, name, Some(child), wait).await
+    change(api, Verb::Down, name, Some(child), wait).await
+}
+async fn child_rekey(
+    api: State<Api>,
+    Path((name, child)): Path<(String, String)>,
+    wait: Waiting,
+) -> Result<Json<Connection>, Problem> {
+    change(api, Verb::Rekey, name, Some(child), wait).await
 }
 
 async fn change(
     api: State<Api>,
-    direction: Direction,
+    verb: Verb,
     name: String,
     child: Option<String>,
     wait: Waiting,
@@ -122,7 +138,7 @@ async fn change(
     };
     let order = |reply| {
         Request::Change(Change {
-            direction,
+            verb,
             connection: name.as_str().into(),
             child: child.as_deref().map(Into::into),
             timeout: Duration::from_secs(timeout),
@@ -130,7 +146,7 @@ async fn change(
         })
     };
     let done = api.engine.ask(order).await?;
-    done.map_err(|refusal| Problem::refused(&name, child.as_deref(), refusal))?;
+    done.map_err(|refusal| Problem::refused(verb, &name, child.as_deref(), refusal))?;
     connection(api, Path(name)).await
 }
 

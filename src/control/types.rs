@@ -10,12 +10,23 @@ pub struct Status {
     /// Every configured connection, in the order of the configuration.
     pub connections: Vec<Connection>,
 }
-/// Which way to change a connection or child.
+/// What to do with a connection or child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
-pub enum Direction {
+pub enum Verb {
     Up,
     Down,
+    Rekey,
+}
+impl Verb {
+    /// The last segment of its path, and the command of the client.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Rekey => "rekey",
+        }
+    }
 }
 /// State of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +120,10 @@ pub struct IkeSa {
     pub remote: String,
     pub local_id: Option<String>,
     pub remote_id: Option<String>,
+    /// Addresses that the peer gave us.
+    pub vips: Vec<String>,
+    /// Addresses that we gave the peer, out of our pools.
+    pub leases: Vec<String>,
     #[serde(flatten)]
     pub ike: Ike,
 }
@@ -424,6 +439,8 @@ mod tests {
             remote: "203.0.113.7:500".into(),
             local_id: None,
             remote_id: None,
+            vips: vec![],
+            leases: vec![],
             ike: ike(),
         });
         let sas = Sas::from(&Status { connections: vec![one] });

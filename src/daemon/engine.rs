@@ -9,6 +9,7 @@ use super::install::Installer;
 use super::journal::Journal;
 use super::keylog::Keylog;
 use super::lanes::Lanes;
+use super::leases::Leases;
 use super::network::Network;
 use super::pending::Pending;
 use super::sockets::Sockets;
@@ -17,7 +18,7 @@ use super::traps::Traps;
 use super::workers::{UPCALLS, Workers};
 use crate::config::{self, Config};
 use crate::control::request::{Change, Refusal, Request};
-use crate::control::types::{Direction, Info, Stats, Status};
+use crate::control::types::{Info, Stats, Status, Verb};
 use crate::crypto::rng::SystemRng;
 use crate::dataplane::Upcall;
 use crate::esp::drop::Drop;
@@ -91,6 +92,7 @@ pub struct Engine {
     lanes: Lanes,
     pending: Pending,
     traps: Traps,
+    leases: Leases,
     keylog: Keylog,
     started: Duration,
     alive_at: Duration,
@@ -141,6 +143,7 @@ impl Engine {
             lanes: Lanes::default(),
             pending: Pending::default(),
             traps: Traps::default(),
+            leases: Leases::default(),
             started: now,
             alive_at: now + ALIVE,
             dirty: true,
@@ -237,7 +240,10 @@ impl Engine {
         self.parts.journal.tell(now, event);
         self.keylog.tell(event);
         self.traps.note(&self.parts.config.policy, event);
-        let Parts { installer, host, workers, .. } = &mut self.parts;
+        let Parts { installer, host, workers, network, .. } = &mut self.parts;
+        if self.leases.note(event) {
+            network.give(&self.leases.ours());
+        }
         match event {
             Event::IkeUp { connection, .. } => drop(self.noted.remove(connection)),
             Event::IkeDown { ike, .. } => installer.ike_down(*ike),
@@ -254,7 +260,9 @@ impl Engine {
                     self.pending.failed(connection, failure.child.as_deref(), &status::failure(failure));
                 }
             }
-            Event::Larval { spi } => installer.larval(*spi),
+            // It may have been given up before we hear of it.
+            Event::Larval { spi } if host.places.holds(*spi) => installer.larval(*spi),
+            Event::Larval { .. } => {}
             Event::Addresses { .. } | Event::KeyLog(_) | Event::Warning { .. } => {}
             Event::Drained => self.drained = true,
         }
@@ -375,15 +383,19 @@ impl Engine {
             return drop(change.reply.send(Err(refusal)));
         }
         let (connection, child) = (change.connection.clone(), change.child.clone());
-        let command = match change.direction {
-            Direction::Up => Command::Up { connection, child },
-            Direction::Down => {
+        let command = match change.verb {
+            Verb::Up => Command::Up { connection, child },
+            Verb::Rekey => Command::Rekey { connection, child },
+            Verb::Down => {
                 self.traps.remove(&connection, child.as_deref());
                 Command::Down { connection, child }
             }
         };
         // First in the list, then the order: it may fail at once.
-        self.pending.add(now, change);
+        let status = self.status(now);
+        if !self.pending.add(now, change, &status) {
+            return;
+        }
         self.dirty = true;
         self.feed(now, Input::Command(command));
     }
@@ -422,7 +434,7 @@ impl Engine {
     fn status(&mut self, now: Duration) -> Arc<Status> {
         if self.dirty || self.picture.0 + FRESH <= now {
             let Parts { config, installer, host, .. } = &self.parts;
-            let view = View { config, installer, places: &host.places };
+            let view = View { config, installer, places: &host.places, leases: &self.leases, now };
             let mut ike = self.endpoint.status();
             for status in &mut ike {
                 let noted = self.noted.get(&status.name);

@@ -12,6 +12,7 @@ pub mod install;
 pub mod journal;
 pub mod keylog;
 pub mod lanes;
+pub mod leases;
 pub mod logging;
 pub mod network;
 pub mod pending;

@@ -6,8 +6,9 @@ use super::routes::{self, Numbers, PROTOCOL, Plan};
 use super::site::{self, HostAddress, Pair, Site};
 use crate::config::{Config, Gateway, OnExit};
 use crate::ike::policy::{Ports, Remote};
-use crate::io::netlink::{Netlink, Route, RouteKind, Rule};
+use crate::io::netlink::{Address, Netlink, Route, RouteKind, Rule};
 use crate::io::{nft, udp};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub struct Network {
     settled: bool,
     pairs: Vec<Pair>,
     ends: Ends,
+    /// Addresses that peers have given us, on our device; `true`: it was we who put it there.
+    given: BTreeMap<IpAddr, bool>,
     applied: Option<Site>,
     /// The guard could be put into place.
     guarded: bool,
@@ -62,6 +65,7 @@ impl Network {
             settled: false,
             pairs: Vec::new(),
             ends: Ends::default(),
+            given: BTreeMap::new(),
             applied: None,
             guarded: false,
             refresh_at: Duration::ZERO,
@@ -113,6 +117,33 @@ impl Network {
         let theirs = found.iter().filter(|a| Some(a.link) != self.link).map(|a| a.addr);
         theirs.filter(|addr| !local(*addr) && !inside(*addr)).collect()
     }
+    /// Puts the addresses that peers have given us on our device, and takes away those that are not wanted any more, if it was we who put them
+    /// there. What the gateway itself sends through the tunnel has them as its source from then on.
+    pub fn give(&mut self, wanted: &BTreeSet<IpAddr>) {
+        let Some(link) = self.link else { return };
+        let address = |addr: IpAddr| Address { link, addr, prefix_len: prefix::host(addr).1 };
+        for addr in wanted {
+            if self.given.contains_key(addr) {
+                continue;
+            }
+            match self.netlink.add_address(&address(*addr)) {
+                Ok(()) => drop(self.given.insert(*addr, true)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => drop(self.given.insert(*addr, false)),
+                Err(error) => tracing::error!(%addr, %error, "an address that a peer gave us could not be installed"),
+            }
+        }
+        let gone: Vec<_> =
+            self.given.iter().map(|(addr, set)| (*addr, *set)).filter(|(a, _)| !wanted.contains(a)).collect();
+        for (addr, set) in gone {
+            self.given.remove(&addr);
+            if set && let Err(error) = self.netlink.delete_address(&address(addr)) {
+                tracing::error!(%addr, %error, "an address that a peer gave us could not be removed");
+            }
+        }
+        if let Err(error) = self.refresh() {
+            tracing::error!(%error, "routes could not follow an address that a peer gave us");
+        }
+    }
     /// Follows the host's addresses, and puts back what others have taken away, when it is time to look.
     pub fn tick(&mut self, now: Duration) {
         if now < self.refresh_at {
@@ -129,6 +160,8 @@ impl Network {
     /// A clean stop: leaves what keeps packets in, or takes all of it away.
     pub fn leave(&mut self, on_exit: OnExit) -> io::Result<()> {
         self.link = None;
+        // They went with the device.
+        self.given.clear();
         self.settled = true;
         if on_exit == OnExit::Open || self.pairs.is_empty() {
             self.apply(&Plan::default())?;
@@ -242,7 +275,8 @@ impl Network {
         if self.ends.anywhere {
             outer.extend(ANYWHERE.iter().filter_map(|remote| self.source_to(*remote)));
         }
-        Ok(Site::new(self.pairs.clone(), addresses.collect(), outer))
+        let given = self.given.keys().copied().collect();
+        Ok(Site { given, ..Site::new(self.pairs.clone(), addresses.collect(), outer) })
     }
 
     fn source_to(&self, remote: IpAddr) -> Option<IpAddr> {
@@ -425,6 +459,40 @@ mod tests {
             };
             assert_eq!(sorted(present(&network)), sorted(before));
             assert_eq!(nft::exists(backstop::TABLE).is_ok_and(|there| there), guarded);
+            drop(queues);
+        });
+    }
+
+    #[test]
+    fn addresses_that_peers_give_come_and_go_and_routes_follow() {
+        crate::io::netns::fresh(|| {
+            let gateway = Gateway::default();
+            let mut network = Network::open(&gateway).expect("open");
+            let queues = crate::io::tun::Device::create(&gateway.device, 1).expect("device");
+            network.pairs = site(&["0.0.0.0/0 > 10.2.0.0/16", "fd09::/64 > fd00:2::/64"], &[], &[]).pairs;
+            network.attach(1400).expect("attach");
+            let foreign = Address { link: network.link.unwrap(), addr: "10.9.0.8".parse().unwrap(), prefix_len: 32 };
+            network.netlink.add_address(&foreign).expect("somebody else's");
+            let give = |network: &mut Network, addrs: &[&str]| {
+                network.give(&addrs.iter().map(|addr| addr.parse().unwrap()).collect());
+                let routes = network.netlink.routes(PROTOCOL).expect("routes");
+                let device = routes.iter().filter(|route| route.kind == RouteKind::Unicast);
+                let mut sources: Vec<_> =
+                    device.filter_map(|route| route.source).map(|addr| addr.to_string()).collect();
+                sources.sort();
+                let addresses = network.netlink.addresses().expect("addresses");
+                let own = addresses.iter().filter(|a| Some(a.link) == network.link).map(|a| a.addr.to_string());
+                let mut own: Vec<_> = own.filter(|addr| !addr.starts_with("fe80")).collect();
+                own.sort();
+                (own.join(" "), sources.join(" "))
+            };
+            let shown = |own: &str, sources: &str| (own.to_owned(), sources.to_owned());
+            assert_eq!(
+                give(&mut network, &["10.9.0.7", "fd09::7"]),
+                shown("10.9.0.7 10.9.0.8 fd09::7", "10.9.0.7 fd09::7")
+            );
+            assert_eq!(give(&mut network, &["10.9.0.8"]), shown("10.9.0.8", "10.9.0.8"));
+            assert_eq!(give(&mut network, &[]), shown("10.9.0.8", ""), "it was not ours");
             drop(queues);
         });
     }

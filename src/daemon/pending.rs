@@ -1,6 +1,6 @@
-//! Clients that wait for `up` or `down`.
+//! Clients that wait for `up`, `down` or `rekey`.
 use crate::control::request::{Change, Refusal};
-use crate::control::types::{Child, ChildMode, ChildState, Connection, ConnectionState, Direction, Failure, Status};
+use crate::control::types::{Child, ChildMode, ChildState, Connection, ConnectionState, Failure, Status, Verb};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,19 +10,35 @@ const MAX: usize = 256;
 /// Who waits, and until when.
 #[derive(Debug, Default)]
 pub struct Pending {
-    /// Until when, and who.
-    list: Vec<(Duration, Change)>,
+    list: Vec<Wait>,
+}
+#[derive(Debug)]
+struct Wait {
+    until: Duration,
+    change: Change,
+    /// The highest number of an SA when it began; what a rekey makes has a higher one.
+    newest: u64,
 }
 impl Pending {
-    /// Waits from now on; a client that does not want to wait is told at once that its order was taken.
-    pub fn add(&mut self, now: Duration, change: Change) {
+    /// Waits from now on, `status` being the picture before anything is done. True if it shall be done; a client that does not want to wait
+    /// is told at once that its order was taken.
+    pub fn add(&mut self, now: Duration, change: Change, status: &Status) -> bool {
+        let sas = status.connections.iter().find(|c| *c.name == *change.connection).map(|c| sas(&change, c));
+        let sas = sas.unwrap_or_default();
+        if change.verb == Verb::Rekey && !sas.iter().any(|(_, up)| *up) {
+            answer(change, Err(Refusal::NotUp));
+            return false;
+        }
         if change.timeout.is_zero() {
             answer(change, Ok(()));
         } else if self.list.len() == MAX {
             answer(change, Err(Refusal::Stopping));
+            return false;
         } else {
-            self.list.push((now + change.timeout, change));
+            let newest = sas.iter().map(|(id, _)| *id).max().unwrap_or(0);
+            self.list.push(Wait { until: now + change.timeout, change, newest });
         }
+        true
     }
     /// Somebody waits.
     pub fn is_empty(&self) -> bool {
@@ -30,32 +46,34 @@ impl Pending {
     }
     /// When the next one gives up.
     pub fn deadline(&self) -> Option<Duration> {
-        self.list.iter().map(|(until, _)| *until).min()
+        self.list.iter().map(|wait| wait.until).min()
     }
     /// The connections that somebody waited for in vain to come up, and since when.
     pub fn overdue(&self, now: Duration) -> impl Iterator<Item = (Arc<str>, Duration)> {
-        let late = self.list.iter().filter(move |(until, change)| *until <= now && change.direction == Direction::Up);
-        late.map(|(until, change)| (change.connection.clone(), until.saturating_sub(change.timeout)))
+        let late = self.list.iter().filter(move |wait| wait.until <= now && wait.change.verb == Verb::Up);
+        late.map(|wait| (wait.change.connection.clone(), wait.until.saturating_sub(wait.change.timeout)))
     }
     /// An attempt of ours failed: whoever waits for it need not wait any longer.
     pub fn failed(&mut self, connection: &str, child: Option<&str>, failure: &Failure) {
-        self.answer(|_, change| {
-            let child_fits = match (&change.child, child) {
-                (Some(wanted), Some(failed)) => **wanted == *failed,
-                _ => true,
+        self.answer(|Wait { change, .. }| {
+            let child_fits = match (change.verb, &change.child, child) {
+                (Verb::Up, Some(wanted), Some(failed)) => **wanted == *failed,
+                (Verb::Up, ..) => true,
+                (Verb::Rekey, wanted, failed) => wanted.as_deref() == failed,
+                (Verb::Down, ..) => false,
             };
-            let fits = change.direction == Direction::Up && *change.connection == *connection && child_fits;
+            let fits = *change.connection == *connection && child_fits;
             fits.then(|| Err(Refusal::Failed(Box::new(failure.clone()))))
         });
     }
     /// Answers those whose wish has come true, and those whose time is over.
     pub fn check(&mut self, now: Duration, status: &Status) {
-        self.answer(|until, change| {
+        self.answer(|Wait { until, change, newest }| {
             let found = status.connections.iter().find(|connection| *connection.name == *change.connection);
             match found {
                 None => Some(Err(Refusal::UnknownConnection)),
-                Some(connection) if reached(change, connection) => Some(Ok(())),
-                Some(connection) if until <= now => {
+                Some(connection) if reached(change, *newest, connection) => Some(Ok(())),
+                Some(connection) if *until <= now => {
                     Some(Err(Refusal::TimedOut(connection.last_failure.clone().map(Box::new))))
                 }
                 Some(_) => None,
@@ -64,18 +82,18 @@ impl Pending {
     }
     /// Everybody is told that we stop.
     pub fn stop(&mut self) {
-        self.answer(|_, _| Some(Err(Refusal::Stopping)));
+        self.answer(|_| Some(Err(Refusal::Stopping)));
     }
 
-    fn answer(&mut self, mut verdict: impl FnMut(Duration, &Change) -> Option<Result<(), Refusal>>) {
-        for (until, change) in std::mem::take(&mut self.list) {
+    fn answer(&mut self, mut verdict: impl FnMut(&Wait) -> Option<Result<(), Refusal>>) {
+        for wait in std::mem::take(&mut self.list) {
             // Who went away is not waited for.
-            if change.reply.is_closed() {
+            if wait.change.reply.is_closed() {
                 continue;
             }
-            match verdict(until, &change) {
-                Some(result) => answer(change, result),
-                None => self.list.push((until, change)),
+            match verdict(&wait) {
+                Some(result) => answer(wait.change, result),
+                None => self.list.push(wait),
             }
         }
     }
@@ -86,23 +104,39 @@ fn answer(change: Change, result: Result<(), Refusal>) {
     let _ = change.reply.send(result);
 }
 
-fn reached(change: &Change, connection: &Connection) -> bool {
+fn reached(change: &Change, newest: u64, connection: &Connection) -> bool {
     let wanted = |child: &&Child| change.child.as_ref().is_none_or(|name| **name == *child.name);
     let mut children = connection.children.iter().filter(wanted);
     let carries = |child: &Child| matches!(child.state, ChildState::Up | ChildState::Rekeying);
     let idle = |child: &Child| matches!(child.state, ChildState::Down | ChildState::Routed);
     // Children that IKE never sees are routed, and all that they will ever be.
-    match (change.direction, &change.child) {
-        (Direction::Up, None) => {
+    match (change.verb, &change.child) {
+        (Verb::Up, None) => {
             let ready = |child: &Child| carries(child) || is_static(child);
             connection.state == ConnectionState::Up && children.all(ready)
         }
-        (Direction::Up, Some(_)) => children.all(|child| carries(child) || is_static(child)),
-        (Direction::Down, None) => {
+        (Verb::Up, Some(_)) => children.all(|child| carries(child) || is_static(child)),
+        (Verb::Down, None) => {
             matches!(connection.state, ConnectionState::Down | ConnectionState::Failed) && children.all(idle)
         }
-        (Direction::Down, Some(_)) => children.all(idle),
+        (Verb::Down, Some(_)) => children.all(idle),
+        // Whatever was up then has given way to something new.
+        (Verb::Rekey, _) => {
+            let sas = sas(change, connection);
+            let up = |new| sas.iter().any(|(id, up)| *up && (*id > newest) == new);
+            up(true) && !up(false)
+        }
     }
+}
+
+/// The SAs that a change is about, of all peers: the child's, or the connection's own. Which of them are up.
+fn sas(change: &Change, connection: &Connection) -> Vec<(u64, bool)> {
+    let Some(name) = &change.child else {
+        return connection.sas.iter().map(|sa| (sa.id, sa.state == ConnectionState::Up)).collect();
+    };
+    let children = connection.children.iter().filter(|child| **name == *child.name);
+    let carries = |state| matches!(state, ChildState::Up | ChildState::Rekeying);
+    children.flat_map(|child| &child.sas).map(|sa| (sa.id, carries(sa.state))).collect()
 }
 
 /// A `pass` or `drop` child: there is nothing to bring up.
@@ -128,14 +162,29 @@ mod tests {
         .unwrap()
     }
 
-    fn wait(pending: &mut Pending, direction: Direction, child: Option<&str>) -> Receiver<Result<(), Refusal>> {
+    fn wait(pending: &mut Pending, verb: Verb, child: Option<&str>) -> Receiver<Result<(), Refusal>> {
         let (reply, answer) = oneshot::channel();
         let timeout = Duration::from_secs(30);
-        pending.add(
-            Duration::ZERO,
-            Change { direction, connection: "a".into(), child: child.map(Into::into), timeout, reply },
-        );
+        let change = Change { verb, connection: "a".into(), child: child.map(Into::into), timeout, reply };
+        pending.add(Duration::ZERO, change, &rekeyed(&[(7, "up")], &[(3, "up")]));
         answer
+    }
+
+    /// IKE SAs of the connection, and SAs of its child x.
+    fn rekeyed(ike: &[(u64, &str)], child: &[(u64, &str)]) -> Status {
+        let mut status = status("up", &[("x", "up")]);
+        let found = &mut status.connections[0];
+        let sa = |(id, state): &(u64, &str), more: serde_json::Value| {
+            let mut sa = serde_json::json!({ "id": id, "state": state, "spi_in": "", "spi_out": "", "esn": false });
+            sa.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            sa
+        };
+        let of_ike = serde_json::json!({ "local": "", "remote": "", "spi_i": "", "spi_r": "", "initiator": true, "nat": "none",
+            "vips": [], "leases": [] });
+        found.sas = ike.iter().map(|n| serde_json::from_value(sa(n, of_ike.clone())).unwrap()).collect();
+        let none = serde_json::json!({});
+        found.children[0].sas = child.iter().map(|n| serde_json::from_value(sa(n, none.clone())).unwrap()).collect();
+        status
     }
 
     fn failure(code: &str) -> Failure {
@@ -157,8 +206,8 @@ mod tests {
     #[test]
     fn up_waits_for_all_children_or_the_one_that_was_named() {
         let mut pending = Pending::default();
-        let mut all = wait(&mut pending, Direction::Up, None);
-        let mut one = wait(&mut pending, Direction::Up, Some("x"));
+        let mut all = wait(&mut pending, Verb::Up, None);
+        let mut one = wait(&mut pending, Verb::Up, Some("x"));
         pending.check(Duration::ZERO, &status("up", &[("x", "up"), ("y", "connecting")]));
         assert_eq!(one.try_recv().unwrap(), Ok(()));
         assert_eq!(all.try_recv(), Err(TryRecvError::Empty));
@@ -170,7 +219,7 @@ mod tests {
     #[test]
     fn down_waits_until_nothing_is_left() {
         let mut pending = Pending::default();
-        let mut all = wait(&mut pending, Direction::Down, None);
+        let mut all = wait(&mut pending, Verb::Down, None);
         pending.check(Duration::ZERO, &status("down", &[("x", "closing")]));
         assert_eq!(all.try_recv(), Err(TryRecvError::Empty));
         pending.check(Duration::ZERO, &status("down", &[("x", "routed")]));
@@ -178,11 +227,59 @@ mod tests {
     }
 
     #[test]
+    fn a_rekey_waits_until_the_new_sa_has_taken_over() {
+        let mut pending = Pending::default();
+        let mut child = wait(&mut pending, Verb::Rekey, Some("x"));
+        let mut ike = wait(&mut pending, Verb::Rekey, None);
+        for (ikes, children) in [
+            (&[(7, "up")][..], &[(3, "up")][..]),
+            (&[(7, "up"), (8, "connecting")], &[(3, "rekeying"), (9, "connecting")]),
+            (&[(7, "up"), (8, "up")], &[(3, "rekeying"), (9, "up")]),
+            (&[], &[]),
+        ] {
+            pending.check(Duration::ZERO, &rekeyed(ikes, children));
+            assert_eq!((child.try_recv(), ike.try_recv()), (Err(TryRecvError::Empty), Err(TryRecvError::Empty)));
+        }
+        pending.check(Duration::ZERO, &rekeyed(&[(7, "up")], &[(3, "closing"), (9, "up")]));
+        assert_eq!((child.try_recv().unwrap(), ike.try_recv()), (Ok(()), Err(TryRecvError::Empty)));
+        pending.check(Duration::ZERO, &rekeyed(&[(8, "up")], &[]));
+        assert_eq!(ike.try_recv().unwrap(), Ok(()));
+    }
+
+    #[test]
+    fn what_is_not_up_cannot_be_rekeyed() {
+        let mut pending = Pending::default();
+        for status in [rekeyed(&[(7, "connecting")], &[(3, "closing")]), Status::default()] {
+            for child in [None, Some("x".into())] {
+                let (reply, mut answer) = oneshot::channel();
+                let timeout = Duration::from_secs(1);
+                let change = Change { verb: Verb::Rekey, connection: "a".into(), child, timeout, reply };
+                assert!(!pending.add(Duration::ZERO, change, &status));
+                assert_eq!(answer.try_recv().unwrap(), Err(Refusal::NotUp));
+            }
+        }
+    }
+
+    #[test]
+    fn a_rekey_is_ended_by_its_own_failure_only() {
+        let mut pending = Pending::default();
+        let mut child = wait(&mut pending, Verb::Rekey, Some("x"));
+        let mut ike = wait(&mut pending, Verb::Rekey, None);
+        pending.failed("a", Some("y"), &failure("pfs.mismatch"));
+        assert_eq!((child.try_recv(), ike.try_recv()), (Err(TryRecvError::Empty), Err(TryRecvError::Empty)));
+        pending.failed("a", Some("x"), &failure("pfs.mismatch"));
+        assert!(matches!(child.try_recv(), Ok(Err(Refusal::Failed(failure))) if failure.code == "pfs.mismatch"));
+        assert_eq!(ike.try_recv(), Err(TryRecvError::Empty));
+        pending.failed("a", None, &failure("proposal.ike"));
+        assert!(matches!(ike.try_recv(), Ok(Err(Refusal::Failed(_)))));
+    }
+
+    #[test]
     fn a_failure_ends_the_waiting_of_those_whom_it_concerns() {
         let mut pending = Pending::default();
-        let mut all = wait(&mut pending, Direction::Up, None);
-        let mut other = wait(&mut pending, Direction::Up, Some("y"));
-        let mut down = wait(&mut pending, Direction::Down, None);
+        let mut all = wait(&mut pending, Verb::Up, None);
+        let mut other = wait(&mut pending, Verb::Up, Some("y"));
+        let mut down = wait(&mut pending, Verb::Down, None);
         pending.failed("a", Some("x"), &failure("ts.mismatch"));
         pending.failed("b", None, &failure("auth.failed"));
         assert!(matches!(all.try_recv(), Ok(Err(Refusal::Failed(failure))) if failure.code == "ts.mismatch"));
@@ -195,7 +292,7 @@ mod tests {
     #[test]
     fn patience_ends_with_what_is_known() {
         let mut pending = Pending::default();
-        let mut all = wait(&mut pending, Direction::Up, None);
+        let mut all = wait(&mut pending, Verb::Up, None);
         assert_eq!(pending.deadline(), Some(Duration::from_secs(30)));
         assert_eq!(pending.overdue(Duration::from_secs(29)).count(), 0);
         let overdue: Vec<_> = pending.overdue(Duration::from_secs(30)).collect();
@@ -213,15 +310,13 @@ mod tests {
     #[test]
     fn nobody_waits_for_a_client_that_went_away_or_did_not_want_to() {
         let mut pending = Pending::default();
-        drop(wait(&mut pending, Direction::Up, None));
+        drop(wait(&mut pending, Verb::Up, None));
         pending.check(Duration::ZERO, &status("down", &[]));
         assert!(pending.is_empty());
         let (reply, mut answer) = oneshot::channel();
         let timeout = Duration::ZERO;
-        pending.add(
-            Duration::ZERO,
-            Change { direction: Direction::Up, connection: "a".into(), child: None, timeout, reply },
-        );
+        let change = Change { verb: Verb::Up, connection: "a".into(), child: None, timeout, reply };
+        assert!(pending.add(Duration::ZERO, change, &Status::default()));
         assert_eq!(answer.try_recv().unwrap(), Ok(()));
     }
 }

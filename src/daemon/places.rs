@@ -82,6 +82,10 @@ impl Places {
             self.spis.release(spi);
         }
     }
+    /// It was handed out and not given back.
+    pub fn holds(&self, spi: u32) -> bool {
+        self.spis.holds(spi)
+    }
     /// An SA has this SPI.
     pub fn installed(&mut self, spi: u32) {
         self.installed.insert(spi);
@@ -138,7 +142,9 @@ mod tests {
     fn an_spi_that_was_never_installed_is_free_at_once() {
         let mut places = Places::new(1);
         let spi = places.allocate_spi(&key(0), 7).unwrap();
+        assert!(places.holds(spi));
         places.release_spi(spi);
+        assert!(!places.holds(spi));
         assert!(is_free(&mut places, spi));
     }
 

@@ -98,7 +98,8 @@ fn link_scope(remote: Prefix) -> Vec<Prefix> {
     }
 }
 
-/// The lowest address of the host inside the local selectors towards `remote`; not an outer one if the selector is only large.
+/// An address that a peer gave us, if the local selectors towards `remote` have it; else the lowest address of the host inside of them, but
+/// not an outer one if the selector is only large.
 fn source(site: &Site, remote: Prefix) -> Option<IpAddr> {
     let pairs = || site.protected().filter(|pair| pair.remote == remote);
     let inside = |addr: IpAddr| {
@@ -107,6 +108,10 @@ fn source(site: &Site, remote: Prefix) -> Option<IpAddr> {
                 && !(prefix::is_wide(pair.local) && site.outer.contains(&addr))
         })
     };
+    let selected = |addr: &&IpAddr| pairs().any(|pair| prefix::contains(pair.local, prefix::host(**addr)));
+    if let Some(given) = site.given.iter().find(selected) {
+        return Some(*given);
+    }
     let link_local = |addr: &IpAddr| matches!(addr, IpAddr::V6(addr) if addr.is_unicast_link_local());
     site.addresses.iter().map(|address| address.addr).filter(|addr| !link_local(addr) && inside(*addr)).min()
 }

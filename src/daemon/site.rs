@@ -2,6 +2,7 @@
 use super::prefix::{self, Prefix};
 use crate::config::{Config, Mode};
 use crate::wire::selector::Selector;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// What happens to packets of a pair.
@@ -61,6 +62,8 @@ pub struct Site {
     pub addresses: Vec<HostAddress>,
     /// Our ends of IKE and ESP.
     pub outer: Vec<IpAddr>,
+    /// Addresses on our device that peers have given us.
+    pub given: BTreeSet<IpAddr>,
 }
 impl Site {
     /// Puts `pairs` in order.
@@ -69,7 +72,7 @@ impl Site {
         pairs.dedup();
         outer.sort();
         outer.dedup();
-        Self { pairs, addresses, outer }
+        Self { pairs, addresses, outer, given: BTreeSet::new() }
     }
     /// The pairs that belong into the device.
     pub fn protected(&self) -> impl Iterator<Item = &Pair> {

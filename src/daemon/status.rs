@@ -2,6 +2,7 @@
 use super::clock;
 use super::install::Installer;
 use super::keylog;
+use super::leases::Leases;
 use super::places::{Key, Places};
 use crate::config::{Config, ConnectionConfig, Mode, remedy};
 use crate::control::types::{self, ChildMode, ChildSa, ChildState, ConnectionState, IkeSa, Peer};
@@ -12,8 +13,10 @@ use crate::ike::status::{self, ConnectionStatus, IkeStatus, State};
 use crate::ipsec::path::Encap;
 use crate::wire::keyword;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 /// Where the picture is taken from.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +27,10 @@ pub struct View<'a> {
     pub installer: &'a Installer,
     /// Slots of children.
     pub places: &'a Places,
+    /// Addresses of configuration payloads.
+    pub leases: &'a Leases,
+    /// When it is taken.
+    pub now: Duration,
 }
 impl View<'_> {
     /// Every configured connection, in the order of the configuration.
@@ -46,7 +53,7 @@ impl View<'_> {
     ) -> types::Connection {
         let sas = status.map_or(&[][..], |status| &status.sas);
         let current = sas.iter().find(|sa| sa.state == State::Up).or(sas.last());
-        let shown = current.map(ike_sa);
+        let shown = current.map(|sa| self.ike_sa(sa));
         let children = config.children.iter().map(|child| self.child(config, policy, &child.name, sas, None));
         let any = |policy: &policy::Connection| policy.remote_addrs.iter().all(|r| matches!(r, policy::Remote::Any));
         let responds_only = policy.is_some_and(any);
@@ -64,9 +71,12 @@ impl View<'_> {
             remote_id: shown.as_ref().and_then(|sa| sa.remote_id.clone()).or_else(|| expected_id(policy?)),
             ike: shown.map(|sa| sa.ike),
             children: children.collect(),
-            sas: sas.iter().map(ike_sa).collect(),
+            sas: sas.iter().map(|sa| self.ike_sa(sa)).collect(),
             peers: peers.collect(),
-            last_failure: status.and_then(|status| status.last_failure.as_ref()).map(failure),
+            last_failure: status
+                .and_then(|status| status.last_failure.as_ref())
+                .filter(|failure| !is_over(failure, sas, responds_only))
+                .map(failure),
             warnings: keylog::warning(config).into_iter().collect(),
         }
     }
@@ -121,7 +131,12 @@ impl View<'_> {
             local_ts,
             remote_ts,
             mtu: installed.zip(path).map(|(sa, path)| {
-                let found = path.inner_mtu(sa.outbound.sa.params().cipher);
+                let outside = match path.remote.is_ipv4() {
+                    _ if !sa.outbound.transport => 0,
+                    true => 20,
+                    false => 40,
+                };
+                let found = path.inner_mtu(sa.outbound.sa.params().cipher) + outside;
                 settings.and_then(|child| child.mtu).map_or(found, |said| said.min(found))
             }),
             bytes_in: 0,
@@ -129,7 +144,7 @@ impl View<'_> {
             packets_in: 0,
             packets_out: 0,
             drops: Drop::ALL.iter().map(|drop| (drop.name().to_owned(), 0)).collect(),
-            rekey_in_s: None,
+            rekey_in_s: current.and_then(|sa| sa.rekey_at).map(|at| self.seconds_to(at)),
             sas: sas.iter().map(|sa| self.child_sa(sa)).collect(),
         };
         self.count(&mut child, &config.name, name, peer);
@@ -153,6 +168,35 @@ impl View<'_> {
         }
     }
 
+    fn ike_sa(&self, sa: &IkeStatus) -> IkeSa {
+        let texts = |addrs: &[IpAddr]| addrs.iter().map(ToString::to_string).collect();
+        let (vips, leases) =
+            self.leases.of(sa.id).map(|lease| (texts(&lease.ours), texts(&lease.theirs))).unwrap_or_default();
+        IkeSa {
+            id: sa.id.0,
+            state: connection_state(sa.state),
+            since: sa.since.map(clock::rfc3339),
+            local: sa.local.to_string(),
+            remote: sa.remote.to_string(),
+            local_id: sa.local_id.as_ref().map(ToString::to_string),
+            remote_id: sa.remote_id.as_ref().map(ToString::to_string),
+            vips,
+            leases,
+            ike: types::Ike {
+                spi_i: sa.spi_i.to_string(),
+                spi_r: sa.spi_r.to_string(),
+                initiator: sa.initiator,
+                proposal: sa.proposal.as_ref().map(keyword::proposal),
+                rekey_in_s: sa.rekey_at.map(|at| self.seconds_to(at)),
+                nat: sa.nat.into(),
+            },
+        }
+    }
+
+    fn seconds_to(&self, at: Duration) -> u64 {
+        at.saturating_sub(self.now).as_secs()
+    }
+
     fn child_sa(&self, sa: &status::ChildStatus) -> ChildSa {
         let terms = self.installer.get(sa.id).map(|installed| &installed.terms);
         ChildSa {
@@ -165,6 +209,22 @@ impl View<'_> {
             esn: terms.is_some_and(|terms| terms.esn),
         }
     }
+}
+
+/// What failed has been done since: the SA that was wanted, or that of the child, is up. Where many peers come, the success of one says
+/// nothing about another.
+fn is_over(failure: &diagnose::Failure, sas: &[IkeStatus], responds_only: bool) -> bool {
+    let concerned = |sa: &&IkeStatus| {
+        let same = failure.remote.is_none_or(|remote| remote.ip() == sa.remote.ip());
+        sa.state == State::Up && (same || !responds_only)
+    };
+    sas.iter().filter(concerned).any(|sa| match &failure.child {
+        Some(name) => {
+            let up = |child: &&status::ChildStatus| !child.connecting && !child.closing && child.name == *name;
+            sa.children.iter().filter(up).any(|child| child.since >= failure.time)
+        }
+        None => sa.since.is_some_and(|since| since >= failure.time),
+    })
 }
 
 /// A failure with the words for it.
@@ -186,26 +246,6 @@ pub fn failure(failure: &diagnose::Failure) -> types::Failure {
         notify: failure.notify.clone(),
         explain,
         fix,
-    }
-}
-
-fn ike_sa(sa: &IkeStatus) -> IkeSa {
-    IkeSa {
-        id: sa.id.0,
-        state: connection_state(sa.state),
-        since: sa.since.map(clock::rfc3339),
-        local: sa.local.to_string(),
-        remote: sa.remote.to_string(),
-        local_id: sa.local_id.as_ref().map(ToString::to_string),
-        remote_id: sa.remote_id.as_ref().map(ToString::to_string),
-        ike: types::Ike {
-            spi_i: sa.spi_i.to_string(),
-            spi_r: sa.spi_r.to_string(),
-            initiator: sa.initiator,
-            proposal: sa.proposal.as_ref().map(keyword::proposal),
-            rekey_in_s: None,
-            nat: sa.nat.into(),
-        },
     }
 }
 
@@ -236,16 +276,20 @@ fn child_mode(mode: Mode) -> ChildMode {
 }
 
 fn one_child_state(sa: &status::ChildStatus) -> ChildState {
-    match (sa.connecting, sa.closing) {
-        (_, true) => ChildState::Closing,
-        (true, false) => ChildState::Connecting,
-        (false, false) => ChildState::Up,
+    match () {
+        () if sa.closing => ChildState::Closing,
+        () if sa.connecting => ChildState::Connecting,
+        () if sa.rekeying => ChildState::Rekeying,
+        () => ChildState::Up,
     }
 }
 
 /// Of all SAs of a child together. `routed`: packets may bring it up, or need no SA.
 fn child_state(sas: &[&status::ChildStatus], routed: bool) -> ChildState {
     let any = |state| sas.iter().any(|sa| one_child_state(sa) == state);
+    if any(ChildState::Rekeying) {
+        return ChildState::Rekeying;
+    }
     match (any(ChildState::Up), any(ChildState::Connecting), any(ChildState::Closing)) {
         (true, true, _) => ChildState::Rekeying,
         (true, false, _) => ChildState::Up,
@@ -265,7 +309,6 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::ike::event::ChildId;
-    use std::time::Duration;
 
     fn sa(connecting: bool, closing: bool) -> status::ChildStatus {
         status::ChildStatus {
@@ -273,9 +316,33 @@ mod tests {
             name: "lan".into(),
             closing,
             connecting,
+            rekeying: false,
             spi_in: 1,
             spi_out: 2,
             since: Duration::ZERO,
+            rekey_at: None,
+        }
+    }
+
+    /// Up since then, or not yet.
+    fn ike(since: Option<u64>, children: Vec<status::ChildStatus>) -> IkeStatus {
+        IkeStatus {
+            id: crate::ike::event::IkeId(1),
+            peer: 0,
+            state: if since.is_some() { State::Up } else { State::Connecting },
+            since: since.map(Duration::from_secs),
+            local: ([192, 0, 2, 1], 500).into(),
+            remote: ([192, 0, 2, 8], 500).into(),
+            local_id: None,
+            remote_id: None,
+            spi_i: crate::wire::message::IkeSpi([1; 8]),
+            spi_r: crate::wire::message::IkeSpi([2; 8]),
+            initiator: true,
+            proposal: None,
+            nat: "none",
+            udp: false,
+            rekey_at: None,
+            children,
         }
     }
 
@@ -287,6 +354,8 @@ mod tests {
         assert_eq!(child_state(&[&connecting], true), ChildState::Connecting);
         assert_eq!(child_state(&[&up], false), ChildState::Up);
         assert_eq!(child_state(&[&up, &connecting], false), ChildState::Rekeying);
+        let rekeying = status::ChildStatus { rekeying: true, ..sa(false, false) };
+        assert_eq!(child_state(&[&rekeying], false), ChildState::Rekeying);
         assert_eq!(child_state(&[&closing, &up], false), ChildState::Up);
         assert_eq!(child_state(&[&closing], false), ChildState::Closing);
     }
@@ -315,10 +384,33 @@ mod tests {
         let tables = Arc::new(crate::ipsec::tables::Tables::new());
         let installer = Installer::new(tables, crate::ipsec::spd::DeviceId(0), |_, _| 1500, 1);
         let places = Places::new(1);
-        let status = View { config: &config, installer: &installer, places: &places }.status(&[]);
+        let status = View {
+            config: &config,
+            installer: &installer,
+            places: &places,
+            leases: &Leases::default(),
+            now: Duration::ZERO,
+        }
+        .status(&[]);
         let shown: Vec<_> = status.connections.iter().map(|c| (&*c.name, c.remote_id.as_deref())).collect();
         assert_eq!(shown, [("a", None), ("b", Some("r"))]);
         assert!(status.connections.iter().all(|c| c.children[0].state == ChildState::Routed));
+    }
+
+    #[test]
+    fn a_failure_is_over_when_what_failed_has_been_done() {
+        let at = Duration::from_secs;
+        let mut failure = diagnose::Failure::new(at(10), diagnose::Phase::IkeAuth, true, "auth.failed");
+        failure.remote = Some(([192, 0, 2, 7], 500).into());
+        assert!(!is_over(&failure, &[], false));
+        assert!(!is_over(&failure, &[ike(None, vec![]), ike(Some(9), vec![])], false));
+        assert!(is_over(&failure, &[ike(None, vec![]), ike(Some(11), vec![])], false));
+        assert!(!is_over(&failure, &[ike(Some(11), vec![])], true), "another peer");
+        failure.child = Some("lan".into());
+        let lan = |since, closing| status::ChildStatus { since: at(since), ..sa(false, closing) };
+        assert!(!is_over(&failure, &[ike(Some(11), vec![])], false), "the IKE SA is not the child");
+        assert!(!is_over(&failure, &[ike(Some(11), vec![lan(9, false), lan(12, true)])], false));
+        assert!(is_over(&failure, &[ike(Some(5), vec![lan(9, false), lan(12, false)])], false));
     }
 
     #[test]

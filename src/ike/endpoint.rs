@@ -60,7 +60,7 @@ impl Endpoint {
             Input::EspAlive(spis) => self.on_esp_alive(now, spis),
             Input::AddrsChanged => self.on_addrs_changed(now, host),
             Input::EspUsage(usage) => self.on_esp_usage(now, host, usage),
-            Input::LarvalHit(_) => {}
+            Input::LarvalHit(spi) => self.on_larval_hit(now, host, spi),
             Input::Acquire { connection, child } => self.on_acquire(now, &connection, &child),
         }
         self.on_time(now, host);
@@ -193,6 +193,15 @@ impl Endpoint {
         self.step(now, host, id, |cx, sa| {
             let local = sa.core.local;
             sa.moved(cx, local, remote);
+            Ok(())
+        });
+    }
+    /// The peer has the keys of an SPI that we have offered: it has our request, and its answer is late or lost (R3). Comes so rarely that there
+    /// is no index for it.
+    fn on_larval_hit(&mut self, now: Duration, host: &mut dyn Host, spi: u32) {
+        let Some(id) = self.sas.values().find(|sa| sa.offers(spi)).map(|sa| sa.core.id) else { return };
+        self.step(now, host, id, |cx, sa| {
+            sa.core.resend(cx);
             Ok(())
         });
     }
@@ -544,6 +553,7 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
             let rival = est.rival(cx);
             est.abandon(cx);
             cx.common.established -= 1;
+            cx.common.leases.ended(&est.remote_id, core.id);
             if let Some(rival) = rival {
                 // The peer has not seen our rekey, or is gone (R18): what it has made itself is what counts.
                 if est.closing.is_none() && matches!(why, Ended::ByPeer | Ended::PeerDead) {
@@ -562,7 +572,7 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
             cx.emit(Event::IkeDown { ike: core.id, connection: est.connection.name.clone(), why });
             lived = Some((cx.now.saturating_sub(est.since), children));
         }
-        Phase::Proving(p) => cx.host.release_spi(p.offer.spi_in),
+        Phase::Proving(p) => p.release(cx),
         Phase::Opening(_) | Phase::Agreeing(_) | Phase::Mixing(_) | Phase::HalfOpen(_) | Phase::Moving => {}
     }
     let Some(link) = core.connection.as_ref().and_then(|name| cx.common.links.get_mut(name)) else { return };

@@ -46,6 +46,7 @@ impl Endpoint {
             return self.escheat(now, host, from, children);
         };
         est.standing = Standing::Current;
+        self.common.leases.rekeyed(from, to);
         for child in &children {
             self.common.by_child.insert(child.spi_in, to);
             self.common.by_id.insert(child.id, to);

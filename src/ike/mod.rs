@@ -20,6 +20,7 @@ mod exchange;
 mod heir;
 mod inbox;
 mod keys;
+mod lease;
 mod life;
 mod link;
 mod nat;
@@ -29,6 +30,8 @@ mod sa;
 mod size;
 mod spi;
 mod timer;
+mod transport;
+mod virtuals;
 mod window;
 
 #[cfg(test)]

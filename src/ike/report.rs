@@ -1,7 +1,7 @@
 //! The picture of the endpoint (`status`).
 use super::child::ChildState;
 use super::endpoint::Endpoint;
-use super::sa::{IkeSa, Phase};
+use super::sa::{IkeSa, Phase, Standing};
 use super::status::{ChildStatus, ConnectionStatus, IkeStatus, State};
 
 impl Endpoint {
@@ -51,11 +51,18 @@ fn ike(sa: &IkeSa, local_id: Option<&crate::wire::payload::Id>) -> IkeStatus {
         proposal: None,
         nat: core.nat.name(),
         udp: core.nat.udp(),
+        rekey_at: None,
         children: Vec::new(),
     };
     if let Phase::Established(est) = &sa.phase {
         status.peer = est.peer;
-        status.state = if est.closing.is_some() { State::Closing } else { State::Up };
+        status.state = match est.standing {
+            _ if est.closing.is_some() => State::Closing,
+            Standing::Current => State::Up,
+            Standing::Rival(_) => State::Connecting,
+            Standing::Succeeded => State::Closing,
+        };
+        status.rekey_at = est.life.renew;
         status.since = Some(est.since);
         status.local_id = Some(est.local_id.clone());
         status.remote_id = Some(est.remote_id.clone());
@@ -68,9 +75,11 @@ fn ike(sa: &IkeSa, local_id: Option<&crate::wire::payload::Id>) -> IkeStatus {
                 name: c.policy.name.clone(),
                 closing: c.state != ChildState::Up,
                 connecting: false,
+                rekeying: est.rekeys(c.id),
                 spi_in: c.spi_in,
                 spi_out: c.spi_out,
                 since: c.since,
+                rekey_at: c.life.renew,
             })
             .collect();
     }

@@ -1,6 +1,6 @@
 //! One IKE SA: what it has in every phase, and its phases as types.
 use super::channel::{Channel, Sealed};
-use super::child::{Child, ChildState, Wear};
+use super::child::{Child, ChildState, Offer, Wear};
 use super::common::{Cx, Step};
 use super::event::{ChildId, Ended, Event, IkeId, IkePath, Usage};
 use super::exchange::create_child::{self, Making};
@@ -15,6 +15,7 @@ use super::life::Life;
 use super::nat::Nat;
 use super::policy::Connection;
 use super::size::Size;
+use super::virtuals::Virtuals;
 use super::window::{Due, Window};
 use crate::wire::message::{Header, IkeSpi};
 use crate::wire::payload::{Id, Payload, Proposal};
@@ -84,6 +85,8 @@ pub(super) struct Established {
     pub peer: u32,
     pub local_id: Id,
     pub remote_id: Id,
+    /// Addresses by the configuration payload.
+    pub virtuals: Virtuals,
     pub proposal: Proposal,
     pub keys: SkD,
     pub channel: Channel,
@@ -211,6 +214,17 @@ impl Core {
     pub(super) fn may_move(&self) -> bool {
         self.nat.remote && !self.nat.local && !self.mobile.agreed
     }
+    /// Sends the request in flight once more, whenever the next time is.
+    pub(super) fn resend(&mut self, cx: &mut Cx<'_>) {
+        let Some(sealed) = self.window.outstanding() else { return };
+        self.sent = cx.now;
+        for &(local, remote) in &self.mobile.trying {
+            cx.transmit_all(local, remote, sealed);
+        }
+        if self.mobile.trying.is_empty() {
+            cx.transmit_all(self.local, self.remote, sealed);
+        }
+    }
     /// Retransmits when it is time to, smaller after a while. `Err`: the peer has not answered.
     pub(super) fn retransmit(&mut self, cx: &mut Cx<'_>, channel: Option<&mut Channel>) -> Step<()> {
         let times = cx.policy().retransmit;
@@ -227,14 +241,7 @@ impl Core {
             }
             (Due::Resend | Due::Shrink, _) => {}
         }
-        self.sent = cx.now;
-        let Some(sealed) = self.window.outstanding() else { return Ok(()) };
-        for &(local, remote) in &self.mobile.trying {
-            cx.transmit_all(local, remote, sealed);
-        }
-        if self.mobile.trying.is_empty() {
-            cx.transmit_all(self.local, self.remote, sealed);
-        }
+        self.resend(cx);
         Ok(())
     }
 }
@@ -273,6 +280,20 @@ impl Established {
     /// The same.
     pub(super) fn child_mut(&mut self, id: ChildId) -> Option<&mut Child> {
         self.children.iter_mut().find(|c| c.id == id)
+    }
+    /// We have asked for another child in the place of this one.
+    pub(super) fn rekeys(&self, child: ChildId) -> bool {
+        self.offer().is_some_and(|offer| offer.replaces == Some(child))
+    }
+    /// What we have asked for in the request in flight, if it is a child.
+    fn offer(&self) -> Option<&Offer> {
+        match &self.asked {
+            Some(Asked::Create(asked)) => match &asked.making {
+                Making::Child { offer, .. } => Some(offer),
+                Making::Ike(_) => None,
+            },
+            _ => None,
+        }
     }
     /// We are rekeying the IKE SA itself.
     pub(super) fn rekeys_ike(&self) -> bool {
@@ -490,6 +511,15 @@ pub(super) struct Answer {
 }
 
 impl IkeSa {
+    /// The request in flight offers this SPI.
+    pub(super) fn offers(&self, spi: u32) -> bool {
+        let offer = match &self.phase {
+            Phase::Proving(proving) => proving.offer.as_ref(),
+            Phase::Established(est) => est.offer(),
+            _ => None,
+        };
+        offer.is_some_and(|offer| offer.spi_in == spi)
+    }
     /// When it wants `Input::Timer`.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let core = &self.core;

@@ -44,6 +44,8 @@ pub struct IkeStatus {
     /// `none`, `local`, `remote`, `both`.
     pub nat: &'static str,
     pub udp: bool,
+    /// When we rekey it, if that is planned.
+    pub rekey_at: Option<Duration>,
     pub children: Vec<ChildStatus>,
 }
 /// One child SA pair (the traffic counters are in `ipsec`).
@@ -54,7 +56,11 @@ pub struct ChildStatus {
     pub name: Arc<str>,
     pub closing: bool,
     pub connecting: bool,
+    /// It is up, and we are making another one in its place.
+    pub rekeying: bool,
     pub spi_in: u32,
     pub spi_out: u32,
     pub since: Duration,
+    /// When we rekey it, if that is planned.
+    pub rekey_at: Option<Duration>,
 }

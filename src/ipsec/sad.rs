@@ -212,10 +212,14 @@ impl SpiPool {
         Some(spi)
     }
 
+    /// It was handed out and not released.
+    pub fn holds(&self, spi: u32) -> bool {
+        self.taken.contains(&spi) && !self.resting.iter().any(|(_, other)| *other == spi)
+    }
+
     /// Both directions are closed: it may be used again, after `RESTING` more allocations. Unknown SPIs are ignored.
     pub fn release(&mut self, spi: u32) {
-        let resting = self.resting.iter().any(|(_, other)| *other == spi);
-        if self.taken.contains(&spi) && !resting {
+        if self.holds(spi) {
             self.resting.push_back((self.allocations + RESTING, spi));
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! A test reads as a play: `World::new(alice, bob)`, then who does what, which message is held back, and who must win.
 mod certs;
+mod childless;
+mod configuration;
 mod establish;
 mod established;
 mod fragments;
@@ -13,6 +15,7 @@ mod refuse;
 mod rekey_child;
 mod rekey_ike;
 mod silence;
+mod transport;
 mod windows;
 mod wire;
 

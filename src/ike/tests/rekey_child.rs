@@ -1,6 +1,6 @@
 //! Rekeys of a child: alone, and both ends at once. Plays after the exchange tests of strongSwan and RFC 7296 section 2.8.1.
 use super::*;
-use crate::ike::event::{ChildId, Ended};
+use crate::ike::event::{ChildId, Ended, Input};
 
 /// What an end has heard of its children going down.
 fn ended(peer: &Peer) -> Vec<(ChildId, Ended)> {
@@ -39,6 +39,27 @@ fn regular() {
         let senders: Vec<IpAddr> = world.log.iter().map(|(_, d)| d.from.ip()).collect();
         assert_eq!(senders, [first, second, first, second].map(addr), "who began deletes the old one");
     }
+}
+
+/// R3: ESP for the SPI of a pending request says that the answer is late or lost.
+#[test]
+fn r03_a_packet_that_is_ahead_of_its_keys_asks_again_at_once() {
+    let mut world = tunnel_of(alice(), bob());
+    let old = world.a.children()[0].spi_in;
+    world.command_a(lan());
+    let offered = world.a.host.spis.iter().copied().find(|spi| *spi != old).unwrap();
+    let request = world.catch(ALICE);
+    world.deliver(&request);
+    world.catch(BOB);
+    assert!(world.a.endpoint.status()[0].sas[0].children[0].rekeying);
+    for (spi, again) in [(old, false), (7, false), (offered, true)] {
+        let sent = world.a.handle(world.now, Input::LarvalHit(spi));
+        assert_eq!(sent, if again { vec![request.clone()] } else { vec![] }, "octet for octet");
+        world.send(sent);
+    }
+    // The answer, once more, ends it.
+    world.pass(Duration::from_millis(100));
+    assert_rekeyed(&world, old);
 }
 
 /// N1 is Alice's Ni, N2 Bob's Ni, N3 Bob's Nr for Alice, N4 Alice's Nr for Bob; one of them is the lowest.
