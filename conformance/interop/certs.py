@@ -110,8 +110,9 @@ REFUSED = {
     "not yet valid": ("future-right", dict(trust=lambda: trusted(CA)), "auth.cert.not_yet_valid"),
     "wrong CA": ("stranger-right", dict(trust=lambda: trusted(CA)), "auth.cert.unknown_ca"),
     "wrong ID": ("other-right", dict(trust=lambda: trusted(CA), theirs_id="other.example"), "auth.id"),
-    "ID that the certificate does not have": ("other-right", dict(trust=lambda: trusted(CA)), "auth.id"),
+    "ID that the certificate does not have": ("other-right", dict(trust=lambda: trusted(CA)), "auth.cert.name"),
     "revoked": ("revoked-right", dict(trust=lambda: trusted(CA, "ecdsa256.crl", "strict")), "auth.cert.revoked"),
+    "no CRL, and it is demanded": ("ecdsa256-right", dict(trust=lambda: trusted(CA, None, "strict")), "auth.cert.crl_missing"),
 }
 
 

@@ -41,7 +41,7 @@ def pulses(lab, rate=200):
 
 def ended(both):
     """(lost in both directions, longest gap, sent)."""
-    got = [p.stop() for p in both]
+    got = [p.end() for p in both]
     return sum(g["lost"] for g in got), max(g["gap"] for g in got), sum(g["sent"] for g in got)
 
 

@@ -84,7 +84,7 @@ def exchanges(name, role):
         vici = peer.vici()
         pulses = [traffic.Pulse(lab.left, lab.right, *INNER[4], rate=200), traffic.Pulse(lab.right, lab.left, *reversed(INNER[4]), rate=200)]
         wrong = four_rekeys(us, vici)
-        got = [p.stop() for p in pulses]
+        got = [p.end() for p in pulses]
         lost, sent = sum(g["lost"] for g in got), sum(g["sent"] for g in got)
         messages = lab.relay.messages()
         fragments = sum(m["fragment"] > 0 for m in messages)

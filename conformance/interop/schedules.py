@@ -1,4 +1,10 @@
-"""One end is strongSwan, and the wire holds, drops, doubles and reorders IKE messages by a schedule while both ends rekey, delete and create: do their SAs agree at the end?"""
+"""One end is strongSwan, and the wire holds, drops, doubles and reorders IKE messages by a schedule while both ends rekey, delete and create: do their SAs agree at the end?
+
+What strongSwan 6.0.1 and 6.1.0 do among themselves under such schedules (97 of the first 100 agree), so that nobody looks for it in us:
+- A Delete that overtakes the answer which makes its child is answered without a Delete and forgotten; the late answer then installs the child for good (seed 4).
+- The answer to a rekey is lost, and the responder rekeys the new child at once: the initiator does not know it yet and answers CHILD_SA_NOT_FOUND, the responder
+  makes another one, and on the Delete of the old child its charon spins for ever; every question to it times out (seeds 44 and 59).
+"""
 import os
 import random
 import subprocess
@@ -37,7 +43,7 @@ class Ends:
 
     def ours(self, verb, child=None):
         """An operation on our side; it does not wait."""
-        self.us.api("POST", f"connections/peer/{f'children/{child}/' if child else ''}{verb}" + ("?timeout=0" if verb in ("up", "down") else ""))
+        self.us.api("POST", f"connections/peer/{f'children/{child}/' if child else ''}{verb}" + "?timeout=0")
 
     def theirs(self, verb, child=None):
         """The same on theirs."""
@@ -116,7 +122,9 @@ def several(number, release, first, seeds):
                 ends = Ends(f"{number}{n:03}", release, first)
             try:
                 failure = play(ends, seed)
-            except (RuntimeError, TimeoutError, OSError) as e:
+            except TimeoutError:
+                failure = f"seed {seed}: charon does not answer any more"
+            except (RuntimeError, OSError) as e:
                 failure = f"seed {seed}: {type(e).__name__}: {e}"
             if failure:
                 wrong.append(failure)

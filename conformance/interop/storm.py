@@ -17,7 +17,11 @@ CROSSING = [{"exchange": collisions.CREATE_CHILD_SA, "response": False, "hold": 
 
 
 def swan(host, at):
-    """A strongSwan that rekeys like that; its keys go to its log. `over_time` counts from the rekey on and must not be nothing: at its end the SA is closed."""
+    """A strongSwan that rekeys like that; its keys go to its log. `over_time` counts from the rekey on and must not be nothing: at its end the SA is closed.
+
+    5.9.8 drops a response with the message ID of a request that it is busy with ("ignoring request with ID n, already processing") and takes only the
+    retransmitted one: requests that cross have such IDs now and then, so it shall not wait its usual four seconds.
+    """
     end = strongswan.StrongSwan(host, options="filelog { stderr { ike = 4 } }\n retransmit_timeout = 1.0\n retransmit_tries = 8")
     inside = [prefix(INNER[4][at]), prefix(INNER[4][1 - at])]
     names = ("left.example", "right.example")
@@ -54,7 +58,7 @@ def storm(name, makers, seconds):
         asked = [end if maker is hog else end.vici() for maker, end in zip(makers, ends)]
         pulses = [traffic.Pulse(lab.left, lab.right, *INNER[4]), traffic.Pulse(lab.right, lab.left, *reversed(INNER[4]))]
         time.sleep(seconds)
-        got = [p.stop() for p in pulses]
+        got = [p.end() for p in pulses]
         begin, counts = time.monotonic(), []
         while time.monotonic() - begin < 8 and counts != [1, 1]:  # between two rekeys
             counts = [children(end) for end in asked]

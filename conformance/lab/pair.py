@@ -39,6 +39,8 @@ class Relayed(Pair):
         between = self.host("m")
         self.left_dev, a = self.wire(self.left, between, mtu)
         b, self.right_dev = self.wire(between, self.right, mtu)
+        for host, dev in ((self.left, self.left_dev), (self.right, self.right_dev)):
+            host.ip("link", "set", dev, "gso_max_segs", 1)  # a train would come to the relay as one frame, and leave it as one
         self.relay = Relay(between, a, b, *self.options)
 
 

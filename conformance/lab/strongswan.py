@@ -20,7 +20,7 @@ class StrongSwan:
     def __init__(self, host, name="charon", root=None, options="", raw_esp=False):
         self.host, self.root, self.name = host, root, name
         self.dir = os.path.join(host.lab.dir, f"{host.name}-{name}")
-        os.makedirs(f"{self.dir}/swanctl", exist_ok=True)
+        os.makedirs(self.dir, exist_ok=True)
         self.uri = f"unix://{self.dir}/vici"
         self.conf = os.path.join(self.dir, "strongswan.conf")
         if "retransmit_tries" not in options:
@@ -68,7 +68,7 @@ class StrongSwan:
         return os.path.exists(f"{self.dir}/vici") and self._swanctl("--stats", check=False) != ""
 
     def _swanctl(self, *argv, check=True, timeout=60):
-        env = dict(os.environ, STRONGSWAN_CONF=self.conf, SWANCTL_DIR=os.path.join(self.dir, "swanctl"))
+        env = dict(os.environ, STRONGSWAN_CONF=self.conf)
         return run("swanctl", *argv, "--uri", self.uri, check=check, timeout=timeout, env=env)
 
     def load(self, text):
@@ -79,11 +79,11 @@ class StrongSwan:
         return self._swanctl("--load-all", "--file", path, "--noprompt")
 
     def credentials(self, **files):
-        """Files for the folders of swanctl's directory (`x509`, `x509ca`, `x509crl`, `private`), for the next `load`."""
+        """Files for swanctl's folders (`x509`, `x509ca`, `private`), which are beside its file, for the next `load`."""
         for folder, paths in files.items():
-            os.makedirs(os.path.join(self.dir, "swanctl", folder), exist_ok=True)
+            os.makedirs(os.path.join(self.dir, folder), exist_ok=True)
             for path in paths:
-                shutil.copy(path, os.path.join(self.dir, "swanctl", folder))
+                shutil.copy(path, os.path.join(self.dir, folder))
 
     def vici(self):
         """A connection of its own to the control socket."""

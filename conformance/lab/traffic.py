@@ -53,13 +53,21 @@ class Pulse:
         self.receiver.stdout.readline()
         self.sender = start(sender, "pulse", source, target, port, rate)
         self.sender.stdout.readline()
+        sender.lab.processes.append(self)
 
-    def stop(self, linger=1.0):
+    def end(self, linger=1.0):
         """{sent, received, lost, doubled, gap}: `gap` is the longest time in seconds without one."""
         sent = self._end(self.sender)
         time.sleep(linger)
         got = self._end(self.receiver)
         return {"sent": sent["sent"], "lost": sent["sent"] - got["received"], **got}
+
+    def stop(self):
+        """Whatever still runs, when the lab is closed."""
+        for process in (self.sender, self.receiver):
+            if process.poll() is None:
+                process.kill()
+                process.wait()
 
     @staticmethod
     def _end(process):

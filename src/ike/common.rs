@@ -46,6 +46,8 @@ pub(super) struct Common {
     pub conceded: Vec<IkeId>,
     /// IKE SAs that need another one in their place, made from scratch.
     pub renew: Vec<IkeId>,
+    /// IKE SAs and those that are established now in their place.
+    pub relieved: Vec<(IkeId, IkeId)>,
     /// Which IKE SA waits for which computation.
     pub jobs: HashMap<u64, IkeId>,
     /// Addresses that peers have from our pools.
@@ -92,6 +94,7 @@ impl Common {
             estates: Vec::new(),
             conceded: Vec::new(),
             renew: Vec::new(),
+            relieved: Vec::new(),
             links: HashMap::new(),
             touched: BTreeSet::new(),
             redundant: Vec::new(),

@@ -9,7 +9,7 @@ use super::exchange::ike_sa_init::Opened;
 use super::exchange::{Arrival, create_child, delete, ike_auth, ike_sa_init, mobike, rekey_ike};
 use super::exchange::{Contents, informational, intermediate};
 use super::inbox::Early;
-use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, LEFTOVER_TIME, Phase, Standing};
+use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, LEFTOVER_TIME, Phase, RELIEF_TIME, Standing};
 use super::timer::Timers;
 use super::window::Incoming;
 use crate::crypto::cert::Crl;
@@ -21,6 +21,9 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// A deadline that was missed by more than this was not missed: the time has leapt.
+const LEAP: Duration = Duration::from_secs(10);
 
 /// The IKE endpoint: one per daemon.
 pub struct Endpoint {
@@ -50,6 +53,9 @@ impl Endpoint {
     }
     /// One way in.
     pub fn handle(&mut self, now: Duration, input: Input<'_>, host: &mut dyn Host) {
+        if self.next_deadline().is_some_and(|at| at + LEAP < now) {
+            self.on_leap(now, host);
+        }
         match input {
             Input::Datagram { local, remote, data } => self.on_datagram(now, host, &Arrival { local, remote, data }),
             Input::Timer => {}
@@ -201,7 +207,10 @@ impl Endpoint {
     fn on_larval_hit(&mut self, now: Duration, host: &mut dyn Host, spi: u32) {
         let Some(id) = self.sas.values().find(|sa| sa.offers(spi)).map(|sa| sa.core.id) else { return };
         self.step(now, host, id, |cx, sa| {
-            sa.core.resend(cx);
+            // ESP with this SPI proves nothing else, so it counts once.
+            if sa.core.hit.replace(spi) != Some(spi) {
+                sa.core.resend(cx);
+            }
             Ok(())
         });
     }
@@ -242,6 +251,18 @@ impl Endpoint {
             }
         }
     }
+    /// Nobody has looked at the time for longer than was asked for.
+    fn on_leap(&mut self, now: Duration, host: &mut dyn Host) {
+        for id in self.sas.keys().copied().collect::<Vec<_>>() {
+            self.step(now, host, id, |cx, sa| match &mut sa.phase {
+                Phase::Established(est) => est.leapt(cx, &mut sa.core),
+                _ => {
+                    sa.core.window.again(cx.now);
+                    Ok(())
+                }
+            });
+        }
+    }
     /// Everything that is due.
     fn on_time(&mut self, now: Duration, host: &mut dyn Host) {
         while let Some(owner) = self.timers.pop_due(now) {
@@ -261,7 +282,9 @@ impl Endpoint {
     }
     /// What follows for other IKE SAs and for the wishes.
     fn settle(&mut self, now: Duration, host: &mut dyn Host) {
-        while let Some(redundant) = self.common.redundant.pop() {
+        loop {
+            self.renew(now, host);
+            let Some(redundant) = self.common.redundant.pop() else { break };
             self.step(now, host, redundant.ike, |cx, sa| match (&mut sa.phase, redundant.how) {
                 (Phase::Established(est), How::Now) => {
                     est.close(cx.now, Ended::Replaced, CLOSING_TIME);
@@ -269,10 +292,11 @@ impl Endpoint {
                     Ok(())
                 }
                 (Phase::Established(est), How::Later) => {
+                    let wait = if est.standing == Standing::Current { RELIEF_TIME } else { LEFTOVER_TIME };
                     if est.standing != Standing::Current {
                         est.standing = Standing::Succeeded;
                     }
-                    est.leave_at.get_or_insert(cx.now + LEFTOVER_TIME);
+                    est.leave_at.get_or_insert(cx.now + wait);
                     Ok(())
                 }
                 _ => Err(Ended::Replaced),
@@ -579,7 +603,7 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
     link.closed(core.id);
     match lived {
         Some((time, children)) => link.lost(cx.now, why, time, &children),
-        None if why == Ended::Failed => link.attempt_failed(cx.now),
+        None if why == Ended::Failed && core.replaces.is_none() => link.attempt_failed(cx.now),
         None => {}
     }
     cx.common.touched.extend(core.connection);

@@ -32,6 +32,7 @@ impl Endpoint {
         for old in std::mem::take(&mut self.common.conceded) {
             self.step(now, host, old, |cx, sa| {
                 if let Phase::Established(est) = &mut sa.phase
+                    && est.closing.is_none()
                     && let Some(rival) = est.rival(cx)
                 {
                     rekey_ike::give_way(cx, &sa.core, est, rival);
@@ -47,6 +48,7 @@ impl Endpoint {
         };
         est.standing = Standing::Current;
         self.common.leases.rekeyed(from, to);
+        est.older = Some(from);
         for child in &children {
             self.common.by_child.insert(child.spi_in, to);
             self.common.by_id.insert(child.id, to);

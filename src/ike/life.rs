@@ -5,6 +5,8 @@ use std::time::Duration;
 
 /// What is not configured is this part of the lifetime: the share that chance may take off, and the reserve behind it.
 const SHARE: u32 = 10;
+/// The reserve is this at least, if nothing else is said: an answer may be lost, or be TEMPORARY_FAILURE.
+const LEAST_OVER: Duration = Duration::from_secs(30);
 /// The first wait before what failed is tried again; it doubles.
 const RETRY: Duration = Duration::from_secs(2);
 /// The longest wait.
@@ -46,7 +48,7 @@ impl Life {
             return Self::default();
         }
         let rand = rand.unwrap_or(time / SHARE).min(time);
-        let over = if over.is_zero() { time / SHARE } else { over };
+        let over = if over.is_zero() { (time / SHARE).max(LEAST_OVER) } else { over };
         let renew = ours.then(|| cx.now + time - jitter(cx, rand));
         Self { renew, end: Some(cx.now + time + over), failures: 0 }
     }

@@ -60,6 +60,8 @@ pub(super) struct Wish {
     pub trap: bool,
     /// The user took it down, and only the user brings it up again.
     pub down: bool,
+    /// Its group was tried since the configuration is as it is (peers.md).
+    pub rehearsed: bool,
     pub retry: Retry,
 }
 /// When the next attempt may be made.
@@ -85,7 +87,13 @@ impl Link {
         let ours = !connection.remote_addrs.contains(&Remote::Any) && !connection.remote_addrs.is_empty();
         let wish = |start| {
             let wanted = ours && start == StartAction::Start;
-            Wish { wanted, persistent: wanted, trap: start != StartAction::None, down: false, retry: Retry::now(now) }
+            Wish {
+                wanted,
+                persistent: wanted,
+                trap: start != StartAction::None,
+                retry: Retry::now(now),
+                ..Wish::default()
+            }
         };
         Self {
             wishes: connection.children.iter().map(|c| wish(c.start)).collect(),

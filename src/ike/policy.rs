@@ -175,7 +175,7 @@ pub struct Connection {
     pub rekey_time: Duration,
     /// Reauthentication after this time; zero: never.
     pub reauth_time: Duration,
-    /// So long after `rekey_time` or `reauth_time` the IKE SA ends whatever became of it (R35); zero: a tenth of it.
+    /// So long after `rekey_time` or `reauth_time` the IKE SA ends whatever became of it (R35); zero: a tenth of it, 30 s at least.
     pub over_time: Duration,
     /// Up to this is taken off `rekey_time` and `reauth_time`, at random; `None`: a tenth of it.
     pub rand_time: Option<Duration>,
@@ -237,7 +237,7 @@ pub struct ChildPolicy {
     pub dpd: DpdAction,
     /// Transport instead of tunnel mode.
     pub transport: bool,
-    /// Rekey after this time; zero: never. It ends a tenth later (R35).
+    /// Rekey after this time; zero: never. It ends a tenth later, 30 s at least (R35).
     pub rekey_time: Duration,
     /// Rekey after so many octets, both directions together; 0: never.
     pub rekey_bytes: u64,

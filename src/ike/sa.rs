@@ -1,7 +1,7 @@
 //! One IKE SA: what it has in every phase, and its phases as types.
 use super::channel::{Channel, Sealed};
 use super::child::{Child, ChildState, Offer, Wear};
-use super::common::{Cx, Step};
+use super::common::{Cx, How, Redundant, Step};
 use super::event::{ChildId, Ended, Event, IkeId, IkePath, Usage};
 use super::exchange::create_child::{self, Making};
 use super::exchange::half_open::HalfOpen;
@@ -29,8 +29,10 @@ use std::time::Duration;
 pub(super) const HALF_OPEN_LIFETIME: Duration = Duration::from_secs(30);
 /// So long a Delete of the IKE SA may take.
 pub(super) const CLOSING_TIME: Duration = Duration::from_secs(5);
-/// What the peer has to delete and does not, we delete after this.
-pub(super) const LEFTOVER_TIME: Duration = Duration::from_secs(10);
+/// What the peer has to delete and does not, we delete after this: longer than it may go on asking for an answer of ours that was lost.
+pub(super) const LEFTOVER_TIME: Duration = Duration::from_secs(180);
+/// So long a new IKE SA has to make its children before we delete an older one with the same peer.
+pub(super) const RELIEF_TIME: Duration = Duration::from_secs(10);
 /// A peer that answers TEMPORARY_FAILURE for longer than this does not know what it has (R22).
 const TEMPORARY: Duration = Duration::from_secs(180);
 /// One that comes so long after the last is another one.
@@ -61,6 +63,10 @@ pub(super) struct Core {
     pub created: Duration,
     /// Something left for the peer.
     pub sent: Duration,
+    /// It is made from scratch to take the place of this one.
+    pub replaces: Option<IkeId>,
+    /// The peer has answered, as ESP on this SPI shows: our request was sent again, once.
+    pub hit: Option<u32>,
 }
 /// The phases, in order. Each is consumed by the step that leaves it.
 pub(super) enum Phase {
@@ -109,6 +115,10 @@ pub(super) struct Established {
     pub standing: Standing,
     /// Another one has its place, and the peer shall delete it: if it has not until then, we do.
     pub leave_at: Option<Duration>,
+    /// The one that it has inherited from; it may be waiting for its Delete.
+    pub older: Option<IkeId>,
+    /// The one whose children it makes anew, before that one is deleted.
+    pub relieves: Option<IkeId>,
     /// The peer has answered TEMPORARY_FAILURE and nothing else: from when to when.
     pub put_off: Option<(Duration, Duration)>,
 }
@@ -360,6 +370,17 @@ impl Established {
     }
     /// Sends the next request if the window is open.
     pub(super) fn pump(&mut self, cx: &mut Cx<'_>, core: &mut Core) {
+        self.send_next(cx, core);
+        // All children are here, or have failed: nothing is left to wait for.
+        if let Some(old) = self.relieves.take_if(|_| !matches!(self.asked, Some(Asked::Create(_)))) {
+            if self.queue.iter().any(|task| matches!(task, Task::CreateChild(_))) {
+                self.relieves = Some(old);
+            } else {
+                cx.common.redundant.push(Redundant { ike: old, how: How::Now });
+            }
+        }
+    }
+    fn send_next(&mut self, cx: &mut Cx<'_>, core: &mut Core) {
         while core.window.is_free() && self.asked.is_none() {
             let Some(next) = self.queue.iter().position(|task| self.may(task)) else { return };
             let Some(task) = self.queue.remove(next) else { return };
@@ -393,6 +414,22 @@ impl Established {
     /// Seals, sends and remembers the response to the request that the window expects, to where it came from.
     pub(super) fn respond(&mut self, cx: &mut Cx<'_>, core: &mut Core, to: &Answer, payloads: &[Payload]) {
         core.answer(cx, &mut self.channel, to, payloads);
+    }
+    /// The time has leapt, as it does when a machine was suspended. What has ended meanwhile is not used any more, not even to say so; the
+    /// peer gets all the time to answer that it would have had, and is asked whether it lives before anything else.
+    pub(super) fn leapt(&mut self, cx: &mut Cx<'_>, core: &mut Core) -> Step<()> {
+        let over = self.life.is_over(cx.now) || self.authentication.is_over(cx.now);
+        if self.standing == Standing::Current && over {
+            return Err(Ended::Expired);
+        }
+        self.expire(cx);
+        core.window.again(cx.now);
+        if core.window.is_free() && !self.connection.dpd_delay.is_zero() && self.standing == Standing::Current {
+            self.queue.retain(|task| *task != Task::Liveness);
+            self.queue.push_front(Task::Liveness);
+        }
+        self.pump(cx, core);
+        Ok(())
     }
     /// Timers: lifetimes, retransmission, liveness, keepalive, the end of a take-down.
     pub(super) fn tick(&mut self, cx: &mut Cx<'_>, core: &mut Core) -> Step<()> {
@@ -459,6 +496,7 @@ impl Established {
             self.plan(Task::RekeyIke);
         }
         if self.authentication.is_due(now) {
+            self.authentication.retry(cx);
             cx.common.renew.push(core.id);
         }
     }

@@ -132,6 +132,18 @@ impl Window {
     pub(super) fn outstanding(&self) -> Option<&Sealed> {
         self.outstanding.as_ref().map(|o| &o.sealed)
     }
+    /// The time has leapt: the peer has not had the time to answer, so that the outstanding request begins anew.
+    pub(super) fn again(&mut self, now: Duration) {
+        if let Some(o) = &mut self.outstanding {
+            (o.sent, o.resend_at) = (1, now);
+        }
+    }
+    /// Both directions have come to this id.
+    #[cfg(test)]
+    pub(super) fn jump(&mut self, id: u32) {
+        (self.next, self.expected) = (id, id);
+        self.answered.clear();
+    }
     /// When `poll` has something to say.
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.outstanding.as_ref().map(|o| o.resend_at)

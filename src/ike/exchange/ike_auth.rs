@@ -2,7 +2,7 @@
 pub(in crate::ike) mod responder;
 
 use super::ike_sa_init::{Agreeing, gave_up};
-use super::{Arrival, Contents, mobike};
+use super::{Arrival, Contents, mobike, reauth};
 use crate::crypto::cert::{Crl, Fault};
 use crate::crypto::sign::Scheme;
 use crate::crypto::work::Done;
@@ -305,6 +305,7 @@ fn proceed(
     let ids = (local_id, remote_id);
     let mut est = establish(cx, core, &proven.proof, keys, connection, ids, proposal);
     mobike::agree(core, &est.connection, &contents);
+    reauth::hear(cx, &mut est, &contents);
     est.virtuals.ours = virtuals::given(&est.connection, &contents);
     est.tell_addresses(cx, core);
     if let Some(offer) = offer {
@@ -399,7 +400,8 @@ fn first_child(
     }
     match offer.check(contents) {
         Ok(agreed) => {
-            child::install(cx, core, est, agreed, &Made { ni, nr, initiator: true, ..Made::default() });
+            let id = child::install(cx, core, est, agreed, &Made { ni, nr, initiator: true, ..Made::default() });
+            est.rehearse(cx, id);
         }
         Err(mismatch) => {
             // The peer has installed it: have it deleted.
@@ -467,6 +469,9 @@ fn establish(
     });
     cx.emit(Event::IkeUp { ike: id, connection: connection.name.clone(), peer });
     cx.touch(&connection);
+    if let Some(old) = core.replaces {
+        cx.common.relieved.push((old, id));
+    }
     let life = Life::of_ike(cx, &connection);
     let authentication = Life::of_authentication(cx, &connection, core.initiator);
     Established {
@@ -489,6 +494,8 @@ fn establish(
         authentication,
         standing: Standing::Current,
         leave_at: None,
+        older: None,
+        relieves: None,
         put_off: None,
     }
 }

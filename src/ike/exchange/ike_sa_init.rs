@@ -130,6 +130,8 @@ pub(in crate::ike) fn request(
         connection: Some(connection.name.clone()),
         created: cx.now,
         sent: cx.now,
+        replaces: None,
+        hit: None,
     };
     let mut opening = Opening {
         offer: numbered(&connection.proposals, &[]),
@@ -493,6 +495,8 @@ fn answer(
         connection: None,
         created: cx.now,
         sent: cx.now,
+        replaces: None,
+        hit: None,
     };
     let mut payloads = vec![
         Payload::Sa(vec![Proposal { spi: Vec::new(), ..proposal.clone() }]),

@@ -22,6 +22,7 @@ pub(in crate::ike) fn on_request(
     let mut payloads: Vec<_> = contents.deletes.iter().filter_map(|d| delete::on_request(cx, est, d)).collect();
     payloads.extend(mobike::on_request(cx, core, est, to, contents));
     est.respond(cx, core, to, &payloads);
+    super::reauth::hear(cx, est, contents);
     let fatal =
         [NotifyType::AUTHENTICATION_FAILED, NotifyType::INVALID_SYNTAX, NotifyType::UNSUPPORTED_CRITICAL_PAYLOAD];
     if let Some(notify) = contents.notifies.iter().find(|n| fatal.contains(&n.kind)) {

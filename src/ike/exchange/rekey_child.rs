@@ -8,10 +8,16 @@ use crate::ike::common::Cx;
 use crate::ike::diagnose::{Failure, Phase as Where};
 use crate::ike::error::Refusal;
 use crate::ike::event::{ChildId, Ended};
+use crate::ike::life::{Life, jitter};
 use crate::ike::negotiate::groups;
+use crate::ike::policy::RekeyBy;
 use crate::ike::sa::{self, Core, Established, LEFTOVER_TIME, Task};
 use crate::wire::payload::Notify;
 use crate::wire::registry::{NotifyType, ProtocolId};
+use std::time::Duration;
+
+/// So long after a child is up its group is tried, and up to as long again.
+const REHEARSAL: Duration = Duration::from_secs(5);
 
 /// What the peer has made of the child that we are rekeying, too.
 pub(in crate::ike) struct Rival {
@@ -56,6 +62,9 @@ pub(in crate::ike) fn completed(
     let lost = rival.as_ref().is_some_and(|rival| pending.lowest() < rival.lowest.as_slice());
     let Pending { agreed: Agreed::Child(agreed), ni, nr, secrets } = pending else { return };
     let old = agreed.replaces;
+    if old.is_some() {
+        rehearsed(cx, est, &agreed.policy.name);
+    }
     let made = Made { ni: &ni, nr: &nr, secrets: &secrets, initiator: true, lost };
     let new = child::install(cx, core, est, agreed, &made);
     if lost {
@@ -97,9 +106,18 @@ fn forget(cx: &mut Cx<'_>, est: &mut Established, old: ChildId) {
         est.plan(Task::CreateChild(name));
     }
 }
-/// A rekey has failed: the child lives on, and it is tried again until its lifetime ends.
+/// A rekey has failed: the child lives on, and it is tried again until its lifetime ends. What was only a rehearsal is not.
 pub(in crate::ike) fn failed(cx: &mut Cx<'_>, core: &Core, est: &mut Established, old: ChildId, failure: Failure) {
-    est.retry_child(cx, old);
+    match est.child_mut(old).filter(|child| child.rehearsal).map(|child| child.policy.clone()) {
+        Some(policy) => {
+            let life = Life::of_child(cx, &est.connection, &policy);
+            if let Some(child) = est.child_mut(old) {
+                (child.rehearsal, child.life) = (false, Life { end: child.life.end, ..life });
+            }
+            rehearsed(cx, est, &policy.name);
+        }
+        None => est.retry_child(cx, old),
+    }
     let failure = Failure { remote: Some(core.remote), phase: Where::Rekey, ..failure };
     cx.fail(failure, Some(&est.connection));
 }
@@ -121,31 +139,57 @@ pub(in crate::ike) fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Estab
     let Pending { agreed: Agreed::Child(agreed), ni, nr, secrets } = pending else { return };
     let replaces = agreed.replaces.filter(|old| est.child(*old).is_some());
     let made = Made { ni: &ni, nr: &nr, secrets: &secrets, ..Made::default() };
+    let policy = agreed.policy.clone();
     let new = child::install(cx, core, est, child::Agreed { replaces, ..agreed }, &made);
-    let Some(old) = replaces else { return };
-    // R11: our own rekey of it goes on; who has won shows when it is answered.
+    // R11: our own exchange goes on; who has won shows when it is answered. A child that both ends make at once is no other case.
     if let Some(sa::Asked::Create(asked)) = &mut est.asked
         && let Making::Child { offer, rival } = &mut asked.making
-        && offer.replaces == Some(old)
+        && offer.replaces == replaces
+        && offer.policy.name == policy.name
     {
         *rival = Some(Rival { new, lowest });
     }
-    est.expect_delete(cx.now, old);
+    if let Some(old) = replaces {
+        est.expect_delete(cx.now, old);
+    }
+}
+
+/// The group of this child is known to fit, or not to.
+fn rehearsed(cx: &mut Cx<'_>, est: &Established, child: &str) {
+    if let Some(wish) = cx.common.links.get_mut(&est.connection.name).and_then(|l| l.wish(child)) {
+        wish.rehearsed = true;
+    }
 }
 
 impl Established {
+    /// Has a child of IKE_AUTH rekeyed soon if its group was never tried: a wrong one shows now, and not when the tunnel is needed (peers.md).
+    pub(in crate::ike) fn rehearse(&mut self, cx: &mut Cx<'_>, id: ChildId) {
+        let connection = self.connection.clone();
+        let at = cx.now + REHEARSAL + jitter(cx, REHEARSAL);
+        let Some(child) = self.child_mut(id) else { return };
+        let wish = cx.common.links.get_mut(&connection.name).and_then(|l| l.wish(&child.policy.name));
+        let wanted =
+            connection.rehearse && connection.rekey != RekeyBy::Peer && !groups(&child.policy.proposals).is_empty();
+        if wanted && wish.is_some_and(|wish| !wish.rehearsed) {
+            child.rehearsal = true;
+            child.life.renew = Some(child.life.renew.map_or(at, |renew| renew.min(at)));
+        }
+    }
     /// The peer will delete this child.
-    pub(in crate::ike) fn expect_delete(&mut self, now: std::time::Duration, id: ChildId) {
+    pub(in crate::ike) fn expect_delete(&mut self, now: Duration, id: ChildId) {
         if let Some(child) = self.child_mut(id).filter(|c| c.state == ChildState::Up) {
             child.state = ChildState::Replaced { until: now + LEFTOVER_TIME };
         }
     }
-    /// The peer has made this child of one that we are rekeying, too, and it is not decided which new one stays.
+    /// The peer has made this child of one that we are rekeying, too, and it is not decided which new one stays: the old one is still there.
     pub(in crate::ike) fn is_rival(&self, id: ChildId) -> bool {
         match &self.asked {
-            Some(sa::Asked::Create(asked)) => {
-                matches!(&asked.making, Making::Child { rival: Some(rival), .. } if rival.new == id)
-            }
+            Some(sa::Asked::Create(asked)) => match &asked.making {
+                Making::Child { offer, rival: Some(rival) } => {
+                    rival.new == id && offer.replaces.is_none_or(|old| self.child(old).is_some())
+                }
+                _ => false,
+            },
             _ => false,
         }
     }

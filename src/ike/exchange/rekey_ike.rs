@@ -14,7 +14,7 @@ use crate::ike::heir::Estate;
 use crate::ike::keys::Contributions;
 use crate::ike::life::Life;
 use crate::ike::negotiate::{self, IkeSuite, KeRule, check_answer, choose, groups, with_prf};
-use crate::ike::sa::{self, CLOSING_TIME, Core, Established, IkeSa, Phase, Standing, Task};
+use crate::ike::sa::{self, Core, Established, IkeSa, LEFTOVER_TIME, Phase, Standing, Task};
 use crate::ike::window::Window;
 use crate::wire::message::IkeSpi;
 use crate::wire::payload::{Notify, Payload, Proposal};
@@ -114,7 +114,7 @@ pub(in crate::ike) fn completed(
         let why = est.closing.map_or(Ended::Replaced, |(why, _)| why);
         if let Phase::Established(new) = &mut new.phase {
             new.standing = Standing::Succeeded;
-            new.close(cx.now, why, CLOSING_TIME);
+            new.close(cx.now, why, LEFTOVER_TIME);
         }
         cx.common.born.push(new);
         match rival {
@@ -131,7 +131,7 @@ pub(in crate::ike) fn completed(
     }
     bequeath(cx, core, est, offer.id);
     cx.common.born.push(new);
-    est.close(cx.now, Ended::Replaced, CLOSING_TIME);
+    est.close(cx.now, Ended::Replaced, LEFTOVER_TIME);
 }
 /// The peer refuses to rekey the IKE SA.
 pub(in crate::ike) fn refused(
@@ -199,12 +199,16 @@ pub(in crate::ike) fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Estab
 pub(in crate::ike) fn give_way(cx: &mut Cx<'_>, core: &Core, est: &mut Established, heir: IkeId) {
     if est.standing == Standing::Current {
         bequeath(cx, core, est, heir);
-        est.leave_at = Some(cx.now + sa::LEFTOVER_TIME);
+        est.leave_at = Some(cx.now + LEFTOVER_TIME);
     }
 }
 /// Leaves children and tasks to another IKE SA (RFC 7296 section 2.8).
 pub(in crate::ike) fn bequeath(cx: &mut Cx<'_>, core: &Core, est: &mut Established, heir: IkeId) {
     est.standing = Standing::Succeeded;
+    // Who goes on from here knows that one: it needs no answer of the one before.
+    if let Some(older) = est.older.take() {
+        cx.common.redundant.push(Redundant { ike: older, how: How::Silently });
+    }
     let children = std::mem::take(&mut est.children);
     let mut queue = std::mem::take(&mut est.queue);
     queue.retain(|task| !matches!(task, Task::RekeyIke | Task::DeleteIke | Task::Liveness));
@@ -243,8 +247,11 @@ fn successor(cx: &mut Cx<'_>, core: &Core, est: &Established, pending: &Pending,
         connection: core.connection.clone(),
         created: cx.now,
         sent: cx.now,
+        replaces: None,
+        hit: None,
         ..*core
     };
+    channel.log_keys(cx, &core, &est.connection.name);
     let est = Established {
         connection: est.connection.clone(),
         peer: est.peer,
@@ -264,7 +271,9 @@ fn successor(cx: &mut Cx<'_>, core: &Core, est: &Established, pending: &Pending,
         life,
         authentication: est.authentication,
         standing: Standing::Current,
-        leave_at: None,
+        leave_at: est.leave_at,
+        older: None,
+        relieves: est.relieves,
         put_off: None,
     };
     Some(IkeSa { core, phase: Phase::Established(Box::new(est)) })

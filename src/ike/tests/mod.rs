@@ -4,13 +4,18 @@
 mod certs;
 mod childless;
 mod configuration;
+mod delete;
 mod establish;
 mod established;
 mod fragments;
 mod hostile;
+mod interleave;
+mod lifetimes;
+mod limits;
 mod mobike;
 mod moves;
 mod multi_ke;
+mod reauth;
 mod refuse;
 mod rekey_child;
 mod rekey_ike;
@@ -21,8 +26,8 @@ mod wire;
 
 use super::event::{ChildUp, Command, Event};
 use super::policy::{
-    ChildPolicy, Connection, DpdAction, EncapPolicy, IdMatch, Limits, Policy, Ports, Remote, Retransmit, SharedSecret,
-    StartAction, Unique,
+    self, ChildPolicy, Connection, DpdAction, EncapPolicy, IdMatch, Limits, Policy, Ports, Remote, Retransmit,
+    SharedSecret, StartAction, Unique,
 };
 use crate::crypto::secret::Secret;
 use crate::wire::keyword;

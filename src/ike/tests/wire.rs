@@ -3,8 +3,9 @@ use super::super::channel::Channel;
 use super::super::endpoint::Endpoint;
 use super::super::event::{Command, Event, Host, Input, Output};
 use super::super::exchange::Contents;
-use super::super::policy::Policy;
-use super::super::sa::Core;
+use super::super::policy::{Connection, Policy};
+use super::super::sa::{Core, Established, Phase};
+
 use super::{ALICE, BOB, addr};
 use crate::crypto::cert::Crl;
 use crate::crypto::rng::{Rng, SeededRng};
@@ -225,6 +226,49 @@ impl World {
         world.command_b(Command::SetPolicy(Arc::new(bob)));
         world.command_a(Command::SetPolicy(Arc::new(alice)));
         world
+    }
+    /// One of the ends, by its address.
+    pub(super) fn peer(&self, who: &str) -> &Peer {
+        if who == ALICE { &self.a } else { &self.b }
+    }
+    /// The same.
+    pub(super) fn peer_mut(&mut self, who: &str) -> &mut Peer {
+        if who == ALICE { &mut self.a } else { &mut self.b }
+    }
+    /// Gives a command to one of the ends.
+    pub(super) fn command(&mut self, who: &str, command: Command) {
+        if who == ALICE { self.command_a(command) } else { self.command_b(command) }
+    }
+    /// Changes what only a test may change.
+    pub(super) fn each_established(&mut self, who: &str, mut change: impl FnMut(&mut Established)) {
+        for sa in self.peer_mut(who).endpoint.sas.values_mut() {
+            if let Phase::Established(est) = &mut sa.phase {
+                change(est);
+            }
+        }
+    }
+    /// The policy of what is established is another one now, as if it had always been.
+    pub(super) fn reconfigure(&mut self, who: &str, change: impl Fn(&mut Connection)) {
+        self.each_established(who, |est| {
+            let mut connection = (*est.connection).clone();
+            change(&mut connection);
+            for child in &mut est.children {
+                if let Some(policy) = connection.children.iter().find(|p| p.name == child.policy.name) {
+                    child.policy = policy.clone();
+                }
+            }
+            est.connection = Arc::new(connection);
+        });
+    }
+    /// One end has forgotten its children.
+    pub(super) fn lose_children(&mut self, who: &str) {
+        self.each_established(who, |est| est.children.clear());
+    }
+    /// Both ends have come to this message id.
+    pub(super) fn jump_ids(&mut self, next: u32) {
+        for peer in [&mut self.a, &mut self.b] {
+            peer.endpoint.sas.values_mut().for_each(|sa| sa.core.window.jump(next));
+        }
     }
     pub(super) fn command_a(&mut self, command: Command) {
         self.input_a(Input::Command(command));

@@ -13,7 +13,7 @@ use crate::ike::directory::{fits, id_of, same_id};
 use crate::ike::error::Refusal;
 use crate::ike::event::Ended;
 use crate::ike::exchange::half_open::HalfOpen;
-use crate::ike::exchange::{Arrival, Contents, mobike};
+use crate::ike::exchange::{Arrival, Contents, mobike, reauth};
 use crate::ike::keys::HandshakeKeys;
 use crate::ike::negotiate::{KeRule, choose, numbered};
 use crate::ike::policy::{AuthKind, Childless, Connection, Unique};
@@ -372,6 +372,7 @@ fn admit(
     let mut payloads = vec![Payload::IdR(local_id.clone().into())];
     payloads.extend(certs);
     payloads.push(Payload::Auth(auth));
+    payloads.extend(reauth::lifetime(&connection));
     let ids = (local_id, remote_id);
     keys.channel.log_keys(cx, core, &connection.name);
     let mut est = establish(cx, core, &proven.proof, keys, connection.clone(), ids, half.proposal.clone());

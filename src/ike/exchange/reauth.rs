@@ -1,0 +1,75 @@
+//! Reauthentication (RFC 7296 section 2.8.3, RFC 4478): an IKE SA from scratch with all children, and then the old one is deleted.
+use super::Contents;
+use super::ike_sa_init;
+use crate::ike::child::ChildState;
+use crate::ike::common::Cx;
+use crate::ike::endpoint::Endpoint;
+use crate::ike::event::{Host, IkeId};
+use crate::ike::policy::Connection;
+use crate::ike::sa::{Established, IkeSa, Phase, Standing, Task};
+use crate::wire::payload::{Notify, Payload};
+use crate::wire::registry::NotifyType;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A responder that wants to be authenticated again says so: only the initiator can do it (RFC 4478).
+pub(in crate::ike) fn lifetime(connection: &Connection) -> Option<Payload> {
+    let seconds = u32::try_from(connection.reauth_time.as_secs()).unwrap_or(u32::MAX);
+    (seconds > 0).then(|| Payload::Notify(Notify::new(NotifyType::AUTH_LIFETIME, seconds.to_be_bytes())))
+}
+/// The peer wants that of us.
+pub(in crate::ike) fn hear(cx: &mut Cx<'_>, est: &mut Established, contents: &Contents) {
+    let said = contents.notify(NotifyType::AUTH_LIFETIME).and_then(|n| n.data.as_slice().try_into().ok());
+    if let Some(seconds) = said.map(u32::from_be_bytes) {
+        est.authentication.shorten(cx, Duration::from_secs(seconds.into()));
+    }
+}
+
+impl Endpoint {
+    /// Begins IKE SAs in the place of others, and lets those go on that are established.
+    pub(in crate::ike) fn renew(&mut self, now: Duration, host: &mut dyn Host) {
+        for old in std::mem::take(&mut self.common.renew) {
+            self.renew_one(now, host, old);
+        }
+        for (old, new) in std::mem::take(&mut self.common.relieved) {
+            self.relieve(now, host, old, new);
+        }
+    }
+    fn renew_one(&mut self, now: Duration, host: &mut dyn Host, old: IkeId) {
+        let Some(IkeSa { core, phase: Phase::Established(est) }) = self.sas.get(&old) else { return };
+        let Some(link) = self.common.links.get(&est.connection.name).filter(|link| link.can_initiate()) else { return };
+        let comes = |id: &IkeId| self.sas.get(id).is_some_and(|sa| sa.core.replaces == Some(old));
+        if est.closing.is_some() || est.standing != Standing::Current || link.sas.iter().any(comes) {
+            return;
+        }
+        let connection = est.connection.clone();
+        let up = est.children.iter().find(|c| c.state == ChildState::Up).map(|c| c.policy.name.clone());
+        let Some(child) = up.or_else(|| connection.children.first().map(|c| c.name.clone())) else { return };
+        let port = self.common.directory.policy.ports.ike;
+        let ends = (SocketAddr::new(core.local.ip(), port), SocketAddr::new(core.remote.ip(), port));
+        let mut cx = Cx { now, host, common: &mut self.common };
+        let Some(mut sa) = ike_sa_init::request(&mut cx, connection.clone(), child, ends) else { return };
+        sa.core.replaces = Some(old);
+        if let Some(link) = self.common.links.get_mut(&connection.name) {
+            link.sas.insert(sa.core.id);
+        }
+        self.register(sa);
+    }
+    /// The new one is established: it makes the other children, too, and then the old one is deleted.
+    fn relieve(&mut self, now: Duration, host: &mut dyn Host, old: IkeId, new: IkeId) {
+        let Some(IkeSa { phase: Phase::Established(est), .. }) = self.sas.get(&old) else { return };
+        let up = est.children.iter().filter(|c| c.state == ChildState::Up);
+        let mut names: Vec<_> = up.map(|c| c.policy.name.clone()).collect();
+        names.dedup();
+        self.step(now, host, new, |cx, sa| {
+            if let Phase::Established(est) = &mut sa.phase {
+                est.relieves = Some(old);
+                names.into_iter().filter(|name| !est.has(name)).collect::<Vec<_>>().into_iter().for_each(|name| {
+                    est.plan(Task::CreateChild(name));
+                });
+                est.pump(cx, &mut sa.core);
+            }
+            Ok(())
+        });
+    }
+}

@@ -1,0 +1,247 @@
+//! What is used up: by time, by what has travelled, by a leap of the clock.
+use super::super::event::{Input, Usage};
+use super::*;
+use crate::ike::event::Ended;
+use crate::wire::registry::ExchangeType;
+
+fn short(policy: Policy, rekey: u64, by: policy::RekeyBy) -> Policy {
+    let policy = with_child(policy, |c| c.rekey_time = seconds(rekey));
+    with(policy, |c| (c.rekey, c.rand_time, c.dpd_delay) = (by, Some(Duration::ZERO), Duration::ZERO))
+}
+fn downs(peer: &Peer) -> Vec<Ended> {
+    let why = |e: &Event| if let Event::ChildDown { why, .. } = e { Some(*why) } else { None };
+    peer.events.iter().filter_map(why).collect()
+}
+fn usage(peer: &Peer, change: impl Fn(&mut Usage)) -> Usage {
+    let mut usage = Usage { id: peer.children()[0].id, bytes: 0, packets: 0, sequence_permille: 0 };
+    change(&mut usage);
+    usage
+}
+
+#[test]
+fn a_child_is_rekeyed_by_time_and_chance_takes_off_up_to_a_tenth() {
+    let mut times = Vec::new();
+    for seed in 1..30 {
+        let policy =
+            |policy| with_child(with(policy, |c| c.dpd_delay = Duration::ZERO), |c| c.rekey_time = seconds(1000));
+        let mut world = World::seeded(seed, policy(alice()), with(bob(), |c| c.dpd_delay = Duration::ZERO));
+        world.command_a(up());
+        let begin = world.now;
+        while downs(&world.a).is_empty() {
+            assert!(world.turn(begin + seconds(1001)));
+        }
+        times.push((world.now - begin).as_secs());
+        assert_one_tunnel(&world);
+        assert!(world.a.children()[0].initiator);
+    }
+    assert!(times.iter().all(|t| (900..=1000).contains(t)), "{times:?}");
+    let (least, most) = (times.iter().min().unwrap(), times.iter().max().unwrap());
+    assert!(most - least > 50, "{times:?}");
+}
+/// Both ends in phase, again and again, and one child in the end (issue: the storm).
+#[test]
+fn both_ends_rekey_in_phase_for_an_hour() {
+    let storm = |policy: Policy| {
+        let policy = short(policy, 4, policy::RekeyBy::Both);
+        with(policy, |c| c.rekey_time = seconds(11))
+    };
+    let mut world = World::new(storm(alice()), storm(bob()));
+    (world.weather.delay, world.weather.jitter) = (20, 60);
+    world.command_a(up());
+    world.pass(seconds(2));
+    let mut lost = 0;
+    for _ in 0..3600 {
+        world.pass(seconds(1));
+        lost += usize::from(world.a.children().is_empty() || world.b.children().is_empty());
+        assert!(world.a.children().len() <= 6 && world.a.endpoint.sas.len() <= 6);
+    }
+    assert_eq!(lost, 0, "there was always a child");
+    let collisions = world.a.events.iter().filter(|e| matches!(e, Event::ChildUp(up) if up.inbound_only)).count();
+    assert!(collisions >= 30, "{collisions}");
+    assert!(!world.a.events.iter().any(|e| matches!(e, Event::IkeDown { .. })));
+    assert!(world.a.failures().is_empty() && world.b.failures().is_empty(), "{:?}", world.a.failures());
+}
+
+/// R35: nobody rekeys it, so it is deleted; and as it is wanted, made anew.
+#[test]
+fn r35_a_child_is_not_used_after_its_lifetime() {
+    let mut world = tunnel_of(short(alice(), 100, policy::RekeyBy::Peer), short(bob(), 5000, policy::RekeyBy::Peer));
+    world.drop = |_| true;
+    world.pass(seconds(128));
+    assert_eq!(world.a.children().len(), 1);
+    world.pass(seconds(2));
+    assert_eq!(downs(&world.a), [Ended::Expired], "at once, without waiting for the peer");
+    world.drop = |_| false;
+    world.pass(seconds(10));
+    assert_one_tunnel(&world);
+    assert_eq!(world.a.ikes(), 1);
+    assert!(!world.a.events.iter().any(|e| matches!(e, Event::IkeDown { .. })), "the IKE SA goes on");
+}
+/// R35, RFC 7296 section 2.8: if rekeys have failed, the IKE SA ends with the child.
+#[test]
+fn r35_a_child_that_cannot_be_rekeyed_ends_the_ike_sa() {
+    let bob = short(with_child(bob(), |c| c.proposals = esp("aes128gcm16-modp2048")), 5000, policy::RekeyBy::Peer);
+    let alice = short(with_child(alice(), |c| c.proposals = esp("aes128gcm16-ecp256")), 100, policy::RekeyBy::Both);
+    let mut world = tunnel_of(alice, bob);
+    world.pass(seconds(128));
+    assert_eq!(world.a.children().len(), 1, "as long as it lives it lives");
+    let failures = world.a.failures();
+    assert!(!failures.is_empty() && failures.iter().all(|code| *code == "pfs.mismatch"), "{failures:?}");
+    world.pass(seconds(10));
+    assert_one_tunnel(&world);
+    assert!(world.a.events.iter().any(|e| matches!(e, Event::IkeDown { why: Ended::Expired, .. })));
+}
+
+#[test]
+fn a_child_is_rekeyed_by_octets_packets_and_sequence_numbers() {
+    let limits = |policy| with_child(policy, |c| (c.rekey_bytes, c.rekey_packets) = (1_000_000, 1000));
+    let fine = |u: &mut Usage| (u.bytes, u.packets, u.sequence_permille) = (999_999, 999, 749);
+    let due: [fn(&mut Usage); 3] = [|u| u.bytes = 1_000_000, |u| u.packets = 1000, |u| u.sequence_permille = 750];
+    let over: [fn(&mut Usage); 3] = [|u| u.bytes = 2_000_000, |u| u.packets = 2000, |u| u.sequence_permille = 1000];
+    for (due, over) in due.into_iter().zip(over) {
+        let mut world = tunnel_of(limits(alice()), bob());
+        let old = world.a.children()[0].id;
+        let report = usage(&world.a, fine);
+        world.input_a(Input::EspUsage(&[report]));
+        world.pass(seconds(1));
+        assert!(world.log.is_empty());
+        let report = usage(&world.a, due);
+        world.input_a(Input::EspUsage(&[report]));
+        world.input_a(Input::EspUsage(&[report]));
+        world.pass(seconds(1));
+        assert_one_tunnel(&world);
+        assert_eq!((world.a.children()[0].replaces, world.log.len()), (Some(old), 4), "once");
+        // R35: what is used up is not used on, whatever the peer says.
+        let report = usage(&world.a, over);
+        world.drop = |_| true;
+        world.input_a(Input::EspUsage(&[report]));
+        assert!(world.a.children().is_empty());
+        world.drop = |_| false;
+        world.pass(seconds(10));
+        assert_one_tunnel(&world);
+    }
+}
+#[test]
+fn what_is_said_of_a_child_that_is_gone_means_nothing() {
+    let mut world = tunnel_of(alice(), bob());
+    let report = usage(&world.a, |u| u.sequence_permille = 1000);
+    world.command_a(rekey(Some("lan")));
+    world.pass(seconds(1));
+    world.input_a(Input::EspUsage(&[report]));
+    assert_one_tunnel(&world);
+}
+
+/// The machine was suspended for an hour: the first thing is to ask whether the peer lives.
+#[test]
+fn after_a_leap_of_the_clock_the_peer_is_asked_first() {
+    let mut world = tunnel_of(alice(), with(bob(), |c| c.dpd_delay = Duration::ZERO));
+    // A request is in flight, and as good as given up.
+    world.drop = |_| true;
+    world.command_a(rekey(None));
+    world.pass(seconds(80));
+    world.hold();
+    world.drop = |_| false;
+    world.log.clear();
+    world.now += seconds(3000);
+    world.input_a(Input::Timer);
+    assert_eq!(world.sent_by(ALICE).len(), 1, "once more, and not more");
+    world.pass(seconds(1));
+    assert_one_tunnel(&world);
+    // Nothing in flight.
+    world.log.clear();
+    world.now += seconds(3000);
+    world.input_a(Input::Timer);
+    assert!(world.sent_by(ALICE)[0].is(ExchangeType::INFORMATIONAL, false));
+    assert_eq!(world.sent_by(ALICE).len(), 1);
+    world.pass(seconds(1));
+    assert_one_tunnel(&world);
+}
+/// What has ended meanwhile is not used any more, not even for what comes in first.
+#[test]
+fn after_a_leap_of_the_clock_nothing_is_used_that_has_ended() {
+    let mut world = tunnel_of(short(alice(), 1000, policy::RekeyBy::Both), bob());
+    world.now += seconds(1200);
+    world.input_a(Input::Timer);
+    assert_eq!(downs(&world.a), [Ended::Expired], "the child is over");
+    world.pass(seconds(5));
+    assert_one_tunnel(&world);
+    assert_eq!(world.a.ikes(), 1);
+    world.log.clear();
+    world.now += seconds(6 * 3600);
+    world.input_a(Input::Timer);
+    assert!(world.a.events.iter().any(|e| matches!(e, Event::IkeDown { why: Ended::Expired, .. })));
+    assert!(world.sent_by(ALICE).iter().all(|d| d.is(ExchangeType::IKE_SA_INIT, false)), "silently, and anew");
+    world.pass(seconds(5));
+    assert_eq!((world.a.children().len(), world.a.ikes(), world.b.ikes()), (1, 1, 1));
+}
+
+/// R3: ESP for what we have only offered shows that our request was answered.
+#[test]
+fn r03_esp_on_a_larval_spi_has_the_request_sent_again_once() {
+    let mut world = tunnel_of(alice(), bob());
+    world.command_a(rekey(Some("lan")));
+    let larval =
+        world.a.events.iter().rev().find_map(|e| if let Event::Larval { spi } = e { Some(*spi) } else { None });
+    let request = world.pass_on(ALICE);
+    world.catch(BOB);
+    let spi = larval.unwrap();
+    assert_eq!(world.b.children()[1].spi_out, spi);
+    for _ in 0..3 {
+        world.input_a(Input::LarvalHit(spi));
+    }
+    world.input_a(Input::LarvalHit(12345));
+    let again = world.hold();
+    assert_eq!(again, [request.clone()]);
+    world.deliver(&again[0]);
+    world.pass(seconds(1));
+    assert_one_tunnel(&world);
+    world.log.clear();
+    world.input_a(Input::LarvalHit(spi));
+    assert!(world.log.is_empty(), "it is no larva any more");
+}
+
+/// A wrong group shows some seconds after the child is up, and not an hour later; the child that works goes on to work.
+#[test]
+fn the_rehearsal_of_a_group() {
+    let rehearsing = |list: &str| with(with_child(alice(), |c| c.proposals = esp(list)), |c| c.rehearse = true);
+    let bob = || with_child(bob(), |c| c.proposals = esp("aes128gcm16-ecp256"));
+    for (list, good) in [("aes128gcm16-ecp256", true), ("aes128gcm16-modp2048", false)] {
+        let mut world = tunnel_of(rehearsing(list), bob());
+        let first = world.a.children()[0].id;
+        world.pass(seconds(4));
+        assert_eq!(world.log.len(), 0, "not at once");
+        world.pass(seconds(60));
+        assert_one_tunnel(&world);
+        let now = world.a.children()[0].id;
+        assert_eq!((now == first, world.a.failures()), (!good, if good { vec![] } else { vec!["pfs.mismatch"] }));
+        let rekeys =
+            |world: &World| world.log.iter().filter(|(_, d)| d.is(ExchangeType::CREATE_CHILD_SA, false)).count();
+        assert_eq!(rekeys(&world), 1, "only once");
+        // The same connection again: it is known by now.
+        world.command_a(down());
+        world.pass(seconds(1));
+        world.command_a(up());
+        world.pass(seconds(60));
+        assert_eq!(rekeys(&world), 1);
+        // A configuration that is another one is tried anew.
+        world.command_a(Command::SetPolicy(Arc::new(with(rehearsing(list), |c| c.keepalive = seconds(21)))));
+        world.command_a(up());
+        world.pass(seconds(60));
+        assert_eq!(rekeys(&world), 2);
+    }
+    // Never where the peer refuses our rekeys, without a group, where it is not wanted, or by a responder.
+    let never = [
+        with(rehearsing("aes128gcm16-ecp256"), |c| c.rekey = policy::RekeyBy::Peer),
+        with_child(rehearsing("aes128gcm16"), |c| c.rekey_packets = 0),
+        with(rehearsing("aes128gcm16-ecp256"), |c| c.rehearse = false),
+    ];
+    for alice in never {
+        let mut world = tunnel_of(alice, with_child(bob(), |c| c.proposals = esp("aes128gcm16-ecp256,aes128gcm16")));
+        world.pass(seconds(20));
+        assert!(world.log.is_empty());
+    }
+    let mut world =
+        tunnel_of(with_child(alice(), |c| c.proposals = esp("aes128gcm16-ecp256")), with(bob(), |c| c.rehearse = true));
+    world.pass(seconds(20));
+    assert!(world.log.is_empty());
+}
