@@ -1,5 +1,7 @@
 //! Bodies of the fuzz targets, so that `cargo test` compiles them and replays the corpus. Each takes any octets, must not
 //! panic, and asserts that what parses survives encoding and parsing again.
+use crate::crypto::cert::{Certificate, Crl, Revocation, Trust, Verify};
+use crate::crypto::sign::Scheme;
 use crate::wire::encap::{self, Datagram};
 use crate::wire::fragment::{Gathered, Reassembly};
 use crate::wire::message::{HEADER_LEN, Header, MAX_MESSAGE, MAX_PAYLOADS, Message, encode_chain, parse_chain};
@@ -7,6 +9,7 @@ use crate::wire::payload::Id;
 use crate::wire::registry::{IdType, PayloadType, ProtocolId};
 use crate::wire::selector::Selector;
 use crate::wire::{esp, ip, keyword, rules};
+use std::sync::Arc;
 
 /// A fuzz target: its name, which is that of its file and of its corpus, and its body.
 pub type Target = (&'static str, fn(&[u8]));
@@ -21,6 +24,7 @@ pub const TARGETS: &[Target] = &[
     ("keyword", keyword),
     ("esp_trailer", esp_trailer),
     ("fragments", fragments),
+    ("certificate", certificate),
 ];
 
 /// One datagram on port 500.
@@ -70,6 +74,31 @@ pub fn ip(data: &[u8]) {
     assert_eq!(ip::parse(&data[..packet.len]), Ok(packet));
     let host = Selector::prefix(packet.flow.dst, 128);
     assert!(host.matches(packet.flow.dst, &packet.flow, packet.flow.dport));
+}
+
+/// What a peer may send as a certificate, a revocation list, or an algorithm.
+pub fn certificate(data: &[u8]) {
+    if let Some(scheme) = Scheme::from_der(data) {
+        assert!(scheme.to_der().is_some_and(|der| Scheme::from_der(&der) == Some(scheme)));
+    }
+    let _ = Crl::parse(data);
+    let Ok(certificate) = Certificate::parse(data) else { return };
+    assert_eq!(certificate.der(), data);
+    assert!(certificate.crl_locations().iter().all(|url| url[..7].eq_ignore_ascii_case("http://")));
+    let _ = format!("{} {} {:?}", certificate.subject_text(), certificate.issuer_text(), certificate.names());
+    // It vouches for itself, if it is an authority: so the whole way of a chain is taken.
+    let _ = Trust::new(vec![certificate.clone()], Vec::new(), Revocation::Strict).map(|trust| {
+        let verify = Verify {
+            now: certificate.not_before(),
+            chain: vec![certificate.clone(), certificate],
+            trust: Arc::new(trust),
+            fetched: Vec::new(),
+            scheme: Scheme::Pkcs1Sha1,
+            message: Vec::new(),
+            signature: Vec::new(),
+        };
+        assert!(verify.run().is_err(), "nobody signs with SHA-1 and nothing");
+    });
 }
 
 /// A selector as people write it.
@@ -207,6 +236,11 @@ mod tests {
             ]),
             "esp_trailer" => vec![vec![9, 9, 1, 2, 2, 4], vec![0, 59]],
             "fragments" => vec![vec![2, 2, 9, 1, 2, 9], vec![1, 2, 9, 1, 3, 9, 2, 3, 9, 3, 3, 9]],
+            "certificate" => vec![
+                include_bytes!("crypto/testdata/rsa1024.der").to_vec(),
+                Scheme::Pss(crate::crypto::sign::Hash::Sha256).to_der().unwrap(),
+                Scheme::Ed25519.to_der().unwrap(),
+            ],
             other => panic!("no seeds for {other}"),
         }
     }

@@ -23,6 +23,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
 const EXCEPTIONS: &[(&str, &[&str])] = &[
     // the demo is two daemons in namespaces of its own
     ("cli/demo", &["daemon", "io"]),
+    // an authority needs no daemon
+    ("cli/pki", &["crypto"]),
 ];
 /// Crates that one folder owns.
 const OWNED_CRATES: &[(&str, &[&str])] = &[

@@ -7,6 +7,7 @@ mod check;
 mod completion;
 mod demo;
 mod output;
+mod pki;
 mod status;
 
 use crate::control::types::Verb;
@@ -60,6 +61,11 @@ enum Command {
         /// Its configuration
         config: PathBuf,
     },
+    /// An authority in a folder: certificates for gateways, and their revocation
+    Pki {
+        #[command(subcommand)]
+        command: pki::Command,
+    },
     /// Print a completion script for a shell
     Completion {
         /// The shell
@@ -88,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Check { file } => check::run(&file, cli.json),
         Command::Demo { keep } => demo::run(keep, cli.json),
         Command::DemoGateway { config } => demo::gateway(config),
+        Command::Pki { command } => pki::run(command, cli.json),
         Command::Completion { shell } => completion::run::<Cli>(shell),
     }
 }

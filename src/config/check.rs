@@ -3,7 +3,7 @@ use super::connection::Connection;
 use super::report::Report;
 use super::text::At;
 use super::{ChildConfig, Gateway, Mode, secret};
-use crate::ike::policy::{IdMatch, Limits, SharedSecret, Unique};
+use crate::ike::policy::{AuthKind, IdMatch, Limits, SharedSecret, Unique};
 use crate::wire::payload::Id;
 use crate::wire::selector::Selector;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -18,7 +18,8 @@ pub(super) fn secrets(report: &mut Report<'_>, connections: &[Connection], secre
             owners.insert(id);
         }
     }
-    for connection in connections.iter().filter(|c| c.sound && c.negotiates) {
+    let shared = |c: &Connection| [c.policy.local_auth, c.policy.remote_auth].contains(&AuthKind::Psk);
+    for connection in connections.iter().filter(|c| c.sound && c.negotiates && shared(c)) {
         let wanted = &connection.policy.remote_id;
         let found = any
             || match wanted {

@@ -5,9 +5,10 @@ use super::keys::{self, Fields};
 use super::peer::{self, Ends};
 use super::pool::Pools;
 use super::report::Report;
+use super::secret::Secrets;
 use super::text::{At, Entry, Node, Value};
 use super::{ConnectionConfig, LogLevel, gateway, later, proposal, value};
-use crate::ike::policy::{self, Childless, EncapPolicy, IdMatch, RekeyBy, Unique};
+use crate::ike::policy::{self, Childless, Credentials, EncapPolicy, IdMatch, RekeyBy, Unique};
 use crate::wire::keyword;
 use crate::wire::registry::ProtocolId;
 use std::net::IpAddr;
@@ -25,12 +26,18 @@ pub(super) struct Connection {
     pub policy: policy::Connection,
     /// `unique`, if it is given.
     pub unique: Option<Unique>,
+    /// Certificates and keys, if a side uses them.
+    pub credentials: Option<Arc<Credentials>>,
     pub local_addrs: Vec<(IpAddr, At)>,
     pub children: Vec<Child>,
     pub log: Option<LogLevel>,
     pub keylog: Option<Keylog>,
 }
 impl Connection {
+    /// Certificates and keys under the connection's name, if it uses them.
+    pub(super) fn credentials(&self) -> Option<(Arc<str>, Arc<Credentials>)> {
+        Some((self.policy.name.clone(), self.credentials.clone()?))
+    }
     /// What the daemon installs.
     pub(super) fn config(&self) -> ConnectionConfig {
         ConnectionConfig {
@@ -44,11 +51,11 @@ impl Connection {
 }
 
 /// Reads a connection; `None` if it is not even a table.
-pub(super) fn read(report: &mut Report<'_>, entry: &Entry, pools: &Pools) -> Option<Connection> {
+pub(super) fn read(report: &mut Report<'_>, entry: &Entry, pools: &Pools, from: &dyn Secrets) -> Option<Connection> {
     let before = report.errors();
     value::name(report, entry);
     let fields = Fields::of_node(report, &keys::CONNECTION, &entry.node)?;
-    let ends = peer::read(report, &fields);
+    let mut ends = peer::read(report, &fields, from);
     let children = children(report, entry, &fields, ends.respond_only());
     refuse_twins(report, &children);
     let negotiates = children.iter().any(Child::negotiates);
@@ -63,6 +70,7 @@ pub(super) fn read(report: &mut Report<'_>, entry: &Entry, pools: &Pools) -> Opt
         log.read(report, "level", gateway::level)
     });
     let keylog = keylog::read(report, &fields);
+    let credentials = ends.credentials.take();
     let policy = policy(report, entry, &fields, &ends, &children, pools);
     Some(Connection {
         at: entry.at,
@@ -70,6 +78,7 @@ pub(super) fn read(report: &mut Report<'_>, entry: &Entry, pools: &Pools) -> Opt
         negotiates,
         policy: policy::Connection { unique: unique.unwrap_or_default(), keylog: keylog.is_some(), ..policy },
         unique,
+        credentials: credentials.map(Arc::new),
         local_addrs: ends.local_addrs.unwrap_or_default(),
         children,
         log,
@@ -159,8 +168,8 @@ fn policy(
         encap: fields.read(report, "encap", |r, n| value::choice(r, n, &encap)).unwrap_or_default(),
         dpd_delay,
         keepalive,
-        local_auth: Default::default(),
-        remote_auth: Default::default(),
+        local_auth: ends.local_auth,
+        remote_auth: ends.remote_auth,
         rekey_time,
         reauth_time,
         over_time,

@@ -86,8 +86,9 @@ pub(super) const CONNECTION: Keys = Keys {
     ],
 };
 pub(super) const CONNECTION_LOG: Keys = Keys { place: "a connection's log", keys: &["level"] };
-pub(super) const SIDE: Keys =
-    Keys { place: "local and remote", keys: &["auth", "id", "certs", "key", "cacerts", "crls", "revocation"] };
+pub(super) const LOCAL: Keys = Keys { place: "local", keys: &["auth", "id", "certs", "key", "padding"] };
+pub(super) const REMOTE: Keys =
+    Keys { place: "remote", keys: &["auth", "id", "cacerts", "crls", "revocation", "crl_hosts"] };
 pub(super) const PPK: Keys = Keys { place: "ppk", keys: &["id", "required"] };
 pub(super) const INTERFACE: Keys = Keys { place: "interface", keys: &["name", "addresses", "netns"] };
 pub(super) const KEYLOG: Keys = Keys { place: "keylog", keys: &["path", "until"] };
@@ -120,14 +121,15 @@ pub(super) const TRANSLATE: Keys = Keys { place: "translate", keys: &["local", "
 pub(super) const SECRET: Keys = Keys { place: "a secret", keys: &["id", "secret", "secret_file", "secret_env"] };
 pub(super) const POOL: Keys = Keys { place: "a pool", keys: &["addrs"] };
 
-const ALL: [&Keys; 16] = [
+const ALL: [&Keys; 17] = [
     &TOP,
     &GATEWAY,
     &CONNECTION,
     &CHILD,
     &SECRET,
     &POOL,
-    &SIDE,
+    &LOCAL,
+    &REMOTE,
     &PORTS,
     &LOG,
     &RETRANSMIT,

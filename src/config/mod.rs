@@ -4,6 +4,7 @@
 mod check;
 mod child;
 mod connection;
+mod credentials;
 pub mod error;
 mod files;
 mod gateway;
@@ -228,12 +229,13 @@ pub fn parse(sources: &[Source], secrets: &dyn Secrets) -> Result<Config, Errors
     let gateway_sound = report.errors() == before;
 
     let before = report.errors();
-    let secrets = secret::read(&mut report, &document.secrets, secrets);
+    let from = secrets;
+    let secrets = secret::read(&mut report, &document.secrets, from);
     let secrets_sound = report.errors() == before;
 
     let pools = pool::Pools::read(&mut report, &document.pools, !document.whole);
     let mut connections: Vec<Connection> =
-        (document.connections.iter()).filter_map(|entry| connection::read(&mut report, entry, &pools)).collect();
+        (document.connections.iter()).filter_map(|entry| connection::read(&mut report, entry, &pools, from)).collect();
     if document.whole {
         if secrets_sound {
             check::secrets(&mut report, &connections, &secrets);
@@ -256,7 +258,7 @@ pub fn parse(sources: &[Source], secrets: &dyn Secrets) -> Result<Config, Errors
         limits: gateway.limits,
         connections: connections.iter().filter(|c| c.negotiates).map(|c| Arc::new(c.policy.clone())).collect(),
         secrets,
-        credentials: Default::default(),
+        credentials: connections.iter().filter_map(Connection::credentials).collect(),
     };
     let connections = connections.iter().map(Connection::config).collect();
     Ok(Config { gateway: gateway.gateway, policy: Arc::new(policy), connections, warnings })

@@ -1,9 +1,10 @@
-//! Both ends of a connection: addresses and identities.
+//! Both ends of a connection: addresses, identities, and how they are proven.
 use super::keys::{self, Fields};
 use super::report::Report;
+use super::secret::{self, Secrets};
 use super::text::{At, Node};
-use super::{secret, value};
-use crate::ike::policy::{IdMatch, Remote};
+use super::{credentials, value};
+use crate::ike::policy::{AuthKind, Credentials, IdMatch, Remote};
 use crate::wire::payload::Id;
 use std::net::IpAddr;
 
@@ -13,6 +14,9 @@ pub(super) struct Ends {
     pub remote_addrs: Option<Vec<(Remote, At)>>,
     pub local_id: Option<Id>,
     pub remote_id: Option<IdMatch>,
+    pub local_auth: AuthKind,
+    pub remote_auth: AuthKind,
+    pub credentials: Option<Credentials>,
 }
 impl Ends {
     /// All of the peer's addresses are `%any`.
@@ -22,17 +26,54 @@ impl Ends {
 }
 
 /// Reads `local_addrs`, `remote_addrs`, `local` and `remote`.
-pub(super) fn read(report: &mut Report<'_>, fields: &Fields<'_>) -> Ends {
+pub(super) fn read(report: &mut Report<'_>, fields: &Fields<'_>, from: &dyn Secrets) -> Ends {
     let local_addrs = fields.read(report, "local_addrs", |r, n| value::list_of_some(r, n, local_addr));
     let remote_addrs = fields.read(report, "remote_addrs", |r, n| value::list_of_some(r, n, remote_addr));
     if let Some(remotes) = &remote_addrs {
         check_remotes(report, remotes);
         check_pairs(report, local_addrs.as_deref().unwrap_or_default(), remotes);
     }
-    let local_id = fields.read(report, "local", |r, n| side(r, n, local_id)).flatten();
-    let given = fields.read(report, "remote", |r, n| side(r, n, secret::owner)).flatten();
-    let remote_id = given.or_else(|| default_id(remote_addrs.as_deref()?));
-    Ends { local_addrs, remote_addrs, local_id, remote_id }
+    let local = fields.read(report, "local", |r, n| side(r, n, &keys::LOCAL, local_id));
+    let remote = fields.read(report, "remote", |r, n| side(r, n, &keys::REMOTE, secret::owner));
+    let mut ends = Ends {
+        local_id: None,
+        remote_id: None,
+        local_auth: local.as_ref().map_or(AuthKind::Psk, |side| side.auth),
+        remote_auth: remote.as_ref().map_or(AuthKind::Psk, |side| side.auth),
+        credentials: None,
+        local_addrs,
+        remote_addrs,
+    };
+    if let Some(side) = local {
+        ends.local_id = side.id;
+        if side.auth == AuthKind::PublicKey {
+            let own = credentials::own(report, &side.fields, side.at, from);
+            let given = ends.local_id.take();
+            ends.local_id = own.as_ref().and_then(|own| credentials::identity(report, own, given, side.at));
+            ends.credentials.get_or_insert_default().local = own;
+        } else {
+            unused(report, &side.fields, &["certs", "key", "padding"]);
+        }
+    }
+    if let Some(side) = remote {
+        ends.remote_id = side.id;
+        if side.auth == AuthKind::PublicKey {
+            let peer = credentials::peer(report, &side.fields, side.at, from);
+            ends.credentials.get_or_insert_default().remote = peer;
+        } else {
+            unused(report, &side.fields, &["cacerts", "crls", "revocation", "crl_hosts"]);
+        }
+    }
+    ends.remote_id = ends.remote_id.or_else(|| default_id(ends.remote_addrs.as_deref()?));
+    ends
+}
+
+/// What only certificates need means that they were meant.
+fn unused(report: &mut Report<'_>, fields: &Fields<'_>, names: &[&str]) {
+    if let Some(entry) = names.iter().find_map(|name| fields.entry(name)) {
+        let message = format!("`{}` is for certificates, and this side has a pre-shared key", entry.key);
+        report.error(entry.at, "credential.unused", message, "add auth = \"pubkey\", or leave it out");
+    }
 }
 
 /// A single address is its own identity; anybody may be anyone; names and several addresses have none by themselves.
@@ -45,24 +86,23 @@ fn default_id(remotes: &[(Remote, At)]) -> Option<IdMatch> {
 }
 
 /// `local` or `remote`: how it proves itself, and who it is.
-fn side<T>(
+struct Side<'t, T> {
+    auth: AuthKind,
+    id: Option<T>,
+    fields: Fields<'t>,
+    at: At,
+}
+fn side<'t, T>(
     report: &mut Report<'_>,
-    node: &Node,
+    node: &'t Node,
+    keys: &keys::Keys,
     id: impl FnOnce(&mut Report<'_>, &Node) -> Option<T>,
-) -> Option<Option<T>> {
-    let fields = Fields::of_node(report, &keys::SIDE, node)?;
-    if let Some(true) = fields.read(report, "auth", |r, n| value::choice(r, n, &[("psk", false), ("pubkey", true)])) {
-        let at = fields.entry("auth").map_or(node.at, |e| e.node.at);
-        let hint = "auth = \"psk\" with a long secret (`sandhog secret`)";
-        report.error(at, "feature.not_yet", "certificates and keys come with a later version", hint);
-    }
-    for key in ["certs", "cacerts", "crls"] {
-        fields.read(report, key, |r, n| value::list(r, n, value::string));
-    }
-    fields.read(report, "key", value::string);
-    let revocation = [("relaxed", ()), ("strict", ()), ("none", ())];
-    fields.read(report, "revocation", |r, n| value::choice(r, n, &revocation));
-    Some(fields.read(report, "id", id))
+) -> Option<Side<'t, T>> {
+    let fields = Fields::of_node(report, keys, node)?;
+    let words = [("psk", AuthKind::Psk), ("pubkey", AuthKind::PublicKey)];
+    let auth = fields.read(report, "auth", |r, n| value::choice(r, n, &words)).unwrap_or_default();
+    let id = fields.read(report, "id", id);
+    Some(Side { auth, id, fields, at: node.at })
 }
 
 fn local_id(report: &mut Report<'_>, node: &Node) -> Option<Id> {

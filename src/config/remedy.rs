@@ -114,13 +114,18 @@ fn authentication(code: &str, Place { connection, .. }: &Place, failure: &Failur
             format!("Set {connection}.remote.id to what the peer sends, or change what the peer sends."),
         ),
         "auth.method" => (
-            "The peer wants to prove itself in a way that is not configured.".into(),
-            "Set both ends to pre-shared keys.".into(),
+            "The peer proves itself in a way that is not configured for it.".into(),
+            format!("Set {connection}.remote.auth to \"psk\" or \"pubkey\", whichever the peer uses, or change it there."),
         ),
-        code if code.starts_with("auth.cert") => (
-            "The peer's certificate was not accepted.".into(),
-            format!("Check its dates, its issuer and its names against {connection}.remote."),
+        "auth.signature" => (
+            "The signature was not made by the key in the peer's certificate, or not over this exchange.".into(),
+            "Check at the peer that its private key belongs to its certificate; if it does, somebody is in between.".into(),
         ),
+        "auth.hash" => (
+            "The two ends have no way to sign in common.".into(),
+            "Let the peer use RSA with SHA-2, ECDSA over P-256 or P-384, or Ed25519; an RSA key needs a peer that knows RFC 7427.".into(),
+        ),
+        code if code.starts_with("auth.cert") => certificates(code, connection),
         _ if failure.initiator => (
             "The peer refused our authentication; it does not say why, and must not.".into(),
             format!(
@@ -134,6 +139,60 @@ fn authentication(code: &str, Place { connection, .. }: &Place, failure: &Failur
             ),
         ),
     }
+}
+
+fn certificates(code: &str, connection: &str) -> (String, String) {
+    let (text, fix) = match code {
+        "auth.cert.expired" => (
+            "The peer's certificate, or its authority's, has ended.",
+            "Issue a new one for the peer; if it is good still, correct the clock of this machine.".into(),
+        ),
+        "auth.cert.not_yet_valid" => {
+            ("The peer's certificate is not valid yet.", "Correct the clock of this machine, or wait.".into())
+        }
+        "auth.cert.unknown_ca" => (
+            "The peer's certificate does not lead to an authority that is trusted.",
+            format!(
+                "Add the authority's certificate to {connection}.remote.cacerts, or let the peer send the certificates in between."
+            ),
+        ),
+        "auth.cert.revoked" => {
+            ("The peer's certificate was revoked.", "Issue a new one for the peer, if it is still to come in.".into())
+        }
+        "auth.cert.name" => (
+            "The identity that the peer claims is not in its certificate.",
+            "Let the peer use a name of its subjectAltName or its whole subject as identity; a common name is none."
+                .into(),
+        ),
+        "auth.cert.usage" => (
+            "The peer's certificate, or one that it leads through, is not for this use.",
+            "Issue one with the key usage digitalSignature and without extended key usages, or with ipsecIKE.".into(),
+        ),
+        "auth.cert.weak" => (
+            "The peer's certificate has a key or a signature that is too weak or unknown.",
+            "Issue one with RSA of 2048 bits or more, ECDSA over P-256 or P-384, or Ed25519, signed with SHA-2.".into(),
+        ),
+        "auth.cert.missing" => (
+            "A certificate is missing.",
+            format!(
+                "Let the peer send its certificate (strongSwan: send_cert = always); ours is {connection}.local.certs."
+            ),
+        ),
+        "auth.cert.crl_missing" => (
+            "Whether the peer's certificate was revoked cannot be told: no current revocation list is at hand.",
+            format!(
+                "Put the list into {connection}.remote.crls, name its host in crl_hosts if it is inside, or set revocation to \"relaxed\"."
+            ),
+        ),
+        "auth.cert.malformed" => {
+            ("The peer's certificate breaks the rules of RFC 5280.", "Issue a new one for the peer.".into())
+        }
+        _ => (
+            "The peer's certificate was not accepted.",
+            format!("Check its dates, its issuer and its names against {connection}.remote."),
+        ),
+    };
+    (text.into(), fix)
 }
 
 fn children(code: &str, Place { connection, child, .. }: &Place) -> (String, String) {
@@ -294,7 +353,9 @@ mod tests {
     #[test]
     fn every_code_has_words_of_its_own() {
         let codes = "peer.unknown peer.refused config.unknown config.respond_only proposal.encr proposal.integ proposal.prf proposal.ke \
-            proposal.esn proposal.esp proposal.ike proposal.other pfs.mismatch auth.psk auth.id auth.failed auth.method ts.mismatch ts.widened \
+            proposal.esn proposal.esp proposal.ike proposal.other pfs.mismatch auth.psk auth.id auth.failed auth.method auth.signature auth.hash \
+            auth.cert.expired auth.cert.not_yet_valid auth.cert.unknown_ca auth.cert.revoked auth.cert.name auth.cert.usage auth.cert.weak \
+            auth.cert.missing auth.cert.crl_missing auth.cert.malformed ts.mismatch ts.widened \
             child.refused net.no_response net.no_address net.filtered net.nat dpd.no_response version.ikev1_peer answer.not_offered \
             answer.malformed message.malformed message.incomplete limit.peer limit.connections limit.per_identity limit.compute_queue limit.spis \
             lifetime.peer_shorter replay.window mtu.exceeded esp.keys esp.truncation";

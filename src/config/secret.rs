@@ -14,6 +14,8 @@ use std::path::Path;
 
 /// Largest secret, wherever it comes from, in octets.
 const LARGEST: u64 = 64 * 1024;
+/// Largest file of certificates or revocation lists, in octets.
+const LARGEST_LIST: u64 = 16 * 1024 * 1024;
 /// A shorter one is warned of, in octets.
 const STRONG: usize = 16;
 /// What people write before they think of something better.
@@ -26,6 +28,13 @@ pub trait Secrets {
     /// # Errors
     /// Why not; never shows any of the contents.
     fn file(&self, path: &Path) -> Result<Vec<u8>, Refusal>;
+    /// Contents of a file of certificates or revocation lists: no secret, so that others may read it.
+    ///
+    /// # Errors
+    /// Why not.
+    fn certificate(&self, path: &Path) -> Result<Vec<u8>, Refusal> {
+        self.file(path)
+    }
     /// Value of an environment variable.
     fn env(&self, name: &str) -> Option<Vec<u8>>;
 }
@@ -78,6 +87,27 @@ impl Secrets for System {
         file.take(LARGEST + 1).read_to_end(&mut octets).map_err(failed)?;
         if octets.len() as u64 > LARGEST {
             return Err(refuse(format!("{shown} is larger than 64 KiB"), "a secret is a few dozen octets"));
+        }
+        Ok(octets)
+    }
+
+    /// At most 16 MiB.
+    fn certificate(&self, path: &Path) -> Result<Vec<u8>, Refusal> {
+        let refuse = |message: String| Refusal {
+            code: "file.unreadable",
+            message,
+            hint: "a path that the daemon can read; relative ones start where this file is".into(),
+        };
+        let failed = |error: std::io::Error| refuse(format!("cannot read {}: {error}", path.display()));
+        // A pipe in its place must not keep us waiting.
+        if !std::fs::metadata(path).map_err(failed)?.is_file() {
+            return Err(refuse(format!("{} is not a file", path.display())));
+        }
+        let file = std::fs::File::open(path).map_err(failed)?;
+        let mut octets = Vec::new();
+        file.take(LARGEST_LIST + 1).read_to_end(&mut octets).map_err(failed)?;
+        if octets.len() as u64 > LARGEST_LIST {
+            return Err(refuse(format!("{} is larger than 16 MiB", path.display())));
         }
         Ok(octets)
     }

@@ -94,6 +94,8 @@ pub struct Connection {
     /// The peers of a `%any` connection.
     pub peers: Vec<Peer>,
     pub last_failure: Option<Failure>,
+    /// Until when our own certificate is good, RFC 3339; `null` with a pre-shared key.
+    pub certificate_until: Option<String>,
     pub warnings: Vec<String>,
 }
 /// What was negotiated for an IKE SA.
@@ -329,6 +331,7 @@ mod tests {
             sas: vec![],
             peers: vec![],
             last_failure: None,
+            certificate_until: None,
             warnings: vec![],
         }
     }
@@ -341,6 +344,7 @@ mod tests {
         assert_eq!(
             keys(connection),
             [
+                "certificate_until",
                 "children",
                 "ike",
                 "last_failure",

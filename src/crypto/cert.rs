@@ -11,6 +11,7 @@ use super::sign::{KeyFault, PublicKey};
 use crate::wire::registry::IdType;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use std::net::IpAddr;
 use std::time::Duration;
 use x509_cert::der::{DateTime, Decode, Encode};
 use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
@@ -35,6 +36,7 @@ pub struct Certificate {
     key: Result<PublicKey, KeyFault>,
     signs: bool,
     authority: bool,
+    marked: bool,
     lists: Vec<String>,
 }
 /// A name out of the subjectAltName.
@@ -44,6 +46,20 @@ pub struct Name {
     pub kind: IdType,
     /// As an identification payload has it.
     pub data: Vec<u8>,
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let address = match self.kind {
+            IdType::IPV4_ADDR => <[u8; 4]>::try_from(self.data.as_slice()).ok().map(IpAddr::from),
+            IdType::IPV6_ADDR => <[u8; 16]>::try_from(self.data.as_slice()).ok().map(IpAddr::from),
+            _ => None,
+        };
+        match address {
+            Some(address) => address.fmt(f),
+            None => f.write_str(&String::from_utf8_lossy(&self.data)),
+        }
+    }
 }
 
 impl Certificate {
@@ -74,6 +90,7 @@ impl Certificate {
             key: PublicKey::from_spki(&spki),
             // RFC 4945 section 5.1.3.2: one of these bits, if there are any.
             signs: usage.is_none_or(|u| u.digital_signature() || u.non_repudiation()),
+            marked: constraints.as_ref().is_some_and(|(_, c)| c.ca),
             authority: usage.is_none_or(|u| u.key_cert_sign()) && constraints.is_none_or(|(_, c)| c.ca),
             lists: lists.map_or(Vec::new(), |(_, lists)| locations(&lists)),
             spki,
@@ -109,6 +126,19 @@ impl Certificate {
     pub fn issuer(&self) -> &[u8] {
         &self.issuer
     }
+    /// The subject for people (RFC 4514).
+    pub fn subject_text(&self) -> String {
+        text(&self.subject)
+    }
+    /// The issuer for people.
+    pub fn issuer_text(&self) -> String {
+        text(&self.issuer)
+    }
+    /// The subject's common name, if it has one: no identity, but a title.
+    pub fn common_name(&self) -> Option<String> {
+        let name = x509_cert::name::Name::from_der(&self.subject).ok()?;
+        name.common_name().ok()?.map(|name| name.value().into_owned())
+    }
     /// The serial number, big-endian.
     pub fn serial(&self) -> &[u8] {
         &self.serial
@@ -132,6 +162,10 @@ impl Certificate {
     /// It may sign certificates.
     pub fn is_authority(&self) -> bool {
         self.authority
+    }
+    /// Its basicConstraints say that it is an authority.
+    pub fn is_marked_authority(&self) -> bool {
+        self.marked
     }
     /// Issued by itself, as far as the names say.
     pub fn is_self_issued(&self) -> bool {
@@ -182,6 +216,10 @@ fn locations(points: &CrlDistributionPoints) -> Vec<String> {
     http.take(MAX_NAMES).map(str::to_owned).collect()
 }
 
+/// A distinguished name for people.
+fn text(der: &[u8]) -> String {
+    x509_cert::name::Name::from_der(der).map_or_else(|_| hex::encode(der), |name| name.to_string())
+}
 /// A moment since 1970 as RFC 3339 in UTC.
 pub fn date(at: Duration) -> String {
     DateTime::from_unix_duration(at).map_or_else(|_| "never".into(), |moment| moment.to_string())

@@ -13,6 +13,7 @@ pub mod cipher;
 pub mod digest;
 mod gmac;
 pub mod integ;
+pub mod issue;
 pub mod ke;
 mod mac;
 pub mod prf;

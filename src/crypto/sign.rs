@@ -3,6 +3,8 @@ mod algorithm;
 mod private;
 #[cfg(test)]
 pub mod tests;
+#[cfg(test)]
+mod wycheproof;
 
 pub use algorithm::{Hash, Scheme};
 pub use private::SigningKey;

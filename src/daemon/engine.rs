@@ -4,6 +4,8 @@
 //! first), timers. It waits for nothing but its one poll.
 use super::clock;
 use super::compute::{Job, Pool};
+use super::expiry;
+use super::fetch::Fetcher;
 use super::host::DaemonHost;
 use super::install::Installer;
 use super::journal::Journal;
@@ -66,6 +68,8 @@ pub struct Parts {
     pub sockets: Sockets,
     /// Public-key work.
     pub pool: Pool,
+    /// Revocation lists.
+    pub fetcher: Fetcher,
     /// The data path.
     pub workers: Workers,
     /// From the API.
@@ -96,6 +100,8 @@ pub struct Engine {
     keylog: Keylog,
     started: Duration,
     alive_at: Duration,
+    /// Certificates are looked at again.
+    expiry_at: Duration,
     /// Something happened since the last picture.
     dirty: bool,
     picture: (Duration, Arc<Status>),
@@ -146,6 +152,7 @@ impl Engine {
             leases: Leases::default(),
             started: now,
             alive_at: now + ALIVE,
+            expiry_at: now,
             dirty: true,
             picture: (Duration::ZERO, Arc::default()),
             noted: HashMap::new(),
@@ -213,6 +220,7 @@ impl Engine {
             self.stop_at,
             self.changed_at,
             Some(self.alive_at),
+            Some(self.expiry_at),
             Some(self.parts.network.deadline()),
         ];
         dues.into_iter().flatten().min().unwrap_or(now).saturating_sub(now)
@@ -220,18 +228,14 @@ impl Engine {
 
     fn feed(&mut self, now: Duration, input: Input<'_>) {
         self.endpoint.handle(now, input, &mut self.parts.host);
-        let mut unfetched = Vec::new();
         while let Some(output) = self.endpoint.poll() {
             match output {
                 Output::Transmit { local, remote, data } => self.parts.sockets.send(local, remote, &data),
                 Output::Keepalive { local, remote } => self.parts.sockets.send_raw(local, remote, &[0xff]),
                 Output::Compute { job, work } => self.parts.pool.submit(Job { job, work }),
-                Output::Fetch { job, .. } => unfetched.push(job),
+                Output::Fetch { job, urls, allowed } => self.parts.fetcher.ask(job, urls, allowed),
                 Output::Event(event) => self.event(now, &event),
             }
-        }
-        for job in unfetched {
-            self.feed(now, Input::Fetched { job, crls: Vec::new() });
         }
     }
 
@@ -286,6 +290,9 @@ impl Engine {
     fn results(&mut self, now: Duration) {
         while let Some((job, done)) = self.parts.pool.next() {
             self.feed(now, Input::Computed { job, done });
+        }
+        while let Some((job, crls)) = self.parts.fetcher.next() {
+            self.feed(now, Input::Fetched { job, crls });
         }
         if self.parts.host.resolved() {
             self.feed(now, Input::Timer);
@@ -347,6 +354,11 @@ impl Engine {
             self.parts.host.addresses = self.parts.network.outer_addresses();
             self.parts.network.hurry();
             self.feed(now, Input::AddrsChanged);
+        }
+        if self.expiry_at <= now {
+            self.expiry_at = now + expiry::AGAIN;
+            let events = expiry::events(&self.parts.config.policy, clock::unix());
+            events.iter().for_each(|event| self.event(now, event));
         }
         self.parts.installer.tick(now, &mut self.parts.host.places);
         self.parts.network.tick(now);
@@ -508,6 +520,7 @@ impl Engine {
         self.traps.review(&policy);
         self.keylog = Keylog::of(&self.parts.config);
         self.dirty = true;
+        self.expiry_at = now;
         self.feed(now, Input::Command(Command::SetPolicy(policy)));
         tracing::info!("the configuration was read again");
     }

@@ -7,6 +7,8 @@ pub mod backstop;
 pub mod clock;
 pub mod compute;
 pub mod engine;
+mod expiry;
+pub mod fetch;
 pub mod host;
 pub mod install;
 pub mod journal;
@@ -126,6 +128,7 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     let threads = system::usable_cores().min(2);
     let pool = compute::Pool::start(threads, config.policy.limits.compute_queue, wake.clone())
         .map_err(said("compute threads"))?;
+    let fetcher = fetch::Fetcher::start(config.gateway.mark, wake.clone()).map_err(said("fetcher"))?;
     let host = host::DaemonHost::new(places, tables, config.gateway.mark, wake.clone()).map_err(said("resolver"))?;
     let (requests, from_api) = mpsc::sync_channel(REQUESTS);
     let journal = journal::Journal::default();
@@ -141,6 +144,7 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
         network,
         sockets,
         pool,
+        fetcher,
         workers,
         requests: from_api,
         journal,

@@ -1,5 +1,6 @@
 //! The picture that the API shows: the endpoint's status, what is installed, and the counters, by the names of interface.md.
 use super::clock;
+use super::expiry;
 use super::install::Installer;
 use super::keylog;
 use super::leases::Leases;
@@ -51,6 +52,8 @@ impl View<'_> {
         policy: Option<&policy::Connection>,
         status: Option<&ConnectionStatus>,
     ) -> types::Connection {
+        let credentials = self.config.policy.credentials.get(&config.name);
+        let ending = credentials.map_or_else(Vec::new, |c| expiry::warnings(c, clock::unix()));
         let sas = status.map_or(&[][..], |status| &status.sas);
         let current = sas.iter().find(|sa| sa.state == State::Up).or(sas.last());
         let shown = current.map(|sa| self.ike_sa(sa));
@@ -77,7 +80,8 @@ impl View<'_> {
                 .and_then(|status| status.last_failure.as_ref())
                 .filter(|failure| !is_over(failure, sas, responds_only))
                 .map(failure),
-            warnings: keylog::warning(config).into_iter().collect(),
+            certificate_until: credentials.and_then(|c| expiry::until(c)),
+            warnings: keylog::warning(config).into_iter().chain(ending).collect(),
         }
     }
 

@@ -2,10 +2,9 @@
 //! proven or refused. The slow steps go out as jobs, so a claim waits between them.
 use super::auth::{self, Authenticated};
 use super::common::Cx;
-use super::directory::same_id;
 use super::event::{Event, IkeId};
 use super::exchange::Contents;
-use super::policy::{AuthKind, Connection};
+use super::policy::{AuthKind, Connection, vouches_for};
 use crate::crypto::cert::{Certificate, Crl, Fault, Revocation, Trust, Verified, Verify, date};
 use crate::crypto::sign::{Hash, Scheme, SigningKey};
 use crate::crypto::work::{Done, Work};
@@ -216,13 +215,6 @@ fn chain(certs: &[Cert]) -> Result<Vec<Certificate>, Fault> {
     // What else it sends may help, or not.
     chain.extend(x509.filter_map(|c| Certificate::parse(&c.data).ok()));
     Ok(chain)
-}
-/// RFC 4945 section 3.1: the identity is in the subjectAltName, or is the whole subject; a common name is no identity.
-fn vouches_for(certificate: &Certificate, id: &Id) -> bool {
-    if id.kind == IdType::DER_ASN1_DN {
-        return same_id(&subject(certificate), id);
-    }
-    certificate.names().iter().any(|name| same_id(&Id { kind: name.kind, data: name.data.clone() }, id))
 }
 fn subject(certificate: &Certificate) -> Id {
     Id { kind: IdType::DER_ASN1_DN, data: certificate.subject().to_vec() }

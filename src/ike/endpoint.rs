@@ -182,17 +182,7 @@ impl Endpoint {
     }
     fn on_fetched(&mut self, now: Duration, host: &mut dyn Host, job: u64, crls: Vec<Arc<Crl>>) {
         let Some(id) = self.common.jobs.remove(&job) else { return };
-        self.step(now, host, id, |cx, sa| {
-            let core = &mut sa.core;
-            sa.phase = match std::mem::replace(&mut sa.phase, Phase::Moving) {
-                Phase::Proving(proving) => ike_auth::fetched(cx, core, proving, job, crls)?,
-                Phase::HalfOpen(half) if half.pending.is_some() => {
-                    ike_auth::responder::fetched(cx, core, half, job, crls)?
-                }
-                phase => phase,
-            };
-            Ok(())
-        });
+        self.step(now, host, id, |cx, sa| ike_auth::on_fetched(cx, sa, job, crls));
     }
     fn on_esp_moved(&mut self, now: Duration, host: &mut dyn Host, spi: u32, remote: SocketAddr) {
         let Some(&id) = self.common.by_child.get(&spi) else { return };

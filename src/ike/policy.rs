@@ -1,8 +1,10 @@
 //! What we accept from whom; config must produce it.
+use super::directory::same_id;
 use crate::crypto::cert::{Certificate, Trust};
 use crate::crypto::secret::Secret;
 use crate::crypto::sign::SigningKey;
 use crate::wire::payload::{Id, Proposal};
+use crate::wire::registry::IdType;
 use crate::wire::selector::Selector;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -42,6 +44,13 @@ pub struct OwnCredential {
     pub key: Arc<SigningKey>,
     /// An RSA key signs with RSASSA-PSS (RFC 8247 section 3.2); otherwise with PKCS#1 v1.5.
     pub pss: bool,
+}
+/// RFC 4945 section 3.1: the identity is in the subjectAltName, or is the whole subject; a common name is no identity.
+pub fn vouches_for(certificate: &Certificate, id: &Id) -> bool {
+    if id.kind == IdType::DER_ASN1_DN {
+        return same_id(&Id { kind: id.kind, data: certificate.subject().to_vec() }, id);
+    }
+    certificate.names().iter().any(|name| same_id(&Id { kind: name.kind, data: name.data.clone() }, id))
 }
 /// Whom we believe about the peer.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "ioctl, control messages, BPF: this is the one address of unsafe")]
 pub mod fds;
 pub mod host;
+pub mod marked;
 pub mod memory;
 mod mmsg;
 pub mod monitor;

@@ -1,5 +1,6 @@
 //! Tests of the whole: a generator of valid configurations, faults of known classes in them, and single cases.
 mod cases;
+mod credentials;
 mod draw;
 mod faults;
 mod files;

@@ -183,11 +183,11 @@ impl Verify {
                 format!("from {}", date(Duration::from_secs(not_before.as_secs()))),
             ),
             Error::UnknownIssuer | Error::InvalidSignatureForPublicKey => {
-                let known = self.trust.authorities().take(8).map(|a| text(a.subject())).collect();
+                let known = self.trust.authorities().take(8).map(|a| a.subject_text()).collect();
                 Fault {
                     code: "auth.cert.unknown_ca",
                     local: known,
-                    peer: vec![format!("issued by {}", text(first.issuer()))],
+                    peer: vec![format!("issued by {}", first.issuer_text())],
                 }
             }
             Error::CertRevoked => Fault::new(
@@ -237,10 +237,4 @@ impl ExtendedKeyUsageValidator for Usage {
         }
         if none { Ok(()) } else { Err(Error::EmptyEkuExtension) }
     }
-}
-
-/// A distinguished name for people.
-fn text(der: &[u8]) -> String {
-    use x509_cert::der::Decode;
-    x509_cert::name::Name::from_der(der).map_or_else(|_| hex::encode(der), |name| name.to_string())
 }

@@ -20,7 +20,7 @@ use crate::ike::life::Life;
 use crate::ike::link::Sibling;
 use crate::ike::negotiate::KeRule;
 use crate::ike::policy::{AuthKind, Childless, Connection, IdMatch, Unique};
-use crate::ike::sa::{Core, Established, Phase, Standing, Task};
+use crate::ike::sa::{Core, Established, IkeSa, Phase, Standing, Task};
 use crate::ike::virtuals::{self, Virtuals};
 use crate::ike::window;
 use crate::wire::payload::{Auth, Id, IdPayload, Notify, Payload, Proposal};
@@ -261,14 +261,17 @@ pub(in crate::ike) fn computed(
         }
     }
 }
-/// Revocation lists have come, or none.
-pub(in crate::ike) fn fetched(
-    cx: &mut Cx<'_>,
-    core: &mut Core,
-    mut proving: Box<Proving>,
-    job: u64,
-    crls: Vec<Arc<Crl>>,
-) -> Step<Phase> {
+/// Revocation lists have come, or none, to whoever waits for them.
+pub(in crate::ike) fn on_fetched(cx: &mut Cx<'_>, sa: &mut IkeSa, job: u64, crls: Vec<Arc<Crl>>) -> Step<()> {
+    let core = &mut sa.core;
+    sa.phase = match std::mem::replace(&mut sa.phase, Phase::Moving) {
+        Phase::Proving(proving) => fetched(cx, core, proving, job, crls)?,
+        Phase::HalfOpen(half) if half.pending.is_some() => responder::fetched(cx, core, half, job, crls)?,
+        phase => phase,
+    };
+    Ok(())
+}
+fn fetched(cx: &mut Cx<'_>, core: &mut Core, mut proving: Box<Proving>, job: u64, crls: Vec<Arc<Crl>>) -> Step<Phase> {
     match std::mem::replace(&mut proving.stage, Stage::Asked) {
         Stage::Verifying { claim, contents, remote_id } if claim.job == job => {
             let progress = claim.fetched(cx, crls);

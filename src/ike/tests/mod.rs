@@ -9,6 +9,7 @@ mod establish;
 mod established;
 mod fragments;
 mod hostile;
+mod inputs_certs;
 mod interleave;
 mod lifetimes;
 mod limits;

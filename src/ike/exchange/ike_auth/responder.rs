@@ -135,7 +135,7 @@ pub(in crate::ike) fn computed(
     }
 }
 /// Revocation lists have come, or none.
-pub(in crate::ike) fn fetched(
+pub(super) fn fetched(
     cx: &mut Cx<'_>,
     core: &mut Core,
     mut half: Box<HalfOpen>,
