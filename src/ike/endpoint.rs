@@ -3,7 +3,7 @@ use super::channel::OpenError;
 use super::common::{Common, Cx, How, Redundant};
 use super::diagnose::{Failure, Phase as Where};
 use super::error::Refusal;
-use super::event::{Command, Ended, Event, Host, IkeId, Input, Output, Usage};
+use super::event::{Command, Ended, Event, Host, IkeId, Input, Output};
 use super::exchange::ike_sa_init::Opened;
 use super::exchange::{Arrival, create_child, delete, half_open, ike_auth, ike_sa_init, mobike, rekey_ike};
 use super::exchange::{Contents, followup_ke, informational, intermediate};
