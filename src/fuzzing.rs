@@ -24,6 +24,10 @@ pub const TARGETS: &[Target] = &[
     ("keyword", keyword),
     ("esp_trailer", esp_trailer),
     ("fragments", fragments),
+    ("segment", segment),
+    ("merge", merge),
+    ("sealed", sealed),
+    ("operations", operations),
     ("certificate", certificate),
 ];
 
@@ -158,6 +162,26 @@ pub fn fragments(data: &[u8]) {
     }
 }
 
+/// A packet from the TUN behind its offload header, to be cut.
+pub fn segment(data: &[u8]) {
+    crate::dataplane::fuzz::segment(data);
+}
+
+/// Packets out of a tunnel, to be merged.
+pub fn merge(data: &[u8]) {
+    crate::dataplane::fuzz::merge(data);
+}
+
+/// What stands inside a protected message, in four stages of an IKE SA.
+pub fn sealed(data: &[u8]) {
+    crate::ike::sim::sealed(data);
+}
+
+/// Users, policies, weather and misfortunes of two or three endpoints.
+pub fn operations(data: &[u8]) {
+    crate::ike::sim::operations(data);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,6 +260,9 @@ mod tests {
             ]),
             "esp_trailer" => vec![vec![9, 9, 1, 2, 2, 4], vec![0, 59]],
             "fragments" => vec![vec![2, 2, 9, 1, 2, 9], vec![1, 2, 9, 1, 3, 9, 2, 3, 9, 3, 3, 9]],
+            "segment" | "merge" => crate::dataplane::fuzz::tests::seeds(target),
+            "sealed" => crate::ike::sim::seeds(),
+            "operations" => (0..4u8).map(|n| (0..200u8).map(|i| i.wrapping_mul(n * 2 + 3) ^ n).collect()).collect(),
             "certificate" => vec![
                 include_bytes!("crypto/testdata/rsa1024.der").to_vec(),
                 Scheme::Pss(crate::crypto::sign::Hash::Sha256).to_der().unwrap(),
@@ -248,6 +275,39 @@ mod tests {
     #[test]
     fn seeds_hold() {
         TARGETS.iter().for_each(|(name, body)| seeds(name).iter().for_each(|seed| body(seed)));
+    }
+
+    /// A seed that is refused at the door teaches a fuzzer nothing.
+    #[test]
+    fn seeds_reach_the_second_stage() {
+        let reached: Vec<_> = seeds("sealed").iter().filter_map(|seed| crate::ike::sim::sealed(seed)).collect();
+        for stage in 0..4 {
+            assert!(reached.contains(&(stage, true)), "nothing comes of any seed in stage {stage}: {reached:?}");
+        }
+        for seed in seeds("operations") {
+            let summary = crate::ike::sim::operations(&seed);
+            assert!(summary.ikes > 1 && summary.children > 1 && summary.opened > 1, "{summary:?}");
+        }
+        let parses = |seed: &Vec<u8>| Message::parse(seed).is_ok();
+        assert!(seeds("message").iter().all(parses));
+        let inside = |seed: &Vec<u8>| parse_chain(PayloadType(seed[0]), &seed[1..]).is_ok();
+        assert!(seeds("chain").iter().all(inside));
+    }
+
+    /// What others' fuzzers have found, and every packet of the captures: to all targets that take octets of the wire.
+    #[test]
+    fn replay_what_others_found() {
+        let Some(inputs) = crate::wire::tests::vectors::inputs() else { return };
+        let targets: Vec<_> = TARGETS.iter().filter(|(name, _)| *name != "operations" && *name != "sealed").collect();
+        for input in &inputs {
+            targets.iter().for_each(|(_, body)| body(input));
+        }
+        // As the inside of a sealed message they get further; that is dearer, so only some of them do.
+        for (i, input) in inputs.iter().enumerate().filter(|(i, _)| i % 50 == 0) {
+            let head = [i as u8, 1 + (i / 4) as u8 % 3, 0, 0, 33];
+            sealed(&[&head, input.get(28..).unwrap_or(input)].concat());
+        }
+        assert!(inputs.len() > 1000, "{} inputs", inputs.len());
     }
 
     #[test]

@@ -39,9 +39,9 @@ def hog(host, at):
 
 
 def children(end):
-    """How many it has, if nothing is on its way."""
+    """How many it has, if none is on its way. (A redundant IKE SA may stay with strongSwan for 90 s.)"""
     view = agree.view(end)
-    return 0 if view.unsettled else sum(map(len, view.children.values()))
+    return 0 if any(not what.startswith("IKE ") for what in view.unsettled) else sum(map(len, view.children.values()))
 
 
 def storm(name, makers, seconds):

@@ -3,11 +3,15 @@ use super::rng::Rng;
 use zeroize::Zeroizing;
 /// A secret. `Debug` prints its length only.
 #[derive(Clone, Default)]
-pub struct Secret(Zeroizing<Vec<u8>>);
+pub struct Secret(Zeroizing<Vec<u8>>, #[cfg(any(test, feature = "fuzzing"))] tally::One);
 impl Secret {
     /// Takes the octets.
     pub fn new(bytes: Vec<u8>) -> Self {
-        Self(Zeroizing::new(bytes))
+        Self(
+            Zeroizing::new(bytes),
+            #[cfg(any(test, feature = "fuzzing"))]
+            tally::One::default(),
+        )
     }
     /// `len` octets of fresh randomness.
     pub fn random(len: usize, rng: &mut dyn Rng) -> Self {
@@ -31,6 +35,40 @@ impl Secret {
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Secret({} octets)", self.0.len())
+    }
+}
+
+#[cfg(any(test, feature = "fuzzing"))]
+pub use tally::alive;
+/// Counts secrets, so that the simulator can tell when one outlives its SA.
+#[cfg(any(test, feature = "fuzzing"))]
+mod tally {
+    use std::cell::Cell;
+
+    thread_local! {
+        static ALIVE: Cell<usize> = const { Cell::new(0) };
+    }
+    /// Secrets that this thread has made, less those that it has dropped.
+    pub fn alive() -> usize {
+        ALIVE.get()
+    }
+    /// One secret.
+    pub(super) struct One(());
+    impl Default for One {
+        fn default() -> Self {
+            ALIVE.set(ALIVE.get().wrapping_add(1));
+            Self(())
+        }
+    }
+    impl Clone for One {
+        fn clone(&self) -> Self {
+            Self::default()
+        }
+    }
+    impl Drop for One {
+        fn drop(&mut self) {
+            ALIVE.set(ALIVE.get().wrapping_sub(1));
+        }
     }
 }
 

@@ -80,7 +80,8 @@ pub fn merge(data: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use crate::dataplane::tests::build::Build;
     use crate::dataplane::tests::segment::packets;
     use crate::io::{Gso, VnetHeader};
     use proptest::prelude::*;
@@ -95,6 +96,26 @@ mod tests {
         };
         let words = [header.hdr_len, header.gso_size, header.csum_start, header.csum_offset];
         [vec![header.needs_csum.into(), kind], words.iter().flat_map(|word| word.to_be_bytes()).collect()].concat()
+    }
+
+    /// Seeds of a target: packets of both versions, whole and to be cut.
+    pub(crate) fn seeds(target: &str) -> Vec<Vec<u8>> {
+        let builds = [Build::tcp(false, 5000), Build::tcp(true, 3000), Build::udp(false, 4000), Build::udp(true, 100)];
+        let cut = |build: &Build| {
+            let segments = crate::dataplane::tests::segment::segments(&build.gso(1200), &build.partial());
+            segments
+                .expect("it can be cut")
+                .iter()
+                .flat_map(|s| [&(s.len() as u16).to_be_bytes(), &s[..]].concat())
+                .collect()
+        };
+        match target {
+            "segment" => {
+                let whole = builds.iter().map(|b| [header(&b.needs_csum()), b.partial()].concat());
+                whole.chain(builds.iter().map(|b| [header(&b.gso(1200)), b.partial()].concat())).collect()
+            }
+            _ => builds.iter().map(cut).collect(),
+        }
     }
 
     fn damage() -> impl Strategy<Value = Vec<(Index, u8)>> {

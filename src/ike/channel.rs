@@ -147,7 +147,8 @@ impl Channel {
         }
         finer
     }
-    fn cut(&mut self, inner: &Inner, room: usize) -> Vec<Vec<u8>> {
+    /// Seals these octets in datagrams of at most `room` octets.
+    pub(super) fn cut(&mut self, inner: &Inner, room: usize) -> Vec<Vec<u8>> {
         let whole = HEADER_LEN + SK_HEADER_LEN + self.sealed_len(inner.octets.len());
         // Whatever fits in no number of fragments does not fit in the length fields either.
         let ranges = if whole <= room { None } else { split(inner.octets.len(), self.most_inside(room)) };
@@ -177,7 +178,7 @@ impl Channel {
         if cipher.is_aead() { 1 } else { cipher.block() }
     }
     /// One message with one encrypted payload, whose own header ends with `numbers`.
-    fn seal_one(
+    pub(super) fn seal_one(
         &mut self,
         inner: &Inner,
         kind: PayloadType,

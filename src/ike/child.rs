@@ -64,6 +64,10 @@ pub(super) enum ChildState {
     Closing(Ended),
 }
 impl Child {
+    /// It is being deleted by us, or will be as soon as the window is free.
+    pub(super) fn is_leaving(&self) -> bool {
+        matches!(self.state, ChildState::Leaving(_) | ChildState::Closing(_))
+    }
     /// By what has travelled. Octets and packets have a reserve as large as the limit, for the time that a rekey takes.
     pub(super) fn wear(&self, usage: &Usage) -> Wear {
         let of = |used: u64, limit: u64| if limit == 0 { 0 } else { used / limit };
@@ -399,6 +403,7 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
     let (keys_out, keys_in) = if made.initiator { (forth, back) } else { (back, forth) };
     let id = cx.new_child_id();
     let life = Life::of_child(cx, &est.connection, &agreed.policy);
+    let takes_over = agreed.replaces.and_then(|old| est.child(old)).is_some_and(|old| !old.is_leaving());
     est.children.push(Child {
         id,
         policy: agreed.policy.clone(),
@@ -417,8 +422,8 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
     cx.common.by_id.insert(id, core.id);
     if let Some(wish) = cx.common.links.get_mut(&est.connection.name).and_then(|l| l.wish(&agreed.policy.name)) {
         wish.retry = super::link::Retry::now(cx.now);
-        // The user took it down while it was being made.
-        if made.initiator && wish.down {
+        // The user took it down while it was being made. What the peer has brought up again is no matter of his when we rekey it.
+        if made.initiator && wish.down && !takes_over {
             est.leave(id, Ended::ByUs);
         }
     }

@@ -47,6 +47,8 @@ impl Endpoint {
         }
         self.common.links = links;
         self.common.directory = Directory::new(policy);
+        // The same order in every run.
+        gone.sort_unstable();
         for id in gone {
             self.close(now, host, id, CLOSING_TIME);
         }
@@ -132,13 +134,20 @@ impl Endpoint {
     /// Takes everything down.
     pub(super) fn begin_shutdown(&mut self, now: Duration, host: &mut dyn Host) {
         for link in self.common.links.values_mut() {
-            link.wishes.iter_mut().for_each(|w| w.wanted = false);
+            // Also when a peer is faster with its Delete, and when we have been told that we are done.
+            link.wishes.iter_mut().for_each(|w| (w.wanted, w.persistent) = (false, false));
         }
         self.shutdown = Some(now + SHUTDOWN_TIME);
         self.timers.set(Owner::Shutdown, self.shutdown);
-        for id in self.sas.keys().copied().collect::<Vec<_>>() {
+        for id in self.ids() {
             self.close(now, host, id, SHUTDOWN_TIME);
         }
+    }
+    /// All IKE SAs, in the same order in every run.
+    pub(super) fn ids(&self) -> Vec<IkeId> {
+        let mut ids: Vec<_> = self.sas.keys().copied().collect();
+        ids.sort_unstable();
+        ids
     }
     /// Takes one IKE SA down: politely if the peer knows it, else at once.
     fn close(&mut self, now: Duration, host: &mut dyn Host, id: IkeId, patience: Duration) {

@@ -27,6 +27,8 @@ pub(super) enum Refusal {
     NoAdditionalSas,
     /// Ours: not now.
     Temporary,
+    /// The peer goes on with what we do not know, or no longer.
+    NoState,
     /// The peer names a child that we do not have; the SPI is the one that it named.
     NoChild(u32),
 }
@@ -44,6 +46,7 @@ impl Refusal {
             Self::NoAddress => Notify::new(NotifyType::INTERNAL_ADDRESS_FAILURE, []),
             Self::NoAdditionalSas => Notify::new(NotifyType::NO_ADDITIONAL_SAS, []),
             Self::Temporary => Notify::new(NotifyType::TEMPORARY_FAILURE, []),
+            Self::NoState => Notify::new(NotifyType::STATE_NOT_FOUND, []),
             Self::NoChild(spi) => Notify {
                 protocol: ProtocolId::ESP,
                 spi: spi.to_be_bytes().to_vec(),

@@ -25,6 +25,7 @@ mod life;
 mod link;
 mod nat;
 mod negotiate;
+mod ppk;
 mod report;
 mod sa;
 mod size;
@@ -34,5 +35,7 @@ mod transport;
 mod virtuals;
 mod window;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod sim;
 #[cfg(test)]
 mod tests;

@@ -46,6 +46,8 @@ impl Group {
             Kind::P384 => ecp::public_len::<NistP384>(),
             Kind::P521 => ecp::public_len::<NistP521>(),
             Kind::X25519 => X25519_LEN,
+            #[cfg(any(test, feature = "fuzzing"))]
+            Kind::Null => null::LEN,
         }
     }
     /// A private value in range from fresh randomness.
@@ -56,6 +58,8 @@ impl Group {
             Kind::P384 => ecp::private::<NistP384>(rng),
             Kind::P521 => ecp::private::<NistP521>(rng),
             Kind::X25519 => Secret::random(X25519_LEN, rng),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Kind::Null => Secret::random(null::LEN, rng),
         }
     }
     /// Our public value, full length, leading zeros kept. Panics if `private` is not one that [`Group::private`] could
@@ -67,6 +71,8 @@ impl Group {
             Kind::P384 => ecp::public::<NistP384>(private),
             Kind::P521 => ecp::public::<NistP521>(private),
             Kind::X25519 => PublicKey::from(&x25519_private(private)).to_bytes().to_vec(),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Kind::Null => private.expose().to_vec(),
         }
     }
     /// Length and range of a peer's value, cheaply (1 < y < p-1; on the curve): before any expensive step.
@@ -77,6 +83,8 @@ impl Group {
             Kind::P384 => ecp::check::<NistP384>(public).map(drop),
             Kind::P521 => ecp::check::<NistP521>(public).map(drop),
             Kind::X25519 => x25519_public(public).map(drop),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Kind::Null => null::check(public),
         }
     }
     /// g^ir, full length, leading zeros kept (RFC 7296 section 2.14; x coordinate for ECP). The check is repeated here.
@@ -88,6 +96,8 @@ impl Group {
             Kind::P384 => ecp::agree::<NistP384>(private, public),
             Kind::P521 => ecp::agree::<NistP521>(private, public),
             Kind::X25519 => x25519_agree(private, public),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Kind::Null => null::agree(private, public),
         }
     }
     fn kind(self) -> Kind {
@@ -102,6 +112,8 @@ enum Kind {
     P384,
     P521,
     X25519,
+    #[cfg(any(test, feature = "fuzzing"))]
+    Null,
 }
 impl Kind {
     fn of(id: KeId) -> Option<Self> {
@@ -117,8 +129,30 @@ impl Kind {
             KeId::ECP_384 => Some(Self::P384),
             KeId::ECP_521 => Some(Self::P521),
             KeId::CURVE25519 => Some(Self::X25519),
+            #[cfg(any(test, feature = "fuzzing"))]
+            id if NULL_GROUPS.contains(&id) => Some(Self::Null),
             _ => None,
         }
+    }
+}
+
+/// Groups without arithmetic, for the simulator: of numbers for private use, and in no build that anybody runs.
+#[cfg(any(test, feature = "fuzzing"))]
+pub const NULL_GROUPS: [KeId; 2] = [KeId(0xff00), KeId(0xff01)];
+#[cfg(any(test, feature = "fuzzing"))]
+mod null {
+    use super::{BadPublic, Secret, WRONG_LENGTH};
+
+    pub(super) const LEN: usize = 32;
+    pub(super) fn check(public: &[u8]) -> Result<(), BadPublic> {
+        if public.len() == LEN { Ok(()) } else { Err(WRONG_LENGTH) }
+    }
+    /// The public value is the private one; both of them make the secret.
+    pub(super) fn agree(private: &Secret, public: &[u8]) -> Result<Secret, BadPublic> {
+        check(public)?;
+        let mut both = [private.expose(), public];
+        both.sort_unstable();
+        Ok(Secret::new(both.concat()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What comes before its SA waits for it, on either side, and not for ever.
 use super::build::*;
 use super::gateway::*;
+use crate::dataplane::worker::Source;
 use crate::dataplane::{Upcall, hold, park};
 use crate::esp::drop::Drop;
 use crate::io::VnetHeader;
@@ -33,7 +34,7 @@ fn packets_that_are_ahead_of_their_keys_are_opened_when_those_are_there() {
     right.receive_on(RIGHT_SPI);
     // What comes with them stands behind them.
     right.port.inject(right.train(&[right.forge(&sa, 4, &packet(4), 4)]));
-    right.turn();
+    right.worker.serve(right.now, Source::Socket(0)).unwrap();
     assert_eq!(right.delivered(), [packet(1), packet(2), packet(3), packet(4)]);
     assert!(right.drops().is_empty() && !right.tables.larvae.contains(RIGHT_SPI));
     assert!(matches!(right.told()[..], [Upcall::FirstPacket { spi: RIGHT_SPI }]));
@@ -94,7 +95,9 @@ fn the_packets_that_bring_a_child_up_go_through_it() {
     assert!(matches!(&left.told()[..], [Upcall::Acquire { .. }]));
     assert!(left.drops().is_empty());
     left.send_on(RIGHT_SPI);
-    let trains = left.send(VnetHeader::default(), packet(4));
+    left.host.push(VnetHeader::default(), packet(4));
+    left.worker.serve(left.now, Source::Device(0)).unwrap();
+    let trains = left.port.sent();
     assert_eq!(ports(&trains, &mut right), [1, 2, 3, 4]);
     assert_eq!(left.worker.deadline(), None);
 }

@@ -8,7 +8,7 @@ use crate::esp::{Cipher, Covered, SaParams};
 use proptest::prelude::*;
 
 /// Seals `plain` as it is: padding and trailer are the sender's invention.
-fn sealed_raw(params: &SaParams, seq: u64, plain: &[u8]) -> Vec<u8> {
+pub(super) fn sealed_raw(params: &SaParams, seq: u64, plain: &[u8]) -> Vec<u8> {
     let layout = Layout::of(params.cipher);
     let mut packet = vec![0; layout.head() + plain.len() + layout.icv()];
     crate::wire::esp::write_header(&mut packet, params.spi, seq as u32);
@@ -19,7 +19,7 @@ fn sealed_raw(params: &SaParams, seq: u64, plain: &[u8]) -> Vec<u8> {
     packet
 }
 
-fn receive(sa: &InboundSa, packet: &mut [u8]) -> Result<(u64, std::ops::Range<usize>, u8), Drop> {
+pub(super) fn receive(sa: &InboundSa, packet: &mut [u8]) -> Result<(u64, std::ops::Range<usize>, u8), Drop> {
     let seq = sa.precheck(packet)?;
     let opened = sa.open(seq, packet)?;
     Ok((opened.proof.seq(), opened.payload, opened.next_header))

@@ -1,6 +1,7 @@
 //! Tests of more than one file, and those whose files are compiled twice.
 mod delivery;
 mod hostile;
+mod inputs;
 mod loom;
 mod replay;
 mod sequence;

@@ -35,7 +35,7 @@ const RESPONDER_PATIENCE: Duration = Duration::from_secs(5);
 /// Initiator: from our proof to the responder's.
 pub(in crate::ike) struct Proving {
     pub connection: Arc<Connection>,
-    keys: HandshakeKeys,
+    pub keys: HandshakeKeys,
     proposal: Proposal,
     ni: Vec<u8>,
     nr: Vec<u8>,
@@ -492,6 +492,7 @@ fn establish(
         queue: VecDeque::new(),
         asked: None,
         answering: None,
+        half_done: Vec::new(),
         closing: None,
         life,
         authentication,

@@ -1,6 +1,7 @@
 //! One file per exchange: `request` and `response` of the side that begins it, `on_request` of the other.
 pub(super) mod create_child;
 pub(super) mod delete;
+pub(super) mod followup_ke;
 pub(super) mod half_open;
 pub(super) mod ike_auth;
 pub(super) mod ike_sa_init;
@@ -13,7 +14,7 @@ pub(super) mod rekey_child;
 pub(super) mod rekey_ike;
 
 use super::channel::Inner;
-use crate::wire::message::ParseError;
+use crate::wire::message::{Message, ParseError};
 use crate::wire::payload::{Auth, Cert, Cfg, Delete, IdPayload, Ke, Notify, Payload, Proposal, TrafficSelectors};
 use crate::wire::registry::{ExchangeType, NotifyType};
 use crate::wire::rules;
@@ -25,6 +26,14 @@ pub(super) struct Arrival<'a> {
     pub local: SocketAddr,
     pub remote: SocketAddr,
     pub data: &'a [u8],
+}
+
+impl Arrival<'_> {
+    /// True for a message that may open: in the clear, nothing is worth a computation.
+    pub(super) fn is_protected(&self) -> bool {
+        let payloads = Message::parse(self.data).map(|m| m.payloads);
+        payloads.is_ok_and(|p| matches!(p.last(), Some(Payload::Encrypted(_) | Payload::Fragment(_))))
+    }
 }
 
 /// The payloads of a message by what they are; their order does not matter (RFC 7296 section 2.5).

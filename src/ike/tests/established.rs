@@ -439,3 +439,27 @@ fn a_key_log_begins_and_ends_without_a_new_tunnel() {
         assert_eq!(shown(&world), expected);
     }
 }
+
+/// Both ends ask for the same child at once: both answer, and one of the two stays, as after a rekey by both (R4).
+#[test]
+fn both_ask_for_the_same_child_and_one_stays() {
+    let dmz = |policy: Policy, local, remote| with(policy, |c| c.children.push(child("dmz", local, remote)));
+    let (mut by_alice, mut by_bob) = (0, 0);
+    for seed in 1..20 {
+        let (a, b) = (dmz(alice(), "10.3.0.0/16", "10.4.0.0/16"), dmz(bob(), "10.4.0.0/16", "10.3.0.0/16"));
+        let mut world = World::seeded(seed, a, b);
+        let one = |name: &str| Command::Up { connection: "net".into(), child: Some(name.into()) };
+        world.command_a(one("lan"));
+        world.pass(seconds(1));
+        world.weather.delay = 50;
+        world.command_a(one("dmz"));
+        world.command_b(one("dmz"));
+        world.pass(seconds(1));
+        let (a, b) = (world.a.children(), world.b.children());
+        assert_eq!((a.len(), b.len()), (2, 2), "seed {seed}: {:?}", world.a.events);
+        assert_mirrored(a[1], b[1]);
+        assert_eq!((&*a[1].child, world.a.host.spis.len(), world.b.host.spis.len()), ("dmz", 2, 2));
+        if a[1].initiator { by_alice += 1 } else { by_bob += 1 }
+    }
+    assert!(by_alice > 0 && by_bob > 0, "the nonces decide: {by_alice} {by_bob}");
+}

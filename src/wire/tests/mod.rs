@@ -1,7 +1,7 @@
 //! What all of `wire` must keep: round trips, hostile input, and what others wrote.
 mod hostile;
 mod roundtrip;
-mod vectors;
+pub(crate) mod vectors;
 
 use super::message::{Header, IkeSpi, MAX_PAYLOADS, Message};
 use super::payload::*;

@@ -139,6 +139,49 @@ fn captures() {
     assert!(messages > 100 && messages < datagrams, "{messages} of {datagrams}");
 }
 
+/// Every input that others have kept: packets of captures, corpora (the packed one is unpacked), files as they are.
+pub(crate) fn inputs() -> Option<Vec<Vec<u8>>> {
+    let mut inputs = Vec::new();
+    for name in ["tcpdump", "zeek", "openswan", "openiked", "ike-scan", "rusticata", "libreswan"] {
+        for file in files(&folder(name)?) {
+            let data = std::fs::read(&file).unwrap();
+            match file.extension().and_then(|e| e.to_str()) {
+                Some("pcap") => {
+                    // From the link layer on, from IP on, and from the UDP payload on, whichever fits.
+                    for frame in frames(&data) {
+                        inputs.extend([14, 42].iter().filter_map(|at| frame.get(*at..)).map(<[u8]>::to_vec));
+                    }
+                }
+                Some("gz") => inputs.extend(unpacked(&data)),
+                Some("hex") => {
+                    let text = String::from_utf8_lossy(&data).into_owned();
+                    let words = text.lines().filter_map(|line| line.split_whitespace().last());
+                    inputs.extend(words.filter_map(|word| ::hex::decode(word).ok()));
+                }
+                _ => inputs.push(data),
+            }
+        }
+    }
+    Some(inputs)
+}
+/// The files in a `tar.gz`: headers of 512 octets with the length in octal at 124, bodies filled up to 512.
+fn unpacked(archive: &[u8]) -> Vec<Vec<u8>> {
+    use std::io::Read;
+    let mut tar = Vec::new();
+    flate2::read::GzDecoder::new(archive).read_to_end(&mut tar).unwrap();
+    let (mut rest, mut out) = (tar.as_slice(), Vec::new());
+    while let Some((head, tail)) = rest.split_first_chunk::<512>() {
+        let digits: String = head[124..136].iter().filter(|b| b.is_ascii_digit()).map(|b| char::from(*b)).collect();
+        let len = usize::from_str_radix(&digits, 8).unwrap_or(0);
+        let Some(body) = tail.get(..len) else { break };
+        if len > 0 {
+            out.push(body.to_vec());
+        }
+        rest = tail.get(len.next_multiple_of(512)..).unwrap_or_default();
+    }
+    out
+}
+
 /// The frames of a pcap file of either byte order.
 fn frames(file: &[u8]) -> Vec<&[u8]> {
     let big = file.starts_with(&[0xa1]);

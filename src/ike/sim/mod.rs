@@ -1,0 +1,122 @@
+//! The simulator: endpoints with a clock each, and a wire that loses, delays, reorders, duplicates and partitions. Users, policies and
+//! misfortunes are drawn from a seed, and so is everything else: the same seed is the same run, octet for octet.
+//!
+//! A run is a storm, in which everything may happen; then the wire heals, and after a bounded time both ends must agree, have what they
+//! want, and lose no packet over any number of rekeys; then everybody stops, and nothing may be left.
+//!
+//! What must hold all the time stands in `check`; when a packet may be lost stands at `World::lost`.
+mod check;
+mod dice;
+mod host;
+mod operations;
+mod plan;
+mod sealed;
+mod tables;
+mod world;
+
+pub use world::Summary;
+
+use crate::crypto::secret;
+use crate::ike::event::Command;
+use dice::Dice;
+use plan::{Plan, Weather};
+use std::time::Duration;
+use world::World;
+
+/// After the wire has healed, both ends agree within this time: what is dead is noticed (liveness, and the last retransmission), what
+/// waits after a failure does so for a minute at most, and then there is time for another attempt.
+const SETTLED: Duration = Duration::from_secs(200);
+/// Then rekeys go on for this time, and nothing is lost.
+const CALM: Duration = Duration::from_secs(40);
+/// Nobody is busy for longer than this when nothing is wrong: what the other end has to delete, and does not, we delete after 10 s.
+const BUSY: Duration = Duration::from_secs(20);
+const FINE: Weather = Weather { loss: 0, duplicate: 0, delay: 5, jitter: 20 };
+
+/// Plays a seed. Panics when something does not hold. `talkative`: tells on stderr what happens.
+pub fn run(seed: u64, talkative: bool) -> Summary {
+    play(Dice::seeded(seed), talkative)
+}
+/// A fuzz target: a run whose decisions are these octets. It ends with them.
+pub fn operations(data: &[u8]) -> Summary {
+    play(Dice::of_octets(data), false)
+}
+/// A fuzz target: octets inside a protected message. Returns the stage of its receiver, 0 to 3, and whether the message was opened and
+/// something came of it; `None` if they are too few.
+pub fn sealed(data: &[u8]) -> Option<(usize, bool)> {
+    sealed::play(data).map(|reached| (reached.stage as usize, reached.effect))
+}
+
+/// Seeds of `sealed`.
+#[cfg(test)]
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    sealed::seeds()
+}
+
+fn play(mut dice: Dice, talkative: bool) -> Summary {
+    let before = secret::alive();
+    let plan = Plan::new(&mut dice);
+    if talkative {
+        eprintln!("{plan:#?}");
+    }
+    let (fair, storm, pace) = (plan.fair, plan.storm, plan.pace);
+    let mut world = World::new(plan, &mut dice, talkative);
+    while world.now < storm && !dice.is_spent() {
+        let next = world.now + dice.between(Duration::ZERO, 2 * pace);
+        quietly(&mut world, next, fair);
+        operations::one(&mut world, &mut dice, fair);
+    }
+    world.heal(FINE);
+    world.traffic = Some(Duration::from_secs(1));
+    let settled = world.now + SETTLED;
+    world.run(settled);
+    world.traffic = Some(Duration::from_millis(200));
+    world.strict = true;
+    let agreed = quietly(&mut world, settled + CALM, true);
+    assert!(agreed, "nobody has a moment of peace");
+    stop(&mut world);
+    let summary = world.summary;
+    drop(world);
+    assert_eq!(secret::alive(), before, "secrets are left when everything is gone");
+    summary
+}
+/// Runs until then. Whenever nobody is busy all must agree, and from the first such moment on no packet may be lost.
+/// Returns whether there was one.
+fn quietly(world: &mut World, until: Duration, check: bool) -> bool {
+    if !check {
+        world.run(until);
+        return false;
+    }
+    let (mut last, mut any) = (world.now, false);
+    while world.now < until {
+        world.run((world.now + Duration::from_millis(50)).min(until));
+        let busy: Vec<_> = world.machines.iter().filter_map(check::busy_with).collect();
+        if !(world.is_silent() && busy.is_empty()) {
+            assert!(!world.strict || world.now - last < BUSY, "somebody has been busy since {last:?}: {busy:?}");
+            continue;
+        }
+        last = world.now;
+        match check::agree(&world.machines, world.now) {
+            Ok(()) => (any, world.strict) = (true, true),
+            Err(why) => assert!(!world.strict, "{why}"),
+        }
+    }
+    any
+}
+/// Everybody stops, and nothing is left.
+fn stop(world: &mut World) {
+    (world.strict, world.traffic) = (false, None);
+    for machine in 0..world.machines.len() {
+        world.command(machine, Command::Shutdown);
+    }
+    let until = world.now + Duration::from_secs(10);
+    world.run(until);
+    world.machines.iter().for_each(check::empty);
+    let with = secret::alive();
+    world.machines.iter_mut().for_each(|m| m.endpoint = None);
+    let without = secret::alive();
+    // An endpoint that has nothing to do has one of its own, the key of its SPIs.
+    assert_eq!(with - without, world.machines.len(), "secrets are left of what is gone");
+}
+
+#[cfg(test)]
+mod tests;
