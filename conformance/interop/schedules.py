@@ -124,7 +124,7 @@ def several(number, release, first, seeds):
                 failure = play(ends, seed)
             except TimeoutError:
                 failure = f"seed {seed}: charon does not answer any more"
-            except (RuntimeError, OSError) as e:
+            except (RuntimeError, OSError, ViciError) as e:
                 failure = f"seed {seed}: {type(e).__name__}: {e}"
             if failure:
                 wrong.append(failure)

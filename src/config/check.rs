@@ -5,6 +5,7 @@ use super::text::At;
 use super::{ChildConfig, Gateway, Mode, secret};
 use crate::ike::policy::{AuthKind, IdMatch, Limits, SharedSecret, Unique};
 use crate::wire::payload::Id;
+use crate::wire::registry::IdType;
 use crate::wire::selector::Selector;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
@@ -38,6 +39,20 @@ pub(super) fn secrets(report: &mut Report<'_>, connections: &[Connection], secre
         };
         let message = format!("`{}` has no secret for its peer {wanted}", connection.policy.name);
         report.error(connection.at, "secret.missing", message, hint);
+    }
+}
+
+/// A post-quantum preshared key is the secret of a name, or of no more than octets.
+pub(super) fn ppks(report: &mut Report<'_>, connections: &[Connection], secrets: &[SharedSecret]) {
+    let names = [IdType::KEY_ID, IdType::FQDN, IdType::RFC822_ADDR];
+    for connection in connections.iter().filter(|c| c.sound) {
+        let Some(ppk) = &connection.policy.ppk else { continue };
+        let is = |id: &IdMatch| matches!(id, IdMatch::Exact(id) if names.contains(&id.kind) && id.data == ppk.id);
+        if !secrets.iter().flat_map(|s| &s.ids).any(is) {
+            let message = format!("`{}` has no secret with the id of its ppk", connection.policy.name);
+            let hint = format!("add [secrets.ppk-{}] with that id and secret_file", connection.policy.name);
+            report.error(connection.at, "secret.missing", message, hint);
+        }
     }
 }
 

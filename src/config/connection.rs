@@ -8,7 +8,7 @@ use super::report::Report;
 use super::secret::Secrets;
 use super::text::{At, Entry, Node, Value};
 use super::{ConnectionConfig, LogLevel, gateway, later, proposal, value};
-use crate::ike::policy::{self, Childless, Credentials, EncapPolicy, IdMatch, RekeyBy, Unique};
+use crate::ike::policy::{self, Childless, Credentials, EncapPolicy, IdMatch, PpkPolicy, RekeyBy, Unique};
 use crate::wire::keyword;
 use crate::wire::registry::ProtocolId;
 use std::net::IpAddr;
@@ -179,13 +179,25 @@ fn policy(
         mobike: fields.read(report, "mobike", value::boolean).unwrap_or(false),
         childless: fields.read(report, "childless", |r, n| value::choice(r, n, &childless)).unwrap_or_default(),
         rehearse: fields.read(report, "rehearse", |r, n| value::choice(r, n, &rehearse)).unwrap_or(true),
-        ppk: None,
+        ppk: fields.read(report, "ppk", ppk),
         vips: fields.read(report, "vips", |r, n| vips(r, n, ends.respond_only())).unwrap_or_default(),
         pools: fields.read(report, "pools", |r, n| pools.named(r, n)).unwrap_or_default(),
         keylog: false,
         unique: Unique::default(),
         children: children.iter().filter_map(|child| child.policy.clone()).map(Arc::new).collect(),
     }
+}
+
+/// A post-quantum preshared key: its secret stands in `[secrets]` under this identity.
+fn ppk(report: &mut Report<'_>, node: &Node) -> Option<PpkPolicy> {
+    let fields = Fields::of_node(report, &keys::PPK, node)?;
+    if fields.entry("id").is_none() {
+        let hint = "add id = \"...\": the same at both ends, and the id of a secret";
+        return report.refuse(node.at, "id.needed", "a post-quantum preshared key is known by its id", hint);
+    }
+    let id = fields.read(report, "id", value::id);
+    let required = fields.read(report, "required", value::boolean).unwrap_or(false);
+    Some(PpkPolicy { id: id?.data, required })
 }
 
 struct Lifetimes {

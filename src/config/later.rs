@@ -29,7 +29,6 @@ pub(super) fn connection(report: &mut Report<'_>, fields: &Fields<'_>) {
     refuse(report, fields, "profile", "profiles", "write out what the profile would say", |report, node| {
         value::choice(report, node, &PROFILES).is_some()
     });
-    refuse(report, fields, "ppk", "post-quantum preshared keys", "leave ppk out", ppk);
     let hint = "leave interface out: children of all connections share the gateway's device";
     refuse(report, fields, "interface", "devices of a connection's own", hint, interface);
 }
@@ -72,14 +71,6 @@ fn sound(report: &mut Report<'_>, read: impl FnOnce(&mut Report<'_>)) -> bool {
     let before = report.errors();
     read(report);
     report.errors() == before
-}
-
-fn ppk(report: &mut Report<'_>, node: &Node) -> bool {
-    sound(report, |report| {
-        let Some(fields) = Fields::of_node(report, &keys::PPK, node) else { return };
-        fields.read(report, "id", value::string);
-        fields.read(report, "required", value::boolean);
-    })
 }
 
 fn interface(report: &mut Report<'_>, node: &Node) -> bool {

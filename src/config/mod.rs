@@ -239,6 +239,7 @@ pub fn parse(sources: &[Source], secrets: &dyn Secrets) -> Result<Config, Errors
     if document.whole {
         if secrets_sound {
             check::secrets(&mut report, &connections, &secrets);
+            check::ppks(&mut report, &connections, &secrets);
         }
         if gateway_sound {
             check::listening(&mut report, &gateway.gateway, &connections);

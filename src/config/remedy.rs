@@ -113,6 +113,10 @@ fn authentication(code: &str, Place { connection, .. }: &Place, failure: &Failur
             "The peer's identity is not the one that is expected.".into(),
             format!("Set {connection}.remote.id to what the peer sends, or change what the peer sends."),
         ),
+        "auth.ppk" => (
+            "The two ends do not use the same post-quantum preshared key, and one of them will not do without.".into(),
+            format!("Set {connection}.ppk.id and the secret of that id to the same at both ends."),
+        ),
         "auth.method" => (
             "The peer proves itself in a way that is not configured for it.".into(),
             format!("Set {connection}.remote.auth to \"psk\" or \"pubkey\", whichever the peer uses, or change it there."),
@@ -353,7 +357,7 @@ mod tests {
     #[test]
     fn every_code_has_words_of_its_own() {
         let codes = "peer.unknown peer.refused config.unknown config.respond_only proposal.encr proposal.integ proposal.prf proposal.ke \
-            proposal.esn proposal.esp proposal.ike proposal.other pfs.mismatch auth.psk auth.id auth.failed auth.method auth.signature auth.hash \
+            proposal.esn proposal.esp proposal.ike proposal.other pfs.mismatch auth.psk auth.ppk auth.id auth.failed auth.method auth.signature auth.hash \
             auth.cert.expired auth.cert.not_yet_valid auth.cert.unknown_ca auth.cert.revoked auth.cert.name auth.cert.usage auth.cert.weak \
             auth.cert.missing auth.cert.crl_missing auth.cert.malformed ts.mismatch ts.widened \
             child.refused net.no_response net.no_address net.filtered net.nat dpd.no_response version.ikev1_peer answer.not_offered \

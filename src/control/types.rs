@@ -110,6 +110,9 @@ pub struct Ike {
     pub rekey_in_s: Option<u64>,
     /// `none`, `local`, `remote`, `both`: who is behind a NAT.
     pub nat: String,
+    /// A post-quantum preshared key went into its keys (RFC 8784).
+    #[serde(default)]
+    pub ppk: bool,
 }
 /// One IKE SA with its addresses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -292,6 +295,7 @@ mod tests {
             proposal: None,
             rekey_in_s: None,
             nat: "none".into(),
+            ppk: false,
         }
     }
 
@@ -360,7 +364,7 @@ mod tests {
                 "warnings"
             ]
         );
-        assert_eq!(keys(&connection["ike"]), ["initiator", "nat", "proposal", "rekey_in_s", "spi_i", "spi_r"]);
+        assert_eq!(keys(&connection["ike"]), ["initiator", "nat", "ppk", "proposal", "rekey_in_s", "spi_i", "spi_r"]);
         assert_eq!(
             keys(&connection["children"][0]),
             [

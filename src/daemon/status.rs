@@ -193,6 +193,7 @@ impl View<'_> {
                 proposal: sa.proposal.as_ref().map(keyword::proposal),
                 rekey_in_s: sa.rekey_at.map(|at| self.seconds_to(at)),
                 nat: sa.nat.into(),
+                ppk: sa.ppk,
             },
         }
     }
@@ -345,6 +346,7 @@ mod tests {
             proposal: None,
             nat: "none",
             udp: false,
+            ppk: false,
             rekey_at: None,
             children,
         }

@@ -1,17 +1,22 @@
 //! What keeps strangers from costing us: half-open limits, cookies (RFC 7296 section 2.6), rates. All tables are bounded by the limits.
+use super::directory::canonical;
 use super::event::{Host, IkeId};
 use super::policy::Limits;
 use crate::crypto::constant_time_eq;
 use crate::crypto::prf::Prf;
 use crate::wire::message::IkeSpi;
-use std::collections::HashMap;
+use crate::wire::payload::Id;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 /// A cookie secret is used for this long, and believed for as long again.
 const COOKIE_LIFETIME: Duration = Duration::from_secs(60);
-/// Sources whose failed authentications are counted at the same time.
-const MAX_FAILURE_SOURCES: usize = 4096;
+/// Sources, and identities, whose failed authentications are counted at the same time.
+const MAX_FAILING: usize = 4096;
+/// From many sources together an identity may fail so many times as often as one source: whoever bars it from everywhere bars its owner, too.
+const IDENTITY_FACTOR: u32 = 8;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// An IKE_SA_INIT request, for its retransmissions: sender, SPIi and Ni (R24).
@@ -23,8 +28,12 @@ pub(super) struct Admission {
     generation: u8,
     rotated: Duration,
     inits: HashMap<InitKey, IkeId>,
-    per_source: HashMap<IpAddr, usize>,
-    auth_failures: HashMap<IpAddr, (Duration, u32)>,
+    /// Of each source, the oldest first.
+    per_source: HashMap<IpAddr, VecDeque<IkeId>>,
+    /// How many each source has.
+    by_count: BTreeSet<(usize, IpAddr)>,
+    failing_sources: Failures<IpAddr>,
+    failing_ids: Failures<Id>,
     /// Answers to messages that belong to no IKE SA.
     pub answers: Rate,
     /// Failures that we report although nobody has proven who he is.
@@ -40,7 +49,9 @@ impl Admission {
             rotated: now,
             inits: HashMap::new(),
             per_source: HashMap::new(),
-            auth_failures: HashMap::new(),
+            by_count: BTreeSet::new(),
+            failing_sources: Failures::default(),
+            failing_ids: Failures::default(),
             answers: Rate::new(now, 100, 1000),
             reports: Rate::new(now, 10, 20),
         }
@@ -55,24 +66,27 @@ impl Admission {
     }
     /// A new half-open IKE SA.
     pub(super) fn opened(&mut self, key: InitKey, id: IkeId) {
-        *self.per_source.entry(source(key.0.ip())).or_default() += 1;
+        self.change(source(key.0.ip()), |ids| ids.push_back(id));
         self.inits.insert(key, id);
     }
     /// It is established, or gone.
     pub(super) fn closed(&mut self, key: &InitKey) {
-        if self.inits.remove(key).is_none() {
-            return;
+        if let Some(id) = self.inits.remove(key) {
+            self.change(source(key.0.ip()), |ids| ids.retain(|other| *other != id));
         }
-        let source = source(key.0.ip());
-        if let Some(n) = self.per_source.get_mut(&source) {
-            *n -= 1;
-            if *n == 0 {
-                self.per_source.remove(&source);
-            }
+    }
+    fn change(&mut self, source: IpAddr, change: impl FnOnce(&mut VecDeque<IkeId>)) {
+        let ids = self.per_source.entry(source).or_default();
+        self.by_count.remove(&(ids.len(), source));
+        change(ids);
+        if ids.is_empty() {
+            self.per_source.remove(&source);
+        } else {
+            self.by_count.insert((ids.len(), source));
         }
     }
     fn of_source(&self, addr: IpAddr) -> usize {
-        self.per_source.get(&source(addr)).copied().unwrap_or(0)
+        self.per_source.get(&source(addr)).map_or(0, VecDeque::len)
     }
     /// True if the next newcomer from there has to show a cookie first.
     /// So it is, too, while more is refused than we answer: looking at an offer costs something even if no state is left of it.
@@ -81,9 +95,16 @@ impl Admission {
             || self.of_source(addr) >= limits.cookie_per_source
             || !self.answers.has(now)
     }
-    /// True if one more half-open IKE SA is allowed.
+    /// True if one more half-open IKE SA is allowed: there is room, or somebody else holds more than this source will.
     pub(super) fn has_room(&self, addr: IpAddr, limits: &Limits) -> bool {
-        self.half_open() < limits.half_open && self.of_source(addr) < limits.half_open_per_source
+        let others = self.by_count.last().map_or(0, |(count, _)| *count);
+        self.of_source(addr) < limits.half_open_per_source
+            && (self.half_open() < limits.half_open || others > self.of_source(addr))
+    }
+    /// Who has to go if there are too many: the oldest one of the busiest source.
+    pub(super) fn surplus(&self, limits: &Limits) -> Option<IkeId> {
+        let (_, busiest) = self.by_count.last().filter(|_| self.half_open() > limits.half_open)?;
+        self.per_source.get(busiest)?.front().copied()
     }
     /// A cookie for this newcomer.
     pub(super) fn cookie(
@@ -134,25 +155,49 @@ impl Admission {
             host.random(&mut self.secrets[usize::from(self.generation % 2)]);
         }
     }
-    /// Counts a failed authentication.
-    pub(super) fn auth_failed(&mut self, now: Duration, addr: IpAddr) {
-        let table = &mut self.auth_failures;
-        if table.len() >= MAX_FAILURE_SOURCES && !table.contains_key(&source(addr)) {
-            table.retain(|_, (since, _)| now.saturating_sub(*since) < MINUTE);
-            if table.len() >= MAX_FAILURE_SOURCES {
+    /// Counts a failed authentication, of whoever it claims to be.
+    pub(super) fn auth_failed(&mut self, now: Duration, addr: IpAddr, id: Option<&Id>) {
+        self.failing_sources.add(now, source(addr));
+        if let Some(id) = id {
+            self.failing_ids.add(now, canonical(id));
+        }
+    }
+    /// True while the source has used up its failures of this minute.
+    pub(super) fn is_barred(&self, now: Duration, addr: IpAddr, limits: &Limits) -> bool {
+        self.failing_sources.count(now, &source(addr)) >= limits.auth_failures_per_minute
+    }
+    /// True while too many have failed with this identity in this minute, from wherever.
+    pub(super) fn is_guessed(&self, now: Duration, id: &Id, limits: &Limits) -> bool {
+        let most = limits.auth_failures_per_minute.saturating_mul(IDENTITY_FACTOR);
+        self.failing_ids.count(now, &canonical(id)) >= most
+    }
+}
+
+/// Failed authentications in the current minute.
+struct Failures<K>(HashMap<K, (Duration, u32)>);
+impl<K> Default for Failures<K> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+impl<K: Hash + Eq> Failures<K> {
+    /// One more; not if too many others are counted.
+    fn add(&mut self, now: Duration, key: K) {
+        if self.0.len() >= MAX_FAILING && !self.0.contains_key(&key) {
+            self.0.retain(|_, (since, _)| now.saturating_sub(*since) < MINUTE);
+            if self.0.len() >= MAX_FAILING {
                 return;
             }
         }
-        let entry = table.entry(source(addr)).or_insert((now, 0));
+        let entry = self.0.entry(key).or_insert((now, 0));
         if now.saturating_sub(entry.0) >= MINUTE {
             *entry = (now, 0);
         }
         entry.1 += 1;
     }
-    /// True while the source has used up its failures of this minute.
-    pub(super) fn is_barred(&self, now: Duration, addr: IpAddr, limits: &Limits) -> bool {
-        let entry = self.auth_failures.get(&source(addr));
-        entry.is_some_and(|(since, n)| now.saturating_sub(*since) < MINUTE && *n >= limits.auth_failures_per_minute)
+    fn count(&self, now: Duration, key: &K) -> u32 {
+        let current = self.0.get(key).filter(|(since, _)| now.saturating_sub(*since) < MINUTE);
+        current.map_or(0, |(_, n)| *n)
     }
 }
 

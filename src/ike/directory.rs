@@ -75,6 +75,12 @@ impl Directory {
         let of_peer = self.secrets.get(&canonical(remote)).and_then(|list| best(list));
         of_peer.or_else(|| best(&self.secrets_of_all)).map(|i| &self.policy.secrets[i].secret)
     }
+    /// The post-quantum pre-shared key with this PPK_ID: a secret of an identity that is a name, or no more than octets.
+    pub(super) fn ppk(&self, id: &[u8]) -> Option<&Secret> {
+        let kinds = [IdType::KEY_ID, IdType::FQDN, IdType::RFC822_ADDR];
+        let of = |kind| self.secrets.get(&canonical(&Id { kind, data: id.to_vec() }))?.first();
+        kinds.into_iter().find_map(of).map(|i| &self.policy.secrets[*i].secret)
+    }
     /// Whom a connection believes about its peer's certificate, if anybody.
     pub(super) fn trust(&self, connection: &Connection) -> Option<&Arc<Trust>> {
         Some(&self.policy.credentials.get(&connection.name)?.remote.as_ref()?.trust)

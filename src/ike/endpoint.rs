@@ -1,13 +1,12 @@
 //! All IKE SAs: which message, command or deadline belongs to which, and what happens around a step of one of them.
 use super::channel::OpenError;
-use super::common::{Common, Cx, How, Redundant, Step};
+use super::common::{Common, Cx, How, Redundant};
 use super::diagnose::{Failure, Phase as Where};
 use super::error::Refusal;
 use super::event::{Command, Ended, Event, Host, IkeId, Input, Output};
-use super::exchange::half_open::{HalfOpen, Parked};
 use super::exchange::ike_sa_init::Opened;
-use super::exchange::{Arrival, create_child, delete, ike_auth, ike_sa_init, mobike, rekey_ike};
-use super::exchange::{Contents, informational, intermediate};
+use super::exchange::{Arrival, create_child, delete, half_open, ike_auth, ike_sa_init, mobike, rekey_ike};
+use super::exchange::{Contents, followup_ke, informational, intermediate};
 use super::inbox::Early;
 use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, LEFTOVER_TIME, Phase, RELIEF_TIME, Standing};
 use super::timer::Timers;
@@ -121,8 +120,12 @@ impl Endpoint {
         let mut cx = Cx { now, host, common: &mut self.common };
         match ike_sa_init::on_request(&mut cx, header, from) {
             Opened::New(sa, key) => {
+                let limits = cx.policy().limits;
                 self.common.admission.opened(key, sa.core.id);
                 self.register(*sa);
+                if let Some(surplus) = self.common.admission.surplus(&limits) {
+                    self.step(now, host, surplus, |_, _| Err(Ended::Failed));
+                }
             }
             Opened::Again(id) => {
                 // The stored response, octet for octet (R24), and only to the same octets: a shorter request must not get it.
@@ -292,33 +295,10 @@ fn dispatch(cx: &mut Cx<'_>, sa: &mut IkeSa, header: &Header, from: &Arrival<'_>
         {
             intermediate::response(cx, core, mixing, from)?
         }
-        (Phase::HalfOpen(half), _, false) => on_half_open(cx, core, half, header, from)?,
+        (Phase::HalfOpen(half), _, false) => half_open::on_request(cx, core, half, header, from)?,
         (phase, _, _) => phase,
     };
     Ok(())
-}
-/// A request on a half-open IKE SA. Its keys are computed when the first one comes that needs them.
-fn on_half_open(
-    cx: &mut Cx<'_>,
-    core: &mut Core,
-    mut half: Box<HalfOpen>,
-    header: &Header,
-    from: &Arrival<'_>,
-) -> Step<Phase> {
-    let next = header.exchange == half.awaits() && core.window.judge(header.id) == Incoming::New;
-    match (&mut half.keys, header.exchange) {
-        (None, _) if next => half.park(cx, core, from),
-        (Some(keys), _) if half.refused.is_some() => {
-            // To nothing but the request that was refused.
-            if let Some(refused) = half.refused.as_ref().filter(|_| next && keys.channel.asks_again(from.data)) {
-                cx.transmit_all(from.local, from.remote, refused);
-            }
-        }
-        (Some(_), ExchangeType::IKE_INTERMEDIATE) => return intermediate::on_request(cx, core, half, header, from),
-        (Some(_), ExchangeType::IKE_AUTH) if next => return ike_auth::responder::on_request(cx, core, half, from),
-        _ => {}
-    }
-    Ok(Phase::HalfOpen(half))
 }
 
 /// What an authentic message asks for.
@@ -402,6 +382,7 @@ fn finish(cx: &mut Cx<'_>, sa: &mut IkeSa, authentic: Authentic) -> Result<(), E
         }
         Authentic::Request(to, Ok(contents)) => match to.exchange {
             ExchangeType::CREATE_CHILD_SA => create_child::on_request(cx, core, est, &to, &contents)?,
+            ExchangeType::IKE_FOLLOWUP_KE => followup_ke::on_request(cx, core, est, &to, &contents)?,
             ExchangeType::INFORMATIONAL => informational::on_request(cx, core, est, &to, &contents)?,
             _ => refuse(cx, core, est, &to, Refusal::Syntax)?,
         },
@@ -417,6 +398,9 @@ fn finish(cx: &mut Cx<'_>, sa: &mut IkeSa, authentic: Authentic) -> Result<(), E
             return Err(Ended::Failed);
         }
         Authentic::Response(Ok(contents)) => match est.asked.take() {
+            Some(Asked::Create(asked)) if asked.following.is_some() => {
+                followup_ke::response(cx, core, est, asked, &contents)?
+            }
             Some(Asked::Create(asked)) => create_child::response(cx, core, est, asked, &contents)?,
             Some(asked) => informational::response(cx, core, est, asked, &contents)?,
             None => {}
@@ -457,26 +441,7 @@ fn computed(cx: &mut Cx<'_>, sa: &mut IkeSa, job: u64, done: Done) -> Result<(),
             },
         },
         Phase::Mixing(mixing) => intermediate::concluded(cx, core, mixing, job, done)?,
-        Phase::HalfOpen(half) if half.job == Some(job) && half.keys.is_some() => {
-            intermediate::answered(cx, core, half, done)?
-        }
-        Phase::HalfOpen(mut half) if half.job == Some(job) => {
-            half.job = None;
-            let mut parked = std::mem::take(&mut half.parked);
-            match done {
-                // What was parked counts as lost.
-                Done::Refused => parked.clear(),
-                done => half.derive(cx, core, &done.agreed().ok_or(Ended::Failed)?),
-            }
-            let mut phase = Phase::HalfOpen(half);
-            for Parked { local, remote, data } in parked {
-                let Ok(header) = Header::parse(&data) else { continue };
-                let Phase::HalfOpen(half) = phase else { break };
-                phase = on_half_open(cx, core, half, &header, &Arrival { local, remote, data: &data })?;
-            }
-            phase
-        }
-        Phase::HalfOpen(half) if half.pending.is_some() => ike_auth::responder::computed(cx, core, half, job, done)?,
+        Phase::HalfOpen(half) => half_open::computed(cx, core, half, job, done)?,
         Phase::Proving(proving) => ike_auth::computed(cx, core, proving, job, done)?,
         phase => phase,
     };

@@ -23,6 +23,8 @@ pub(super) enum Refusal {
     NoAdditionalSas,
     /// Ours: not now.
     Temporary,
+    /// The peer goes on with what we do not know, or no longer.
+    NoState,
     /// The peer names a child that we do not have; the SPI is the one that it named.
     NoChild(u32),
 }
@@ -38,6 +40,7 @@ impl Refusal {
             Self::Selectors => Notify::new(NotifyType::TS_UNACCEPTABLE, []),
             Self::NoAdditionalSas => Notify::new(NotifyType::NO_ADDITIONAL_SAS, []),
             Self::Temporary => Notify::new(NotifyType::TEMPORARY_FAILURE, []),
+            Self::NoState => Notify::new(NotifyType::STATE_NOT_FOUND, []),
             Self::NoChild(spi) => Notify {
                 protocol: ProtocolId::ESP,
                 spi: spi.to_be_bytes().to_vec(),

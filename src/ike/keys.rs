@@ -33,6 +33,18 @@ pub(super) struct HandshakeKeys {
     pub channel: Channel,
     said: Said,
 }
+/// What a post-quantum pre-shared key makes of some keys.
+pub(super) struct PpkKeys {
+    sk_d: Secret,
+    sk_pi: Secret,
+    sk_pr: Secret,
+}
+impl PpkKeys {
+    /// The key that binds one side's identity to this IKE SA.
+    pub(super) fn sk_p(&self, initiator: bool) -> &Secret {
+        if initiator { &self.sk_pi } else { &self.sk_pr }
+    }
+}
 /// What has been said in intermediate exchanges.
 #[derive(Default)]
 struct Said {
@@ -98,6 +110,15 @@ impl HandshakeKeys {
         }
         let id = (self.said.exchanges + 1).to_be_bytes();
         [self.said.initiator.expose(), self.said.responder.expose(), &id].concat()
+    }
+    /// SK_d, SK_pi and SK_pr with a post-quantum pre-shared key in them: prf+(PPK, SK_..) (RFC 8784 section 3).
+    pub(super) fn with_ppk(&self, ppk: &Secret) -> PpkKeys {
+        let stir = |key: &Secret| self.prf.plus(ppk.expose(), &[key.expose()], key.len());
+        PpkKeys { sk_d: stir(&self.sk_d), sk_pi: stir(&self.sk_pi), sk_pr: stir(&self.sk_pr) }
+    }
+    /// Goes on with them.
+    pub(super) fn take_ppk(&mut self, keys: PpkKeys) {
+        (self.sk_d, self.sk_pi, self.sk_pr) = (keys.sk_d, keys.sk_pi, keys.sk_pr);
     }
     /// The key that binds one side's identity to this IKE SA.
     pub(super) fn sk_p(&self, initiator: bool) -> &Secret {
@@ -283,6 +304,23 @@ mod tests {
         let mut theirs = mix(mix(keys(&suite, false), 7, false), 8, false);
         assert_eq!(theirs.int_auth(), third.int_auth());
         let sealed = third.channel.seal(header(), &[], usize::MAX);
+        assert_eq!(open(&mut theirs.channel, &sealed.datagrams()[0]).unwrap(), []);
+    }
+
+    /// RFC 8784 section 3, for PRFs whose output is as long as their key.
+    #[test]
+    fn a_ppk_changes_what_authenticates_and_what_children_grow_from_but_not_the_channel() {
+        let (suite, _) = suite(SUITES[0]);
+        let (mut ours, mut theirs) = (keys(&suite, true), keys(&suite, false));
+        let ppk = Secret::new(b"a post-quantum pre-shared key of any length".to_vec());
+        let stirred =
+            [&ours.sk_d, &ours.sk_pi, &ours.sk_pr].map(|key| suite.prf.mac(ppk.expose(), &[key.expose(), &[1]]));
+        let with = ours.with_ppk(&ppk);
+        assert_eq!(with.sk_p(true).expose(), stirred[1].expose());
+        assert_eq!(with.sk_p(false).expose(), stirred[2].expose());
+        ours.take_ppk(with);
+        assert_eq!([&ours.sk_d, &ours.sk_pi, &ours.sk_pr].map(Secret::expose), stirred.each_ref().map(Secret::expose));
+        let sealed = ours.channel.seal(header(), &[], usize::MAX);
         assert_eq!(open(&mut theirs.channel, &sealed.datagrams()[0]).unwrap(), []);
     }
 

@@ -24,6 +24,7 @@ mod life;
 mod link;
 mod nat;
 mod negotiate;
+mod ppk;
 mod report;
 mod sa;
 mod size;

@@ -51,6 +51,7 @@ fn ike(sa: &IkeSa, local_id: Option<&crate::wire::payload::Id>) -> IkeStatus {
         proposal: None,
         nat: core.nat.name(),
         udp: core.nat.udp(),
+        ppk: false,
         rekey_at: None,
         children: Vec::new(),
     };

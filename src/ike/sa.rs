@@ -4,6 +4,7 @@ use super::child::{Child, ChildState, Offer};
 use super::common::{Cx, How, Redundant, Step};
 use super::event::{ChildId, Ended, Event, IkeId, IkePath};
 use super::exchange::create_child::{self, Making};
+use super::exchange::followup_ke::HalfDone;
 use super::exchange::half_open::HalfOpen;
 use super::exchange::ike_auth::Proving;
 use super::exchange::ike_sa_init::{Agreeing, Opening};
@@ -101,8 +102,10 @@ pub(super) struct Established {
     pub queue: VecDeque<Task>,
     /// The request in flight.
     pub asked: Option<Asked>,
-    /// A request of the peer that waits for g^ir.
+    /// A request of the peer that waits for a secret.
     pub answering: Option<Box<create_child::Answering>>,
+    /// What the peer has begun, and more key exchanges follow.
+    pub half_done: Vec<HalfDone>,
     /// We are taking it down: why, and when we stop waiting for the peer.
     pub closing: Option<(Ended, Duration)>,
     /// The time of its keys.
@@ -393,17 +396,6 @@ impl Established {
             };
         }
     }
-    /// While the peer rekeys the IKE SA nothing begins that concerns children, and while it makes a child we do not rekey the IKE SA: we
-    /// would be put off (R15, R20).
-    fn may(&self, task: &Task) -> bool {
-        match (&self.answering, task) {
-            (_, Task::Liveness | Task::DeleteIke) | (None, _) => {
-                self.standing == Standing::Current || *task == Task::DeleteIke
-            }
-            (Some(answering), Task::RekeyIke) => answering.is_ike(),
-            (Some(answering), _) => !answering.is_ike(),
-        }
-    }
     /// Seals and sends a request.
     pub(super) fn request(&mut self, cx: &mut Cx<'_>, core: &mut Core, exchange: ExchangeType, payloads: &[Payload]) {
         core.ask(cx, &mut self.channel, exchange, payloads);
@@ -422,6 +414,7 @@ impl Established {
         self.expire(cx);
         core.retransmit(cx, Some(&mut self.channel))?;
         self.channel.tidy(cx.now);
+        self.forget_half_done(cx);
         if self.leave_at.take_if(|at| *at <= cx.now).is_some() {
             self.close(cx.now, Ended::Replaced, CLOSING_TIME);
         }
@@ -444,7 +437,8 @@ impl Established {
         let lives = lives.filter(|_| self.standing == Standing::Current && self.closing.is_none());
         let waits =
             [core.window.deadline(), self.liveness_at(core), self.keepalive_at(core), self.channel.deadline(), closing];
-        waits.into_iter().chain([lives, self.leave_at]).flatten().min()
+        let half_done = self.half_done.iter().map(|half| half.until).min();
+        waits.into_iter().chain([lives, self.leave_at, half_done]).flatten().min()
     }
     /// Not while a request is in flight: its response is a sign of life as good as any.
     fn liveness_at(&self, core: &Core) -> Option<Duration> {
@@ -512,8 +506,9 @@ impl Established {
             _ => {}
         }
         if let Some(answering) = self.answering.take() {
-            answering.release(cx);
+            answering.pending.agreed.release(cx);
         }
+        self.drop_half_done(cx, |_| true);
         for task in self.queue.drain(..) {
             if let Task::DeleteSpi { spi, release: true } = task {
                 cx.host.release_spi(spi);

@@ -44,6 +44,8 @@ pub struct IkeStatus {
     /// `none`, `local`, `remote`, `both`.
     pub nat: &'static str,
     pub udp: bool,
+    /// A post-quantum pre-shared key went into its keys, or into those that it was rekeyed from.
+    pub ppk: bool,
     /// When we rekey it, if that is planned.
     pub rekey_at: Option<Duration>,
     pub children: Vec<ChildStatus>,

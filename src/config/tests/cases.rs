@@ -322,6 +322,21 @@ fn anybody_may_come_but_nobody_is_called() {
 }
 
 #[test]
+fn a_post_quantum_key_is_the_secret_of_its_id() {
+    let with = |ppk: &str| SHORT.replace("[connections.hangzhou]\n", &format!("[connections.hangzhou]\nppk = {ppk}\n"));
+    let secret =
+        "[secrets.ppk]\nid = [\"keyid:0xdeadbeef\", \"quanta.example\"]\nsecret = \"0s3q2+796tvu/erb7v3q2+796tvu8=\"\n";
+    let ppk = |text: &str| accepted(text).policy.connections[0].ppk.clone().expect("a ppk");
+    let named = ppk(&format!("{}{secret}", with("{ id = \"quanta.example\", required = true }")));
+    assert_eq!((named.id.as_slice(), named.required), (&b"quanta.example"[..], true));
+    let opaque = ppk(&format!("{}{secret}", with("{ id = \"keyid:0xdeadbeef\" }")));
+    assert_eq!((opaque.id.as_slice(), opaque.required), (&[0xde, 0xad, 0xbe, 0xef][..], false));
+    let missing = errors(&format!("{}{secret}", with("{ id = \"quarks.example\" }")));
+    assert_eq!(missing.len(), 1);
+    assert!(missing[0].starts_with("secret.missing"), "{missing:?}");
+}
+
+#[test]
 fn exceptions_need_no_peer_and_are_not_told_to_ike() {
     let text = "[connections.local.children.ssh]\nmode = \"pass\"\nlocal_ts = [\"0.0.0.0/0[tcp/22]\"]\nremote_ts = [\"0.0.0.0/0\"]\n";
     let config = accepted(text);

@@ -1,14 +1,14 @@
 //! CREATE_CHILD_SA (RFC 7296 section 1.3): further children, and what they have in common with rekeys, which are in `rekey_child` and
 //! `rekey_ike`.
-use super::{Contents, rekey_child, rekey_ike};
-use crate::crypto::ke::Group;
+use super::{Contents, followup_ke, rekey_child, rekey_ike};
+use crate::crypto::ke::{Group, Method};
 use crate::crypto::secret::Secret;
 use crate::crypto::work::{Done, Work};
 use crate::ike::child::{self, Mismatch};
 use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
 use crate::ike::error::Refusal;
-use crate::ike::event::Ended;
+use crate::ike::event::{ChildId, Ended};
 use crate::ike::negotiate::{KeRule, groups};
 use crate::ike::policy::ChildPolicy;
 use crate::ike::sa::{self, Answer, Core, Established, Standing, Task};
@@ -32,6 +32,23 @@ pub(in crate::ike) enum Agreed {
     Child(child::Agreed),
     Ike(rekey_ike::Agreed),
 }
+impl Agreed {
+    /// Gives back what was taken for it.
+    pub(in crate::ike) fn release(&self, cx: &mut Cx<'_>) {
+        match self {
+            Self::Child(agreed) => cx.host.release_spi(agreed.spi_in),
+            Self::Ike(agreed) => agreed.release(cx),
+        }
+    }
+    /// Both would take the place of the same.
+    pub(in crate::ike) fn is_for_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Child(a), Self::Child(b)) => (a.replaces, &a.policy.name) == (b.replaces, &b.policy.name),
+            (Self::Ike(_), Self::Ike(_)) => true,
+            _ => false,
+        }
+    }
+}
 /// Agreed, but for the secrets that are still to be made.
 pub(in crate::ike) struct Pending {
     pub agreed: Agreed,
@@ -43,6 +60,22 @@ pub(in crate::ike) struct Pending {
 impl Pending {
     fn new(agreed: Agreed, ni: &[u8], nr: &[u8]) -> Self {
         Self { agreed, ni: ni.to_vec(), nr: nr.to_vec(), secrets: Vec::new() }
+    }
+    /// The IKE SA itself shall be replaced.
+    pub(in crate::ike) fn is_ike(&self) -> bool {
+        matches!(self.agreed, Agreed::Ike(_))
+    }
+    /// This child shall be replaced.
+    pub(in crate::ike) fn replaces(&self, old: ChildId) -> bool {
+        matches!(&self.agreed, Agreed::Child(agreed) if agreed.replaces == Some(old))
+    }
+    /// What the next key exchange runs on, if the last one was not the last of all.
+    pub(in crate::ike) fn next_method(&self) -> Option<Method> {
+        let additional = match &self.agreed {
+            Agreed::Child(agreed) => &agreed.suite.additional,
+            Agreed::Ike(agreed) => &agreed.suite.additional,
+        };
+        additional.get(self.secrets.len().checked_sub(1)?)
     }
     /// The lowest nonce, octet by octet; of two that begin alike the shorter one is lower (RFC 7296 section 2.8.1).
     pub(in crate::ike) fn lowest(&self) -> &[u8] {
@@ -58,6 +91,10 @@ pub(in crate::ike) struct Asked {
     retries: u8,
     /// The response is fine, and g^ir is being computed.
     pending: Option<(u64, Pending)>,
+    /// What the last response has given us to begin the next exchange with.
+    pub link: Option<Vec<u8>>,
+    /// The additional key exchange that is under way.
+    pub following: Option<followup_ke::Following>,
     /// The peer's SPIs of children that it has deleted before we have heard of them: the answer is late.
     deleted: Vec<u32>,
 }
@@ -139,7 +176,16 @@ pub(in crate::ike) fn ask(
     let rekey = rekeyed.map(|old| Payload::Notify(rekey_child::notify(old.spi_in)));
     let payloads: Vec<_> = rekey.into_iter().chain(payloads).collect();
     est.request(cx, core, ExchangeType::CREATE_CHILD_SA, &payloads);
-    sa::Asked::Create(Box::new(Asked { making, ni, ke, retries, pending: None, deleted: Vec::new() }))
+    sa::Asked::Create(Box::new(Asked {
+        making,
+        ni,
+        ke,
+        retries,
+        pending: None,
+        link: None,
+        following: None,
+        deleted: Vec::new(),
+    }))
 }
 /// Nonce and public value stand behind the SA payload.
 fn with_nonce(mut payloads: Vec<Payload>, nonce: &[u8], ke: Option<Ke>) -> Vec<Payload> {
@@ -160,6 +206,7 @@ pub(in crate::ike) fn response(
         return Ok(());
     }
     est.put_off = None;
+    asked.link = followup_ke::link(contents);
     if let (Some(own), Some(ke)) = (&asked.ke, &contents.ke)
         && ke.group == own.group.id()
         && own.group.check(&ke.data).is_err()
@@ -169,8 +216,8 @@ pub(in crate::ike) fn response(
         return Ok(());
     }
     match check(cx, &asked, contents) {
-        Err(failure) => disown(cx, core, est, &asked, failure),
-        Ok((pending, None)) => complete(cx, core, est, *asked, pending),
+        Err(failure) => disown(cx, core, est, &asked, *failure),
+        Ok((pending, None)) => followup_ke::proceed(cx, core, est, asked, pending),
         Ok((pending, Some(work))) => {
             asked.pending = Some((cx.compute_granted(core.id, work), pending));
             est.asked = Some(sa::Asked::Create(asked));
@@ -179,12 +226,13 @@ pub(in crate::ike) fn response(
     Ok(())
 }
 /// The answer is what we may be answered (R32). With a key exchange there is something to compute.
-fn check(cx: &Cx<'_>, asked: &Asked, contents: &Contents) -> Result<(Pending, Option<Work>), Failure> {
-    let failure = |code| Failure::new(cx.now, Where::CreateChild, true, code);
+fn check(cx: &Cx<'_>, asked: &Asked, contents: &Contents) -> Result<(Pending, Option<Work>), Box<Failure>> {
+    let failure = |code| Box::new(Failure::new(cx.now, Where::CreateChild, true, code));
     let Some(nr) = &contents.nonce else { return Err(failure("answer.malformed")) };
     let (agreed, group) = match &asked.making {
         Making::Child { offer, .. } => {
-            let agreed = offer.check(contents).map_err(|m| m.failure(cx.now, Where::CreateChild, true))?;
+            let refused = |m: Mismatch| Box::new(m.failure(cx.now, Where::CreateChild, true));
+            let agreed = offer.check(contents).map_err(refused)?;
             let group = agreed.suite.group;
             (Agreed::Child(agreed), group)
         }
@@ -204,7 +252,7 @@ fn check(cx: &Cx<'_>, asked: &Asked, contents: &Contents) -> Result<(Pending, Op
     Ok((Pending::new(agreed, &asked.ni, nr), work))
 }
 /// The peer has made what we do not take: it is told to delete it. Of an IKE SA that we do not share there is nothing left to talk on.
-fn disown(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, asked: &Asked, failure: Failure) {
+pub(in crate::ike) fn disown(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, asked: &Asked, failure: Failure) {
     match &asked.making {
         Making::Child { offer, .. } => {
             est.plan(Task::DeleteSpi { spi: offer.spi_in, release: true });
@@ -220,14 +268,16 @@ fn disown(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, asked: &Asked
         }
     }
 }
-fn refused(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, asked: Asked, notify: &Notify) {
-    let Asked { making, retries, ke, .. } = asked;
+/// The peer refuses it, at once or half-way.
+pub(in crate::ike) fn refused(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, asked: Asked, notify: &Notify) {
+    let Asked { making, retries, ke, following, .. } = asked;
     let offered = match &making {
         Making::Child { offer, .. } => groups(&offer.proposals),
         Making::Ike(offer) => groups(&offer.proposals),
     };
     let again = notify.data.first_chunk().map(|&b| KeId(u16::from_be_bytes(b))).and_then(Group::from_id).filter(|g| {
         notify.kind == NotifyType::INVALID_KE_PAYLOAD
+            && following.is_none()
             && retries < MAX_RETRIES
             && offered.contains(g)
             && ke.as_ref().is_none_or(|own| own.group != *g)
@@ -251,7 +301,13 @@ fn refused(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, asked: Asked
     }
 }
 /// All secrets are there.
-fn complete(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, asked: Asked, pending: Pending) {
+pub(in crate::ike) fn complete(
+    cx: &mut Cx<'_>,
+    core: &mut Core,
+    est: &mut Established,
+    asked: Asked,
+    pending: Pending,
+) {
     match (asked.making, &pending.agreed) {
         (Making::Child { offer, .. }, Agreed::Child(agreed)) if asked.deleted.contains(&agreed.spi_out) => {
             // Its Delete was faster than the answer: nothing is left of it at the peer.
@@ -267,29 +323,13 @@ fn complete(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, asked: Aske
     }
 }
 
-/// A request of the peer that waits for g^ir.
+/// A request of the peer that waits for a secret.
 pub(in crate::ike) struct Answering {
-    job: u64,
-    to: Answer,
-    pending: Pending,
-    public: Ke,
-}
-impl Answering {
-    /// What the peer has asked for, but for its secrets.
-    pub(in crate::ike) fn pending(&self) -> &Pending {
-        &self.pending
-    }
-    /// Gives back what was taken for it.
-    pub(in crate::ike) fn release(&self, cx: &mut Cx<'_>) {
-        match &self.pending.agreed {
-            Agreed::Child(agreed) => cx.host.release_spi(agreed.spi_in),
-            Agreed::Ike(agreed) => agreed.release(cx),
-        }
-    }
-    /// The peer rekeys the IKE SA.
-    pub(in crate::ike) fn is_ike(&self) -> bool {
-        matches!(self.pending.agreed, Agreed::Ike(_))
-    }
+    pub job: u64,
+    pub to: Answer,
+    pub pending: Pending,
+    /// Our public value, if it does not come with the secret.
+    pub public: Option<Ke>,
 }
 
 /// Handles a request.
@@ -303,7 +343,14 @@ pub(in crate::ike) fn on_request(
     let result = consider(cx, est, contents).and_then(|agreed| accept(cx, core, est, to, contents, agreed));
     result.or_else(|mismatch| refuse(cx, core, est, to, mismatch))
 }
-fn refuse(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, to: &Answer, mismatch: Mismatch) -> Step<()> {
+/// Says so, and tells the operator where there is something to tell.
+pub(in crate::ike) fn refuse(
+    cx: &mut Cx<'_>,
+    core: &mut Core,
+    est: &mut Established,
+    to: &Answer,
+    mismatch: Mismatch,
+) -> Step<()> {
     let refusal = mismatch.refusal;
     est.respond(cx, core, to, &[Payload::Notify(refusal.notify())]);
     if !mismatch.code.is_empty() {
@@ -369,7 +416,7 @@ fn accept(
         }
         Agreed::Ike(agreed) => agreed.reserve(cx),
     }
-    let mut pending = Pending::new(agreed, ni, &cx.nonce());
+    let pending = Pending::new(agreed, ni, &cx.nonce());
     let Some((group, public)) = public else {
         finish(cx, core, est, to, pending, None);
         return Ok(());
@@ -377,33 +424,30 @@ fn accept(
     let private = cx.private(group);
     let ours = Ke { group: group.id(), data: group.public(&private) };
     let Some(job) = cx.compute(core.id, Work::Agree { group, private, public }) else {
-        release(cx, &mut pending.agreed);
+        pending.agreed.release(cx);
         return Err(Mismatch::quiet(Refusal::Temporary));
     };
-    est.answering = Some(Box::new(Answering { job, to: *to, pending, public: ours }));
+    est.answering = Some(Box::new(Answering { job, to: *to, pending, public: Some(ours) }));
     Ok(())
 }
-fn release(cx: &mut Cx<'_>, agreed: &mut Agreed) {
-    match agreed {
-        Agreed::Child(agreed) => cx.host.release_spi(agreed.spi_in),
-        Agreed::Ike(agreed) => agreed.release(cx),
-    }
-}
-/// Installs, then answers: a responder can receive before its answer leaves (R3).
+/// Installs, unless there is more to come, then answers: a responder can receive before its answer leaves (R3).
 fn finish(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, to: &Answer, pending: Pending, public: Option<Ke>) {
-    let payloads = match &pending.agreed {
-        Agreed::Child(agreed) => agreed.payloads(),
-        Agreed::Ike(agreed) => agreed.payloads(),
+    let mut payloads = match &pending.agreed {
+        _ if to.exchange == ExchangeType::IKE_FOLLOWUP_KE => public.map(Payload::Ke).into_iter().collect(),
+        Agreed::Child(agreed) => with_nonce(agreed.payloads(), &pending.nr, public),
+        Agreed::Ike(agreed) => with_nonce(agreed.payloads(), &pending.nr, public),
     };
-    let payloads = with_nonce(payloads, &pending.nr, public);
+    // Both ends have the same, so what was put off was not for that (R22).
+    est.put_off = None;
     match &pending.agreed {
+        _ if pending.next_method().is_some() => payloads.push(followup_ke::keep(cx, est, pending)),
         Agreed::Child(_) => rekey_child::answered(cx, core, est, pending),
         Agreed::Ike(_) => rekey_ike::answered(cx, core, est, pending),
     }
     est.respond(cx, core, to, &payloads);
 }
 
-/// g^ir of one of the two directions is there.
+/// A secret of one of the two directions is there.
 pub(in crate::ike) fn computed(
     cx: &mut Cx<'_>,
     core: &mut Core,
@@ -415,12 +459,18 @@ pub(in crate::ike) fn computed(
         return answered(cx, core, est, *answering, done);
     }
     let Some(sa::Asked::Create(asked)) = &mut est.asked else { return Ok(()) };
+    if asked.following.as_ref().is_some_and(|f| f.waits_for(job)) {
+        if let Some(sa::Asked::Create(asked)) = est.asked.take() {
+            followup_ke::concluded(cx, core, est, asked, done);
+        }
+        return Ok(());
+    }
     let Some((_, mut pending)) = asked.pending.take_if(|(wanted, _)| *wanted == job) else { return Ok(()) };
     let Some(sa::Asked::Create(asked)) = est.asked.take() else { return Ok(()) };
     match done {
         Done::Agreed(Ok(secret)) => {
             pending.secrets.push(secret);
-            complete(cx, core, est, *asked, pending);
+            followup_ke::proceed(cx, core, est, asked, pending);
         }
         Done::Agreed(Err(_)) => {
             asked.release(cx);
@@ -435,24 +485,43 @@ pub(in crate::ike) fn computed(
 }
 /// Of a request of the peer.
 fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, answering: Answering, done: Done) -> Step<()> {
-    let refusal = match &done {
-        // We have begun to take it down meanwhile.
-        Done::Agreed(Ok(_)) if est.closing.is_some() => Mismatch::quiet(Refusal::Temporary),
-        Done::Agreed(Err(_)) => Mismatch::malformed(),
-        _ => Mismatch::quiet(Refusal::Temporary),
-    };
-    let Done::Agreed(Ok(secret)) = done else {
-        answering.release(cx);
-        return refuse(cx, core, est, &answering.to, refusal);
-    };
-    if est.closing.is_some() {
-        answering.release(cx);
-        return refuse(cx, core, est, &answering.to, refusal);
-    }
     let Answering { to, mut pending, public, .. } = answering;
-    pending.secrets.push(secret);
-    finish(cx, core, est, &to, pending, Some(public));
-    Ok(())
+    let made = match done {
+        // We have begun to take it down meanwhile.
+        _ if est.closing.is_some() => Err(Mismatch::quiet(Refusal::Temporary)),
+        Done::Agreed(Ok(secret)) => Ok((public, secret)),
+        Done::Answered(Ok((data, secret))) => Ok((pending.next_method().map(|m| Ke { group: m.id(), data }), secret)),
+        Done::Agreed(Err(_)) | Done::Answered(Err(_)) => Err(Mismatch::malformed()),
+        _ => Err(Mismatch::quiet(Refusal::Temporary)),
+    };
+    match made {
+        Ok((public, secret)) => {
+            pending.secrets.push(secret);
+            finish(cx, core, est, &to, pending, public);
+            Ok(())
+        }
+        Err(mismatch) => {
+            pending.agreed.release(cx);
+            refuse(cx, core, est, &to, mismatch)
+        }
+    }
+}
+impl Established {
+    /// While the peer rekeys the IKE SA nothing begins that concerns children, and while it makes a child we do not rekey the IKE SA: we
+    /// would be put off (R15, R20).
+    pub(in crate::ike) fn may(&self, task: &Task) -> bool {
+        let answering = self.answering.as_ref().map(|answering| &answering.pending);
+        let half_done = || self.half_done.iter().map(followup_ke::HalfDone::pending);
+        let no_ike = || answering.into_iter().chain(half_done()).all(|pending| !pending.is_ike());
+        let free = match task {
+            Task::Liveness | Task::DeleteIke => true,
+            Task::RekeyIke => answering.is_none_or(Pending::is_ike) && self.half_done.is_empty(),
+            // Between the key exchanges of the peer's rekey of it there is no place for ours.
+            Task::RekeyChild(id) => no_ike() && half_done().all(|pending| !pending.replaces(*id)),
+            _ => no_ike(),
+        };
+        free && (self.standing == Standing::Current || *task == Task::DeleteIke)
+    }
 }
 /// A responder whose public value is none: the IKE SA is deleted (RFC 6989 section 2.5).
 fn bad_public(cx: &mut Cx<'_>, core: &Core, est: &mut Established) {

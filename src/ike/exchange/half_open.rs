@@ -1,15 +1,18 @@
 //! A half-open IKE SA: the responder has answered IKE_SA_INIT and waits for what it can believe.
 use super::ike_auth::responder::Pending;
 use super::ike_sa_init::MAX_REQUEST;
-use super::{Arrival, intermediate};
+use super::{Arrival, ike_auth, intermediate};
 use crate::crypto::secret::Secret;
-use crate::crypto::work::Work;
+use crate::crypto::work::{Done, Work};
 use crate::ike::admission::InitKey;
 use crate::ike::channel::{Channel, Sealed};
-use crate::ike::common::Cx;
+use crate::ike::common::{Cx, Step};
+use crate::ike::event::Ended;
 use crate::ike::keys::{Contributions, HandshakeKeys};
 use crate::ike::negotiate::IkeSuite;
-use crate::ike::sa::Core;
+use crate::ike::sa::{Core, Phase};
+use crate::ike::window::Incoming;
+use crate::wire::message::Header;
 use crate::wire::payload::Proposal;
 use crate::wire::registry::ExchangeType;
 use std::net::SocketAddr;
@@ -49,6 +52,58 @@ pub(in crate::ike) struct Parked {
     pub local: SocketAddr,
     pub remote: SocketAddr,
     pub data: Vec<u8>,
+}
+
+/// Handles a request. The keys are computed when the first one comes that needs them.
+pub(in crate::ike) fn on_request(
+    cx: &mut Cx<'_>,
+    core: &mut Core,
+    mut half: Box<HalfOpen>,
+    header: &Header,
+    from: &Arrival<'_>,
+) -> Step<Phase> {
+    let next = header.exchange == half.awaits() && core.window.judge(header.id) == Incoming::New;
+    match (&mut half.keys, header.exchange) {
+        (None, _) if next => half.park(cx, core, from),
+        (Some(keys), _) if half.refused.is_some() => {
+            // To nothing but the request that was refused.
+            if let Some(refused) = half.refused.as_ref().filter(|_| next && keys.channel.asks_again(from.data)) {
+                cx.transmit_all(from.local, from.remote, refused);
+            }
+        }
+        (Some(_), ExchangeType::IKE_INTERMEDIATE) => return intermediate::on_request(cx, core, half, header, from),
+        (Some(_), ExchangeType::IKE_AUTH) if next => return ike_auth::responder::on_request(cx, core, half, from),
+        _ => {}
+    }
+    Ok(Phase::HalfOpen(half))
+}
+/// What it waited for was computed.
+pub(in crate::ike) fn computed(
+    cx: &mut Cx<'_>,
+    core: &mut Core,
+    mut half: Box<HalfOpen>,
+    job: u64,
+    done: Done,
+) -> Step<Phase> {
+    match (half.job == Some(job), &half.keys) {
+        (false, _) if half.pending.is_some() => return ike_auth::responder::computed(cx, core, half, job, done),
+        (false, _) => return Ok(Phase::HalfOpen(half)),
+        (true, Some(_)) => return intermediate::answered(cx, core, half, done),
+        (true, None) => half.job = None,
+    }
+    let mut parked = std::mem::take(&mut half.parked);
+    match done {
+        // What was parked counts as lost.
+        Done::Refused => parked.clear(),
+        done => half.derive(cx, core, &done.agreed().ok_or(Ended::Failed)?),
+    }
+    let mut phase = Phase::HalfOpen(half);
+    for Parked { local, remote, data } in parked {
+        let Ok(header) = Header::parse(&data) else { continue };
+        let Phase::HalfOpen(half) = phase else { break };
+        phase = on_request(cx, core, half, &header, &Arrival { local, remote, data: &data })?;
+    }
+    Ok(phase)
 }
 impl HalfOpen {
     /// The initiator's nonce.

@@ -448,6 +448,7 @@ fn establish(
         queue: VecDeque::new(),
         asked: None,
         answering: None,
+        half_done: Vec::new(),
         closing: None,
         life,
         authentication,

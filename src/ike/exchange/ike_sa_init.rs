@@ -359,8 +359,9 @@ pub(in crate::ike) fn on_request(cx: &mut Cx<'_>, header: &Header, from: &Arriva
         return Opened::Again(id);
     }
     let limits = cx.policy().limits;
-    if cx.common.admission.wants_cookie(cx.now, from.remote.ip(), &limits) && !shows_cookie(cx, &contents, header, from)
-    {
+    let busy = cx.common.jobs.len() >= limits.compute_queue;
+    let wary = busy || cx.common.admission.wants_cookie(cx.now, from.remote.ip(), &limits);
+    if wary && !shows_cookie(cx, &contents, header, from) {
         return Opened::Nothing;
     }
     match consider(cx, header, from, &contents) {

@@ -1,6 +1,7 @@
 //! One file per exchange: `request` and `response` of the side that begins it, `on_request` of the other.
 pub(super) mod create_child;
 pub(super) mod delete;
+pub(super) mod followup_ke;
 pub(super) mod half_open;
 pub(super) mod ike_auth;
 pub(super) mod ike_sa_init;

@@ -21,9 +21,28 @@ const REHEARSAL: Duration = Duration::from_secs(5);
 
 /// What the peer has made of the child that we are rekeying, too.
 pub(in crate::ike) struct Rival {
-    new: ChildId,
+    /// Once all its secrets are there.
+    new: Option<ChildId>,
     /// The lower one of its two nonces.
     lowest: Vec<u8>,
+}
+
+impl Rival {
+    /// It is to stay, and ours is not: the lowest of the four nonces is ours.
+    fn wins(&self, est: &Established, ours: &Pending) -> bool {
+        self.is_there(est) && ours.lowest() < self.lowest.as_slice()
+    }
+    fn is_there(&self, est: &Established) -> bool {
+        self.new.is_none_or(|new| est.child(new).is_some())
+    }
+}
+
+/// Of two rekeys of the same child the peer's is to stay, as far as that can be told.
+pub(in crate::ike) fn loses(est: &Established, rival: Option<&Rival>, ours: &Pending) -> bool {
+    match rival {
+        Some(rival) => rival.wins(est, ours),
+        None => est.rekey_being_answered(ours).is_some_and(|theirs| ours.lowest() < theirs),
+    }
 }
 
 /// Asks for a child in the place of this one; nothing if it is no longer in use.
@@ -58,9 +77,11 @@ pub(in crate::ike) fn completed(
     rival: Option<Rival>,
     pending: Pending,
 ) {
-    let rival = rival.filter(|rival| est.child(rival.new).is_some());
-    let theirs = rival.as_ref().map(|rival| rival.lowest.as_slice()).or(est.rekey_being_answered(&pending));
-    let lost = theirs.is_some_and(|theirs| pending.lowest() < theirs);
+    let rival = rival.filter(|rival| rival.is_there(est));
+    let lost = loses(est, rival.as_ref(), &pending);
+    if !lost {
+        est.drop_half_done(cx, |other| other.agreed.is_for_the_same(&pending.agreed));
+    }
     let Pending { agreed: Agreed::Child(agreed), ni, nr, secrets } = pending else { return };
     let old = agreed.replaces;
     if old.is_some() {
@@ -75,8 +96,8 @@ pub(in crate::ike) fn completed(
     if let Some(old) = old {
         est.leave(old, Ended::Replaced);
     }
-    if let Some(rival) = rival {
-        est.expect_delete(cx.now, rival.new);
+    if let Some(new) = rival.and_then(|rival| rival.new) {
+        est.expect_delete(cx.now, new);
     }
 }
 /// The peer refuses to rekey a child.
@@ -88,7 +109,7 @@ pub(in crate::ike) fn refused(cx: &mut Cx<'_>, core: &mut Core, est: &mut Establ
         return cx.touch(&est.connection);
     }
     match notify.kind {
-        NotifyType::TEMPORARY_FAILURE => est.retry_child(cx, old),
+        NotifyType::TEMPORARY_FAILURE | NotifyType::STATE_NOT_FOUND => est.retry_child(cx, old),
         NotifyType::CHILD_SA_NOT_FOUND => forget(cx, est, old),
         NotifyType::NO_ADDITIONAL_SAS => {
             est.retry_child(cx, old);
@@ -134,6 +155,7 @@ pub(in crate::ike) fn consider<'a>(est: &'a Established, rekey: &Notify) -> Resu
         return Err(Mismatch::quiet(if making { Refusal::Temporary } else { Refusal::NoChild(spi) }));
     };
     match old.state {
+        _ if est.follows_up(old.id) => Err(Mismatch::quiet(Refusal::Temporary)),
         ChildState::Up | ChildState::Replaced { .. } => Ok(old),
         // R10.
         ChildState::Leaving(_) | ChildState::Closing(_) => Err(Mismatch::quiet(Refusal::Temporary)),
@@ -152,14 +174,7 @@ pub(in crate::ike) fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Estab
     if beaten {
         est.expect_delete(cx.now, new);
     }
-    // R11: our own rekey of it goes on; who has won shows when it is answered. A child that both ends make at once is no other case.
-    if let Some(sa::Asked::Create(asked)) = &mut est.asked
-        && let Making::Child { offer, rival } = &mut asked.making
-        && offer.replaces == replaces
-        && offer.policy.name == name
-    {
-        *rival = Some(Rival { new, lowest });
-    }
+    est.meets_rival(replaces, &name, Rival { new: Some(new), lowest });
     if let Some(old) = replaces {
         est.expect_delete(cx.now, old);
     }
@@ -171,11 +186,35 @@ fn rehearsed(cx: &mut Cx<'_>, est: &Established, child: &str) {
         wish.rehearsed = true;
     }
 }
+/// More key exchanges follow, but all nonces are there.
+pub(in crate::ike) fn half_done(est: &mut Established, pending: &Pending) {
+    let lowest = pending.lowest().to_vec();
+    if let Agreed::Child(agreed) = &pending.agreed {
+        est.meets_rival(agreed.replaces, &agreed.policy.name, Rival { new: None, lowest });
+    }
+}
 
 impl Established {
+    /// R11: our own exchange for the same goes on; who has won shows when it is answered. A child that both ends make at once is no other
+    /// case.
+    fn meets_rival(&mut self, old: Option<ChildId>, child: &str, other: Rival) {
+        if let Some(sa::Asked::Create(asked)) = &mut self.asked
+            && let Making::Child { offer, rival } = &mut asked.making
+            && offer.replaces == old
+            && &*offer.policy.name == child
+        {
+            *rival = Some(other);
+        }
+    }
+    /// Our own rekey of this child is between two key exchanges: who has won is decided.
+    fn follows_up(&self, old: ChildId) -> bool {
+        let Some(sa::Asked::Create(asked)) = &self.asked else { return false };
+        let same = matches!(&asked.making, Making::Child { offer, .. } if offer.replaces == Some(old));
+        same && asked.following.is_some()
+    }
     /// The lower nonce of the peer's rekey of the same child, if we are still computing what it needs.
     fn rekey_being_answered(&self, ours: &Pending) -> Option<&[u8]> {
-        let theirs = self.answering.as_ref()?.pending();
+        let theirs = &self.answering.as_ref()?.pending;
         match (&ours.agreed, &theirs.agreed) {
             (Agreed::Child(a), Agreed::Child(b)) if a.replaces.is_some() && a.replaces == b.replaces => {
                 Some(theirs.lowest())
@@ -207,7 +246,7 @@ impl Established {
         match &self.asked {
             Some(sa::Asked::Create(asked)) => match &asked.making {
                 Making::Child { offer, rival: Some(rival) } => {
-                    rival.new == id && offer.replaces.is_none_or(|old| self.child(old).is_some())
+                    rival.new == Some(id) && offer.replaces.is_none_or(|old| self.child(old).is_some())
                 }
                 _ => false,
             },

@@ -32,6 +32,8 @@ pub(in crate::ike) struct Offer {
 struct Rival {
     id: IkeId,
     spi: IkeSpi,
+    /// It exists: all its secrets are there.
+    done: bool,
     /// The lower one of its two nonces.
     lowest: Vec<u8>,
 }
@@ -71,6 +73,19 @@ impl Offer {
     /// The peer has made one meanwhile.
     pub(in crate::ike) fn has_rival(&self) -> bool {
         self.rival.is_some()
+    }
+    /// The peer's one is to stay, and ours is not: the lowest of the four nonces is ours.
+    pub(in crate::ike) fn loses(&self, cx: &Cx<'_>, ours: &Pending) -> bool {
+        let rival = self.rival.as_ref().filter(|rival| cx.common.by_spi.get(&rival.spi) == Some(&rival.id));
+        rival.is_some_and(|rival| ours.lowest() < rival.lowest.as_slice())
+    }
+    /// It will not be finished.
+    pub(in crate::ike) fn stop(mut self, cx: &mut Cx<'_>, core: &Core, est: &mut Established) {
+        self.release(cx);
+        match self.rival(cx) {
+            Some(rival) if rival.done => give_way(cx, core, est, rival.id),
+            _ => est.life.retry(cx),
+        }
     }
     /// The peer's one, if it is still there.
     fn rival(&mut self, cx: &Cx<'_>) -> Option<Rival> {
@@ -121,14 +136,16 @@ pub(in crate::ike) fn completed(
             Some(rival) if est.closing.is_some() => {
                 cx.common.redundant.push(Redundant { ike: rival.id, how: How::Now });
             }
-            Some(rival) => give_way(cx, core, est, rival.id),
-            None => {}
+            Some(rival) if rival.done => give_way(cx, core, est, rival.id),
+            // As soon as it is there.
+            Some(_) | None => {}
         }
         return;
     }
-    if let Some(rival) = rival {
+    if let Some(rival) = rival.filter(|rival| rival.done) {
         cx.common.redundant.push(Redundant { ike: rival.id, how: How::Later });
     }
+    est.drop_half_done(cx, |other| other.agreed.is_for_the_same(&pending.agreed));
     bequeath(cx, core, est, offer.id);
     cx.common.born.push(new);
     est.close(cx.now, Ended::Replaced, LEFTOVER_TIME);
@@ -142,7 +159,7 @@ pub(in crate::ike) fn refused(
     notify: &Notify,
 ) {
     offer.release(cx);
-    if let Some(rival) = offer.rival(cx) {
+    if let Some(rival) = offer.rival(cx).filter(|rival| rival.done) {
         return give_way(cx, core, est, rival.id);
     }
     if est.standing != Standing::Current || est.closing.is_some() {
@@ -150,7 +167,7 @@ pub(in crate::ike) fn refused(
     }
     est.life.retry(cx);
     match notify.kind {
-        NotifyType::TEMPORARY_FAILURE => {}
+        NotifyType::TEMPORARY_FAILURE | NotifyType::STATE_NOT_FOUND => {}
         NotifyType::NO_ADDITIONAL_SAS => cx.common.renew.push(core.id),
         _ => {
             let failure =
@@ -164,7 +181,10 @@ pub(in crate::ike) fn refused(
 pub(in crate::ike) fn consider(est: &Established, contents: &Contents) -> Result<Agreed, Mismatch> {
     let busy = match &est.asked {
         // R16, but one rival is enough.
-        Some(sa::Asked::Create(asked)) => !matches!(&asked.making, Making::Ike(offer) if offer.rival.is_none()),
+        Some(sa::Asked::Create(asked)) => {
+            let alone = matches!(&asked.making, Making::Ike(offer) if offer.rival.is_none());
+            !alone || asked.following.is_some()
+        }
         Some(sa::Asked::Liveness) | None => false,
         // R15.
         Some(_) => true,
@@ -185,7 +205,7 @@ pub(in crate::ike) fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Estab
     let (id, spi) = (new.core.id, new.core.our_spi());
     match est.own_rekey() {
         Some(offer) => {
-            offer.rival = Some(Rival { id, spi, lowest: pending.lowest().to_vec() });
+            offer.rival = Some(Rival { id, spi, done: true, lowest: pending.lowest().to_vec() });
             if let Phase::Established(new) = &mut new.phase {
                 new.standing = Standing::Rival(core.id);
             }
@@ -195,6 +215,14 @@ pub(in crate::ike) fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Estab
     cx.common.born.push(new);
 }
 
+/// More key exchanges follow, but all nonces are there.
+pub(in crate::ike) fn half_done(est: &mut Established, pending: &Pending) {
+    let AnyAgreed::Ike(agreed) = &pending.agreed else { return };
+    let (id, spi) = (agreed.id, agreed.ours);
+    if let Some(offer) = est.own_rekey() {
+        offer.rival = Some(Rival { id, spi, done: false, lowest: pending.lowest().to_vec() });
+    }
+}
 /// The peer's new IKE SA takes the place of this one, and the peer will delete this one.
 pub(in crate::ike) fn give_way(cx: &mut Cx<'_>, core: &Core, est: &mut Established, heir: IkeId) {
     if est.standing == Standing::Current {
@@ -266,6 +294,7 @@ fn successor(cx: &mut Cx<'_>, core: &Core, est: &Established, pending: &Pending,
         queue: core.mobile.open_question().into_iter().collect(),
         asked: None,
         answering: None,
+        half_done: Vec::new(),
         closing: None,
         life,
         authentication: est.authentication,

@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use wire::Datagram;
 
 /// A well-formed IKE_SA_INIT of anybody.
-fn newcomer(world: &mut World, from: SocketAddr) -> Datagram {
+pub(super) fn newcomer(world: &mut World, from: SocketAddr) -> Datagram {
     let spi_i = IkeSpi(world.random().to_be_bytes());
     let mut nonce = vec![0; 32];
     nonce[..8].copy_from_slice(&world.random().to_be_bytes());
@@ -43,7 +43,7 @@ fn forged(request: &Datagram, payloads: Vec<Payload>) -> Datagram {
     let header = Header { spi_r: IkeSpi([7; 8]), initiator: false, response: true, ..request.header() };
     Datagram { from: request.to, to: request.from, data: Message { header, payloads }.encode() }
 }
-fn anybody() -> Policy {
+pub(super) fn anybody() -> Policy {
     with(bob(), |c| c.remote_addrs = vec![Remote::Any])
 }
 

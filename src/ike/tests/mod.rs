@@ -5,6 +5,7 @@ mod certs;
 mod delete;
 mod establish;
 mod established;
+mod flood;
 mod fragments;
 mod hostile;
 mod inputs;

@@ -77,6 +77,23 @@ fn regular() {
     }
 }
 
+/// Bob rekeys the child that Alice has asked for before she has heard of it.
+#[test]
+fn a_request_that_overtakes_the_answer_it_builds_on_is_put_off() {
+    let mut world = tunnel_of(alice(), bob());
+    let old = world.a.children()[0].clone();
+    world.command_a(lan());
+    world.pass_on(ALICE);
+    let answer = world.catch(BOB);
+    world.command_b(lan());
+    world.pass_on(BOB);
+    world.pass_on(ALICE);
+    assert_eq!(world.b.children().len(), 2, "the new one is not taken for lost");
+    world.deliver(&answer);
+    world.pass(seconds(200));
+    assert_rekeyed(&world, old.spi_in);
+}
+
 /// R3: ESP for the SPI of a pending request says that the answer is late or lost.
 #[test]
 fn r03_a_packet_that_is_ahead_of_its_keys_asks_again_at_once() {
@@ -416,7 +433,7 @@ fn collision_ke_invalid_delayed_retry() {
             world.deliver(&delete);
             world.pass(seconds(60));
             assert_rekeyed(&world, old);
-            assert_eq!(world.peer(late).children()[0].initiator, false);
+            assert!(!world.peer(late).children()[0].initiator);
         }
     }
 }

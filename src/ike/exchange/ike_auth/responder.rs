@@ -324,7 +324,7 @@ fn refuse(
     if proven {
         cx.fail(failure, connection.as_deref());
     } else {
-        cx.common.admission.auth_failed(cx.now, to.remote.ip());
+        cx.common.admission.auth_failed(cx.now, to.remote.ip(), None);
         if cx.may_report() {
             cx.fail_stranger(failure, connection.as_deref());
         }
