@@ -90,7 +90,7 @@ impl Endpoint {
             2 => {}
             1 => {
                 let sa = cx.common.by_spi.get(&header.spi_i).and_then(|id| self.sas.get_mut(id));
-                return ikev1(&mut cx, sa, from);
+                return ike_sa_init::ikev1(&mut cx, sa, from);
             }
             0 => return,
             _ => {
@@ -514,22 +514,4 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
         None => {}
     }
     cx.common.touched.extend(core.connection);
-}
-/// An IKEv1 message: dropped, and named if it is from a peer that we know or answers to what we sent.
-fn ikev1(cx: &mut Cx<'_>, sa: Option<&mut IkeSa>, from: &Arrival<'_>) {
-    let failure = Failure::new(cx.now, Where::SaInit, sa.is_some(), "version.ikev1_peer");
-    let failure = Failure { remote: Some(from.remote), ..failure };
-    if let Some(IkeSa { phase: Phase::Opening(opening), core }) = sa {
-        if core.remote == from.remote {
-            opening.note(cx, core, failure);
-        }
-        return;
-    }
-    if !cx.may_report() {
-        return;
-    }
-    let known = cx.common.directory.between(from.local.ip(), from.remote.ip(), cx.host);
-    if let Some(connection) = known.first() {
-        cx.fail_stranger(failure, Some(connection));
-    }
 }

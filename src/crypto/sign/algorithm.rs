@@ -22,7 +22,7 @@ impl Hash {
         }
     }
     /// Octets of a digest.
-    pub const fn len(self) -> usize {
+    pub const fn octets(self) -> usize {
         match self {
             Self::Sha256 => 32,
             Self::Sha384 => 48,
@@ -138,7 +138,7 @@ fn pss(hash: Hash, hash_null: bool, mgf_null: bool, trailer: &[u8]) -> Vec<u8> {
     let digest = |null: bool| sequence(&[&SHA2, &[tail(hash)], if null { &NULL } else { &[] }]);
     let of_hash = tagged(0xa0, &[&digest(hash_null)]);
     let mgf = tagged(0xa1, &[&sequence(&[&RSA_PKCS1, &[8], &digest(mgf_null)])]);
-    let salt = [0xa2, 0x03, 0x02, 0x01, hash.len() as u8];
+    let salt = [0xa2, 0x03, 0x02, 0x01, hash.octets() as u8];
     sequence(&[&RSA_PKCS1, &[10], &sequence(&[&of_hash, &mgf, &salt, trailer])])
 }
 fn sequence(parts: &[&[u8]]) -> Vec<u8> {

@@ -572,3 +572,21 @@ fn reply(cx: &mut Cx<'_>, header: &Header, from: &Arrival<'_>, notify: Notify) {
         cx.transmit(from.local, from.remote, bytes);
     }
 }
+/// An IKEv1 message: dropped, and named if it is from a peer that we know or answers to what we sent.
+pub(in crate::ike) fn ikev1(cx: &mut Cx<'_>, sa: Option<&mut IkeSa>, from: &Arrival<'_>) {
+    let failure = Failure::new(cx.now, Where::SaInit, sa.is_some(), "version.ikev1_peer");
+    let failure = Failure { remote: Some(from.remote), ..failure };
+    if let Some(IkeSa { phase: Phase::Opening(opening), core }) = sa {
+        if core.remote == from.remote {
+            opening.note(cx, core, failure);
+        }
+        return;
+    }
+    if !cx.may_report() {
+        return;
+    }
+    let known = cx.common.directory.between(from.local.ip(), from.remote.ip(), cx.host);
+    if let Some(connection) = known.first() {
+        cx.fail_stranger(failure, Some(connection));
+    }
+}
