@@ -29,6 +29,7 @@ use crate::ike::endpoint::Endpoint;
 use crate::ike::event::{Command, Event, Input, Output};
 use crate::ike::status::State;
 use crate::io::fds::{EventFd, Poll, Signal, Signals};
+use crate::io::monitor::Monitor;
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -38,8 +39,11 @@ use std::time::Duration;
 
 const WAKE: u64 = 0;
 const SIGNALS: u64 = 1;
-const SOCKETS: u64 = 2;
+const MONITOR: u64 = 2;
+const SOCKETS: u64 = 3;
 
+/// Changes of addresses and routes come in crowds: so long after the first of them they are looked at together.
+const SETTLE: Duration = Duration::from_millis(200);
 /// The endpoint is told of living peers this often.
 const ALIVE: Duration = Duration::from_secs(2);
 /// A picture of the state is this old at most, if nothing happened since.
@@ -86,6 +90,9 @@ pub struct Engine {
     parts: Parts,
     endpoint: Endpoint,
     poll: Poll,
+    /// Tells of changes of addresses and routes, and when they are to be looked at.
+    monitor: Option<Monitor>,
+    changed_at: Option<Duration>,
     lanes: Lanes,
     pending: Pending,
     traps: Traps,
@@ -125,11 +132,20 @@ impl Engine {
         for (token, socket) in (SOCKETS..).zip(parts.sockets.iter()) {
             poll.add(socket, token)?;
         }
+        let monitor = Monitor::open()
+            .inspect_err(|error| tracing::warn!(%error, "changes of addresses and routes will not be noticed"))
+            .ok();
+        if let Some(monitor) = &monitor {
+            poll.add(monitor, MONITOR)?;
+        }
+        parts.host.addresses = parts.network.outer_addresses();
         Ok(Self {
             endpoint: Endpoint::new(now, &mut parts.host),
             keylog: Keylog::of(&parts.config),
             parts,
             poll,
+            monitor,
+            changed_at: None,
             lanes: Lanes::default(),
             pending: Pending::default(),
             traps: Traps::default(),
@@ -180,6 +196,9 @@ impl Engine {
         for token in ready.iter().filter(|token| **token >= SOCKETS) {
             self.parts.sockets.receive((token - SOCKETS) as usize, &mut self.lanes, &self.endpoint);
         }
+        if ready.contains(&MONITOR) && self.monitor.as_ref().is_some_and(Monitor::drain) {
+            self.changed_at.get_or_insert(now + SETTLE);
+        }
         self.lanes.refill();
         while let Some(message) = self.lanes.pop() {
             let (local, remote, data) = (message.local, message.remote, &message.data);
@@ -199,6 +218,7 @@ impl Engine {
             self.parts.installer.deadline(),
             self.pending.deadline(),
             self.stop_at,
+            self.changed_at,
             Some(self.alive_at),
             Some(self.expiry_at),
             Some(self.parts.network.deadline()),
@@ -328,6 +348,12 @@ impl Engine {
                 self.feed(now, Input::EspAlive(&alive));
             }
             self.tell_usage(now);
+        }
+        if self.changed_at.is_some_and(|at| at <= now) {
+            self.changed_at = None;
+            self.parts.host.addresses = self.parts.network.outer_addresses();
+            self.parts.network.hurry();
+            self.feed(now, Input::AddrsChanged);
         }
         if self.expiry_at <= now {
             self.expiry_at = now + expiry::AGAIN;

@@ -24,6 +24,8 @@ const MAX_ADDRESSES: usize = 16;
 pub struct DaemonHost {
     /// Slots and SPIs.
     pub places: Places,
+    /// Where peers can reach us, as far as the host's devices tell.
+    pub addresses: Vec<IpAddr>,
     tables: Arc<Tables>,
     rng: SystemRng,
     mark: u32,
@@ -32,7 +34,7 @@ pub struct DaemonHost {
 impl DaemonHost {
     /// `mark` is that of our own packets; `wake` is signalled when a name was resolved.
     pub fn new(places: Places, tables: Arc<Tables>, mark: u32, wake: Arc<EventFd>) -> std::io::Result<Self> {
-        Ok(Self { places, tables, rng: SystemRng, mark, names: Names::start(wake)? })
+        Ok(Self { places, addresses: Vec::new(), tables, rng: SystemRng, mark, names: Names::start(wake)? })
     }
     /// Takes in what was resolved. True if any name has other addresses than before.
     pub fn resolved(&mut self) -> bool {
@@ -55,6 +57,9 @@ impl Host for DaemonHost {
     }
     fn local_addr(&mut self, remote: IpAddr) -> Option<IpAddr> {
         udp::route_to(remote, Some(self.mark)).ok().map(|route| route.source)
+    }
+    fn local_addrs(&mut self) -> Vec<IpAddr> {
+        self.addresses.clone()
     }
     fn resolve(&mut self, name: &str) -> Vec<IpAddr> {
         self.names.get(name)

@@ -222,7 +222,7 @@ impl Installer {
             local_ts: local_ts.clone(),
             remote_ts: remote_ts.clone(),
             check_fragments: true,
-            mode: if up.transport { sad::Mode::Transport { sent: None } } else { sad::Mode::Tunnel },
+            mode: if up.transport { sad::Mode::Transport { sent: up.nat_original } } else { sad::Mode::Tunnel },
             traffic: Traffic::default(),
         };
         let inbound = Arc::new(inbound);
@@ -463,6 +463,7 @@ mod tests {
                 keys_in: keys(),
                 keys_out: keys(),
                 transport: false,
+                nat_original: None,
                 local_ts: vec!["10.1.0.0/16".parse().unwrap()],
                 remote_ts: vec!["10.2.0.0/16".parse().unwrap()],
                 path: IkePath { local: addr(1), remote: addr(2), udp: true, may_move: false },

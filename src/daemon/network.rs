@@ -97,6 +97,26 @@ impl Network {
         self.applied = None;
         self.refresh()
     }
+    /// The host's addresses have changed: `tick` looks at them at once.
+    pub fn hurry(&mut self) {
+        self.refresh_at = Duration::ZERO;
+    }
+    /// Where peers may reach us: the addresses of the host, but for those that belong to a protected network or to our own device.
+    pub fn outer_addresses(&self) -> Vec<IpAddr> {
+        let found = self.netlink.addresses().unwrap_or_default();
+        let inside = |addr: IpAddr| {
+            let host = prefix::host(addr);
+            let networks =
+                self.pairs.iter().map(|pair| pair.local).filter(|local| !prefix::is_wide(*local) && *local != host);
+            networks.into_iter().any(|network| prefix::contains(network, host))
+        };
+        let local = |addr: IpAddr| match addr {
+            IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
+            IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local(),
+        };
+        let theirs = found.iter().filter(|a| Some(a.link) != self.link).map(|a| a.addr);
+        theirs.filter(|addr| !local(*addr) && !inside(*addr)).collect()
+    }
     /// Puts the addresses that peers have given us on our device, and takes away those that are not wanted any more, if it was we who put them
     /// there. What the gateway itself sends through the tunnel has them as its source from then on.
     pub fn give(&mut self, wanted: &BTreeSet<IpAddr>) {

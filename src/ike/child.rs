@@ -8,11 +8,13 @@ use super::life::Life;
 use super::negotiate::{self, EspSuite, KeRule, check_answer, choose, differing};
 use super::policy::{ChildPolicy, Connection};
 use super::sa::{Core, Established};
+use super::transport::{Hosts, Seen};
 use crate::crypto::secret::Secret;
 use crate::wire::keyword;
-use crate::wire::payload::{Payload, Proposal, TrafficSelectors};
+use crate::wire::payload::{Notify, Payload, Proposal, TrafficSelectors};
 use crate::wire::registry::{NotifyType, ProtocolId};
 use crate::wire::selector::{Selector, is_subset, narrow};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,6 +90,8 @@ impl Child {
 
 /// What we ask for as the initiator of an exchange.
 pub(super) struct Offer {
+    /// Of transport mode.
+    hosts: Option<Hosts>,
     pub policy: Arc<ChildPolicy>,
     pub spi_in: u32,
     /// The child that shall be rekeyed.
@@ -111,6 +115,8 @@ pub(super) struct Agreed {
     pub remote_ts: Vec<Selector>,
     /// The child that it takes the place of.
     pub replaces: Option<ChildId>,
+    /// Of transport mode behind a NAT: what the peer calls itself and us.
+    pub sent: Option<(IpAddr, IpAddr)>,
 }
 /// No child, and why: for the peer and for the operator.
 #[derive(Debug)]
@@ -150,6 +156,11 @@ impl Mismatch {
     pub(super) fn limit(child: &ChildPolicy) -> Self {
         Self::new(Refusal::NoAdditionalSas, "limit.spis", Some(child))
     }
+    /// There is no virtual address for the peer.
+    pub(super) fn address(refusal: Refusal) -> Self {
+        let code = if refusal == Refusal::NoAddress { "address.none_left" } else { "address.not_asked" };
+        Self::new(refusal, code, None)
+    }
     /// As a failure of this exchange.
     pub(super) fn failure(self, now: Duration, phase: Phase, initiator: bool) -> Failure {
         Failure {
@@ -167,7 +178,7 @@ impl Offer {
         connection: &Connection,
         policy: &Arc<ChildPolicy>,
         peer: u32,
-        ke: KeRule,
+        (core, ke): (&Core, KeRule),
     ) -> Option<Self> {
         let spi_in = cx.host.allocate_spi(&connection.name, &policy.name, peer)?;
         let proposals = match ke {
@@ -175,20 +186,27 @@ impl Offer {
             KeRule::Prefer(_) => policy.proposals.clone(),
         };
         cx.emit(Event::Larval { spi: spi_in });
+        let hosts = policy.transport.then(|| Hosts::of(core));
+        let narrowed = hosts.map(|hosts| hosts.narrow(&policy.local_ts, &policy.remote_ts));
+        let (local_ts, remote_ts) = match narrowed {
+            Some((local, remote)) if !local.is_empty() && !remote.is_empty() => (local, remote),
+            _ => (policy.local_ts.clone(), policy.remote_ts.clone()),
+        };
         Some(Self {
             spi_in,
             replaces: None,
             proposals: negotiate::numbered(&proposals, &spi_in.to_be_bytes()),
             ke,
-            local_ts: policy.local_ts.clone(),
-            remote_ts: policy.remote_ts.clone(),
+            hosts,
+            local_ts,
+            remote_ts,
             policy: policy.clone(),
             first_ke: false,
         })
     }
     /// To rekey a child: what is in use now, and no selectors of a packet in front (R1). Once this was refused, everything that our policy allows.
-    pub(super) fn again(cx: &mut Cx<'_>, connection: &Connection, old: &Child, peer: u32) -> Option<Self> {
-        let fresh = Self::new(cx, connection, &old.policy, peer, KeRule::Prefer(None))?;
+    pub(super) fn again(cx: &mut Cx<'_>, core: &Core, connection: &Connection, old: &Child, peer: u32) -> Option<Self> {
+        let fresh = Self::new(cx, connection, &old.policy, peer, (core, KeRule::Prefer(None)))?;
         let proposals = negotiate::renewal(&old.proposal, &old.policy.proposals, old.life.failures > 0);
         Some(Self {
             replaces: Some(old.id),
@@ -201,11 +219,13 @@ impl Offer {
     }
     /// SA, TSi and TSr.
     pub(super) fn payloads(&self) -> Vec<Payload> {
-        vec![
+        let mut payloads = vec![
             Payload::Sa(self.proposals.clone()),
             Payload::TsI(selectors(&self.local_ts)),
             Payload::TsR(selectors(&self.remote_ts)),
-        ]
+        ];
+        payloads.extend(self.hosts.map(|_| use_transport_mode()));
+        payloads
     }
     /// Checks the responder's SA, TSi and TSr against what was asked (R32).
     pub(super) fn check(&self, answer: &Contents) -> Result<Agreed, Mismatch> {
@@ -213,11 +233,9 @@ impl Offer {
         let (Some(sa), Some(ts_i), Some(ts_r)) = (&answer.sa, &answer.ts_i, &answer.ts_r) else {
             return Err(wrong("answer.not_offered"));
         };
-        // Never asked for, so nothing that a responder may grant (RFC 7296 sections 1.3.1 and 2.22).
-        if [NotifyType::USE_TRANSPORT_MODE, NotifyType::IPCOMP_SUPPORTED]
-            .iter()
-            .any(|kind| answer.notify(*kind).is_some())
-        {
+        // What was never asked for no responder may grant (RFC 7296 sections 1.3.1 and 2.22), and what we want is transport mode or nothing.
+        let transport = answer.notify(NotifyType::USE_TRANSPORT_MODE).is_some();
+        if transport != self.hosts.is_some() || answer.notify(NotifyType::IPCOMP_SUPPORTED).is_some() {
             return Err(wrong("answer.not_offered"));
         }
         let not_offered = || Mismatch {
@@ -228,18 +246,21 @@ impl Offer {
         let proposal = check_answer(sa, &self.proposals, self.ke).map_err(|_| not_offered())?;
         let suite = EspSuite::of(proposal).ok_or_else(not_offered)?;
         let spi_out = esp_spi(proposal).ok_or_else(not_offered)?;
-        let fine =
-            |answer: &TrafficSelectors, ours: &[Selector]| answer.unknown == 0 && is_subset(&answer.ranges, ours);
         let other = |code| Mismatch {
             local: both(&self.local_ts, &self.remote_ts),
             peer: both(&ts_i.ranges, &ts_r.ranges),
             ..wrong(code)
         };
-        if !fine(ts_i, &self.local_ts) || !fine(ts_r, &self.remote_ts) {
+        let seen = match self.hosts {
+            Some(hosts) => hosts.read(&ts_i.ranges, &ts_r.ranges).ok_or_else(|| other("ts.widened"))?,
+            None => Seen { local: ts_i.ranges.clone(), remote: ts_r.ranges.clone(), sent: None },
+        };
+        let unknown = ts_i.unknown + ts_r.unknown > 0;
+        if unknown || !is_subset(&seen.local, &self.local_ts) || !is_subset(&seen.remote, &self.remote_ts) {
             return Err(other("ts.widened"));
         }
         // What travels on the old one must go on to travel (RFC 7296 section 2.9.2).
-        let whole = is_subset(&self.local_ts, &ts_i.ranges) && is_subset(&self.remote_ts, &ts_r.ranges);
+        let whole = is_subset(&self.local_ts, &seen.local) && is_subset(&self.remote_ts, &seen.remote);
         if self.replaces.is_some() && !whole {
             return Err(other("ts.mismatch"));
         }
@@ -249,9 +270,10 @@ impl Offer {
             spi_out,
             suite,
             proposal: proposal.clone(),
-            local_ts: ts_i.ranges.clone(),
-            remote_ts: ts_r.ranges.clone(),
+            local_ts: seen.local,
+            remote_ts: seen.remote,
             replaces: self.replaces,
+            sent: seen.sent,
         })
     }
     /// What a peer's error notification tells about our offer.
@@ -269,6 +291,7 @@ impl Offer {
             N::TS_UNACCEPTABLE | N::SINGLE_PAIR_REQUIRED => {
                 ("ts.mismatch", &["ts.mismatch"], both(&self.local_ts, &self.remote_ts))
             }
+            N::INTERNAL_ADDRESS_FAILURE | N::FAILED_CP_REQUIRED => ("address.refused", &[], Vec::new()),
             N::NO_ADDITIONAL_SAS => ("child.refused", &["limit.peer"], Vec::new()),
             _ => ("child.refused", &[], Vec::new()),
         };
@@ -280,7 +303,8 @@ impl Offer {
 /// A responder's choice: of the connection's children the one whose selectors meet the request best, the first of equals, and of those the
 /// first that shares a proposal. `only`: the child that is being rekeyed, of which nothing is narrowed away. The inbound SPI is still to be taken.
 pub(super) fn answer(
-    connection: &Connection,
+    core: &Core,
+    est: &Established,
     request: &Contents,
     ke: KeRule,
     only: Option<&Child>,
@@ -288,12 +312,27 @@ pub(super) fn answer(
     let (Some(sa), Some(ts_i), Some(ts_r)) = (&request.sa, &request.ts_i, &request.ts_r) else {
         return Err(Mismatch::new(Refusal::Syntax, "message.incomplete", None));
     };
+    // Whose address comes from a pool has no child without it, or it would be the peer that chooses its addresses.
+    if !est.connection.pools.is_empty() && est.virtuals.theirs.is_empty() {
+        return Err(Mismatch::address(Refusal::NeedsConfiguration));
+    }
     let children: Vec<_> = match only {
-        Some(child) => vec![&child.policy],
-        None => connection.children.iter().collect(),
+        Some(child) => vec![child.policy.clone()],
+        None => est.connection.children.iter().map(|policy| est.virtuals.of(policy)).collect(),
     };
-    let mut fitting: Vec<_> =
-        children.iter().filter_map(|c| meet(c, &ts_r.ranges, &ts_i.ranges).map(|m| (*c, m))).collect();
+    // Transport mode is for those who ask for it, and those that are configured for it are for nothing else.
+    let hosts = request.notify(NotifyType::USE_TRANSPORT_MODE).map(|_| Hosts::of(core));
+    let seen = hosts.and_then(|hosts| hosts.read(&ts_r.ranges, &ts_i.ranges));
+    let meet = |policy: &Arc<ChildPolicy>| match (policy.transport, hosts, &seen) {
+        (true, Some(hosts), Some(seen)) => {
+            let (local_ts, remote_ts) = hosts.narrow(&policy.local_ts, &policy.remote_ts);
+            let policy = ChildPolicy { local_ts, remote_ts, ..(**policy).clone() };
+            meet(&policy, &seen.local, &seen.remote)
+        }
+        (true, ..) => None,
+        (false, ..) => meet(policy, &ts_r.ranges, &ts_i.ranges),
+    };
+    let mut fitting: Vec<_> = children.iter().filter_map(|c| meet(c).map(|m| (c, m))).collect();
     if let Some(old) = only {
         // In use stays in use (RFC 7296 section 2.9.2).
         fitting.retain(|(_, m)| is_subset(&old.local_ts, &m.local) && is_subset(&old.remote_ts, &m.remote));
@@ -301,7 +340,7 @@ pub(super) fn answer(
     fitting.sort_by_key(|(_, m)| std::cmp::Reverse(m.score));
     if fitting.is_empty() {
         let local = children.iter().flat_map(|c| both(&c.local_ts, &c.remote_ts)).collect();
-        let mismatch = Mismatch::new(Refusal::Selectors, "ts.mismatch", children.first().map(|c| &***c));
+        let mismatch = Mismatch::new(Refusal::Selectors, "ts.mismatch", children.first().map(|c| &**c));
         return Err(Mismatch { local, peer: both(&ts_r.ranges, &ts_i.ranges), ..mismatch });
     }
     for (policy, met) in &fitting {
@@ -316,6 +355,7 @@ pub(super) fn answer(
             local_ts: met.local.clone(),
             remote_ts: met.remote.clone(),
             replaces: only.map(|old| old.id),
+            sent: if policy.transport { seen.as_ref().and_then(|seen| seen.sent) } else { None },
         });
     }
     let policy = fitting[0].0;
@@ -333,12 +373,18 @@ impl Agreed {
     /// SA, TSi and TSr of a responder's answer.
     pub(super) fn payloads(&self) -> Vec<Payload> {
         let proposal = Proposal { spi: self.spi_in.to_be_bytes().to_vec(), ..self.proposal.clone() };
-        vec![
+        let mut payloads = vec![
             Payload::Sa(vec![proposal]),
             Payload::TsI(selectors(&self.remote_ts)),
             Payload::TsR(selectors(&self.local_ts)),
-        ]
+        ];
+        payloads.extend(self.policy.transport.then(use_transport_mode));
+        payloads
     }
+}
+
+fn use_transport_mode() -> Payload {
+    Payload::Notify(Notify::new(NotifyType::USE_TRANSPORT_MODE, Vec::new()))
 }
 
 /// The nonces of the exchange that made a child, what its own key exchanges gave, and who began.
@@ -393,7 +439,8 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
         esn: agreed.suite.esn,
         keys_in,
         keys_out,
-        transport: false,
+        transport: agreed.policy.transport,
+        nat_original: agreed.sent,
         local_ts: agreed.local_ts,
         remote_ts: agreed.remote_ts,
         path: core.path(),

@@ -5,6 +5,7 @@ use super::diagnose::Failure;
 use super::directory::Directory;
 use super::event::{ChildId, Ended, Event, Host, IkeId, Output};
 use super::heir::Estate;
+use super::lease::Leases;
 use super::link::Link;
 use super::policy::{Connection, Policy};
 use super::sa::IkeSa;
@@ -49,6 +50,8 @@ pub(super) struct Common {
     pub relieved: Vec<(IkeId, IkeId)>,
     /// Which IKE SA waits for which computation.
     pub jobs: HashMap<u64, IkeId>,
+    /// Addresses that peers have from our pools.
+    pub leases: Leases,
     /// How many IKE SAs are established.
     pub established: usize,
     counter: u64,
@@ -96,6 +99,7 @@ impl Common {
             touched: BTreeSet::new(),
             redundant: Vec::new(),
             jobs: HashMap::new(),
+            leases: Leases::default(),
             established: 0,
             counter: 0,
         }

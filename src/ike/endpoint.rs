@@ -485,6 +485,7 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
             let rival = est.rival(cx);
             est.abandon(cx);
             cx.common.established -= 1;
+            cx.common.leases.ended(&est.remote_id, core.id);
             if let Some(rival) = rival {
                 // The peer has not seen our rekey, or is gone (R18): what it has made itself is what counts.
                 if est.closing.is_none() && matches!(why, Ended::ByPeer | Ended::PeerDead) {
@@ -503,7 +504,7 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
             cx.emit(Event::IkeDown { ike: core.id, connection: est.connection.name.clone(), why });
             lived = Some((cx.now.saturating_sub(est.since), children));
         }
-        Phase::Proving(p) => cx.host.release_spi(p.offer.spi_in),
+        Phase::Proving(p) => p.release(cx),
         Phase::Opening(_) | Phase::Agreeing(_) | Phase::Mixing(_) | Phase::HalfOpen(_) | Phase::Moving => {}
     }
     let Some(link) = core.connection.as_ref().and_then(|name| cx.common.links.get_mut(name)) else { return };

@@ -19,6 +19,10 @@ pub(super) enum Refusal {
     Authentication,
     /// Policies have no selectors in common.
     Selectors,
+    /// Its address comes from a pool, and it has not asked for one.
+    NeedsConfiguration,
+    /// Ours: no address is left in the pools.
+    NoAddress,
     /// Ours: a limit, or something that we do not do on this IKE SA.
     NoAdditionalSas,
     /// Ours: not now.
@@ -38,6 +42,8 @@ impl Refusal {
             Self::WrongGroup(group) => Notify::new(NotifyType::INVALID_KE_PAYLOAD, group.id().0.to_be_bytes()),
             Self::Authentication => Notify::new(NotifyType::AUTHENTICATION_FAILED, []),
             Self::Selectors => Notify::new(NotifyType::TS_UNACCEPTABLE, []),
+            Self::NeedsConfiguration => Notify::new(NotifyType::FAILED_CP_REQUIRED, []),
+            Self::NoAddress => Notify::new(NotifyType::INTERNAL_ADDRESS_FAILURE, []),
             Self::NoAdditionalSas => Notify::new(NotifyType::NO_ADDITIONAL_SAS, []),
             Self::Temporary => Notify::new(NotifyType::TEMPORARY_FAILURE, []),
             Self::NoState => Notify::new(NotifyType::STATE_NOT_FOUND, []),

@@ -222,6 +222,9 @@ pub struct ChildUp {
     pub keys_out: DirectionKeys,
     /// Transport mode: no inner header (RFC 4303 section 3.1.1).
     pub transport: bool,
+    /// Of transport mode behind a NAT: source and destination of the peer's packets as it writes them, which its checksums were made with
+    /// (RFC 3948 section 3.1.2).
+    pub nat_original: Option<(IpAddr, IpAddr)>,
     pub local_ts: Vec<Selector>,
     pub remote_ts: Vec<Selector>,
     pub path: IkePath,

@@ -47,6 +47,7 @@ impl Endpoint {
             return self.escheat(now, host, from, children);
         };
         est.standing = Standing::Current;
+        self.common.leases.rekeyed(from, to);
         est.older = Some(from);
         for child in &children {
             self.common.by_child.insert(child.spi_in, to);

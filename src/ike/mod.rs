@@ -20,6 +20,7 @@ mod exchange;
 mod heir;
 mod inbox;
 mod keys;
+mod lease;
 mod life;
 mod link;
 mod nat;
@@ -31,6 +32,8 @@ mod size;
 mod spi;
 mod timer;
 mod traffic;
+mod transport;
+mod virtuals;
 mod window;
 
 #[cfg(any(test, feature = "fuzzing"))]

@@ -16,6 +16,7 @@ use super::life::Life;
 use super::nat::Nat;
 use super::policy::Connection;
 use super::size::Size;
+use super::virtuals::Virtuals;
 use super::window::{Due, Window};
 use crate::wire::message::{Header, IkeSpi};
 use crate::wire::payload::{Id, Payload, Proposal};
@@ -91,6 +92,8 @@ pub(super) struct Established {
     pub peer: u32,
     pub local_id: Id,
     pub remote_id: Id,
+    /// Addresses by the configuration payload.
+    pub virtuals: Virtuals,
     pub proposal: Proposal,
     pub keys: SkD,
     pub channel: Channel,
@@ -468,7 +471,7 @@ impl IkeSa {
     /// The request in flight offers this SPI.
     pub(super) fn offers(&self, spi: u32) -> bool {
         let offer = match &self.phase {
-            Phase::Proving(proving) => Some(&proving.offer),
+            Phase::Proving(proving) => proving.offer.as_ref(),
             Phase::Established(est) => est.offer(),
             _ => None,
         };

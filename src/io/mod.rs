@@ -5,6 +5,7 @@ pub mod host;
 pub mod marked;
 pub mod memory;
 mod mmsg;
+pub mod monitor;
 pub mod netlink;
 pub mod netns;
 pub mod nft;

@@ -138,8 +138,9 @@ pub(in crate::ike) fn request(
     if est.has(child) {
         return None;
     }
+    let policy = &est.virtuals.of(policy);
     let group = groups(&policy.proposals).first().copied();
-    let Some(offer) = child::Offer::new(cx, &connection, policy, est.peer, KeRule::Prefer(None)) else {
+    let Some(offer) = child::Offer::new(cx, &connection, policy, est.peer, (core, KeRule::Prefer(None))) else {
         no_spi(cx, est, policy);
         return None;
     };
@@ -340,7 +341,7 @@ pub(in crate::ike) fn on_request(
     to: &Answer,
     contents: &Contents,
 ) -> Step<()> {
-    let result = consider(cx, est, contents).and_then(|agreed| accept(cx, core, est, to, contents, agreed));
+    let result = consider(cx, core, est, contents).and_then(|agreed| accept(cx, core, est, to, contents, agreed));
     result.or_else(|mismatch| refuse(cx, core, est, to, mismatch))
 }
 /// Says so, and tells the operator where there is something to tell.
@@ -361,7 +362,7 @@ pub(in crate::ike) fn refuse(
     if refusal == Refusal::Syntax { Err(Ended::Failed) } else { Ok(()) }
 }
 /// May it be, and what is it?
-fn consider(cx: &mut Cx<'_>, est: &Established, contents: &Contents) -> Result<Agreed, Mismatch> {
+fn consider(cx: &mut Cx<'_>, core: &Core, est: &Established, contents: &Contents) -> Result<Agreed, Mismatch> {
     // Of what is being closed, or was rekeyed already, nothing begins (R17, R7).
     if est.closing.is_some() || est.standing != Standing::Current {
         return Err(Mismatch::quiet(Refusal::Temporary));
@@ -385,7 +386,7 @@ fn consider(cx: &mut Cx<'_>, est: &Established, contents: &Contents) -> Result<A
         return Err(Mismatch::quiet(Refusal::NoAdditionalSas));
     }
     let rule = KeRule::Prefer(contents.ke.as_ref().map(|ke| ke.group));
-    child::answer(&est.connection, contents, rule, old).map(Agreed::Child)
+    child::answer(core, est, contents, rule, old).map(Agreed::Child)
 }
 /// The key exchange, if there is one, and the answer.
 fn accept(

@@ -19,8 +19,9 @@ use crate::ike::keys::HandshakeKeys;
 use crate::ike::life::Life;
 use crate::ike::link::Sibling;
 use crate::ike::negotiate::KeRule;
-use crate::ike::policy::{AuthKind, Connection, IdMatch, Unique};
+use crate::ike::policy::{AuthKind, Childless, Connection, IdMatch, Unique};
 use crate::ike::sa::{Core, Established, IkeSa, Phase, Standing, Task};
+use crate::ike::virtuals::{self, Virtuals};
 use crate::ike::window;
 use crate::wire::payload::{Auth, Id, IdPayload, Notify, Payload, Proposal};
 use crate::wire::registry::{ExchangeType, NotifyType};
@@ -43,7 +44,8 @@ pub(in crate::ike) struct Proving {
     /// Hash functions that the responder has announced, as we have.
     hashes: Option<Vec<u16>>,
     local_id: Id,
-    pub offer: Offer,
+    /// The child that goes with it; none if the IKE SA comes up without (RFC 6023).
+    pub offer: Option<Offer>,
     stage: Stage,
 }
 enum Stage {
@@ -87,11 +89,27 @@ pub(in crate::ike) fn request(
         Err(fault) => return Err(failed(cx, core, &connection, fault)),
     };
     let policy = connection.children.iter().find(|c| c.name == agreeing.opening.child);
-    let offer = policy.and_then(|p| Offer::new(cx, &connection, p, 0, KeRule::Ignore));
-    let Some(offer) = offer else {
+    let childless = match (connection.childless, agreeing.childless) {
+        (Childless::Force, false) => {
+            return Err(failed(
+                cx,
+                core,
+                &connection,
+                Fault::new("childless.unsupported", "childless = \"force\"", ""),
+            ));
+        }
+        (Childless::Prefer | Childless::Force, true) => true,
+        _ => false,
+    };
+    let offer = match policy {
+        _ if childless => None,
+        Some(policy) => Offer::new(cx, &connection, policy, 0, (core, KeRule::Ignore)),
+        None => None,
+    };
+    if offer.is_none() && !childless {
         cx.fail(Failure::new(cx.now, Where::IkeAuth, true, "limit.spis"), Some(&connection));
         return Err(Ended::Failed);
-    };
+    }
     let ni = ni.to_vec();
     let Agreeing { proposal, nr, response, hashes, .. } = *agreeing;
     let stage = Stage::Asked;
@@ -152,7 +170,9 @@ impl Proving {
     }
     /// Nobody has answered. What was noted during IKE_SA_INIT is refuted: that was answered properly in the end.
     pub(in crate::ike) fn gave_up(self, cx: &mut Cx<'_>, core: &Core) -> Ended {
-        cx.host.release_spi(self.offer.spi_in);
+        if let Some(offer) = &self.offer {
+            cx.host.release_spi(offer.spi_in);
+        }
         gave_up(cx, core, &self.connection, None, Where::IkeAuth)
     }
     /// Sends the request.
@@ -167,14 +187,23 @@ impl Proving {
         if is_first_contact(cx, &self.connection) {
             payloads.push(Payload::Notify(Notify::new(NotifyType::INITIAL_CONTACT, Vec::new())));
         }
-        payloads.extend(self.offer.payloads());
+        payloads.extend(virtuals::request(&self.connection));
+        payloads.extend(self.offer.iter().flat_map(Offer::payloads));
         payloads.push(window_size());
         payloads.extend(mobike::announce(cx, core, &self.connection));
         core.ask(cx, &mut self.keys.channel, ExchangeType::IKE_AUTH, &payloads);
     }
+    /// Gives back what was taken for the child.
+    pub(in crate::ike) fn release(self: Box<Self>, cx: &mut Cx<'_>) {
+        if let Some(offer) = &self.offer {
+            cx.host.release_spi(offer.spi_in);
+        }
+    }
     /// Too much is being computed, or the key does not sign.
     fn overloaded(self: Box<Self>, cx: &mut Cx<'_>, core: &Core) -> Ended {
-        cx.host.release_spi(self.offer.spi_in);
+        if let Some(offer) = &self.offer {
+            cx.host.release_spi(offer.spi_in);
+        }
         failed(cx, core, &self.connection, Fault::new("limit.compute_queue", "", ""))
     }
 }
@@ -280,7 +309,11 @@ fn proceed(
     let mut est = establish(cx, core, &proven.proof, keys, connection, ids, proposal);
     mobike::agree(core, &est.connection, &contents);
     reauth::hear(cx, &mut est, &contents);
-    first_child(cx, core, &mut est, offer, &contents, (&ni, &nr));
+    est.virtuals.ours = virtuals::given(&est.connection, &contents);
+    est.tell_addresses(cx, core);
+    if let Some(offer) = offer {
+        first_child(cx, core, &mut est, offer, &contents, (&ni, &nr));
+    }
     est.pump(cx, core);
     Ok(Phase::Established(Box::new(est)))
 }
@@ -290,7 +323,9 @@ fn reject(cx: &mut Cx<'_>, core: &mut Core, mut proving: Box<Proving>, believes:
         let refusal = [Payload::Notify(Refusal::Authentication.notify())];
         core.ask(cx, proving.channel(), ExchangeType::INFORMATIONAL, &refusal);
     }
-    cx.host.release_spi(proving.offer.spi_in);
+    if let Some(offer) = &proving.offer {
+        cx.host.release_spi(offer.spi_in);
+    }
     cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&proving.connection));
     Ended::Failed
 }
@@ -380,6 +415,14 @@ fn first_child(
     }
 }
 impl Established {
+    /// Addresses were given in one of the directions: they have to be installed, or may be used as a hint.
+    pub(in crate::ike) fn tell_addresses(&self, cx: &mut Cx<'_>, core: &Core) {
+        let Virtuals { ours, theirs } = self.virtuals.clone();
+        if !ours.is_empty() || !theirs.is_empty() {
+            let connection = self.connection.name.clone();
+            cx.emit(Event::Addresses { ike: core.id, connection, ours, theirs });
+        }
+    }
     /// A child that we asked for is refused: it is tried again later.
     pub(in crate::ike) fn child_failed(&mut self, cx: &mut Cx<'_>, core: &Core, offer: &Offer, failure: Failure) {
         cx.host.release_spi(offer.spi_in);
@@ -439,6 +482,7 @@ fn establish(
         peer,
         local_id,
         remote_id,
+        virtuals: Virtuals::default(),
         proposal,
         keys,
         channel,

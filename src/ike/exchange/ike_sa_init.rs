@@ -16,7 +16,7 @@ use crate::ike::nat::{self, Nat};
 use crate::ike::negotiate::{
     IkeSuite, KeRule, asks_more, check_answer, choose, differing, groups, numbered, without_additional,
 };
-use crate::ike::policy::{Connection, EncapPolicy};
+use crate::ike::policy::{Childless, Connection, EncapPolicy};
 use crate::ike::sa::{Core, IkeSa, Phase};
 use crate::ike::size::Size;
 use crate::ike::window::Window;
@@ -30,6 +30,8 @@ use std::time::Duration;
 
 /// COOKIE and INVALID_KE_PAYLOAD are followed at most so often each (R26, R33).
 const MAX_RETRIES: u8 = 3;
+/// Octets of a notification without data.
+const NOTIFY_LEN: usize = 8;
 /// A request is kept until IKE_AUTH has verified it; a longer one is not worth that.
 pub(super) const MAX_REQUEST: usize = 8192;
 
@@ -68,6 +70,8 @@ pub(in crate::ike) struct Agreeing {
     nat: Nat,
     /// Both ends take fragments.
     fragments: bool,
+    /// The responder takes an IKE_AUTH without a child.
+    pub childless: bool,
 }
 impl Agreeing {
     /// g^ir is there: the response is taken, with a NAT we move to the port for it, and there are keys.
@@ -158,6 +162,9 @@ impl Opening {
         let nat = nat::notifies((core.spi_i, IkeSpi::NONE), core.local, core.remote, self.forged);
         payloads.extend(nat.map(Payload::Notify));
         payloads.extend(self.connection.fragmentation.then(takes_fragments));
+        // Nobody asks an initiator, but who has said so gets an answer that is no larger than the request.
+        let childless = matches!(self.connection.childless, Childless::Prefer | Childless::Force);
+        payloads.extend(childless.then(takes_childless));
         payloads.extend(asks_more(&self.offer).then(takes_intermediate));
         payloads.extend(claim::signs(&self.connection).then(claim::announcement));
         let header = core.header(ExchangeType::IKE_SA_INIT, 0, false);
@@ -208,6 +215,7 @@ struct Accepted {
     /// Hash functions that it has announced, as we have.
     hashes: Option<Vec<u16>>,
     fragments: bool,
+    childless: bool,
     intermediate: bool,
 }
 
@@ -255,7 +263,8 @@ fn read_reply(opening: &Opening, header: &Header, from: &Arrival<'_>) -> Reply {
         let fragments =
             opening.connection.fragmentation && c.notify(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED).is_some();
         let intermediate = c.notify(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED).is_some();
-        return Reply::Accepted(Accepted { proposals, ke, nr, nat, hashes, fragments, intermediate });
+        let childless = c.notify(NotifyType::CHILDLESS_IKEV2_SUPPORTED).is_some();
+        return Reply::Accepted(Accepted { proposals, ke, nr, nat, hashes, fragments, childless, intermediate });
     }
     if let Some(cookie) = c.notify(NotifyType::COOKIE).filter(|n| (1..=64).contains(&n.data.len())) {
         return Reply::Cookie(cookie.data.clone());
@@ -306,7 +315,7 @@ fn take(
     mut opening: Box<Opening>,
     header: &Header,
     from: &Arrival<'_>,
-    Accepted { proposals, ke, nr, nat, hashes, fragments, intermediate }: Accepted,
+    Accepted { proposals, ke, nr, nat, hashes, fragments, childless, intermediate }: Accepted,
 ) -> Phase {
     let any = KeRule::Prefer(None);
     let chosen = check_answer(&proposals, &opening.offer, any).ok().and_then(|p| Some((p.clone(), IkeSuite::of(p)?)));
@@ -329,7 +338,19 @@ fn take(
     let response = from.data.to_vec();
     let spi_r = header.spi_r;
     let opening = *opening;
-    Phase::Agreeing(Box::new(Agreeing { opening, suite, proposal, nr, response, hashes, job, spi_r, nat, fragments }))
+    Phase::Agreeing(Box::new(Agreeing {
+        opening,
+        suite,
+        proposal,
+        nr,
+        response,
+        hashes,
+        job,
+        spi_r,
+        nat,
+        fragments,
+        childless,
+    }))
 }
 
 /// What a request has led to.
@@ -408,7 +429,8 @@ fn consider(cx: &mut Cx<'_>, header: &Header, from: &Arrival<'_>, contents: &Con
     let hashes = claim::announced(contents).filter(|_| candidates.iter().any(|c| claim::signs(c)));
     let mut more: Vec<Payload> = hashes.iter().map(|_| claim::announcement()).collect();
     more.extend(claim::request(cx, candidates.iter().map(|c| &**c)));
-    let chosen = Chosen { suite, proposal, public: ke.data.clone(), forge, fragments, hashes, more };
+    let childless = candidates.iter().any(|c| c.childless != Childless::Never);
+    let chosen = Chosen { suite, proposal, public: ke.data.clone(), forge, fragments, hashes, more, childless };
     answer(cx, header, from, contents, chosen)
 }
 /// What the responder has made up its mind about.
@@ -425,6 +447,8 @@ struct Chosen {
     hashes: Option<Vec<u16>>,
     /// Payloads about certificates.
     more: Vec<Payload>,
+    /// We take an IKE_AUTH without a child.
+    childless: bool,
 }
 /// The proposals of all candidates. Most connections have the same list, which is looked at once.
 fn all_proposals(candidates: &[Arc<Connection>]) -> Vec<Proposal> {
@@ -442,7 +466,7 @@ fn answer(
     header: &Header,
     from: &Arrival<'_>,
     contents: &Contents,
-    Chosen { suite, proposal, public, forge, fragments, hashes, more }: Chosen,
+    Chosen { suite, proposal, public, forge, fragments, hashes, more, childless }: Chosen,
 ) -> Option<IkeSa> {
     let ni = contents.nonce.as_ref()?;
     if !cx.common.admission.has_room(from.remote.ip(), &cx.policy().limits) {
@@ -490,6 +514,10 @@ fn answer(
     payloads.extend(contents.notify(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED).map(|_| takes_intermediate()));
     payloads.extend(more);
     let mut message = Message { header: core.header(ExchangeType::IKE_SA_INIT, 0, true), payloads };
+    // A word that few ask for is not worth a cookie.
+    if childless && message.encode().len() + NOTIFY_LEN <= from.data.len() {
+        message.payloads.push(takes_childless());
+    }
     // Before the address is proven no answer is larger than the request; the length does not depend on the public value.
     if message.encode().len() > from.data.len() && !shows_cookie(cx, contents, header, from) {
         return None;
@@ -522,6 +550,9 @@ fn answer(
 /// Additional key exchanges can take place (RFC 9242 section 3.1).
 fn takes_intermediate() -> Payload {
     Payload::Notify(Notify::new(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED, []))
+}
+fn takes_childless() -> Payload {
+    Payload::Notify(Notify::new(NotifyType::CHILDLESS_IKEV2_SUPPORTED, Vec::new()))
 }
 fn takes_fragments() -> Payload {
     Payload::Notify(Notify::new(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED, Vec::new()))

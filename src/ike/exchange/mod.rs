@@ -15,7 +15,7 @@ pub(super) mod rekey_ike;
 
 use super::channel::Inner;
 use crate::wire::message::{Message, ParseError};
-use crate::wire::payload::{Auth, Cert, Delete, IdPayload, Ke, Notify, Payload, Proposal, TrafficSelectors};
+use crate::wire::payload::{Auth, Cert, Cfg, Delete, IdPayload, Ke, Notify, Payload, Proposal, TrafficSelectors};
 use crate::wire::registry::{ExchangeType, NotifyType};
 use crate::wire::rules;
 use std::net::SocketAddr;
@@ -50,6 +50,7 @@ pub(super) struct Contents {
     pub ts_r: Option<TrafficSelectors>,
     pub deletes: Vec<Delete>,
     pub notifies: Vec<Notify>,
+    pub cfg: Option<Cfg>,
 }
 impl Contents {
     /// Applies the table of payloads, then sorts.
@@ -68,12 +69,12 @@ impl Contents {
                 Payload::TsR(p) => c.ts_r = Some(p),
                 Payload::Delete(p) => c.deletes.push(p),
                 Payload::Notify(p) => c.notifies.push(p),
+                Payload::Cfg(p) => c.cfg = Some(p),
                 // Each connection has one certificate at most: there is nothing to choose.
                 Payload::CertReq(_)
                 | Payload::Vendor(_)
                 | Payload::Encrypted(_)
                 | Payload::Fragment(_)
-                | Payload::Cfg(_)
                 | Payload::Eap(_)
                 | Payload::Unknown(_) => {}
             }

@@ -55,7 +55,7 @@ pub(in crate::ike) fn request(
     let connection = est.connection.clone();
     let old = est.children.iter().find(|c| c.id == id && c.state == ChildState::Up)?;
     let policy = old.policy.clone();
-    let Some(offer) = Offer::again(cx, &connection, old, est.peer) else {
+    let Some(offer) = Offer::again(cx, core, &connection, old, est.peer) else {
         create_child::no_spi(cx, est, &policy);
         est.retry_child(cx, id);
         return None;

@@ -138,6 +138,7 @@ mod witnesses {
             keys_in: keys(key),
             keys_out: keys(key + 1),
             transport: false,
+            nat_original: None,
             local_ts: Vec::new(),
             remote_ts: Vec::new(),
             path: IkePath { local: end, remote: end, udp: false, may_move: false },

@@ -2,6 +2,8 @@
 //!
 //! A test reads as a play: `World::new(alice, bob)`, then who does what, which message is held back, and who must win.
 mod certs;
+mod childless;
+mod configuration;
 mod delete;
 mod establish;
 mod established;
@@ -22,6 +24,7 @@ mod rekey_child;
 mod rekey_ike;
 mod silence;
 mod stranger;
+mod transport;
 mod windows;
 mod wire;
 

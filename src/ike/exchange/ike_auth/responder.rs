@@ -16,8 +16,9 @@ use crate::ike::exchange::half_open::HalfOpen;
 use crate::ike::exchange::{Arrival, Contents, mobike, reauth};
 use crate::ike::keys::HandshakeKeys;
 use crate::ike::negotiate::{KeRule, choose, numbered};
-use crate::ike::policy::{AuthKind, Connection, Unique};
-use crate::ike::sa::{Answer, Core, Phase};
+use crate::ike::policy::{AuthKind, Childless, Connection, Unique};
+use crate::ike::sa::{Answer, Core, Established, Phase};
+use crate::ike::virtuals;
 use crate::wire::payload::{Auth, Id, IdPayload, Payload};
 use crate::wire::registry::{ExchangeType, NotifyType, ProtocolId};
 use std::sync::Arc;
@@ -177,11 +178,12 @@ fn judge(
         let failure = failure("auth.method").between(Vec::new(), vec!["EAP".into()]);
         Rejected::new(Refusal::Authentication, failure, None)
     })?;
-    if contents.sa.is_none() || contents.ts_i.is_none() || contents.ts_r.is_none() {
-        return Err(incomplete());
-    }
     let kind = if claim::is_signature(auth.method) { AuthKind::PublicKey } else { AuthKind::Psk };
     let case = find(cx, core, half, contents, &id_i.id, kind);
+    // Without a child only to those who were told that they may (RFC 6023 section 3).
+    if contents.sa.is_none() && case.found.as_ref().is_none_or(|c| c.childless == Childless::Never) {
+        return Err(incomplete());
+    }
     let signed = Signed {
         prf: keys.prf(),
         message: &half.request,
@@ -379,15 +381,9 @@ fn admit(
     if core.mobile.agreed {
         payloads.extend(mobike::announce(cx, core, &connection));
     }
-    let agreed = child::answer(&connection, &contents, KeRule::Ignore, None).and_then(|mut agreed| {
-        match cx.host.allocate_spi(&connection.name, &agreed.policy.name, est.peer) {
-            Some(spi) => agreed.spi_in = spi,
-            None => return Err(child::Mismatch::limit(&agreed.policy)),
-        }
-        Ok(agreed)
-    });
-    match agreed {
-        Ok(agreed) => {
+    match first_child(cx, core, &mut est, &contents, &mut payloads) {
+        Ok(None) => {}
+        Ok(Some(agreed)) => {
             payloads.extend(agreed.payloads());
             // Able to receive before the answer leaves (R3).
             let made = Made { ni: half.ni(), nr: &half.nr, ..Made::default() };
@@ -401,6 +397,31 @@ fn admit(
     }
     est.respond(cx, core, &to, &payloads);
     Ok(Phase::Established(Box::new(est)))
+}
+/// The peer's address and the child of IKE_AUTH, if it asks for one (RFC 6023); with `childless = "force"` the first child comes later, too.
+fn first_child(
+    cx: &mut Cx<'_>,
+    core: &Core,
+    est: &mut Established,
+    contents: &Contents,
+    payloads: &mut Vec<Payload>,
+) -> Result<Option<child::Agreed>, child::Mismatch> {
+    let connection = est.connection.clone();
+    let given = virtuals::give(cx, &connection, &est.remote_id, core.id, contents);
+    let (theirs, cfg) = given.map_err(child::Mismatch::address)?;
+    est.virtuals.theirs = theirs;
+    payloads.extend(cfg);
+    est.tell_addresses(cx, core);
+    if contents.sa.is_none() {
+        return Ok(None);
+    }
+    if connection.childless == Childless::Force {
+        return Err(child::Mismatch::quiet(Refusal::NoAdditionalSas));
+    }
+    let mut agreed = child::answer(core, est, contents, KeRule::Ignore, None)?;
+    let spi = cx.host.allocate_spi(&connection.name, &agreed.policy.name, est.peer);
+    agreed.spi_in = spi.ok_or_else(|| child::Mismatch::limit(&agreed.policy))?;
+    Ok(Some(agreed))
 }
 /// Older IKE SAs with the same peer end: silently if the peer has told that it holds none of them (INITIAL_CONTACT), with a Delete if it is
 /// only our wish that there be one. One of ours that came up while this one was being set up is no older: `one_of_two` decides.
