@@ -3,7 +3,7 @@ use super::event::Host;
 use super::policy::{Connection, IdMatch, Policy, Remote};
 use crate::crypto::cert::Trust;
 use crate::crypto::secret::Secret;
-use crate::wire::payload::Id;
+use crate::wire::payload::{Id, Proposal};
 use crate::wire::registry::IdType;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -136,4 +136,15 @@ pub(super) fn canonical(id: &Id) -> Id {
         _ => id.data.clone(),
     };
     Id { kind: id.kind, data }
+}
+
+/// The proposals of all candidates. Most connections have the same list, which is looked at once.
+pub(super) fn proposals(candidates: &[Arc<Connection>]) -> Vec<Proposal> {
+    let mut lists: Vec<&[Proposal]> = Vec::new();
+    for connection in candidates {
+        if !lists.contains(&connection.proposals.as_slice()) {
+            lists.push(&connection.proposals);
+        }
+    }
+    lists.concat()
 }

@@ -7,6 +7,7 @@ use super::event::{Command, Ended, Event, Host, IkeId, Input, Output};
 use super::exchange::ike_sa_init::Opened;
 use super::exchange::{Arrival, create_child, delete, half_open, ike_auth, ike_sa_init, mobike, rekey_ike};
 use super::exchange::{Contents, followup_ke, informational, intermediate};
+use super::ikev1;
 use super::inbox::Early;
 use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, LEFTOVER_TIME, Phase, RELIEF_TIME, Standing};
 use super::timer::Timers;
@@ -90,7 +91,7 @@ impl Endpoint {
             2 => {}
             1 => {
                 let sa = cx.common.by_spi.get(&header.spi_i).and_then(|id| self.sas.get_mut(id));
-                return ike_sa_init::ikev1(&mut cx, sa, from);
+                return ikev1::named(&mut cx, sa, from);
             }
             0 => return,
             _ => {

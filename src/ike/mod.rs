@@ -18,6 +18,7 @@ mod directory;
 mod error;
 mod exchange;
 mod heir;
+mod ikev1;
 mod inbox;
 mod keys;
 mod lease;

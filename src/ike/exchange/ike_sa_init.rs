@@ -9,6 +9,7 @@ use crate::ike::admission::InitKey;
 use crate::ike::claim;
 use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
+use crate::ike::directory;
 use crate::ike::error::Refusal;
 use crate::ike::event::{Ended, IkeId};
 use crate::ike::keys::{Contributions, HandshakeKeys};
@@ -401,7 +402,7 @@ fn read_request(data: &[u8]) -> Result<Contents, ParseError> {
 fn consider(cx: &mut Cx<'_>, header: &Header, from: &Arrival<'_>, contents: &Contents) -> Option<IkeSa> {
     let (offer, ke) = (contents.sa.as_ref()?, contents.ke.as_ref()?);
     let candidates = cx.common.directory.between(from.local.ip(), from.remote.ip(), cx.host);
-    let ours = all_proposals(&candidates);
+    let ours = directory::proposals(&candidates);
     let rule = KeRule::Prefer(Some(ke.group));
     let intermediate = contents.notify(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED).is_some();
     let left = if intermediate { offer.clone() } else { without_additional(offer) };
@@ -449,16 +450,6 @@ struct Chosen {
     more: Vec<Payload>,
     /// We take an IKE_AUTH without a child.
     childless: bool,
-}
-/// The proposals of all candidates. Most connections have the same list, which is looked at once.
-fn all_proposals(candidates: &[Arc<Connection>]) -> Vec<Proposal> {
-    let mut lists: Vec<&[Proposal]> = Vec::new();
-    for connection in candidates {
-        if !lists.contains(&connection.proposals.as_slice()) {
-            lists.push(&connection.proposals);
-        }
-    }
-    lists.concat()
 }
 /// Makes the half-open IKE SA and sends the response.
 fn answer(
@@ -601,23 +592,5 @@ fn reply(cx: &mut Cx<'_>, header: &Header, from: &Arrival<'_>, notify: Notify) {
     let bytes = Message { header, payloads: vec![Payload::Notify(notify)] }.encode();
     if bytes.len() <= from.data.len() {
         cx.transmit(from.local, from.remote, bytes);
-    }
-}
-/// An IKEv1 message: dropped, and named if it is from a peer that we know or answers to what we sent.
-pub(in crate::ike) fn ikev1(cx: &mut Cx<'_>, sa: Option<&mut IkeSa>, from: &Arrival<'_>) {
-    let failure = Failure::new(cx.now, Where::SaInit, sa.is_some(), "version.ikev1_peer");
-    let failure = Failure { remote: Some(from.remote), ..failure };
-    if let Some(IkeSa { phase: Phase::Opening(opening), core }) = sa {
-        if core.remote == from.remote {
-            opening.note(cx, core, failure);
-        }
-        return;
-    }
-    if !cx.may_report() {
-        return;
-    }
-    let known = cx.common.directory.between(from.local.ip(), from.remote.ip(), cx.host);
-    if let Some(connection) = known.first() {
-        cx.fail_stranger(failure, Some(connection));
     }
 }

@@ -249,7 +249,7 @@ impl Stranger {
     }
     /// Seals octets that end with this pad length. They and it fill blocks.
     pub(super) fn seal_padded(&mut self, header: Header, first: PayloadType, plain: &[u8], pad: u8) -> Vec<u8> {
-        let key = &self.keys.as_ref().expect("keys").channel.seal;
+        let key = &self.keys.as_ref().expect("keys").channel.sealing();
         let cipher = key.cipher();
         let body = 4 + cipher.iv_len() + plain.len() + 1 + cipher.icv_len();
         let mut message = Header { first: PayloadType::SK, length: 28 + body as u32, ..header }.encode().to_vec();
