@@ -9,7 +9,7 @@ use super::exchange::{Arrival, create_child, delete, half_open, ike_auth, ike_sa
 use super::exchange::{Contents, followup_ke, informational, intermediate};
 use super::ikev1;
 use super::inbox::Early;
-use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, LEFTOVER_TIME, Phase, RELIEF_TIME, Standing};
+use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, Phase, RELIEF_TIME, Standing};
 use super::timer::Timers;
 use super::window::Incoming;
 use crate::crypto::cert::Crl;
@@ -238,11 +238,10 @@ impl Endpoint {
                     Ok(())
                 }
                 (Phase::Established(est), How::Later) => {
-                    let wait = if est.standing == Standing::Current { RELIEF_TIME } else { LEFTOVER_TIME };
                     if est.standing != Standing::Current {
                         est.standing = Standing::Succeeded;
                     }
-                    est.leave_at.get_or_insert(cx.now + wait);
+                    est.leave_at.get_or_insert(cx.now + RELIEF_TIME);
                     Ok(())
                 }
                 _ => Err(Ended::Replaced),
