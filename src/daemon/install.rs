@@ -80,7 +80,7 @@ impl Installed {
         let bytes = self.inbound.traffic.bytes.load(Relaxed) + self.outbound.traffic.bytes.load(Relaxed);
         let all = u128::from(sent) + u128::from(left);
         // 1000 only when none is left: so it is rounded down.
-        let sequence_permille = if all == 0 { 1000 } else { (u128::from(sent) * 1000 / all) as u16 };
+        let sequence_permille = (u128::from(sent) * 1000).checked_div(all).map_or(1000, |part| part as u16);
         Some(Usage { id, bytes, packets, sequence_permille })
     }
 }

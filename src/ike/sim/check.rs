@@ -13,7 +13,9 @@ use std::time::Duration;
 
 /// Protected messages: no IV twice under one key, but for the same octets again.
 #[derive(Default)]
-pub(super) struct Sealed(HashMap<(IkeSpi, IkeSpi, bool, u32, Vec<u8>), Vec<u8>>);
+pub(super) struct Sealed(HashMap<Iv, Vec<u8>>);
+/// Both SPIs, the direction, the message id, and the IV.
+type Iv = (IkeSpi, IkeSpi, bool, u32, Vec<u8>);
 impl Sealed {
     pub(super) fn message(&mut self, data: &[u8]) {
         let message = Message::parse(data).expect("we send whole messages");
