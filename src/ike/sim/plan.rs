@@ -148,7 +148,7 @@ pub(super) fn two() -> [Place; 2] {
 fn suite(dice: &mut Dice, protocol: ProtocolId, text: &str, groups: bool) -> Vec<Proposal> {
     let mut proposal = keyword::parse(protocol, text).expect("a keyword");
     proposal.transforms.retain(|t| t.kind != TransformType::KE);
-    let order: &[usize] = dice.pick(&[&[0][..], &[0, 1], &[1, 0]]);
+    let order = dice.pick::<&[usize]>(&[&[0], &[0, 1], &[1, 0]]);
     let transform =
         |g: &usize| Transform { kind: TransformType::KE, id: NULL_GROUPS[*g].0, key_bits: None, foreign: false };
     proposal.transforms.extend(order.iter().map(transform).filter(|_| groups));
