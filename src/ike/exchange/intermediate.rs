@@ -198,7 +198,7 @@ fn refuse(cx: &mut Cx<'_>, core: &mut Core, mut half: Box<HalfOpen>, refusal: Re
         cx.transmit_all(core.local, core.remote, &refused);
         half.refused = Some(refused);
     }
-    cx.common.admission.auth_failed(cx.now, core.remote.ip(), None);
+    cx.common.admission.auth_failed(cx.now, core.remote.ip());
     if cx.may_report() {
         let failure = Failure::new(cx.now, Where::IkeAuth, false, "message.malformed");
         cx.fail_stranger(Failure { remote: Some(core.remote), ..failure }, None);
