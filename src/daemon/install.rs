@@ -490,6 +490,39 @@ mod tests {
         }
     }
 
+    /// What has lost a collision receives, and never sends, whatever comes on it and whoever goes.
+    #[test]
+    fn what_has_lost_a_collision_only_receives() {
+        let mut bench = Bench::new();
+        bench.up(1, true, None);
+        bench.up(2, false, Some(1));
+        let lost = ChildUp { inbound_only: true, ..bench.offer(3, true, Some(1)) };
+        bench.installer.child_up(NOW, &lost, &mut bench.places, &mut bench.rng);
+        assert!(bench.receives(lost.spi_in));
+        assert_eq!((bench.sends(), bench.installer.deadline()), (Some(1001), Some(NOW + TAKEOVER)));
+        bench.installer.first_packet(lost.spi_in);
+        bench.down(1, Ended::Replaced);
+        assert_eq!(bench.sends(), Some(1002));
+        bench.tick(NOW + TAKEOVER * 100);
+        assert_eq!(bench.sends(), Some(1002));
+        bench.down(2, Ended::ByPeer);
+        assert_eq!(bench.sends(), None);
+    }
+
+    /// A rekeyed IKE SA has the children and the path of the one before.
+    #[test]
+    fn the_path_moves_with_the_ike_sa() {
+        let mut bench = Bench::new();
+        bench.up(1, true, None);
+        bench.installer.ike_rekeyed(IkeId(1), IkeId(2));
+        bench.installer.ike_down(IkeId(1));
+        let addr = |last| SocketAddr::from(([192, 0, 2, last], 4500));
+        let path = IkePath { local: addr(1), remote: addr(77), udp: true, may_move: false };
+        bench.installer.path_changed(IkeId(2), &path);
+        let installed = bench.installer.get(ChildId(1)).unwrap();
+        assert_eq!((installed.ike, installed.outbound.path.load().remote), (IkeId(2), addr(77)));
+    }
+
     #[test]
     fn a_new_child_carries_both_ways_at_once_in_either_role() {
         for initiator in [true, false] {

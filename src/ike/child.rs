@@ -70,7 +70,7 @@ impl Child {
     }
     /// By what has travelled. Octets and packets have a reserve as large as the limit, for the time that a rekey takes.
     pub(super) fn wear(&self, usage: &Usage) -> Wear {
-        let of = |used: u64, limit: u64| if limit == 0 { 0 } else { used / limit };
+        let of = |used: u64, limit: u64| used.checked_div(limit).unwrap_or(0);
         let used = of(usage.bytes, self.policy.rekey_bytes).max(of(usage.packets, self.policy.rekey_packets));
         match (used, usage.sequence_permille) {
             (2.., _) | (_, 1000..) => Wear::Over,

@@ -3,7 +3,7 @@ use super::channel::OpenError;
 use super::common::{Common, Cx, How, Redundant};
 use super::diagnose::{Failure, Phase as Where};
 use super::error::Refusal;
-use super::event::{Command, Ended, Event, Host, IkeId, Input, Output, Usage};
+use super::event::{Command, Ended, Event, Host, IkeId, Input, Output};
 use super::exchange::ike_sa_init::responder::{self, Opened};
 use super::exchange::{Arrival, create_child, delete, half_open, ike_auth, ike_sa_init, mobike, rekey_ike};
 use super::exchange::{Contents, followup_ke, informational, intermediate};
@@ -17,7 +17,6 @@ use crate::wire::message::{Header, ParseError};
 use crate::wire::payload::{Notify, Payload};
 use crate::wire::registry::{ExchangeType, NotifyType};
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -187,26 +186,6 @@ impl Endpoint {
         let Some(id) = self.common.jobs.remove(&job) else { return };
         self.step(now, host, id, |cx, sa| ike_auth::on_fetched(cx, sa, job, crls));
     }
-    fn on_esp_moved(&mut self, now: Duration, host: &mut dyn Host, spi: u32, remote: SocketAddr) {
-        let Some(&id) = self.common.by_child.get(&spi) else { return };
-        self.step(now, host, id, |cx, sa| {
-            let local = sa.core.local;
-            sa.moved(cx, local, remote);
-            Ok(())
-        });
-    }
-    /// The peer has the keys of an SPI that we have offered: it has our request, and its answer is late or lost (R3). Comes so rarely that there
-    /// is no index for it.
-    fn on_larval_hit(&mut self, now: Duration, host: &mut dyn Host, spi: u32) {
-        let Some(id) = self.sas.values().find(|sa| sa.offers(spi)).map(|sa| sa.core.id) else { return };
-        self.step(now, host, id, |cx, sa| {
-            // ESP with this SPI proves nothing else, so it counts once.
-            if sa.core.hit.replace(spi) != Some(spi) {
-                sa.core.resend(cx);
-            }
-            Ok(())
-        });
-    }
     fn on_addrs_changed(&mut self, now: Duration, host: &mut dyn Host) {
         for id in self.sas.keys().copied().collect::<Vec<_>>() {
             self.step(now, host, id, |cx, sa| {
@@ -215,33 +194,6 @@ impl Endpoint {
                 }
                 Ok(())
             });
-        }
-    }
-    fn on_esp_alive(&mut self, now: Duration, spis: &[u32]) {
-        for id in spis.iter().filter_map(|spi| self.common.by_child.get(spi)) {
-            if let Some(sa) = self.sas.get_mut(id)
-                && let Phase::Established(est) = &mut sa.phase
-            {
-                est.alive = now;
-                let deadline = sa.deadline();
-                self.timers.set(Owner::Sa(*id), deadline);
-            }
-        }
-    }
-    fn on_esp_usage(&mut self, now: Duration, host: &mut dyn Host, usage: &[Usage]) {
-        for usage in usage {
-            let Some(&id) = self.common.by_id.get(&usage.id) else { continue };
-            if let Some(IkeSa { phase: Phase::Established(est), .. }) = self.sas.get(&id)
-                && est.is_worn(usage)
-            {
-                self.step(now, host, id, |cx, sa| {
-                    if let Phase::Established(est) = &mut sa.phase {
-                        est.worn(cx, usage);
-                        est.pump(cx, &mut sa.core);
-                    }
-                    Ok(())
-                });
-            }
         }
     }
     /// Nobody has looked at the time for longer than was asked for.

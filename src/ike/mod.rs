@@ -31,6 +31,7 @@ mod sa;
 mod size;
 mod spi;
 mod timer;
+mod traffic;
 mod transport;
 mod virtuals;
 mod window;

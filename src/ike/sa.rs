@@ -1,8 +1,8 @@
 //! One IKE SA: what it has in every phase, and its phases as types.
 use super::channel::{Channel, Sealed};
-use super::child::{Child, ChildState, Offer, Wear};
+use super::child::{Child, ChildState, Offer};
 use super::common::{Cx, How, Redundant, Step};
-use super::event::{ChildId, Ended, Event, IkeId, IkePath, Usage};
+use super::event::{ChildId, Ended, Event, IkeId, IkePath};
 use super::exchange::create_child::{self, Making};
 use super::exchange::followup_ke::HalfDone;
 use super::exchange::half_open::HalfOpen;
@@ -39,7 +39,7 @@ const TEMPORARY: Duration = Duration::from_secs(180);
 /// One that comes so long after the last is another one.
 const ANOTHER: Duration = Duration::from_secs(150);
 /// Message ids end at 2^32; before that the IKE SA has to be rekeyed (RFC 7296 section 2.2).
-const LAST_ID: u32 = u32::MAX - 0xffff;
+pub(super) const LAST_ID: u32 = u32::MAX - 0xffff;
 
 /// One IKE SA.
 pub(super) struct IkeSa {
@@ -409,22 +409,6 @@ impl Established {
     pub(super) fn respond(&mut self, cx: &mut Cx<'_>, core: &mut Core, to: &Answer, payloads: &[Payload]) {
         core.answer(cx, &mut self.channel, to, payloads);
     }
-    /// The time has leapt, as it does when a machine was suspended. What has ended meanwhile is not used any more, not even to say so; the
-    /// peer gets all the time to answer that it would have had, and is asked whether it lives before anything else.
-    pub(super) fn leapt(&mut self, cx: &mut Cx<'_>, core: &mut Core) -> Step<()> {
-        let over = self.life.is_over(cx.now) || self.authentication.is_over(cx.now);
-        if self.standing == Standing::Current && over {
-            return Err(Ended::Expired);
-        }
-        self.expire(cx);
-        core.window.again(cx.now);
-        if core.window.is_free() && !self.connection.dpd_delay.is_zero() && self.standing == Standing::Current {
-            self.queue.retain(|task| *task != Task::Liveness);
-            self.queue.push_front(Task::Liveness);
-        }
-        self.pump(cx, core);
-        Ok(())
-    }
     /// Timers: lifetimes, retransmission, liveness, keepalive, the end of a take-down.
     pub(super) fn tick(&mut self, cx: &mut Cx<'_>, core: &mut Core) -> Step<()> {
         if let Some((why, until)) = self.closing
@@ -449,65 +433,6 @@ impl Established {
         }
         self.pump(cx, core);
         Ok(())
-    }
-    /// What has reached the end of its lifetime is not used any more, from this moment on (R35).
-    fn expire(&mut self, cx: &mut Cx<'_>) {
-        while let Some(i) = self.children.iter().position(|c| c.life.is_over(cx.now)) {
-            self.expire_child(cx, i);
-        }
-        if self.standing == Standing::Current && (self.life.is_over(cx.now) || self.authentication.is_over(cx.now)) {
-            self.close(cx.now, Ended::Expired, CLOSING_TIME);
-        }
-    }
-    fn expire_child(&mut self, cx: &mut Cx<'_>, i: usize) {
-        let Some(child) = self.children.get(i) else { return };
-        let (id, spi, state, failures) = (child.id, child.spi_in, child.state, child.life.failures);
-        match state {
-            // Its successor is there, and the peer deletes it: a second Delete helps nobody.
-            ChildState::Replaced { .. } => return delete::remove(cx, self, i, Ended::Replaced),
-            ChildState::Closing(why) => return delete::remove(cx, self, i, why),
-            ChildState::Up | ChildState::Leaving(_) => delete::remove(cx, self, i, Ended::Expired),
-        }
-        self.queue.retain(|task| *task != Task::DeleteChild(id) && *task != Task::RekeyChild(id));
-        self.plan(Task::DeleteSpi { spi, release: false });
-        // It could not be rekeyed: only an IKE SA from scratch can help (RFC 7296 section 2.8).
-        if failures > 0 {
-            self.close(cx.now, Ended::Expired, CLOSING_TIME);
-        }
-    }
-    /// Plans what is due: rekeys, and Deletes that the peer owes us.
-    fn renew(&mut self, cx: &mut Cx<'_>, core: &Core) {
-        if self.standing != Standing::Current || self.closing.is_some() {
-            return;
-        }
-        let now = cx.now;
-        let owed = |c: &Child| matches!(c.state, ChildState::Replaced { until } if until <= now);
-        let owed: Vec<ChildId> = self.children.iter().filter(|c| owed(c)).map(|c| c.id).collect();
-        owed.into_iter().for_each(|id| self.leave(id, Ended::Replaced));
-        let up = self.children.iter_mut().filter(|c| c.state == ChildState::Up);
-        let due: Vec<ChildId> = up.filter_map(|c| c.life.is_due(now).then_some(c.id)).collect();
-        due.into_iter().for_each(|id| self.plan(Task::RekeyChild(id)));
-        if self.life.is_due(now) || core.window.next_id() > LAST_ID {
-            self.plan(Task::RekeyIke);
-        }
-        if self.authentication.is_due(now) {
-            self.authentication.retry(cx);
-            cx.common.renew.push(core.id);
-        }
-    }
-    /// So much has travelled that something is to be done about it. Asked first: most of what is reported is not.
-    pub(super) fn is_worn(&self, usage: &Usage) -> bool {
-        self.child(usage.id).is_some_and(|child| child.state == ChildState::Up && child.wear(usage) != Wear::Fine)
-    }
-    /// Rekeys a child that is worn, or no longer uses it.
-    pub(super) fn worn(&mut self, cx: &mut Cx<'_>, usage: &Usage) {
-        let Some(i) = self.children.iter().position(|c| c.id == usage.id) else { return };
-        match self.children[i].wear(usage) {
-            Wear::Over => self.expire_child(cx, i),
-            // Not while an attempt waits for its time.
-            Wear::Due if self.children[i].life.failures == 0 => self.plan(Task::RekeyChild(usage.id)),
-            Wear::Due | Wear::Fine => {}
-        }
     }
     /// When `tick` is due.
     pub(super) fn deadline(&self, core: &Core) -> Option<Duration> {

@@ -217,7 +217,7 @@ pub(in crate::ike) fn response(
         return Ok(());
     }
     match check(cx, &asked, contents) {
-        Err(failure) => disown(cx, core, est, &asked, failure),
+        Err(failure) => disown(cx, core, est, &asked, *failure),
         Ok((pending, None)) => followup_ke::proceed(cx, core, est, asked, pending),
         Ok((pending, Some(work))) => {
             asked.pending = Some((cx.compute_granted(core.id, work), pending));
@@ -227,12 +227,13 @@ pub(in crate::ike) fn response(
     Ok(())
 }
 /// The answer is what we may be answered (R32). With a key exchange there is something to compute.
-fn check(cx: &Cx<'_>, asked: &Asked, contents: &Contents) -> Result<(Pending, Option<Work>), Failure> {
-    let failure = |code| Failure::new(cx.now, Where::CreateChild, true, code);
+fn check(cx: &Cx<'_>, asked: &Asked, contents: &Contents) -> Result<(Pending, Option<Work>), Box<Failure>> {
+    let failure = |code| Box::new(Failure::new(cx.now, Where::CreateChild, true, code));
     let Some(nr) = &contents.nonce else { return Err(failure("answer.malformed")) };
     let (agreed, group) = match &asked.making {
         Making::Child { offer, .. } => {
-            let agreed = offer.check(contents).map_err(|m| m.failure(cx.now, Where::CreateChild, true))?;
+            let refused = |m: Mismatch| Box::new(m.failure(cx.now, Where::CreateChild, true));
+            let agreed = offer.check(contents).map_err(refused)?;
             let group = agreed.suite.group;
             (Agreed::Child(agreed), group)
         }

@@ -111,6 +111,43 @@ fn ike_delete_both() {
     assert_eq!((ended(&world.a), ended(&world.b)), (vec![Ended::ByUs; 2], vec![Ended::ByUs; 2]));
     assert_eq!(world.log.iter().filter(|(_, d)| d.header().response).count(), 2);
 }
+/// R17, and the same for children: nothing begins on what is being closed.
+#[test]
+fn r17_nothing_begins_on_what_is_being_closed() {
+    use crate::crypto::{ke::Group, rng::SeededRng};
+    use crate::wire::payload::{Ke, Notify};
+    use crate::wire::registry::{KeId, NotifyType};
+    let mut world = tunnel();
+    world.drop = |d| d.from.ip() == addr(BOB);
+    world.command_b(down());
+    let sa = |list: &str, protocol, spi: &[u8]| {
+        let mut proposal = keyword::parse(protocol, list).unwrap();
+        proposal.spi = spi.to_vec();
+        Payload::Sa(vec![proposal])
+    };
+    let group = Group::from_id(KeId::CURVE25519).unwrap();
+    let ke = Ke { group: group.id(), data: group.public(&group.private(&mut SeededRng::new(1))) };
+    let of_ike = vec![
+        sa("aes128gcm16-prfsha256-x25519", ProtocolId::IKE, &[7; 8]),
+        Payload::Nonce(vec![7; 32]),
+        Payload::Ke(ke),
+    ];
+    let ts = |s: &str| crate::wire::payload::TrafficSelectors { ranges: vec![s.parse().unwrap()], unknown: 0 };
+    let of_child = vec![
+        sa("aes128gcm16", ProtocolId::ESP, &[7; 4]),
+        Payload::Nonce(vec![7; 32]),
+        Payload::TsI(ts("10.1.0.0/16")),
+        Payload::TsR(ts("10.2.0.0/16")),
+    ];
+    let spi = world.a.children()[0].spi_in.to_be_bytes().to_vec();
+    let named = Notify { protocol: ProtocolId::ESP, spi, ..Notify::new(NotifyType::REKEY_SA, Vec::new()) };
+    let rekey = [vec![Payload::Notify(named)], of_child.clone()].concat();
+    for request in [of_ike, of_child, rekey] {
+        let answer = world.alice_asks(ExchangeType::CREATE_CHILD_SA, &request).unwrap();
+        assert!(answer.notify(NotifyType::TEMPORARY_FAILURE).is_some());
+        assert_eq!(world.b.computed, 1, "it costs nothing either: only the first g^ir was computed");
+    }
+}
 #[test]
 fn child_create_duplicate() {
     let mut world = tunnel();

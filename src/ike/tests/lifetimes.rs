@@ -191,7 +191,7 @@ fn r03_esp_on_a_larval_spi_has_the_request_sent_again_once() {
     }
     world.input_a(Input::LarvalHit(12345));
     let again = world.hold();
-    assert_eq!(again, [request.clone()]);
+    assert_eq!(again, std::slice::from_ref(&request));
     world.deliver(&again[0]);
     world.pass(seconds(1));
     assert_one_tunnel(&world);

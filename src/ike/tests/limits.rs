@@ -191,6 +191,14 @@ fn r01_a_rekey_offers_what_is_in_use() {
         assert_eq!((later.len(), &later[0].transforms), (3, &first[0].transforms));
     });
     world.command_a(rekey(Some("lan")));
+    let request = world.catch(ALICE);
+    let asked = world.bob_reads(&request);
+    assert_eq!((asked.ts_i.unwrap(), asked.ts_r.unwrap()), (selectors("10.1.0.0/16"), selectors("10.2.0.0/16")));
+    assert_eq!(asked.sa.unwrap().iter().map(keyword::proposal).collect::<Vec<_>>(), ["aes128gcm16"]);
+    let named = asked.notifies.iter().find(|n| n.kind == NotifyType::REKEY_SA).unwrap();
+    let ours = world.a.children()[0].spi_in.to_be_bytes();
+    assert_eq!((named.protocol, named.spi.as_slice(), named.data.len()), (ProtocolId::ESP, &ours[..], 0));
+    world.deliver(&request);
     world.pass(seconds(1));
     assert_one_tunnel(&world);
     assert_eq!(world.a.children()[0].local_ts, selectors("10.1.0.0/16").ranges);
@@ -211,6 +219,12 @@ fn what_the_peer_has_made_stays_when_our_own_rekey_fails() {
         assert_one_tunnel(&world);
         let new = world.a.children()[0];
         assert_eq!((new.replaces, new.initiator, new.inbound_only), (Some(old), false, false));
+        assert!(world.a.failures().is_empty(), "R5: what is rekeyed is no failure");
+        let why = world.a.events.iter().find_map(|e| match e {
+            Event::ChildDown { id, why, .. } if *id == old => Some(*why),
+            _ => None,
+        });
+        assert_eq!(why, Some(Ended::Replaced));
     }
 }
 /// What stands in the field beside a rekey and means nothing to us (MikroTik's configuration payload, notifies that nobody knows).

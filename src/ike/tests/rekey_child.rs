@@ -433,7 +433,7 @@ fn collision_ke_invalid_delayed_retry() {
             world.deliver(&delete);
             world.pass(seconds(60));
             assert_rekeyed(&world, old);
-            assert_eq!(world.peer(late).children()[0].initiator, false);
+            assert!(!world.peer(late).children()[0].initiator);
         }
     }
 }

@@ -396,6 +396,13 @@ impl World {
         let data = sealed.datagrams()[0].clone();
         self.deliver(&Datagram { from: request.to, to: request.from, data });
     }
+    /// What Bob reads in a message of Alice.
+    pub(super) fn bob_reads(&mut self, message: &Datagram) -> Contents {
+        let now = self.now;
+        let (_, channel) = self.bobs();
+        let opened = channel.open_within(now, 65_536, &message.data).expect("it is sealed for him");
+        Contents::inside(&opened.inner).expect("it is well-formed")
+    }
     /// The request alone.
     pub(super) fn alice_seals(&mut self, exchange: ExchangeType, payloads: &[Payload]) -> Datagram {
         let (core, channel) = self.alices();

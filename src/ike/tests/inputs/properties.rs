@@ -170,7 +170,7 @@ fn b_no_state_before_a_cookie() {
         stranger.sends(world, &stranger.init(stranger.opening()))
     };
     for n in 0..5 {
-        assert_eq!(newcomer(&mut world, n).payloads().len(), 3);
+        assert_eq!(newcomer(&mut world, n).payloads().len(), 4, "SA, KE, Nr, and that children may come later");
     }
     let admission = |world: &World| {
         (

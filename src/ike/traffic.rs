@@ -1,0 +1,59 @@
+//! What the data path tells of ESP: where it comes from, that it comes at all, and how much of it.
+use super::endpoint::{Endpoint, Owner};
+use super::event::{Host, Usage};
+use super::sa::{IkeSa, Phase};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+impl Endpoint {
+    /// Authentic ESP came from another source.
+    pub(super) fn on_esp_moved(&mut self, now: Duration, host: &mut dyn Host, spi: u32, remote: SocketAddr) {
+        let Some(&id) = self.common.by_child.get(&spi) else { return };
+        self.step(now, host, id, |cx, sa| {
+            let local = sa.core.local;
+            sa.moved(cx, local, remote);
+            Ok(())
+        });
+    }
+    /// The peer has the keys of an SPI that we have offered: it has our request, and its answer is late or lost (R3). Comes so rarely that there
+    /// is no index for it.
+    pub(super) fn on_larval_hit(&mut self, now: Duration, host: &mut dyn Host, spi: u32) {
+        let Some(id) = self.sas.values().find(|sa| sa.offers(spi)).map(|sa| sa.core.id) else { return };
+        self.step(now, host, id, |cx, sa| {
+            // ESP with this SPI proves nothing else, so it counts once.
+            if sa.core.hit.replace(spi) != Some(spi) {
+                sa.core.resend(cx);
+            }
+            Ok(())
+        });
+    }
+    /// Authentic ESP has come: the peer lives.
+    pub(super) fn on_esp_alive(&mut self, now: Duration, spis: &[u32]) {
+        for id in spis.iter().filter_map(|spi| self.common.by_child.get(spi)) {
+            if let Some(sa) = self.sas.get_mut(id)
+                && let Phase::Established(est) = &mut sa.phase
+            {
+                est.alive = now;
+                let deadline = sa.deadline();
+                self.timers.set(Owner::Sa(*id), deadline);
+            }
+        }
+    }
+    /// So much has travelled.
+    pub(super) fn on_esp_usage(&mut self, now: Duration, host: &mut dyn Host, usage: &[Usage]) {
+        for usage in usage {
+            let Some(&id) = self.common.by_id.get(&usage.id) else { continue };
+            if let Some(IkeSa { phase: Phase::Established(est), .. }) = self.sas.get(&id)
+                && est.is_worn(usage)
+            {
+                self.step(now, host, id, |cx, sa| {
+                    if let Phase::Established(est) = &mut sa.phase {
+                        est.worn(cx, usage);
+                        est.pump(cx, &mut sa.core);
+                    }
+                    Ok(())
+                });
+            }
+        }
+    }
+}
