@@ -6,7 +6,7 @@ use super::{Arrival, Contents, ike_auth};
 use crate::crypto::ke::Method;
 use crate::crypto::secret::Secret;
 use crate::crypto::work::{Done, Work};
-use crate::ike::channel::{Channel, Inner, OpenError, Opened};
+use crate::ike::channel::{Channel, Inner, OpenError};
 use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
 use crate::ike::error::Refusal;
@@ -69,13 +69,13 @@ impl Mixing {
         Ended::Failed
     }
     /// The responder's public value.
-    fn public(&self, cx: &Cx<'_>, inside: Result<Contents, ParseError>) -> Result<Vec<u8>, Failure> {
-        let failure = |code| Failure::new(cx.now, Where::IkeAuth, true, code);
+    fn public(&self, cx: &Cx<'_>, inside: Result<Contents, ParseError>) -> Result<Vec<u8>, Box<Failure>> {
+        let failure = |code| Box::new(Failure::new(cx.now, Where::IkeAuth, true, code));
         let contents = inside.map_err(|_| failure("answer.malformed"))?;
         if let Some(notify) = contents.error() {
             let candidates: &[_] =
                 if notify.kind == NotifyType::INVALID_SYNTAX { &["proposal.ke"] } else { &["peer.unknown"] };
-            return Err(failure("peer.refused").likely(notify.kind, candidates));
+            return Err(Box::new(failure("peer.refused").likely(notify.kind, candidates)));
         }
         match contents.ke {
             Some(ke) if ke.group == self.method.id() && self.method.check(false, &ke.data).is_ok() => Ok(ke.data),
@@ -98,7 +98,7 @@ pub(in crate::ike) fn response(
         Some(opened) => opened,
         None => return Ok(Phase::Mixing(mixing)),
     };
-    let public = mixing.public(cx, inside).map_err(|failure| mixing.fail(cx, core, failure))?;
+    let public = mixing.public(cx, inside).map_err(|failure| mixing.fail(cx, core, *failure))?;
     let work = Work::Conclude { method: mixing.method, private: mixing.private.clone(), public };
     // Without room for the computation, the response counts as lost: we will ask again.
     mixing.response = cx.compute(core.id, work).map(|job| Response { job, covered });
@@ -214,7 +214,7 @@ fn open(cx: &Cx<'_>, core: &mut Core, channel: &mut Channel, from: &Arrival<'_>)
         Err(OpenError::Inside(error)) => Some((Err(error), Vec::new())),
         Ok(opened) => {
             core.size.learn(&opened);
-            Some((Contents::inside(&opened.inner), Opened::covered(&opened)))
+            Some((Contents::inside(&opened.inner), opened.covered()))
         }
     }
 }
