@@ -5,6 +5,7 @@ mod pair;
 
 use pair::{Memory, NOW, RESPONDER, Side, Suite};
 use sandhog::crypto::rng::{Rng, SystemRng};
+use sandhog::daemon::clock;
 use sandhog::daemon::install::Installer;
 use sandhog::daemon::places::{Key, Places};
 use sandhog::ike::event::{Event, Host};
@@ -12,7 +13,6 @@ use sandhog::ipsec::spd::DeviceId;
 use sandhog::ipsec::tables::Tables;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// The daemon's host without its sockets.
 struct Places1 {
@@ -80,20 +80,20 @@ fn main() {
             messages = initiator.receive(&answers, here, there);
         }
         assert!(initiator.is_up(), "{:?} {:?}", initiator.events, responder.events);
-        install(responder, n % 10_000 == 0);
+        install(responder, n.is_multiple_of(10_000));
     };
     // What is there once, and what the allocator keeps at hand.
     (0..100).for_each(|n| meet(n, &mut responder));
-    let (before, begin) = (resident(), Instant::now());
+    let (before, begin) = (resident(), clock::now());
     (100..peers).for_each(|n| meet(n, &mut responder));
     installer.tick(NOW, &mut responder.host.places);
-    let (after, taken) = (resident(), begin.elapsed());
+    let (after, taken) = (resident(), clock::now() - begin);
 
-    let idle = Instant::now();
+    let idle = clock::now();
     for _ in 0..1000 {
         std::hint::black_box((responder.endpoint.next_deadline(), installer.deadline()));
     }
-    let idle = idle.elapsed() / 1000;
+    let idle = (clock::now() - idle) / 1000;
     println!(
         r#"{{"peers":{peers},"octets_each":{},"resident":{after},"seconds":{:.1},"idle_turn_ns":{}}}"#,
         (after - before) / (peers - 100) as usize,

@@ -302,6 +302,10 @@ fn limits(code: &str, Place { connection, .. }: &Place) -> (String, String) {
             "Take down what is not needed, or raise the peer's limits.".into(),
         ),
         "limit.connections" => ("This gateway has as many connections as it may have.".into(), raise("connections")),
+        "limit.auth_failures" => (
+            "Many have failed to authenticate with this identity lately.".into(),
+            "Wait a minute; if it goes on, somebody tries secrets: make them long, or name the peer's address in remote_addrs.".into(),
+        ),
         "limit.per_identity" => ("This identity has as many connections as it may have.".into(), raise("per_identity")),
         "limit.compute_queue" => {
             ("Too many key exchanges wait for a processor; it is tried again.".into(), raise("compute_queue"))
@@ -361,7 +365,7 @@ mod tests {
             auth.cert.expired auth.cert.not_yet_valid auth.cert.unknown_ca auth.cert.revoked auth.cert.name auth.cert.usage auth.cert.weak \
             auth.cert.missing auth.cert.crl_missing auth.cert.malformed ts.mismatch ts.widened \
             child.refused net.no_response net.no_address net.filtered net.nat dpd.no_response version.ikev1_peer answer.not_offered \
-            answer.malformed message.malformed message.incomplete limit.peer limit.connections limit.per_identity limit.compute_queue limit.spis \
+            answer.malformed message.malformed message.incomplete limit.peer limit.connections limit.per_identity limit.auth_failures limit.compute_queue limit.spis \
             lifetime.peer_shorter replay.window mtu.exceeded esp.keys esp.truncation";
         let mut seen = std::collections::BTreeSet::new();
         for code in codes.split_whitespace() {

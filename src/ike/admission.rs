@@ -155,12 +155,13 @@ impl Admission {
             host.random(&mut self.secrets[usize::from(self.generation % 2)]);
         }
     }
-    /// Counts a failed authentication, of whoever it claims to be.
-    pub(super) fn auth_failed(&mut self, now: Duration, addr: IpAddr, id: Option<&Id>) {
+    /// Counts a failed authentication, from this source.
+    pub(super) fn auth_failed(&mut self, now: Duration, addr: IpAddr) {
         self.failing_sources.add(now, source(addr));
-        if let Some(id) = id {
-            self.failing_ids.add(now, canonical(id));
-        }
+    }
+    /// The same, of who claims to be this peer.
+    pub(super) fn failed_as(&mut self, now: Duration, id: &Id) {
+        self.failing_ids.add(now, canonical(id));
     }
     /// True while the source has used up its failures of this minute.
     pub(super) fn is_barred(&self, now: Duration, addr: IpAddr, limits: &Limits) -> bool {

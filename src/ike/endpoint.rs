@@ -4,7 +4,7 @@ use super::common::{Common, Cx, How, Redundant};
 use super::diagnose::{Failure, Phase as Where};
 use super::error::Refusal;
 use super::event::{Command, Ended, Event, Host, IkeId, Input, Output};
-use super::exchange::ike_sa_init::Opened;
+use super::exchange::ike_sa_init::responder::{self, Opened};
 use super::exchange::{Arrival, create_child, delete, half_open, ike_auth, ike_sa_init, mobike, rekey_ike};
 use super::exchange::{Contents, followup_ke, informational, intermediate};
 use super::ikev1;
@@ -96,7 +96,7 @@ impl Endpoint {
             0 => return,
             _ => {
                 if !header.response {
-                    ike_sa_init::refuse(
+                    responder::refuse(
                         &mut cx,
                         &header,
                         from,
@@ -119,7 +119,7 @@ impl Endpoint {
     /// An IKE_SA_INIT request.
     fn on_newcomer(&mut self, now: Duration, host: &mut dyn Host, header: &Header, from: &Arrival<'_>) {
         let mut cx = Cx { now, host, common: &mut self.common };
-        match ike_sa_init::on_request(&mut cx, header, from) {
+        match responder::on_request(&mut cx, header, from) {
             Opened::New(sa, key) => {
                 let limits = cx.policy().limits;
                 self.common.admission.opened(key, sa.core.id);

@@ -1,6 +1,8 @@
 //! Post-quantum pre-shared keys (RFC 8784): a secret that both ends know goes into SK_d, SK_pi and SK_pr, once, when the IKE SA is set up.
 use super::common::Cx;
+use super::exchange::Contents;
 use super::policy::Connection;
+use crate::crypto::cert::Fault;
 use crate::crypto::secret::Secret;
 use crate::wire::payload::{Notify, Payload};
 use crate::wire::registry::NotifyType;
@@ -26,12 +28,45 @@ pub(super) fn identity(connection: &Connection) -> Option<Payload> {
     let id = &connection.ppk.as_ref()?.id;
     Some(Payload::Notify(Notify::new(NotifyType::PPK_IDENTITY, [&[FIXED], id.as_slice()].concat())))
 }
+/// AUTH without it, for a responder that does not have it.
+pub(super) fn without(auth: Vec<u8>) -> Payload {
+    Payload::Notify(Notify::new(NotifyType::NO_PPK_AUTH, auth))
+}
 /// The responder has used it.
 pub(super) fn used() -> Payload {
     Payload::Notify(Notify::new(NotifyType::PPK_IDENTITY, []))
 }
-/// True if the initiator's PPK_IDENTITY names the PPK of this connection.
-pub(super) fn is_ours(connection: &Connection, identity: &Notify) -> bool {
+/// What a responder does about it.
+pub(super) enum Choice {
+    /// As if there were none.
+    Without,
+    /// It uses this one.
+    With(Secret),
+    /// It does without, and this is what authenticates the initiator then.
+    Instead(Vec<u8>),
+}
+/// The responder's choice, once it knows who is there (RFC 8784 table 1). `exchanged`: both have sent USE_PPK.
+pub(super) fn choose(
+    cx: &Cx<'_>,
+    connection: &Connection,
+    exchanged: bool,
+    contents: &Contents,
+) -> Result<Choice, Fault> {
+    let required = is_required(connection);
+    let identity = contents.notify(NotifyType::PPK_IDENTITY).filter(|_| exchanged);
     let ours = connection.ppk.as_ref().map(|ppk| ppk.id.as_slice());
-    identity.data.split_first().is_some_and(|(kind, id)| *kind == FIXED && ours == Some(id))
+    let fault = || {
+        let words = |id: &[u8]| String::from_utf8_lossy(id).into_owned();
+        let theirs = identity.and_then(|n| n.data.get(1..)).map_or_else(String::new, words);
+        Fault::new("auth.ppk", ours.map_or_else(String::new, words), theirs)
+    };
+    let Some(identity) = identity else {
+        return if exchanged || required { Err(fault()) } else { Ok(Choice::Without) };
+    };
+    let named = identity.data.split_first().filter(|(kind, id)| **kind == FIXED && ours == Some(id));
+    match (named.and(secret(cx, connection)), contents.notify(NotifyType::NO_PPK_AUTH)) {
+        (Some(secret), _) => Ok(Choice::With(secret)),
+        (None, Some(plain)) if !required => Ok(Choice::Instead(plain.data.clone())),
+        (None, _) => Err(fault()),
+    }
 }

@@ -65,6 +65,7 @@ fn ike(sa: &IkeSa, local_id: Option<&crate::wire::payload::Id>) -> IkeStatus {
         };
         status.rekey_at = est.life.renew;
         status.since = Some(est.since);
+        status.ppk = est.ppk;
         status.local_id = Some(est.local_id.clone());
         status.remote_id = Some(est.remote_id.clone());
         status.proposal = Some(est.proposal.clone());

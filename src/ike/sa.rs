@@ -106,6 +106,8 @@ pub(super) struct Established {
     pub asked: Option<Asked>,
     /// A request of the peer that waits for a secret.
     pub answering: Option<Box<create_child::Answering>>,
+    /// A post-quantum pre-shared key went into its keys, or into those that it was rekeyed from.
+    pub ppk: bool,
     /// What the peer has begun, and more key exchanges follow.
     pub half_done: Vec<HalfDone>,
     /// We are taking it down: why, and when we stop waiting for the peer.

@@ -40,6 +40,8 @@ pub(in crate::ike) struct HalfOpen {
     pub previous: Option<Channel>,
     /// Hash functions that the initiator has announced, as we have.
     pub hashes: Option<Vec<u16>>,
+    /// Both ends have a post-quantum pre-shared key.
+    pub ppk: bool,
     /// The IKE_AUTH request whose answer is being computed.
     pub pending: Option<Box<Pending>>,
     /// The first protected request, which waits for g^ir, or what has come of its fragments.

@@ -4,7 +4,6 @@ pub(in crate::ike) mod responder;
 use super::ike_sa_init::{Agreeing, gave_up};
 use super::{Arrival, Contents, mobike, reauth};
 use crate::crypto::cert::{Crl, Fault};
-use crate::crypto::sign::Scheme;
 use crate::crypto::work::Done;
 use crate::ike::auth::{self, Authenticated, Signed};
 use crate::ike::channel::{Channel, OpenError};
@@ -15,11 +14,12 @@ use crate::ike::diagnose::{Failure, Phase as Where};
 use crate::ike::directory::{fits, id_of};
 use crate::ike::error::Refusal;
 use crate::ike::event::{Ended, Event};
-use crate::ike::keys::HandshakeKeys;
+use crate::ike::keys::{HandshakeKeys, PpkKeys};
 use crate::ike::life::Life;
 use crate::ike::link::Sibling;
 use crate::ike::negotiate::KeRule;
 use crate::ike::policy::{AuthKind, Childless, Connection, IdMatch, Unique};
+use crate::ike::ppk;
 use crate::ike::sa::{Core, Established, IkeSa, Phase, Standing, Task};
 use crate::ike::virtuals::{self, Virtuals};
 use crate::ike::window;
@@ -46,11 +46,15 @@ pub(in crate::ike) struct Proving {
     local_id: Id,
     /// The child that goes with it; none if the IKE SA comes up without (RFC 6023).
     pub offer: Option<Offer>,
+    /// The keys with our post-quantum pre-shared key in them, until we hear whether they are the ones.
+    ppk: Option<PpkKeys>,
+    /// AUTH without it.
+    without_ppk: Option<Vec<u8>>,
     stage: Stage,
 }
 enum Stage {
-    /// Our signature is being made.
-    Signing { job: u64, scheme: Scheme, certs: Vec<Payload> },
+    /// Our signature is being made, and another one follows.
+    Signing { job: u64, own: Own, then: Option<Vec<u8>> },
     /// The request is on its way.
     Asked,
     /// The response is there, the responder's signature is being verified.
@@ -58,9 +62,10 @@ enum Stage {
 }
 /// What proves who we are.
 enum Ours {
-    Secret(Auth),
-    /// A signature over these octets.
-    Signature(Own, Vec<u8>),
+    /// With and without a post-quantum pre-shared key.
+    Secret(Auth, Option<Auth>),
+    /// A signature over these octets, and over what they would be without a post-quantum pre-shared key.
+    Signature(Own, Vec<u8>, Option<Vec<u8>>),
 }
 
 /// Proves who we are, once all keys are there.
@@ -76,7 +81,7 @@ pub(in crate::ike) fn request(
     keys.channel.log_keys(cx, core, &connection.name);
     let local_id = connection.local_id.clone().unwrap_or_else(|| id_of(core.local.ip()));
     let id_i = IdPayload::from(local_id.clone());
-    let signed = Signed {
+    let plain = Signed {
         prf: keys.prf(),
         message,
         nonce: &agreeing.nr,
@@ -84,7 +89,13 @@ pub(in crate::ike) fn request(
         id: &id_i,
         int_auth: &keys.int_auth(),
     };
-    let ours = match our_proof(cx, &connection, core, agreeing.hashes.as_deref(), (&local_id, &signed)) {
+    let ppk = ppk::secret(cx, &connection).filter(|_| agreeing.ppk).map(|secret| keys.with_ppk(&secret));
+    if ppk.is_none() && ppk::is_required(&connection) {
+        return Err(failed(cx, core, &connection, Fault::new("auth.ppk", "no secret", "")));
+    }
+    let signed = Signed { sk_p: ppk.as_ref().map_or(plain.sk_p, |ppk| ppk.sk_p(true)), ..plain };
+    let plain = Some(&plain).filter(|_| ppk.is_some() && !ppk::is_required(&connection));
+    let ours = match our_proof(cx, &connection, core, agreeing.hashes.as_deref(), (&local_id, &signed, plain)) {
         Ok(ours) => ours,
         Err(fault) => return Err(failed(cx, core, &connection, fault)),
     };
@@ -112,17 +123,29 @@ pub(in crate::ike) fn request(
     }
     let ni = ni.to_vec();
     let Agreeing { proposal, nr, response, hashes, .. } = *agreeing;
-    let stage = Stage::Asked;
-    let mut proving =
-        Box::new(Proving { connection, keys, proposal, ni, nr, response, hashes, local_id, offer, stage });
+    let mut proving = Box::new(Proving {
+        connection,
+        keys,
+        proposal,
+        ni,
+        nr,
+        response,
+        hashes,
+        local_id,
+        offer,
+        ppk,
+        without_ppk: None,
+        stage: Stage::Asked,
+    });
     match ours {
-        Ours::Secret(auth) => proving.ask(cx, core, Vec::new(), auth),
-        Ours::Signature(own, message) => match own.sign(cx, core.id, message) {
-            Some(job) => proving.stage = Stage::Signing { job, scheme: own.scheme, certs: own.certs },
-            None => return Err(proving.overloaded(cx, core)),
-        },
+        Ours::Secret(auth, plain) => {
+            proving.without_ppk = plain.map(|auth| auth.data);
+            proving.ask(cx, core, Vec::new(), auth);
+            Ok(Phase::Proving(proving))
+        }
+        Ours::Signature(own, message, None) => proving.sign(cx, core, own, message, None),
+        Ours::Signature(own, message, Some(plain)) => proving.sign(cx, core, own, plain, Some(message)),
     }
-    Ok(Phase::Proving(proving))
 }
 /// The peer may have so many requests in flight, once IKE_AUTH is done (RFC 7296 section 2.3).
 fn window_size() -> Payload {
@@ -133,14 +156,17 @@ fn our_proof(
     connection: &Connection,
     core: &Core,
     hashes: Option<&[u16]>,
-    (local_id, signed): (&Id, &Signed<'_>),
+    (local_id, signed, plain): (&Id, &Signed<'_>, Option<&Signed<'_>>),
 ) -> Result<Ours, Fault> {
     match connection.local_auth {
-        AuthKind::PublicKey => Ok(Ours::Signature(Own::of(cx, connection, hashes)?, signed.octets())),
+        AuthKind::PublicKey => {
+            Ok(Ours::Signature(Own::of(cx, connection, hashes)?, signed.octets(), plain.map(Signed::octets)))
+        }
         AuthKind::Psk => {
             let secret = cx.common.directory.secret(local_id, &secret_of(connection, core));
             let missing = || Fault::new("auth.psk", "no secret", "");
-            secret.map(|secret| Ours::Secret(auth::sign(signed, secret))).ok_or_else(missing)
+            let both = |secret| Ours::Secret(auth::sign(signed, secret), plain.map(|plain| auth::sign(plain, secret)));
+            secret.map(both).ok_or_else(missing)
         }
     }
 }
@@ -175,6 +201,21 @@ impl Proving {
         }
         gave_up(cx, core, &self.connection, None, Where::IkeAuth)
     }
+    /// Has a signature made, and another one after it.
+    fn sign(
+        mut self: Box<Self>,
+        cx: &mut Cx<'_>,
+        core: &Core,
+        own: Own,
+        message: Vec<u8>,
+        then: Option<Vec<u8>>,
+    ) -> Step<Phase> {
+        match own.sign(cx, core.id, message) {
+            Some(job) => self.stage = Stage::Signing { job, own, then },
+            None => return Err(self.overloaded(cx, core)),
+        }
+        Ok(Phase::Proving(self))
+    }
     /// Sends the request.
     fn ask(&mut self, cx: &mut Cx<'_>, core: &mut Core, certs: Vec<Payload>, auth: Auth) {
         let mut payloads = vec![Payload::IdI(self.local_id.clone().into())];
@@ -184,6 +225,10 @@ impl Proving {
             payloads.push(Payload::IdR(id.clone().into()));
         }
         payloads.push(Payload::Auth(auth));
+        if self.ppk.is_some() {
+            payloads.extend(ppk::identity(&self.connection));
+            payloads.extend(self.without_ppk.take().map(ppk::without));
+        }
         if is_first_contact(cx, &self.connection) {
             payloads.push(Payload::Notify(Notify::new(NotifyType::INITIAL_CONTACT, Vec::new())));
         }
@@ -246,9 +291,14 @@ pub(in crate::ike) fn computed(
     done: Done,
 ) -> Step<Phase> {
     match std::mem::replace(&mut proving.stage, Stage::Asked) {
-        Stage::Signing { job: waited, scheme, certs } if waited == job => {
+        Stage::Signing { job: waited, own, then } if waited == job => {
             let Done::Signed(Some(signature)) = done else { return Err(proving.overloaded(cx, core)) };
-            proving.ask(cx, core, certs, auth::signed(scheme, signature));
+            let auth = auth::signed(own.scheme, signature);
+            if let Some(message) = then {
+                proving.without_ppk = Some(auth.data);
+                return proving.sign(cx, core, own, message, None);
+            }
+            proving.ask(cx, core, own.certs, auth);
             Ok(Phase::Proving(proving))
         }
         Stage::Verifying { claim, contents, remote_id } if claim.job == job => {
@@ -304,9 +354,19 @@ fn proceed(
         Progress::Proven(proven) => proven,
     };
     proven.warn(cx, &proving.connection);
-    let Proving { connection, keys, proposal, ni, nr, local_id, offer, .. } = *proving;
+    let Proving { connection, mut keys, proposal, ni, nr, local_id, offer, ppk, .. } = *proving;
+    let ppk = ppk.filter(|_| contents.notify(NotifyType::PPK_IDENTITY).is_some());
+    let (with_ppk, required) = (ppk.is_some(), ppk::is_required(&connection));
+    if let Some(ppk) = ppk {
+        keys.take_ppk(ppk);
+    }
     let ids = (local_id, remote_id);
     let mut est = establish(cx, core, &proven.proof, keys, connection, ids, proposal);
+    est.ppk = with_ppk;
+    if required {
+        // What protects this IKE SA itself did not have it yet (R41).
+        est.plan(Task::RekeyIke);
+    }
     mobike::agree(core, &est.connection, &contents);
     reauth::hear(cx, &mut est, &contents);
     est.virtuals.ours = virtuals::given(&est.connection, &contents);
@@ -349,11 +409,15 @@ fn judge(cx: &mut Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Resu
         let other = failure("auth.id").between(vec![expected(&p.connection.remote_id)], vec![id.to_string()]);
         return Err(Box::new(other));
     }
+    let ppk = p.ppk.as_ref().filter(|_| contents.notify(NotifyType::PPK_IDENTITY).is_some());
+    if ppk.is_none() && ppk::is_required(&p.connection) {
+        return Err(Box::new(failure("auth.ppk")));
+    }
     let signed = Signed {
         prf: p.keys.prf(),
         message: &p.response,
         nonce: &p.ni,
-        sk_p: p.keys.sk_p(false),
+        sk_p: ppk.map_or(p.keys.sk_p(false), |ppk| ppk.sk_p(false)),
         id: id_r,
         int_auth: &p.keys.int_auth(),
     };
@@ -493,6 +557,7 @@ fn establish(
         asked: None,
         answering: None,
         half_done: Vec::new(),
+        ppk: false,
         closing: None,
         life,
         authentication,

@@ -6,7 +6,7 @@ use super::{Arrival, Contents, ike_auth};
 use crate::crypto::ke::Method;
 use crate::crypto::secret::Secret;
 use crate::crypto::work::{Done, Work};
-use crate::ike::channel::{Channel, Inner, OpenError, Opened};
+use crate::ike::channel::{Channel, Inner, OpenError};
 use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
 use crate::ike::error::Refusal;
@@ -198,7 +198,7 @@ fn refuse(cx: &mut Cx<'_>, core: &mut Core, mut half: Box<HalfOpen>, refusal: Re
         cx.transmit_all(core.local, core.remote, &refused);
         half.refused = Some(refused);
     }
-    cx.common.admission.auth_failed(cx.now, core.remote.ip(), None);
+    cx.common.admission.auth_failed(cx.now, core.remote.ip());
     if cx.may_report() {
         let failure = Failure::new(cx.now, Where::IkeAuth, false, "message.malformed");
         cx.fail_stranger(Failure { remote: Some(core.remote), ..failure }, None);
@@ -214,7 +214,7 @@ fn open(cx: &Cx<'_>, core: &mut Core, channel: &mut Channel, from: &Arrival<'_>)
         Err(OpenError::Inside(error)) => Some((Err(error), Vec::new())),
         Ok(opened) => {
             core.size.learn(&opened);
-            Some((Contents::inside(&opened.inner), Opened::covered(&opened)))
+            Some((Contents::inside(&opened.inner), opened.covered()))
         }
     }
 }

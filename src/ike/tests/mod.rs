@@ -18,6 +18,7 @@ mod limits;
 mod mobike;
 mod moves;
 mod multi_ke;
+mod ppk;
 mod reauth;
 mod refuse;
 mod rekey_child;

@@ -1,6 +1,7 @@
 //! The responder of IKE_AUTH: who asks, may he come in, and what we answer.
 use super::{establish, expected, window_size};
 use crate::crypto::cert::{Crl, Fault};
+use crate::crypto::secret::Secret;
 use crate::crypto::sign::Scheme;
 use crate::crypto::work::Done;
 use crate::ike::auth::{self, Signed};
@@ -14,10 +15,11 @@ use crate::ike::error::Refusal;
 use crate::ike::event::Ended;
 use crate::ike::exchange::half_open::HalfOpen;
 use crate::ike::exchange::{Arrival, Contents, mobike, reauth};
-use crate::ike::keys::HandshakeKeys;
+use crate::ike::keys::{HandshakeKeys, PpkKeys};
 use crate::ike::negotiate::{KeRule, choose, numbered};
-use crate::ike::policy::{AuthKind, Childless, Connection, Unique};
-use crate::ike::sa::{Answer, Core, Established, Phase};
+use crate::ike::policy::{AuthKind, Childless, Connection, Remote, Unique};
+use crate::ike::ppk::{self, Choice};
+use crate::ike::sa::{Answer, Core, Established, Phase, Task};
 use crate::ike::virtuals;
 use crate::wire::payload::{Auth, Id, IdPayload, Payload};
 use crate::wire::registry::{ExchangeType, NotifyType, ProtocolId};
@@ -46,6 +48,14 @@ struct Case {
     remote_id: Id,
     /// Why there is none.
     unknown: Fault,
+    /// The keys with a post-quantum pre-shared key in them.
+    ppk: Option<PpkKeys>,
+}
+impl Case {
+    /// What binds an identity to this IKE SA.
+    fn sk_p<'a>(&'a self, keys: &'a HandshakeKeys, initiator: bool) -> &'a Secret {
+        self.ppk.as_ref().map_or(keys.sk_p(initiator), |ppk| ppk.sk_p(initiator))
+    }
 }
 /// What the peer is told, what the operator is told, and of which connection.
 struct Rejected {
@@ -179,30 +189,41 @@ fn judge(
         Rejected::new(Refusal::Authentication, failure, None)
     })?;
     let kind = if claim::is_signature(auth.method) { AuthKind::PublicKey } else { AuthKind::Psk };
-    let case = find(cx, core, half, contents, &id_i.id, kind);
+    let mut case = find(cx, core, half, contents, &id_i.id, kind);
     // Without a child only to those who were told that they may (RFC 6023 section 3).
     if contents.sa.is_none() && case.found.as_ref().is_none_or(|c| c.childless == Childless::Never) {
         return Err(incomplete());
     }
+    let mut instead = None;
+    let mut fault = case.found.as_deref().and_then(|connection| too_often(cx, core, connection, &id_i.id));
+    match case.found.as_deref().map(|connection| ppk::choose(cx, connection, half.ppk, contents)) {
+        Some(Ok(Choice::With(secret))) => case.ppk = Some(keys.with_ppk(&secret)),
+        Some(Ok(Choice::Instead(data))) => instead = Some(Auth { method: auth.method, data }),
+        Some(Err(other)) => fault = Some(other),
+        Some(Ok(Choice::Without)) | None => {}
+    }
+    let auth = instead.as_ref().unwrap_or(auth);
     let signed = Signed {
         prf: keys.prf(),
         message: &half.request,
         nonce: &half.nr,
-        sk_p: keys.sk_p(true),
+        sk_p: case.sk_p(keys, true),
         id: id_i,
         int_auth: &keys.int_auth(),
     };
-    let progress = match kind {
-        AuthKind::Psk => {
+    let progress = match (kind, fault) {
+        (AuthKind::PublicKey, Some(fault)) => Progress::Refused(fault),
+        (AuthKind::Psk, fault) => {
             let secret = cx.common.directory.secret(&case.local_id, &case.remote_id);
             match auth::verify(&signed, secret.filter(|_| case.found.is_some()), auth) {
+                _ if fault.is_some() => fault.map_or(Progress::Dropped, Progress::Refused),
                 Some(proof) => Progress::Proven(Proven::by_secret(proof)),
                 None => {
                     Progress::Refused(Fault::new("auth.psk", case.local_id.to_string(), case.remote_id.to_string()))
                 }
             }
         }
-        AuthKind::PublicKey => {
+        (AuthKind::PublicKey, None) => {
             let nearest = case.found.as_deref().or(case.nearest.as_deref());
             let (trust, hosts) = nearest.map_or_else(Default::default, |c| cx.common.directory.believed(c));
             let (announced, message) = (half.hashes.is_some(), signed.octets());
@@ -236,7 +257,14 @@ fn find(cx: &mut Cx<'_>, core: &Core, half: &HalfOpen, contents: &Contents, id: 
             Fault { code, local: ours.collect(), peer: vec![format!("{asked} <- {id}")] }
         }
     };
-    Case { nearest: other.or(candidates.first()).cloned(), found, local_id, remote_id: id.clone(), unknown }
+    let nearest = other.or(candidates.first()).cloned();
+    Case { nearest, found, local_id, remote_id: id.clone(), unknown, ppk: None }
+}
+/// Many have tried to be this peer lately, from wherever. Whoever is where the peer is configured to be may go on trying.
+fn too_often(cx: &Cx<'_>, core: &Core, connection: &Connection, id: &Id) -> Option<Fault> {
+    let at_home = connection.remote_addrs.contains(&Remote::Addr(core.remote.ip()));
+    let guessed = !at_home && cx.common.admission.is_guessed(cx.now, id, &cx.policy().limits);
+    guessed.then(|| Fault::new("limit.auth_failures", "", id.to_string()))
 }
 /// The initiator's claim has come this far.
 fn proceed(
@@ -268,7 +296,7 @@ fn proceed(
         prf: keys.prf(),
         message: &half.response,
         nonce: half.ni(),
-        sk_p: keys.sk_p(false),
+        sk_p: case.sk_p(&keys, false),
         id: &id_r,
         int_auth: &keys.int_auth(),
     };
@@ -306,6 +334,9 @@ fn refuse_claim(
     let failure = Failure::new(cx.now, Where::IkeAuth, false, fault.code).between(fault.local, fault.peer);
     let connection = case.found.clone().or(case.nearest.clone());
     let rejected = Rejected { refusal: Refusal::Authentication, failure, connection, proven };
+    if !proven {
+        cx.common.admission.failed_as(cx.now, &case.remote_id);
+    }
     refuse(cx, core, half, keys, to, rejected)
 }
 /// Says no, and remembers how.
@@ -326,7 +357,7 @@ fn refuse(
     if proven {
         cx.fail(failure, connection.as_deref());
     } else {
-        cx.common.admission.auth_failed(cx.now, to.remote.ip(), None);
+        cx.common.admission.auth_failed(cx.now, to.remote.ip());
         if cx.may_report() {
             cx.fail_stranger(failure, connection.as_deref());
         }
@@ -353,7 +384,7 @@ fn admit(
     cx: &mut Cx<'_>,
     core: &mut Core,
     half: Box<HalfOpen>,
-    keys: HandshakeKeys,
+    mut keys: HandshakeKeys,
     (to, contents, case): (Answer, Contents, Case),
     (mut proven, certs, auth): (Proven, Vec<Payload>, Auth),
 ) -> Step<Phase> {
@@ -367,15 +398,25 @@ fn admit(
         return Ok(refuse_claim(cx, core, half, keys, (&to, &case), fault, true));
     }
     proven.warn(cx, &connection);
-    let Case { local_id, remote_id, .. } = case;
+    let Case { local_id, remote_id, ppk, .. } = case;
+    let with_ppk = ppk.is_some();
+    if let Some(ppk) = ppk {
+        keys.take_ppk(ppk);
+    }
     supersede(cx, core, &connection, &remote_id, contents.notify(NotifyType::INITIAL_CONTACT).is_some());
     let mut payloads = vec![Payload::IdR(local_id.clone().into())];
     payloads.extend(certs);
     payloads.push(Payload::Auth(auth));
+    payloads.extend(with_ppk.then(ppk::used));
     payloads.extend(reauth::lifetime(&connection));
     let ids = (local_id, remote_id);
     keys.channel.log_keys(cx, core, &connection.name);
     let mut est = establish(cx, core, &proven.proof, keys, connection.clone(), ids, half.proposal.clone());
+    est.ppk = with_ppk;
+    // What protects this IKE SA itself did not have it yet (R41). An initiator that demands it, too, begins by itself.
+    if ppk::is_required(&connection) && contents.notify(NotifyType::NO_PPK_AUTH).is_some() {
+        est.plan(Task::RekeyIke);
+    }
     mobike::agree(core, &connection, &contents);
     payloads.push(window_size());
     if core.mobile.agreed {
@@ -396,6 +437,7 @@ fn admit(
         }
     }
     est.respond(cx, core, &to, &payloads);
+    est.pump(cx, core);
     Ok(Phase::Established(Box::new(est)))
 }
 /// The peer's address and the child of IKE_AUTH, if it asks for one (RFC 6023); with `childless = "force"` the first child comes later, too.
