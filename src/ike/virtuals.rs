@@ -61,7 +61,7 @@ pub(super) fn request(connection: &Connection) -> Option<Payload> {
         IpAddr::V6(ip) => (CfgAttr::INTERNAL_IP6_ADDRESS, [&ip.octets()[..], &[128]].concat()),
     };
     let attributes: Vec<_> = connection.vips.iter().take(MAX_ADDRESSES).map(ask).collect();
-    (!attributes.is_empty()).then(|| Payload::Cfg(Cfg { kind: CfgType::REQUEST, attributes }))
+    (!attributes.is_empty()).then_some(Payload::Cfg(Cfg { kind: CfgType::REQUEST, attributes }))
 }
 /// What the responder has given us: not more of a family than we have asked for, and only what a host can have.
 pub(super) fn given(connection: &Connection, contents: &Contents) -> Vec<IpAddr> {
