@@ -124,6 +124,10 @@ impl Cx<'_> {
     pub(super) fn policy(&self) -> Arc<Policy> {
         self.common.directory.policy.clone()
     }
+    /// What the peer has to delete is left to it for this long: it may still be asking for our answer.
+    pub(super) fn patience(&self) -> Duration {
+        super::window::patience(&self.policy().retransmit)
+    }
     pub(super) fn transmit(&mut self, local: SocketAddr, remote: SocketAddr, data: Vec<u8>) {
         self.common.out.push_back(Output::Transmit { local, remote, data });
     }

@@ -8,7 +8,7 @@ use super::exchange::ike_sa_init::Opened;
 use super::exchange::{Arrival, create_child, delete, half_open, ike_auth, ike_sa_init, mobike, rekey_ike};
 use super::exchange::{Contents, followup_ke, informational, intermediate, liveness};
 use super::inbox::Early;
-use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, LEFTOVER_TIME, Phase, RELIEF_TIME, Standing};
+use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, Phase, RELIEF_TIME, Standing};
 use super::timer::Timers;
 use super::window::Incoming;
 use crate::crypto::cert::Crl;
@@ -237,11 +237,10 @@ impl Endpoint {
                     Ok(())
                 }
                 (Phase::Established(est), How::Later) => {
-                    let wait = if est.standing == Standing::Current { RELIEF_TIME } else { LEFTOVER_TIME };
                     if est.standing != Standing::Current {
                         est.standing = Standing::Succeeded;
                     }
-                    est.leave_at.get_or_insert(cx.now + wait);
+                    est.leave_at.get_or_insert(cx.now + RELIEF_TIME);
                     Ok(())
                 }
                 _ => Err(Ended::Replaced),

@@ -30,9 +30,8 @@ use std::time::Duration;
 pub(super) const HALF_OPEN_LIFETIME: Duration = Duration::from_secs(30);
 /// So long a Delete of the IKE SA may take.
 pub(super) const CLOSING_TIME: Duration = Duration::from_secs(5);
-/// What the peer has to delete and does not, we delete after this: longer than it may go on asking for an answer of ours that was lost.
-pub(super) const LEFTOVER_TIME: Duration = Duration::from_secs(180);
-/// So long a new IKE SA has to make its children before we delete an older one with the same peer.
+/// What has lost a collision is deleted by the peer; if it does not know of the collision, by us after this. And so long a new IKE SA has to
+/// make its children before we delete an older one with the same peer.
 pub(super) const RELIEF_TIME: Duration = Duration::from_secs(10);
 /// A peer that answers TEMPORARY_FAILURE for longer than this does not know what it has (R22).
 const TEMPORARY: Duration = Duration::from_secs(180);

@@ -173,6 +173,10 @@ impl Window {
     }
 }
 
+/// So long a request is sent again and again. A peer that is as patient as we are may ask for an answer of ours for so long.
+pub(super) fn patience(times: &Retransmit) -> Duration {
+    (0..=times.tries.min(1000)).map(|n| interval(times, n)).fold(Duration::ZERO, Duration::saturating_add)
+}
 /// The wait after transmission number `n`, counted from 0.
 fn interval(times: &Retransmit, n: u32) -> Duration {
     let factor = times.factor.max(1.0).powi(n.min(64) as i32);

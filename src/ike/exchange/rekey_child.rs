@@ -11,7 +11,7 @@ use crate::ike::event::{ChildId, Ended};
 use crate::ike::life::{Life, jitter};
 use crate::ike::negotiate::groups;
 use crate::ike::policy::RekeyBy;
-use crate::ike::sa::{self, Core, Established, LEFTOVER_TIME, Task};
+use crate::ike::sa::{self, Core, Established, RELIEF_TIME, Task};
 use crate::wire::payload::Notify;
 use crate::wire::registry::{NotifyType, ProtocolId};
 use std::time::Duration;
@@ -97,7 +97,7 @@ pub(in crate::ike) fn completed(
         est.leave(old, Ended::Replaced);
     }
     if let Some(new) = rival.and_then(|rival| rival.new) {
-        est.expect_delete(cx.now, new);
+        est.expect_delete(cx.now + RELIEF_TIME, new);
     }
 }
 /// The peer refuses to rekey a child.
@@ -172,11 +172,11 @@ pub(in crate::ike) fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Estab
     let name = agreed.policy.name.clone();
     let new = child::install(cx, core, est, child::Agreed { replaces, ..agreed }, &made);
     if beaten {
-        est.expect_delete(cx.now, new);
+        est.expect_delete(cx.now + RELIEF_TIME, new);
     }
     est.meets_rival(replaces, &name, Rival { new: Some(new), lowest });
     if let Some(old) = replaces {
-        est.expect_delete(cx.now, old);
+        est.expect_delete(cx.now + cx.patience(), old);
     }
 }
 
@@ -235,10 +235,10 @@ impl Established {
             child.life.renew = Some(child.life.renew.map_or(at, |renew| renew.min(at)));
         }
     }
-    /// The peer will delete this child.
-    pub(in crate::ike) fn expect_delete(&mut self, now: Duration, id: ChildId) {
+    /// The peer will delete this child; if it has not until then, we do.
+    pub(in crate::ike) fn expect_delete(&mut self, until: Duration, id: ChildId) {
         if let Some(child) = self.child_mut(id).filter(|c| c.state == ChildState::Up) {
-            child.state = ChildState::Replaced { until: now + LEFTOVER_TIME };
+            child.state = ChildState::Replaced { until };
         }
     }
     /// The peer has made this child of one that we are rekeying, too, and it is not decided which new one stays: the old one is still there.

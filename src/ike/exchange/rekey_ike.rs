@@ -14,7 +14,7 @@ use crate::ike::heir::Estate;
 use crate::ike::keys::Contributions;
 use crate::ike::life::Life;
 use crate::ike::negotiate::{self, IkeSuite, KeRule, check_answer, choose, groups, with_prf};
-use crate::ike::sa::{self, Core, Established, IkeSa, LEFTOVER_TIME, Phase, Standing, Task};
+use crate::ike::sa::{self, Core, Established, IkeSa, Phase, Standing, Task};
 use crate::ike::window::Window;
 use crate::wire::message::IkeSpi;
 use crate::wire::payload::{Notify, Payload, Proposal};
@@ -129,7 +129,7 @@ pub(in crate::ike) fn completed(
         let why = est.closing.map_or(Ended::Replaced, |(why, _)| why);
         if let Phase::Established(new) = &mut new.phase {
             new.standing = Standing::Succeeded;
-            new.close(cx.now, why, LEFTOVER_TIME);
+            new.close(cx.now, why, cx.patience());
         }
         cx.common.born.push(new);
         match rival {
@@ -148,7 +148,7 @@ pub(in crate::ike) fn completed(
     est.drop_half_done(cx, |other| other.agreed.is_for_the_same(&pending.agreed));
     bequeath(cx, core, est, offer.id);
     cx.common.born.push(new);
-    est.close(cx.now, Ended::Replaced, LEFTOVER_TIME);
+    est.close(cx.now, Ended::Replaced, cx.patience());
 }
 /// The peer refuses to rekey the IKE SA.
 pub(in crate::ike) fn refused(
@@ -227,7 +227,7 @@ pub(in crate::ike) fn half_done(est: &mut Established, pending: &Pending) {
 pub(in crate::ike) fn give_way(cx: &mut Cx<'_>, core: &Core, est: &mut Established, heir: IkeId) {
     if est.standing == Standing::Current {
         bequeath(cx, core, est, heir);
-        est.leave_at = Some(cx.now + LEFTOVER_TIME);
+        est.leave_at = Some(cx.now + cx.patience());
     }
 }
 /// Leaves children and tasks to another IKE SA (RFC 7296 section 2.8).
