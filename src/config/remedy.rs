@@ -50,8 +50,9 @@ fn words(code: &str, place: &Place, failure: &Failure) -> (String, String) {
         "proposal" | "pfs" => proposals(code, place),
         "auth" => authentication(code, place, failure),
         "ts" | "child" => children(code, place),
-        "net" | "dpd" => network(code, place),
+        "net" | "dpd" | "mobike" => network(code, place),
         "limit" => limits(code, place),
+        "address" | "childless" => addresses(code, place),
         _ => others(code, place),
     }
 }
@@ -245,6 +246,14 @@ fn network(code: &str, Place { connection, peer, .. }: &Place) -> (String, Strin
             format!("{peer} was there and no longer answers."),
             "See whether the peer restarted or lost its network; dpd_action says what we do about it.".into(),
         ),
+        "mobike.refused" => (
+            format!("{peer} does not follow us to our new address."),
+            "Let the peer allow MOBIKE from any address, or take the connection down and up.".into(),
+        ),
+        "mobike.cookie" => (
+            format!("{peer} could not show that it is where it says: the IKE SA was closed."),
+            "If this is no attack, look for an update of the peer.".into(),
+        ),
         _ => unknown(code, connection),
     }
 }
@@ -289,6 +298,30 @@ fn others(code: &str, place: &Place) -> (String, String) {
         "esp.truncation" => (
             "The peer cuts SHA2-256 to 96 bits, as old software did, instead of 128.".into(),
             format!("Switch the peer to 128 bits, or use AES-GCM in {child}.esp_proposals."),
+        ),
+        _ => unknown(code, connection),
+    }
+}
+
+fn addresses(code: &str, Place { connection, .. }: &Place) -> (String, String) {
+    match code {
+        "address.none_left" => (
+            "All addresses of the pools are in use, or none is of the family that the peer asks for.".into(),
+            format!("Enlarge the pools that {connection}.pools names, or add one of that family."),
+        ),
+        "address.not_asked" => (
+            "The peer has to take an address from a pool, and has not asked for one.".into(),
+            format!(
+                "Let the peer ask for a virtual address (strongSwan: vips = 0.0.0.0), or remove {connection}.pools."
+            ),
+        ),
+        "address.refused" => (
+            "The peer has no virtual address for us.".into(),
+            format!("Look at the peer's pools, and whether {connection}.vips asks for the right families."),
+        ),
+        "childless.unsupported" => (
+            "The peer does not take an IKE SA without a child.".into(),
+            format!("Set {connection}.childless to \"prefer\" or \"allow\"."),
         ),
         _ => unknown(code, connection),
     }
@@ -366,6 +399,7 @@ mod tests {
             auth.cert.missing auth.cert.crl_missing auth.cert.malformed ts.mismatch ts.widened \
             child.refused net.no_response net.no_address net.filtered net.nat dpd.no_response version.ikev1_peer answer.not_offered \
             answer.malformed message.malformed message.incomplete limit.peer limit.connections limit.per_identity limit.auth_failures limit.compute_queue limit.spis \
+            mobike.refused mobike.cookie address.none_left address.not_asked address.refused childless.unsupported \
             lifetime.peer_shorter replay.window mtu.exceeded esp.keys esp.truncation";
         let mut seen = std::collections::BTreeSet::new();
         for code in codes.split_whitespace() {

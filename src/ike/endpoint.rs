@@ -6,7 +6,7 @@ use super::error::Refusal;
 use super::event::{Command, Ended, Event, Host, IkeId, Input, Output};
 use super::exchange::ike_sa_init::responder::{self, Opened};
 use super::exchange::{Arrival, create_child, delete, half_open, ike_auth, ike_sa_init, mobike, rekey_ike};
-use super::exchange::{Contents, followup_ke, informational, intermediate};
+use super::exchange::{Contents, followup_ke, informational, intermediate, liveness};
 use super::ikev1;
 use super::inbox::Early;
 use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, Phase, RELIEF_TIME, Standing};
@@ -280,6 +280,7 @@ fn dispatch(cx: &mut Cx<'_>, sa: &mut IkeSa, header: &Header, from: &Arrival<'_>
             finish(cx, sa, step)?;
             return in_turn(cx, sa);
         }
+        liveness::hint(cx, core, est, header, from);
         return Ok(());
     }
     let phase = std::mem::replace(&mut sa.phase, Phase::Moving);

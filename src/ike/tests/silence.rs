@@ -180,3 +180,39 @@ fn a_child_taken_down_stays_down_when_the_peer_is_dead() {
     world.pass(seconds(200));
     assert_eq!(world.a.ikes(), 0, "Bob's configuration wants nothing, Alice's user neither");
 }
+
+/// R25: who proves nothing kills nothing. INVALID_IKE_SPI in the clear makes Alice ask Bob, and not often.
+#[test]
+fn r25_an_unprotected_invalid_ike_spi_only_makes_alice_ask() {
+    use crate::wire::message::{Header, Message};
+    use crate::wire::payload::{Notify, Payload};
+    use crate::wire::registry::NotifyType;
+    let mut world = tunnel(alice(), without_dpd(bob()));
+    world.pass(seconds(6));
+    let says = |world: &mut World, kind, response| {
+        let (core, _) = world.alices();
+        let header = core.header(ExchangeType::INFORMATIONAL, core.window.next_id(), response);
+        let header = Header { initiator: false, ..header };
+        let data = Message { header, payloads: vec![Payload::Notify(Notify::new(kind, []))] }.encode();
+        let (from, to) = (core.remote, core.local);
+        world.deliver(&wire::Datagram { from, to, data });
+    };
+    let asked = |world: &World| world.sent_by(ALICE).len();
+    for kind in [NotifyType::AUTHENTICATION_FAILED, NotifyType::INVALID_SYNTAX, NotifyType::INVALID_SPI] {
+        says(&mut world, kind, true);
+    }
+    says(&mut world, NotifyType::INVALID_IKE_SPI, false);
+    assert_eq!(asked(&world), 0);
+    for _ in 0..100 {
+        says(&mut world, NotifyType::INVALID_IKE_SPI, true);
+        world.pass(Duration::from_millis(100));
+    }
+    assert!((1..=2).contains(&asked(&world)), "{}", asked(&world));
+    assert_one_tunnel(&world);
+    // If it is true, the answer never comes, and that is what counts.
+    world.pass(seconds(10));
+    world.drop = |d| d.from.ip() == addr(BOB);
+    says(&mut world, NotifyType::INVALID_IKE_SPI, true);
+    world.pass(seconds(100));
+    assert!(world.a.failures().contains(&"dpd.no_response"));
+}
