@@ -12,7 +12,7 @@ use crate::ike::exchange::mobike::Mobile;
 use crate::ike::exchange::{Arrival, Contents, proposal_code};
 use crate::ike::nat::{self, Nat};
 use crate::ike::negotiate::{IkeSuite, KeRule, choose, differing, without_additional};
-use crate::ike::policy::{Childless, Connection, EncapPolicy};
+use crate::ike::policy::{Childless, EncapPolicy};
 use crate::ike::ppk;
 use crate::ike::sa::{Core, IkeSa, Phase};
 use crate::ike::size::Size;
@@ -21,7 +21,6 @@ use crate::wire::keyword;
 use crate::wire::message::{Header, IkeSpi, Message, ParseError};
 use crate::wire::payload::{Ke, Notify, Payload, Proposal};
 use crate::wire::registry::{ExchangeType, NotifyType, PayloadType, ProtocolId};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// What a request has led to.
