@@ -68,7 +68,7 @@ def mobike(role):
 
 
 for _role in ROLES:
-    case(ROW, f"MOBIKE, {'we' if _role == 'initiator' else 'they'} get another address", quick=True)(lambda r=_role: mobike(r))
+    case(ROW, f"MOBIKE, {'we' if _role == 'initiator' else 'they'} get another address")(lambda r=_role: mobike(r))
 
 DPD = 5
 
@@ -116,7 +116,7 @@ def port_at(peer):
 
 
 for _role in ROLES:
-    case(ROW, f"another NAT mapping, {'we are' if _role == 'initiator' else 'they are'} behind it", quick=True)(lambda r=_role: remapped(r))
+    case(ROW, f"another NAT mapping, {'we are' if _role == 'initiator' else 'they are'} behind it")(lambda r=_role: remapped(r))
 
 
 def childless(role):
@@ -131,7 +131,7 @@ def childless(role):
 
 
 for _role in ROLES:
-    case(ROW, f"childless, {_role}", quick=_role == "initiator")(lambda r=_role: childless(r))
+    case(ROW, f"childless, {_role}")(lambda r=_role: childless(r))
 
 
 def reauthentication(role, seconds):
@@ -152,11 +152,11 @@ def reauthentication(role, seconds):
 
 
 for _role in ROLES:
-    case(ROW, f"reauthentication by {'us' if _role == 'initiator' else 'them'}", quick=True)(lambda r=_role: reauthentication(r, 20))
+    case(ROW, f"reauthentication by {'us' if _role == 'initiator' else 'them'}")(lambda r=_role: reauthentication(r, 20))
     case(ROW, f"reauthentication by {'us' if _role == 'initiator' else 'them'}, 5 minutes")(lambda r=_role: reauthentication(r, 300))
 
 
-@case(ROW, "our trap: the first packet starts the tunnel and arrives", quick=True)
+@case(ROW, "our trap: the first packet starts the tunnel and arrives")
 def trap():
     """Sent once, answered once."""
     with Pair("trp") as lab:
@@ -168,7 +168,7 @@ def trap():
         return check(first == 1 and more == 20, f"{first}/1 first packet, {more}/20 after it")
 
 
-@case(ROW, "strongSwan killed and started anew: our dead peer detection brings it back", quick=True)
+@case(ROW, "strongSwan killed and started anew: our dead peer detection brings it back")
 def dead():
     """`dpd_action = "restart"`: nobody commands anything."""
     with Pair("dpd") as lab:

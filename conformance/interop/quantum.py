@@ -95,7 +95,7 @@ def exchanges(name, role):
 
 for _role in ("initiator", "responder"):
     for _name in SUITES:
-        case(ROW, f"{_name}, {_role}", quick=_name in ("ML-KEM-768", "three classical ones more"))(lambda n=_name, r=_role: exchanges(n, r))
+        case(ROW, f"{_name}, {_role}")(lambda n=_name, r=_role: exchanges(n, r))
 
 
 def secret(ident=PPK_ID):
@@ -132,5 +132,5 @@ for _role in ("initiator", "responder"):
         ("mandatory here, they have none", True, None, (True, False), False, False),
         ("mandatory there, we have none", None, True, (False, True), False, False),
     ):
-        case(ROW, f"PPK {_name}, {_role}", quick=_ours is True or _name.startswith("optional, they"))(
+        case(ROW, f"PPK {_name}, {_role}")(
             lambda r=_role, o=_ours, t=_theirs, h=_have, u=_up, s=_used: ppk(r, o, t, h, u, s))
