@@ -72,5 +72,5 @@ def swan(mobike):
         return replayed(lab, (us,), vici, [lambda: us.must("rekey", "peer/net"), lambda: vici.call("rekey", ike="lab")])
 
 
-case(ROW, "the same, strongSwan", quick=True)(lambda: swan(False))
+case(ROW, "the same, strongSwan")(lambda: swan(False))
 case(ROW, "the same, strongSwan with MOBIKE")(lambda: swan(True))
