@@ -24,6 +24,7 @@ import interop.strongswan6  # noqa: E402,F401
 import interop.zeros  # noqa: E402,F401
 import perf.first  # noqa: E402,F401
 import rfc.keylog  # noqa: E402,F401
+import rfc.rules  # noqa: E402,F401
 import rfc.witness  # noqa: E402,F401
 import interop.captured  # noqa: E402,F401  (last: it reads what the others captured)
 from lab import cases, net  # noqa: E402
