@@ -486,11 +486,9 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
     let mut lived = None;
     match sa.phase {
         Phase::Established(mut est) => {
-            let rival = est.rival(cx);
-            est.abandon(cx);
             cx.common.established -= 1;
             cx.common.leases.ended(&est.remote_id, core.id);
-            if let Some(rival) = rival {
+            if let Some(rival) = est.rival(cx) {
                 // The peer has not seen our rekey, or is gone (R18): what it has made itself is what counts.
                 if est.closing.is_none() && matches!(why, Ended::ByPeer | Ended::PeerDead) {
                     rekey_ike::give_way(cx, &core, &mut est, rival);
@@ -498,6 +496,8 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
                     cx.common.redundant.push(Redundant { ike: rival, how: How::Now });
                 }
             }
+            // What waited for the window goes with the children, if they have somewhere to go.
+            est.abandon(cx);
             if est.standing != Standing::Current {
                 return;
             }
