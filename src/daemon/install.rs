@@ -246,6 +246,10 @@ impl Installer {
         let sa = OutboundSa::new(&params(up, up.spi_out, &up.keys_out), iv_key);
         let path = self.path(up.ike, &up.path);
         let replaces = up.replaces.filter(|old| self.installed.contains_key(old));
+        // We delete it now: whatever becomes of the new one, nothing is sent on it any more.
+        let deleted =
+            replaces.filter(|_| up.initiator && !up.inbound_only).and_then(|old| self.installed.get_mut(&old));
+        deleted.into_iter().for_each(|old| old.takeover = Some(NEVER));
         self.arrivals += 1;
         let installed = Installed {
             key,
@@ -582,6 +586,10 @@ mod tests {
         let new = bench.up(2, true, Some(1));
         assert_eq!(bench.sends(), Some(1002));
         assert!(bench.receives(old) && bench.receives(new));
+        // What it deletes it never sends on again.
+        bench.down(2, Ended::ByPeer);
+        assert_eq!(bench.sends(), None);
+        assert!(bench.receives(old));
     }
 
     #[test]
