@@ -238,10 +238,14 @@ impl Endpoint {
                     Ok(())
                 }
                 (Phase::Established(est), How::Later) => {
-                    if est.standing != Standing::Current {
+                    // The peer may not have heard yet of what takes the place of one that is in use.
+                    let wait = if est.standing == Standing::Current {
+                        cx.patience()
+                    } else {
                         est.standing = Standing::Succeeded;
-                    }
-                    est.leave_at.get_or_insert(cx.now + RELIEF_TIME);
+                        RELIEF_TIME
+                    };
+                    est.leave_at.get_or_insert(cx.now + wait);
                     Ok(())
                 }
                 _ => Err(Ended::Replaced),
@@ -483,11 +487,9 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
     let mut lived = None;
     match sa.phase {
         Phase::Established(mut est) => {
-            let rival = est.rival(cx);
-            est.abandon(cx);
             cx.common.established -= 1;
             cx.common.leases.ended(&est.remote_id, core.id);
-            if let Some(rival) = rival {
+            if let Some(rival) = est.rival(cx) {
                 // The peer has not seen our rekey, or is gone (R18): what it has made itself is what counts.
                 if est.closing.is_none() && matches!(why, Ended::ByPeer | Ended::PeerDead) {
                     rekey_ike::give_way(cx, &core, &mut est, rival);
@@ -495,9 +497,13 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
                     cx.common.redundant.push(Redundant { ike: rival, how: How::Now });
                 }
             }
+            // After what was left to an heir.
+            est.abandon(cx);
             if est.standing != Standing::Current {
                 return;
             }
+            // Another one with the peer goes on in its place, and ESP of this one may still be on its way.
+            let why = if why == Ended::ByPeer && !est.is_alone(cx) { Ended::Replaced } else { why };
             let children: Vec<Arc<str>> = est.children.iter().map(|c| c.policy.name.clone()).collect();
             while !est.children.is_empty() {
                 delete::remove(cx, &mut est, 0, why);
