@@ -376,6 +376,9 @@ fn in_turn(cx: &mut Cx<'_>, sa: &mut IkeSa) -> Result<(), Ended> {
 fn finish(cx: &mut Cx<'_>, sa: &mut IkeSa, authentic: Authentic) -> Result<(), Ended> {
     let Phase::Established(est) = &mut sa.phase else { return Ok(()) };
     let core = &mut sa.core;
+    if let Authentic::Request(..) = authentic {
+        est.heard();
+    }
     match authentic {
         Authentic::Request(to, Err(error)) => refuse(cx, core, est, &to, Refusal::from(&error))?,
         // It has decided a collision that we have not: once we have what it is about, it will ask again.
