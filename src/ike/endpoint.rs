@@ -233,7 +233,7 @@ impl Endpoint {
             let Some(redundant) = self.common.redundant.pop() else { break };
             self.step(now, host, redundant.ike, |cx, sa| match (&mut sa.phase, redundant.how) {
                 (Phase::Established(est), How::Now) => {
-                    est.close(cx.now, Ended::Replaced, CLOSING_TIME);
+                    est.close(cx.now, Ended::Replaced, cx.patience());
                     est.pump(cx, &mut sa.core);
                     Ok(())
                 }

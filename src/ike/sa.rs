@@ -434,7 +434,7 @@ impl Established {
         // One that is in use goes only if there still is what was to take its place.
         let left = self.standing != Standing::Current || !self.is_alone(cx);
         if self.leave_at.take_if(|at| *at <= cx.now).is_some() && left {
-            self.close(cx.now, Ended::Replaced, CLOSING_TIME);
+            self.close(cx.now, Ended::Replaced, if self.children.is_empty() { CLOSING_TIME } else { cx.patience() });
         }
         self.renew(cx, core);
         if self.liveness_at(core).is_some_and(|at| at <= cx.now) {
