@@ -500,7 +500,7 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
                     cx.common.redundant.push(Redundant { ike: rival, how: How::Now });
                 }
             }
-            // After what was left to an heir.
+            // What waited for the window goes with the children, if they have somewhere to go.
             est.abandon(cx);
             if est.standing != Standing::Current {
                 return;
