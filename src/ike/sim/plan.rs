@@ -91,8 +91,8 @@ impl Plan {
             let peer = if nat[i] { outside(i + 1) } else { addr(i + 1) };
             connection(dice, &terms[i], (0, i + 1), peer)
         });
-        let of_hub: Vec<Connection> = of_hub.collect();
-        let mut policies = vec![policy(dice, one_suite(of_hub))];
+        let of_hub = of_hub.collect();
+        let mut policies = vec![policy(dice, of_hub)];
         for (i, terms) in terms.iter().enumerate() {
             let own = connection(dice, terms, (i + 1, 0), addr(0));
             policies.push(policy(dice, vec![own]));
@@ -144,15 +144,6 @@ pub(super) fn two() -> [Place; 2] {
     })
 }
 
-/// A responder chooses the suite before it knows who is there: of all that may be, so they have to have the same.
-fn one_suite(mut connections: Vec<Connection>) -> Vec<Connection> {
-    let open = |c: &&mut Connection| c.remote_addrs == [Remote::Any];
-    let mut suite = None;
-    for connection in connections.iter_mut().filter(open) {
-        connection.proposals = suite.get_or_insert(connection.proposals.clone()).clone();
-    }
-    connections
-}
 /// A suite with groups that cost nothing. All have the first of them; some prefer the other, which costs a round more if the peer does not.
 fn suite(dice: &mut Dice, protocol: ProtocolId, text: &str, groups: bool) -> Vec<Proposal> {
     let mut proposal = keyword::parse(protocol, text).expect("a keyword");
