@@ -89,7 +89,7 @@ def exchanges(name, role):
         messages = lab.relay.messages()
         fragments = sum(m["fragment"] > 0 for m in messages)
         links = {m["id"] for m in messages if m["exchange"] == IKE_INTERMEDIATE}
-        ok = not wrong and not lost and len(links) == more.count("ke") and proposal.endswith(more) and (fragments or "1024" not in more)
+        ok = not wrong and not lost and len(links) == len(more.split("-")) and proposal.endswith(more) and (fragments or "1024" not in more)
         return check(ok, f"{proposal}, {len(links)} IKE_INTERMEDIATE, {fragments} fragments, 6 rekeys, {lost} of {sent} lost{'; ' + '; '.join(wrong) if wrong else ''}")
 
 
