@@ -372,6 +372,9 @@ fn in_turn(cx: &mut Cx<'_>, sa: &mut IkeSa) -> Result<(), Ended> {
 fn finish(cx: &mut Cx<'_>, sa: &mut IkeSa, authentic: Authentic) -> Result<(), Ended> {
     let Phase::Established(est) = &mut sa.phase else { return Ok(()) };
     let core = &mut sa.core;
+    if let Authentic::Request(..) = authentic {
+        est.heard();
+    }
     match authentic {
         Authentic::Request(to, Err(error)) => refuse(cx, core, est, &to, Refusal::from(&error))?,
         // It has decided a collision that we have not: once we have what it is about, it will ask again.
@@ -483,11 +486,9 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
     let mut lived = None;
     match sa.phase {
         Phase::Established(mut est) => {
-            let rival = est.rival(cx);
-            est.abandon(cx);
             cx.common.established -= 1;
             cx.common.leases.ended(&est.remote_id, core.id);
-            if let Some(rival) = rival {
+            if let Some(rival) = est.rival(cx) {
                 // The peer has not seen our rekey, or is gone (R18): what it has made itself is what counts.
                 if est.closing.is_none() && matches!(why, Ended::ByPeer | Ended::PeerDead) {
                     rekey_ike::give_way(cx, &core, &mut est, rival);
@@ -495,6 +496,8 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
                     cx.common.redundant.push(Redundant { ike: rival, how: How::Now });
                 }
             }
+            // What waited for the window goes with the children, if they have somewhere to go.
+            est.abandon(cx);
             if est.standing != Standing::Current {
                 return;
             }

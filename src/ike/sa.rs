@@ -16,6 +16,7 @@ use super::life::Life;
 use super::nat::Nat;
 use super::policy::Connection;
 use super::size::Size;
+use super::unheard::Unheard;
 use super::virtuals::Virtuals;
 use super::window::{Due, Window};
 use crate::wire::message::{Header, IkeSpi};
@@ -125,6 +126,8 @@ pub(super) struct Established {
     pub relieves: Option<IkeId>,
     /// The peer has answered TEMPORARY_FAILURE and nothing else: from when to when.
     pub put_off: Option<(Duration, Duration)>,
+    /// The child that the peer may not know yet.
+    pub unheard: Option<Unheard>,
 }
 /// Its place among the IKE SAs that rekeys have made one of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,8 +158,15 @@ pub(super) enum Task {
 /// A request that we have made.
 pub(super) enum Asked {
     Create(Box<create_child::Asked>),
-    DeleteChildren(Vec<ChildId>),
-    DeleteSpi { spi: u32, release: bool },
+    DeleteChildren {
+        ids: Vec<ChildId>,
+        /// The peer may not have known this one when it was sent.
+        unheard: Option<ChildId>,
+    },
+    DeleteSpi {
+        spi: u32,
+        release: bool,
+    },
     DeleteIke,
     Liveness,
     Mobike(mobike::Asked),
@@ -419,6 +429,7 @@ impl Established {
         core.retransmit(cx, Some(&mut self.channel))?;
         self.channel.tidy(cx.now);
         self.forget_half_done(cx);
+        self.delete_again_when_due(cx.now);
         if self.leave_at.take_if(|at| *at <= cx.now).is_some() {
             self.close(cx.now, Ended::Replaced, CLOSING_TIME);
         }
@@ -442,7 +453,7 @@ impl Established {
         let waits =
             [core.window.deadline(), self.liveness_at(core), self.keepalive_at(core), self.channel.deadline(), closing];
         let half_done = self.half_done.iter().map(|half| half.until).min();
-        waits.into_iter().chain([lives, self.leave_at, half_done]).flatten().min()
+        waits.into_iter().chain([lives, self.leave_at, half_done, self.delete_again_at()]).flatten().min()
     }
     /// Not while a request is in flight: its response is a sign of life as good as any.
     fn liveness_at(&self, core: &Core) -> Option<Duration> {

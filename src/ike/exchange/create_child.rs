@@ -97,6 +97,8 @@ pub(in crate::ike) struct Asked {
     pub following: Option<followup_ke::Following>,
     /// The peer's SPIs of children that it has deleted before we have heard of them: the answer is late.
     deleted: Vec<u32>,
+    /// The peer may not know the child yet that shall be rekeyed.
+    unheard: bool,
 }
 /// Our half of a key exchange.
 struct Own {
@@ -174,6 +176,7 @@ pub(in crate::ike) fn ask(
         Making::Child { offer, .. } => offer.replaces.and_then(|id| est.child(id)),
         Making::Ike(_) => None,
     };
+    let unheard = rekeyed.is_some_and(|old| est.is_unheard(cx.now, old.id));
     let rekey = rekeyed.map(|old| Payload::Notify(rekey_child::notify(old.spi_in)));
     let payloads: Vec<_> = rekey.into_iter().chain(payloads).collect();
     est.request(cx, core, ExchangeType::CREATE_CHILD_SA, &payloads);
@@ -186,6 +189,7 @@ pub(in crate::ike) fn ask(
         link: None,
         following: None,
         deleted: Vec::new(),
+        unheard,
     }))
 }
 /// Nonce and public value stand behind the SA payload.
@@ -271,7 +275,7 @@ pub(in crate::ike) fn disown(cx: &mut Cx<'_>, core: &mut Core, est: &mut Establi
 }
 /// The peer refuses it, at once or half-way.
 pub(in crate::ike) fn refused(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, asked: Asked, notify: &Notify) {
-    let Asked { making, retries, ke, following, .. } = asked;
+    let Asked { making, retries, ke, following, unheard, .. } = asked;
     let offered = match &making {
         Making::Child { offer, .. } => groups(&offer.proposals),
         Making::Ike(offer) => groups(&offer.proposals),
@@ -292,7 +296,7 @@ pub(in crate::ike) fn refused(cx: &mut Cx<'_>, core: &mut Core, est: &mut Establ
     }
     match making {
         Making::Child { offer, .. } if offer.replaces.is_some() => {
-            rekey_child::refused(cx, core, est, &offer, notify);
+            rekey_child::refused(cx, core, est, &offer, notify, unheard);
         }
         Making::Child { offer, .. } => {
             let failure = offer.refused(cx.now, Where::CreateChild, notify);
@@ -311,8 +315,8 @@ pub(in crate::ike) fn complete(
 ) {
     match (asked.making, &pending.agreed) {
         (Making::Child { offer, .. }, Agreed::Child(agreed)) if asked.deleted.contains(&agreed.spi_out) => {
-            // Its Delete was faster than the answer: nothing is left of it at the peer.
-            cx.host.release_spi(offer.spi_in);
+            // Its Delete was faster than the answer. The peer may wait for us to know what it was about.
+            est.plan(Task::DeleteSpi { spi: offer.spi_in, release: true });
             match offer.replaces {
                 Some(old) => est.leave(old, Ended::ByPeer),
                 None => est.refuse_wish(cx, &offer.policy.name),

@@ -566,6 +566,7 @@ fn establish(
         older: None,
         relieves: None,
         put_off: None,
+        unheard: None,
     }
 }
 

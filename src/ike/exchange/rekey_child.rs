@@ -100,8 +100,15 @@ pub(in crate::ike) fn completed(
         est.expect_delete(cx.now + RELIEF_TIME, new);
     }
 }
-/// The peer refuses to rekey a child.
-pub(in crate::ike) fn refused(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, offer: &Offer, notify: &Notify) {
+/// The peer refuses to rekey a child. `unheard`: it may not have known the child yet.
+pub(in crate::ike) fn refused(
+    cx: &mut Cx<'_>,
+    core: &mut Core,
+    est: &mut Established,
+    offer: &Offer,
+    notify: &Notify,
+    unheard: bool,
+) {
     cx.host.release_spi(offer.spi_in);
     let Some(old) = offer.replaces else { return };
     // It is gone, or the peer has rekeyed it: whatever the answer says, it is late (R5).
@@ -110,6 +117,7 @@ pub(in crate::ike) fn refused(cx: &mut Cx<'_>, core: &mut Core, est: &mut Establ
     }
     match notify.kind {
         NotifyType::TEMPORARY_FAILURE | NotifyType::STATE_NOT_FOUND => est.retry_child(cx, old),
+        NotifyType::CHILD_SA_NOT_FOUND if unheard => est.retry_child(cx, old),
         NotifyType::CHILD_SA_NOT_FOUND => forget(cx, est, old),
         NotifyType::NO_ADDITIONAL_SAS => {
             est.retry_child(cx, old);
@@ -171,6 +179,7 @@ pub(in crate::ike) fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Estab
     let made = Made { ni: &ni, nr: &nr, secrets: &secrets, lost: beaten, ..Made::default() };
     let name = agreed.policy.name.clone();
     let new = child::install(cx, core, est, child::Agreed { replaces, ..agreed }, &made);
+    est.answers_with(cx, new);
     if beaten {
         est.expect_delete(cx.now + RELIEF_TIME, new);
     }

@@ -233,6 +233,7 @@ pub(in crate::ike) fn give_way(cx: &mut Cx<'_>, core: &Core, est: &mut Establish
 /// Leaves children and tasks to another IKE SA (RFC 7296 section 2.8).
 pub(in crate::ike) fn bequeath(cx: &mut Cx<'_>, core: &Core, est: &mut Established, heir: IkeId) {
     est.standing = Standing::Succeeded;
+    est.heard();
     // Who goes on from here knows that one: it needs no answer of the one before.
     if let Some(older) = est.older.take() {
         cx.common.redundant.push(Redundant { ike: older, how: How::Silently });
@@ -305,6 +306,7 @@ fn successor(cx: &mut Cx<'_>, core: &Core, est: &Established, pending: &Pending,
         older: None,
         relieves: est.relieves,
         put_off: None,
+        unheard: None,
     };
     Some(IkeSa { core, phase: Phase::Established(Box::new(est)) })
 }

@@ -94,6 +94,28 @@ fn a_request_that_overtakes_the_answer_it_builds_on_is_put_off() {
     assert_rekeyed(&world, old.spi_in);
 }
 
+/// R9 does not hold for a child that the peer does not know *yet*: our answer, which makes it, is late.
+#[test]
+fn a_rekey_that_overtakes_the_answer_it_builds_on_is_tried_again() {
+    use crate::wire::payload::Notify;
+    use crate::wire::registry::NotifyType;
+    let mut world = tunnel();
+    let old = world.a.children()[0].spi_in;
+    world.command_b(lan());
+    world.pass_on(BOB);
+    let answer = world.catch(ALICE);
+    let new = world.a.children()[1].spi_in;
+    world.command_a(lan());
+    let request = world.catch(ALICE);
+    world.bob_answers(&request, &[Payload::Notify(Notify::new(NotifyType::CHILD_SA_NOT_FOUND, Vec::new()))]);
+    world.deliver(&answer);
+    world.pass(seconds(1));
+    assert_rekeyed(&world, old);
+    assert_eq!(world.a.children()[0].spi_in, new);
+    world.pass(seconds(10));
+    assert_rekeyed(&world, new);
+}
+
 /// R3: ESP for the SPI of a pending request says that the answer is late or lost.
 #[test]
 fn r03_a_packet_that_is_ahead_of_its_keys_asks_again_at_once() {
