@@ -65,8 +65,8 @@ def opened(frames):
     clear = [f for f in sealed if re.search(r"Payload: Encrypted.*Decrypted Data.*Payload: (Authentication|Delete|Nonce) |Next payload: NONE.*Decrypted Data \(1", f, re.S)]
     correct = [f for f in sealed if re.search(r"Integrity Checksum Data: .*\[correct\]", f)]
     esps = [f for f in frames if "Encapsulating Security Payload" in f]
-    # a dummy says that a rekeyed child is in use
-    inside = [f for f in esps if "Internet Control Message Protocol" in f or "Next header: IPv6 No Next Header" in f]
+    # a dummy, whose next header is 59, says that a rekeyed child is in use
+    inside = [f for f in esps if "Internet Control Message Protocol" in f or re.search(r"ESP Decrypted Data: \w+3b \(", f)]
     good = [f for f in esps if re.search(r"ESP ICV: .*\[correct\]", f)]
     return (sealed, clear, correct), (esps, inside, good)
 
@@ -82,7 +82,8 @@ def cell(ike, esp, ike_checked, esp_checked, encap):
 
 
 def rekeys(lab, a, b):
-    """Of both kinds by both sides, the child's also under an IKE SA that was rekeyed; pings after each."""
+    """Of both kinds by both sides, the child's also under an IKE SA that was rekeyed; pings before, and after each."""
+    pings(lab)
     for rekey in (lambda: a.must("rekey", "peer/net"), lambda: b.must("rekey", "peer"), lambda: b.must("rekey", "peer/net"), lambda: a.must("rekey", "peer"), lambda: a.must("rekey", "peer/net")):
         before = agree.ours(a)
         rekey()
