@@ -109,6 +109,8 @@ pub(super) struct Established {
     pub answering: Option<Box<create_child::Answering>>,
     /// A post-quantum pre-shared key went into its keys, or into those that it was rekeyed from.
     pub ppk: bool,
+    /// Children that the peer may not have known of when it sent its next request.
+    pub fresh: Vec<rekey_child::Fresh>,
     /// What the peer has begun, and more key exchanges follow.
     pub half_done: Vec<HalfDone>,
     /// We are taking it down: why, and when we stop waiting for the peer.
@@ -416,6 +418,9 @@ impl Established {
     }
     /// Seals, sends and remembers the response to the request that the window expects, to where it came from.
     pub(super) fn respond(&mut self, cx: &mut Cx<'_>, core: &mut Core, to: &Answer, payloads: &[Payload]) {
+        if self.half_done.is_empty() {
+            self.fresh = Vec::new();
+        }
         core.answer(cx, &mut self.channel, to, payloads);
     }
     /// Timers: lifetimes, retransmission, liveness, keepalive, the end of a take-down.

@@ -500,10 +500,14 @@ impl Established {
         offer: &Offer,
         failure: Failure,
     ) {
-        if let Some(wish) = cx.common.links.get_mut(&self.connection.name).and_then(|l| l.wish(&offer.policy.name)) {
+        self.wait_for_child(cx, &offer.policy.name);
+        cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&self.connection));
+    }
+    /// A child is not asked for again before its wait is over.
+    pub(in crate::ike) fn wait_for_child(&self, cx: &mut Cx<'_>, child: &str) {
+        if let Some(wish) = cx.common.links.get_mut(&self.connection.name).and_then(|l| l.wish(child)) {
             wish.retry.failed(cx.now);
         }
-        cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&self.connection));
         cx.touch(&self.connection);
     }
 }
@@ -556,6 +560,7 @@ fn establish(
         queue: VecDeque::new(),
         asked: None,
         answering: None,
+        fresh: Vec::new(),
         half_done: Vec::new(),
         ppk: false,
         closing: None,

@@ -154,14 +154,16 @@ pub(super) fn agree(machines: &[Machine], now: Duration) -> Result<(), String> {
     }
     Ok(())
 }
+/// So often a child may have been refused when nothing is wrong, and its wait is not over: the peer was rekeying the IKE SA each time
+/// (RFC 7296 section 2.25.2). Without any, a responder leaves the first word to the initiator for a while.
+const PUT_OFF: u32 = 3;
 fn has_what_it_wants(machine: &Machine, shown: Duration) -> Result<(), String> {
     let endpoint = machine.endpoint.as_ref().ok_or("it is not there")?;
     let up: BTreeSet<_> = machine.net.tables.pairs.values().map(|p| (p.slot.0.clone(), p.slot.1.clone())).collect();
     for link in endpoint.common.links.values().filter(|l| l.can_initiate()) {
         for (child, wish) in link.connection.children.iter().zip(&link.wishes) {
             let missing = wish.wanted && !up.contains(&(link.connection.name.clone(), child.name.clone()));
-            // A responder leaves the first word to the initiator for a while.
-            let patient = wish.retry.at > shown && wish.retry.failures == 0;
+            let patient = wish.retry.at > shown && wish.retry.failures <= PUT_OFF;
             if missing && !patient {
                 return Err(format!("{} wants {} {} and has it not", machine.name, link.connection.name, child.name));
             }

@@ -4,6 +4,7 @@
 mod certs;
 mod childless;
 mod configuration;
+mod create_child;
 mod delete;
 mod establish;
 mod established;
