@@ -114,8 +114,10 @@ impl Tables {
         }
         let inbound = Inbound { key: key_in.clone(), child: up.id, highest: 0 };
         self.inbound.insert(up.spi_in, inbound);
+        let slot = (up.connection.clone(), up.child.clone(), up.peer);
+        let carried = self.pairs.values().any(|p| p.slot == slot);
         let pair = Pair {
-            slot: (up.connection.clone(), up.child.clone(), up.peer),
+            slot,
             ike: up.ike,
             spi_in: up.spi_in,
             spi_out: up.spi_out,
@@ -124,7 +126,7 @@ impl Tables {
             path: up.path,
             sealed: 0,
             age: self.arrivals,
-            takeover: (replaces.is_some() && !up.initiator).then_some(now + TAKEOVER),
+            takeover: (carried && !up.initiator).then_some(now + TAKEOVER),
             replaces,
             inbound_only: up.inbound_only,
         };
@@ -149,10 +151,10 @@ impl Tables {
     pub(super) fn path_changed(&mut self, ike: IkeId, path: IkePath) {
         self.pairs.values_mut().filter(|p| p.ike == ike).for_each(|p| p.path = path);
     }
-    /// The child that a slot sends on: the youngest that need not wait any more.
+    /// The child that a slot sends on: the youngest that need not wait any more, or else the youngest that waits.
     pub(super) fn sending(&self, slot: &Slot) -> Option<ChildId> {
-        let ready = self.pairs.iter().filter(|(_, p)| p.slot == *slot && p.takeover.is_none() && !p.inbound_only);
-        ready.max_by_key(|(_, p)| p.age).map(|(id, _)| *id)
+        let usable = self.pairs.iter().filter(|(_, p)| p.slot == *slot && !p.inbound_only);
+        usable.max_by_key(|(_, p)| (p.takeover.is_none(), p.age)).map(|(id, _)| *id)
     }
     /// Every slot with a pair.
     pub(super) fn slots(&self) -> BTreeSet<Slot> {
