@@ -417,7 +417,7 @@ fn admit(
     if ppk::is_required(&connection) && contents.notify(NotifyType::NO_PPK_AUTH).is_some() {
         est.plan(Task::RekeyIke);
     }
-    mobike::agree(core, &connection, &contents);
+    payloads.extend(mobike::agree(core, &connection, &contents));
     payloads.push(window_size());
     if core.mobile.agreed {
         payloads.extend(mobike::announce(cx, core, &connection));
