@@ -244,6 +244,10 @@ impl Endpoint {
                     est.leave_at.get_or_insert(cx.now + RELIEF_TIME);
                     Ok(())
                 }
+                (Phase::Established(est), How::Soon) => {
+                    est.hurries(cx);
+                    Ok(())
+                }
                 _ => Err(Ended::Replaced),
             });
         }
