@@ -31,8 +31,7 @@ use std::time::Duration;
 pub(super) const HALF_OPEN_LIFETIME: Duration = Duration::from_secs(30);
 /// So long a Delete of the IKE SA may take.
 pub(super) const CLOSING_TIME: Duration = Duration::from_secs(5);
-/// What has lost a collision is deleted by the peer; if it does not know of the collision, by us after this. And so long a new IKE SA has to
-/// make its children before we delete an older one with the same peer.
+/// What has lost a collision is deleted by the peer; if it does not know of the collision, by us after this.
 pub(super) const RELIEF_TIME: Duration = Duration::from_secs(10);
 /// A peer that answers TEMPORARY_FAILURE for longer than this does not know what it has (R22).
 const TEMPORARY: Duration = Duration::from_secs(180);
@@ -342,6 +341,10 @@ impl Established {
         let children = contents.deletes.iter().any(|d| d.protocol == ProtocolId::ESP);
         matches!(self.standing, Standing::Rival(_)) && (to.exchange == ExchangeType::CREATE_CHILD_SA || children)
     }
+    /// No other IKE SA with this peer is in use.
+    pub(super) fn is_alone(&self, cx: &Cx<'_>) -> bool {
+        cx.common.links.get(&self.connection.name).is_none_or(|link| link.with_peer(&self.remote_id).len() < 2)
+    }
     /// Queues a request once.
     pub(super) fn plan(&mut self, task: Task) {
         if !self.queue.contains(&task) {
@@ -387,13 +390,11 @@ impl Established {
     /// Sends the next request if the window is open.
     pub(super) fn pump(&mut self, cx: &mut Cx<'_>, core: &mut Core) {
         self.send_next(cx, core);
-        // All children are here, or have failed: nothing is left to wait for.
-        if let Some(old) = self.relieves.take_if(|_| !matches!(self.asked, Some(Asked::Create(_)))) {
-            if self.queue.iter().any(|task| matches!(task, Task::CreateChild(_))) {
-                self.relieves = Some(old);
-            } else {
-                cx.common.redundant.push(Redundant { ike: old, how: How::Now });
-            }
+        // All children are here, or have failed, and the peer knows this one: nothing is left to wait for.
+        let waits = |task: &Task| matches!(task, Task::CreateChild(_) | Task::Liveness);
+        let done = self.asked.is_none() && !self.queue.iter().any(waits);
+        if let Some(old) = self.relieves.take_if(|_| done) {
+            cx.common.redundant.push(Redundant { ike: old, how: How::Now });
         }
     }
     fn send_next(&mut self, cx: &mut Cx<'_>, core: &mut Core) {
@@ -435,8 +436,10 @@ impl Established {
         self.channel.tidy(cx.now);
         self.forget_half_done(cx);
         self.delete_again_when_due(cx.now);
-        if self.leave_at.take_if(|at| *at <= cx.now).is_some() {
-            self.close(cx.now, Ended::Replaced, CLOSING_TIME);
+        // One that is in use goes only if there still is what was to take its place.
+        let left = self.standing != Standing::Current || !self.is_alone(cx);
+        if self.leave_at.take_if(|at| *at <= cx.now).is_some() && left {
+            self.close(cx.now, Ended::Replaced, if self.children.is_empty() { CLOSING_TIME } else { cx.patience() });
         }
         self.renew(cx, core);
         if self.liveness_at(core).is_some_and(|at| at <= cx.now) {

@@ -9,7 +9,7 @@ use crate::ike::auth::{self, Authenticated, Signed};
 use crate::ike::channel::{Channel, OpenError};
 use crate::ike::child::{self, Made, Offer};
 use crate::ike::claim::{self, Claim, Own, Progress, Proven};
-use crate::ike::common::{Cx, How, Redundant, Step};
+use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
 use crate::ike::directory::{fits, id_of};
 use crate::ike::error::Refusal;
@@ -576,7 +576,8 @@ fn establish(
 }
 
 /// Both ends have begun an IKE SA at the same time, and both have come up. Where there shall be one, the one with the lower SPI of its
-/// initiator goes, and its initiator deletes it; so both ends, if both do so, keep the same.
+/// initiator goes, and its initiator deletes it; so both ends, if both do so, keep the same. Not before the peer, which may still be asking
+/// for our answer, has the other one with all children.
 fn one_of_two(cx: &mut Cx<'_>, this: &Sibling, connection: &Connection, remote_id: &Id) {
     if connection.unique != Unique::Replace {
         return;
@@ -584,9 +585,9 @@ fn one_of_two(cx: &mut Cx<'_>, this: &Sibling, connection: &Connection, remote_i
     let with_peer = cx.common.links.get(&connection.name).map_or(Vec::new(), |l| l.with_peer(remote_id));
     for other in with_peer {
         let concurrent = other.initiator != this.initiator && other.since >= this.created;
-        let loser = if other.spi_i < this.spi_i { &other } else { this };
+        let (loser, winner) = if other.spi_i < this.spi_i { (&other, this) } else { (this, &other) };
         if concurrent && loser.initiator {
-            cx.common.redundant.push(Redundant { ike: loser.ike, how: How::Now });
+            cx.common.relieved.push((loser.ike, winner.ike));
         }
     }
 }

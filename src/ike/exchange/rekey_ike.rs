@@ -240,7 +240,8 @@ pub(in crate::ike) fn bequeath(cx: &mut Cx<'_>, core: &Core, est: &mut Establish
     let children = std::mem::take(&mut est.children);
     let mut queue = std::mem::take(&mut est.queue);
     queue.retain(|task| !matches!(task, Task::RekeyIke | Task::DeleteIke | Task::Liveness));
-    cx.common.estates.push(Estate { from: core.id, to: heir, children, queue, path: core.path() });
+    let (leave_at, relieves) = (est.leave_at.take(), est.relieves.take());
+    cx.common.estates.push(Estate { from: core.id, to: heir, children, queue, leave_at, relieves, path: core.path() });
 }
 impl Established {
     /// The IKE SA that the peer has asked for while we rekey this one, if both are so.
@@ -302,9 +303,9 @@ fn successor(cx: &mut Cx<'_>, core: &Core, est: &Established, pending: &Pending,
         life,
         authentication: est.authentication,
         standing: Standing::Current,
-        leave_at: est.leave_at,
+        leave_at: None,
         older: None,
-        relieves: est.relieves,
+        relieves: None,
         put_off: None,
         unheard: None,
     };

@@ -24,6 +24,7 @@ mod reauth;
 mod refuse;
 mod rekey_child;
 mod rekey_ike;
+mod siblings;
 mod silence;
 mod stranger;
 mod transport;
