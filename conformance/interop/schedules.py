@@ -108,7 +108,7 @@ def play(ends, seed):
     created = {side for _, side, verb, _ in operations if verb == "up"}  # if both create, there are two, and that is right
     if agreed and (len(view.ike) > 1 or len(created) < 2 and any(len(pairs) > 1 for pairs in view.children.values())):
         agreed, view = False, f"duplicates: {view}"
-    if agreed and "one" in view.children and traffic.ping(ends.lab.left, *INNER[4], count=2) != 2:
+    if agreed and "one" in view.children and not traffic.ping(ends.lab.left, *INNER[4], count=3, interval=0.1):
         agreed, view = False, f"agreed, but nothing passes: {view}"
     return None if agreed else f"seed {seed}: {view}; {operations}; {rules}"
 

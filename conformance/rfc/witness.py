@@ -116,7 +116,7 @@ def crypt_name(row):
 
 def sealed():
     """What the example prints."""
-    out = subprocess.run([sandhog.binary("examples/seal")], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(["cargo", "run", "--quiet", "--locked", "--example", "seal"], cwd=sandhog.ROOT, capture_output=True, text=True, check=True).stdout
     return [json.loads(line) for line in out.splitlines()]
 
 

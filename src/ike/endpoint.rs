@@ -233,15 +233,19 @@ impl Endpoint {
             let Some(redundant) = self.common.redundant.pop() else { break };
             self.step(now, host, redundant.ike, |cx, sa| match (&mut sa.phase, redundant.how) {
                 (Phase::Established(est), How::Now) => {
-                    est.close(cx.now, Ended::Replaced, CLOSING_TIME);
+                    est.close(cx.now, Ended::Replaced, cx.patience());
                     est.pump(cx, &mut sa.core);
                     Ok(())
                 }
                 (Phase::Established(est), How::Later) => {
-                    if est.standing != Standing::Current {
+                    // The peer may not have heard yet of what takes the place of one that is in use.
+                    let wait = if est.standing == Standing::Current {
+                        cx.patience()
+                    } else {
                         est.standing = Standing::Succeeded;
-                    }
-                    est.leave_at.get_or_insert(cx.now + RELIEF_TIME);
+                        RELIEF_TIME
+                    };
+                    est.leave_at.get_or_insert(cx.now + wait);
                     Ok(())
                 }
                 _ => Err(Ended::Replaced),
@@ -372,6 +376,9 @@ fn in_turn(cx: &mut Cx<'_>, sa: &mut IkeSa) -> Result<(), Ended> {
 fn finish(cx: &mut Cx<'_>, sa: &mut IkeSa, authentic: Authentic) -> Result<(), Ended> {
     let Phase::Established(est) = &mut sa.phase else { return Ok(()) };
     let core = &mut sa.core;
+    if let Authentic::Request(..) = authentic {
+        est.heard();
+    }
     match authentic {
         Authentic::Request(to, Err(error)) => refuse(cx, core, est, &to, Refusal::from(&error))?,
         // It has decided a collision that we have not: once we have what it is about, it will ask again.
@@ -483,11 +490,9 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
     let mut lived = None;
     match sa.phase {
         Phase::Established(mut est) => {
-            let rival = est.rival(cx);
-            est.abandon(cx);
             cx.common.established -= 1;
             cx.common.leases.ended(&est.remote_id, core.id);
-            if let Some(rival) = rival {
+            if let Some(rival) = est.rival(cx) {
                 // The peer has not seen our rekey, or is gone (R18): what it has made itself is what counts.
                 if est.closing.is_none() && matches!(why, Ended::ByPeer | Ended::PeerDead) {
                     rekey_ike::give_way(cx, &core, &mut est, rival);
@@ -495,9 +500,13 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
                     cx.common.redundant.push(Redundant { ike: rival, how: How::Now });
                 }
             }
+            // What waited for the window goes with the children, if they have somewhere to go.
+            est.abandon(cx);
             if est.standing != Standing::Current {
                 return;
             }
+            // Another one with the peer goes on in its place, and ESP of this one may still be on its way.
+            let why = if why == Ended::ByPeer && !est.is_alone(cx) { Ended::Replaced } else { why };
             let children: Vec<Arc<str>> = est.children.iter().map(|c| c.policy.name.clone()).collect();
             while !est.children.is_empty() {
                 delete::remove(cx, &mut est, 0, why);

@@ -13,6 +13,8 @@ pub(super) struct Estate {
     pub to: IkeId,
     pub children: Vec<Child>,
     pub queue: VecDeque<Task>,
+    pub leave_at: Option<Duration>,
+    pub relieves: Option<IkeId>,
     /// Where ESP travels so far.
     pub path: IkePath,
 }
@@ -42,13 +44,13 @@ impl Endpoint {
         }
     }
     fn inherit(&mut self, now: Duration, host: &mut dyn Host, estate: Estate) {
-        let Estate { from, to, children, queue, path } = estate;
+        let Estate { from, to, children, queue, leave_at, relieves, path } = estate;
         let Some(IkeSa { core, phase: Phase::Established(est) }) = self.sas.get_mut(&to) else {
             return self.escheat(now, host, from, children);
         };
         est.standing = Standing::Current;
         self.common.leases.rekeyed(from, to);
-        est.older = Some(from);
+        (est.older, est.leave_at, est.relieves) = (Some(from), leave_at, relieves);
         for child in &children {
             self.common.by_child.insert(child.spi_in, to);
             self.common.by_id.insert(child.id, to);
@@ -56,8 +58,10 @@ impl Endpoint {
         est.children.extend(children);
         est.queue.extend(queue);
         let (connection, peer) = (est.connection.name.clone(), est.peer);
+        let mut others = Vec::new();
         if let Some(link) = self.common.links.get_mut(&connection) {
             link.rekeyed(from, core);
+            others = link.with_peer(&est.remote_id);
         }
         self.common.emit(Event::IkeRekeyed { old: from, new: to, connection: connection.clone(), peer });
         if core.path() != path {
@@ -65,6 +69,12 @@ impl Endpoint {
             self.common.emit(Event::PathChanged { ike: to, path });
         }
         self.common.touched.insert(connection);
+        // Who was to take the place of the old one takes that of the new one.
+        for other in others {
+            if let Some(IkeSa { phase: Phase::Established(est), .. }) = self.sas.get_mut(&other.ike) {
+                est.relieves = est.relieves.map(|old| if old == from { to } else { old });
+            }
+        }
         self.pump(now, host, to);
     }
     /// There is no heir any more: children end with the IKE SA that they were of.

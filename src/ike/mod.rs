@@ -34,6 +34,7 @@ mod spi;
 mod timer;
 mod traffic;
 mod transport;
+mod unheard;
 mod virtuals;
 mod window;
 

@@ -69,6 +69,10 @@ impl Pending {
     pub(in crate::ike) fn replaces(&self, old: ChildId) -> bool {
         matches!(&self.agreed, Agreed::Child(agreed) if agreed.replaces == Some(old))
     }
+    /// This child shall be made, and not in the place of another one.
+    fn creates(&self, child: &str) -> bool {
+        matches!(&self.agreed, Agreed::Child(agreed) if agreed.replaces.is_none() && &*agreed.policy.name == child)
+    }
     /// What the next key exchange runs on, if the last one was not the last of all.
     pub(in crate::ike) fn next_method(&self) -> Option<Method> {
         let additional = match &self.agreed {
@@ -97,6 +101,8 @@ pub(in crate::ike) struct Asked {
     pub following: Option<followup_ke::Following>,
     /// The peer's SPIs of children that it has deleted before we have heard of them: the answer is late.
     deleted: Vec<u32>,
+    /// The peer may not know the child yet that shall be rekeyed.
+    unheard: bool,
 }
 /// Our half of a key exchange.
 struct Own {
@@ -149,10 +155,7 @@ pub(in crate::ike) fn request(
 /// No SPI is left for a child: later.
 pub(in crate::ike) fn no_spi(cx: &mut Cx<'_>, est: &Established, policy: &ChildPolicy) {
     cx.fail(Failure::new(cx.now, Where::CreateChild, true, "limit.spis"), Some(&est.connection));
-    if let Some(wish) = cx.common.links.get_mut(&est.connection.name).and_then(|l| l.wish(&policy.name)) {
-        wish.retry.failed(cx.now);
-    }
-    cx.touch(&est.connection);
+    est.wait_for_child(cx, &policy.name);
 }
 /// Sends the request.
 pub(in crate::ike) fn ask(
@@ -174,6 +177,7 @@ pub(in crate::ike) fn ask(
         Making::Child { offer, .. } => offer.replaces.and_then(|id| est.child(id)),
         Making::Ike(_) => None,
     };
+    let unheard = rekeyed.is_some_and(|old| est.is_unheard(cx.now, old.id));
     let rekey = rekeyed.map(|old| Payload::Notify(rekey_child::notify(old.spi_in)));
     let payloads: Vec<_> = rekey.into_iter().chain(payloads).collect();
     est.request(cx, core, ExchangeType::CREATE_CHILD_SA, &payloads);
@@ -186,6 +190,7 @@ pub(in crate::ike) fn ask(
         link: None,
         following: None,
         deleted: Vec::new(),
+        unheard,
     }))
 }
 /// Nonce and public value stand behind the SA payload.
@@ -271,7 +276,7 @@ pub(in crate::ike) fn disown(cx: &mut Cx<'_>, core: &mut Core, est: &mut Establi
 }
 /// The peer refuses it, at once or half-way.
 pub(in crate::ike) fn refused(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, asked: Asked, notify: &Notify) {
-    let Asked { making, retries, ke, following, .. } = asked;
+    let Asked { making, retries, ke, following, unheard, .. } = asked;
     let offered = match &making {
         Making::Child { offer, .. } => groups(&offer.proposals),
         Making::Ike(offer) => groups(&offer.proposals),
@@ -292,7 +297,12 @@ pub(in crate::ike) fn refused(cx: &mut Cx<'_>, core: &mut Core, est: &mut Establ
     }
     match making {
         Making::Child { offer, .. } if offer.replaces.is_some() => {
-            rekey_child::refused(cx, core, est, &offer, notify);
+            rekey_child::refused(cx, core, est, &offer, notify, unheard);
+        }
+        Making::Child { offer, .. } if notify.kind == NotifyType::TEMPORARY_FAILURE => {
+            // Nothing has failed: it is asked for again after a while (R22).
+            cx.host.release_spi(offer.spi_in);
+            est.wait_for_child(cx, &offer.policy.name);
         }
         Making::Child { offer, .. } => {
             let failure = offer.refused(cx.now, Where::CreateChild, notify);
@@ -311,8 +321,8 @@ pub(in crate::ike) fn complete(
 ) {
     match (asked.making, &pending.agreed) {
         (Making::Child { offer, .. }, Agreed::Child(agreed)) if asked.deleted.contains(&agreed.spi_out) => {
-            // Its Delete was faster than the answer: nothing is left of it at the peer.
-            cx.host.release_spi(offer.spi_in);
+            // Its Delete was faster than the answer. The peer may wait for us to know what it was about.
+            est.plan(Task::DeleteSpi { spi: offer.spi_in, release: true });
             match offer.replaces {
                 Some(old) => est.leave(old, Ended::ByPeer),
                 None => est.refuse_wish(cx, &offer.policy.name),
@@ -518,6 +528,8 @@ impl Established {
             Task::Liveness | Task::DeleteIke => true,
             Task::RekeyIke => answering.is_none_or(Pending::is_ike) && self.half_done.is_empty(),
             // Between the key exchanges of the peer's rekey of it there is no place for ours.
+            // The peer is about to have it.
+            Task::CreateChild(name) => no_ike() && answering.is_none_or(|pending| !pending.creates(name)),
             Task::RekeyChild(id) => no_ike() && half_done().all(|pending| !pending.replaces(*id)),
             _ => no_ike(),
         };

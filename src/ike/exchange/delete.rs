@@ -1,4 +1,5 @@
 //! Deleting a child or the IKE SA by an INFORMATIONAL exchange (RFC 7296 section 1.4.1).
+use super::Contents;
 use crate::ike::child::ChildState;
 use crate::ike::common::Cx;
 use crate::ike::event::{ChildId, Ended, Event};
@@ -27,7 +28,8 @@ pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, est: &mut Establ
         return None;
     }
     est.request(cx, core, ExchangeType::INFORMATIONAL, &[Payload::Delete(of_esp(spis))]);
-    Some(Asked::DeleteChildren(ids))
+    let unheard = ids.iter().copied().find(|id| est.is_unheard(cx.now, *id));
+    Some(Asked::DeleteChildren { ids, unheard })
 }
 /// Asks the peer to delete a child that it has and we have not.
 pub(in crate::ike) fn disown(
@@ -46,10 +48,22 @@ pub(in crate::ike) fn request_ike(cx: &mut Cx<'_>, core: &mut Core, est: &mut Es
     est.request(cx, core, ExchangeType::INFORMATIONAL, &[Payload::Delete(delete)]);
     Asked::DeleteIke
 }
-/// The peer has deleted its side of these children: ours go, too. What it says of SPIs changes nothing.
-pub(in crate::ike) fn response(cx: &mut Cx<'_>, est: &mut Established, ids: &[ChildId]) {
+/// The peer has deleted its side of these children: ours go, too. What it says of SPIs changes nothing, but if it does not name the one that
+/// was `unheard` of, it will install that as soon as it hears of it.
+pub(in crate::ike) fn response(
+    cx: &mut Cx<'_>,
+    est: &mut Established,
+    ids: &[ChildId],
+    unheard: Option<ChildId>,
+    answer: &Contents,
+) {
     for id in ids {
         let Some(i) = est.children.iter().position(|c| c.id == *id) else { continue };
+        let spi_out = est.children[i].spi_out;
+        if unheard == Some(*id) && !answer.deletes.iter().any(|d| d.spis.contains(&spi_out)) {
+            est.was_not_understood(cx.now, *id);
+            continue;
+        }
         let why = if let ChildState::Closing(why) = est.children[i].state { why } else { Ended::ByUs };
         remove(cx, est, i, why);
     }

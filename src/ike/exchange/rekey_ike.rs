@@ -233,6 +233,7 @@ pub(in crate::ike) fn give_way(cx: &mut Cx<'_>, core: &Core, est: &mut Establish
 /// Leaves children and tasks to another IKE SA (RFC 7296 section 2.8).
 pub(in crate::ike) fn bequeath(cx: &mut Cx<'_>, core: &Core, est: &mut Established, heir: IkeId) {
     est.standing = Standing::Succeeded;
+    est.heard();
     // Who goes on from here knows that one: it needs no answer of the one before.
     if let Some(older) = est.older.take() {
         cx.common.redundant.push(Redundant { ike: older, how: How::Silently });
@@ -240,7 +241,8 @@ pub(in crate::ike) fn bequeath(cx: &mut Cx<'_>, core: &Core, est: &mut Establish
     let children = std::mem::take(&mut est.children);
     let mut queue = std::mem::take(&mut est.queue);
     queue.retain(|task| !matches!(task, Task::RekeyIke | Task::DeleteIke | Task::Liveness));
-    cx.common.estates.push(Estate { from: core.id, to: heir, children, queue, path: core.path() });
+    let (leave_at, relieves) = (est.leave_at.take(), est.relieves.take());
+    cx.common.estates.push(Estate { from: core.id, to: heir, children, queue, leave_at, relieves, path: core.path() });
 }
 impl Established {
     /// The IKE SA that the peer has asked for while we rekey this one, if both are so.
@@ -295,16 +297,18 @@ fn successor(cx: &mut Cx<'_>, core: &Core, est: &Established, pending: &Pending,
         queue: core.mobile.open_question().into_iter().collect(),
         asked: None,
         answering: None,
+        fresh: Vec::new(),
         half_done: Vec::new(),
         ppk: est.ppk,
         closing: None,
         life,
         authentication: est.authentication,
         standing: Standing::Current,
-        leave_at: est.leave_at,
+        leave_at: None,
         older: None,
-        relieves: est.relieves,
+        relieves: None,
         put_off: None,
+        unheard: None,
     };
     Some(IkeSa { core, phase: Phase::Established(Box::new(est)) })
 }

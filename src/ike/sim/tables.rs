@@ -44,8 +44,10 @@ pub(super) enum Use {
     Larval,
     /// There is an SA.
     Installed,
-    /// Its child was replaced, and it takes what is still on its way.
-    Grace(Duration),
+    /// Its child was replaced, and it takes what is still on its way. So much of its time the clock has left out.
+    Grace { until: Duration, leapt: Duration },
+    /// The grace is over, but would not be if the clock had not leapt: as if the machine had been suspended.
+    Leapt(Duration),
     /// Its child is gone.
     Gone(Ended),
     /// Its child was replaced, and the grace is over.
@@ -129,7 +131,11 @@ impl Tables {
         for pair in self.pairs.values_mut().filter(|p| p.replaces == Some(id)) {
             pair.takeover = None;
         }
-        let becomes = if why == Ended::Replaced { Use::Grace(now + GRACE) } else { Use::Gone(why) };
+        let becomes = if why == Ended::Replaced {
+            Use::Grace { until: now + GRACE, leapt: Duration::ZERO }
+        } else {
+            Use::Gone(why)
+        };
         if why != Ended::Replaced {
             self.inbound.remove(&gone.spi_in);
         }
@@ -172,9 +178,22 @@ impl Tables {
             pair.takeover = None;
         }
         for (spi, state) in &mut self.spis {
-            if matches!(state, Use::Grace(until) if *until <= now) {
-                *state = Use::Replaced;
-                self.inbound.remove(spi);
+            match *state {
+                Use::Grace { until, leapt } if until <= now => {
+                    *state = if until + leapt > now { Use::Leapt(until + leapt) } else { Use::Replaced };
+                    self.inbound.remove(spi);
+                }
+                Use::Leapt(until) if until <= now => *state = Use::Replaced,
+                _ => {}
+            }
+        }
+    }
+    /// The clock leaps ahead. A grace goes by the clock, whatever the peer had the time to send: after a suspension keys live no longer than
+    /// they should.
+    pub(super) fn leap(&mut self, by: Duration) {
+        for state in self.spis.values_mut() {
+            if let Use::Grace { leapt: time, .. } | Use::Leapt(time) = state {
+                *time += by;
             }
         }
     }

@@ -215,6 +215,19 @@ mod witnesses {
         assert_eq!(tables.open(1, &[10; 20], 1), Fate::Lost(Use::Replaced));
         assert_eq!(tables.held(), [3]);
     }
+    /// The clock leaps: the grace is over, and it is known for how long it should not be.
+    #[test]
+    fn a_grace_that_the_clock_has_leapt_over_is_told_apart() {
+        let mut tables = tables(&[1]);
+        tables.child_up(NOW, &up(1, 10, true, None));
+        tables.child_down(NOW, ChildId(1), Ended::Replaced);
+        let leap = GRACE * 2;
+        tables.leap(leap);
+        tables.tick(NOW + leap);
+        assert_eq!(tables.open(1, &[10; 20], 1), Fate::Lost(Use::Leapt(NOW + leap + GRACE)));
+        tables.tick(NOW + leap + GRACE);
+        assert_eq!(tables.open(1, &[10; 20], 1), Fate::Lost(Use::Replaced));
+    }
     #[test]
     #[should_panic = "differ"]
     fn another_key_on_the_same_spi_is_seen() {

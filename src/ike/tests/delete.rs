@@ -171,6 +171,22 @@ fn child_create_collision_ike_rekey() {
         world.pass(seconds(30));
         assert_one_tunnel(&world);
         assert!(world.a.events.iter().any(|e| matches!(e, Event::IkeRekeyed { .. })));
+        let failures = [world.a.failures(), world.b.failures()].concat();
+        assert!(failures.is_empty(), "R22: who has to wait has not failed, and `up` waits, too");
+    }
+}
+/// R18: the peer has not seen our rekey of the IKE SA, and deletes it after its own one. What we still had to ask for is asked on the new one.
+#[test]
+fn child_delete_that_waits_for_an_ike_rekey_which_comes_to_nothing() {
+    for (a, b) in ROLES {
+        let mut world = tunnel();
+        world.command(a, rekey(None));
+        world.catch(a);
+        world.command(a, down_lan());
+        world.command(b, rekey(None));
+        world.pass(Duration::from_millis(400));
+        assert_no_child(&world);
+        assert!(world.peer(a).events.iter().any(|e| matches!(e, Event::IkeRekeyed { .. })));
     }
 }
 
@@ -231,6 +247,59 @@ fn the_answer_to_a_delete_is_an_answer_whatever_it_names() {
         assert_eq!((world.a.children().len(), world.a.ikes()), (0, 1));
     }
 }
+/// A Delete that has overtaken the answer which makes its child is forgotten by a peer that does not know the child yet: it is sent again,
+/// after a while or as soon as the peer's next request shows that it has the answer.
+#[test]
+fn a_delete_that_overtakes_the_answer_it_is_about_is_sent_again() {
+    for busy in [false, true] {
+        let mut world = tunnel();
+        world.command_b(rekey(Some("lan")));
+        world.pass_on(BOB);
+        let answer = world.catch(ALICE);
+        world.command_a(down_lan());
+        let delete = world.catch(ALICE);
+        world.bob_answers(&delete, &[]);
+        let kept = world.a.children().len();
+        assert_eq!(kept, 1, "Bob will have it, so Alice keeps it until he has heard that she does not want it");
+        if busy {
+            // He deletes the old one, as his rekey is done.
+            world.deliver(&answer);
+            world.pass(Duration::from_millis(1));
+        } else {
+            world.drop = |d| d.from.ip() == addr(BOB);
+            for _ in 0..2 {
+                let until = world.now + seconds(10);
+                while world.in_the_air(ALICE) == 0 && world.turn(until) {}
+                let again = world.catch(ALICE);
+                world.bob_answers(&again, &[]);
+            }
+            world.drop = |_| false;
+            world.deliver(&answer);
+            world.pass(seconds(10));
+        }
+        assert_no_child(&world);
+    }
+}
+/// A peer that never gets to know the child is not asked for ever.
+#[test]
+fn a_delete_that_nobody_understands_is_sent_again_for_a_while_only() {
+    let mut world = tunnel();
+    world.command_b(rekey(Some("lan")));
+    world.pass_on(BOB);
+    world.catch(ALICE);
+    world.drop = |d| d.from.ip() == addr(BOB);
+    world.command_a(down_lan());
+    let (begin, mut asked) = (world.now, 0);
+    while world.in_the_air(ALICE) > 0 {
+        let request = world.catch(ALICE);
+        asked += 1;
+        world.bob_answers(&request, &[]);
+        let until = world.now + seconds(20);
+        while world.in_the_air(ALICE) == 0 && world.turn(until) {}
+    }
+    assert_eq!(world.a.children().len(), 0);
+    assert!(asked == 6 && world.now - begin < seconds(60), "{asked} in {:?}", world.now - begin);
+}
 /// libreswan 2184: a child that only one end has, beside the one that both have.
 #[test]
 fn a_child_that_only_one_end_has_goes_alone() {
@@ -242,6 +311,7 @@ fn a_child_that_only_one_end_has_goes_alone() {
     world.each_established(ALICE, |est| est.asked = None);
     assert_eq!((world.a.children().len(), world.b.children().len()), (1, 2));
     world.command_b(down_lan());
-    world.pass(seconds(30));
+    // Bob has no sign that his answer has come, so he asks for its end several times.
+    world.pass(seconds(60));
     assert_eq!((world.a.children().len(), world.b.children().len()), (0, 0));
 }

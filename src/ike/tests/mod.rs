@@ -4,6 +4,7 @@
 mod certs;
 mod childless;
 mod configuration;
+mod create_child;
 mod delete;
 mod establish;
 mod established;
@@ -23,6 +24,7 @@ mod reauth;
 mod refuse;
 mod rekey_child;
 mod rekey_ike;
+mod siblings;
 mod silence;
 mod stranger;
 mod transport;

@@ -327,6 +327,20 @@ fn collision_delayed_response() {
         }
     }
 }
+/// What the first one was asked to do meanwhile it does on the IKE SA that has won.
+#[test]
+fn collision_delayed_response_and_a_child_is_taken_down() {
+    for roles in ROLES {
+        let ((mut world, _, of_a, of_b), (a, b)) = (both_ask(roles, 1), roles);
+        world.command(a, Command::Down { connection: "net".into(), child: Some("lan".into()) });
+        world.deliver(&of_a);
+        let _late = world.catch(b);
+        world.deliver(&of_b);
+        world.pass(seconds(200));
+        assert_eq!((rekeyed(&world.a), all(&world.a), all(&world.b)), (1, 1, 1));
+        assert_eq!((world.a.children().len(), world.b.children().len()), (0, 0));
+    }
+}
 /// The second one has decided and uses its new IKE SA for the children at once, before the first one knows: it has to ask again.
 #[test]
 fn collision_delayed_response_and_the_winner_goes_on() {
