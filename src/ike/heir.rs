@@ -60,7 +60,7 @@ impl Endpoint {
         let (connection, peer) = (est.connection.name.clone(), est.peer);
         let mut others = Vec::new();
         if let Some(link) = self.common.links.get_mut(&connection) {
-            link.rekeyed(from, core);
+            link.rekeyed(from, to);
             others = link.with_peer(&est.remote_id);
         }
         self.common.emit(Event::IkeRekeyed { old: from, new: to, connection: connection.clone(), peer });

@@ -200,6 +200,8 @@ mod witnesses {
         tables.child_up(NOW, &up(1, 10, true, None));
         tables.child_up(NOW, &up(2, 20, true, Some(1)));
         assert_eq!(tables.sending(&slot()), Some(ChildId(2)), "the initiator at once");
+        tables.child_down(NOW, ChildId(2), Ended::ByPeer);
+        assert_eq!(tables.sending(&slot()), None, "and never again on what it deletes");
     }
     #[test]
     fn what_was_replaced_still_opens_for_a_while_and_what_is_larval_waits() {

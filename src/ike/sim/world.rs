@@ -167,8 +167,12 @@ impl World {
             Item::Ike { from, to, data } => self.ike_arrives(from, to, &data),
             Item::Esp { from, to, packet } => self.esp_arrives(from, to, packet),
             Item::Computed { machine, life, job, done } => {
-                if self.machines[machine].life == life {
-                    self.input(machine, Input::Computed { job, done });
+                let m = &self.machines[machine];
+                match m.asleep > self.now {
+                    _ if m.life != life => {}
+                    // Nothing that was computed is lost by a sleep.
+                    true => self.at(m.asleep, Item::Computed { machine, life, job, done }),
+                    false => self.input(machine, Input::Computed { job, done }),
                 }
             }
             Item::Traffic(machine) => self.traffic(machine),

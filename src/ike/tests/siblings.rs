@@ -65,6 +65,20 @@ fn the_redundant_one_goes_whatever_it_was_rekeyed_to() {
     world.pass(seconds(60));
     assert_one_tunnel(&world);
 }
+/// The other one is rekeyed by the one whose own is not up yet: what counts is who has begun them, and under which SPI.
+#[test]
+fn the_redundant_one_goes_though_the_other_one_was_rekeyed_first() {
+    let (mut world, loser, winner) = both_begin();
+    let late = world.catch(loser);
+    world.pass_on(winner);
+    world.pass_on(loser);
+    world.command(loser, rekey(None));
+    world.pass(Duration::from_millis(100));
+    assert!(world.peer(loser).events.iter().any(|e| matches!(e, Event::IkeRekeyed { .. })));
+    world.deliver(&late);
+    world.pass(seconds(60));
+    assert_one_tunnel(&world);
+}
 /// It was to be deleted for the sake of another one, and that one is gone: there is no reason any more.
 #[test]
 fn an_older_one_stays_if_the_newer_one_does_not() {
