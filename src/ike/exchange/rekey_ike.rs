@@ -244,9 +244,9 @@ pub(in crate::ike) fn bequeath(cx: &mut Cx<'_>, core: &Core, est: &mut Establish
     cx.common.estates.push(Estate { from: core.id, to: heir, children, queue, path: core.path() });
 }
 impl Established {
-    /// The IKE SA that the peer has asked for while we rekey this one, if both are so.
+    /// The IKE SA that the peer has made while we rekey this one, if both are so.
     pub(in crate::ike) fn rival(&mut self, cx: &Cx<'_>) -> Option<IkeId> {
-        self.own_rekey()?.rival(cx).map(|rival| rival.id)
+        self.own_rekey()?.rival(cx).filter(|rival| rival.done).map(|rival| rival.id)
     }
     /// Our rekey of this IKE SA, while it is under way.
     fn own_rekey(&mut self) -> Option<&mut Offer> {

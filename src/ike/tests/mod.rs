@@ -9,6 +9,7 @@ mod establish;
 mod established;
 mod flood;
 mod fragments;
+mod give_way;
 mod hostile;
 mod inputs;
 mod inputs_certs;

@@ -273,7 +273,7 @@ fn a_ciphertext_of_somebody_else_leads_nowhere() {
 }
 
 /// Both with additional key exchanges everywhere.
-fn followed() -> World {
+pub(super) fn followed() -> World {
     followed_by("x25519-ke1_mlkem512", "x25519-ke1_mlkem512")
 }
 fn followed_by(alices: &str, bobs: &str) -> World {
@@ -287,13 +287,13 @@ fn followed_by(alices: &str, bobs: &str) -> World {
 }
 /// N1 is Alice's Ni, N2 Bob's Ni, N3 Bob's Nr for Alice, N4 Alice's Nr for Bob; one of them is the lowest. After each nonce comes a
 /// private value.
-fn nonces(world: &mut World, lowest: usize) {
+pub(super) fn nonces(world: &mut World, lowest: usize) {
     let n = |k| if k == lowest { 0x00 } else { 0xff };
     world.a.host.nonces = [n(1), 0x55, n(4)].into();
     world.b.host.nonces = [n(2), 0x55, n(3)].into();
 }
 /// A rekey of the IKE SA, or of the child.
-fn again(of_ike: bool) -> Command {
+pub(super) fn again(of_ike: bool) -> Command {
     rekey(if of_ike { None } else { Some("lan") })
 }
 /// SPIs that tell a rekeyed SA from the old one.
