@@ -132,13 +132,9 @@ pub(in crate::ike) fn completed(
             new.close(cx.now, why, cx.patience());
         }
         cx.common.born.push(new);
-        match rival {
-            Some(rival) if est.closing.is_some() => {
-                cx.common.redundant.push(Redundant { ike: rival.id, how: How::Now });
-            }
-            Some(rival) if rival.done => give_way(cx, core, est, rival.id),
-            // As soon as it is there.
-            Some(_) | None => {}
+        // Or as soon as it is there.
+        if let Some(rival) = rival.filter(|rival| rival.done) {
+            give_way(cx, core, est, rival.id);
         }
         return;
     }
@@ -223,12 +219,16 @@ pub(in crate::ike) fn half_done(est: &mut Established, pending: &Pending) {
         offer.rival = Some(Rival { id, spi, done: false, lowest: pending.lowest().to_vec() });
     }
 }
-/// The peer's new IKE SA takes the place of this one, and the peer will delete this one.
+/// The peer's new IKE SA takes the place of this one, and the peer will delete this one. What we are taking down goes as a whole.
 pub(in crate::ike) fn give_way(cx: &mut Cx<'_>, core: &Core, est: &mut Established, heir: IkeId) {
-    if est.standing == Standing::Current {
-        bequeath(cx, core, est, heir);
-        est.leave_at = Some(cx.now + cx.patience());
+    if est.standing != Standing::Current {
+        return;
     }
+    if est.closing.is_some() {
+        return cx.common.redundant.push(Redundant { ike: heir, how: How::Now });
+    }
+    bequeath(cx, core, est, heir);
+    est.leave_at = Some(cx.now + cx.patience());
 }
 /// Leaves children and tasks to another IKE SA (RFC 7296 section 2.8).
 pub(in crate::ike) fn bequeath(cx: &mut Cx<'_>, core: &Core, est: &mut Established, heir: IkeId) {

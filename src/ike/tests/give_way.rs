@@ -1,7 +1,10 @@
 //! Collisions of rekeys that end otherwise than by their nonces: one of the exchanges fails, or what they are about is taken down meanwhile.
 use super::multi_ke::{again, followed, nonces};
+use super::rekey_ike::both_ask;
 use super::*;
 use crate::wire::registry::ExchangeType;
+
+const ROLES: [(&str, &str); 2] = [(ALICE, BOB), (BOB, ALICE)];
 
 fn assert_nothing_left(peer: &Peer) {
     assert_eq!((peer.ikes(), peer.children().len(), peer.host.spis.len()), (0, 0, 0), "{:?}", peer.events);
@@ -32,4 +35,45 @@ fn what_is_half_done_inherits_nothing() {
         }
         assert_nothing_left(&world.a);
     }
+}
+
+/// R17: what the user takes down while it is being rekeyed does not live on in what the peer has made of it.
+#[test]
+fn what_is_taken_down_does_not_live_on_in_the_peers_rekey() {
+    for roles in ROLES {
+        let ((mut world, _, of_a, of_b), (a, b)) = (both_ask(roles, 1), roles);
+        world.deliver(&of_b);
+        world.pass_on(a);
+        let delete = world.catch(b);
+        world.command(a, down());
+        world.deliver(&of_a);
+        assert!(world.pass_on(b).is(ExchangeType::CREATE_CHILD_SA, true), "refused");
+        world.pass(seconds(3));
+        world.deliver(&delete);
+        world.pass(seconds(200));
+        assert_nothing_left(&world.a);
+        assert_nothing_left(&world.b);
+    }
+}
+/// The same where the own rekey stops before its additional key exchange.
+#[test]
+fn what_is_taken_down_does_not_live_on_in_the_peers_rekey_multi_ke() {
+    let mut world = followed();
+    nonces(&mut world, 1);
+    world.command_a(again(true));
+    world.command_b(again(true));
+    let (of_a, of_b) = (world.catch(ALICE), world.catch(BOB));
+    world.deliver(&of_a);
+    let late = world.catch(BOB);
+    world.deliver(&of_b);
+    for (from, exchange) in [(ALICE, ExchangeType::CREATE_CHILD_SA), (BOB, ExchangeType::IKE_FOLLOWUP_KE)] {
+        assert!(world.pass_on(from).is(exchange, from == ALICE));
+    }
+    world.pass_on(ALICE);
+    let _delete = world.catch(BOB);
+    world.command_a(down());
+    world.deliver(&late);
+    world.pass(seconds(200));
+    assert_nothing_left(&world.a);
+    assert_nothing_left(&world.b);
 }
