@@ -64,8 +64,22 @@ impl Endpoint {
             let path = core.path();
             self.common.emit(Event::PathChanged { ike: to, path });
         }
+        self.replaced_instead(&connection, from, to);
         self.common.touched.insert(connection);
         self.pump(now, host, to);
+    }
+    /// What is made from scratch in the place of the one takes that of the other.
+    fn replaced_instead(&mut self, connection: &str, from: IkeId, to: IkeId) {
+        let Some(link) = self.common.links.get(connection) else { return };
+        for id in &link.sas {
+            let Some(sa) = self.sas.get_mut(id) else { continue };
+            let relieves = match &mut sa.phase {
+                Phase::Established(est) => est.relieves.as_mut(),
+                _ => None,
+            };
+            sa.core.replaces.iter_mut().chain(relieves).filter(|old| **old == from).for_each(|old| *old = to);
+        }
+        self.common.relieved.iter_mut().filter(|(old, _)| *old == from).for_each(|(old, _)| *old = to);
     }
     /// There is no heir any more: children end with the IKE SA that they were of.
     fn escheat(&mut self, now: Duration, host: &mut dyn Host, from: IkeId, children: Vec<Child>) {
