@@ -13,6 +13,8 @@ pub(super) struct Estate {
     pub to: IkeId,
     pub children: Vec<Child>,
     pub queue: VecDeque<Task>,
+    /// The one that it was to relieve.
+    pub relieves: Option<IkeId>,
     /// Where ESP travels so far.
     pub path: IkePath,
 }
@@ -42,7 +44,7 @@ impl Endpoint {
         }
     }
     fn inherit(&mut self, now: Duration, host: &mut dyn Host, estate: Estate) {
-        let Estate { from, to, children, queue, path } = estate;
+        let Estate { from, to, children, queue, relieves, path } = estate;
         let Some(IkeSa { core, phase: Phase::Established(est) }) = self.sas.get_mut(&to) else {
             return self.escheat(now, host, from, children);
         };
@@ -55,6 +57,7 @@ impl Endpoint {
         }
         est.children.extend(children);
         est.queue.extend(queue);
+        est.relieves = relieves;
         let (connection, peer) = (est.connection.name.clone(), est.peer);
         if let Some(link) = self.common.links.get_mut(&connection) {
             link.rekeyed(from, core);

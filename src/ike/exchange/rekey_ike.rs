@@ -241,7 +241,8 @@ pub(in crate::ike) fn bequeath(cx: &mut Cx<'_>, core: &Core, est: &mut Establish
     let children = std::mem::take(&mut est.children);
     let mut queue = std::mem::take(&mut est.queue);
     queue.retain(|task| !matches!(task, Task::RekeyIke | Task::DeleteIke | Task::Liveness));
-    cx.common.estates.push(Estate { from: core.id, to: heir, children, queue, path: core.path() });
+    let relieves = est.relieves.take();
+    cx.common.estates.push(Estate { from: core.id, to: heir, children, queue, relieves, path: core.path() });
 }
 impl Established {
     /// The IKE SA that the peer has made while we rekey this one, if both are so.
@@ -276,7 +277,6 @@ fn successor(cx: &mut Cx<'_>, core: &Core, est: &Established, pending: &Pending,
         connection: core.connection.clone(),
         created: cx.now,
         sent: cx.now,
-        replaces: None,
         hit: None,
         ..*core
     };
@@ -304,7 +304,7 @@ fn successor(cx: &mut Cx<'_>, core: &Core, est: &Established, pending: &Pending,
         standing: Standing::Current,
         leave_at: est.leave_at,
         older: None,
-        relieves: est.relieves,
+        relieves: None,
         put_off: None,
         unheard: None,
     };

@@ -1,4 +1,5 @@
 //! Reauthentication (RFC 7296 section 2.8.3, RFC 4478): make before break.
+use super::ppk::{ppk, using};
 use super::*;
 use crate::ike::event::Ended;
 use crate::wire::payload::{Notify, Payload};
@@ -66,6 +67,20 @@ fn r08_reauthentication_makes_before_it_breaks() {
         let replaced = |e: &&Event| matches!(e, Event::IkeDown { why: Ended::Replaced, .. });
         assert_eq!(world.a.events.iter().filter(replaced).count(), 3);
     }
+}
+/// R8: the children come before the old IKE SA goes also where the new one is rekeyed at once (R41).
+#[test]
+fn r08_also_when_the_new_one_is_rekeyed_before_it_has_all_children() {
+    let (alice, bob) = both();
+    let alice = with(using(alice, ppk("one", true)), |c| c.reauth_time = seconds(300));
+    let mut world = World::new(alice, with(using(bob, ppk("one", false)), |c| c.unique = Unique::Never));
+    world.weather.delay = 15;
+    world.command_a(up());
+    world.pass(seconds(5));
+    world.log.clear();
+    let begin = world.now;
+    run_until_renewed(&mut world, begin + seconds(400));
+    assert_eq!(inits(&world), 1);
 }
 /// The peer rekeys the IKE SA while another one is made in its place: what has come of it is what goes in the end, and is not made anew
 /// once more. `late`: the other one is established, and makes its children.
