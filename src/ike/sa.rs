@@ -516,7 +516,7 @@ impl Established {
     /// Gives back what was being negotiated when the IKE SA ends.
     pub(super) fn abandon(&mut self, cx: &mut Cx<'_>) {
         match self.asked.take() {
-            Some(Asked::Create(asked)) => asked.release(cx),
+            Some(Asked::Create(asked)) => asked.abandon(cx),
             Some(Asked::DeleteSpi { spi, release: true }) => cx.host.release_spi(spi),
             _ => {}
         }

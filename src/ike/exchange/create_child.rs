@@ -119,11 +119,11 @@ impl Asked {
             self.deleted.push(spi_out);
         }
     }
-    /// Gives back what was taken for it.
-    pub(in crate::ike) fn release(&self, cx: &mut Cx<'_>) {
-        match &self.making {
+    /// It ends with the IKE SA: gives back what was taken for it.
+    pub(in crate::ike) fn abandon(self, cx: &mut Cx<'_>) {
+        match self.making {
             Making::Child { offer, .. } => cx.host.release_spi(offer.spi_in),
-            Making::Ike(offer) => offer.release(cx),
+            Making::Ike(offer) => offer.fail(cx),
         }
     }
 }
@@ -216,12 +216,12 @@ pub(in crate::ike) fn response(
         && ke.group == own.group.id()
         && own.group.check(&ke.data).is_err()
     {
-        asked.release(cx);
+        asked.abandon(cx);
         bad_public(cx, core, est);
         return Ok(());
     }
     match check(cx, &asked, contents) {
-        Err(failure) => disown(cx, core, est, &asked, *failure),
+        Err(failure) => disown(cx, core, est, *asked, *failure),
         Ok((pending, None)) => followup_ke::proceed(cx, core, est, asked, pending),
         Ok((pending, Some(work))) => {
             asked.pending = Some((cx.compute_granted(core.id, work), pending));
@@ -257,17 +257,17 @@ fn check(cx: &Cx<'_>, asked: &Asked, contents: &Contents) -> Result<(Pending, Op
     Ok((Pending::new(agreed, &asked.ni, nr), work))
 }
 /// The peer has made what we do not take: it is told to delete it. Of an IKE SA that we do not share there is nothing left to talk on.
-pub(in crate::ike) fn disown(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, asked: &Asked, failure: Failure) {
-    match &asked.making {
+pub(in crate::ike) fn disown(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, asked: Asked, failure: Failure) {
+    match asked.making {
         Making::Child { offer, .. } => {
             est.plan(Task::DeleteSpi { spi: offer.spi_in, release: true });
             match offer.replaces {
                 Some(old) => rekey_child::failed(cx, core, est, old, failure),
-                None => est.child_failed_but_keep(cx, core, offer, failure),
+                None => est.child_failed_but_keep(cx, core, &offer, failure),
             }
         }
         Making::Ike(offer) => {
-            offer.release(cx);
+            offer.fail(cx);
             cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&est.connection));
             est.close(cx.now, Ended::Failed, sa::CLOSING_TIME);
         }
@@ -478,12 +478,12 @@ pub(in crate::ike) fn computed(
             followup_ke::proceed(cx, core, est, asked, pending);
         }
         Done::Agreed(Err(_)) => {
-            asked.release(cx);
+            asked.abandon(cx);
             bad_public(cx, core, est);
         }
         Done::Refused | Done::Answered(_) | Done::Signed(_) | Done::Verified(_) => {
             let failure = Failure::new(cx.now, Where::CreateChild, true, "limit.compute_queue");
-            disown(cx, core, est, &asked, failure);
+            disown(cx, core, est, *asked, failure);
         }
     }
     Ok(())

@@ -62,8 +62,15 @@ impl Offer {
         vec![Payload::Sa(self.proposals.clone())]
     }
     /// Gives the SPI back.
-    pub(in crate::ike) fn release(&self, cx: &mut Cx<'_>) {
+    fn release(&self, cx: &mut Cx<'_>) {
         cx.common.by_spi.remove(&self.spi);
+    }
+    /// The IKE SA that it was to replace goes, and nothing that was to take its place stays.
+    pub(in crate::ike) fn fail(mut self, cx: &mut Cx<'_>) {
+        self.release(cx);
+        if let Some(rival) = self.rival(cx).filter(|rival| rival.done) {
+            cx.common.redundant.push(Redundant { ike: rival.id, how: How::Now });
+        }
     }
     /// Checks the responder's SA payload (R32).
     pub(in crate::ike) fn check(&self, answer: &Contents) -> Option<Agreed> {

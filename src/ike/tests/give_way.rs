@@ -2,7 +2,8 @@
 use super::multi_ke::{again, followed, nonces};
 use super::rekey_ike::both_ask;
 use super::*;
-use crate::wire::registry::ExchangeType;
+use crate::wire::payload::{Ke, Payload, Proposal};
+use crate::wire::registry::{ExchangeType, KeId};
 
 const ROLES: [(&str, &str); 2] = [(ALICE, BOB), (BOB, ALICE)];
 
@@ -76,4 +77,28 @@ fn what_is_taken_down_does_not_live_on_in_the_peers_rekey_multi_ke() {
     world.pass(seconds(200));
     assert_nothing_left(&world.a);
     assert_nothing_left(&world.b);
+}
+
+/// Our own rekey ends badly, and the IKE SA with it: what the peer has made of it meanwhile does not stay half-open.
+#[test]
+fn a_rival_ends_with_what_it_was_to_replace() {
+    let sa = |list: &str| {
+        let proposals = ike(list).into_iter().map(|p| Proposal { spi: vec![7; 8], ..p }).collect();
+        Payload::Sa(proposals)
+    };
+    let ke = |octet| Payload::Ke(Ke { group: KeId::CURVE25519, data: vec![octet; 32] });
+    let (nonce, fine) = (Payload::Nonce(vec![7; 32]), sa("aes128gcm16-prfsha256-x25519"));
+    for answer in [
+        vec![fine.clone(), Payload::Nonce(vec![7; 3]), ke(9)],
+        vec![sa("aes256gcm16-prfsha256-x25519"), nonce.clone(), ke(9)],
+        vec![fine, nonce, ke(0)],
+    ] {
+        let (mut world, _, of_a, of_b) = both_ask((ALICE, BOB), 1);
+        world.deliver(&of_b);
+        world.catch(ALICE);
+        world.bob_answers(&of_a, &answer);
+        world.pass(seconds(200));
+        assert_nothing_left(&world.a);
+        assert_nothing_left(&world.b);
+    }
 }
