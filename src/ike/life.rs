@@ -130,7 +130,8 @@ impl Established {
         let up = self.children.iter_mut().filter(|c| c.state == ChildState::Up);
         let due: Vec<ChildId> = up.filter_map(|c| c.life.is_due(now).then_some(c.id)).collect();
         due.into_iter().for_each(|id| self.plan(Task::RekeyChild(id)));
-        if self.life.is_due(now) || core.window.next_id() > LAST_ID {
+        let ids_end = core.window.next_id() > LAST_ID && self.life.failures == 0;
+        if self.life.is_due(now) || ids_end {
             self.plan(Task::RekeyIke);
         }
         if self.authentication.is_due(now) {

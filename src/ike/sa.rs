@@ -340,9 +340,14 @@ impl Established {
         let children = contents.deletes.iter().any(|d| d.protocol == ProtocolId::ESP);
         matches!(self.standing, Standing::Rival(_)) && (to.exchange == ExchangeType::CREATE_CHILD_SA || children)
     }
-    /// Queues a request once.
+    /// Queues a request once: not if it is queued already, nor a rekey that is under way.
     pub(super) fn plan(&mut self, task: Task) {
-        if !self.queue.contains(&task) {
+        let under_way = match task {
+            Task::RekeyChild(id) => self.rekeys(id),
+            Task::RekeyIke => self.rekeys_ike(),
+            _ => false,
+        };
+        if !under_way && !self.queue.contains(&task) {
             self.queue.push_back(task);
         }
     }

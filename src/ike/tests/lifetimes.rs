@@ -2,7 +2,8 @@
 use super::super::event::{Input, Usage};
 use super::*;
 use crate::ike::event::Ended;
-use crate::wire::registry::ExchangeType;
+use crate::wire::payload::{Notify, Payload};
+use crate::wire::registry::{ExchangeType, NotifyType};
 
 fn short(policy: Policy, rekey: u64, by: policy::RekeyBy) -> Policy {
     let policy = with_child(policy, |c| c.rekey_time = seconds(rekey));
@@ -120,6 +121,48 @@ fn a_child_is_rekeyed_by_octets_packets_and_sequence_numbers() {
         world.pass(seconds(10));
         assert_one_tunnel(&world);
     }
+}
+/// R22: not at once, whatever has planned it once more meanwhile.
+#[test]
+fn r22_what_is_put_off_is_not_asked_for_at_once() {
+    let quiet = |policy| with(policy, |c| c.dpd_delay = Duration::ZERO);
+    for what in [Some("lan"), None] {
+        let mut world = tunnel_of(quiet(alice()), quiet(bob()));
+        world.command_a(rekey(what));
+        let request = world.catch(ALICE);
+        world.command_a(rekey(what));
+        if what.is_some() {
+            let report = usage(&world.a, |u| u.sequence_permille = 750);
+            world.input_a(Input::EspUsage(&[report]));
+        }
+        world.bob_answers(&request, &put_off());
+        world.pass(Duration::from_millis(1900));
+        assert_eq!(world.sent_by(ALICE).len(), 1);
+        world.pass(seconds(10));
+        assert_one_tunnel(&world);
+        assert_eq!(world.sent_by(ALICE).len(), 3, "asked again, and the old one deleted");
+    }
+}
+/// The same for what is due because message ids end.
+#[test]
+fn r22_what_is_put_off_waits_when_ids_end_too() {
+    let quiet = |policy| with(policy, |c| c.dpd_delay = Duration::ZERO);
+    let mut world = tunnel_of(quiet(alice()), quiet(bob()));
+    world.jump_ids(u32::MAX - 0x8000);
+    world.command_a(rekey(None));
+    let request = world.catch(ALICE);
+    // Something else has its time before it may be tried again.
+    let soon = world.now + seconds(1);
+    world.each_established(ALICE, |est| est.children[0].life.renew = Some(soon));
+    world.bob_answers(&request, &put_off());
+    world.pass(Duration::from_millis(1900));
+    let rekeys = |world: &World| world.a.events.iter().filter(|e| matches!(e, Event::IkeRekeyed { .. })).count();
+    assert_eq!((downs(&world.a), rekeys(&world)), (vec![Ended::Replaced], 0));
+    world.pass(seconds(5));
+    assert_eq!(rekeys(&world), 1);
+}
+fn put_off() -> [Payload; 1] {
+    [Payload::Notify(Notify::new(NotifyType::TEMPORARY_FAILURE, Vec::new()))]
 }
 #[test]
 fn what_is_said_of_a_child_that_is_gone_means_nothing() {
