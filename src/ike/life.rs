@@ -148,8 +148,10 @@ impl Established {
         let Some(i) = self.children.iter().position(|c| c.id == usage.id) else { return };
         match self.children[i].wear(usage) {
             Wear::Over => self.expire_child(cx, i),
-            // Not while an attempt waits for its time.
-            Wear::Due if self.children[i].life.failures == 0 => self.plan(Task::RekeyChild(usage.id)),
+            // Not while an attempt waits for its time, nor what the peer shall rekey.
+            Wear::Due if self.children[i].life.failures == 0 && self.connection.rekey != RekeyBy::Peer => {
+                self.plan(Task::RekeyChild(usage.id));
+            }
             Wear::Due | Wear::Fine => {}
         }
     }

@@ -122,6 +122,21 @@ fn a_child_is_rekeyed_by_octets_packets_and_sequence_numbers() {
         assert_one_tunnel(&world);
     }
 }
+/// Who leaves rekeys to the peer leaves these to it, too; what is used up ends all the same, alone.
+#[test]
+fn a_child_that_the_peer_rekeys_is_rekeyed_by_the_peer_alone() {
+    let limits = |policy| with_child(policy, |c| c.rekey_bytes = 1000);
+    let mut world = tunnel_of(with(limits(alice()), |c| c.rekey = policy::RekeyBy::Peer), bob());
+    for (bytes, downs_now) in [(1000, vec![]), (2000, vec![Ended::Expired])] {
+        let report = usage(&world.a, |u| u.bytes = bytes);
+        world.input_a(Input::EspUsage(&[report]));
+        assert_eq!(world.sent_by(ALICE).iter().filter(|d| d.is(ExchangeType::CREATE_CHILD_SA, false)).count(), 0);
+        assert_eq!(downs(&world.a), downs_now);
+    }
+    world.pass(seconds(5));
+    assert_one_tunnel(&world);
+    assert!(!world.a.events.iter().any(|e| matches!(e, Event::IkeDown { .. })));
+}
 /// R22: not at once, whatever has planned it once more meanwhile.
 #[test]
 fn r22_what_is_put_off_is_not_asked_for_at_once() {
