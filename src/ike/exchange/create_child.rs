@@ -4,7 +4,7 @@ use super::{Contents, followup_ke, rekey_child, rekey_ike};
 use crate::crypto::ke::{Group, Method};
 use crate::crypto::secret::Secret;
 use crate::crypto::work::{Done, Work};
-use crate::ike::child::{self, Mismatch};
+use crate::ike::child::{self, Child, Mismatch};
 use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
 use crate::ike::error::Refusal;
@@ -492,8 +492,8 @@ pub(in crate::ike) fn computed(
 fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, answering: Answering, done: Done) -> Step<()> {
     let Answering { to, mut pending, public, .. } = answering;
     let made = match done {
-        // We have begun to take it down meanwhile.
-        _ if est.closing.is_some() => Err(Mismatch::quiet(Refusal::Temporary)),
+        // We have begun to take it down meanwhile (R10, R17).
+        _ if est.closing.is_some() || est.takes_down(&pending) => Err(Mismatch::quiet(Refusal::Temporary)),
         Done::Agreed(Ok(secret)) => Ok((public, secret)),
         Done::Answered(Ok((data, secret))) => Ok((pending.next_method().map(|m| Ke { group: m.id(), data }), secret)),
         Done::Agreed(Err(_)) | Done::Answered(Err(_)) => Err(Mismatch::malformed()),
@@ -512,6 +512,12 @@ fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, answering: 
     }
 }
 impl Established {
+    /// The child that is to be replaced is going, or gone, and not because of a rekey of ours.
+    fn takes_down(&self, pending: &Pending) -> bool {
+        let Agreed::Child(child::Agreed { replaces: Some(old), .. }) = &pending.agreed else { return false };
+        let going = self.child(*old).is_none_or(Child::is_leaving);
+        going && !self.children.iter().any(|new| new.replaces == Some(*old) && !new.is_leaving())
+    }
     /// While the peer rekeys the IKE SA nothing begins that concerns children, and while it makes a child we do not rekey the IKE SA: we
     /// would be put off (R15, R20).
     pub(in crate::ike) fn may(&self, task: &Task) -> bool {

@@ -3,6 +3,7 @@
 //! A test reads as a play: `World::new(alice, bob)`, then who does what, which message is held back, and who must win.
 mod certs;
 mod childless;
+mod computing;
 mod configuration;
 mod delete;
 mod establish;
