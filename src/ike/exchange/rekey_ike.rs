@@ -139,9 +139,11 @@ pub(in crate::ike) fn completed(
             new.close(cx.now, why, cx.patience());
         }
         cx.common.born.push(new);
-        // Or as soon as it is there.
-        if let Some(rival) = rival.filter(|rival| rival.done) {
-            give_way(cx, core, est, rival.id);
+        match rival {
+            Some(rival) if rival.done => give_way(cx, core, est, rival.id),
+            // As soon as it is there; the peer may never finish it.
+            Some(_) => est.life.retry(cx),
+            None => {}
         }
         return;
     }

@@ -1,9 +1,10 @@
 //! Collisions of rekeys that end otherwise than by their nonces: one of the exchanges fails, or what they are about is taken down meanwhile.
-use super::multi_ke::{again, followed, nonces};
+use super::multi_ke::{again, assert_renewed, followed, mixed, nonces};
 use super::rekey_ike::both_ask;
 use super::*;
-use crate::wire::payload::{Ke, Payload, Proposal};
-use crate::wire::registry::{ExchangeType, KeId};
+use crate::ike::life::Life;
+use crate::wire::payload::{Ke, Notify, Payload, Proposal};
+use crate::wire::registry::{ExchangeType, KeId, NotifyType};
 
 const ROLES: [(&str, &str); 2] = [(ALICE, BOB), (BOB, ALICE)];
 
@@ -100,5 +101,28 @@ fn a_rival_ends_with_what_it_was_to_replace() {
         world.pass(seconds(200));
         assert_nothing_left(&world.a);
         assert_nothing_left(&world.b);
+    }
+}
+
+/// Who has lost to what is half done tries again if the peer does not go on with that.
+#[test]
+fn who_loses_to_what_is_never_finished_tries_again() {
+    for of_ike in [false, true] {
+        let (mut world, old) = mixed(of_ike, 2);
+        world.drop = |d| d.is(ExchangeType::IKE_FOLLOWUP_KE, false);
+        world.pass(Duration::from_millis(300));
+        let sent: Vec<_> = world.sent_by(ALICE).into_iter().cloned().collect();
+        let followup = sent.iter().find(|d| d.is(ExchangeType::IKE_FOLLOWUP_KE, false)).unwrap();
+        world.bob_answers(followup, &[Payload::Notify(Notify::new(NotifyType::STATE_NOT_FOUND, Vec::new()))]);
+        // And Alice has no mind to try it once more.
+        world.each_established(ALICE, |est| {
+            est.life = Life::default();
+            est.children.iter_mut().for_each(|child| child.life = Life::default());
+        });
+        world.drop = |_| false;
+        world.pass(seconds(130));
+        assert_renewed(&world, of_ike, &old);
+        let asked = |from| world.sent_by(from).iter().filter(|d| d.is(ExchangeType::CREATE_CHILD_SA, false)).count();
+        assert_eq!((asked(ALICE), asked(BOB)), (1, 2));
     }
 }
