@@ -99,6 +99,9 @@ impl Established {
             self.expire_child(cx, i);
         }
         if self.standing == Standing::Current && (self.life.is_over(cx.now) || self.authentication.is_over(cx.now)) {
+            while !self.children.is_empty() {
+                delete::remove(cx, self, 0, Ended::Expired);
+            }
             self.close(cx.now, Ended::Expired, CLOSING_TIME);
         }
     }

@@ -179,6 +179,23 @@ fn r22_what_is_put_off_waits_when_ids_end_too() {
 fn put_off() -> [Payload; 1] {
     [Payload::Notify(Notify::new(NotifyType::TEMPORARY_FAILURE, Vec::new()))]
 }
+/// R35: nor are the children of an IKE SA that has ended, whether its peer answers or not.
+#[test]
+fn r35_children_end_with_the_lifetime_of_their_ike_sa() {
+    let policy = with(alice(), |c| {
+        (c.rekey_time, c.over_time, c.rand_time) = (seconds(100), seconds(20), Some(Duration::ZERO));
+        (c.rekey, c.dpd_delay) = (policy::RekeyBy::Peer, Duration::ZERO);
+    });
+    let mut world = tunnel_of(policy, bob());
+    world.pass(seconds(118));
+    world.drop = |_| true;
+    assert_eq!(world.a.children().len(), 1);
+    world.pass(seconds(2));
+    assert_eq!((downs(&world.a), world.a.ikes()), (vec![Ended::Expired], 1), "at once, without waiting for the peer");
+    world.drop = |_| false;
+    world.pass(seconds(10));
+    assert_one_tunnel(&world);
+}
 #[test]
 fn what_is_said_of_a_child_that_is_gone_means_nothing() {
     let mut world = tunnel_of(alice(), bob());
