@@ -250,6 +250,31 @@ fn after_a_leap_of_the_clock_nothing_is_used_that_has_ended() {
     assert_eq!((world.a.children().len(), world.a.ikes(), world.b.ikes()), (1, 1, 1));
 }
 
+/// Several IKE SAs notice it in the same order in every run.
+#[test]
+fn a_leap_of_the_clock_has_the_same_order_in_every_run() {
+    let mut policy = alice();
+    for n in 1..6 {
+        policy.connections.push(Arc::new(Connection { name: format!("net{n}").into(), ..connection(ALICE, BOB) }));
+    }
+    let mut bob = with(bob(), |c| (c.unique, c.dpd_delay) = (Unique::Never, Duration::ZERO));
+    bob.limits.per_identity = 10;
+    let names: Vec<_> = policy.connections.iter().map(|c| c.name.clone()).collect();
+    let mut world = World::new(policy, bob);
+    names.into_iter().for_each(|connection| world.command_a(Command::Up { connection, child: None }));
+    world.pass(seconds(1));
+    assert_eq!(world.a.ikes(), 6);
+    world.log.clear();
+    world.now += seconds(1000);
+    world.input_a(Input::Timer);
+    let order = |world: &World| {
+        let of = |d: &wire::Datagram| world.a.endpoint.common.by_spi[&d.header().spi_i];
+        world.sent_by(ALICE).into_iter().map(of).collect::<Vec<_>>()
+    };
+    let leapt = order(&world);
+    assert!(leapt.len() == 6 && leapt.is_sorted(), "{leapt:?}");
+}
+
 /// R3: ESP for what we have only offered shows that our request was answered.
 #[test]
 fn r03_esp_on_a_larval_spi_has_the_request_sent_again_once() {
