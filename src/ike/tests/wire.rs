@@ -410,6 +410,13 @@ impl World {
         let opened = channel.open_within(now, 65_536, &message.data).expect("it is sealed for him");
         Contents::inside(&opened.inner).expect("it is well-formed")
     }
+    /// What Alice reads in a message of Bob.
+    pub(super) fn alice_reads(&mut self, message: &Datagram) -> Contents {
+        let now = self.now;
+        let (_, channel) = self.alices();
+        let opened = channel.open_within(now, 65_536, &message.data).expect("it is sealed for her");
+        Contents::inside(&opened.inner).expect("it is well-formed")
+    }
     /// The request alone.
     pub(super) fn alice_seals(&mut self, exchange: ExchangeType, payloads: &[Payload]) -> Datagram {
         let (core, channel) = self.alices();
