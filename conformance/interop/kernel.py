@@ -23,7 +23,7 @@ class KernelLab(Lab):
         self.kernel = kernel.Kernel(self.left)
         self.left.address(self.kernel.tap, f"{OUTER[4][0]}/24", f"{OUTER[6][0]}/64")
         self.left.address("lo", prefix(INNER[4][0]), prefix(INNER[6][0]))
-        self.kernel.run("sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0; ip link set eth0 up; "
+        self.kernel.run("ip link set eth0 up; "
                         f"ip addr add {OUTER[4][1]}/24 dev eth0; ip addr add {OUTER[6][1]}/64 dev eth0 nodad; "
                         f"ip addr add {INNER[4][1]}/32 dev lo; ip addr add {INNER[6][1]}/128 dev lo nodad")
         self.kernel.charon()

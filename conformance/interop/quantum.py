@@ -16,7 +16,7 @@ SUITES = {
     "ML-KEM-768 and two more": ("ke1_mlkem768-ke2_ecp384-ke3_mlkem1024", "x25519"),
 }
 PPK_ID, PPK = "quantum@example", "0x" + "5a" * 32
-IKE_INTERMEDIATE = 43
+IKE_INTERMEDIATE, IKE_FOLLOWUP_KE = 43, 44
 
 
 def swan(lab):
@@ -74,7 +74,7 @@ def four_rekeys(us, vici):
 
 
 def exchanges(name, role):
-    """Up, four kinds of rekey under traffic, nothing lost; large values travelled in fragments."""
+    """Up, four kinds of rekey under traffic, each with all key exchanges, nothing lost; large values travelled in fragments."""
     more, group = SUITES[name]
     with Relayed("pq") as lab:
         ike, esp = f"aes256gcm16-prfsha384-{group}-{more}", f"aes256gcm16-{group}-{more}"
@@ -88,9 +88,11 @@ def exchanges(name, role):
         lost, sent = sum(g["lost"] for g in got), sum(g["sent"] for g in got)
         messages = lab.relay.messages()
         fragments = sum(m["fragment"] > 0 for m in messages)
-        links = {m["id"] for m in messages if m["exchange"] == IKE_INTERMEDIATE}
-        ok = not wrong and not lost and len(links) == more.count("ke") and proposal.endswith(more) and (fragments or "1024" not in more)
-        return check(ok, f"{proposal}, {len(links)} IKE_INTERMEDIATE, {fragments} fragments, 6 rekeys, {lost} of {sent} lost{'; ' + '; '.join(wrong) if wrong else ''}")
+        # each message once, however often it or its fragments were sent
+        links, follow = ({(m["spi_i"], m["initiator"], m["id"]) for m in messages if m["exchange"] == kind and not m["response"]} for kind in (IKE_INTERMEDIATE, IKE_FOLLOWUP_KE))
+        additional = len(more.split("-"))
+        ok = not wrong and not lost and len(links) == additional and len(follow) == 6 * additional and proposal.endswith(more) and (fragments or "1024" not in more)
+        return check(ok, f"{proposal}, {len(links)} IKE_INTERMEDIATE, {len(follow)} IKE_FOLLOWUP_KE in 6 rekeys, {fragments} fragments, {lost} of {sent} lost{'; ' + '; '.join(wrong) if wrong else ''}")
 
 
 for _role in ("initiator", "responder"):

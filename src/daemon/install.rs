@@ -220,7 +220,8 @@ impl Installer {
         self.settings.get(&(key.connection.clone(), key.child.clone()))
     }
 
-    /// Installs both directions: inbound at once; outbound at once, unless we are the responder of a rekey.
+    /// Installs both directions: inbound at once; outbound at once, unless we are the responder and another SA carries this child: that may
+    /// be a rekey or a reauthentication, and the peer has what we send on only when it has our answer.
     pub fn child_up(&mut self, now: Duration, up: &ChildUp, places: &mut Places, rng: &mut dyn Rng) {
         let key = Key { connection: up.connection.clone(), child: up.child.clone(), peer: up.peer };
         let settings = self.setting(&key);
@@ -246,6 +247,10 @@ impl Installer {
         let sa = OutboundSa::new(&params(up, up.spi_out, &up.keys_out), iv_key);
         let path = self.path(up.ike, &up.path);
         let replaces = up.replaces.filter(|old| self.installed.contains_key(old));
+        // We delete it now: whatever becomes of the new one, nothing is sent on it any more.
+        let deleted =
+            replaces.filter(|_| up.initiator && !up.inbound_only).and_then(|old| self.installed.get_mut(&old));
+        deleted.into_iter().for_each(|old| old.takeover = Some(NEVER));
         self.arrivals += 1;
         let installed = Installed {
             key,
@@ -272,7 +277,7 @@ impl Installer {
             age: self.arrivals,
             takeover: match up.inbound_only {
                 true => Some(NEVER),
-                false => (replaces.is_some() && !up.initiator).then(|| now + TAKEOVER),
+                false => (!up.initiator && self.by_slot.contains_key(&slot)).then(|| now + TAKEOVER),
             },
         };
         self.peers_changed |= installed.key.peer != 0;
@@ -423,11 +428,11 @@ impl Installer {
         places.removed(spi);
     }
 
-    /// The youngest SA of the slot that need not wait any more is the one to send on.
+    /// The youngest SA of the slot that need not wait any more is the one to send on; if there is none, the youngest that waits.
     fn send_on_best(&self, slot: Slot) {
         let of_slot = self.by_slot.get(&slot).into_iter().flatten().filter_map(|id| self.installed.get(id));
-        let ready = of_slot.filter(|sa| sa.takeover.is_none());
-        let best = ready.max_by_key(|sa| sa.age).map(|sa| sa.outbound.clone());
+        let usable = of_slot.filter(|sa| sa.takeover != Some(NEVER));
+        let best = usable.max_by_key(|sa| (sa.takeover.is_none(), sa.age)).map(|sa| sa.outbound.clone());
         let children = self.tables.children.load();
         let Some(child) = children.get(slot) else { return };
         let present = child.outbound.load().as_ref().map(Arc::as_ptr);
@@ -582,6 +587,10 @@ mod tests {
         let new = bench.up(2, true, Some(1));
         assert_eq!(bench.sends(), Some(1002));
         assert!(bench.receives(old) && bench.receives(new));
+        // What it deletes it never sends on again.
+        bench.down(2, Ended::ByPeer);
+        assert_eq!(bench.sends(), None);
+        assert!(bench.receives(old));
     }
 
     #[test]
@@ -629,11 +638,28 @@ mod tests {
     #[test]
     fn of_two_equal_children_the_younger_sends_until_it_ends() {
         let mut bench = Bench::new();
-        bench.up(1, true, None);
-        bench.up(2, false, None);
+        bench.up(1, false, None);
+        bench.up(2, true, None);
         assert_eq!(bench.sends(), Some(1002));
         bench.down(2, Ended::ByUs);
         assert_eq!(bench.sends(), Some(1001));
+    }
+
+    /// As in a reauthentication by the peer: what is sent on the new SA before it has our answer would be lost.
+    #[test]
+    fn the_responder_of_an_equal_child_goes_on_sending_on_the_old_sa() {
+        for why in [None, Some(Ended::ByPeer), Some(Ended::PeerDead)] {
+            let mut bench = Bench::new();
+            bench.up(1, true, None);
+            let new = bench.up(2, false, None);
+            assert!(bench.receives(new));
+            assert_eq!(bench.sends(), Some(1001));
+            match why {
+                None => bench.installer.first_packet(new),
+                Some(why) => bench.down(1, why),
+            }
+            assert_eq!(bench.sends(), Some(1002));
+        }
     }
 
     #[test]

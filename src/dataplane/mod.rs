@@ -1,9 +1,10 @@
 //! Threads and queues: what a packet goes through. Read inbound.rs and outbound.rs from the top; they are in packet order.
 //!
-//! segment, merge, fragment and icmp are pure: bytes in, bytes out. train collects what leaves together. park and hold
+//! segment, merge, fragment, gather and icmp are pure: bytes in, bytes out. train collects what leaves together. park and hold
 //! keep what came before its SA. worker puts it
 //! together for one thread.
 pub mod fragment;
+pub mod gather;
 pub mod hold;
 pub mod icmp;
 pub mod inbound;

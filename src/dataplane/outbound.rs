@@ -2,6 +2,7 @@
 //! sender can do something about it, answered.
 use super::Upcall;
 use super::fragment::Fragments;
+use super::gather::{Added, Gathering};
 use super::hold::Held;
 use super::icmp::{self, Reason};
 use super::limit::{Bucket, PerChild};
@@ -49,6 +50,7 @@ pub struct Outbound {
     acquires: PerChild,
     exhausting: PerChild,
     held: Held,
+    gathering: Gathering,
 }
 
 /// What is the same for all packets of a batch.
@@ -99,6 +101,7 @@ impl Outbound {
             acquires: PerChild::default(),
             exhausting: PerChild::default(),
             held: Held::default(),
+            gathering: Gathering::default(),
         }
     }
 
@@ -181,11 +184,40 @@ impl Outbound {
         self.sealer.train.send(ends, &shared.stats);
     }
 
-    /// One packet or super-packet, from lookup to seal.
+    /// One packet or super-packet, or a fragment.
     fn packet<D: Datagrams, T: Tun>(&mut self, header: &VnetHeader, len: usize, batch: &mut Batch<'_, D, T>) {
         let Ok(parsed) = ip::parse(&self.packet[..len]) else {
             return batch.shared.stats.count_drops(Drop::Malformed, 1);
         };
+        if !parsed.fragment {
+            return self.carry(header, len, &parsed, batch);
+        }
+        batch.shared.stats.count_drops(Drop::LaterFragment, self.gathering.expire(batch.now));
+        match self.gathering.add(batch.device, &self.packet[..len], &parsed) {
+            Added::Unknown => self.carry(header, len, &parsed, batch),
+            Added::Waits => {}
+            Added::Broken => batch.shared.stats.count_drops(Drop::LaterFragment, 1),
+            Added::Whole(whole) => {
+                let len = whole.len();
+                self.packet[..len].copy_from_slice(&whole);
+                let Ok(parsed) = ip::parse(&whole) else {
+                    return batch.shared.stats.count_drops(Drop::Malformed, 1);
+                };
+                // Its sender has cut it, so it may be cut again, also if it is IPv6.
+                let parsed = Packet { dont_fragment: false, ..parsed };
+                self.carry(&VnetHeader::default(), len, &parsed, batch);
+            }
+        }
+    }
+
+    /// From lookup to seal.
+    fn carry<D: Datagrams, T: Tun>(
+        &mut self,
+        header: &VnetHeader,
+        len: usize,
+        parsed: &Packet,
+        batch: &mut Batch<'_, D, T>,
+    ) {
         let policy = batch.spd.lookup(batch.id, &parsed.flow);
         let slot = policy.and_then(|policy| match policy.action {
             Action::Protect(slot) => Some(slot),
@@ -194,12 +226,12 @@ impl Outbound {
         let child = slot.and_then(|slot| batch.children.get(slot)).map(Arc::as_ref);
         let result = permit(policy, &parsed.flow)
             .and_then(|()| child.ok_or(Drop::NoSa.into()))
-            .and_then(|child| self.sealer.protect(child, header, &self.packet[..len], &parsed, batch));
+            .and_then(|child| self.sealer.protect(child, header, &self.packet[..len], parsed, batch));
         let left = match result {
             Ok(left) => left,
             Err(refusal) => {
-                if !self.hold(refusal, header, len, child, batch) {
-                    self.refuse(refusal, len, &parsed, child, batch);
+                if !self.hold(refusal, header, len, child, batch) && !self.gather(refusal, len, parsed, batch) {
+                    self.refuse(refusal, len, parsed, child, batch);
                 }
                 if refusal.drop == Drop::NoSa
                     && let (Some(policy), Some(slot)) = (policy, slot)
@@ -229,6 +261,13 @@ impl Outbound {
     ) -> bool {
         let child = child.filter(|child| child.waits && refusal.drop == Drop::NoSa);
         child.is_some_and(|child| self.held.keep(batch.now, child.slot, batch.device, header, &self.packet[..len]))
+    }
+
+    /// True if this is the first fragment of a packet for transport mode, and waits for the others.
+    fn gather<D, T>(&mut self, refusal: Refusal, len: usize, parsed: &Packet, batch: &Batch<'_, D, T>) -> bool {
+        refusal.drop == Drop::LaterFragment
+            && !parsed.flow.later_fragment
+            && self.gathering.begin(batch.now, batch.device, &self.packet[..len], parsed)
     }
 
     /// Counts it, and answers through the TUN if the packet may be answered and we have not said too much already.
@@ -392,7 +431,7 @@ fn fit(largest: usize, parsed: &Packet, mtu: usize, entry: &OutboundEntry) -> Re
     if !ipv4 && largest <= IPV6_MIN_MTU {
         return Ok(Fit::Whole { dont_fragment: false });
     }
-    if parsed.dont_fragment || !ipv4 {
+    if parsed.dont_fragment {
         let floor = if ipv4 { IPV4_MIN_MTU } else { IPV6_MIN_MTU };
         let mtu = u16::try_from(mtu.max(floor)).unwrap_or(u16::MAX);
         return Err(Refusal { drop: Drop::TooBig, answer: Some(Reason::TooBig(mtu)) });

@@ -32,7 +32,8 @@ drops! {
     Malformed = "malformed",
     /// The inner packet is not within the SA's selectors (RFC 4301 section 5.2).
     SelectorMismatch = "selector_mismatch",
-    /// A non-first fragment on a child with ports, or any fragment in transport mode (RFC 4301 sections 7.3 and 4.1).
+    /// A non-first fragment on a child with ports, or in transport mode a fragment that makes no whole packet with others (RFC 4301 sections
+    /// 7.3 and 4.1).
     LaterFragment = "later_fragment",
     /// The outer header says CE, the inner one that the flow cannot bear it (RFC 6040 section 4.2).
     EcnDrop = "ecn",

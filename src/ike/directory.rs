@@ -138,13 +138,13 @@ pub(super) fn canonical(id: &Id) -> Id {
     Id { kind: id.kind, data }
 }
 
-/// The proposals of all candidates. Most connections have the same list, which is looked at once.
-pub(super) fn proposals(candidates: &[Arc<Connection>]) -> Vec<Proposal> {
+/// The proposals of all candidates, list by list. Most connections have the same one, which is looked at once.
+pub(super) fn proposals(candidates: &[Arc<Connection>]) -> Vec<&[Proposal]> {
     let mut lists: Vec<&[Proposal]> = Vec::new();
     for connection in candidates {
         if !lists.contains(&connection.proposals.as_slice()) {
             lists.push(&connection.proposals);
         }
     }
-    lists.concat()
+    lists
 }

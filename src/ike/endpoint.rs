@@ -233,15 +233,19 @@ impl Endpoint {
             let Some(redundant) = self.common.redundant.pop() else { break };
             self.step(now, host, redundant.ike, |cx, sa| match (&mut sa.phase, redundant.how) {
                 (Phase::Established(est), How::Now) => {
-                    est.close(cx.now, Ended::Replaced, CLOSING_TIME);
+                    est.close(cx.now, Ended::Replaced, cx.patience());
                     est.pump(cx, &mut sa.core);
                     Ok(())
                 }
                 (Phase::Established(est), How::Later) => {
-                    if est.standing != Standing::Current {
+                    // The peer may not have heard yet of what takes the place of one that is in use.
+                    let wait = if est.standing == Standing::Current {
+                        cx.patience()
+                    } else {
                         est.standing = Standing::Succeeded;
-                    }
-                    est.leave_at.get_or_insert(cx.now + RELIEF_TIME);
+                        RELIEF_TIME
+                    };
+                    est.leave_at.get_or_insert(cx.now + wait);
                     Ok(())
                 }
                 _ => Err(Ended::Replaced),
@@ -501,6 +505,8 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
             if est.standing != Standing::Current {
                 return;
             }
+            // Another one with the peer goes on in its place, and ESP of this one may still be on its way.
+            let why = if why == Ended::ByPeer && !est.is_alone(cx) { Ended::Replaced } else { why };
             let children: Vec<Arc<str>> = est.children.iter().map(|c| c.policy.name.clone()).collect();
             while !est.children.is_empty() {
                 delete::remove(cx, &mut est, 0, why);

@@ -13,6 +13,7 @@ pub(super) struct Estate {
     pub to: IkeId,
     pub children: Vec<Child>,
     pub queue: VecDeque<Task>,
+    pub leave_at: Option<Duration>,
     /// The one that it was to relieve.
     pub relieves: Option<IkeId>,
     /// Where ESP travels so far.
@@ -44,37 +45,40 @@ impl Endpoint {
         }
     }
     fn inherit(&mut self, now: Duration, host: &mut dyn Host, estate: Estate) {
-        let Estate { from, to, children, queue, relieves, path } = estate;
+        let Estate { from, to, children, queue, leave_at, relieves, path } = estate;
         let Some(IkeSa { core, phase: Phase::Established(est) }) = self.sas.get_mut(&to) else {
             return self.escheat(now, host, from, children);
         };
         est.standing = Standing::Current;
         self.common.leases.rekeyed(from, to);
-        est.older = Some(from);
+        (est.older, est.leave_at, est.relieves) = (Some(from), leave_at, relieves);
         for child in &children {
             self.common.by_child.insert(child.spi_in, to);
             self.common.by_id.insert(child.id, to);
         }
         est.children.extend(children);
         est.queue.extend(queue);
-        est.relieves = relieves;
         let (connection, peer) = (est.connection.name.clone(), est.peer);
+        let mut others = Vec::new();
         if let Some(link) = self.common.links.get_mut(&connection) {
-            link.rekeyed(from, core);
+            link.rekeyed(from, to);
+            others.extend(link.with_peer(&est.remote_id).iter().map(|sibling| sibling.ike));
+            if link.can_initiate() {
+                others.extend(&link.sas);
+            }
         }
         self.common.emit(Event::IkeRekeyed { old: from, new: to, connection: connection.clone(), peer });
         if core.path() != path {
             let path = core.path();
             self.common.emit(Event::PathChanged { ike: to, path });
         }
-        self.replaced_instead(&connection, from, to);
         self.common.touched.insert(connection);
+        self.replaced_instead(&others, from, to);
         self.pump(now, host, to);
     }
-    /// What is made from scratch in the place of the one takes that of the other.
-    fn replaced_instead(&mut self, connection: &str, from: IkeId, to: IkeId) {
-        let Some(link) = self.common.links.get(connection) else { return };
-        for id in &link.sas {
+    /// Who was to take the place of the one takes that of the other.
+    fn replaced_instead(&mut self, others: &[IkeId], from: IkeId, to: IkeId) {
+        for id in others {
             let Some(sa) = self.sas.get_mut(id) else { continue };
             let relieves = match &mut sa.phase {
                 Phase::Established(est) => est.relieves.as_mut(),

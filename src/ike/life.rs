@@ -109,8 +109,11 @@ impl Established {
         let Some(child) = self.children.get(i) else { return };
         let (id, spi, state, failures) = (child.id, child.spi_in, child.state, child.life.failures);
         match state {
-            // Its successor is there, and the peer deletes it: a second Delete helps nobody.
-            ChildState::Replaced { .. } => return delete::remove(cx, self, i, Ended::Replaced),
+            // The peer deletes it: a second Delete helps nobody.
+            ChildState::Replaced { .. } => {
+                let heir = self.children.iter().any(|c| c.replaces == Some(id) && !c.life.is_over(cx.now));
+                return delete::remove(cx, self, i, if heir { Ended::Replaced } else { Ended::Expired });
+            }
             ChildState::Closing(why) => return delete::remove(cx, self, i, why),
             ChildState::Up | ChildState::Leaving(_) => delete::remove(cx, self, i, Ended::Expired),
         }

@@ -3,7 +3,6 @@ use super::diagnose::Failure;
 use super::directory::canonical;
 use super::event::IkeId;
 use super::policy::{Connection, Remote, StartAction};
-use super::sa::Core;
 use crate::wire::message::IkeSpi;
 use crate::wire::payload::Id;
 use std::collections::{BTreeSet, HashMap};
@@ -46,8 +45,9 @@ pub(super) struct Sibling {
     pub ike: IkeId,
     pub created: Duration,
     pub since: Duration,
+    /// Of the one that was authenticated, whatever it was rekeyed to: by it both ends know which of two goes.
     pub spi_i: IkeSpi,
-    /// We began it.
+    /// We began that one.
     pub initiator: bool,
 }
 /// What is wanted of one child.
@@ -161,16 +161,16 @@ impl Link {
         }
     }
     /// An IKE SA was rekeyed: the new one stands where the old one stood.
-    pub(super) fn rekeyed(&mut self, old: IkeId, new: &Core) {
+    pub(super) fn rekeyed(&mut self, old: IkeId, new: IkeId) {
         if self.sas.remove(&old) {
-            self.sas.insert(new.id);
+            self.sas.insert(new);
         }
         let Some(id) = self.peer_of.remove(&old) else { return };
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if let Some(sibling) = peer.sas.iter_mut().find(|sa| sa.ike == old) {
-            *sibling = Sibling { ike: new.id, spi_i: new.spi_i, initiator: new.initiator, ..*sibling };
+            sibling.ike = new;
         }
-        self.peer_of.insert(new.id, id);
+        self.peer_of.insert(new, id);
     }
     /// It has an established IKE SA.
     pub(super) fn is_up(&self) -> bool {

@@ -31,8 +31,7 @@ use std::time::Duration;
 pub(super) const HALF_OPEN_LIFETIME: Duration = Duration::from_secs(30);
 /// So long a Delete of the IKE SA may take.
 pub(super) const CLOSING_TIME: Duration = Duration::from_secs(5);
-/// What has lost a collision is deleted by the peer; if it does not know of the collision, by us after this. And so long a new IKE SA has to
-/// make its children before we delete an older one with the same peer.
+/// What has lost a collision is deleted by the peer; if it does not know of the collision, by us after this.
 pub(super) const RELIEF_TIME: Duration = Duration::from_secs(10);
 /// A peer that answers TEMPORARY_FAILURE for longer than this does not know what it has (R22).
 const TEMPORARY: Duration = Duration::from_secs(180);
@@ -109,6 +108,8 @@ pub(super) struct Established {
     pub answering: Option<Box<create_child::Answering>>,
     /// A post-quantum pre-shared key went into its keys, or into those that it was rekeyed from.
     pub ppk: bool,
+    /// Children that the peer may not have known of when it sent its next request.
+    pub fresh: Vec<rekey_child::Fresh>,
     /// What the peer has begun, and more key exchanges follow.
     pub half_done: Vec<HalfDone>,
     /// We are taking it down: why, and when we stop waiting for the peer.
@@ -340,6 +341,10 @@ impl Established {
         let children = contents.deletes.iter().any(|d| d.protocol == ProtocolId::ESP);
         matches!(self.standing, Standing::Rival(_)) && (to.exchange == ExchangeType::CREATE_CHILD_SA || children)
     }
+    /// No other IKE SA with this peer is in use.
+    pub(super) fn is_alone(&self, cx: &Cx<'_>) -> bool {
+        cx.common.links.get(&self.connection.name).is_none_or(|link| link.with_peer(&self.remote_id).len() < 2)
+    }
     /// Queues a request once: not if it is queued already, nor a rekey that is under way.
     pub(super) fn plan(&mut self, task: Task) {
         let under_way = match task {
@@ -390,13 +395,11 @@ impl Established {
     /// Sends the next request if the window is open.
     pub(super) fn pump(&mut self, cx: &mut Cx<'_>, core: &mut Core) {
         self.send_next(cx, core);
-        // All children are here, or have failed: nothing is left to wait for.
-        if let Some(old) = self.relieves.take_if(|_| !matches!(self.asked, Some(Asked::Create(_)))) {
-            if self.queue.iter().any(|task| matches!(task, Task::CreateChild(_))) {
-                self.relieves = Some(old);
-            } else {
-                cx.common.redundant.push(Redundant { ike: old, how: How::Now });
-            }
+        // All children are here, or have failed, and the peer knows this one: nothing is left to wait for.
+        let waits = |task: &Task| matches!(task, Task::CreateChild(_) | Task::Liveness);
+        let done = self.asked.is_none() && !self.queue.iter().any(waits);
+        if let Some(old) = self.relieves.take_if(|_| done) {
+            cx.common.redundant.push(Redundant { ike: old, how: How::Now });
         }
     }
     fn send_next(&mut self, cx: &mut Cx<'_>, core: &mut Core) {
@@ -421,6 +424,9 @@ impl Established {
     }
     /// Seals, sends and remembers the response to the request that the window expects, to where it came from.
     pub(super) fn respond(&mut self, cx: &mut Cx<'_>, core: &mut Core, to: &Answer, payloads: &[Payload]) {
+        if self.half_done.is_empty() {
+            self.fresh = Vec::new();
+        }
         core.answer(cx, &mut self.channel, to, payloads);
     }
     /// Timers: lifetimes, retransmission, liveness, keepalive, the end of a take-down.
@@ -435,8 +441,10 @@ impl Established {
         self.channel.tidy(cx.now);
         self.forget_half_done(cx);
         self.delete_again_when_due(cx.now);
-        if self.leave_at.take_if(|at| *at <= cx.now).is_some() {
-            self.close(cx.now, Ended::Replaced, CLOSING_TIME);
+        // One that is in use goes only if there still is what was to take its place.
+        let left = self.standing != Standing::Current || !self.is_alone(cx);
+        if self.leave_at.take_if(|at| *at <= cx.now).is_some() && left {
+            self.close(cx.now, Ended::Replaced, if self.children.is_empty() { CLOSING_TIME } else { cx.patience() });
         }
         self.renew(cx, core);
         if self.liveness_at(core).is_some_and(|at| at <= cx.now) {

@@ -2,6 +2,7 @@
 use super::build::*;
 use super::gateway::*;
 use super::segment::segments;
+use crate::dataplane::gather::{MAX_OPEN, PATIENCE};
 use crate::esp::drop::Drop;
 use crate::io::VnetHeader;
 use crate::io::memory::Train;
@@ -130,17 +131,107 @@ fn what_is_no_payload_is_dropped() {
     assert_eq!(right.drops(), [(Drop::LaterFragment, 1)]);
 }
 
+/// As the host cuts it for its device: the header in front of each, `size` octets of what is behind it.
+fn cut(packet: &[u8], size: usize) -> Vec<Vec<u8>> {
+    let ipv6 = packet[0] >> 4 == 6;
+    let (header, payload) = packet.split_at(if ipv6 { 40 } else { usize::from(packet[0] & 15) * 4 });
+    let count = payload.len().div_ceil(size);
+    let pieces = payload.chunks(size).enumerate().map(|(i, chunk)| {
+        let (offset, more) = ((i * size / 8) as u16, i + 1 < count);
+        let mut fragment = header.to_vec();
+        if ipv6 {
+            let place = (offset << 3 | u16::from(more)).to_be_bytes();
+            fragment.extend([header[6], 0, place[0], place[1], 0, 0, 0, 99]);
+            fragment[6] = 44;
+            fragment[4..6].copy_from_slice(&(8 + chunk.len() as u16).to_be_bytes());
+        } else {
+            fragment[6..8].copy_from_slice(&(offset | u16::from(more) << 13).to_be_bytes());
+            fragment[2..4].copy_from_slice(&((header.len() + chunk.len()) as u16).to_be_bytes());
+        }
+        [fragment.as_slice(), chunk].concat()
+    });
+    pieces.collect()
+}
+
+/// One after the other; what went out.
+fn send_all(left: &mut Gateway, packets: impl IntoIterator<Item = Vec<u8>>) -> Vec<Train> {
+    packets.into_iter().flat_map(|packet| left.send(VnetHeader::default(), packet)).collect()
+}
+
+/// RFC 4303 section 3.1.1: ESP carries whole packets here, and the outer packet is what is cut.
 #[test]
-fn fragments_are_not_carried_and_large_packets_are_cut_outside() {
+fn what_the_host_has_cut_is_put_together_and_cut_outside() {
+    for ipv6 in [false, true] {
+        for encap in [Encap::Udp, Encap::Raw] {
+            let narrow = if ipv6 { "fd02::1[udp/443]" } else { "10.2.0.1[udp/443]" };
+            let (mut left, mut right) = hosts(&Setup { encap, right: selectors(&[narrow]), ..transport(ipv6) });
+            let [large, other] =
+                [4000, 3000].map(|len| Build { dont_fragment: false, ..Build::udp(ipv6, len) }.packet());
+            let trains = send_all(&mut left, cut(&large, 1368));
+            assert!(trains.len() == 1 && !trains[0].dont_fragment);
+            let delivered = carry(trains, &mut right);
+            assert_eq!(delivered, [rebuilt(&large)]);
+            assert_sound(&delivered[0]);
+            // Nor does one that was cut too small, or one that was never cut.
+            assert_eq!(carry(send_all(&mut left, cut(&other, 800)), &mut right), [rebuilt(&other)]);
+            if !ipv6 {
+                assert_eq!(carry(send_all(&mut left, [large.clone()]), &mut right), [rebuilt(&large)]);
+            }
+            assert_eq!((left.drops(), right.drops()), (vec![], vec![]));
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_put_together_is_dropped_by_name() {
+    let packet = |id: u16| Build { dont_fragment: false, id, ..Build::udp(false, 4000) }.packet();
+    for (leave_out, drops) in [(0, 3), (1, 2), (2, 1), (3, 0)] {
+        let (mut left, mut right) = hosts(&transport(false));
+        let mut pieces = cut(&packet(7), 1008);
+        assert_eq!(pieces.len(), 4);
+        pieces.remove(leave_out);
+        assert!(send_all(&mut left, pieces).is_empty());
+        // It does not stand in the way of another one, not even of one with its number.
+        assert_eq!(carry(send_all(&mut left, cut(&packet(7), 1008)), &mut right), [rebuilt(&packet(7))]);
+        left.now += PATIENCE;
+        assert_eq!(carry(send_all(&mut left, cut(&packet(8), 1008)), &mut right), [rebuilt(&packet(8))]);
+        let expected = if drops == 0 { vec![] } else { vec![(Drop::LaterFragment, drops)] };
+        assert_eq!(left.drops(), expected);
+    }
+}
+
+#[test]
+fn so_many_are_put_together_at_a_time_and_no_longer_than_a_second() {
     let (mut left, mut right) = hosts(&transport(false));
-    let mut first = Build { dont_fragment: false, ..Build::udp(false, 800) }.packet();
-    first[6] = 0x20;
-    assert_eq!(left.send(VnetHeader::default(), first), []);
+    let pieces = |id: u16| cut(&Build { dont_fragment: false, id, ..Build::udp(false, 2000) }.packet(), 1368);
+    let firsts = (0..=MAX_OPEN as u16).map(|id| pieces(id).swap_remove(0));
+    assert!(send_all(&mut left, firsts).is_empty());
     assert_eq!(left.drops(), [(Drop::LaterFragment, 1)]);
-    let large = Build { dont_fragment: false, ..Build::udp(false, 4000) }.packet();
-    let trains = left.send(VnetHeader::default(), large.clone());
-    assert!(trains.len() == 1 && !trains[0].dont_fragment);
-    assert_eq!(carry(trains, &mut right), [rebuilt(&large)]);
+    let last = |id: u16| pieces(id).swap_remove(1);
+    assert_eq!(carry(send_all(&mut left, [last(3)]), &mut right).len(), 1);
+    left.now += PATIENCE;
+    assert!(send_all(&mut left, [last(4)]).is_empty());
+    // All that were open, and the one that came too late.
+    assert_eq!(left.drops(), [(Drop::LaterFragment, 1 + MAX_OPEN as u64 - 1 + 1)]);
+}
+
+/// A header of options that only the first fragment has makes the sum longer than a length field can say.
+#[test]
+fn the_longest_packet_is_as_long_as_its_length_field_says() {
+    for (extension, reason) in [(false, Drop::TooBig), (true, Drop::LaterFragment)] {
+        let (mut left, _) = hosts(&transport(false));
+        let fragment = |extension: bool, from: u16, len: usize, more: bool| {
+            let packet = Build { dont_fragment: false, extension, ..Build::udp(false, len - 8) }.packet();
+            let mut piece = cut(&packet, len).swap_remove(0);
+            piece[6..8].copy_from_slice(&(from / 8 | u16::from(more) << 13).to_be_bytes());
+            piece
+        };
+        let pieces = (0..8).map(|i| fragment(extension, i * 8000, 8000, true));
+        assert!(send_all(&mut left, pieces).is_empty());
+        assert_eq!(left.drops(), []);
+        assert!(send_all(&mut left, [fragment(false, 64_000, 1515, false)]).is_empty());
+        assert_eq!(left.drops(), [(reason, 1)]);
+    }
 }
 
 /// A packet fills the outer one; one octet more is too big.

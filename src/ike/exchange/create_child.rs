@@ -69,6 +69,10 @@ impl Pending {
     pub(in crate::ike) fn replaces(&self, old: ChildId) -> bool {
         matches!(&self.agreed, Agreed::Child(agreed) if agreed.replaces == Some(old))
     }
+    /// This child shall be made, and not in the place of another one.
+    fn creates(&self, child: &str) -> bool {
+        matches!(&self.agreed, Agreed::Child(agreed) if agreed.replaces.is_none() && &*agreed.policy.name == child)
+    }
     /// What the next key exchange runs on, if the last one was not the last of all.
     pub(in crate::ike) fn next_method(&self) -> Option<Method> {
         let additional = match &self.agreed {
@@ -151,10 +155,7 @@ pub(in crate::ike) fn request(
 /// No SPI is left for a child: later.
 pub(in crate::ike) fn no_spi(cx: &mut Cx<'_>, est: &Established, policy: &ChildPolicy) {
     cx.fail(Failure::new(cx.now, Where::CreateChild, true, "limit.spis"), Some(&est.connection));
-    if let Some(wish) = cx.common.links.get_mut(&est.connection.name).and_then(|l| l.wish(&policy.name)) {
-        wish.retry.failed(cx.now);
-    }
-    cx.touch(&est.connection);
+    est.wait_for_child(cx, &policy.name);
 }
 /// Sends the request.
 pub(in crate::ike) fn ask(
@@ -297,6 +298,11 @@ pub(in crate::ike) fn refused(cx: &mut Cx<'_>, core: &mut Core, est: &mut Establ
     match making {
         Making::Child { offer, .. } if offer.replaces.is_some() => {
             rekey_child::refused(cx, core, est, &offer, notify, unheard);
+        }
+        Making::Child { offer, .. } if notify.kind == NotifyType::TEMPORARY_FAILURE => {
+            // Nothing has failed: it is asked for again after a while (R22).
+            cx.host.release_spi(offer.spi_in);
+            est.wait_for_child(cx, &offer.policy.name);
         }
         Making::Child { offer, .. } => {
             let failure = offer.refused(cx.now, Where::CreateChild, notify);
@@ -528,6 +534,8 @@ impl Established {
             Task::Liveness | Task::DeleteIke => true,
             Task::RekeyIke => answering.is_none_or(Pending::is_ike) && self.half_done.is_empty(),
             // Between the key exchanges of the peer's rekey of it there is no place for ours.
+            // The peer is about to have it.
+            Task::CreateChild(name) => no_ike() && answering.is_none_or(|pending| !pending.creates(name)),
             Task::RekeyChild(id) => no_ike() && half_done().all(|pending| !pending.replaces(*id)),
             _ => no_ike(),
         };

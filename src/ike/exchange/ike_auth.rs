@@ -9,7 +9,7 @@ use crate::ike::auth::{self, Authenticated, Signed};
 use crate::ike::channel::{Channel, OpenError};
 use crate::ike::child::{self, Made, Offer};
 use crate::ike::claim::{self, Claim, Own, Progress, Proven};
-use crate::ike::common::{Cx, How, Redundant, Step};
+use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
 use crate::ike::directory::{fits, id_of};
 use crate::ike::error::Refusal;
@@ -500,10 +500,14 @@ impl Established {
         offer: &Offer,
         failure: Failure,
     ) {
-        if let Some(wish) = cx.common.links.get_mut(&self.connection.name).and_then(|l| l.wish(&offer.policy.name)) {
+        self.wait_for_child(cx, &offer.policy.name);
+        cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&self.connection));
+    }
+    /// A child is not asked for again before its wait is over.
+    pub(in crate::ike) fn wait_for_child(&self, cx: &mut Cx<'_>, child: &str) {
+        if let Some(wish) = cx.common.links.get_mut(&self.connection.name).and_then(|l| l.wish(child)) {
             wish.retry.failed(cx.now);
         }
-        cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&self.connection));
         cx.touch(&self.connection);
     }
 }
@@ -556,6 +560,7 @@ fn establish(
         queue: VecDeque::new(),
         asked: None,
         answering: None,
+        fresh: Vec::new(),
         half_done: Vec::new(),
         ppk: false,
         closing: None,
@@ -571,7 +576,8 @@ fn establish(
 }
 
 /// Both ends have begun an IKE SA at the same time, and both have come up. Where there shall be one, the one with the lower SPI of its
-/// initiator goes, and its initiator deletes it; so both ends, if both do so, keep the same.
+/// initiator goes, and its initiator deletes it; so both ends, if both do so, keep the same. Not before the peer, which may still be asking
+/// for our answer, has the other one with all children.
 fn one_of_two(cx: &mut Cx<'_>, this: &Sibling, connection: &Connection, remote_id: &Id) {
     if connection.unique != Unique::Replace {
         return;
@@ -579,9 +585,9 @@ fn one_of_two(cx: &mut Cx<'_>, this: &Sibling, connection: &Connection, remote_i
     let with_peer = cx.common.links.get(&connection.name).map_or(Vec::new(), |l| l.with_peer(remote_id));
     for other in with_peer {
         let concurrent = other.initiator != this.initiator && other.since >= this.created;
-        let loser = if other.spi_i < this.spi_i { &other } else { this };
+        let (loser, winner) = if other.spi_i < this.spi_i { (&other, this) } else { (this, &other) };
         if concurrent && loser.initiator {
-            cx.common.redundant.push(Redundant { ike: loser.ike, how: How::Now });
+            cx.common.relieved.push((loser.ike, winner.ike));
         }
     }
 }

@@ -55,7 +55,8 @@ impl Endpoint {
         }
         self.register(sa);
     }
-    /// The new one is established: it makes the other children, too, and then the old one is deleted.
+    /// The new one is established: it makes the other children, too, and then the old one is deleted. A peer that has begun the new one shall
+    /// show that it has it.
     fn relieve(&mut self, now: Duration, host: &mut dyn Host, old: IkeId, new: IkeId) {
         let Some(IkeSa { phase: Phase::Established(est), .. }) = self.sas.get(&old) else { return };
         let up = est.children.iter().filter(|c| c.state == ChildState::Up);
@@ -64,6 +65,9 @@ impl Endpoint {
         self.step(now, host, new, |cx, sa| {
             if let Phase::Established(est) = &mut sa.phase {
                 est.relieves = Some(old);
+                if !sa.core.initiator {
+                    est.plan(Task::Liveness);
+                }
                 names.into_iter().filter(|name| !est.has(name)).collect::<Vec<_>>().into_iter().for_each(|name| {
                     est.plan(Task::CreateChild(name));
                 });

@@ -27,6 +27,14 @@ pub(in crate::ike) struct Rival {
     lowest: Vec<u8>,
 }
 
+/// A child that we have asked for and got, though not in the place of another one, until the peer's next request: that one may have been
+/// on its way before the peer knew of the child, and ask for the same.
+pub(in crate::ike) struct Fresh {
+    child: ChildId,
+    /// The lower one of its two nonces.
+    lowest: Vec<u8>,
+}
+
 impl Rival {
     /// It is to stay, and ours is not: the lowest of the four nonces is ours.
     fn wins(&self, est: &Established, ours: &Pending) -> bool {
@@ -41,7 +49,7 @@ impl Rival {
 pub(in crate::ike) fn loses(est: &Established, rival: Option<&Rival>, ours: &Pending) -> bool {
     match rival {
         Some(rival) => rival.wins(est, ours),
-        None => est.rekey_being_answered(ours).is_some_and(|theirs| ours.lowest() < theirs),
+        None => est.being_answered(ours).is_some_and(|theirs| ours.lowest() < theirs),
     }
 }
 
@@ -82,6 +90,7 @@ pub(in crate::ike) fn completed(
     if !lost {
         est.drop_half_done(cx, |other| other.agreed.is_for_the_same(&pending.agreed));
     }
+    let lowest = pending.lowest().to_vec();
     let Pending { agreed: Agreed::Child(agreed), ni, nr, secrets } = pending else { return };
     let old = agreed.replaces;
     if old.is_some() {
@@ -97,8 +106,9 @@ pub(in crate::ike) fn completed(
         }
         return;
     }
-    if let Some(old) = old {
-        est.leave(old, Ended::Replaced);
+    match old {
+        Some(old) => est.leave(old, Ended::Replaced),
+        None => est.remember(Fresh { child: new, lowest }),
     }
     if let Some(new) = rival.and_then(|rival| rival.new) {
         est.expect_delete(cx.now + RELIEF_TIME, new);
@@ -177,15 +187,23 @@ pub(in crate::ike) fn consider<'a>(est: &'a Established, rekey: &Notify) -> Resu
 pub(in crate::ike) fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, pending: Pending) {
     let lowest = pending.lowest().to_vec();
     let Pending { agreed: Agreed::Child(agreed), ni, nr, secrets } = pending else { return };
-    // Our own rekey of it was done while this one was being computed, and has won.
-    let beaten = agreed.replaces.is_some_and(|old| est.child(old).is_none_or(Child::is_leaving));
     let replaces = agreed.replaces.filter(|old| est.child(*old).is_some());
-    let made = Made { ni: &ni, nr: &nr, secrets: &secrets, lost: beaten, ..Made::default() };
     let name = agreed.policy.name.clone();
+    let twin = est.fresh.iter().position(|f| agreed.replaces.is_none() && est.is_up_as(f.child, &name));
+    let twin = twin.map(|i| est.fresh.swap_remove(i));
+    let beaten = match &twin {
+        // We have the same already, and the peer did not know.
+        Some(twin) => lowest < twin.lowest,
+        // Our own rekey of it was done while this one was being computed, and has won.
+        None => agreed.replaces.is_some_and(|old| est.child(old).is_none_or(Child::is_leaving)),
+    };
+    let made = Made { ni: &ni, nr: &nr, secrets: &secrets, lost: beaten, ..Made::default() };
     let new = child::install(cx, core, est, child::Agreed { replaces, ..agreed }, &made);
     est.answers_with(cx, new);
     if beaten {
         est.expect_delete(cx.now + RELIEF_TIME, new);
+    } else if let Some(twin) = twin {
+        est.leave(twin.child, Ended::Replaced);
     }
     est.meets_rival(replaces, &name, Rival { new: Some(new), lowest });
     if let Some(old) = replaces {
@@ -219,21 +237,26 @@ impl Established {
             *rival = Some(other);
         }
     }
+    /// Remembers what the peer's next request may collide with.
+    fn remember(&mut self, fresh: Fresh) {
+        let children = &self.children;
+        self.fresh.retain(|f| children.iter().any(|c| c.id == f.child));
+        self.fresh.push(fresh);
+    }
+    /// It carries traffic, and is what this name stands for.
+    fn is_up_as(&self, id: ChildId, name: &str) -> bool {
+        self.child(id).is_some_and(|c| c.state == ChildState::Up && &*c.policy.name == name)
+    }
     /// Our own rekey of this child is between two key exchanges: who has won is decided.
     fn follows_up(&self, old: ChildId) -> bool {
         let Some(sa::Asked::Create(asked)) = &self.asked else { return false };
         let same = matches!(&asked.making, Making::Child { offer, .. } if offer.replaces == Some(old));
         same && asked.following.is_some()
     }
-    /// The lower nonce of the peer's rekey of the same child, if we are still computing what it needs.
-    fn rekey_being_answered(&self, ours: &Pending) -> Option<&[u8]> {
+    /// The lower nonce of the peer's exchange for the same, if we are still computing what it needs.
+    fn being_answered(&self, ours: &Pending) -> Option<&[u8]> {
         let theirs = &self.answering.as_ref()?.pending;
-        match (&ours.agreed, &theirs.agreed) {
-            (Agreed::Child(a), Agreed::Child(b)) if a.replaces.is_some() && a.replaces == b.replaces => {
-                Some(theirs.lowest())
-            }
-            _ => None,
-        }
+        (!ours.is_ike() && theirs.agreed.is_for_the_same(&ours.agreed)).then(|| theirs.lowest())
     }
     /// Has a child of IKE_AUTH rekeyed soon if its group was never tried: a wrong one shows now, and not when the tunnel is needed (peers.md).
     pub(in crate::ike) fn rehearse(&mut self, cx: &mut Cx<'_>, id: ChildId) {

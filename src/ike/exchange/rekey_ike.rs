@@ -250,8 +250,8 @@ pub(in crate::ike) fn bequeath(cx: &mut Cx<'_>, core: &Core, est: &mut Establish
     let children = std::mem::take(&mut est.children);
     let mut queue = std::mem::take(&mut est.queue);
     queue.retain(|task| !matches!(task, Task::RekeyIke | Task::DeleteIke | Task::Liveness));
-    let relieves = est.relieves.take();
-    cx.common.estates.push(Estate { from: core.id, to: heir, children, queue, relieves, path: core.path() });
+    let (leave_at, relieves) = (est.leave_at.take(), est.relieves.take());
+    cx.common.estates.push(Estate { from: core.id, to: heir, children, queue, leave_at, relieves, path: core.path() });
 }
 impl Established {
     /// The IKE SA that the peer has made while we rekey this one, if both are so.
@@ -305,13 +305,14 @@ fn successor(cx: &mut Cx<'_>, core: &Core, est: &Established, pending: &Pending,
         queue: core.mobile.open_question().into_iter().collect(),
         asked: None,
         answering: None,
+        fresh: Vec::new(),
         half_done: Vec::new(),
         ppk: est.ppk,
         closing: None,
         life,
         authentication: est.authentication,
         standing: Standing::Current,
-        leave_at: est.leave_at,
+        leave_at: None,
         older: None,
         relieves: None,
         put_off: None,

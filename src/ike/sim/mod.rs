@@ -17,9 +17,10 @@ mod world;
 pub use world::Summary;
 
 use crate::crypto::secret;
-use crate::ike::event::Command;
+use crate::ike::event::{Command, IkeId};
 use dice::Dice;
 use plan::{Plan, Weather};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use world::World;
 
@@ -87,14 +88,24 @@ fn quietly(world: &mut World, until: Duration, check: bool) -> bool {
         return false;
     }
     let (mut last, mut any) = (world.now, false);
+    // What is left of IKE SAs, and since when: each of them, as the next may be rekeyed before the one before is gone.
+    let mut left: BTreeMap<(usize, IkeId), Duration> = BTreeMap::new();
     while world.now < until {
         world.run((world.now + Duration::from_millis(50)).min(until));
+        let leftovers =
+            || world.machines.iter().enumerate().flat_map(|(i, m)| check::leftovers(m).map(move |id| (i, id)));
+        left = leftovers().map(|one| (one, left.get(&one).copied().unwrap_or(world.now))).collect();
+        let old = left.iter().find(|(_, since)| world.now - **since >= BUSY);
+        assert!(!world.strict || old.is_none(), "an IKE SA that is not in use stays: {old:?}");
         let busy: Vec<_> = world.machines.iter().filter_map(check::busy_with).collect();
         if !(world.is_silent() && busy.is_empty()) {
             assert!(!world.strict || world.now - last < BUSY, "somebody has been busy since {last:?}: {busy:?}");
             continue;
         }
         last = world.now;
+        if !left.is_empty() {
+            continue;
+        }
         match check::agree(&world.machines, world.now) {
             Ok(()) => (any, world.strict) = (true, true),
             Err(why) => assert!(!world.strict, "{why}"),

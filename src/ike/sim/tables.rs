@@ -28,7 +28,7 @@ pub(super) struct Pair {
     age: u64,
     takeover: Option<Duration>,
     replaces: Option<ChildId>,
-    /// It lost a collision: it only opens what the other end may still send on it.
+    /// It lost a collision, or we delete it after our rekey of it: it only opens what the other end may still send on it.
     inbound_only: bool,
 }
 impl Pair {
@@ -44,8 +44,10 @@ pub(super) enum Use {
     Larval,
     /// There is an SA.
     Installed,
-    /// Its child was replaced, and it takes what is still on its way.
-    Grace(Duration),
+    /// Its child was replaced, and it takes what is still on its way. So much of its time the clock has left out.
+    Grace { until: Duration, leapt: Duration },
+    /// The grace is over, but would not be if the clock had not leapt: as if the machine had been suspended.
+    Leapt(Duration),
     /// Its child is gone.
     Gone(Ended),
     /// Its child was replaced, and the grace is over.
@@ -105,10 +107,17 @@ impl Tables {
         assert!(self.sealing.insert(key_out.clone()), "a key seals for a second time: {up:?}");
         self.arrivals += 1;
         let replaces = up.replaces.filter(|old| self.pairs.contains_key(old));
+        if let Some(old) =
+            replaces.filter(|_| up.initiator && !up.inbound_only).and_then(|old| self.pairs.get_mut(&old))
+        {
+            old.inbound_only = true;
+        }
         let inbound = Inbound { key: key_in.clone(), child: up.id, highest: 0 };
         self.inbound.insert(up.spi_in, inbound);
+        let slot = (up.connection.clone(), up.child.clone(), up.peer);
+        let carried = self.pairs.values().any(|p| p.slot == slot);
         let pair = Pair {
-            slot: (up.connection.clone(), up.child.clone(), up.peer),
+            slot,
             ike: up.ike,
             spi_in: up.spi_in,
             spi_out: up.spi_out,
@@ -117,7 +126,7 @@ impl Tables {
             path: up.path,
             sealed: 0,
             age: self.arrivals,
-            takeover: (replaces.is_some() && !up.initiator).then_some(now + TAKEOVER),
+            takeover: (carried && !up.initiator).then_some(now + TAKEOVER),
             replaces,
             inbound_only: up.inbound_only,
         };
@@ -129,7 +138,11 @@ impl Tables {
         for pair in self.pairs.values_mut().filter(|p| p.replaces == Some(id)) {
             pair.takeover = None;
         }
-        let becomes = if why == Ended::Replaced { Use::Grace(now + GRACE) } else { Use::Gone(why) };
+        let becomes = if why == Ended::Replaced {
+            Use::Grace { until: now + GRACE, leapt: Duration::ZERO }
+        } else {
+            Use::Gone(why)
+        };
         if why != Ended::Replaced {
             self.inbound.remove(&gone.spi_in);
         }
@@ -138,10 +151,10 @@ impl Tables {
     pub(super) fn path_changed(&mut self, ike: IkeId, path: IkePath) {
         self.pairs.values_mut().filter(|p| p.ike == ike).for_each(|p| p.path = path);
     }
-    /// The child that a slot sends on: the youngest that need not wait any more.
+    /// The child that a slot sends on: the youngest that need not wait any more, or else the youngest that waits.
     pub(super) fn sending(&self, slot: &Slot) -> Option<ChildId> {
-        let ready = self.pairs.iter().filter(|(_, p)| p.slot == *slot && p.takeover.is_none() && !p.inbound_only);
-        ready.max_by_key(|(_, p)| p.age).map(|(id, _)| *id)
+        let usable = self.pairs.iter().filter(|(_, p)| p.slot == *slot && !p.inbound_only);
+        usable.max_by_key(|(_, p)| (p.takeover.is_none(), p.age)).map(|(id, _)| *id)
     }
     /// Every slot with a pair.
     pub(super) fn slots(&self) -> BTreeSet<Slot> {
@@ -172,9 +185,22 @@ impl Tables {
             pair.takeover = None;
         }
         for (spi, state) in &mut self.spis {
-            if matches!(state, Use::Grace(until) if *until <= now) {
-                *state = Use::Replaced;
-                self.inbound.remove(spi);
+            match *state {
+                Use::Grace { until, leapt } if until <= now => {
+                    *state = if until + leapt > now { Use::Leapt(until + leapt) } else { Use::Replaced };
+                    self.inbound.remove(spi);
+                }
+                Use::Leapt(until) if until <= now => *state = Use::Replaced,
+                _ => {}
+            }
+        }
+    }
+    /// The clock leaps ahead. A grace goes by the clock, whatever the peer had the time to send: after a suspension keys live no longer than
+    /// they should.
+    pub(super) fn leap(&mut self, by: Duration) {
+        for state in self.spis.values_mut() {
+            if let Use::Grace { leapt: time, .. } | Use::Leapt(time) = state {
+                *time += by;
             }
         }
     }

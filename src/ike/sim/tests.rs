@@ -200,6 +200,8 @@ mod witnesses {
         tables.child_up(NOW, &up(1, 10, true, None));
         tables.child_up(NOW, &up(2, 20, true, Some(1)));
         assert_eq!(tables.sending(&slot()), Some(ChildId(2)), "the initiator at once");
+        tables.child_down(NOW, ChildId(2), Ended::ByPeer);
+        assert_eq!(tables.sending(&slot()), None, "and never again on what it deletes");
     }
     #[test]
     fn what_was_replaced_still_opens_for_a_while_and_what_is_larval_waits() {
@@ -214,6 +216,19 @@ mod witnesses {
         tables.tick(NOW + GRACE);
         assert_eq!(tables.open(1, &[10; 20], 1), Fate::Lost(Use::Replaced));
         assert_eq!(tables.held(), [3]);
+    }
+    /// The clock leaps: the grace is over, and it is known for how long it should not be.
+    #[test]
+    fn a_grace_that_the_clock_has_leapt_over_is_told_apart() {
+        let mut tables = tables(&[1]);
+        tables.child_up(NOW, &up(1, 10, true, None));
+        tables.child_down(NOW, ChildId(1), Ended::Replaced);
+        let leap = GRACE * 2;
+        tables.leap(leap);
+        tables.tick(NOW + leap);
+        assert_eq!(tables.open(1, &[10; 20], 1), Fate::Lost(Use::Leapt(NOW + leap + GRACE)));
+        tables.tick(NOW + leap + GRACE);
+        assert_eq!(tables.open(1, &[10; 20], 1), Fate::Lost(Use::Replaced));
     }
     #[test]
     #[should_panic = "differ"]

@@ -167,8 +167,12 @@ impl World {
             Item::Ike { from, to, data } => self.ike_arrives(from, to, &data),
             Item::Esp { from, to, packet } => self.esp_arrives(from, to, packet),
             Item::Computed { machine, life, job, done } => {
-                if self.machines[machine].life == life {
-                    self.input(machine, Input::Computed { job, done });
+                let m = &self.machines[machine];
+                match m.asleep > self.now {
+                    _ if m.life != life => {}
+                    // Nothing that was computed is lost by a sleep.
+                    true => self.at(m.asleep, Item::Computed { machine, life, job, done }),
+                    false => self.input(machine, Input::Computed { job, done }),
                 }
             }
             Item::Traffic(machine) => self.traffic(machine),
@@ -392,10 +396,13 @@ impl World {
     /// - the receiver has been restarted since it gave the SPI;
     /// - the receiver still waits for the answer to its request (the packet was parked, and the answer is lost or late);
     /// - the child was taken down on purpose or with its IKE SA, and the sender has not learnt of it yet;
-    /// - the receiver has given up the IKE SA in the middle of the exchange that made the child.
+    /// - the receiver has given up the IKE SA in the middle of the exchange that made the child;
+    /// - the child has gone with an IKE SA that another one made redundant, and the Delete of it, or the answer, is lost: the end that has not
+    ///   heard it uses it on;
+    /// - the receiver's clock has leapt over the rest of the grace.
     ///
-    /// Never, once the SPI was replaced and its grace is over. For a strict packet none of them counts, but that the lifetime of the child has
-    /// ended before a rekey got through (R35), where lifetimes are short.
+    /// Never, once the SPI was replaced on an IKE SA that both still have, and its grace is over. For a strict packet none of them counts, but
+    /// that the lifetime of the child has ended before a rekey got through (R35), where lifetimes are short.
     fn lost(&mut self, machine: usize, packet: &Packet, what: Use) {
         let (to, from) = (self.machines[machine].name, self.machines[packet.sender].name);
         self.say(|| format!("  {to} cannot open {:08x} of {from}: {what:?}", packet.spi));
@@ -407,10 +414,12 @@ impl World {
         let excused = match what {
             Use::Forgotten | Use::Larval => true,
             Use::Gone(why) => why != Ended::Replaced,
-            Use::Released => {
+            Use::Released | Use::Replaced => {
                 !check::share_an_ike_sa(&self.machines[packet.sender], packet.child, &self.machines[machine])
             }
-            Use::Replaced | Use::Installed | Use::Grace(_) => false,
+            // In the storm only; and not for longer than the grace would have been.
+            Use::Leapt(_) => true,
+            Use::Installed | Use::Grace { .. } => false,
         };
         assert!(excused, "{to} cannot open what {from} has sealed: {what:?}, {packet:?}");
         self.summary.lost += 1;
@@ -432,8 +441,11 @@ impl World {
     }
     pub(super) fn jump(&mut self, machine: usize, time: Duration) {
         self.say(|| format!("{}'s clock jumps by {time:?}", self.machines[machine].name));
-        self.machines[machine].clock.jump(time);
-        self.machines[machine].missed += time;
+        let m = &mut self.machines[machine];
+        m.net.tables.tick(m.clock.shows(self.now));
+        m.net.tables.leap(time);
+        m.clock.jump(time);
+        m.missed += time;
     }
     /// Nothing gets out, or in, or both.
     pub(super) fn cut(&mut self, machine: usize, time: Duration, (out, into): (bool, bool)) {

@@ -171,6 +171,22 @@ fn child_create_collision_ike_rekey() {
         world.pass(seconds(30));
         assert_one_tunnel(&world);
         assert!(world.a.events.iter().any(|e| matches!(e, Event::IkeRekeyed { .. })));
+        let failures = [world.a.failures(), world.b.failures()].concat();
+        assert!(failures.is_empty(), "R22: who has to wait has not failed, and `up` waits, too");
+    }
+}
+/// R18: the peer has not seen our rekey of the IKE SA, and deletes it after its own one. What we still had to ask for is asked on the new one.
+#[test]
+fn child_delete_that_waits_for_an_ike_rekey_which_comes_to_nothing() {
+    for (a, b) in ROLES {
+        let mut world = tunnel();
+        world.command(a, rekey(None));
+        world.catch(a);
+        world.command(a, down_lan());
+        world.command(b, rekey(None));
+        world.pass(Duration::from_millis(400));
+        assert_no_child(&world);
+        assert!(world.peer(a).events.iter().any(|e| matches!(e, Event::IkeRekeyed { .. })));
     }
 }
 

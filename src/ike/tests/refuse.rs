@@ -176,6 +176,23 @@ fn the_suite_must_be_the_one_of_the_connection_of_the_identity() {
     assert_eq!((a.code, b.code), ("auth.failed", "proposal.ike"));
 }
 
+/// Of what the initiator offers the responder takes what suits all connections that may be meant, though it prefers another group.
+#[test]
+fn a_suite_that_every_connection_allows_is_taken_before_others() {
+    let mut bob = with(bob(), |c| c.proposals = ike("aes128gcm16-prfsha256-ecp256"));
+    let mut other = (*bob.connections[0]).clone();
+    other.name = "other".into();
+    other.remote_id = IdMatch::Exact(name_id("carol"));
+    other.proposals = ike("aes128gcm16-prfsha256-x25519-ecp256");
+    bob.connections.insert(0, Arc::new(other));
+    let alice = with(alice(), |c| c.proposals = ike("aes128gcm16-prfsha256-x25519-ecp256"));
+    let mut world = World::new(alice, bob);
+    world.command_a(up());
+    world.pass(seconds(1));
+    assert!(world.a.failures().is_empty() && world.b.failures().is_empty());
+    assert_eq!((world.a.children().len(), world.b.children().len()), (1, 1));
+}
+
 #[test]
 fn a_stranger_is_told_that_there_is_no_proposal() {
     let bob = with(bob(), |c| c.remote_addrs = vec![Remote::Addr(addr("192.0.2.99"))]);

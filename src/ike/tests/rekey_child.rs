@@ -77,6 +77,22 @@ fn regular() {
     }
 }
 
+/// Alice's user has taken the child down once, and Bob has brought it up again: when she rekeys it it stays.
+#[test]
+fn a_child_that_the_peer_has_brought_up_again_outlives_a_rekey() {
+    for (a, b) in ROLES {
+        let mut world = tunnel();
+        world.command(a, down_lan());
+        world.pass(seconds(1));
+        world.command(b, up());
+        world.pass(seconds(1));
+        let old = world.a.children()[0].spi_in;
+        world.command(a, lan());
+        world.pass(seconds(1));
+        assert_rekeyed(&world, old);
+    }
+}
+
 /// Bob rekeys the child that Alice has asked for before she has heard of it.
 #[test]
 fn a_request_that_overtakes_the_answer_it_builds_on_is_put_off() {
@@ -339,6 +355,33 @@ fn r04_a_nonce_that_is_a_prefix_is_lower() {
         world.deliver(&answer);
         let lost = world.b.events.iter().any(|e| matches!(e, Event::ChildUp(up) if up.inbound_only && up.initiator));
         assert_eq!(lost, !alices_is_lower, "{first:#x}");
+    }
+}
+
+/// Alice's own exchange is done while she still computes what Bob's request needs.
+#[test]
+fn r04_the_same_while_the_other_ones_secret_is_being_computed() {
+    for lowest in 1..=4 {
+        let mut world = tunnel_with("aes128gcm16-ecp384", "aes128gcm16-ecp384");
+        let old = world.a.children()[0].spi_in;
+        nonces(&mut world, (ALICE, BOB), lowest);
+        world.command_a(lan());
+        world.command_b(lan());
+        world.a.held = Some(Vec::new());
+        let of_a = world.catch(ALICE);
+        world.pass_on(BOB);
+        world.deliver(&of_a);
+        world.pass_on(BOB);
+        let mut jobs = world.a.held.take().unwrap();
+        assert_eq!(jobs.len(), 2);
+        jobs.reverse();
+        for (job, work) in jobs {
+            let done = work.run();
+            world.input_a(Input::Computed { job, done });
+        }
+        world.pass(seconds(1));
+        assert_rekeyed(&world, old);
+        assert_eq!(world.a.children()[0].initiator, first_wins(lowest), "variant {lowest}");
     }
 }
 

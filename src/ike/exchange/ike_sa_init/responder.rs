@@ -75,10 +75,10 @@ fn consider(cx: &mut Cx<'_>, header: &Header, from: &Arrival<'_>, contents: &Con
     let rule = KeRule::Prefer(Some(ke.group));
     let intermediate = contents.notify(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED).is_some();
     let left = if intermediate { offer.clone() } else { without_additional(offer) };
-    let chosen = choose(&left, &ours, ProtocolId::IKE, rule).and_then(|p| Some((IkeSuite::of(&p)?, p)));
+    let chosen = for_all(&left, &ours, rule).and_then(|p| Some((IkeSuite::of(&p)?, p)));
     let Some((suite, proposal)) = chosen else {
         if cx.may_report() {
-            let failure = no_proposal(cx.now, from, offer, &ours);
+            let failure = no_proposal(cx.now, from, offer, &ours.concat());
             cx.fail_stranger(failure, candidates.first().map(|c| &**c));
         }
         refuse(cx, header, from, Refusal::NoProposal.notify());
@@ -104,6 +104,14 @@ fn consider(cx: &mut Cx<'_>, header: &Header, from: &Arrival<'_>, contents: &Con
     more.extend(ppk.then(ppk::offer));
     let chosen = Chosen { suite, proposal, public: ke.data.clone(), forge, fragments, hashes, ppk, more, childless };
     answer(cx, header, from, contents, chosen)
+}
+/// Which of several connections it is shows in IKE_AUTH, and only what that one allows is good then: what all of them allow, if there is such
+/// a suite, and else what any does.
+fn for_all(offer: &[Proposal], ours: &[&[Proposal]], rule: KeRule) -> Option<Proposal> {
+    let chosen = |ours: &[Proposal]| choose(offer, ours, ProtocolId::IKE, rule);
+    let allows = |p: &Proposal, ours: &[Proposal]| choose(std::slice::from_ref(p), ours, p.protocol, rule).is_some();
+    let of_each = ours.iter().filter_map(|list| chosen(list));
+    of_each.into_iter().find(|p| ours.iter().all(|list| allows(p, list))).or_else(|| chosen(&ours.concat()))
 }
 /// What the responder has made up its mind about.
 struct Chosen {
