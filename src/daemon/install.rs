@@ -289,7 +289,8 @@ impl Installer {
         self.send_on_best(slot);
     }
 
-    /// Removes both directions; the inbound one lives on for a while if the child was replaced.
+    /// Removes both directions; the inbound one lives on for a while if the child was replaced, also if the peer has replaced it by one of
+    /// another IKE SA: its Delete may overtake packets.
     pub fn child_down(&mut self, now: Duration, id: ChildId, why: Ended, places: &mut Places) {
         let Some(gone) = self.installed.remove(&id) else { return };
         let left = self.by_slot.entry(gone.slot).or_default();
@@ -304,7 +305,7 @@ impl Installer {
             self.by_slot.remove(&gone.slot);
         }
         self.send_on_best(gone.slot);
-        if why == Ended::Replaced {
+        if why == Ended::Replaced || why == Ended::ByPeer && !deserted {
             self.retiring.push((now + GRACE, gone.terms.spi_in));
         } else {
             self.retire(gone.terms.spi_in, places);
@@ -650,7 +651,7 @@ mod tests {
     fn the_responder_of_an_equal_child_goes_on_sending_on_the_old_sa() {
         for why in [None, Some(Ended::ByPeer), Some(Ended::PeerDead)] {
             let mut bench = Bench::new();
-            bench.up(1, true, None);
+            let old = bench.up(1, true, None);
             let new = bench.up(2, false, None);
             assert!(bench.receives(new));
             assert_eq!(bench.sends(), Some(1001));
@@ -659,6 +660,10 @@ mod tests {
                 Some(why) => bench.down(1, why),
             }
             assert_eq!(bench.sends(), Some(1002));
+            // What is under way still arrives, unless the peer is known to send no more.
+            assert_eq!(bench.receives(old), why != Some(Ended::PeerDead));
+            bench.tick(NOW + GRACE);
+            assert_eq!(bench.receives(old), why.is_none());
         }
     }
 

@@ -71,6 +71,8 @@ pub(super) enum How {
     Now,
     /// The peer will delete it; if it has not after a while, we do.
     Later,
+    /// It has a successor, which has one, too: the Delete of the one before, whoever owes it, has a while left.
+    Soon,
 }
 impl Common {
     pub(super) fn new(now: Duration, host: &mut dyn Host) -> Self {

@@ -248,6 +248,10 @@ impl Endpoint {
                     est.leave_at.get_or_insert(cx.now + wait);
                     Ok(())
                 }
+                (Phase::Established(est), How::Soon) => {
+                    est.hurries(cx);
+                    Ok(())
+                }
                 _ => Err(Ended::Replaced),
             });
         }

@@ -1,9 +1,10 @@
 //! When one IKE SA takes the place of another: by a rekey it inherits the children, after a reauthentication it has made them anew.
 use super::child::Child;
+use super::common::{Cx, How, Redundant};
 use super::endpoint::Endpoint;
 use super::event::{Ended, Event, Host, IkeId, IkePath};
 use super::exchange::{delete, rekey_ike};
-use super::sa::{IkeSa, Phase, Standing, Task};
+use super::sa::{Established, IkeSa, Phase, RELIEF_TIME, Standing, Task};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -18,6 +19,21 @@ pub(super) struct Estate {
     pub relieves: Option<IkeId>,
     /// Where ESP travels so far.
     pub path: IkePath,
+}
+
+impl Established {
+    /// The one that has inherited from this one is rekeyed itself. A Delete of this one may still be on its way, or lost, but it is not waited for
+    /// as long as before, and not at all for those that were before this one: a peer cannot make us keep one for each of its rekeys.
+    pub(super) fn hurries(&mut self, cx: &mut Cx<'_>) {
+        let soon = cx.now + RELIEF_TIME;
+        match &mut self.closing {
+            Some((_, until)) => *until = soon.min(*until),
+            None => self.leave_at = Some(self.leave_at.map_or(soon, |at| at.min(soon))),
+        }
+        if let Some(older) = self.older.take() {
+            cx.common.redundant.push(Redundant { ike: older, how: How::Silently });
+        }
+    }
 }
 
 impl Endpoint {

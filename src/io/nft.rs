@@ -31,8 +31,9 @@ pub struct Open {
     pub port: Option<u16>,
 }
 
-/// What the table holds. In order: packets that came in by `lo` or one of `devices` pass; `open` and `exceptions` pass; `protected` are counted and
-/// dropped; the rest passes.
+/// What the table holds. In order: packets that came in by `lo` or one of `devices` pass; so does IPv6 neighbour discovery, which no router
+/// forwards, or a peer on our own link whose address is protected could not be found; `open` and `exceptions` pass; `protected` are counted
+/// and dropped; the rest passes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Guard {
     /// Names of our TUN devices.
@@ -69,6 +70,10 @@ pub fn replace(name: &str, guard: &Guard) -> io::Result<()> {
             verdict(m, ACCEPT);
         });
     }
+    batch.rule(name, |m| {
+        discovers_neighbours(m);
+        verdict(m, ACCEPT);
+    });
     for open in &guard.open {
         check_prefix(open.destination)?;
         batch.rule(name, |m| {
@@ -170,6 +175,19 @@ fn addressed(m: &mut Message, source: Option<Prefix>, destination: Prefix) {
     }
 }
 
+/// From a neighbour: with another hop limit it came over a router, and is no neighbour discovery (RFC 4861 section 6.1.1 and the like).
+fn discovers_neighbours(m: &mut Message) {
+    meta(m, libc::NFT_META_NFPROTO as u32);
+    equals(m, &[libc::NFPROTO_IPV6 as u8]);
+    carries(m, libc::IPPROTO_ICMPV6 as u8, None);
+    load(m, libc::NFT_PAYLOAD_NETWORK_HEADER as u32, 7, 1);
+    equals(m, &[255]);
+    // From router solicitation to redirect.
+    load(m, libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32, 0, 1);
+    compare(m, libc::NFT_CMP_GTE, &[133]);
+    compare(m, libc::NFT_CMP_LTE, &[137]);
+}
+
 /// Packets of an IP protocol, to a port.
 fn carries(m: &mut Message, protocol: u8, port: Option<u16>) {
     meta(m, libc::NFT_META_L4PROTO as u32);
@@ -210,9 +228,13 @@ fn meta(m: &mut Message, key: u32) {
 }
 
 fn equals(m: &mut Message, value: &[u8]) {
+    compare(m, libc::NFT_CMP_EQ, value);
+}
+
+fn compare(m: &mut Message, operation: libc::c_int, value: &[u8]) {
     expression(m, "cmp", |m| {
         m.number(CMP_SREG, REGISTER);
-        m.number(CMP_OP, libc::NFT_CMP_EQ as u32);
+        m.number(CMP_OP, operation as u32);
         m.nested(CMP_DATA, |m| m.attribute(DATA_VALUE, value));
     });
 }
@@ -526,6 +548,22 @@ mod tests {
                 assert_eq!(wire.passes("10.2.0.1", "10.1.0.1"), passes, "{port:?}");
                 assert!(!wire.passes("10.2.0.1", "10.1.9.1"));
             }
+        });
+    }
+
+    /// The peer's neighbour advertisement has two protected addresses.
+    #[test]
+    fn a_neighbour_with_a_protected_address_can_be_found() {
+        fresh(|| {
+            let wire = Wire::new();
+            let protected = vec![pair("fd00:2::1/128", "fd00:1::1/128")];
+            replace("sandhog-test", &Guard { protected, ..Guard::default() }).expect("replace");
+            let receiver = wire.outside.run(|| UdpSocket::bind("[fd00:2::1]:5000")).expect("outside").expect("bind");
+            receiver.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+            let sender = UdpSocket::bind("[fd00:1::1]:0").expect("sender");
+            sender.send_to(b"?", "[fd00:2::1]:5000").expect("send");
+            assert_eq!(receiver.recv(&mut [0; 8]).expect("it arrives"), 1);
+            assert!(!wire.passes("[fd00:2::1]", "[fd00:1::1]"));
         });
     }
 

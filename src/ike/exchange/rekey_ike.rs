@@ -243,9 +243,8 @@ pub(in crate::ike) fn give_way(cx: &mut Cx<'_>, core: &Core, est: &mut Establish
 pub(in crate::ike) fn bequeath(cx: &mut Cx<'_>, core: &Core, est: &mut Established, heir: IkeId) {
     est.standing = Standing::Succeeded;
     est.heard();
-    // Who goes on from here knows that one: it needs no answer of the one before.
-    if let Some(older) = est.older.take() {
-        cx.common.redundant.push(Redundant { ike: older, how: How::Silently });
+    if let Some(older) = est.older {
+        cx.common.redundant.push(Redundant { ike: older, how: How::Soon });
     }
     let children = std::mem::take(&mut est.children);
     let mut queue = std::mem::take(&mut est.queue);

@@ -138,12 +138,11 @@ impl Tables {
         for pair in self.pairs.values_mut().filter(|p| p.replaces == Some(id)) {
             pair.takeover = None;
         }
-        let becomes = if why == Ended::Replaced {
-            Use::Grace { until: now + GRACE, leapt: Duration::ZERO }
-        } else {
-            Use::Gone(why)
-        };
-        if why != Ended::Replaced {
+        // A Delete may overtake packets.
+        let carried = self.pairs.values().any(|p| p.slot == gone.slot);
+        let grace = why == Ended::Replaced || why == Ended::ByPeer && carried;
+        let becomes = if grace { Use::Grace { until: now + GRACE, leapt: Duration::ZERO } } else { Use::Gone(why) };
+        if !grace {
             self.inbound.remove(&gone.spi_in);
         }
         self.spis.insert(gone.spi_in, becomes);

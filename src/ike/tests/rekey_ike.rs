@@ -207,6 +207,45 @@ fn r07_an_old_ike_sa_that_nobody_deletes_is_deleted_after_a_while() {
     assert_eq!((all(&world.b), world.b.children().len()), (1, 1));
 }
 
+/// The Delete of the old one is lost, and the peer rekeys the new one at once: that is no answer.
+#[test]
+fn r07_an_old_ike_sa_gets_its_delete_although_the_new_one_is_rekeyed() {
+    for (a, b) in ROLES {
+        let mut world = tunnel();
+        world.command(a, rekey(None));
+        world.pass_on(a);
+        world.pass_on(b);
+        let lost = world.catch(a);
+        world.command(b, rekey(None));
+        world.pass(seconds(2));
+        assert_eq!((rekeyed(&world.a), rekeyed(&world.b)), (2, 2));
+        let again = world.sent_by(a).into_iter().filter(|d| d.data == lost.data).count();
+        let answers = world.sent_by(b).into_iter().filter(|d| {
+            let (answer, delete) = (d.header(), lost.header());
+            answer.response && (answer.spi_i, answer.id) == (delete.spi_i, delete.id)
+        });
+        assert_eq!((again, answers.count()), (2, 1));
+        assert_eq!((all(&world.a), all(&world.b)), (1, 1));
+        assert_works(&mut world);
+    }
+}
+/// Who rekeys again and again and never deletes cannot make us keep them all.
+#[test]
+fn r07_only_the_last_old_ike_sas_wait_for_their_deletes() {
+    let mut world = tunnel();
+    for round in 1..=20 {
+        world.command_a(rekey(None));
+        world.pass_on(ALICE);
+        world.pass_on(BOB);
+        world.catch(ALICE);
+        assert_eq!(rekeyed(&world.b), round);
+        assert!(all(&world.a) <= 3 && all(&world.b) <= 3, "{} {}", all(&world.a), all(&world.b));
+    }
+    world.pass(seconds(200));
+    assert_eq!((all(&world.a), all(&world.b)), (1, 1));
+    assert_works(&mut world);
+}
+
 /// Per rekey a nonce is drawn and then a private value, in both roles.
 fn nonces(world: &mut World, (a, b): (&str, &str), lowest: usize) {
     let n = |k| if k == lowest { 0x00 } else { 0xff };
