@@ -78,7 +78,7 @@ impl Endpoint {
         let mut others = Vec::new();
         if let Some(link) = self.common.links.get_mut(&connection) {
             link.rekeyed(from, to);
-            others.extend(link.with_peer(&est.remote_id).iter().map(|sibling| sibling.ike));
+            others.extend(link.of_pair(&est.local_id, &est.remote_id).iter().map(|sibling| sibling.ike));
             if link.can_initiate() {
                 others.extend(&link.sas);
             }

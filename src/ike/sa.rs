@@ -343,7 +343,10 @@ impl Established {
     }
     /// No other IKE SA with this peer is in use.
     pub(super) fn is_alone(&self, cx: &Cx<'_>) -> bool {
-        cx.common.links.get(&self.connection.name).is_none_or(|link| link.with_peer(&self.remote_id).len() < 2)
+        cx.common
+            .links
+            .get(&self.connection.name)
+            .is_none_or(|link| link.of_pair(&self.local_id, &self.remote_id).len() < 2)
     }
     /// Queues a request once: not if it is queued already, nor a rekey that is under way.
     pub(super) fn plan(&mut self, task: Task) {
