@@ -294,6 +294,42 @@ mod tests {
         assert!(seeds("chain").iter().all(inside));
     }
 
+    /// So in each of the smaller corpora something is taken in, and every kind of what the target knows.
+    #[test]
+    fn every_corpus_holds_what_is_taken_in() {
+        let text = |seed: &[u8]| String::from_utf8(seed.to_vec()).unwrap_or_default();
+        let taken: [(&str, &dyn Fn(&[u8]) -> bool); 16] = [
+            ("certificate", &|seed| {
+                Certificate::parse(seed).is_ok_and(|ca| Trust::new(vec![ca], Vec::new(), Revocation::Strict).is_ok())
+            }),
+            ("certificate", &|seed| Crl::parse(seed).is_ok()),
+            ("certificate", &|seed| Scheme::from_der(seed).is_some()),
+            ("encap", &|seed| matches!(encap::classify(seed), Datagram::Ike(ike) if Message::parse(ike).is_ok())),
+            ("encap", &|seed| matches!(encap::classify(seed), Datagram::Esp(_))),
+            ("ip", &|seed| ip::parse(seed).is_ok_and(|packet| packet.flow.src.is_ipv4())),
+            ("ip", &|seed| ip::parse(seed).is_ok_and(|packet| packet.flow.src.is_ipv6() && packet.fragment)),
+            ("selector_str", &|seed| text(seed).parse::<Selector>().is_ok()),
+            ("id_str", &|seed| text(seed).parse::<Id>().is_ok()),
+            ("keyword", &|seed| keyword::parse(ProtocolId::IKE, &text(seed)).is_ok()),
+            ("keyword", &|seed| keyword::parse(ProtocolId::ESP, &text(seed)).is_ok()),
+            ("esp_trailer", &|seed| esp::parse_trailer(seed).is_some()),
+            ("fragments", &|seed| {
+                let mut gathered = Reassembly::new(600);
+                seed.as_chunks::<3>().0.iter().any(|&[number, total, len]| {
+                    let part = gathered.insert(number.into(), total.into(), PayloadType(number), vec![0; len.into()]);
+                    matches!(part, Gathered::Complete(..))
+                })
+            }),
+            ("segment", &|seed| seed.get(10..).is_some_and(|packet| ip::parse(packet).is_ok())),
+            ("merge", &|seed| seed.get(2..).is_some_and(|packet| ip::parse(packet).is_ok())),
+            ("message", &|seed| Message::parse(seed).is_ok_and(|m| m.payloads.len() > 1)),
+        ];
+        for (i, (target, takes)) in taken.iter().enumerate() {
+            let mut files = std::fs::read_dir(corpus(target)).unwrap();
+            assert!(files.any(|file| takes(&std::fs::read(file.unwrap().path()).unwrap())), "{target}, {i}");
+        }
+    }
+
     /// What others' fuzzers have found, and every packet of the captures: to all targets that take octets of the wire.
     #[test]
     fn replay_what_others_found() {

@@ -116,7 +116,7 @@ fn files<T>(
 fn key(report: &mut Report<'_>, node: &Node, from: &dyn Secrets) -> Option<SigningKey> {
     let path = report.directory(node.at.file).join(value::string(report, node)?);
     match from.file(&path) {
-        Ok(octets) => match SigningKey::read(&octets) {
+        Ok(octets) => match SigningKey::read(octets.expose()) {
             Ok(key) => Some(key),
             Err(error) => {
                 let hint = "an unencrypted private key: PKCS#8, PKCS#1 or SEC1, in PEM or DER";

@@ -250,6 +250,10 @@ fn network(code: &str, Place { connection, peer, .. }: &Place) -> (String, Strin
             format!("{peer} does not follow us to our new address."),
             "Let the peer allow MOBIKE from any address, or take the connection down and up.".into(),
         ),
+        "mobike.nat" => (
+            format!("Somebody changes our addresses on the way to {peer}, which does not speak of NAT at all."),
+            "Look for a NAT between the two; with mobike = false nobody minds it.".into(),
+        ),
         "mobike.cookie" => (
             format!("{peer} could not show that it is where it says: the IKE SA was closed."),
             "If this is no attack, look for an update of the peer.".into(),
@@ -399,7 +403,7 @@ mod tests {
             auth.cert.missing auth.cert.crl_missing auth.cert.malformed ts.mismatch ts.widened \
             child.refused net.no_response net.no_address net.filtered net.nat dpd.no_response version.ikev1_peer answer.not_offered \
             answer.malformed message.malformed message.incomplete limit.peer limit.connections limit.per_identity limit.auth_failures limit.compute_queue limit.spis \
-            mobike.refused mobike.cookie address.none_left address.not_asked address.refused childless.unsupported \
+            mobike.refused mobike.nat mobike.cookie address.none_left address.not_asked address.refused childless.unsupported \
             lifetime.peer_shorter replay.window mtu.exceeded esp.keys esp.truncation";
         let mut seen = std::collections::BTreeSet::new();
         for code in codes.split_whitespace() {

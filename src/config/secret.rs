@@ -27,13 +27,13 @@ pub trait Secrets {
     ///
     /// # Errors
     /// Why not; never shows any of the contents.
-    fn file(&self, path: &Path) -> Result<Vec<u8>, Refusal>;
+    fn file(&self, path: &Path) -> Result<Secret, Refusal>;
     /// Contents of a file of certificates or revocation lists: no secret, so that others may read it.
     ///
     /// # Errors
     /// Why not.
     fn certificate(&self, path: &Path) -> Result<Vec<u8>, Refusal> {
-        self.file(path)
+        self.file(path).map(|file| file.expose().to_vec())
     }
     /// Value of an environment variable.
     fn env(&self, name: &str) -> Option<Vec<u8>>;
@@ -55,7 +55,7 @@ pub struct Refusal {
 pub struct System;
 impl Secrets for System {
     /// Only a regular file of at most 64 KiB that nobody but its owner may touch; never through a symbolic link in the last place.
-    fn file(&self, path: &Path) -> Result<Vec<u8>, Refusal> {
+    fn file(&self, path: &Path) -> Result<Secret, Refusal> {
         let shown = path.display();
         let refuse = |message: String, hint: &str| Refusal { code: "secret.file", message, hint: hint.into() };
         let failed = |error: std::io::Error| {
@@ -83,12 +83,13 @@ impl Secrets for System {
                 hint: format!("chmod 600 {shown}"),
             });
         }
-        let mut octets = Vec::new();
+        // Room for all of it from the beginning: what grows leaves copies behind.
+        let mut octets = Vec::with_capacity(opened.len().min(LARGEST) as usize + 64);
         file.take(LARGEST + 1).read_to_end(&mut octets).map_err(failed)?;
         if octets.len() as u64 > LARGEST {
             return Err(refuse(format!("{shown} is larger than 64 KiB"), "a secret is a few dozen octets"));
         }
-        Ok(octets)
+        Ok(Secret::new(octets))
     }
 
     /// At most 16 MiB.
@@ -190,15 +191,14 @@ fn octets(report: &mut Report<'_>, entry: &Entry, fields: &Fields<'_>, from: &dy
     };
     let node = &source.node;
     let text = value::string(report, node)?;
-    let octets = match source.key.as_str() {
-        "secret" => inline(report, node, text)?,
+    let secret = match source.key.as_str() {
+        "secret" => Secret::new(inline(report, node, text)?),
         "secret_file" => file(report, node, text, from)?,
-        _ => from.env(text).or_else(|| {
+        _ => from.env(text).map(Secret::new).or_else(|| {
             let message = format!("there is no environment variable {text:?}");
             report.refuse(node.at, "secret.env", message, "set it for the daemon, or use secret_file")
         })?,
     };
-    let secret = Secret::new(octets);
     if secret.is_empty() {
         return report.refuse(node.at, "secret.empty", "this secret is empty", "`sandhog secret` makes a strong one");
     }
@@ -223,14 +223,12 @@ fn inline(report: &mut Report<'_>, node: &Node, text: &str) -> Option<Vec<u8>> {
     octets.or_else(|| report.refuse(node.at, "secret.encoding", format!("this is not {form}"), hint))
 }
 
-fn file(report: &mut Report<'_>, node: &Node, path: &str, from: &dyn Secrets) -> Option<Vec<u8>> {
+fn file(report: &mut Report<'_>, node: &Node, path: &str, from: &dyn Secrets) -> Option<Secret> {
     let path = report.directory(node.at.file).join(path);
     match from.file(&path) {
-        Ok(mut octets) => {
-            if octets.last() == Some(&b'\n') {
-                octets.pop();
-            }
-            Some(octets)
+        Ok(file) => {
+            let octets = file.expose();
+            Some(Secret::new(octets.strip_suffix(b"\n").unwrap_or(octets).to_vec()))
         }
         Err(refusal) => report.refuse(node.at, refusal.code, refusal.message, refusal.hint),
     }

@@ -269,13 +269,22 @@ pub struct Event {
     /// Counts up by one; a gap means that events were lost.
     pub id: u64,
     pub time: String,
-    /// `ike.up`, `ike.down`, `child.up`, `child.down`, `path.changed`, `failed`.
+    /// `ike.up`, `ike.down`, `ike.rekeyed`, `child.up`, `child.down`, `path.changed`, `addresses`, `warning`, `failed`.
     pub event: String,
     pub connection: Option<String>,
     pub child: Option<String>,
     /// Why it ended: `by_us`, `by_peer`, `replaced`, `peer_dead`, `failed`.
     pub why: Option<String>,
     pub failure: Option<Failure>,
+    pub warning: Option<Warning>,
+}
+/// What works and will not for ever: a certificate that ends soon, a revocation list that is missing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct Warning {
+    pub code: String,
+    /// Which certificate and when it ends, or where no list was found.
+    pub values: Vec<String>,
 }
 
 #[cfg(test)]

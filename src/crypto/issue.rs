@@ -1,5 +1,6 @@
 //! A small authority: certificates for gateways and their revocation (RFC 5280, RFC 4945), for `sandhog pki`.
 use super::cert::Certificate;
+use super::rng::{Rng as _, SystemRng};
 use super::secret::Secret;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint, DistinguishedName,
@@ -84,6 +85,7 @@ pub fn authority(name: &str, kind: NewKey, validity: Validity) -> Result<Issued,
     let key = kind.make()?;
     let mut params = subject(name)?;
     (params.not_before, params.not_after) = (moment!(validity.from), moment!(validity.until));
+    params.serial_number = Some(serial());
     let certificate = params.self_signed(&key).map_err(|e| e.to_string())?;
     Ok(Issued { certificate: certificate.pem(), key: Some(pem(&key)) })
 }
@@ -134,6 +136,7 @@ impl Issuer {
             ExtendedKeyUsagePurpose::ClientAuth,
         ];
         params.use_authority_key_identifier_extension = true;
+        params.serial_number = Some(serial());
         let points = wanted.crl.iter().map(|url| CrlDistributionPoint { uris: vec![(*url).to_owned()] });
         params.crl_distribution_points = points.collect();
         (params.not_before, params.not_after) = (moment!(wanted.validity.from), moment!(wanted.validity.until));
@@ -182,6 +185,13 @@ fn subject(name: &str) -> Result<CertificateParams, String> {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(params)
+}
+/// Positive and never twice, whatever else two certificates have in common (RFC 5280 section 4.1.2.2).
+fn serial() -> SerialNumber {
+    let mut octets = [0; 16];
+    SystemRng.fill(&mut octets);
+    octets[0] = octets[0] & 0x3f | 0x40;
+    SerialNumber::from_slice(&octets)
 }
 /// RFC 5280 appendix A.1: ub-common-name.
 fn common_name(name: &str) -> Result<DistinguishedName, String> {
@@ -264,6 +274,18 @@ mod tests {
             let revoked = Revoked { serial: certificate.serial().to_vec(), since: NOW };
             assert_eq!(verify(&[revoked]), Err("auth.cert.revoked"));
         }
+    }
+
+    #[test]
+    fn a_renewed_certificate_has_another_serial_number() {
+        let (_, issuer) = root(NewKey::Ecdsa256);
+        let key = String::from_utf8(issuer.issue(&wanted(&[])).unwrap().key.unwrap().expose().to_vec()).unwrap();
+        let serial = || {
+            let issued = issuer.issue(&Wanted { key: Some(&key), ..wanted(&[]) }).unwrap();
+            Certificate::read(issued.certificate.as_bytes()).unwrap().swap_remove(0).serial().to_vec()
+        };
+        let (old, new) = (serial(), serial());
+        assert!(old != new && [&old, &new].iter().all(|serial| serial.len() == 16 && serial[0] < 0x80));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 use crate::crypto::work::{self, Work};
 use crate::io::fds::EventFd;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -68,11 +69,15 @@ fn work(waiting: &Mutex<Receiver<Job>>, results: &Sender<Done>, wake: &EventFd) 
         // The lock is held while waiting: one thread waits for the next job, the others for their turn.
         let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
-        if results.send((job.job, job.work.run())).is_err() {
+        if results.send((job.job, done(|| job.work.run()))).is_err() {
             return;
         }
         wake.signal();
     }
+}
+/// A defect of ours in one job must not leave its endpoint waiting, nor take a thread from the others.
+fn done(run: impl FnOnce() -> work::Done) -> work::Done {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or(work::Done::Refused)
 }
 
 #[cfg(test)]
@@ -112,6 +117,12 @@ mod tests {
         (0..1000).for_each(|number| pool.submit(job(number, vec![0; 32])));
         let refused = (0..1000).filter(|_| matches!(wait(&pool).1, work::Done::Refused)).count();
         assert_eq!(refused, 0);
+    }
+
+    #[test]
+    fn a_job_that_panics_comes_back_refused() {
+        assert!(matches!(done(|| panic!("a defect")), work::Done::Refused));
+        assert!(matches!(done(|| work::Done::Signed(None)), work::Done::Signed(None)));
     }
 
     #[test]

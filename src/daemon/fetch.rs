@@ -29,10 +29,11 @@ use std::thread::Builder;
 use std::time::Duration;
 use tokio::net::TcpSocket;
 use tokio::sync::mpsc as channel;
+use tokio::task::JoinSet;
 
 /// Largest list, in octets.
 const LARGEST: usize = 4 * 1024 * 1024;
-/// All addresses of a job together have this long.
+/// Each address of a job has this long; all are asked at once.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Addresses of one job.
 const MAX_PLACES: usize = 3;
@@ -90,7 +91,7 @@ async fn serve(mut waiting: channel::Receiver<Job>, mark: u32, results: mpsc::Se
         let Ok(slot) = slots.clone().acquire_owned().await else { return };
         let (cache, results, wake) = (cache.clone(), results.clone(), wake.clone());
         tokio::spawn(async move {
-            let crls = all(&job, mark, &cache).await;
+            let crls = all(&job, mark, &cache, PATIENCE).await;
             // The engine may be gone.
             let _ = results.send((job.job, crls));
             wake.signal();
@@ -98,28 +99,41 @@ async fn serve(mut waiting: channel::Receiver<Job>, mark: u32, results: mpsc::Se
         });
     }
 }
-/// Everything that comes in time.
-async fn all(job: &Job, mark: u32, cache: &Mutex<Cache>) -> Vec<Arc<Crl>> {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+/// Everything that comes in time, from all places at once: one that does not answer takes no time from the others.
+async fn all(job: &Job, mark: u32, cache: &Arc<Mutex<Cache>>, patience: Duration) -> Vec<Arc<Crl>> {
+    let mut asked = JoinSet::new();
+    for url in job.urls.iter().take(MAX_PLACES).cloned() {
+        asked.spawn(cached(url, job.allowed.clone(), mark, cache.clone(), patience));
+    }
     let mut found = Vec::new();
-    for url in job.urls.iter().take(MAX_PLACES) {
-        let known = cache.lock().unwrap_or_else(PoisonError::into_inner).get(url, clock::unix());
-        let crls = match known {
-            Some(crls) => crls,
-            None => {
-                let asked = tokio::time::timeout_at(deadline, one(url, &job.allowed, mark)).await;
-                let result = asked.unwrap_or_else(|_| Err("it takes too long".into()));
-                let crls = result.unwrap_or_else(|error| {
-                    tracing::warn!(url = ?url, %error, "a revocation list could not be fetched");
-                    Vec::new()
-                });
-                cache.lock().unwrap_or_else(PoisonError::into_inner).put(url, &crls, clock::unix());
-                crls
-            }
-        };
-        found.extend(crls);
+    while let Some(crls) = asked.join_next().await {
+        // Who panics has found nothing.
+        found.extend(crls.unwrap_or_default());
     }
     found
+}
+/// What is in one place, or was there lately.
+async fn cached(
+    url: String,
+    allowed: Arc<[String]>,
+    mark: u32,
+    cache: Arc<Mutex<Cache>>,
+    patience: Duration,
+) -> Vec<Arc<Crl>> {
+    let anywhere = Place::parse(&url).is_ok_and(|place| place.is_allowed(&allowed));
+    let key = (url, anywhere);
+    let known = cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key, clock::unix());
+    if let Some(crls) = known {
+        return crls;
+    }
+    let asked = tokio::time::timeout(patience, one(&key.0, &allowed, mark)).await;
+    let result = asked.unwrap_or_else(|_| Err("it takes too long".into()));
+    let crls = result.unwrap_or_else(|error| {
+        tracing::warn!(url = ?key.0, %error, "a revocation list could not be fetched");
+        Vec::new()
+    });
+    cache.lock().unwrap_or_else(PoisonError::into_inner).put(key, &crls, clock::unix());
+    crls
 }
 async fn one(url: &str, allowed: &[String], mark: u32) -> Result<Vec<Arc<Crl>>, String> {
     let place = Place::parse(url)?;

@@ -33,6 +33,12 @@ impl Journal {
             Event::Failed(failure) => Some(status::failure(failure)),
             _ => None,
         };
+        let warning = match event {
+            Event::Warning { code, values, .. } => {
+                Some(types::Warning { code: (*code).to_owned(), values: values.clone() })
+            }
+            _ => None,
+        };
         let event = types::Event {
             id: self.next,
             time: clock::rfc3339(now),
@@ -41,6 +47,7 @@ impl Journal {
             child,
             why: why.map(|why| reason(why).to_owned()),
             failure,
+            warning,
         };
         self.next += 1;
         // Nobody may be listening.
@@ -116,5 +123,22 @@ fn reason(why: Ended) -> &'static str {
         Ended::PeerDead => "peer_dead",
         Ended::Failed => "failed",
         Ended::Expired => "expired",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_says_what_and_of_whom() {
+        let mut journal = Journal::default();
+        let mut client = journal.sender().subscribe();
+        let values = vec!["gw2.example".to_owned(), "2026-12-01T00:00:00Z".to_owned()];
+        let event = Event::Warning { connection: "a".into(), code: "auth.cert.expires", values: values.clone() };
+        journal.tell(Duration::from_secs(1), &event);
+        let told = client.try_recv().unwrap();
+        assert_eq!((told.event.as_str(), told.connection.as_deref()), ("warning", Some("a")));
+        assert_eq!(told.warning, Some(types::Warning { code: "auth.cert.expires".into(), values }));
     }
 }

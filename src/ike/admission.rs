@@ -181,16 +181,21 @@ impl<K> Default for Failures<K> {
         Self(HashMap::new())
     }
 }
-impl<K: Hash + Eq> Failures<K> {
-    /// One more; not if too many others are counted.
+impl<K: Hash + Eq + Clone> Failures<K> {
+    /// One more. Where too many others are counted it takes the place of the one with the fewest and counts on from there: whatever comes, it is
+    /// not counted too low.
     fn add(&mut self, now: Duration, key: K) {
         if self.0.len() >= MAX_FAILING && !self.0.contains_key(&key) {
             self.0.retain(|_, (since, _)| now.saturating_sub(*since) < MINUTE);
-            if self.0.len() >= MAX_FAILING {
-                return;
-            }
         }
-        let entry = self.0.entry(key).or_insert((now, 0));
+        let mut before = 0;
+        if self.0.len() >= MAX_FAILING
+            && !self.0.contains_key(&key)
+            && let Some(least) = self.0.iter().min_by_key(|(_, (_, n))| *n).map(|(key, _)| key.clone())
+        {
+            before = self.0.remove(&least).map_or(0, |(_, n)| n);
+        }
+        let entry = self.0.entry(key).or_insert((now, before));
         if now.saturating_sub(entry.0) >= MINUTE {
             *entry = (now, 0);
         }
@@ -245,5 +250,28 @@ impl Rate {
             self.tokens -= 1.0;
         }
         has
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_table_of_failures_counts_no_one_too_low() {
+        let (mut failures, now) = (Failures::default(), Duration::from_secs(1000));
+        (0..MAX_FAILING).for_each(|i| failures.add(now, i));
+        // Between any two failures of this one, somebody new.
+        let one = usize::MAX;
+        for i in 1..=100 {
+            failures.add(now, one);
+            failures.add(now, MAX_FAILING + i);
+            assert!(failures.count(now, &one) as usize >= i, "{i}");
+        }
+        assert_eq!(failures.0.len(), MAX_FAILING);
+        // A minute later they are forgotten.
+        failures.add(now + MINUTE, 7);
+        assert_eq!(failures.count(now + MINUTE, &7), 1);
+        assert_eq!(failures.count(now + MINUTE, &one), 0);
     }
 }

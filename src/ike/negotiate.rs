@@ -244,11 +244,16 @@ fn kinds(theirs: &Proposal, ours: &Proposal) -> Vec<TransformType> {
     }
     kinds
 }
-/// The shared transforms of one type, the preferred one first. A `None` among them: both do without. A side that does not name the type means
+/// The shared transforms of one type, each once, the preferred one first. A `None` among them: both do without. A side that does not name the type means
 /// "none" by it (for ESN: 32-bit numbers).
 fn common(theirs: &Proposal, ours: &Proposal, kind: TransformType, prefer: Option<KeId>) -> Vec<Option<Transform>> {
     let usable = |t: &&Transform| !t.foreign && keyword::of(ours, kind).any(|o| o == *t);
-    let mut shared: Vec<_> = keyword::of(theirs, kind).filter(usable).copied().map(Some).collect();
+    let mut shared: Vec<Option<Transform>> = Vec::new();
+    for t in keyword::of(theirs, kind).filter(usable).copied().map(Some) {
+        if !shared.contains(&t) {
+            shared.push(t);
+        }
+    }
     shared.sort_by_key(|t| t.is_none_or(|t| prefer != Some(KeId(t.id))));
     let absent = |p: &Proposal| one(p, kind).is_none() || has_none(p, kind);
     if shared.is_empty() && absent(theirs) && absent(ours) {
@@ -407,6 +412,20 @@ mod tests {
                 assert_eq!(chosen, runs.contains(&id), "{kind} {id}");
             }
         }
+    }
+
+    /// Whoever repeats a transform makes no more ways to choose: three places of two methods would be 84^3 of them.
+    #[test]
+    fn what_is_offered_again_and_again_counts_once() {
+        let ours = ike("aes256-sha256-x25519-ke1_mlkem768-ke1_mlkem1024-ke2_mlkem768-ke2_mlkem1024");
+        let mut offer = ours.clone();
+        offer.transforms.retain(|t| !t.kind.is_additional() || t.id == KeId::ML_KEM_768.0);
+        let exchanges: Vec<_> = offer.transforms.iter().filter(|t| t.kind.is_key_exchange()).copied().collect();
+        (0..83).for_each(|_| offer.transforms.extend(&exchanges));
+        for t in exchanges {
+            assert_eq!(common(&offer, &ours, t.kind, None), [Some(t)]);
+        }
+        assert_eq!(choose(&[offer], &[ours], ProtocolId::IKE, ANY), None);
     }
 
     #[test]

@@ -6,7 +6,8 @@ use super::common::Cx;
 use super::error::Refusal;
 use super::event::IkeId;
 use super::exchange::Contents;
-use super::policy::{ChildPolicy, Connection};
+use super::policy::{ChildPolicy, Connection, Remote};
+use super::sa::Core;
 use crate::wire::payload::{Cfg, Id, Payload};
 use crate::wire::registry::{CfgAttr, CfgType};
 use crate::wire::selector::Selector;
@@ -63,18 +64,35 @@ pub(super) fn request(connection: &Connection) -> Option<Payload> {
     let attributes: Vec<_> = connection.vips.iter().take(MAX_ADDRESSES).map(ask).collect();
     (!attributes.is_empty()).then_some(Payload::Cfg(Cfg { kind: CfgType::REQUEST, attributes }))
 }
-/// What the responder has given us: not more of a family than we have asked for, and only what a host can have.
-pub(super) fn given(connection: &Connection, contents: &Contents) -> Vec<IpAddr> {
+/// Outer addresses: ours, and those of all peers. Whatever has one of them as its inner address cuts off what goes there.
+pub(super) fn outer(cx: &mut Cx<'_>, core: &Core) -> Vec<IpAddr> {
+    let mut outer = cx.host.local_addrs();
+    outer.extend([core.local.ip(), core.remote.ip()]);
+    for remote in cx.policy().connections.iter().flat_map(|c| &c.remote_addrs) {
+        outer.extend(if let Remote::Addr(addr) = remote { Some(*addr) } else { None });
+    }
+    outer
+}
+/// What the responder has given us: not more of a family than we have asked for, only what a host can have, and nothing of these.
+pub(super) fn given(connection: &Connection, contents: &Contents, outer: &[IpAddr]) -> Vec<IpAddr> {
     let Some(cfg) = contents.cfg.as_ref().filter(|cfg| cfg.kind == CfgType::REPLY) else { return Vec::new() };
     let mut given = Vec::new();
     for addr in addresses(cfg).into_iter().flatten() {
         let of = |list: &[IpAddr]| list.iter().filter(|a| a.is_ipv4() == addr.is_ipv4()).count();
-        let fine = !addr.is_unspecified() && !addr.is_loopback() && !addr.is_multicast();
+        let fine = is_inner(addr) && !outer.contains(&addr);
         if fine && !given.contains(&addr) && of(&given) < of(&connection.vips).min(MAX_ADDRESSES) {
             given.push(addr);
         }
     }
     given
+}
+/// An address that a router forwards to one host.
+fn is_inner(addr: IpAddr) -> bool {
+    let of_the_link = match addr {
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    !(of_the_link || addr.is_unspecified() || addr.is_loopback() || addr.is_multicast())
 }
 /// What a responder gives, and its payload. Whoever may have an address of a pool must ask for one (FAILED_CP_REQUIRED), and where there is none
 /// left there is no child either (INTERNAL_ADDRESS_FAILURE). Who asks where there is nothing to give gets nothing.

@@ -12,6 +12,8 @@ use std::time::Duration;
 pub(super) const SIZE: u32 = 4;
 /// After so many transmissions without an answer a large message is cut smaller, if it can be (RFC 7383 section 2.5.2).
 const PROBES: u32 = 3;
+/// So often an answer is sent again. A patient peer with many paths asks for it less often; whoever has seen one request could ask without end.
+const MAX_AGAIN: u32 = 64;
 
 /// Both directions of one IKE SA; their ids are independent.
 #[derive(Debug)]
@@ -112,12 +114,13 @@ impl Window {
         self.answered.push_back((sealed, 0));
         self.expected = self.expected.saturating_add(1);
     }
-    /// The stored response to a request that came `Again`, and whether that has happened so often that it may be too large to arrive.
+    /// The stored response to a request that came `Again`, and whether that has happened so often that it may be too large to arrive. At last it
+    /// is not sent any more.
     pub(super) fn stored(&mut self, id: u32) -> Option<(&mut Sealed, bool)> {
         let place = self.place(id)?;
         let (sealed, again) = self.answered.get_mut(place)?;
         *again = again.saturating_add(1);
-        Some((sealed, *again >= PROBES))
+        (*again <= MAX_AGAIN).then_some((sealed, *again >= PROBES))
     }
     fn place(&self, id: u32) -> Option<usize> {
         let back = self.expected.checked_sub(id)? as usize;
@@ -215,6 +218,16 @@ mod tests {
         assert!(w.stored(1).is_none() && w.stored(0).is_none() && w.stored(3).is_none());
         assert_eq!(w.next_id(), 0);
         assert!(!w.awaits(ExchangeType::INFORMATIONAL, 0));
+    }
+
+    #[test]
+    fn an_answer_is_not_sent_again_without_end() {
+        let mut w = Window::after_init();
+        w.respond(b"one".to_vec().into());
+        let sent = (0..1000).filter(|_| w.stored(1).is_some()).count();
+        assert_eq!(sent, MAX_AGAIN as usize);
+        w.respond(b"two".to_vec().into());
+        assert!(w.stored(2).is_some());
     }
 
     #[test]

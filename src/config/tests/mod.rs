@@ -10,6 +10,7 @@ mod valid;
 
 use super::secret::Refusal;
 use super::{Config, Errors, Secrets, Source};
+use crate::crypto::secret::Secret;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -20,9 +21,9 @@ pub(super) struct Fake {
     pub env: BTreeMap<String, Vec<u8>>,
 }
 impl Secrets for Fake {
-    fn file(&self, path: &Path) -> Result<Vec<u8>, Refusal> {
+    fn file(&self, path: &Path) -> Result<Secret, Refusal> {
         let missing = Refusal { code: "secret.file", message: "no such file".into(), hint: "name another".into() };
-        self.files.get(path).cloned().unwrap_or(Err(missing))
+        self.files.get(path).cloned().unwrap_or(Err(missing)).map(Secret::new)
     }
     fn env(&self, name: &str) -> Option<Vec<u8>> {
         self.env.get(name).cloned()

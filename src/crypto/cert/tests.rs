@@ -267,7 +267,7 @@ fn revoked_is_refused_and_unknown_is_told() {
         let verified = claim(&[&der, &sub.der], &key, root.trust(crls, revocation)).run();
         verified.map(|v| v.missing().map(<[String]>::to_vec)).map_err(|fault| fault.code)
     };
-    let places = Some(vec!["HTTP://b.example/".to_owned(), "http://crl.example/sub.crl".to_owned()]);
+    let places = Some(vec!["http://crl.example/sub.crl".to_owned(), "HTTP://b.example/".to_owned()]);
     assert_eq!(run(vec![], Revocation::None), Ok(None));
     assert_eq!(run(vec![], Revocation::Relaxed), Ok(places.clone()));
     assert_eq!(run(vec![sub.crl(&[])], Revocation::Strict), Ok(places.clone()), "nothing is known of the authority");
@@ -287,6 +287,46 @@ fn revoked_is_refused_and_unknown_is_told() {
     assert_eq!(run(vec![old(&[]), sub.crl(&[]), root.crl(&[])], Revocation::Strict), Ok(None));
     assert_eq!(run(vec![old(&[7])], Revocation::Relaxed), Err("auth.cert.revoked"));
     assert_eq!(run(vec![sub.crl(&[8, 10, 70]), root.crl(&[])], Revocation::Strict), Ok(None));
+}
+
+/// A forged certificate of the issuer's name that ended long ago leads nowhere, and must not hide what the good path shows.
+#[test]
+fn a_forged_helper_does_not_hide_that_a_certificate_is_revoked() {
+    let root = Authority::root("root");
+    let sub = root.below("sub", |_| {});
+    let forged = |name: &str| {
+        Authority::root("stranger").below(name, |p| {
+            p.distinguished_name = authority(name).distinguished_name;
+            (p.not_before, p.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1));
+        })
+    };
+    let (pair, key) = key();
+    let (of_root, of_sub) = (root.issue(&pair, "gw.example", |_| {}), sub.issue(&pair, "gw.example", |_| {}));
+    let (no_root, no_sub) = (forged("root"), forged("sub"));
+    let run = |chain: &[&[u8]], crl: Crl, fetched: bool| {
+        let (of_file, fetched) = if fetched { (vec![], vec![Arc::new(crl)]) } else { (vec![crl], vec![]) };
+        let claim = claim(chain, &key, root.trust(of_file, Revocation::Relaxed));
+        Verify { fetched, ..claim }.run().map_err(|fault| fault.code).unwrap_err()
+    };
+    for fetched in [false, true] {
+        assert_eq!(run(&[&of_root, &no_root.der], root.crl(&[7]), fetched), "auth.cert.revoked");
+        assert_eq!(run(&[&of_sub, &sub.der, &no_sub.der, &no_root.der], sub.crl(&[7]), fetched), "auth.cert.revoked");
+        assert_eq!(run(&[&of_sub, &no_sub.der, &sub.der], sub.crl(&[7]), fetched), "auth.cert.revoked");
+    }
+}
+
+/// Three locations of the first certificate leave one for the authority above it.
+#[test]
+fn every_certificate_of_the_path_has_its_first_location_asked() {
+    let root = Authority::root("root");
+    let points = |uris: &[&str]| {
+        vec![CrlDistributionPoint { uris: uris.iter().map(|name| format!("http://{name}.example/")).collect() }]
+    };
+    let sub = root.below("sub", |p| p.crl_distribution_points = points(&["x", "y"]));
+    let (pair, key) = key();
+    let der = sub.issue(&pair, "gw.example", |p| p.crl_distribution_points = points(&["a", "b", "c"]));
+    let verified = claim(&[&der, &sub.der], &key, root.trust(Vec::new(), Revocation::Relaxed)).run().unwrap();
+    assert_eq!(verified.missing().unwrap(), ["http://a.example/", "http://x.example/", "http://b.example/"]);
 }
 
 #[test]

@@ -2,7 +2,6 @@
 use super::{Certificate, Crl, Revocation, Trust, date};
 use crate::crypto::sign::Scheme;
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use webpki::{
@@ -101,7 +100,7 @@ impl Verify {
         let (current, ended): (Vec<_>, Vec<_>) = (self.trust.anchors.iter())
             .partition(|a| (a.certificate.not_before..=a.certificate.not_after).contains(&self.now));
         let anchors: Vec<TrustAnchor<'_>> = current.iter().map(|a| a.anchor.clone()).collect();
-        let build = |anchors, crls: Option<(&[&CertRevocationList<'_>], bool)>| {
+        let build = |anchors, helpers, crls: Option<(&[&CertRevocationList<'_>], bool)>| {
             let revocation = crls.and_then(|(crls, strict)| {
                 let builder = RevocationOptionsBuilder::new(crls).ok()?.with_depth(RevocationCheckDepth::Chain);
                 Some(
@@ -119,18 +118,18 @@ impl Verify {
             leaf.verify_for_usage(
                 ALGORITHMS,
                 anchors,
-                &helpers,
+                helpers,
                 UnixTime::since_unix_epoch(self.now),
                 Usage,
                 revocation,
                 None,
             )
         };
-        let path = match build(&anchors, None) {
+        let path = match build(&anchors, &helpers, None) {
             Ok(path) => path,
             Err(error) => {
                 let old: Vec<TrustAnchor<'_>> = ended.iter().map(|a| a.anchor.clone()).collect();
-                if build(&old, None).is_ok() {
+                if build(&old, &helpers, None).is_ok() {
                     let ends = ended.iter().map(|a| date(a.certificate.not_after)).collect();
                     return Err(Fault { code: "auth.cert.expired", local: ends, peer: vec!["its authority".into()] });
                 }
@@ -141,10 +140,14 @@ impl Verify {
         if self.trust.revocation == Revocation::None {
             return Ok((not_after, None));
         }
+        // Of this path alone: beside another certificate of its issuer's name, whoever made that, webpki may tell what is wrong with that one
+        // and not that something is revoked.
+        let way: Vec<CertificateDer<'_>> = path.intermediate_certificates().map(|c| c.der()).collect();
+        let end = [path.anchor().clone()];
         // One list at a time: one that is forged or broken must not stand before one that is good.
         let mut useful: Vec<&Crl> = Vec::new();
         for crl in self.trust.crls.iter().chain(self.fetched.iter().map(|crl| &**crl)) {
-            match build(&anchors, Some((&[&crl.list], false))) {
+            match build(&end, &way, Some((&[&crl.list], false))) {
                 Ok(_) => useful.push(crl),
                 Err(Error::CertRevoked) => return Err(self.fault(first, &Error::CertRevoked)),
                 Err(_) => {}
@@ -152,7 +155,7 @@ impl Verify {
         }
         useful.sort_by_key(|crl| std::cmp::Reverse(crl.this_update()));
         let lists: Vec<&CertRevocationList<'_>> = useful.iter().map(|crl| &crl.list).collect();
-        let known = !lists.is_empty() && build(&anchors, Some((&lists, true))).is_ok();
+        let known = !lists.is_empty() && build(&end, &way, Some((&lists, true))).is_ok();
         Ok((not_after, (!known).then(|| self.locations(&path))))
     }
     /// The certificates of the path, as we have taken them apart.
@@ -165,9 +168,17 @@ impl Verify {
     fn ends(&self, path: &VerifiedPath<'_>) -> impl Iterator<Item = Duration> {
         self.members(path).map(|c| c.not_after)
     }
+    /// One of each certificate first, as each needs a list of its own (RFC 5280 section 6.3.3), then what else they name.
     fn locations(&self, path: &VerifiedPath<'_>) -> Vec<String> {
-        let all: BTreeSet<&String> = self.members(path).flat_map(Certificate::crl_locations).collect();
-        all.into_iter().take(MAX_LOCATIONS).cloned().collect()
+        let members: Vec<&Certificate> = self.members(path).collect();
+        let most = members.iter().map(|c| c.crl_locations().len()).max().unwrap_or(0);
+        let mut found: Vec<String> = Vec::new();
+        for url in (0..most).flat_map(|i| members.iter().filter_map(move |c| c.crl_locations().get(i))) {
+            if found.len() < MAX_LOCATIONS && !found.contains(url) {
+                found.push(url.clone());
+            }
+        }
+        found
     }
     fn fault(&self, first: &Certificate, error: &Error) -> Fault {
         let now = date(self.now);

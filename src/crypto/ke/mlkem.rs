@@ -15,6 +15,11 @@ use zeroize::{Zeroize, Zeroizing};
 const SEED_LEN: usize = 64;
 /// What the responder draws: m (FIPS 203 section 7.2).
 const MESSAGE_LEN: usize = 32;
+/// Octets of the seed at the end of an encapsulation key; before it two coefficients stand in three octets each time.
+const RHO_LEN: usize = 32;
+/// The modulus of the coefficients (FIPS 203 section 2.4.1).
+const Q: u16 = 3329;
+const OUT_OF_RANGE: BadPublic = BadPublic("coefficients out of range");
 
 /// A parameter set of ML-KEM. It is only ever an additional key exchange, never the first or the only one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,13 +75,11 @@ impl MlKem {
     /// The checks that FIPS 203 asks for before the value is used: of an encapsulation key its length and that its coefficients are
     /// reduced (section 7.2), of a ciphertext its length (section 7.3).
     pub(super) fn check(self, initiator: bool, public: &[u8]) -> Result<(), BadPublic> {
-        match (self, initiator) {
-            (Self::Set512, true) => key::<MlKem512>(public).map(drop),
-            (Self::Set768, true) => key::<MlKem768>(public).map(drop),
-            (Self::Set1024, true) => key::<MlKem1024>(public).map(drop),
-            (_, false) if public.len() == self.public_len(false) => Ok(()),
-            (_, false) => Err(WRONG_LENGTH),
+        if public.len() != self.public_len(initiator) {
+            return Err(WRONG_LENGTH);
         }
+        // All of a ciphertext's bits are in use.
+        if initiator && !is_reduced(public) { Err(OUT_OF_RANGE) } else { Ok(()) }
     }
     /// The responder's step: a ciphertext for that encapsulation key, and the secret in it.
     pub(super) fn answer(self, message: &Secret, public: &[u8]) -> Result<(Vec<u8>, Secret), BadPublic> {
@@ -100,12 +103,20 @@ impl MlKem {
     }
 }
 
+/// What `key` finds out, too, but only after it has hashed everything: the coefficients are reduced. Behind them stands a seed.
+fn is_reduced(public: &[u8]) -> bool {
+    let (coefficients, _) = public.split_at(public.len().saturating_sub(RHO_LEN));
+    coefficients.as_chunks::<3>().0.iter().fold(true, |all, &[a, b, c]| {
+        let [a, b, c] = [a, b, c].map(u16::from);
+        all & (a | (b & 0xf) << 8 < Q) & (b >> 4 | c << 4 < Q)
+    })
+}
 fn key_len<K: Kem>() -> usize {
     <EncapsulationKey<K> as KeySizeUser>::KeySize::USIZE
 }
 fn key<K: Kem>(public: &[u8]) -> Result<EncapsulationKey<K>, BadPublic> {
     let octets: &Key<EncapsulationKey<K>> = public.try_into().map_err(|_| WRONG_LENGTH)?;
-    EncapsulationKey::<K>::new(octets).map_err(|_| BadPublic("coefficients out of range"))
+    EncapsulationKey::<K>::new(octets).map_err(|_| OUT_OF_RANGE)
 }
 fn public<K: Kem<DecapsulationKey: KeyInit<KeySize = U64> + Decapsulate<Kem = K>>>(seed: &Secret) -> Vec<u8> {
     pair::<K>(seed).encapsulation_key().to_bytes().to_vec()

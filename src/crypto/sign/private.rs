@@ -6,6 +6,9 @@ use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 use x509_cert::der::asn1::{OctetStringRef, UintRef};
 use x509_cert::der::{Decode, Reader, SliceReader};
+use zeroize::Zeroizing;
+
+const FORMS: &str = "expected an unencrypted private key: PKCS#8, PKCS#1 or SEC1, in PEM or DER";
 
 /// A key that signs. What it holds is never printed.
 pub struct SigningKey {
@@ -33,17 +36,19 @@ impl SigningKey {
     /// # Errors
     /// What is wrong, in words that show none of the key.
     pub fn read(file: &[u8]) -> Result<Self, String> {
-        const FORMS: &str = "expected an unencrypted private key: PKCS#8, PKCS#1 or SEC1, in PEM or DER";
         let text = file.windows(11).any(|w| w == b"-----BEGIN ");
-        let der = if text {
+        if text {
             if file.windows(9).any(|w| w == b"ENCRYPTED") {
                 return Err("the private key is encrypted; remove its passphrase".into());
             }
-            PrivateKeyDer::from_pem_slice(file).map_err(|_| FORMS.to_owned())?
+            let der = Zeroizing::new(PrivateKeyDer::from_pem_slice(file).map_err(|_| FORMS.to_owned())?);
+            Self::of(&der)
         } else {
-            PrivateKeyDer::try_from(file).map_err(|_| FORMS.to_owned())?
-        };
-        match &der {
+            Self::of(&PrivateKeyDer::try_from(file).map_err(|_| FORMS.to_owned())?)
+        }
+    }
+    fn of(der: &PrivateKeyDer<'_>) -> Result<Self, String> {
+        match der {
             PrivateKeyDer::Pkcs8(key) => Self::from_pkcs8(key.secret_pkcs8_der()),
             PrivateKeyDer::Pkcs1(key) => {
                 RsaKeyPair::from_der(key.secret_pkcs1_der()).map_err(|e| rejected(&e)).and_then(Self::rsa)
@@ -151,18 +156,20 @@ impl SigningKey {
         };
         let algorithm = [&[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01], curve].concat();
         let inside = [&[0x02, 0x01, 0x00][..], &tagged(0x30, &algorithm), &tagged(0x04, der)].concat();
-        Self::from_pkcs8(&tagged(0x30, &inside))
+        Self::from_pkcs8(&tagged(0x30, &Zeroizing::new(inside)))
     }
 }
 
 /// DER of at most 65,535 octets.
-fn tagged(tag: u8, inside: &[u8]) -> Vec<u8> {
+fn tagged(tag: u8, inside: &[u8]) -> Zeroizing<Vec<u8>> {
     let [high, low] = u16::try_from(inside.len()).unwrap_or(u16::MAX).to_be_bytes();
-    let mut out = match inside.len() {
-        0..=0x7f => vec![tag, low],
-        0x80..=0xff => vec![tag, 0x81, low],
-        _ => vec![tag, 0x82, high, low],
-    };
+    // Never moved, so that nothing of it stays behind.
+    let mut out = Zeroizing::new(Vec::with_capacity(inside.len() + 4));
+    match inside.len() {
+        0..=0x7f => out.extend([tag, low]),
+        0x80..=0xff => out.extend([tag, 0x81, low]),
+        _ => out.extend([tag, 0x82, high, low]),
+    }
     out.extend_from_slice(inside);
     out
 }

@@ -99,3 +99,26 @@ fn lengths_are_those_of_the_standard() {
     let lengths = SETS.map(|id| (method(id).public_len(true), method(id).public_len(false)));
     assert_eq!(lengths, [(800, 768), (1184, 1088), (1568, 1568)]);
 }
+
+/// The cheap check before the expensive step is no other than the one in it: each coefficient is below q (FIPS 203 section 7.2).
+#[test]
+fn the_early_check_of_a_key_is_that_of_its_use() {
+    for (id, len) in SETS.into_iter().zip([800, 1184, 1568]) {
+        let (method, rng) = (method(id), &mut SeededRng::new(3));
+        let (ours, theirs) = (method.private(true, rng), method.private(false, rng));
+        let public = method.public(&ours);
+        for at in (0..len - 32).step_by(3) {
+            for (low, high, sound) in [(3328, 3328, true), (3329, 0, false), (0, 3329, false), (4095, 4095, false)] {
+                let mut public = public.clone();
+                public[at..at + 3].copy_from_slice(&[low as u8, (low >> 8 | high << 4) as u8, (high >> 4) as u8]);
+                assert_eq!(method.check(true, &public).is_ok(), sound, "{id}: {low} and {high} at {at}");
+                if at % 99 == 0 || at + 3 == len - 32 {
+                    assert_eq!(method.answer(&theirs, &public).err(), method.check(true, &public).err(), "{id}");
+                }
+            }
+        }
+        let mut public = public;
+        public[len - 32..].fill(0xff);
+        assert_eq!(method.check(true, &public), Ok(()), "{id}: behind them stands a seed");
+    }
+}

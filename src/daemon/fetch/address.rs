@@ -34,8 +34,11 @@ impl Place {
 
 /// An address that is neither ours nor of a network that only we could mean.
 pub(super) fn is_outside(address: IpAddr, mark: u32) -> bool {
-    // The route to an address of ours starts at it.
-    is_public(address) && udp::route_to(address, Some(mark)).is_ok_and(|route| route.source != address)
+    is_public(address) && is_elsewhere(address, mark)
+}
+/// It can be reached, and is not ours: the route to an address of ours starts at it.
+fn is_elsewhere(address: IpAddr, mark: u32) -> bool {
+    udp::route_to(address, Some(mark)).is_ok_and(|route| route.source != address)
 }
 /// Neither loopback, private, link-local, shared (RFC 6598), multicast nor unspecified, in any disguise of IPv6.
 fn is_public(address: IpAddr) -> bool {
@@ -44,11 +47,15 @@ fn is_public(address: IpAddr) -> bool {
         IpAddr::V6(a) => match a.to_ipv4_mapped().or_else(|| translated(a)) {
             Some(inner) => is_public_v4(inner),
             None => {
-                let first = a.segments()[0];
+                let [first, second, third, ..] = a.segments();
                 !(a.is_unspecified() || a.is_loopback() || a.is_multicast())
                     && first & 0xfe00 != 0xfc00
                     && first & 0xffc0 != 0xfe80
                     && first & 0xffc0 != 0xfec0
+                    // Whatever is behind them: local translation (RFC 8215), Teredo (RFC 4380), SIIT (RFC 2765).
+                    && (first, second, third) != (0x64, 0xff9b, 1)
+                    && (first, second) != (0x2001, 0)
+                    && a.segments()[..6] != [0, 0, 0, 0, 0xffff, 0]
             }
         },
     }
@@ -106,6 +113,12 @@ mod tests {
     }
 
     #[test]
+    fn an_address_of_ours_is_not_elsewhere() {
+        let elsewhere = ["127.0.0.1", "127.0.0.2"].map(|address| is_elsewhere(address.parse().unwrap(), 0));
+        assert_eq!(elsewhere, [false, true], "the second one is reached from the first one");
+    }
+
+    #[test]
     fn what_is_inside_is_not_public() {
         for inside in [
             "127.0.0.1",
@@ -136,6 +149,10 @@ mod tests {
             "2002:a00:1::",
             "2002:7f00:1::",
             "::10.0.0.1",
+            "64:ff9b:1::10.0.0.1",
+            "64:ff9b:1:2::8.8.8.8",
+            "::ffff:0:10.0.0.1",
+            "2001:0:a00:1::1",
         ] {
             assert!(!is_public(inside.parse().unwrap()), "{inside}");
         }
@@ -145,6 +162,8 @@ mod tests {
             "172.32.0.1",
             "198.20.0.1",
             "2606:4700::1111",
+            "2001:1::1",
+            "64:ff9b:2::1",
             "::ffff:8.8.8.8",
             "64:ff9b::8.8.8.8",
         ] {

@@ -60,7 +60,37 @@ fn what_is_no_list_is_refused() {
 fn a_full_queue_answers_at_once_with_nothing() {
     let wake = Arc::new(EventFd::new().unwrap());
     let mut fetcher = Fetcher::start(0, wake).unwrap();
-    fetcher.jobs = channel::channel(1).0;
+    let (jobs, mut waiting) = channel::channel(1);
+    fetcher.jobs = jobs;
+    fetcher.ask(6, vec!["http://127.0.0.1/".into()], Arc::default());
+    assert!(fetcher.next().is_none(), "there was room for this one");
     fetcher.ask(7, vec!["http://127.0.0.1/".into()], Arc::default());
     assert!(matches!(fetcher.next(), Some((7, crls)) if crls.is_empty()));
+    assert_eq!(waiting.try_recv().unwrap().job, 6);
+}
+
+/// How many lists one job finds, with these hosts allowed.
+fn job(urls: Vec<String>, allowed: &[&str], cache: &Arc<Mutex<Cache>>) -> usize {
+    let allowed = allowed.iter().map(|host| (*host).to_owned()).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(all(&Job { job: 1, urls, allowed }, 0, cache, Duration::from_secs(2))).len()
+}
+
+#[test]
+fn a_place_that_does_not_answer_takes_no_time_from_the_others() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (port, server) = server(answer("200 OK", &Authority::root("root").crl_der(&[], 2027)));
+    let urls = [silent.local_addr().unwrap().port(), port].map(|port| format!("http://127.0.0.1:{port}/"));
+    assert_eq!(job(urls.to_vec(), &["127.0.0.1"], &Arc::default()), 1);
+    server.join().unwrap();
+}
+
+#[test]
+fn what_one_connection_may_not_ask_another_may() {
+    let (port, server) = server(answer("200 OK", &Authority::root("root").crl_der(&[], 2027)));
+    let (url, cache) = (format!("http://127.0.0.1:{port}/"), Arc::default());
+    assert_eq!(job(vec![url.clone()], &[], &cache), 0);
+    assert_eq!(job(vec![url.clone()], &["127.0.0.1"], &cache), 1);
+    server.join().unwrap();
+    assert_eq!(job(vec![url], &["127.0.0.1"], &cache), 1, "nobody is asked again so soon");
 }

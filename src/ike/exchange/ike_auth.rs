@@ -99,24 +99,16 @@ pub(in crate::ike) fn request(
         Ok(ours) => ours,
         Err(fault) => return Err(failed(cx, core, &connection, fault)),
     };
-    let policy = connection.children.iter().find(|c| c.name == agreeing.opening.child);
     let childless = match (connection.childless, agreeing.childless) {
         (Childless::Force, false) => {
-            return Err(failed(
-                cx,
-                core,
-                &connection,
-                Fault::new("childless.unsupported", "childless = \"force\"", ""),
-            ));
+            let fault = Fault::new("childless.unsupported", "childless = \"force\"", "");
+            return Err(failed(cx, core, &connection, fault));
         }
         (Childless::Prefer | Childless::Force, true) => true,
         _ => false,
     };
-    let offer = match policy {
-        _ if childless => None,
-        Some(policy) => Offer::new(cx, &connection, policy, 0, (core, KeRule::Ignore)),
-        None => None,
-    };
+    let policy = connection.children.iter().find(|c| c.name == agreeing.opening.child).filter(|_| !childless);
+    let offer = policy.and_then(|policy| Offer::new(cx, &connection, policy, 0, (core, KeRule::Ignore)));
     if offer.is_none() && !childless {
         cx.fail(Failure::new(cx.now, Where::IkeAuth, true, "limit.spis"), Some(&connection));
         return Err(Ended::Failed);
@@ -353,6 +345,12 @@ fn proceed(
         Progress::Dropped => return Err(proving.overloaded(cx, core)),
         Progress::Proven(proven) => proven,
     };
+    if contents.notify(NotifyType::UNEXPECTED_NAT_DETECTED).is_some() {
+        // Somebody on the way has touched our addresses (RFC 4555 section 3.9): from the beginning.
+        let failure = Failure::new(cx.now, Where::IkeAuth, true, "mobike.nat");
+        let failure = failure.likely(NotifyType::UNEXPECTED_NAT_DETECTED, &[]);
+        return Err(reject(cx, core, proving, true, failure));
+    }
     proven.warn(cx, &proving.connection);
     let Proving { connection, mut keys, proposal, ni, nr, local_id, offer, ppk, .. } = *proving;
     let ppk = ppk.filter(|_| contents.notify(NotifyType::PPK_IDENTITY).is_some());
@@ -367,9 +365,9 @@ fn proceed(
         // What protects this IKE SA itself did not have it yet (R41).
         est.plan(Task::RekeyIke);
     }
-    mobike::agree(core, &est.connection, &contents);
+    let _ = mobike::agree(core, &est.connection, &contents);
     reauth::hear(cx, &mut est, &contents);
-    est.virtuals.ours = virtuals::given(&est.connection, &contents);
+    est.virtuals.ours = virtuals::given(&est.connection, &contents, &virtuals::outer(cx, core));
     est.tell_addresses(cx, core);
     if let Some(offer) = offer {
         first_child(cx, core, &mut est, offer, &contents, (&ni, &nr));

@@ -75,14 +75,22 @@ pub(in crate::ike) fn announce(cx: &mut Cx<'_>, core: &mut Core, connection: &Co
     }
     payloads
 }
-/// The peer's IKE_AUTH is authentic, and this is what it says about it.
-pub(in crate::ike) fn agree(core: &mut Core, connection: &Connection, contents: &Contents) {
-    core.mobile.agreed = connection.mobike && contents.notify(NotifyType::MOBIKE_SUPPORTED).is_some();
+/// The peer's IKE_AUTH is authentic, and this is what it says about it. Returns what the response says of addresses that somebody has touched
+/// on the way.
+pub(in crate::ike) fn agree(core: &mut Core, connection: &Connection, contents: &Contents) -> Option<Payload> {
+    let both = connection.mobike && contents.notify(NotifyType::MOBIKE_SUPPORTED).is_some();
+    let touched = both && !core.initiator && is_touched(contents, core.local, core.remote);
+    core.mobile.agreed = both && !touched;
     if core.mobile.agreed {
         core.mobile.additional = listed(contents).unwrap_or_default();
         core.mobile.mover = core.initiator;
         core.mobile.saw(core.remote.ip());
     }
+    touched.then(|| status(NotifyType::UNEXPECTED_NAT_DETECTED))
+}
+/// The peer has sent this to other addresses, or from others, than it has come (RFC 4555 section 3.9).
+fn is_touched(contents: &Contents, local: SocketAddr, remote: SocketAddr) -> bool {
+    contents.notify(NotifyType::NO_NATS_ALLOWED).is_some_and(|n| n.data != ends(remote, local))
 }
 
 /// The host has other addresses or routes now.
@@ -246,8 +254,7 @@ pub(in crate::ike) fn on_request(
     if !core.mobile.agreed {
         return payloads;
     }
-    let no_nats = contents.notify(NotifyType::NO_NATS_ALLOWED);
-    if no_nats.is_some_and(|n| n.data != ends(to.remote, to.local)) {
+    if is_touched(contents, to.local, to.remote) {
         payloads.push(status(NotifyType::UNEXPECTED_NAT_DETECTED));
         return payloads;
     }

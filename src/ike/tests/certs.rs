@@ -160,7 +160,6 @@ fn refused(own: OwnCredential, pki: &Pki) -> &'static str {
     assert!(world.a.host.spis.is_empty() && world.b.host.spis.is_empty());
     let failure = world.b.last_failure().unwrap();
     assert!(!failure.peer.is_empty() && !failure.local.is_empty(), "{failure:?}");
-    // The same from the other side: Alice refuses Bob, and tells him.
     failure.code
 }
 
@@ -290,6 +289,36 @@ fn unknown_and_wrong_get_the_same_answer_after_the_same_work() {
     let forger = run("alice", OwnCredential { key: key().1, ..pki.own("alice", |_| {}) });
     assert_eq!((stranger.0, stranger.1), (forger.0, forger.1));
     assert_eq!((stranger.2, forger.2), ("auth.id", "auth.signature"));
+}
+
+/// What is missing beside the proof is told after it, so that it tells nobody who is configured here.
+#[test]
+fn who_is_refused_for_something_else_has_to_prove_itself_first() {
+    use crate::ike::policy::PpkPolicy;
+    let pki = Pki::new();
+    let with_ppk = |policy| with(policy, |c| c.ppk = Some(PpkPolicy { id: b"one".to_vec(), required: true }));
+    let run = |name: &str| {
+        let own = pki.own(name, |_| {});
+        let alice = with(with_credentials(alice(), own, pki.peer(vec![])), |c| c.local_id = Some(name_id(name)));
+        let bob = with_credentials(bob(), pki.own("bob", |_| {}), pki.peer(vec![]));
+        let mut world = World::new(alice, with_ppk(bob));
+        start(&mut world);
+        (world.b.computed, world.b.last_failure().unwrap().code)
+    };
+    assert_eq!((run("carol"), run("alice")), ((2, "auth.id"), (2, "auth.ppk")));
+}
+
+/// A signature is not guessed: whoever fails in somebody's name does not keep him out.
+#[test]
+fn failures_of_others_do_not_keep_out_who_signs() {
+    let pki = Pki::new();
+    let mut world = pki.world(pki.own("alice", |_| {}), pki.own("bob", |_| {}));
+    let anywhere = with(bob(), |c| c.remote_addrs = vec![Remote::Any]);
+    let anywhere = with_credentials(anywhere, pki.own("bob", |_| {}), pki.peer(vec![]));
+    world.command_b(Command::SetPolicy(Arc::new(anywhere)));
+    (0..1000).for_each(|_| world.b.endpoint.common.admission.failed_as(world.now, &name_id("alice")));
+    start(&mut world);
+    assert_one_tunnel(&world);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Childless initiation (RFC 6023) in both roles.
 use super::*;
 use crate::ike::policy::Childless;
-use crate::wire::registry::ExchangeType;
+use crate::wire::payload::{Auth, IdPayload, Payload};
+use crate::wire::registry::{ExchangeType, NotifyType};
+use stranger::Stranger;
 
 fn with_childless(policy: Policy, childless: Childless) -> Policy {
     with(policy, |c| c.childless = childless)
@@ -50,6 +52,20 @@ fn rfc6023_a_responder_that_insists_gets_the_child_later() {
     world.pass(seconds(10));
     assert_one_tunnel(&world);
     assert_eq!(creates(&world), 1);
+}
+
+/// Who is configured here is not told before somebody has proven to be him, whatever is left out.
+#[test]
+fn rfc6023_without_a_child_unknown_and_wrong_get_the_same_answer() {
+    for (name, bob_is) in [("alice", Childless::Allow), ("alice", Childless::Never), ("carol", Childless::Allow)] {
+        let mut world = World::new(alice(), with_childless(bob(), bob_is));
+        let mut stranger = Stranger::like_alice().meets(&mut world);
+        let id = IdPayload::from(name_id(name));
+        let wrong = Auth { data: vec![7; 32], ..stranger.auth(&id) };
+        let request = [Payload::IdI(id), Payload::Auth(wrong)];
+        let answer = stranger.asks(&mut world, ExchangeType::IKE_AUTH, &request);
+        assert_eq!(answer.error(), Some(NotifyType::AUTHENTICATION_FAILED), "{name} {bob_is:?}");
+    }
 }
 
 /// Whoever was not told that it may leaves nothing out.

@@ -132,12 +132,37 @@ fn alice_takes_only_what_she_has_asked_for() {
     let asked = |vips: &[IpAddr]| traveller(vips).connections[0].clone();
     let list = ["127.0.0.1", "224.0.0.1", "0.0.0.0", "10.9.0.5", "10.9.0.6", "2001:db8::5", "::"];
     let all = reply(CfgType::REPLY, &list);
-    assert_eq!(given(&asked(&[ANY4]), &all), [addr("10.9.0.5")]);
-    assert_eq!(given(&asked(&[ANY4, ANY6]), &all), [addr("10.9.0.5"), addr("2001:db8::5")]);
-    assert!(given(&asked(&[]), &all).is_empty());
+    assert_eq!(given(&asked(&[ANY4]), &all, &[]), [addr("10.9.0.5")]);
+    assert_eq!(given(&asked(&[ANY4, ANY6]), &all, &[]), [addr("10.9.0.5"), addr("2001:db8::5")]);
+    assert!(given(&asked(&[]), &all, &[]).is_empty());
     for kind in [CfgType::REQUEST, CfgType::SET, CfgType::ACK] {
-        assert!(given(&asked(&[ANY4]), &reply(kind, &list)).is_empty());
+        assert!(given(&asked(&[ANY4]), &reply(kind, &list), &[]).is_empty());
     }
+}
+
+/// Somebody else's address on our device takes what goes to it away from him: what a link has for itself, what this host has elsewhere, and
+/// where a peer is.
+#[test]
+fn alice_takes_no_address_that_somebody_else_has() {
+    let given = |address: &str| {
+        let mut alice = traveller(&[ANY4]);
+        let other = Connection {
+            name: "other".into(),
+            remote_addrs: vec![Remote::Addr(addr("198.51.100.7"))],
+            ..connection(ALICE, BOB)
+        };
+        alice.connections.push(Arc::new(other));
+        let mut world = World::new(alice, office(&[(address, address)]));
+        world.a.host.others = vec![addr("10.7.0.1")];
+        world.command_a(up());
+        world.pass(seconds(1));
+        assert_eq!(world.a.ikes(), 1, "{address}");
+        told(&world.a).map(|(ours, _)| ours)
+    };
+    for address in ["169.254.1.1", "255.255.255.255", ALICE, BOB, "10.7.0.1", "198.51.100.7"] {
+        assert_eq!(given(address), None, "{address}");
+    }
+    assert_eq!(given("10.7.0.2"), Some(vec![addr("10.7.0.2")]));
 }
 
 /// An address attribute of 1 to 3 octets (free5gc 984): malformed, whoever sends it.

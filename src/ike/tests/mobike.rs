@@ -1,5 +1,6 @@
 //! MOBIKE (RFC 4555, R38): who may move an IKE SA, when traffic follows, and how fast.
 use super::super::event::{IkePath, Input};
+use super::stranger::Stranger;
 use super::*;
 use crate::ike::event::Ended;
 use crate::wire::payload::{Notify, Payload};
@@ -265,19 +266,52 @@ fn r38_an_address_that_nobody_can_have_is_refused() {
 #[test]
 fn r38_a_nat_where_none_may_be() {
     let mut world = tunnel();
-    let octets = |from: SocketAddr, to: SocketAddr| -> Vec<u8> {
-        let ip = |a: SocketAddr| if let std::net::IpAddr::V4(ip) = a.ip() { ip.octets() } else { panic!("IPv4") };
-        [&ip(from)[..], &ip(to), &from.port().to_be_bytes(), &to.port().to_be_bytes()].concat()
-    };
     for (real, ok) in [(AWAY, true), (ALICE, false)] {
-        let data = octets(end(real, 4500), end(BOB, 4500));
-        let said = [update(), notify(NotifyType::NO_NATS_ALLOWED, &data)];
+        let said = [update(), no_nats(end(real, 4500), end(BOB, 4500))];
         let before = world.bobs().0.remote;
         let sent = says_from(&mut world, end(AWAY, 4500), &said);
         let told = inside(&mut world, &sent).contains(&NotifyType::UNEXPECTED_NAT_DETECTED);
         assert_eq!(told, !ok);
         assert_eq!(world.bobs().0.remote, if ok { end(AWAY, 4500) } else { before });
     }
+}
+
+/// The same in IKE_AUTH, of a peer without NAT traversal (RFC 4555 section 3.9).
+#[test]
+fn r38_a_nat_where_none_may_be_in_ike_auth() {
+    for (real, ok) in [(ALICE, true), (AWAY, false)] {
+        let mut world = World::new(mobile(alice()), mobile(bob()));
+        let mut stranger = Stranger::like_alice().meets(&mut world);
+        let said = [status(NotifyType::MOBIKE_SUPPORTED), no_nats(end(real, 500), end(BOB, 500))];
+        let request = [stranger.proof(), said.to_vec()].concat();
+        let answer = stranger.asks(&mut world, ExchangeType::IKE_AUTH, &request);
+        let told = answer.payloads().contains(&status(NotifyType::UNEXPECTED_NAT_DETECTED));
+        assert_eq!((told, world.bobs().0.mobile.agreed), (!ok, ok), "{answer:?}");
+    }
+}
+#[test]
+fn r38_an_initiator_begins_anew_when_its_addresses_were_touched() {
+    let mut world = World::new(mobile(alice()), mobile(bob()));
+    world.command_a(up());
+    let mut bob = Stranger::like_bob();
+    let sent = bob.answers(&mut world, |_| {});
+    let asked = bob.opens(&sent[0]).expect("it is sealed");
+    assert!(asked.contains(&no_nats(end(ALICE, 500), end(BOB, 500))), "{asked:?}");
+    let touched = [status(NotifyType::MOBIKE_SUPPORTED), status(NotifyType::UNEXPECTED_NAT_DETECTED)];
+    let proof = [bob.proof(), touched.to_vec()].concat();
+    let next = bob.replies(&mut world, &sent[0], &proof);
+    assert_eq!((world.a.ikes(), world.a.failures()), (0, vec!["mobike.nat"]));
+    // Bob believes that all is well, and hears that it is not.
+    let told = bob.opens(&next[0]).expect("it is sealed");
+    assert_eq!(told, [status(NotifyType::AUTHENTICATION_FAILED)]);
+}
+fn status(kind: NotifyType) -> Payload {
+    notify(kind, &[])
+}
+fn no_nats(from: SocketAddr, to: SocketAddr) -> Payload {
+    let ip = |a: SocketAddr| if let std::net::IpAddr::V4(ip) = a.ip() { ip.octets() } else { panic!("IPv4") };
+    let data = [&ip(from)[..], &ip(to), &from.port().to_be_bytes(), &to.port().to_be_bytes()].concat();
+    notify(NotifyType::NO_NATS_ALLOWED, &data)
 }
 
 #[test]

@@ -591,6 +591,8 @@ fn collision_delete() {
             for message in if delete_first { [&delete, &refusal] } else { [&refusal, &delete] } {
                 world.deliver(message);
             }
+            let answer = world.pass_on(a);
+            assert_eq!(answer.data.len(), delete.data.len(), "R13: with a Delete payload");
             world.pass(seconds(60));
             assert_none(&world);
         }

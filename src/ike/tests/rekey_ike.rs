@@ -479,6 +479,26 @@ fn collision_delete() {
         }
     }
 }
+/// R17: nor does it begin while the Delete has to wait for the answer to our own rekey. Without the Delete this were R16.
+#[test]
+fn r17_no_rekey_of_what_is_to_be_closed() {
+    for (a, b) in ROLES {
+        let mut world = tunnel();
+        world.command(a, rekey(None));
+        world.command(b, rekey(None));
+        world.command(b, down());
+        let (of_a, of_b) = (world.catch(a), world.catch(b));
+        let computed = world.peer(b).computed;
+        world.deliver(&of_a);
+        let refusal = world.catch(b);
+        assert!(refusal.is(ExchangeType::CREATE_CHILD_SA, true) && refusal.data.len() < of_a.data.len() / 2);
+        assert_eq!((all(world.peer(b)), world.peer(b).computed), (1, computed), "nothing is computed, nothing is made");
+        world.deliver(&of_b);
+        world.deliver(&refusal);
+        world.pass(seconds(60));
+        assert_eq!((all(&world.a), all(&world.b)), (0, 0));
+    }
+}
 /// The Delete is lost for a while.
 #[test]
 fn collision_delete_drop_delete() {

@@ -46,8 +46,8 @@ struct Case {
     nearest: Option<Arc<Connection>>,
     local_id: Id,
     remote_id: Id,
-    /// Why there is none.
-    unknown: Fault,
+    /// Why it cannot come in, whatever it proves: there is no such connection, or something else is missing. It has to prove it first.
+    barred: Option<Fault>,
     /// The keys with a post-quantum pre-shared key in them.
     ppk: Option<PpkKeys>,
 }
@@ -190,16 +190,14 @@ fn judge(
     })?;
     let kind = if claim::is_signature(auth.method) { AuthKind::PublicKey } else { AuthKind::Psk };
     let mut case = find(cx, core, half, contents, &id_i.id, kind);
-    // Without a child only to those who were told that they may (RFC 6023 section 3).
-    if contents.sa.is_none() && case.found.as_ref().is_none_or(|c| c.childless == Childless::Never) {
-        return Err(incomplete());
-    }
     let mut instead = None;
-    let mut fault = case.found.as_deref().and_then(|connection| too_often(cx, core, connection, &id_i.id));
+    if let Some(connection) = case.found.as_deref() {
+        case.barred = too_often(cx, core, connection, &id_i.id);
+    }
     match case.found.as_deref().map(|connection| ppk::choose(cx, connection, half.ppk, contents)) {
         Some(Ok(Choice::With(secret))) => case.ppk = Some(keys.with_ppk(&secret)),
         Some(Ok(Choice::Instead(data))) => instead = Some(Auth { method: auth.method, data }),
-        Some(Err(other)) => fault = Some(other),
+        Some(Err(other)) => case.barred = Some(other),
         Some(Ok(Choice::Without)) | None => {}
     }
     let auth = instead.as_ref().unwrap_or(auth);
@@ -211,19 +209,17 @@ fn judge(
         id: id_i,
         int_auth: &keys.int_auth(),
     };
-    let progress = match (kind, fault) {
-        (AuthKind::PublicKey, Some(fault)) => Progress::Refused(fault),
-        (AuthKind::Psk, fault) => {
+    let progress = match kind {
+        AuthKind::Psk => {
             let secret = cx.common.directory.secret(&case.local_id, &case.remote_id);
             match auth::verify(&signed, secret.filter(|_| case.found.is_some()), auth) {
-                _ if fault.is_some() => fault.map_or(Progress::Dropped, Progress::Refused),
                 Some(proof) => Progress::Proven(Proven::by_secret(proof)),
                 None => {
                     Progress::Refused(Fault::new("auth.psk", case.local_id.to_string(), case.remote_id.to_string()))
                 }
             }
         }
-        (AuthKind::PublicKey, None) => {
+        AuthKind::PublicKey => {
             let nearest = case.found.as_deref().or(case.nearest.as_deref());
             let (trust, hosts) = nearest.map_or_else(Default::default, |c| cx.common.directory.believed(c));
             let (announced, message) = (half.hashes.is_some(), signed.octets());
@@ -258,12 +254,14 @@ fn find(cx: &mut Cx<'_>, core: &Core, half: &HalfOpen, contents: &Contents, id: 
         }
     };
     let nearest = other.or(candidates.first()).cloned();
-    Case { nearest, found, local_id, remote_id: id.clone(), unknown, ppk: None }
+    let barred = found.is_none().then_some(unknown);
+    Case { nearest, found, local_id, remote_id: id.clone(), barred, ppk: None }
 }
-/// Many have tried to be this peer lately, from wherever. Whoever is where the peer is configured to be may go on trying.
+/// Many have guessed this peer's secret lately, from wherever. Whoever is where the peer is configured to be may go on trying.
 fn too_often(cx: &Cx<'_>, core: &Core, connection: &Connection, id: &Id) -> Option<Fault> {
     let at_home = connection.remote_addrs.contains(&Remote::Addr(core.remote.ip()));
-    let guessed = !at_home && cx.common.admission.is_guessed(cx.now, id, &cx.policy().limits);
+    let open = connection.remote_auth == AuthKind::Psk && !at_home;
+    let guessed = open && cx.common.admission.is_guessed(cx.now, id, &cx.policy().limits);
     guessed.then(|| Fault::new("limit.auth_failures", "", id.to_string()))
 }
 /// The initiator's claim has come this far.
@@ -275,20 +273,16 @@ fn proceed(
     (to, contents, case): (Answer, Contents, Case),
     progress: Progress,
 ) -> Step<Phase> {
-    let proven = match (progress, &case.found) {
+    let proven = match (progress, case.barred.clone()) {
         (Progress::Dropped, _) => return keep(half, keys),
         (Progress::Waits(claim), _) => {
             half.pending = Some(Box::new(Pending { to, contents, case, stage: Stage::Verifying(claim) }));
             return keep(half, keys);
         }
-        (Progress::Refused(fault), Some(_)) => {
+        (_, Some(fault)) | (Progress::Refused(fault), None) => {
             return Ok(refuse_claim(cx, core, half, keys, (&to, &case), fault, false));
         }
-        (_, None) => {
-            let fault = case.unknown.clone();
-            return Ok(refuse_claim(cx, core, half, keys, (&to, &case), fault, false));
-        }
-        (Progress::Proven(proven), Some(_)) => proven,
+        (Progress::Proven(proven), None) => proven,
     };
     let connection = case.found.clone().ok_or(Ended::Failed)?;
     let id_r = IdPayload::from(case.local_id.clone());
@@ -334,7 +328,8 @@ fn refuse_claim(
     let failure = Failure::new(cx.now, Where::IkeAuth, false, fault.code).between(fault.local, fault.peer);
     let connection = case.found.clone().or(case.nearest.clone());
     let rejected = Rejected { refusal: Refusal::Authentication, failure, connection, proven };
-    if !proven {
+    // Secrets are guessed, signatures are not; and of peers that nobody has there would be too many.
+    if !proven && case.found.as_ref().is_some_and(|c| c.remote_auth == AuthKind::Psk) {
         cx.common.admission.failed_as(cx.now, &case.remote_id);
     }
     refuse(cx, core, half, keys, to, rejected)
@@ -398,6 +393,12 @@ fn admit(
         let fault = Fault { code, local: Vec::new(), peer: Vec::new() };
         return Ok(refuse_claim(cx, core, half, keys, (&to, &case), fault, true));
     }
+    // Without a child only to those who were told that they may (RFC 6023 section 3).
+    if contents.sa.is_none() && connection.childless == Childless::Never {
+        let failure = Failure::new(cx.now, Where::IkeAuth, false, "message.incomplete");
+        let rejected = Rejected { refusal: Refusal::Syntax, failure, connection: Some(connection), proven: true };
+        return Ok(refuse(cx, core, half, keys, &to, rejected));
+    }
     proven.warn(cx, &connection);
     let Case { local_id, remote_id, ppk, .. } = case;
     let with_ppk = ppk.is_some();
@@ -418,7 +419,7 @@ fn admit(
     if ppk::is_required(&connection) && contents.notify(NotifyType::NO_PPK_AUTH).is_some() {
         est.plan(Task::RekeyIke);
     }
-    mobike::agree(core, &connection, &contents);
+    payloads.extend(mobike::agree(core, &connection, &contents));
     payloads.push(window_size());
     if core.mobile.agreed {
         payloads.extend(mobike::announce(cx, core, &connection));

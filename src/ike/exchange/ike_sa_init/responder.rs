@@ -55,7 +55,8 @@ pub(in crate::ike) fn on_request(cx: &mut Cx<'_>, header: &Header, from: &Arriva
     if wary && !shows_cookie(cx, &contents, header, from) {
         return Opened::Nothing;
     }
-    match consider(cx, header, from, &contents) {
+    // Whoever was asked for a cookie has shown it: its address is its own.
+    match consider(cx, header, from, &contents, wary) {
         Some(sa) => Opened::New(Box::new(sa), key),
         None => Opened::Nothing,
     }
@@ -67,8 +68,9 @@ fn read_request(data: &[u8]) -> Result<Contents, ParseError> {
         _ => Err(ParseError::Syntax("IKE_SA_INIT without SA, KE or Ni")),
     }
 }
-/// Chooses a suite, or refuses.
-fn consider(cx: &mut Cx<'_>, header: &Header, from: &Arrival<'_>, contents: &Contents) -> Option<IkeSa> {
+/// Chooses a suite, or refuses. `known`: the sender has shown a cookie, and is answered however much is refused.
+fn consider(cx: &mut Cx<'_>, header: &Header, from: &Arrival<'_>, contents: &Contents, known: bool) -> Option<IkeSa> {
+    let refuse = if known { reply } else { refuse };
     let (offer, ke) = (contents.sa.as_ref()?, contents.ke.as_ref()?);
     let candidates = cx.common.directory.between(from.local.ip(), from.remote.ip(), cx.host);
     let ours = directory::proposals(&candidates);
