@@ -63,12 +63,12 @@ def view(end):
     return ours(end) if isinstance(end, Sandhog) else theirs(end)
 
 
-def settled(a, b, timeout=15.0):
-    """(True, view of a) as soon as both ends have the same and nothing is on its way, twice in a row; else (False, what they have)."""
+def settled(a, b, timeout=15.0, fine=lambda view: True):
+    """(True, view of a) as soon as both ends have the same, it is fine, and nothing is on its way, twice in a row; else (False, what they have)."""
     end, before = time.monotonic() + timeout, None
     while True:
         x, y = view(a), view(b)
-        same = not x.unsettled and not y.unsettled and x.ike == y.ike and x.children == y.mirrored()
+        same = not x.unsettled and not y.unsettled and x.ike == y.ike and x.children == y.mirrored() and fine(x)
         now = (x.ike, x.children) if same else None
         if same and now == before:
             return True, x

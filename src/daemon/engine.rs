@@ -228,7 +228,7 @@ impl Engine {
 
     fn feed(&mut self, now: Duration, input: Input<'_>) {
         self.endpoint.handle(now, input, &mut self.parts.host);
-        while let Some(output) = self.endpoint.poll() {
+        for output in messages_last(std::iter::from_fn(|| self.endpoint.poll())) {
             match output {
                 Output::Transmit { local, remote, data } => self.parts.sockets.send(local, remote, &data),
                 Output::Keepalive { local, remote } => self.parts.sockets.send_raw(local, remote, &[0xff]),
@@ -530,4 +530,33 @@ impl Engine {
 fn fixed(config: &Config) -> config::Gateway {
     let defaults = config::Gateway::default();
     config::Gateway { on_exit: defaults.on_exit, log: defaults.log, ..config.gateway.clone() }
+}
+
+/// Everything else first: a peer acts on our answer as soon as it has it, so by then nothing may be sent on what it has deleted, and what it
+/// was told of must be received.
+fn messages_last(outputs: impl Iterator<Item = Output>) -> Vec<Output> {
+    let is_message = |output: &Output| matches!(output, Output::Transmit { .. } | Output::Keepalive { .. });
+    let (messages, mut ordered): (Vec<_>, Vec<_>) = outputs.partition(is_message);
+    ordered.extend(messages);
+    ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Our answer to a Delete comes out of the endpoint before the child's end.
+    #[test]
+    fn the_tables_follow_before_an_answer_leaves() {
+        let end = std::net::SocketAddr::from(([192, 0, 2, 1], 4500));
+        let message = |data: u8| Output::Transmit { local: end, remote: end, data: vec![data] };
+        let outputs = [message(1), Output::Event(Event::Drained), message(2), Output::Event(Event::Larval { spi: 9 })];
+        let ordered = messages_last(outputs.into_iter()).into_iter().map(|output| match output {
+            Output::Transmit { data, .. } => format!("message {}", data[0]),
+            Output::Event(event) => format!("{event:?}"),
+            other => panic!("{other:?}"),
+        });
+        let ordered: Vec<_> = ordered.collect();
+        assert_eq!(ordered, ["Drained", "Larval { spi: 9 }", "message 1", "message 2"]);
+    }
 }
