@@ -298,7 +298,8 @@ mod tests {
     #[test]
     fn every_corpus_holds_what_is_taken_in() {
         let text = |seed: &[u8]| String::from_utf8(seed.to_vec()).unwrap_or_default();
-        let taken: [(&str, &dyn Fn(&[u8]) -> bool); 16] = [
+        type Takes<'a> = &'a dyn Fn(&[u8]) -> bool;
+        let taken: [(&str, Takes<'_>); 16] = [
             ("certificate", &|seed| {
                 Certificate::parse(seed).is_ok_and(|ca| Trust::new(vec![ca], Vec::new(), Revocation::Strict).is_ok())
             }),

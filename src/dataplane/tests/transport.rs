@@ -223,7 +223,7 @@ fn the_longest_packet_is_as_long_as_its_length_field_says() {
         let fragment = |extension: bool, from: u16, len: usize, more: bool| {
             let packet = Build { dont_fragment: false, extension, ..Build::udp(false, len - 8) }.packet();
             let mut piece = cut(&packet, len).swap_remove(0);
-            piece[6..8].copy_from_slice(&(from / 8 | u16::from(more) << 13).to_be_bytes());
+            piece[6..8].copy_from_slice(&((from / 8) | (u16::from(more) << 13)).to_be_bytes());
             piece
         };
         let pieces = (0..8).map(|i| fragment(extension, i * 8000, 8000, true));

@@ -104,8 +104,9 @@ impl fmt::Display for Id {
 impl Id {
     fn with_prefix(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", prefix(self.kind).unwrap_or_default())?;
-        // What would read as hexadecimal digits gets its first character escaped.
+        // What would read as hexadecimal digits gets its first character escaped; nothing at all is written as no digits.
         match (hexadecimal_digits(&self.data).is_some(), self.data.as_slice()) {
+            (_, []) => f.write_str("#"),
             (true, [first, rest @ ..]) => {
                 write!(f, "\\x{first:02x}")?;
                 text::escape(rest, f)
