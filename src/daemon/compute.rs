@@ -3,7 +3,7 @@ use crate::crypto::work::{self, Work};
 use crate::io::fds::EventFd;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
@@ -18,19 +18,19 @@ pub struct Job {
 /// The number of a job, and what came of it.
 pub type Done = (u64, work::Done);
 
-/// The threads and their bounded queue.
+/// The threads and their queue, which is as long as the endpoint lets it be (`limits.compute_queue`, and what peers have granted us).
 #[derive(Debug)]
 pub struct Pool {
-    jobs: Option<SyncSender<Job>>,
+    jobs: Option<Sender<Job>>,
     done: Receiver<Done>,
     refused: Sender<Done>,
     wake: Arc<EventFd>,
     threads: Vec<JoinHandle<()>>,
 }
 impl Pool {
-    /// `queue`: jobs that wait (`limits.compute_queue`). `wake` is signalled when one is done.
-    pub fn start(threads: usize, queue: usize, wake: Arc<EventFd>) -> io::Result<Self> {
-        let (jobs, waiting) = mpsc::sync_channel::<Job>(queue.max(1));
+    /// `wake` is signalled when a job is done.
+    pub fn start(threads: usize, wake: Arc<EventFd>) -> io::Result<Self> {
+        let (jobs, waiting) = mpsc::channel::<Job>();
         let (results, done) = mpsc::channel();
         let waiting = Arc::new(Mutex::new(waiting));
         let spawn = |index| {
@@ -40,10 +40,10 @@ impl Pool {
         let threads = (0..threads.max(1)).map(spawn).collect::<io::Result<_>>()?;
         Ok(Self { jobs: Some(jobs), done, refused: results, wake, threads })
     }
-    /// Queues a job; where the queue is full it comes back as refused, so that the endpoint never waits in vain.
+    /// Queues a job; where no thread is left it comes back as refused, so that the endpoint never waits in vain.
     pub fn submit(&self, job: Job) {
         let number = job.job;
-        if self.jobs.as_ref().is_none_or(|jobs| jobs.try_send(job).is_err()) {
+        if self.jobs.as_ref().is_none_or(|jobs| jobs.send(job).is_err()) {
             let _ = self.refused.send((number, work::Done::Refused));
             self.wake.signal();
         }
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn both_ends_agree_and_a_bad_value_is_refused() {
         let wake = Arc::new(EventFd::new().unwrap());
-        let pool = Pool::start(2, 8, wake.clone()).unwrap();
+        let pool = Pool::start(2, wake.clone()).unwrap();
         let group = Group::from_id(KeId(31)).unwrap();
         let other = group.private(&mut SeededRng::new(2));
         pool.submit(job(7, group.public(&other)));
@@ -110,6 +110,15 @@ mod tests {
         assert!(wait(&pool).1.agreed().is_none());
     }
 
+    /// What an authenticated peer has granted us is computed, however long the queue is: to refuse it would cost a tunnel.
+    #[test]
+    fn whatever_is_asked_for_is_done() {
+        let pool = Pool::start(1, Arc::new(EventFd::new().unwrap())).unwrap();
+        (0..1000).for_each(|number| pool.submit(job(number, vec![0; 32])));
+        let refused = (0..1000).filter(|_| matches!(wait(&pool).1, work::Done::Refused)).count();
+        assert_eq!(refused, 0);
+    }
+
     #[test]
     fn a_job_that_panics_comes_back_refused() {
         assert!(matches!(done(|| panic!("a defect")), work::Done::Refused));
@@ -117,9 +126,9 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_comes_back_refused() {
+    fn what_nobody_can_do_comes_back_refused() {
         let wake = Arc::new(EventFd::new().unwrap());
-        let mut pool = Pool::start(1, 1, wake.clone()).unwrap();
+        let mut pool = Pool::start(1, wake.clone()).unwrap();
         drop(pool.jobs.take());
         pool.submit(job(9, vec![0; 32]));
         let (number, done) = pool.next().unwrap();

@@ -126,8 +126,7 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     let workers =
         workers::Workers::start(&tables, DEVICE, queues, of_workers, wake.clone()).map_err(said("workers"))?;
     let threads = system::usable_cores().min(2);
-    let pool = compute::Pool::start(threads, config.policy.limits.compute_queue, wake.clone())
-        .map_err(said("compute threads"))?;
+    let pool = compute::Pool::start(threads, wake.clone()).map_err(said("compute threads"))?;
     let fetcher = fetch::Fetcher::start(config.gateway.mark, wake.clone()).map_err(said("fetcher"))?;
     let host = host::DaemonHost::new(places, tables, config.gateway.mark, wake.clone()).map_err(said("resolver"))?;
     let (requests, from_api) = mpsc::sync_channel(REQUESTS);

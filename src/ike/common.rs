@@ -65,7 +65,7 @@ pub(super) struct Redundant {
 /// How it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum How {
-    /// The peer does not have it any more.
+    /// The peer need not be told: it has lost it, or has what came after it.
     Silently,
     /// With a Delete.
     Now,

@@ -188,7 +188,7 @@ impl Endpoint {
         self.step(now, host, id, |cx, sa| ike_auth::on_fetched(cx, sa, job, crls));
     }
     fn on_addrs_changed(&mut self, now: Duration, host: &mut dyn Host) {
-        for id in self.sas.keys().copied().collect::<Vec<_>>() {
+        for id in self.ids() {
             self.step(now, host, id, |cx, sa| {
                 if let Phase::Established(est) = &mut sa.phase {
                     mobike::addresses_changed(cx, &mut sa.core, est);
@@ -199,7 +199,7 @@ impl Endpoint {
     }
     /// Nobody has looked at the time for longer than was asked for.
     fn on_leap(&mut self, now: Duration, host: &mut dyn Host) {
-        for id in self.sas.keys().copied().collect::<Vec<_>>() {
+        for id in self.ids() {
             self.step(now, host, id, |cx, sa| match &mut sa.phase {
                 Phase::Established(est) => est.leapt(cx, &mut sa.core),
                 _ => {

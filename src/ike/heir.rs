@@ -15,6 +15,7 @@ pub(super) struct Estate {
     pub children: Vec<Child>,
     pub queue: VecDeque<Task>,
     pub leave_at: Option<Duration>,
+    /// The one that it was to relieve.
     pub relieves: Option<IkeId>,
     /// Where ESP travels so far.
     pub path: IkePath,
@@ -77,7 +78,10 @@ impl Endpoint {
         let mut others = Vec::new();
         if let Some(link) = self.common.links.get_mut(&connection) {
             link.rekeyed(from, to);
-            others = link.with_peer(&est.remote_id);
+            others.extend(link.of_pair(&est.local_id, &est.remote_id).iter().map(|sibling| sibling.ike));
+            if link.can_initiate() {
+                others.extend(&link.sas);
+            }
         }
         self.common.emit(Event::IkeRekeyed { old: from, new: to, connection: connection.clone(), peer });
         if core.path() != path {
@@ -85,13 +89,20 @@ impl Endpoint {
             self.common.emit(Event::PathChanged { ike: to, path });
         }
         self.common.touched.insert(connection);
-        // Who was to take the place of the old one takes that of the new one.
-        for other in others {
-            if let Some(IkeSa { phase: Phase::Established(est), .. }) = self.sas.get_mut(&other.ike) {
-                est.relieves = est.relieves.map(|old| if old == from { to } else { old });
-            }
-        }
+        self.replaced_instead(&others, from, to);
         self.pump(now, host, to);
+    }
+    /// Who was to take the place of the one takes that of the other.
+    fn replaced_instead(&mut self, others: &[IkeId], from: IkeId, to: IkeId) {
+        for id in others {
+            let Some(sa) = self.sas.get_mut(id) else { continue };
+            let relieves = match &mut sa.phase {
+                Phase::Established(est) => est.relieves.as_mut(),
+                _ => None,
+            };
+            sa.core.replaces.iter_mut().chain(relieves).filter(|old| **old == from).for_each(|old| *old = to);
+        }
+        self.common.relieved.iter_mut().filter(|(old, _)| *old == from).for_each(|(old, _)| *old = to);
     }
     /// There is no heir any more: children end with the IKE SA that they were of.
     fn escheat(&mut self, now: Duration, host: &mut dyn Host, from: IkeId, children: Vec<Child>) {

@@ -99,6 +99,9 @@ impl Established {
             self.expire_child(cx, i);
         }
         if self.standing == Standing::Current && (self.life.is_over(cx.now) || self.authentication.is_over(cx.now)) {
+            while !self.children.is_empty() {
+                delete::remove(cx, self, 0, Ended::Expired);
+            }
             self.close(cx.now, Ended::Expired, CLOSING_TIME);
         }
     }
@@ -133,7 +136,8 @@ impl Established {
         let up = self.children.iter_mut().filter(|c| c.state == ChildState::Up);
         let due: Vec<ChildId> = up.filter_map(|c| c.life.is_due(now).then_some(c.id)).collect();
         due.into_iter().for_each(|id| self.plan(Task::RekeyChild(id)));
-        if self.life.is_due(now) || core.window.next_id() > LAST_ID {
+        let ids_end = core.window.next_id() > LAST_ID && self.life.failures == 0;
+        if self.life.is_due(now) || ids_end {
             self.plan(Task::RekeyIke);
         }
         if self.authentication.is_due(now) {
@@ -150,8 +154,10 @@ impl Established {
         let Some(i) = self.children.iter().position(|c| c.id == usage.id) else { return };
         match self.children[i].wear(usage) {
             Wear::Over => self.expire_child(cx, i),
-            // Not while an attempt waits for its time.
-            Wear::Due if self.children[i].life.failures == 0 => self.plan(Task::RekeyChild(usage.id)),
+            // Not while an attempt waits for its time, nor what the peer shall rekey.
+            Wear::Due if self.children[i].life.failures == 0 && self.connection.rekey != RekeyBy::Peer => {
+                self.plan(Task::RekeyChild(usage.id));
+            }
             Wear::Due | Wear::Fine => {}
         }
     }

@@ -40,9 +40,11 @@ struct Peer {
     sas: Vec<Sibling>,
 }
 /// An established IKE SA with the same peer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Sibling {
     pub ike: IkeId,
+    /// What we call ourselves.
+    pub local: Id,
     pub created: Duration,
     pub since: Duration,
     /// Of the one that was authenticated, whatever it was rekeyed to: by it both ends know which of two goes.
@@ -126,9 +128,11 @@ impl Link {
             wish.wanted = wish.persistent;
         }
     }
-    /// Established IKE SAs with this peer.
-    pub(super) fn with_peer(&self, id: &Id) -> Vec<Sibling> {
-        self.peers.get(&canonical(id)).map_or(Vec::new(), |p| p.sas.clone())
+    /// Established IKE SAs between these two: under another name of ours it is another pair (RFC 7296 section 2.4).
+    pub(super) fn of_pair(&self, local: &Id, remote: &Id) -> Vec<Sibling> {
+        let (local, peer) = (canonical(local), self.peers.get(&canonical(remote)));
+        let sas = peer.into_iter().flat_map(|peer| &peer.sas);
+        sas.filter(|sa| canonical(&sa.local) == local).cloned().collect()
     }
     /// An IKE SA with this peer is established. Returns the peer's number: 0, but for peers of `%any`.
     pub(super) fn established(&mut self, sa: Sibling, id: &Id) -> u32 {
@@ -187,8 +191,10 @@ mod tests {
     fn the_lowest_free_number_is_a_new_peers() {
         let mut link = Link::new(Arc::new(connection()), Duration::ZERO);
         let id = |n: u64| Id { kind: IdType::KEY_ID, data: n.to_be_bytes().into() };
+        let (us, others) = (id(100), id(101));
         let sibling = |n| Sibling {
             ike: IkeId(n),
+            local: us.clone(),
             created: Duration::ZERO,
             since: Duration::ZERO,
             spi_i: IkeSpi([1; 8]),
@@ -200,7 +206,7 @@ mod tests {
         for gone in [2, 4, 5] {
             link.closed(IkeId(gone));
         }
-        assert_eq!(link.with_peer(&id(2)).len(), 1);
+        assert_eq!((link.of_pair(&us, &id(2)).len(), link.of_pair(&others, &id(2)).len()), (1, 0));
         assert_eq!([7, 8, 9].map(|n| link.established(sibling(n), &id(n))), [4, 5, 6]);
         (1..10).for_each(|n| link.closed(IkeId(n)));
         assert!(!link.is_up() && link.established(sibling(10), &id(10)) == 1);

@@ -343,11 +343,19 @@ impl Established {
     }
     /// No other IKE SA with this peer is in use.
     pub(super) fn is_alone(&self, cx: &Cx<'_>) -> bool {
-        cx.common.links.get(&self.connection.name).is_none_or(|link| link.with_peer(&self.remote_id).len() < 2)
+        cx.common
+            .links
+            .get(&self.connection.name)
+            .is_none_or(|link| link.of_pair(&self.local_id, &self.remote_id).len() < 2)
     }
-    /// Queues a request once.
+    /// Queues a request once: not if it is queued already, nor a rekey that is under way.
     pub(super) fn plan(&mut self, task: Task) {
-        if !self.queue.contains(&task) {
+        let under_way = match task {
+            Task::RekeyChild(id) => self.rekeys(id),
+            Task::RekeyIke => self.rekeys_ike(),
+            _ => false,
+        };
+        if !under_way && !self.queue.contains(&task) {
             self.queue.push_back(task);
         }
     }
@@ -524,7 +532,7 @@ impl Established {
     /// Gives back what was being negotiated when the IKE SA ends.
     pub(super) fn abandon(&mut self, cx: &mut Cx<'_>) {
         match self.asked.take() {
-            Some(Asked::Create(asked)) => asked.release(cx),
+            Some(Asked::Create(asked)) => asked.abandon(cx),
             Some(Asked::DeleteSpi { spi, release: true }) => cx.host.release_spi(spi),
             _ => {}
         }

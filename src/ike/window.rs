@@ -126,8 +126,8 @@ impl Window {
         let back = self.expected.checked_sub(id)? as usize;
         self.answered.len().checked_sub(back)
     }
-    /// Has the outstanding request sent again at once, as if for the first time.
-    pub(super) fn hurry(&mut self, now: Duration) {
+    /// Has the outstanding request sent again at once, as if for the first time: to another address, or after a leap of the clock.
+    pub(super) fn again(&mut self, now: Duration) {
         if let Some(o) = &mut self.outstanding {
             (o.sent, o.resend_at) = (0, now);
         }
@@ -135,12 +135,6 @@ impl Window {
     /// The outstanding request.
     pub(super) fn outstanding(&self) -> Option<&Sealed> {
         self.outstanding.as_ref().map(|o| &o.sealed)
-    }
-    /// The time has leapt: the peer has not had the time to answer, so that the outstanding request begins anew.
-    pub(super) fn again(&mut self, now: Duration) {
-        if let Some(o) = &mut self.outstanding {
-            (o.sent, o.resend_at) = (1, now);
-        }
     }
     /// Both directions have come to this id.
     #[cfg(test)]

@@ -4,7 +4,7 @@ use super::{Contents, followup_ke, rekey_child, rekey_ike};
 use crate::crypto::ke::{Group, Method};
 use crate::crypto::secret::Secret;
 use crate::crypto::work::{Done, Work};
-use crate::ike::child::{self, Mismatch};
+use crate::ike::child::{self, Child, Mismatch};
 use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
 use crate::ike::error::Refusal;
@@ -123,11 +123,11 @@ impl Asked {
             self.deleted.push(spi_out);
         }
     }
-    /// Gives back what was taken for it.
-    pub(in crate::ike) fn release(&self, cx: &mut Cx<'_>) {
-        match &self.making {
+    /// It ends with the IKE SA: gives back what was taken for it.
+    pub(in crate::ike) fn abandon(self, cx: &mut Cx<'_>) {
+        match self.making {
             Making::Child { offer, .. } => cx.host.release_spi(offer.spi_in),
-            Making::Ike(offer) => offer.release(cx),
+            Making::Ike(offer) => offer.fail(cx),
         }
     }
 }
@@ -217,12 +217,12 @@ pub(in crate::ike) fn response(
         && ke.group == own.group.id()
         && own.group.check(&ke.data).is_err()
     {
-        asked.release(cx);
+        asked.abandon(cx);
         bad_public(cx, core, est);
         return Ok(());
     }
     match check(cx, &asked, contents) {
-        Err(failure) => disown(cx, core, est, &asked, *failure),
+        Err(failure) => disown(cx, core, est, *asked, *failure),
         Ok((pending, None)) => followup_ke::proceed(cx, core, est, asked, pending),
         Ok((pending, Some(work))) => {
             asked.pending = Some((cx.compute_granted(core.id, work), pending));
@@ -258,17 +258,17 @@ fn check(cx: &Cx<'_>, asked: &Asked, contents: &Contents) -> Result<(Pending, Op
     Ok((Pending::new(agreed, &asked.ni, nr), work))
 }
 /// The peer has made what we do not take: it is told to delete it. Of an IKE SA that we do not share there is nothing left to talk on.
-pub(in crate::ike) fn disown(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, asked: &Asked, failure: Failure) {
-    match &asked.making {
+pub(in crate::ike) fn disown(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, asked: Asked, failure: Failure) {
+    match asked.making {
         Making::Child { offer, .. } => {
             est.plan(Task::DeleteSpi { spi: offer.spi_in, release: true });
             match offer.replaces {
                 Some(old) => rekey_child::failed(cx, core, est, old, failure),
-                None => est.child_failed_but_keep(cx, core, offer, failure),
+                None => est.child_failed_but_keep(cx, core, &offer, failure),
             }
         }
         Making::Ike(offer) => {
-            offer.release(cx);
+            offer.fail(cx);
             cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&est.connection));
             est.close(cx.now, Ended::Failed, sa::CLOSING_TIME);
         }
@@ -484,12 +484,12 @@ pub(in crate::ike) fn computed(
             followup_ke::proceed(cx, core, est, asked, pending);
         }
         Done::Agreed(Err(_)) => {
-            asked.release(cx);
+            asked.abandon(cx);
             bad_public(cx, core, est);
         }
         Done::Refused | Done::Answered(_) | Done::Signed(_) | Done::Verified(_) => {
             let failure = Failure::new(cx.now, Where::CreateChild, true, "limit.compute_queue");
-            disown(cx, core, est, &asked, failure);
+            disown(cx, core, est, *asked, failure);
         }
     }
     Ok(())
@@ -498,8 +498,8 @@ pub(in crate::ike) fn computed(
 fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, answering: Answering, done: Done) -> Step<()> {
     let Answering { to, mut pending, public, .. } = answering;
     let made = match done {
-        // We have begun to take it down meanwhile.
-        _ if est.closing.is_some() => Err(Mismatch::quiet(Refusal::Temporary)),
+        // We have begun to take it down meanwhile (R10, R17).
+        _ if est.closing.is_some() || est.takes_down(&pending) => Err(Mismatch::quiet(Refusal::Temporary)),
         Done::Agreed(Ok(secret)) => Ok((public, secret)),
         Done::Answered(Ok((data, secret))) => Ok((pending.next_method().map(|m| Ke { group: m.id(), data }), secret)),
         Done::Agreed(Err(_)) | Done::Answered(Err(_)) => Err(Mismatch::malformed()),
@@ -518,6 +518,12 @@ fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, answering: 
     }
 }
 impl Established {
+    /// The child that is to be replaced is going, or gone, and not because of a rekey of ours.
+    fn takes_down(&self, pending: &Pending) -> bool {
+        let Agreed::Child(child::Agreed { replaces: Some(old), .. }) = &pending.agreed else { return false };
+        let going = self.child(*old).is_none_or(Child::is_leaving);
+        going && !self.children.iter().any(|new| new.replaces == Some(*old) && !new.is_leaving())
+    }
     /// While the peer rekeys the IKE SA nothing begins that concerns children, and while it makes a child we do not rekey the IKE SA: we
     /// would be put off (R15, R20).
     pub(in crate::ike) fn may(&self, task: &Task) -> bool {

@@ -48,7 +48,7 @@ pub(in crate::ike) fn proceed(
     est.drop_half_done(cx, |other| other.agreed.is_for_the_same(&pending.agreed));
     let Some(link) = asked.link.take() else {
         let failure = Failure::new(cx.now, Where::CreateChild, true, "answer.malformed");
-        return create_child::disown(cx, core, est, &asked, failure);
+        return create_child::disown(cx, core, est, *asked, failure);
     };
     let private = method.private(true, &mut cx.rng());
     let ke = Payload::Ke(Ke { group: method.id(), data: method.public(&private) });
@@ -81,7 +81,7 @@ pub(in crate::ike) fn response(
         (Some(f), Some(ke)) if ke.group == f.method.id() && f.method.check(false, &ke.data).is_ok() => ke.data.clone(),
         _ => {
             let failure = Failure::new(cx.now, Where::CreateChild, true, "answer.not_offered");
-            create_child::disown(cx, core, est, &asked, failure);
+            create_child::disown(cx, core, est, *asked, failure);
             return Ok(());
         }
     };
@@ -108,7 +108,7 @@ pub(in crate::ike) fn concluded(
         }
         _ => {
             let failure = Failure::new(cx.now, Where::CreateChild, true, "answer.not_offered");
-            create_child::disown(cx, core, est, &asked, failure);
+            create_child::disown(cx, core, est, *asked, failure);
         }
     }
 }

@@ -176,9 +176,9 @@ fn secret_of(connection: &Connection, core: &Core) -> Id {
     }
 }
 /// R36: we hold nothing with this pair of identities, and no other connection could.
-fn is_first_contact(cx: &Cx<'_>, connection: &Connection) -> bool {
+fn is_first_contact(cx: &Cx<'_>, connection: &Connection, local_id: &Id) -> bool {
     let IdMatch::Exact(remote_id) = &connection.remote_id else { return false };
-    let none = cx.common.links.get(&connection.name).is_none_or(|l| l.with_peer(remote_id).is_empty());
+    let none = cx.common.links.get(&connection.name).is_none_or(|l| l.of_pair(local_id, remote_id).is_empty());
     connection.unique != Unique::Never && none && !cx.common.directory.shares_ids(connection)
 }
 impl Proving {
@@ -221,7 +221,7 @@ impl Proving {
             payloads.extend(ppk::identity(&self.connection));
             payloads.extend(self.without_ppk.take().map(ppk::without));
         }
-        if is_first_contact(cx, &self.connection) {
+        if is_first_contact(cx, &self.connection, &self.local_id) {
             payloads.push(Payload::Notify(Notify::new(NotifyType::INITIAL_CONTACT, Vec::new())));
         }
         payloads.extend(virtuals::request(&self.connection));
@@ -522,7 +522,14 @@ fn establish(
 ) -> Established {
     let (keys, channel) = keys.established(proof);
     let (now, id) = (cx.now, core.id);
-    let sibling = Sibling { ike: id, created: core.created, since: now, spi_i: core.spi_i, initiator: core.initiator };
+    let sibling = Sibling {
+        ike: id,
+        local: local_id.clone(),
+        created: core.created,
+        since: now,
+        spi_i: core.spi_i,
+        initiator: core.initiator,
+    };
     one_of_two(cx, &sibling, &connection, &remote_id);
     core.connection = Some(connection.name.clone());
     core.window.widen();
@@ -580,7 +587,7 @@ fn one_of_two(cx: &mut Cx<'_>, this: &Sibling, connection: &Connection, remote_i
     if connection.unique != Unique::Replace {
         return;
     }
-    let with_peer = cx.common.links.get(&connection.name).map_or(Vec::new(), |l| l.with_peer(remote_id));
+    let with_peer = cx.common.links.get(&connection.name).map_or(Vec::new(), |l| l.of_pair(&this.local, remote_id));
     for other in with_peer {
         let concurrent = other.initiator != this.initiator && other.since >= this.created;
         let (loser, winner) = if other.spi_i < this.spi_i { (&other, this) } else { (this, &other) };

@@ -121,7 +121,7 @@ pub(in crate::ike) fn addresses_changed(cx: &mut Cx<'_>, core: &mut Core, est: &
 /// Sends the next request, or the one in flight, on these paths.
 fn try_paths(cx: &Cx<'_>, core: &mut Core, est: &mut Established, paths: Vec<Ends>) {
     core.mobile.trying = paths;
-    core.window.hurry(cx.now);
+    core.window.again(cx.now);
     if core.window.is_free() && est.queue.is_empty() {
         est.plan(Task::Liveness);
     }

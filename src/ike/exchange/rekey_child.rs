@@ -100,6 +100,10 @@ pub(in crate::ike) fn completed(
     let new = child::install(cx, core, est, agreed, &made);
     if lost {
         est.leave(new, Ended::Replaced);
+        if let (Some(old), None) = (old, rival.and_then(|rival| rival.new)) {
+            // The peer may never finish its own.
+            est.retry_child(cx, old);
+        }
         return;
     }
     match old {

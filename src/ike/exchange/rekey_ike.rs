@@ -62,8 +62,15 @@ impl Offer {
         vec![Payload::Sa(self.proposals.clone())]
     }
     /// Gives the SPI back.
-    pub(in crate::ike) fn release(&self, cx: &mut Cx<'_>) {
+    fn release(&self, cx: &mut Cx<'_>) {
         cx.common.by_spi.remove(&self.spi);
+    }
+    /// The IKE SA that it was to replace goes, and nothing that was to take its place stays.
+    pub(in crate::ike) fn fail(mut self, cx: &mut Cx<'_>) {
+        self.release(cx);
+        if let Some(rival) = self.rival(cx).filter(|rival| rival.done) {
+            cx.common.redundant.push(Redundant { ike: rival.id, how: How::Now });
+        }
     }
     /// Checks the responder's SA payload (R32).
     pub(in crate::ike) fn check(&self, answer: &Contents) -> Option<Agreed> {
@@ -133,12 +140,10 @@ pub(in crate::ike) fn completed(
         }
         cx.common.born.push(new);
         match rival {
-            Some(rival) if est.closing.is_some() => {
-                cx.common.redundant.push(Redundant { ike: rival.id, how: How::Now });
-            }
             Some(rival) if rival.done => give_way(cx, core, est, rival.id),
-            // As soon as it is there.
-            Some(_) | None => {}
+            // As soon as it is there; the peer may never finish it.
+            Some(_) => est.life.retry(cx),
+            None => {}
         }
         return;
     }
@@ -223,12 +228,16 @@ pub(in crate::ike) fn half_done(est: &mut Established, pending: &Pending) {
         offer.rival = Some(Rival { id, spi, done: false, lowest: pending.lowest().to_vec() });
     }
 }
-/// The peer's new IKE SA takes the place of this one, and the peer will delete this one.
+/// The peer's new IKE SA takes the place of this one, and the peer will delete this one. What we are taking down goes as a whole.
 pub(in crate::ike) fn give_way(cx: &mut Cx<'_>, core: &Core, est: &mut Established, heir: IkeId) {
-    if est.standing == Standing::Current {
-        bequeath(cx, core, est, heir);
-        est.leave_at = Some(cx.now + cx.patience());
+    if est.standing != Standing::Current {
+        return;
     }
+    if est.closing.is_some() {
+        return cx.common.redundant.push(Redundant { ike: heir, how: How::Now });
+    }
+    bequeath(cx, core, est, heir);
+    est.leave_at = Some(cx.now + cx.patience());
 }
 /// Leaves children and tasks to another IKE SA (RFC 7296 section 2.8).
 pub(in crate::ike) fn bequeath(cx: &mut Cx<'_>, core: &Core, est: &mut Established, heir: IkeId) {
@@ -244,9 +253,9 @@ pub(in crate::ike) fn bequeath(cx: &mut Cx<'_>, core: &Core, est: &mut Establish
     cx.common.estates.push(Estate { from: core.id, to: heir, children, queue, leave_at, relieves, path: core.path() });
 }
 impl Established {
-    /// The IKE SA that the peer has asked for while we rekey this one, if both are so.
+    /// The IKE SA that the peer has made while we rekey this one, if both are so.
     pub(in crate::ike) fn rival(&mut self, cx: &Cx<'_>) -> Option<IkeId> {
-        self.own_rekey()?.rival(cx).map(|rival| rival.id)
+        self.own_rekey()?.rival(cx).filter(|rival| rival.done).map(|rival| rival.id)
     }
     /// Our rekey of this IKE SA, while it is under way.
     fn own_rekey(&mut self) -> Option<&mut Offer> {
@@ -276,7 +285,6 @@ fn successor(cx: &mut Cx<'_>, core: &Core, est: &Established, pending: &Pending,
         connection: core.connection.clone(),
         created: cx.now,
         sent: cx.now,
-        replaces: None,
         hit: None,
         ..*core
     };

@@ -2,7 +2,8 @@
 use super::super::event::{Input, Usage};
 use super::*;
 use crate::ike::event::Ended;
-use crate::wire::registry::ExchangeType;
+use crate::wire::payload::{Notify, Payload};
+use crate::wire::registry::{ExchangeType, NotifyType};
 
 fn short(policy: Policy, rekey: u64, by: policy::RekeyBy) -> Policy {
     let policy = with_child(policy, |c| c.rekey_time = seconds(rekey));
@@ -121,6 +122,80 @@ fn a_child_is_rekeyed_by_octets_packets_and_sequence_numbers() {
         assert_one_tunnel(&world);
     }
 }
+/// Who leaves rekeys to the peer leaves these to it, too; what is used up ends all the same, alone.
+#[test]
+fn a_child_that_the_peer_rekeys_is_rekeyed_by_the_peer_alone() {
+    let limits = |policy| with_child(policy, |c| c.rekey_bytes = 1000);
+    let mut world = tunnel_of(with(limits(alice()), |c| c.rekey = policy::RekeyBy::Peer), bob());
+    for (bytes, downs_now) in [(1000, vec![]), (2000, vec![Ended::Expired])] {
+        let report = usage(&world.a, |u| u.bytes = bytes);
+        world.input_a(Input::EspUsage(&[report]));
+        assert_eq!(world.sent_by(ALICE).iter().filter(|d| d.is(ExchangeType::CREATE_CHILD_SA, false)).count(), 0);
+        assert_eq!(downs(&world.a), downs_now);
+    }
+    world.pass(seconds(5));
+    assert_one_tunnel(&world);
+    assert!(!world.a.events.iter().any(|e| matches!(e, Event::IkeDown { .. })));
+}
+/// R22: not at once, whatever has planned it once more meanwhile.
+#[test]
+fn r22_what_is_put_off_is_not_asked_for_at_once() {
+    let quiet = |policy| with(policy, |c| c.dpd_delay = Duration::ZERO);
+    for what in [Some("lan"), None] {
+        let mut world = tunnel_of(quiet(alice()), quiet(bob()));
+        world.command_a(rekey(what));
+        let request = world.catch(ALICE);
+        world.command_a(rekey(what));
+        if what.is_some() {
+            let report = usage(&world.a, |u| u.sequence_permille = 750);
+            world.input_a(Input::EspUsage(&[report]));
+        }
+        world.bob_answers(&request, &put_off());
+        world.pass(Duration::from_millis(1900));
+        assert_eq!(world.sent_by(ALICE).len(), 1);
+        world.pass(seconds(10));
+        assert_one_tunnel(&world);
+        assert_eq!(world.sent_by(ALICE).len(), 3, "asked again, and the old one deleted");
+    }
+}
+/// The same for what is due because message ids end.
+#[test]
+fn r22_what_is_put_off_waits_when_ids_end_too() {
+    let quiet = |policy| with(policy, |c| c.dpd_delay = Duration::ZERO);
+    let mut world = tunnel_of(quiet(alice()), quiet(bob()));
+    world.jump_ids(u32::MAX - 0x8000);
+    world.command_a(rekey(None));
+    let request = world.catch(ALICE);
+    // Something else has its time before it may be tried again.
+    let soon = world.now + seconds(1);
+    world.each_established(ALICE, |est| est.children[0].life.renew = Some(soon));
+    world.bob_answers(&request, &put_off());
+    world.pass(Duration::from_millis(1900));
+    let rekeys = |world: &World| world.a.events.iter().filter(|e| matches!(e, Event::IkeRekeyed { .. })).count();
+    assert_eq!((downs(&world.a), rekeys(&world)), (vec![Ended::Replaced], 0));
+    world.pass(seconds(5));
+    assert_eq!(rekeys(&world), 1);
+}
+fn put_off() -> [Payload; 1] {
+    [Payload::Notify(Notify::new(NotifyType::TEMPORARY_FAILURE, Vec::new()))]
+}
+/// R35: nor are the children of an IKE SA that has ended, whether its peer answers or not.
+#[test]
+fn r35_children_end_with_the_lifetime_of_their_ike_sa() {
+    let policy = with(alice(), |c| {
+        (c.rekey_time, c.over_time, c.rand_time) = (seconds(100), seconds(20), Some(Duration::ZERO));
+        (c.rekey, c.dpd_delay) = (policy::RekeyBy::Peer, Duration::ZERO);
+    });
+    let mut world = tunnel_of(policy, bob());
+    world.pass(seconds(118));
+    world.drop = |_| true;
+    assert_eq!(world.a.children().len(), 1);
+    world.pass(seconds(2));
+    assert_eq!((downs(&world.a), world.a.ikes()), (vec![Ended::Expired], 1), "at once, without waiting for the peer");
+    world.drop = |_| false;
+    world.pass(seconds(10));
+    assert_one_tunnel(&world);
+}
 #[test]
 fn what_is_said_of_a_child_that_is_gone_means_nothing() {
     let mut world = tunnel_of(alice(), bob());
@@ -173,6 +248,31 @@ fn after_a_leap_of_the_clock_nothing_is_used_that_has_ended() {
     assert!(world.sent_by(ALICE).iter().all(|d| d.is(ExchangeType::IKE_SA_INIT, false)), "silently, and anew");
     world.pass(seconds(5));
     assert_eq!((world.a.children().len(), world.a.ikes(), world.b.ikes()), (1, 1, 1));
+}
+
+/// Several IKE SAs notice it in the same order in every run.
+#[test]
+fn a_leap_of_the_clock_has_the_same_order_in_every_run() {
+    let mut policy = alice();
+    for n in 1..6 {
+        policy.connections.push(Arc::new(Connection { name: format!("net{n}").into(), ..connection(ALICE, BOB) }));
+    }
+    let mut bob = with(bob(), |c| (c.unique, c.dpd_delay) = (Unique::Never, Duration::ZERO));
+    bob.limits.per_identity = 10;
+    let names: Vec<_> = policy.connections.iter().map(|c| c.name.clone()).collect();
+    let mut world = World::new(policy, bob);
+    names.into_iter().for_each(|connection| world.command_a(Command::Up { connection, child: None }));
+    world.pass(seconds(1));
+    assert_eq!(world.a.ikes(), 6);
+    world.log.clear();
+    world.now += seconds(1000);
+    world.input_a(Input::Timer);
+    let order = |world: &World| {
+        let of = |d: &wire::Datagram| world.a.endpoint.common.by_spi[&d.header().spi_i];
+        world.sent_by(ALICE).into_iter().map(of).collect::<Vec<_>>()
+    };
+    let leapt = order(&world);
+    assert!(leapt.len() == 6 && leapt.is_sorted(), "{leapt:?}");
 }
 
 /// R3: ESP for what we have only offered shows that our request was answered.

@@ -28,7 +28,7 @@ fn child_of(spi: u32, ts_i: &str, ts_r: &str) -> Vec<Payload> {
         Payload::TsR(selectors(ts_r)),
     ]
 }
-fn rekey_request(old: u32, new: u32) -> Vec<Payload> {
+pub(super) fn rekey_request(old: u32, new: u32) -> Vec<Payload> {
     let mut payloads = child_of(new, "10.1.0.0/16", "10.2.0.0/16");
     payloads.insert(0, rekey_sa(ProtocolId::ESP, old));
     payloads

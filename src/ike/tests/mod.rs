@@ -3,6 +3,7 @@
 //! A test reads as a play: `World::new(alice, bob)`, then who does what, which message is held back, and who must win.
 mod certs;
 mod childless;
+mod computing;
 mod configuration;
 mod create_child;
 mod delete;
@@ -10,6 +11,7 @@ mod establish;
 mod established;
 mod flood;
 mod fragments;
+mod give_way;
 mod hostile;
 mod inputs;
 mod inputs_certs;

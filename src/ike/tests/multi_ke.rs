@@ -273,7 +273,7 @@ fn a_ciphertext_of_somebody_else_leads_nowhere() {
 }
 
 /// Both with additional key exchanges everywhere.
-fn followed() -> World {
+pub(super) fn followed() -> World {
     followed_by("x25519-ke1_mlkem512", "x25519-ke1_mlkem512")
 }
 fn followed_by(alices: &str, bobs: &str) -> World {
@@ -287,24 +287,24 @@ fn followed_by(alices: &str, bobs: &str) -> World {
 }
 /// N1 is Alice's Ni, N2 Bob's Ni, N3 Bob's Nr for Alice, N4 Alice's Nr for Bob; one of them is the lowest. After each nonce comes a
 /// private value.
-fn nonces(world: &mut World, lowest: usize) {
+pub(super) fn nonces(world: &mut World, lowest: usize) {
     let n = |k| if k == lowest { 0x00 } else { 0xff };
     world.a.host.nonces = [n(1), 0x55, n(4)].into();
     world.b.host.nonces = [n(2), 0x55, n(3)].into();
 }
 /// A rekey of the IKE SA, or of the child.
-fn again(of_ike: bool) -> Command {
+pub(super) fn again(of_ike: bool) -> Command {
     rekey(if of_ike { None } else { Some("lan") })
 }
 /// SPIs that tell a rekeyed SA from the old one.
-fn spis(world: &World, of_ike: bool) -> (String, u32) {
+pub(super) fn spis(world: &World, of_ike: bool) -> (String, u32) {
     let ike = &world.a.endpoint.status()[0].sas;
     let current = ike.iter().map(|sa| sa.spi_i.to_string()).collect();
     if of_ike { (current, 0) } else { (String::new(), world.a.children()[0].spi_in) }
 }
 /// One IKE SA with one child at both ends, other ones than before, and nothing left of what they replace or of what came to nothing.
 #[track_caller]
-fn assert_renewed(world: &World, of_ike: bool, old: &(String, u32)) {
+pub(super) fn assert_renewed(world: &World, of_ike: bool, old: &(String, u32)) {
     assert_one_tunnel(world);
     assert_ne!(&spis(world, of_ike), old);
     for peer in [&world.a, &world.b] {
@@ -420,32 +420,34 @@ fn collision_multi_ke() {
     }
 }
 
-/// Alice's rekeys are followed up, Bob's are not.
+/// Alice's rekeys are followed up, Bob's are not; both ask at once, and have each other's request.
+pub(super) fn mixed(of_ike: bool, lowest: usize) -> (World, (String, u32)) {
+    // The IKE SA keeps the suite that it has, so that there Bob has begun it all with less.
+    let mut world = if of_ike {
+        let set = |policy, list| with(policy, |c| (c.proposals, c.fragmentation) = (ike(list), false));
+        let both = "aes128gcm16-prfsha256-x25519-ke1_none-ke1_mlkem512";
+        tunnel_of(set(alice(), both), set(bob(), both))
+    } else {
+        followed_by("x25519-ke1_mlkem512-ke1_none", "x25519-ke1_none-ke1_mlkem512")
+    };
+    let old = spis(&world, of_ike);
+    nonces(&mut world, lowest);
+    if of_ike {
+        // Only what we allow is chosen: the first refusal makes her offer everything again.
+        let Phase::Established(est) = &mut world.a.endpoint.sas.values_mut().next().unwrap().phase else { panic!() };
+        est.proposal = ike("aes128gcm16-prfsha256-x25519-ke1_mlkem512").remove(0);
+    }
+    world.command_a(again(of_ike));
+    world.command_b(again(of_ike));
+    let (a, b) = (world.catch(ALICE), world.catch(BOB));
+    world.deliver(&a);
+    world.deliver(&b);
+    (world, old)
+}
 #[test]
 fn collision_mixed() {
     for (of_ike, lowest) in [false, true].into_iter().flat_map(|of_ike| (1..=4).map(move |n| (of_ike, n))) {
-        // The IKE SA keeps the suite that it has, so that there Bob has begun it all with less.
-        let mut world = if of_ike {
-            let set = |policy, list| with(policy, |c| (c.proposals, c.fragmentation) = (ike(list), false));
-            let both = "aes128gcm16-prfsha256-x25519-ke1_none-ke1_mlkem512";
-            tunnel_of(set(alice(), both), set(bob(), both))
-        } else {
-            followed_by("x25519-ke1_mlkem512-ke1_none", "x25519-ke1_none-ke1_mlkem512")
-        };
-        let old = spis(&world, of_ike);
-        nonces(&mut world, lowest);
-        if of_ike {
-            // Only what we allow is chosen: the first refusal makes her offer everything again.
-            let Phase::Established(est) = &mut world.a.endpoint.sas.values_mut().next().unwrap().phase else {
-                panic!()
-            };
-            est.proposal = ike("aes128gcm16-prfsha256-x25519-ke1_mlkem512").remove(0);
-        }
-        world.command_a(again(of_ike));
-        world.command_b(again(of_ike));
-        let (a, b) = (world.catch(ALICE), world.catch(BOB));
-        world.deliver(&a);
-        world.deliver(&b);
+        let (mut world, old) = mixed(of_ike, lowest);
         world.pass(seconds(10));
         assert_renewed(&world, of_ike, &old);
         let alice_won = lowest == 2 || lowest == 4;

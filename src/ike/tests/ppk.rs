@@ -7,11 +7,11 @@ use crate::wire::registry::ExchangeType;
 
 const KEY: &str = "what no quantum computer can guess";
 
-fn ppk(id: &str, required: bool) -> Option<PpkPolicy> {
+pub(super) fn ppk(id: &str, required: bool) -> Option<PpkPolicy> {
     Some(PpkPolicy { id: id.as_bytes().to_vec(), required })
 }
 /// The policy with this PPK, and all the secrets that there are.
-fn using(policy: Policy, ppk: Option<PpkPolicy>) -> Policy {
+pub(super) fn using(policy: Policy, ppk: Option<PpkPolicy>) -> Policy {
     let mut policy = with(policy, |c| c.ppk = ppk);
     let of = |id: &str, text: &str| SharedSecret {
         ids: vec![IdMatch::Exact(Id { kind: IdType::KEY_ID, data: id.as_bytes().to_vec() })],

@@ -1,4 +1,5 @@
 //! Reauthentication (RFC 7296 section 2.8.3, RFC 4478): make before break.
+use super::ppk::{ppk, using};
 use super::*;
 use crate::ike::event::Ended;
 use crate::wire::payload::{Notify, Payload};
@@ -65,6 +66,54 @@ fn r08_reauthentication_makes_before_it_breaks() {
         assert!(!rekeys, "without REKEY_SA");
         let replaced = |e: &&Event| matches!(e, Event::IkeDown { why: Ended::Replaced, .. });
         assert_eq!(world.a.events.iter().filter(replaced).count(), 3);
+    }
+}
+/// R8: the children come before the old IKE SA goes also where the new one is rekeyed at once (R41).
+#[test]
+fn r08_also_when_the_new_one_is_rekeyed_before_it_has_all_children() {
+    let (alice, bob) = both();
+    let alice = with(using(alice, ppk("one", true)), |c| c.reauth_time = seconds(300));
+    let mut world = World::new(alice, with(using(bob, ppk("one", false)), |c| c.unique = Unique::Never));
+    world.weather.delay = 15;
+    world.command_a(up());
+    world.pass(seconds(5));
+    world.log.clear();
+    let begin = world.now;
+    run_until_renewed(&mut world, begin + seconds(400));
+    assert_eq!(inits(&world), 1);
+}
+/// The peer rekeys the IKE SA while another one is made in its place: what has come of it is what goes in the end, and is not made anew
+/// once more. `late`: the other one is established, and makes its children.
+#[test]
+fn what_is_rekeyed_meanwhile_is_replaced_all_the_same() {
+    for late in [false, true] {
+        let (alice, bob) = both();
+        let mut world =
+            World::new(with(alice, |c| c.reauth_time = seconds(300)), with(bob, |c| c.unique = Unique::Never));
+        world.command_a(up());
+        world.pass(seconds(5));
+        world.log.clear();
+        let until = world.now + seconds(400);
+        let next = if late { ExchangeType::CREATE_CHILD_SA } else { ExchangeType::IKE_SA_INIT };
+        while !world.log.iter().any(|(_, d)| d.is(next, false)) {
+            assert!(world.turn(until));
+        }
+        let held = world.catch(ALICE);
+        world.command_b(rekey(None));
+        world.pass(Duration::from_millis(300));
+        assert!(world.a.events.iter().any(|e| matches!(e, Event::IkeRekeyed { .. })));
+        world.deliver(&held);
+        world.pass(seconds(60));
+        assert_eq!((world.a.ikes(), world.b.ikes()), (1, 1));
+        assert_eq!((world.a.children().len(), world.b.children().len()), (2, 2));
+        assert_eq!(shared(&world.a, &world.b), ["lan", "two"]);
+        let spis: std::collections::BTreeSet<_> = world
+            .log
+            .iter()
+            .filter(|(_, d)| d.is(ExchangeType::IKE_SA_INIT, false))
+            .map(|(_, d)| d.header().spi_i.0)
+            .collect();
+        assert_eq!(spis.len(), 1, "once");
     }
 }
 /// An authentication outlives rekeys, and still ends.

@@ -332,7 +332,30 @@ fn r04_the_lowest_of_four_nonces_loses() {
 /// What decides are octets from the front, of all four, and a prefix is lower.
 #[test]
 fn r04_a_nonce_that_is_a_prefix_is_lower() {
-    assert!([7u8; 16].as_slice() < [7u8; 17].as_slice() && [7u8; 17].as_slice() < [8u8; 16].as_slice());
+    for (alices_is_lower, first) in [(true, 0x00), (false, 0x00), (false, 0xfe)] {
+        let mut world = tunnel();
+        let old = world.a.children()[0].spi_in;
+        // Bob's Ni and his Nr, and between them hers; Alice's Nr.
+        world.b.host.nonces = [first, 0xff].into();
+        world.a.host.nonces = [0xff].into();
+        world.command_b(lan());
+        let bobs = world.catch(BOB);
+        let mut nonce = world.alice_reads(&bobs).nonce.unwrap();
+        if alices_is_lower {
+            nonce.truncate(16)
+        } else {
+            nonce.push(0)
+        }
+        world.deliver(&bobs);
+        let answer = world.catch(ALICE);
+        let mut request = super::limits::rekey_request(old, 0x1111);
+        request.retain(|p| !matches!(p, Payload::Nonce(_)));
+        request.push(Payload::Nonce(nonce));
+        assert!(world.alice_asks(ExchangeType::CREATE_CHILD_SA, &request).unwrap().sa.is_some());
+        world.deliver(&answer);
+        let lost = world.b.events.iter().any(|e| matches!(e, Event::ChildUp(up) if up.inbound_only && up.initiator));
+        assert_eq!(lost, !alices_is_lower, "{first:#x}");
+    }
 }
 
 /// Alice's own exchange is done while she still computes what Bob's request needs.

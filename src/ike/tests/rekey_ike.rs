@@ -253,7 +253,7 @@ fn nonces(world: &mut World, (a, b): (&str, &str), lowest: usize) {
     world.peer_mut(b).host.nonces = [n(2), 0x55, n(3), 0x55].into();
 }
 /// Both have asked, and these are their requests, caught.
-fn both_ask((a, b): (&str, &str), lowest: usize) -> (World, (String, String, bool), Datagram, Datagram) {
+pub(super) fn both_ask((a, b): (&str, &str), lowest: usize) -> (World, (String, String, bool), Datagram, Datagram) {
     let mut world = tunnel();
     let old = current(&world.a).remove(0);
     nonces(&mut world, (a, b), lowest);

@@ -284,6 +284,13 @@ impl World {
         let sent = self.b.handle(self.now, input);
         self.send(sent);
     }
+    /// Does the first computation that this end has to wait for.
+    pub(super) fn compute(&mut self, who: &str) {
+        let held = self.peer_mut(who).held.as_mut().expect("they are held back");
+        let (job, work) = held.remove(0);
+        let input = Input::Computed { job, done: work.run() };
+        if who == ALICE { self.input_a(input) } else { self.input_b(input) }
+    }
     /// Puts datagrams on the wire.
     pub(super) fn send(&mut self, datagrams: Vec<Datagram>) {
         for datagram in datagrams {
@@ -401,6 +408,13 @@ impl World {
         let now = self.now;
         let (_, channel) = self.bobs();
         let opened = channel.open_within(now, 65_536, &message.data).expect("it is sealed for him");
+        Contents::inside(&opened.inner).expect("it is well-formed")
+    }
+    /// What Alice reads in a message of Bob.
+    pub(super) fn alice_reads(&mut self, message: &Datagram) -> Contents {
+        let now = self.now;
+        let (_, channel) = self.alices();
+        let opened = channel.open_within(now, 65_536, &message.data).expect("it is sealed for her");
         Contents::inside(&opened.inner).expect("it is well-formed")
     }
     /// The request alone.

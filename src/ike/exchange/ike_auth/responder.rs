@@ -361,12 +361,13 @@ fn refuse(
     Phase::HalfOpen(half)
 }
 /// Limits and uniqueness, for somebody who has proven his identity.
-fn over_limit(cx: &Cx<'_>, connection: &Connection, id: &Id, contents: &Contents) -> Option<&'static str> {
+fn over_limit(cx: &Cx<'_>, connection: &Connection, case: &Case, contents: &Contents) -> Option<&'static str> {
     let limits = cx.policy().limits;
     if cx.common.established >= limits.connections {
         return Some("limit.connections");
     }
-    let same = cx.common.links.get(&connection.name).map_or(0, |l| l.with_peer(id).len());
+    let link = cx.common.links.get(&connection.name);
+    let same = link.map_or(0, |link| link.of_pair(&case.local_id, &case.remote_id).len());
     match connection.unique {
         // By INITIAL_CONTACT the peer says that it holds none of those: there is nothing to keep (RFC 7296 section 2.4).
         Unique::Keep if same > 0 && contents.notify(NotifyType::INITIAL_CONTACT).is_none() => Some("unique.keep"),
@@ -388,7 +389,7 @@ fn admit(
     if cx.common.links.get(&connection.name).is_none_or(|link| link.connection != connection) {
         return Err(Ended::Failed);
     }
-    if let Some(code) = over_limit(cx, &connection, &case.remote_id, &contents) {
+    if let Some(code) = over_limit(cx, &connection, &case, &contents) {
         let fault = Fault { code, local: Vec::new(), peer: Vec::new() };
         return Ok(refuse_claim(cx, core, half, keys, (&to, &case), fault, true));
     }
@@ -404,7 +405,7 @@ fn admit(
     if let Some(ppk) = ppk {
         keys.take_ppk(ppk);
     }
-    supersede(cx, core, &connection, &remote_id, contents.notify(NotifyType::INITIAL_CONTACT).is_some());
+    supersede(cx, core, &connection, (&local_id, &remote_id), contents.notify(NotifyType::INITIAL_CONTACT).is_some());
     let mut payloads = vec![Payload::IdR(local_id.clone().into())];
     payloads.extend(certs);
     payloads.push(Payload::Auth(auth));
@@ -468,12 +469,18 @@ fn first_child(
 }
 /// Older IKE SAs with the same peer end: silently if the peer has told that it holds none of them (INITIAL_CONTACT), with a Delete if it is
 /// only our wish that there be one. One of ours that came up while this one was being set up is no older: `one_of_two` decides.
-fn supersede(cx: &mut Cx<'_>, core: &Core, connection: &Connection, remote_id: &Id, initial_contact: bool) {
+fn supersede(
+    cx: &mut Cx<'_>,
+    core: &Core,
+    connection: &Connection,
+    (local_id, remote_id): (&Id, &Id),
+    initial_contact: bool,
+) {
     if connection.unique == Unique::Never || (!initial_contact && connection.unique != Unique::Replace) {
         return;
     }
-    let with_peer = cx.common.links.get(&connection.name).map_or(Vec::new(), |l| l.with_peer(remote_id));
-    for other in with_peer {
+    let link = cx.common.links.get(&connection.name);
+    for other in link.map_or(Vec::new(), |link| link.of_pair(local_id, remote_id)) {
         let older = if other.initiator { other.since < core.created } else { other.created < core.created };
         if older {
             let how = if initial_contact { How::Silently } else { How::Later };
