@@ -75,7 +75,7 @@ DPD = 5
 
 def remapped(role):
     """The NAT of the initiator forgets its mapping and gives another port; both ends speak all the time."""
-    with NatLab(False) as lab:
+    with NatLab(False, ours=role == "initiator") as lab:
         left, right = lab.hosts["l"], lab.hosts["r"]
         extra, delay = f'dpd_delay = "{DPD}s"', f"dpd_delay = {DPD}s"
         if role == "initiator":

@@ -53,8 +53,8 @@ for _outer in (4, 6):
 class NatLab(Lab):
     """l - nl - r, or l - nl - nr - r: NAT boxes between; the public addresses are .1 and .2 of 192.0.2.0/24."""
 
-    def __init__(self, both_sides):
-        super().__init__("nat")
+    def __init__(self, both_sides, ours=True):
+        super().__init__("nat", ours)
         l, nl = self.host("l"), self.host("nl")
         inner, outer = self.wire(l, nl)
         l.address(inner, "10.99.1.2/24")

@@ -32,10 +32,10 @@ def run(*argv, check=True, input=None, timeout=60, env=None):
 
 
 class Lab:
-    """A set of hosts, wires and processes that vanish together."""
+    """A set of hosts, wires and processes that vanish together. `ours`: the first host of each wire is ours, and what it sends is captured."""
 
-    def __init__(self, name="lab"):
-        self.name = name
+    def __init__(self, name="lab", ours=True):
+        self.name, self.ours = name, ours
         self.hosts = {}
         self.processes = []
         LABS.append(self)
@@ -62,7 +62,8 @@ class Lab:
         run("ip", "link", "add", x, "netns", a.ns, "type", "veth", "peer", "name", y, "netns", b.ns)
         for host, dev in ((a, x), (b, y)):
             host.ip("link", "set", dev, "mtu", mtu, "up")
-        self._capture(a, x)
+        if self.ours:
+            self._capture(a, x)
         return x, y
 
     def _capture(self, host, dev):

@@ -2,7 +2,7 @@
 //! (design.md, "Order of a rekey").
 //!
 //! A responder goes on sending on the old SA until the peer has proved that it uses the new one: an authentic packet on it, the end of the
-//! old one, or 2 s. Who replaced a child keeps its old inbound SA 5 s more for what is still on its way.
+//! old one, or 30 s. Who replaced a child keeps its old inbound SA 5 s more for what is still on its way.
 use super::places::{Key, Places};
 use crate::config::{ChildConfig, Config, Mode};
 use crate::crypto::rng::Rng;
@@ -20,8 +20,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-/// A responder takes the new SA into use after this time at the latest.
-pub const TAKEOVER: Duration = Duration::from_secs(2);
+/// A responder takes the new SA into use after this time at the latest. The peer may have lost our answer, and asks again after 4 s, then 11 s
+/// (strongSwan): what is sent on the new SA until then is lost, and the old one is as good.
+pub const TAKEOVER: Duration = Duration::from_secs(30);
 /// A replaced inbound SA lives on for this time.
 pub const GRACE: Duration = Duration::from_secs(5);
 /// When an SA that has lost a collision is taken into use.

@@ -525,14 +525,17 @@ impl Established {
         going && !self.children.iter().any(|new| new.replaces == Some(*old) && !new.is_leaving())
     }
     /// While the peer rekeys the IKE SA nothing begins that concerns children, and while it makes a child we do not rekey the IKE SA: we
-    /// would be put off (R15, R20).
+    /// would be put off (R15, R20). Nor before it has deleted what it has rekeyed: it may still wait for our answer, which it would never
+    /// get on an IKE SA that is gone, and then it does not have the new child.
     pub(in crate::ike) fn may(&self, task: &Task) -> bool {
         let answering = self.answering.as_ref().map(|answering| &answering.pending);
         let half_done = || self.half_done.iter().map(followup_ke::HalfDone::pending);
         let no_ike = || answering.into_iter().chain(half_done()).all(|pending| !pending.is_ike());
         let free = match task {
             Task::Liveness | Task::DeleteIke => true,
-            Task::RekeyIke => answering.is_none_or(Pending::is_ike) && self.half_done.is_empty(),
+            Task::RekeyIke => {
+                answering.is_none_or(Pending::is_ike) && self.half_done.is_empty() && !self.awaits_delete()
+            }
             // Between the key exchanges of the peer's rekey of it there is no place for ours.
             // The peer is about to have it.
             Task::CreateChild(name) => no_ike() && answering.is_none_or(|pending| !pending.creates(name)),
@@ -540,6 +543,10 @@ impl Established {
             _ => no_ike(),
         };
         free && (self.standing == Standing::Current || *task == Task::DeleteIke)
+    }
+    /// The peer has to delete a child that it has rekeyed. (If it does not, we do in the end.)
+    pub(in crate::ike) fn awaits_delete(&self) -> bool {
+        self.children.iter().any(|c| matches!(c.state, child::ChildState::Replaced { .. }))
     }
 }
 /// A responder whose public value is none: the IKE SA is deleted (RFC 6989 section 2.5).

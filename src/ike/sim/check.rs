@@ -4,7 +4,7 @@ use super::tables::Slot;
 use crate::ike::child::ChildState;
 use crate::ike::event::{ChildId, Ended, IkeId};
 use crate::ike::policy::Retransmit;
-use crate::ike::sa::{Established, HALF_OPEN_LIFETIME, IkeSa, Phase, Standing};
+use crate::ike::sa::{Established, HALF_OPEN_LIFETIME, IkeSa, Phase, Standing, Task};
 use crate::wire::message::{IkeSpi, Message};
 use crate::wire::payload::Payload;
 use crate::wire::registry::ExchangeType;
@@ -66,6 +66,7 @@ pub(super) fn machine(machine: &Machine, now: Duration) {
             Phase::Established(est) => {
                 let waits = !sa.core.window.is_free() || common.jobs.values().any(|id| *id == sa.core.id);
                 assert!(est.asked.is_none() || waits, "{name}: a request that nothing can end");
+                let waits = waits || est.awaits_delete() && est.queue == [Task::RekeyIke];
                 assert!(
                     est.queue.is_empty() || est.standing != Standing::Current || waits,
                     "{name}: requests that nothing sends"

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A responder sends on the new SA after this time at the latest.
-const TAKEOVER: Duration = Duration::from_secs(2);
+const TAKEOVER: Duration = Duration::from_secs(30);
 /// A replaced inbound SA lives on for this time.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 

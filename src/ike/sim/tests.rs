@@ -185,7 +185,7 @@ mod witnesses {
             match proof {
                 0 => assert_eq!(tables.open(2, &[20; 20], 1), Fate::Opened(ChildId(2), true)),
                 1 => tables.child_down(NOW, ChildId(1), Ended::Replaced),
-                _ => tables.tick(NOW + Duration::from_secs(2)),
+                _ => tables.tick(NOW + Duration::from_secs(30)),
             }
             assert_eq!(tables.sending(&slot()), Some(ChildId(2)));
         }

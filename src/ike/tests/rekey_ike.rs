@@ -565,6 +565,25 @@ fn r21_a_child_is_deleted_while_the_ike_sa_is_rekeyed() {
     }
 }
 
+/// The peer may not have our answer yet to its rekey of a child: it would never get it on an IKE SA that is gone, and keep the old child, into
+/// which nobody sends. (In storms with strongSwan 5.9.8, which drops a response whose ID is that of a request that it is busy with.)
+#[test]
+fn the_ike_sa_is_not_rekeyed_before_the_peer_has_finished_its_rekey_of_a_child() {
+    for (a, b) in ROLES {
+        let mut world = tunnel();
+        world.command(b, rekey(Some("lan")));
+        world.pass_on(b);
+        world.catch(a); // lost
+        world.command(a, rekey(None));
+        assert!(world.hold().is_empty(), "it waits");
+        world.pass(seconds(60));
+        assert_eq!((rekeyed(&world.a), rekeyed(&world.b)), (1, 1));
+        let spis = |peer: &Peer| peer.children().iter().map(|c| (c.spi_in, c.spi_out)).collect::<Vec<_>>();
+        let swapped: Vec<_> = spis(&world.b).iter().map(|&(i, o)| (o, i)).collect();
+        assert_eq!((spis(&world.a).len(), spis(&world.a)), (1, swapped), "both have the new child");
+    }
+}
+
 /// strongSwan 3042: the link goes away in the middle of a rekey, wherever that is, and comes back.
 #[test]
 fn a_link_that_bounces_does_not_cost_the_new_ike_sa() {
