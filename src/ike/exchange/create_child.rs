@@ -536,9 +536,9 @@ impl Established {
             Task::RekeyIke => {
                 answering.is_none_or(Pending::is_ike) && self.half_done.is_empty() && !self.awaits_delete()
             }
-            // Between the key exchanges of the peer's rekey of it there is no place for ours.
             // The peer is about to have it.
             Task::CreateChild(name) => no_ike() && answering.is_none_or(|pending| !pending.creates(name)),
+            // Between the key exchanges of the peer's rekey of it there is no place for ours.
             Task::RekeyChild(id) => no_ike() && half_done().all(|pending| !pending.replaces(*id)),
             _ => no_ike(),
         };
