@@ -576,7 +576,7 @@ fn establish(
         older: None,
         relieves: None,
         put_off: None,
-        unheard: None,
+        unheard: Vec::new(),
     }
 }
 
