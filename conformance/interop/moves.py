@@ -105,10 +105,11 @@ def remapped(role):
 
 
 def interruption(got, changed):
-    """Seconds from the change to the first datagram after the pause that it made, if there was one; no end of it counts as endless."""
+    """Seconds from the change to the first datagram after the pause that it made, if there was one; what was on its way still arrives."""
     if got["last"] < changed + DPD:
         return float("inf")
-    return round(max(got["resumed"] - changed, 0), 2) if got["gap"] > 0.1 else 0.0
+    made = [end - changed for begin, end in got["pauses"] if begin < changed + 0.5 and end > changed]
+    return round(max(made, default=0.0), 2)
 
 
 def other_mapping(lab, first):
