@@ -12,8 +12,9 @@ from lab.pair import INNER, OUTER, PSK, Relayed, prefix
 ROW = "rekey storm"
 IKE = "aes256gcm16-prfsha384-x25519"
 CHILD, IKE_SA = 4, 11
-# Requests take 30 ms and responses no time: both ends have the same age of an SA to a millisecond, so that their timers meet on the wire.
-CROSSING = [{"exchange": collisions.CREATE_CHILD_SA, "response": False, "hold": 30}]
+# Requests take 30 ms and responses no time: both ends have the same age of an SA to a millisecond, so that their timers meet on the wire. Nothing overtakes
+# them, as on a real line: what arrives out of order is the row of the schedules.
+CROSSING = [{"exchange": collisions.CREATE_CHILD_SA, "response": False, "hold": 30, "queue": True}]
 
 
 def swan(host, at):

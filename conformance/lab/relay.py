@@ -52,7 +52,10 @@ class Relay:
 
 
 class Rule:
-    """{"from": "a"|"b", "exchange": 36, "response": false, "nth": 0, "drop": true | "hold": ms | "double": ms}: what happens to the nth such message. What is absent matches all."""
+    """{"from": "a"|"b", "exchange": 36, "response": false, "nth": 0, "drop": true | "hold": ms | "double": ms, "queue": true}: what happens to the nth such message. What is absent matches all.
+
+    `queue`: what its sender sends after a held message does not overtake it.
+    """
 
     def __init__(self, rule):
         self.rule, self.seen = rule, 0
@@ -135,6 +138,7 @@ class Bridge:
             self.rules.append(Rule({"exchange": int(what.rstrip("r")), "response": what.endswith("r"), "nth": 0, "hold": int(ms)}))
         self.log = open(args.log, "w", buffering=1) if args.log else None
         self.queue, self.count = [], 0
+        self.not_before = {"a": 0.0, "b": 0.0}
         self.remembered = collections.deque(maxlen=REMEMBERED)
         self.sides = {}
         for side, dev in (("a", args.a), ("b", args.b)):
@@ -175,11 +179,12 @@ class Bridge:
             frame = without_checksum(frame)
             if self.control and is_ipsec(frame):
                 self.remembered.append((side, frame))
-            for delay in self.fate(side, frame):
+            now = time.monotonic()
+            for delay in self.fate(side, frame, now):
                 self.count += 1
-                heapq.heappush(self.queue, (time.monotonic() + delay, self.count, side, frame))
+                heapq.heappush(self.queue, (max(now + delay, self.not_before[side]), self.count, side, frame))
 
-    def fate(self, side, frame):
+    def fate(self, side, frame, now):
         """Delays in seconds of its copies."""
         message = ike(frame)
         if message is None:
@@ -197,6 +202,8 @@ class Bridge:
                 continue
             if "hold" in rule.rule:
                 copies, fate = [c + rule.rule["hold"] / 1000 for c in copies], f"held {rule.rule['hold']} ms"
+                if rule.rule.get("queue"):
+                    self.not_before[side] = max(self.not_before[side], now + max(copies, default=0.0))
             elif "double" in rule.rule:
                 copies, fate = copies + [copies[0] + rule.rule["double"] / 1000], f"doubled after {rule.rule['double']} ms"
             elif rule.rule.get("drop"):

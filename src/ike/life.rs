@@ -108,14 +108,11 @@ impl Established {
     fn expire_child(&mut self, cx: &mut Cx<'_>, i: usize) {
         let Some(child) = self.children.get(i) else { return };
         let (id, spi, state, failures) = (child.id, child.spi_in, child.state, child.life.failures);
-        match state {
-            // The peer deletes it: a second Delete helps nobody.
-            ChildState::Replaced { .. } => {
-                let heir = self.children.iter().any(|c| c.replaces == Some(id) && !c.life.is_over(cx.now));
-                return delete::remove(cx, self, i, if heir { Ended::Replaced } else { Ended::Expired });
-            }
-            ChildState::Closing(why) => return delete::remove(cx, self, i, why),
-            ChildState::Up | ChildState::Leaving(_) => delete::remove(cx, self, i, Ended::Expired),
+        // Whatever it was about to end of: only what has time left is opened for the grace.
+        delete::remove(cx, self, i, Ended::Expired);
+        // The peer deletes it, or was asked to: a second Delete helps nobody.
+        if matches!(state, ChildState::Replaced { .. } | ChildState::Closing(_)) {
+            return;
         }
         self.queue.retain(|task| *task != Task::DeleteChild(id) && *task != Task::RekeyChild(id));
         self.plan(Task::DeleteSpi { spi, release: false });

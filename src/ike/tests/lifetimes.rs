@@ -93,6 +93,23 @@ fn r35_a_child_that_cannot_be_rekeyed_ends_the_ike_sa() {
     assert!(world.a.events.iter().any(|e| matches!(e, Event::IkeDown { why: Ended::Expired, .. })));
 }
 
+/// R35: what was replaced has no grace behind the end of its lifetime, whoever was to delete it.
+#[test]
+fn r35_a_replaced_child_ends_with_its_lifetime() {
+    let mut world = tunnel_of(short(alice(), 100, policy::RekeyBy::Peer), short(bob(), 100, policy::RekeyBy::Peer));
+    world.pass(seconds(126));
+    world.command_a(rekey(Some("lan")));
+    world.pass_on(ALICE);
+    world.pass_on(BOB);
+    world.catch(ALICE);
+    world.drop = |_| true;
+    world.pass(seconds(6));
+    assert_eq!((downs(&world.a), downs(&world.b)), (vec![Ended::Expired], vec![Ended::Expired]));
+    world.drop = |_| false;
+    world.pass(seconds(10));
+    assert_one_tunnel(&world);
+}
+
 #[test]
 fn a_child_is_rekeyed_by_octets_packets_and_sequence_numbers() {
     let limits = |policy| with_child(policy, |c| (c.rekey_bytes, c.rekey_packets) = (1_000_000, 1000));

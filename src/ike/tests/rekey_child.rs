@@ -211,7 +211,7 @@ fn regular_responder_handle_hard_expire() {
     world.drop = |d| d.from.ip() == addr(ALICE);
     let before = world.sent_by(BOB).len();
     world.pass(seconds(6));
-    assert_eq!(ended(&world.b), [(old, Ended::Replaced)]);
+    assert_eq!(ended(&world.b), [(old, Ended::Expired)], "no grace: its time is over");
     assert_eq!(world.sent_by(BOB).len(), before);
     world.drop = |_| false;
     world.deliver(&delete);

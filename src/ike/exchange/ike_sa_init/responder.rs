@@ -10,7 +10,7 @@ use crate::ike::event::IkeId;
 use crate::ike::exchange::half_open::HalfOpen;
 use crate::ike::exchange::mobike::Mobile;
 use crate::ike::exchange::{Arrival, Contents, proposal_code};
-use crate::ike::nat::{self, Nat};
+use crate::ike::nat;
 use crate::ike::negotiate::{IkeSuite, KeRule, choose, differing, without_additional};
 use crate::ike::policy::{Childless, EncapPolicy};
 use crate::ike::ppk;
@@ -140,72 +140,36 @@ fn answer(
     header: &Header,
     from: &Arrival<'_>,
     contents: &Contents,
-    Chosen { suite, proposal, public, forge, fragments, hashes, ppk, more, childless }: Chosen,
+    mut chosen: Chosen,
 ) -> Option<IkeSa> {
     let ni = contents.nonce.as_ref()?;
     if !cx.common.admission.has_room(from.remote.ip(), &cx.policy().limits) {
         return None;
     }
-    let spi_r = cx.new_spi();
-    let spis = (header.spi_i, spi_r);
+    let core = unknown(cx, header, from, contents, &chosen);
     let nr = cx.nonce();
-    let mut forged = None;
-    if forge {
-        let mut random = [0; 20];
-        cx.host.random(&mut random);
-        forged = Some(random);
-    }
-    let mut nat = nat::detect(&contents.notifies, (header.spi_i, IkeSpi::NONE), from.local, from.remote, forge);
-    let core = Core {
-        id: cx.new_ike_id(),
-        spi_i: header.spi_i,
-        spi_r,
-        initiator: false,
-        local: from.local,
-        remote: from.remote,
-        nat,
-        size: Size::new(fragments),
-        mobile: Mobile::default(),
-        window: Window::after_init(),
-        connection: None,
-        created: cx.now,
-        sent: cx.now,
-        replaces: None,
-        hit: None,
-    };
-    let mut payloads = vec![
-        Payload::Sa(vec![Proposal { spi: Vec::new(), ..proposal.clone() }]),
-        Payload::Ke(Ke { group: suite.group.id(), data: vec![0; suite.group.public_len()] }),
-        Payload::Nonce(nr.clone()),
-    ];
-    let speaks_nat = contents.notify(NotifyType::NAT_DETECTION_SOURCE_IP).is_some();
-    if speaks_nat {
-        payloads.extend(nat::notifies(spis, from.local, from.remote, forged).map(Payload::Notify));
-    } else {
-        nat = Nat::default();
-    }
-    payloads.extend(fragments.then(takes_fragments));
-    payloads.extend(contents.notify(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED).map(|_| takes_intermediate()));
-    payloads.extend(more);
+    let mut payloads = payloads(cx, &core, contents, &chosen, &nr);
+    payloads.append(&mut chosen.more);
     let mut message = Message { header: core.header(ExchangeType::IKE_SA_INIT, 0, true), payloads };
     // A word that few ask for is not worth a cookie.
-    if childless && message.encode().len() + NOTIFY_LEN <= from.data.len() {
+    if chosen.childless && message.encode().len() + NOTIFY_LEN <= from.data.len() {
         message.payloads.push(takes_childless());
     }
     // Before the address is proven no answer is larger than the request; the length does not depend on the public value.
     if message.encode().len() > from.data.len() && !shows_cookie(cx, contents, header, from) {
         return None;
     }
-    let private = cx.private(suite.group);
-    message.payloads[1] = Payload::Ke(Ke { group: suite.group.id(), data: suite.group.public(&private) });
+    let group = chosen.suite.group;
+    let private = cx.private(group);
+    message.payloads[1] = Payload::Ke(Ke { group: group.id(), data: group.public(&private) });
     let response = message.encode();
     cx.transmit(from.local, from.remote, response.clone());
     let half_open = HalfOpen {
         key: (from.remote, header.spi_i, ni.clone()),
-        suite,
-        proposal,
+        suite: chosen.suite,
+        proposal: chosen.proposal,
         private,
-        public,
+        public: chosen.public,
         nr,
         request: from.data.to_vec(),
         response,
@@ -214,13 +178,55 @@ fn answer(
         done: 0,
         answering: None,
         previous: None,
-        hashes,
-        ppk,
+        hashes: chosen.hashes,
+        ppk: chosen.ppk,
         pending: None,
         parked: Vec::new(),
         refused: None,
     };
-    Some(IkeSa { core: Core { nat, ..core }, phase: Phase::HalfOpen(Box::new(half_open)) })
+    Some(IkeSa { core, phase: Phase::HalfOpen(Box::new(half_open)) })
+}
+/// The IKE SA of somebody whom we do not know yet.
+fn unknown(cx: &mut Cx<'_>, header: &Header, from: &Arrival<'_>, contents: &Contents, chosen: &Chosen) -> Core {
+    let of_request = (header.spi_i, IkeSpi::NONE);
+    Core {
+        id: cx.new_ike_id(),
+        spi_i: header.spi_i,
+        spi_r: cx.new_spi(),
+        initiator: false,
+        local: from.local,
+        remote: from.remote,
+        nat: nat::detect(&contents.notifies, of_request, from.local, from.remote, chosen.forge),
+        size: Size::new(chosen.fragments),
+        mobile: Mobile::default(),
+        window: Window::after_init(),
+        connection: None,
+        created: cx.now,
+        sent: cx.now,
+        replaces: None,
+        hit: None,
+    }
+}
+/// What the response says, without its public value: that is computed when it is clear that the response may leave.
+fn payloads(cx: &mut Cx<'_>, core: &Core, contents: &Contents, chosen: &Chosen, nr: &[u8]) -> Vec<Payload> {
+    let group = chosen.suite.group;
+    let mut payloads = vec![
+        Payload::Sa(vec![Proposal { spi: Vec::new(), ..chosen.proposal.clone() }]),
+        Payload::Ke(Ke { group: group.id(), data: vec![0; group.public_len()] }),
+        Payload::Nonce(nr.to_vec()),
+    ];
+    if contents.notify(NotifyType::NAT_DETECTION_SOURCE_IP).is_some() {
+        let forged = chosen.forge.then(|| {
+            let mut random = [0; 20];
+            cx.host.random(&mut random);
+            random
+        });
+        let detection = nat::notifies((core.spi_i, core.spi_r), core.local, core.remote, forged);
+        payloads.extend(detection.map(Payload::Notify));
+    }
+    payloads.extend(chosen.fragments.then(takes_fragments));
+    payloads.extend(contents.notify(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED).map(|_| takes_intermediate()));
+    payloads
 }
 /// True if the request carries a good cookie; otherwise it is answered with one. A wrong cookie counts as none.
 fn shows_cookie(cx: &mut Cx<'_>, contents: &Contents, header: &Header, from: &Arrival<'_>) -> bool {
