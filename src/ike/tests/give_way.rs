@@ -1,6 +1,6 @@
 //! Collisions of rekeys that end otherwise than by their nonces: one of the exchanges fails, or what they are about is taken down meanwhile.
+use super::ike_collisions::both_ask;
 use super::multi_ke::{again, assert_renewed, followed, mixed, nonces};
-use super::rekey_ike::both_ask;
 use super::*;
 use crate::ike::life::Life;
 use crate::wire::payload::{Ke, Notify, Payload, Proposal};

@@ -2,6 +2,7 @@
 //!
 //! A test reads as a play: `World::new(alice, bob)`, then who does what, which message is held back, and who must win.
 mod certs;
+mod child_collisions;
 mod childless;
 mod computing;
 mod configuration;
@@ -13,9 +14,11 @@ mod flood;
 mod fragments;
 mod give_way;
 mod hostile;
+mod ike_collisions;
 mod inputs;
 mod inputs_certs;
 mod interleave;
+mod intermediate;
 mod lifetimes;
 mod limits;
 mod mobike;
