@@ -71,7 +71,7 @@ for _role in ROLES:
     case(ROW, f"MOBIKE, {'we' if _role == 'initiator' else 'they'} get another address")(lambda r=_role: mobike(r))
 
 DPD = 5
-# so long after the traffic begins the mapping changes: now soon after a look at what has come, now just before
+# So long after the traffic begins the mapping changes: now soon after a look at what has come, now just before
 MOMENTS = (1.0, 1.7, 2.4, 3.1, 3.8, 4.5)
 
 
