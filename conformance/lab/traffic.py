@@ -56,7 +56,8 @@ class Pulse:
         sender.lab.processes.append(self)
 
     def end(self, linger=1.0):
-        """{sent, received, lost, doubled, gap}: `gap` is the longest time in seconds without one."""
+        """{sent, received, lost, doubled, gap, pauses, last}: `gap` is the longest time in seconds without one; by the monotonic clock, `pauses` are
+        the beginnings and ends of all over 0.1 s, and the last one came at `last`."""
         sent = self._end(self.sender)
         time.sleep(linger)
         got = self._end(self.receiver)
@@ -155,17 +156,19 @@ def _count(target, port):
     s.settimeout(0.2)
     ended = _told_to_end()
     print("counting", flush=True)
-    seen, doubled, last, gap = set(), 0, None, 0.0
+    seen, doubled, last, gap, pauses = set(), 0, None, 0.0, []
     while not ended:
         try:
             data = s.recv(2048)
         except TimeoutError:
             continue
         now, number = time.monotonic(), int.from_bytes(data[:8], "big")
+        if last and now - last > 0.1:
+            pauses.append((last, now))
         gap, last = max(gap, now - (last or now)), now
         doubled += number in seen
         seen.add(number)
-    print(json.dumps({"received": len(seen), "doubled": doubled, "gap": round(gap, 3)}), flush=True)
+    print(json.dumps({"received": len(seen), "doubled": doubled, "gap": round(gap, 3), "pauses": pauses, "last": last or 0}), flush=True)
 
 
 if __name__ == "__main__":

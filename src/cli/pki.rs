@@ -4,6 +4,7 @@
 use super::output;
 use crate::crypto::cert::{Certificate, date};
 use crate::crypto::issue::{self, Issuer, NewKey, Revoked, Validity, Wanted};
+use crate::crypto::secret::Secret;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -158,9 +159,9 @@ fn write(command: Command, now: Duration) -> Result<Vec<PathBuf>, String> {
                 return Err(format!("{name:?} cannot be the name of a file"));
             }
             let names = if san.is_empty() { vec![name.clone()] } else { san };
-            let given = key_file.map(|file| text(&file)).transpose()?;
+            let given = key_file.map(|file| secret(&file)).transpose()?;
             let (kind, crl, validity) = (key.into(), crl.as_deref(), valid(days));
-            let wanted = Wanted { name: &name, names: &names, key: given.as_deref(), kind, validity, crl };
+            let wanted = Wanted { name: &name, names: &names, key: given.as_ref(), kind, validity, crl };
             let issued = issuer(&ca)?.issue(&wanted)?;
             folder(&out)?;
             let (file, own) = (out.join(format!("{name}.pem")), out.join(format!("{name}.key")));
@@ -198,7 +199,7 @@ fn renew(ca: &Path, now: Duration, days: u64) -> Result<PathBuf, String> {
     Ok(file)
 }
 fn issuer(ca: &Path) -> Result<Issuer, String> {
-    Issuer::load(&octets(&ca.join("ca.pem"))?, &text(&ca.join("ca.key"))?)
+    Issuer::load(&octets(&ca.join("ca.pem"))?, &secret(&ca.join("ca.key"))?)
 }
 fn revoked(ca: &Path) -> Result<Vec<Revoked>, String> {
     let file = ca.join("revoked");
@@ -283,8 +284,8 @@ fn replace(path: &Path, octets: &[u8]) -> Result<(), String> {
 fn octets(path: &Path) -> Result<Vec<u8>, String> {
     fs::read(path).map_err(|e| format!("{}: {e}", path.display()))
 }
-fn text(path: &Path) -> Result<String, String> {
-    fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))
+fn secret(path: &Path) -> Result<Secret, String> {
+    octets(path).map(Secret::new)
 }
 
 #[cfg(test)]

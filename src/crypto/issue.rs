@@ -7,8 +7,11 @@ use rcgen::{
     DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType,
     SerialNumber, date_time_ymd,
 };
+use rustls_pki_types::{PrivateKeyDer, pem::PemObject as _};
 use std::net::IpAddr;
 use std::time::Duration;
+use x509_cert::der::pem::{LineEnding, encode_string};
+use zeroize::Zeroizing;
 
 /// A moment since 1970 as the issuing crate has it, to the second; the type has no name that we could use.
 macro_rules! moment {
@@ -27,13 +30,13 @@ pub enum NewKey {
     Ed25519,
 }
 impl NewKey {
-    fn make(self) -> Result<KeyPair, String> {
+    fn make(self) -> Result<Zeroizing<KeyPair>, String> {
         let algorithm = match self {
             Self::Ecdsa256 => &rcgen::PKCS_ECDSA_P256_SHA256,
             Self::Ecdsa384 => &rcgen::PKCS_ECDSA_P384_SHA384,
             Self::Ed25519 => &rcgen::PKCS_ED25519,
         };
-        KeyPair::generate_for(algorithm).map_err(|e| e.to_string())
+        KeyPair::generate_for(algorithm).map(Zeroizing::new).map_err(|e| e.to_string())
     }
 }
 
@@ -60,7 +63,7 @@ pub struct Wanted<'a> {
     /// Identities: addresses, names, `user@name`.
     pub names: &'a [String],
     /// The private key in PEM, PKCS#8, if there is one already.
-    pub key: Option<&'a str>,
+    pub key: Option<&'a Secret>,
     /// Otherwise the kind of key to make.
     pub kind: NewKey,
     /// When it is valid.
@@ -86,25 +89,25 @@ pub fn authority(name: &str, kind: NewKey, validity: Validity) -> Result<Issued,
     let mut params = subject(name)?;
     (params.not_before, params.not_after) = (moment!(validity.from), moment!(validity.until));
     params.serial_number = Some(serial());
-    let certificate = params.self_signed(&key).map_err(|e| e.to_string())?;
-    Ok(Issued { certificate: certificate.pem(), key: Some(pem(&key)) })
+    let certificate = params.self_signed(&*key).map_err(|e| e.to_string())?;
+    Ok(Issued { certificate: certificate.pem(), key: Some(pem(&key)?) })
 }
 /// An authority that can issue.
 #[derive(Debug)]
 pub struct Issuer {
     certificate: Certificate,
     params: CertificateParams,
-    key: KeyPair,
+    key: Zeroizing<KeyPair>,
 }
 impl Issuer {
-    /// Reads an authority that [`authority`] has made.
+    /// Reads an authority that [`authority`] has made; both files are PEM.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn load(certificate: &[u8], key: &str) -> Result<Self, String> {
+    pub fn load(certificate: &[u8], key: &Secret) -> Result<Self, String> {
         let certificate = Certificate::read(certificate)?.swap_remove(0);
-        let key = KeyPair::from_pem(key).map_err(|_| "the authority's key cannot be read")?;
-        let own = super::sign::SigningKey::read(&key.serialize_der())?;
+        let key = read(key).ok_or("the authority's key cannot be read")?;
+        let own = super::sign::SigningKey::read(key.serialized_der())?;
         if !certificate.key().is_ok_and(|public| own.belongs_to(public)) {
             return Err("the authority's key and certificate do not belong together".into());
         }
@@ -121,7 +124,7 @@ impl Issuer {
             return Err(format!("the authority itself ends at {end}: ask for fewer days"));
         }
         let key = match wanted.key {
-            Some(pem) => KeyPair::from_pem(pem).map_err(|_| "expected a private key in PEM, PKCS#8".to_owned())?,
+            Some(pem) => read(pem).ok_or("expected a private key in PEM, PKCS#8")?,
             None => wanted.kind.make()?,
         };
         let mut params = CertificateParams::default();
@@ -140,12 +143,12 @@ impl Issuer {
         let points = wanted.crl.iter().map(|url| CrlDistributionPoint { uris: vec![(*url).to_owned()] });
         params.crl_distribution_points = points.collect();
         (params.not_before, params.not_after) = (moment!(wanted.validity.from), moment!(wanted.validity.until));
-        let issued = params.signed_by(&key, &self.issuer()).map_err(|e| e.to_string())?;
+        let issued = params.signed_by(&*key, &self.issuer()).map_err(|e| e.to_string())?;
         // Its issuer must be the authority to the octet, or nobody finds the way.
         if Certificate::parse(issued.der())?.issuer() != self.certificate.subject() {
             return Err("this authority was not made by `sandhog pki ca`".into());
         }
-        let own = wanted.key.is_none().then(|| pem(&key));
+        let own = wanted.key.is_none().then(|| pem(&key)).transpose()?;
         Ok(Issued { certificate: issued.pem(), key: own })
     }
     /// The revocation list in PEM.
@@ -175,7 +178,7 @@ impl Issuer {
         &self.certificate
     }
     fn issuer(&self) -> rcgen::Issuer<'_, &KeyPair> {
-        rcgen::Issuer::from_params(&self.params, &self.key)
+        rcgen::Issuer::from_params(&self.params, &*self.key)
     }
 }
 
@@ -213,8 +216,14 @@ fn alternative(name: &str) -> Result<SanType, String> {
     let text = name.try_into().map_err(wrong)?;
     Ok(if name.contains('@') { SanType::Rfc822Name(text) } else { SanType::DnsName(text) })
 }
-fn pem(key: &KeyPair) -> Secret {
-    Secret::new(key.serialize_pem().into_bytes())
+/// PKCS#8 in PEM. What stands on the way is wiped, as the crate's own functions for it would not do.
+fn read(pem: &Secret) -> Option<Zeroizing<KeyPair>> {
+    let der = Zeroizing::new(PrivateKeyDer::from_pem_slice(pem.expose()).ok()?);
+    KeyPair::try_from(&*der).ok().map(Zeroizing::new)
+}
+fn pem(key: &KeyPair) -> Result<Secret, String> {
+    let text = encode_string("PRIVATE KEY", LineEnding::LF, key.serialized_der()).map_err(|e| e.to_string())?;
+    Ok(Secret::new(text.into_bytes()))
 }
 
 #[cfg(test)]
@@ -231,8 +240,7 @@ mod tests {
     }
     fn root(kind: NewKey) -> (Issued, Issuer) {
         let root = authority("Sandhog test", kind, Validity { from: NOW, until: NOW + 10 * YEAR }).unwrap();
-        let key = String::from_utf8(root.key.as_ref().unwrap().expose().to_vec()).unwrap();
-        let issuer = Issuer::load(root.certificate.as_bytes(), &key).unwrap();
+        let issuer = Issuer::load(root.certificate.as_bytes(), root.key.as_ref().unwrap()).unwrap();
         (root, issuer)
     }
     fn wanted(names: &[String]) -> Wanted<'_> {
@@ -279,7 +287,7 @@ mod tests {
     #[test]
     fn a_renewed_certificate_has_another_serial_number() {
         let (_, issuer) = root(NewKey::Ecdsa256);
-        let key = String::from_utf8(issuer.issue(&wanted(&[])).unwrap().key.unwrap().expose().to_vec()).unwrap();
+        let key = issuer.issue(&wanted(&[])).unwrap().key.unwrap();
         let serial = || {
             let issued = issuer.issue(&Wanted { key: Some(&key), ..wanted(&[]) }).unwrap();
             Certificate::read(issued.certificate.as_bytes()).unwrap().swap_remove(0).serial().to_vec()
@@ -295,21 +303,21 @@ mod tests {
             assert!(issuer.issue(&wanted(&[name.to_owned()])).is_err(), "{name:?}");
         }
         assert!(issuer.issue(&Wanted { name: "", ..wanted(&[]) }).is_err());
-        assert!(issuer.issue(&Wanted { key: Some("no key"), ..wanted(&[]) }).is_err());
+        assert!(issuer.issue(&Wanted { key: Some(&Secret::new(b"no key".to_vec())), ..wanted(&[]) }).is_err());
         let long = Validity { until: NOW + 11 * YEAR, ..validity() };
         assert!(issuer.issue(&Wanted { validity: long, ..wanted(&[]) }).unwrap_err().contains("fewer days"));
         let (other, _) = root(NewKey::Ecdsa256);
-        let key = issuer.key.serialize_pem();
+        let key = pem(&issuer.key).unwrap();
         assert!(Issuer::load(other.certificate.as_bytes(), &key).unwrap_err().contains("together"));
     }
 
     #[test]
     fn a_key_from_elsewhere_stays_where_it_is() {
         let (_, issuer) = root(NewKey::Ecdsa256);
-        let key = std::str::from_utf8(crate::crypto::sign::tests::RSA_2048).unwrap();
-        let issued = issuer.issue(&Wanted { key: Some(key), ..wanted(&["gw1.example".into()]) }).unwrap();
+        let key = Secret::new(crate::crypto::sign::tests::RSA_2048.to_vec());
+        let issued = issuer.issue(&Wanted { key: Some(&key), ..wanted(&["gw1.example".into()]) }).unwrap();
         assert!(issued.key.is_none());
         let certificate = Certificate::read(issued.certificate.as_bytes()).unwrap().swap_remove(0);
-        assert!(SigningKey::read(key.as_bytes()).unwrap().belongs_to(certificate.key().unwrap()));
+        assert!(SigningKey::read(key.expose()).unwrap().belongs_to(certificate.key().unwrap()));
     }
 }

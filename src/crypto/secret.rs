@@ -19,6 +19,17 @@ impl Secret {
         rng.fill(&mut bytes);
         Self::new(bytes)
     }
+    /// All of these, one behind the other.
+    pub fn concat(parts: &[&[u8]]) -> Self {
+        Self::new(parts.concat())
+    }
+    /// As hexadecimal digits.
+    pub fn hex(&self) -> Self {
+        let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+        let mut digits = Vec::with_capacity(2 * self.len());
+        digits.extend(self.expose().iter().flat_map(|octet| [digit(octet >> 4), digit(octet & 15)]));
+        Self::new(digits)
+    }
     /// Shows them to whoever must compute with them.
     pub fn expose(&self) -> &[u8] {
         &self.0

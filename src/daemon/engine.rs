@@ -44,8 +44,6 @@ const SOCKETS: u64 = 3;
 
 /// Changes of addresses and routes come in crowds: so long after the first of them they are looked at together.
 const SETTLE: Duration = Duration::from_millis(200);
-/// The endpoint is told of living peers this often.
-const ALIVE: Duration = Duration::from_secs(2);
 /// A picture of the state is this old at most, if nothing happened since.
 const FRESH: Duration = Duration::from_millis(100);
 /// Peers have this long to answer our last words; the endpoint itself gives them 2 s.
@@ -99,7 +97,10 @@ pub struct Engine {
     leases: Leases,
     keylog: Keylog,
     started: Duration,
-    alive_at: Duration,
+    /// ESP was looked at.
+    looked: Duration,
+    /// And is looked at again after this.
+    look_interval: Duration,
     /// Certificates are looked at again.
     expiry_at: Duration,
     /// Something happened since the last picture.
@@ -151,7 +152,8 @@ impl Engine {
             traps: Traps::default(),
             leases: Leases::default(),
             started: now,
-            alive_at: now + ALIVE,
+            looked: now,
+            look_interval: Duration::MAX,
             expiry_at: now,
             dirty: true,
             picture: (Duration::ZERO, Arc::default()),
@@ -164,8 +166,7 @@ impl Engine {
 
     /// Runs until a signal has ended it.
     pub fn run(&mut self) -> io::Result<End> {
-        let policy = self.parts.config.policy.clone();
-        self.feed(clock::now(), Input::Command(Command::SetPolicy(policy)));
+        self.set_policy(clock::now());
         let mut ready = Vec::new();
         loop {
             let timeout = self.timeout(clock::now());
@@ -178,6 +179,12 @@ impl Engine {
                 return Ok(End::Told);
             }
         }
+    }
+
+    fn set_policy(&mut self, now: Duration) {
+        let policy = self.parts.config.policy.clone();
+        self.look_interval = policy.look_interval();
+        self.feed(now, Input::Command(Command::SetPolicy(policy)));
     }
 
     /// The parts, to be taken to pieces in order.
@@ -219,7 +226,7 @@ impl Engine {
             self.pending.deadline(),
             self.stop_at,
             self.changed_at,
-            Some(self.alive_at),
+            Some(self.looked.saturating_add(self.look_interval)),
             Some(self.expiry_at),
             Some(self.parts.network.deadline()),
         ];
@@ -337,17 +344,18 @@ impl Engine {
     }
 
     fn timers(&mut self, now: Duration) {
+        // First: it may be all that keeps a liveness check from being due.
+        if now.saturating_sub(self.looked) >= self.look_interval {
+            let since = std::mem::replace(&mut self.looked, now);
+            let seen = self.parts.installer.seen(since);
+            if !seen.is_empty() {
+                self.feed(now, Input::EspSeen(&seen));
+            }
+            self.tell_usage(now);
+        }
         if self.endpoint.next_deadline().is_some_and(|at| at <= now) {
             self.dirty = true;
             self.feed(now, Input::Timer);
-        }
-        if self.alive_at <= now {
-            self.alive_at = now + ALIVE;
-            let alive = self.parts.installer.alive();
-            if !alive.is_empty() {
-                self.feed(now, Input::EspAlive(&alive));
-            }
-            self.tell_usage(now);
         }
         if self.changed_at.is_some_and(|at| at <= now) {
             self.changed_at = None;
@@ -512,16 +520,15 @@ impl Engine {
             return tracing::error!(%error, "routes could not be set, nothing else was changed");
         }
         installer.configure(&config, &mut host.places);
-        let policy = config.policy.clone();
         self.parts.config = Config {
             gateway: config::Gateway { on_exit: config.gateway.on_exit, ..self.parts.config.gateway.clone() },
             ..config
         };
-        self.traps.review(&policy);
+        self.traps.review(&self.parts.config.policy);
         self.keylog = Keylog::of(&self.parts.config);
         self.dirty = true;
         self.expiry_at = now;
-        self.feed(now, Input::Command(Command::SetPolicy(policy)));
+        self.set_policy(now);
         tracing::info!("the configuration was read again");
     }
 }

@@ -9,7 +9,7 @@ use crate::crypto::rng::Rng;
 use crate::esp::SaParams;
 use crate::esp::inbound::InboundSa;
 use crate::esp::outbound::OutboundSa;
-use crate::ike::event::{ChildId, ChildUp, DirectionKeys, Ended, IkeId, IkePath, Usage};
+use crate::ike::event::{ChildId, ChildUp, DirectionKeys, Ended, IkeId, IkePath, Seen, Usage};
 use crate::ipsec::path::{Encap, Path};
 use crate::ipsec::sad::{self, InboundEntry};
 use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
@@ -45,8 +45,8 @@ pub struct Installed {
     pub outbound: Arc<OutboundEntry>,
     /// Its receiving half.
     inbound: Arc<InboundEntry>,
-    /// Highest sequence number that was seen when it was last looked at.
-    seen: u64,
+    /// Highest sequence number that had come, and next one to be sent, when it was last looked at.
+    seen: (u64, u64),
     /// Packets, both directions, that were told of.
     told: u64,
     /// Order of arrival: the youngest that may send, sends.
@@ -273,7 +273,7 @@ impl Installer {
                 traffic: Traffic::default(),
             }),
             inbound,
-            seen: 0,
+            seen: (0, 1),
             told: 0,
             age: self.arrivals,
             takeover: match up.inbound_only {
@@ -396,17 +396,19 @@ impl Installer {
         self.retiring.iter().map(|(at, _)| *at).chain(self.takeovers.iter().map(|(at, _)| *at)).min()
     }
 
-    /// Inbound SPIs on which authentic packets arrived since the last call.
-    pub fn alive(&mut self) -> Vec<u32> {
-        let mut alive = Vec::new();
+    /// What was seen of ESP since the last call, which was at `since`.
+    pub fn seen(&mut self, since: Duration) -> Seen {
+        let mut seen = Seen { since, ..Seen::default() };
         for sa in self.installed.values_mut() {
-            let highest = sa.inbound.sa.window().highest();
-            if highest > sa.seen {
-                sa.seen = highest;
-                alive.push(sa.terms.spi_in);
+            let now = (sa.inbound.sa.window().highest(), sa.outbound.sa.next());
+            let before = std::mem::replace(&mut sa.seen, now);
+            if now.0 > before.0 {
+                seen.heard.push(sa.terms.spi_in);
+            } else if now.1 > before.1 {
+                seen.unanswered.push(sa.terms.spi_in);
             }
         }
-        alive
+        seen
     }
 
     /// What has travelled on each pair on which anything has since the last call.
@@ -535,6 +537,10 @@ mod tests {
         }
         fn receives(&self, spi: u32) -> bool {
             self.installer.tables.sad.load().get(spi).is_some()
+        }
+        fn pair(&self, id: u64) -> (Arc<OutboundEntry>, Arc<InboundEntry>) {
+            let sa = self.installer.get(ChildId(id)).unwrap();
+            (sa.outbound.clone(), sa.inbound.clone())
         }
     }
 
@@ -680,6 +686,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_sent_is_unanswered_until_something_comes() {
+        let mut bench = Bench::new();
+        let spi = bench.up(1, true, None);
+        let (outbound, inbound) = bench.pair(1);
+        let mut seen = || {
+            let seen = bench.installer.seen(NOW);
+            assert_eq!(seen.since, NOW);
+            (seen.heard, seen.unanswered)
+        };
+        let nothing = (vec![], vec![]);
+        assert_eq!(seen(), nothing);
+        outbound.sa.reserve(3).unwrap();
+        assert_eq!((seen(), seen()), ((vec![], vec![spi]), nothing.clone()), "told once");
+        outbound.sa.reserve(1).unwrap();
+        let peer = OutboundSa::new(inbound.sa.params(), [0; 16]);
+        let mut packet = vec![0; peer.sealed_len(20)];
+        peer.seal(7, &mut packet, 20, 4);
+        let proof = inbound.sa.open(7, &mut packet).unwrap().proof;
+        inbound.sa.window().commit(&proof).unwrap();
+        assert_eq!((seen(), seen()), ((vec![spi], vec![]), nothing), "told once");
+    }
+
+    #[test]
     fn usage_is_told_by_sa_and_when_there_is_any() {
         let mut bench = Bench::new();
         bench.up(1, true, None);
@@ -688,11 +717,7 @@ mod tests {
             let usage = bench.installer.usage();
             usage.iter().map(|u| (u.id.0, u.bytes, u.packets, u.sequence_permille)).collect()
         };
-        let pair = |bench: &Bench, id| {
-            let sa = bench.installer.get(ChildId(id)).unwrap();
-            (sa.outbound.clone(), sa.inbound.clone())
-        };
-        let (outbound, inbound) = pair(&bench, 1);
+        let (outbound, inbound) = bench.pair(1);
         outbound.sa.reserve(3).unwrap();
         outbound.traffic.add(300, 3);
         inbound.traffic.add(50, 1);
@@ -700,7 +725,7 @@ mod tests {
         assert!(told(&mut bench).is_empty());
         bench.up(2, true, Some(1));
         outbound.sa.reserve(u32::MAX / 2).unwrap();
-        pair(&bench, 2).1.traffic.add(7, 1);
+        bench.pair(2).1.traffic.add(7, 1);
         assert_eq!(told(&mut bench), [(1, 350, u64::from(u32::MAX / 2) + 4, 500), (2, 7, 1, 0)]);
         let all = outbound.sa.left() as u32;
         outbound.sa.reserve(all - 1).unwrap();

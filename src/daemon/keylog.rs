@@ -58,18 +58,20 @@ pub fn warning(connection: &ConnectionConfig) -> Option<String> {
 /// SPIs, SK_ei, SK_er, encryption, SK_ai, SK_ar, integrity.
 fn ike_line(keys: &KeyLog) -> Option<Secret> {
     let (encr, integ) = ike_names(keys.cipher)?;
-    let hex = |secret: &Secret| hex::encode(secret.expose());
     // Where it checks nothing it wants no key.
-    let mac = |keys: &DirectionKeys| if integ.starts_with("ANY") { String::new() } else { hex(&keys.integ) };
-    Some(secret(format!(
-        "{},{},{},{},\"{encr}\",{},{},\"{integ}\"\n",
-        hex::encode(keys.spi_i.0),
-        hex::encode(keys.spi_r.0),
-        hex(&keys.initiator.encr),
-        hex(&keys.responder.encr),
-        mac(&keys.initiator),
-        mac(&keys.responder),
-    )))
+    let mac = |keys: &DirectionKeys| if integ.starts_with("ANY") { Secret::default() } else { keys.integ.hex() };
+    let (initiator, responder) = (&keys.initiator, &keys.responder);
+    Some(Secret::concat(&[
+        format!("{},{},", hex::encode(keys.spi_i.0), hex::encode(keys.spi_r.0)).as_bytes(),
+        initiator.encr.hex().expose(),
+        b",",
+        responder.encr.hex().expose(),
+        format!(",\"{encr}\",").as_bytes(),
+        mac(initiator).expose(),
+        b",",
+        mac(responder).expose(),
+        format!(",\"{integ}\"\n").as_bytes(),
+    ]))
 }
 
 /// Protocol, source, destination, SPI, encryption, key, integrity, key; for both directions. Addresses may change under a NAT.
@@ -77,18 +79,16 @@ fn esp_lines(up: &ChildUp) -> Option<Secret> {
     let (encr, integ) = esp_names(up.cipher)?;
     let family = if up.path.remote.is_ipv4() { "IPv4" } else { "IPv6" };
     let line = |spi: u32, keys: &DirectionKeys| {
-        let hex = |secret: &Secret| match secret.expose() {
-            [] => String::new(),
-            octets => format!("0x{}", hex::encode(octets)),
-        };
-        let (key, mac) = (hex(&keys.encr), hex(&keys.integ));
-        format!("\"{family}\",\"*\",\"*\",\"0x{spi:08x}\",\"{encr}\",\"{key}\",\"{integ}\",\"{mac}\"\n")
+        let prefix = |secret: &Secret| if secret.is_empty() { "" } else { "0x" };
+        Secret::concat(&[
+            format!("\"{family}\",\"*\",\"*\",\"0x{spi:08x}\",\"{encr}\",\"{}", prefix(&keys.encr)).as_bytes(),
+            keys.encr.hex().expose(),
+            format!("\",\"{integ}\",\"{}", prefix(&keys.integ)).as_bytes(),
+            keys.integ.hex().expose(),
+            b"\"\n",
+        ])
     };
-    Some(secret(line(up.spi_in, &up.keys_in) + &line(up.spi_out, &up.keys_out)))
-}
-
-fn secret(line: String) -> Secret {
-    Secret::new(line.into_bytes())
+    Some(Secret::concat(&[line(up.spi_in, &up.keys_in).expose(), line(up.spi_out, &up.keys_out).expose()]))
 }
 
 /// Wireshark's words in the table of IKE, if it has any.
@@ -137,7 +137,11 @@ fn esp_names(cipher: Cipher) -> Option<(String, &'static str)> {
 mod tests {
     use super::*;
     use crate::config::{Source, secret::System};
+    use crate::ike::event::{ChildId, IkeId, IkePath};
     use crate::wire::message::IkeSpi;
+    use crate::wire::payload::Proposal;
+    use crate::wire::registry::ProtocolId;
+    use std::net::SocketAddr;
 
     fn config(folder: &std::path::Path, until: &str) -> Config {
         let text = format!(
@@ -165,6 +169,49 @@ mod tests {
         let (spi_i, spi_r) = (IkeSpi([1; 8]), IkeSpi([2; 8]));
         let (initiator, responder) = (direction(0x10), direction(0x20));
         Event::KeyLog(Box::new(KeyLog { connection: connection.into(), spi_i, spi_r, cipher, initiator, responder }))
+    }
+
+    /// Where there is no key, there is no `0x` either.
+    #[test]
+    fn both_directions_of_a_child_are_two_lines() {
+        let end = |last| SocketAddr::from(([192, 0, 2, last], 4500));
+        let cbc = Cipher::AesCbc { key_bits: 128, integ: Integ::HmacSha256_128 };
+        for (cipher, encr, integ, mac) in [
+            (Cipher::AesGcm128, "AES-GCM with 16 octet ICV [RFC4106]", "NULL", 0),
+            (cbc, "AES-CBC [RFC3602]", "HMAC-SHA-256-128 [RFC4868]", 32),
+        ] {
+            let keys =
+                |octet| DirectionKeys { encr: Secret::new(vec![octet; 20]), integ: Secret::new(vec![octet + 1; mac]) };
+            let up = ChildUp {
+                ike: IkeId(1),
+                id: ChildId(1),
+                connection: "a".into(),
+                child: "net".into(),
+                peer: 0,
+                spi_in: 0xc0a8_0001,
+                spi_out: 0x1234,
+                cipher,
+                esn: false,
+                keys_in: keys(0x0a),
+                keys_out: keys(0xf0),
+                transport: false,
+                nat_original: None,
+                local_ts: Vec::new(),
+                remote_ts: Vec::new(),
+                path: IkePath { local: end(1), remote: end(2), udp: true, may_move: false },
+                proposal: Proposal { number: 1, protocol: ProtocolId::ESP, spi: Vec::new(), transforms: Vec::new() },
+                initiator: true,
+                replaces: None,
+                inbound_only: false,
+            };
+            let line = |spi: &str, key: &str, of_mac: &str| {
+                let mac = if mac == 0 { String::new() } else { format!("0x{}", of_mac.repeat(mac)) };
+                let key = key.repeat(20);
+                format!("\"IPv4\",\"*\",\"*\",\"0x{spi}\",\"{encr}\",\"0x{key}\",\"{integ}\",\"{mac}\"\n")
+            };
+            let expected = line("c0a80001", "0a", "0b") + &line("00001234", "f0", "f1");
+            assert_eq!(std::str::from_utf8(esp_lines(&up).unwrap().expose()).unwrap(), expected);
+        }
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl Endpoint {
             Input::Computed { job, done } => self.on_computed(now, host, job, done),
             Input::Fetched { job, crls } => self.on_fetched(now, host, job, crls),
             Input::EspMoved { spi, remote } => self.on_esp_moved(now, host, spi, remote),
-            Input::EspAlive(spis) => self.on_esp_alive(now, spis),
+            Input::EspSeen(seen) => self.on_esp_seen(seen),
             Input::AddrsChanged => self.on_addrs_changed(now, host),
             Input::EspUsage(usage) => self.on_esp_usage(now, host, usage),
             Input::LarvalHit(spi) => self.on_larval_hit(now, host, spi),
@@ -343,7 +343,7 @@ fn on_protected(
         Ok(opened) => {
             core.size.learn(&opened);
             if !header.response && incoming == Incoming::Early {
-                est.alive = cx.now;
+                est.signs.heard(cx.now);
                 est.channel.park(cx, opened.inner, from);
                 return None;
             }
@@ -351,7 +351,7 @@ fn on_protected(
         }
     };
     if header.response {
-        est.alive = cx.now;
+        est.signs.heard(cx.now);
         core.window.settle();
         mobike::answered(core, est, from);
         return Some(Authentic::Response(inside));
@@ -359,7 +359,7 @@ fn on_protected(
     if incoming != Incoming::New {
         return None;
     }
-    est.alive = cx.now;
+    est.signs.heard(cx.now);
     let to = Answer { exchange: header.exchange, id: header.id, local: from.local, remote: from.remote };
     Some(Authentic::Request(to, inside))
 }

@@ -77,8 +77,8 @@ pub enum Input<'a> {
         /// New source.
         remote: SocketAddr,
     },
-    /// Authentic ESP packets arrived lately on these inbound SPIs: the peer lives, no liveness check is needed.
-    EspAlive(&'a [u32]),
+    /// What became of ESP lately. Comes every [`Policy::look_interval`](super::policy::Policy::look_interval).
+    EspSeen(&'a Seen),
     /// How much has travelled on child SAs so far: what `rekey_bytes`, `rekey_packets` and the sequence space are compared with. Comes every
     /// few seconds.
     EspUsage(&'a [Usage]),
@@ -93,6 +93,22 @@ pub enum Input<'a> {
         /// Child.
         child: Arc<str>,
     },
+}
+/// What has been seen of ESP since it was last looked at. Child SAs are named by their inbound SPIs.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// When that was: everything seen is younger.
+    pub since: Duration,
+    /// Authentic packets came: the peer lives.
+    pub heard: Vec<u32>,
+    /// Packets were sent, and none came.
+    pub unanswered: Vec<u32>,
+}
+impl Seen {
+    /// There was no ESP.
+    pub fn is_empty(&self) -> bool {
+        self.heard.is_empty() && self.unanswered.is_empty()
+    }
 }
 /// What has travelled on a pair of ESP SAs, both directions together.
 #[derive(Clone, Copy, Debug)]

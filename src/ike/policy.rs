@@ -10,6 +10,13 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// In a `dpd_delay` ESP is looked at so many times, but
+const LOOKS: u32 = 8;
+/// not more often than every
+const MIN_LOOK: Duration = Duration::from_millis(100);
+/// nor more seldom than every
+const MAX_LOOK: Duration = Duration::from_secs(2);
 /// Everything that the endpoint is told.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -26,6 +33,13 @@ pub struct Policy {
     /// Certificates and keys of the connections that use them, by the connection's name. New ones count from the next IKE_AUTH on;
     /// what is up stays up.
     pub credentials: HashMap<Arc<str>, Arc<Credentials>>,
+}
+impl Policy {
+    /// How often the endpoint is to be told what was seen of ESP, between 0.1 s and 2 s: often enough for the shortest `dpd_delay`.
+    pub fn look_interval(&self) -> Duration {
+        let delays = self.connections.iter().map(|connection| connection.dpd_delay).filter(|delay| !delay.is_zero());
+        delays.min().map_or(MAX_LOOK, |shortest| (shortest / LOOKS).clamp(MIN_LOOK, MAX_LOOK))
+    }
 }
 /// What a connection proves itself with, and whom it believes.
 #[derive(Debug, Default)]
@@ -172,7 +186,7 @@ pub struct Connection {
     pub remote_id: IdMatch,
     /// Encapsulation.
     pub encap: EncapPolicy,
-    /// Liveness check after this much silence; zero: never.
+    /// Liveness check after this much silence, or after half of it if we send ESP all the while; zero: never.
     pub dpd_delay: Duration,
     /// NAT keepalive interval while we are behind a NAT; zero: never.
     pub keepalive: Duration,

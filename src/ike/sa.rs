@@ -97,8 +97,8 @@ pub(super) struct Established {
     pub keys: SkD,
     pub channel: Channel,
     pub since: Duration,
-    /// The peer's last authentic sign of life.
-    pub alive: Duration,
+    /// The peer's signs of life.
+    pub signs: liveness::Signs,
     pub children: Vec<Child>,
     /// Requests that wait for the window.
     pub queue: VecDeque<Task>,
@@ -478,7 +478,7 @@ impl Established {
             && self.asked.is_none()
             && self.closing.is_none()
             && self.standing == Standing::Current;
-        (!delay.is_zero() && idle).then(|| self.alive + delay)
+        (!delay.is_zero() && idle).then(|| self.signs.check_at(delay))
     }
     fn keepalive_at(&self, core: &Core) -> Option<Duration> {
         let every = self.connection.keepalive;

@@ -1,6 +1,7 @@
 //! What the data path tells of ESP: where it comes from, that it comes at all, and how much of it.
 use super::endpoint::{Endpoint, Owner};
-use super::event::{Host, Usage};
+use super::event::{Host, Seen, Usage};
+use super::exchange::liveness::Signs;
 use super::sa::{IkeSa, Phase};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,13 +28,17 @@ impl Endpoint {
             Ok(())
         });
     }
-    /// Authentic ESP has come: the peer lives.
-    pub(super) fn on_esp_alive(&mut self, now: Duration, spis: &[u32]) {
+    /// ESP has come: the peer lives. Or none has, though we sent some. What is heard on one child counts for all of its IKE SA, so it is first.
+    pub(super) fn on_esp_seen(&mut self, seen: &Seen) {
+        self.note(&seen.heard, |signs| signs.heard(seen.since));
+        self.note(&seen.unanswered, |signs| signs.unanswered(seen.since));
+    }
+    fn note(&mut self, spis: &[u32], sign: impl Fn(&mut Signs)) {
         for id in spis.iter().filter_map(|spi| self.common.by_child.get(spi)) {
             if let Some(sa) = self.sas.get_mut(id)
                 && let Phase::Established(est) = &mut sa.phase
             {
-                est.alive = now;
+                sign(&mut est.signs);
                 let deadline = sa.deadline();
                 self.timers.set(Owner::Sa(*id), deadline);
             }

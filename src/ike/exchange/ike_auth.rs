@@ -2,6 +2,7 @@
 pub(in crate::ike) mod responder;
 
 use super::ike_sa_init::{Agreeing, gave_up};
+use super::liveness::Signs;
 use super::{Arrival, Contents, mobike, reauth};
 use crate::crypto::cert::{Crl, Fault};
 use crate::crypto::work::Done;
@@ -560,7 +561,7 @@ fn establish(
         keys,
         channel,
         since: now,
-        alive: now,
+        signs: Signs::new(now),
         children: Vec::new(),
         queue: VecDeque::new(),
         asked: None,

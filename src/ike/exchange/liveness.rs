@@ -1,4 +1,5 @@
-//! Liveness: an empty INFORMATIONAL after silence (RFC 7296 section 2.4). Any answer will do.
+//! Liveness: an empty INFORMATIONAL after silence, and sooner if the silence is an answer to what we send (RFC 7296 section 2.4). Any answer
+//! will do. Behind a NAT whose mapping has changed it is also what tells the peer where we are now (section 2.23).
 use super::{Arrival, mobike};
 use crate::ike::common::Cx;
 use crate::ike::sa::{Asked, Core, Established, Task};
@@ -9,6 +10,40 @@ use std::time::Duration;
 
 /// A peer that was heard so lately needs no check, whatever strangers say of it.
 const HEARD: Duration = Duration::from_secs(5);
+
+/// What we send may go unanswered for this part of `dpd_delay`.
+const UNANSWERED: u32 = 2;
+
+/// What we know of a peer's life. Times are never later than what they stand for, so that a check is never late.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::ike) struct Signs {
+    /// The last authentic message or packet.
+    last: Duration,
+    /// We have sent ESP since then, from this time on at the earliest, and nothing came.
+    unanswered: Option<Duration>,
+}
+impl Signs {
+    /// It was heard now.
+    pub(in crate::ike) fn new(now: Duration) -> Self {
+        Self { last: now, unanswered: None }
+    }
+    /// It was heard at `at`, or later.
+    pub(in crate::ike) fn heard(&mut self, at: Duration) {
+        self.last = self.last.max(at);
+        self.unanswered = None;
+    }
+    /// We have sent ESP after `since`, and nothing came after it.
+    pub(in crate::ike) fn unanswered(&mut self, since: Duration) {
+        if since > self.last {
+            self.unanswered.get_or_insert(since);
+        }
+    }
+    /// When it is to be asked. Traffic in our direction alone costs a check every half `delay` at most: each answer is a sign of life.
+    pub(in crate::ike) fn check_at(&self, delay: Duration) -> Duration {
+        let silent = self.last + delay;
+        self.unanswered.map_or(silent, |since| silent.min(since + delay / UNANSWERED))
+    }
+}
 
 /// Asks whether the peer lives.
 pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established) -> Asked {
@@ -25,7 +60,7 @@ pub(in crate::ike) fn hint(
     header: &Header,
     from: &Arrival<'_>,
 ) {
-    let silent = cx.now.saturating_sub(est.alive) >= HEARD && core.window.is_free() && est.closing.is_none();
+    let silent = cx.now.saturating_sub(est.signs.last) >= HEARD && core.window.is_free() && est.closing.is_none();
     if !header.response || !silent {
         return;
     }

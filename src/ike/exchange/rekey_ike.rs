@@ -5,6 +5,7 @@
 //! children stay where they are, and the IKE SA that the peer has asked for waits as a rival.
 use super::Contents;
 use super::create_child::{self, Agreed as AnyAgreed, Making, Pending};
+use super::liveness::Signs;
 use crate::ike::child::Mismatch;
 use crate::ike::common::{Cx, How, Redundant};
 use crate::ike::diagnose::{Failure, Phase as Where};
@@ -299,7 +300,7 @@ fn successor(cx: &mut Cx<'_>, core: &Core, est: &Established, pending: &Pending,
         keys,
         channel,
         since: est.since,
-        alive: cx.now,
+        signs: Signs::new(cx.now),
         children: Vec::new(),
         queue: core.mobile.open_question().into_iter().collect(),
         asked: None,

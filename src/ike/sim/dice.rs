@@ -8,15 +8,17 @@ pub(super) struct Dice {
     octets: Vec<u8>,
     by_octets: bool,
     used: usize,
+    /// How many have got a seed.
+    seeds: u64,
     rng: SeededRng,
 }
 impl Dice {
     pub(super) fn seeded(seed: u64) -> Self {
-        Self { octets: Vec::new(), by_octets: false, used: 0, rng: SeededRng::new(seed) }
+        Self { octets: Vec::new(), by_octets: false, used: 0, seeds: 0, rng: SeededRng::new(seed) }
     }
     /// Decides by these octets, and by a fixed seed when they are used up.
     pub(super) fn of_octets(octets: &[u8]) -> Self {
-        Self { octets: octets.to_vec(), by_octets: true, used: 0, rng: SeededRng::new(0) }
+        Self { octets: octets.to_vec(), by_octets: true, used: 0, seeds: 0, rng: SeededRng::new(0) }
     }
     /// There were octets, and they are used up.
     pub(super) fn is_spent(&self) -> bool {
@@ -56,8 +58,11 @@ impl Dice {
     pub(super) fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
         &list[self.below(list.len() as u64) as usize]
     }
-    /// A seed for somebody else.
+    /// A seed for somebody else. Octets may repeat, but nobody gets the same as another one: machines that share their random numbers share
+    /// their keys, whatever they do.
     pub(super) fn seed(&mut self) -> u64 {
-        self.below(u64::MAX)
+        self.seeds += 1;
+        let seed = self.below(u64::MAX);
+        if self.by_octets { seed << 8 | self.seeds } else { seed }
     }
 }

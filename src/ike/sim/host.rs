@@ -3,7 +3,7 @@ use super::tables::{Tables, Use};
 use crate::crypto::rng::{Rng, SeededRng};
 use crate::crypto::work::Work;
 use crate::ike::endpoint::Endpoint;
-use crate::ike::event::{Command, Event, Host, IkeId, Input, Output};
+use crate::ike::event::{Command, Event, Host, IkeId, Input, Output, Seen};
 use crate::ike::policy::Policy;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -90,8 +90,11 @@ pub(super) struct Machine {
     pub missed: Duration,
     /// IKE SAs that are up, as the events tell it.
     pub ikes: BTreeMap<IkeId, Arc<str>>,
-    /// Inbound SPIs with authentic packets since this was last told.
-    pub alive: Vec<u32>,
+    /// Inbound SPIs of what has opened and of what has sealed packets, since this was last told.
+    pub opened: Vec<u32>,
+    pub sealed: Vec<u32>,
+    /// When, by its clock.
+    pub told: Duration,
     /// A shutdown is over.
     pub drained: bool,
 }
@@ -117,7 +120,9 @@ impl Machine {
             asleep: Duration::ZERO,
             missed: Duration::ZERO,
             ikes: BTreeMap::new(),
-            alive: Vec::new(),
+            opened: Vec::new(),
+            sealed: Vec::new(),
+            told: Duration::ZERO,
             drained: false,
         }
     }
@@ -126,7 +131,8 @@ impl Machine {
         self.endpoint = None;
         self.life += 1;
         self.ikes.clear();
-        self.alive.clear();
+        self.opened.clear();
+        self.sealed.clear();
         self.net.tables.forget();
     }
     /// Power comes back.
@@ -134,6 +140,13 @@ impl Machine {
         self.drained = false;
         self.endpoint = Some(Endpoint::new(self.clock.shows(now), &mut self.net));
         self.handle(now, Input::Command(Command::SetPolicy(self.policy.clone())))
+    }
+    /// What was seen of ESP.
+    pub(super) fn seen(&mut self, now: Duration) -> Seen {
+        let since = std::mem::replace(&mut self.told, self.clock.shows(now));
+        let (heard, mut unanswered) = (std::mem::take(&mut self.opened), std::mem::take(&mut self.sealed));
+        unanswered.retain(|spi| !heard.contains(spi));
+        Seen { since, heard, unanswered }
     }
     /// It can hear and do something.
     pub(super) fn is_awake(&self, now: Duration) -> bool {

@@ -310,12 +310,12 @@ impl World {
         }
         self.seal(machine);
         let m = &mut self.machines[machine];
-        let alive = std::mem::take(&mut m.alive);
+        let seen = m.seen(self.now);
         let usage: Vec<Usage> = m.net.tables.pairs.iter().map(|(id, pair)| pair.usage(*id)).collect();
         let policy = m.policy.clone();
         let up: Vec<Slot> = m.net.tables.slots().into_iter().collect();
-        if !alive.is_empty() {
-            self.input(machine, Input::EspAlive(&alive));
+        if !seen.is_empty() {
+            self.input(machine, Input::EspSeen(&seen));
         }
         if !usage.is_empty() && self.dice.percent(10) {
             self.input(machine, Input::EspUsage(&usage));
@@ -338,6 +338,7 @@ impl World {
             let Some(child) = m.net.tables.sending(&slot) else { continue };
             let pair = m.net.tables.pairs.get_mut(&child).expect("it was found");
             pair.sealed += 1;
+            m.sealed.push(pair.spi_in);
             let packet = Packet {
                 sender: machine,
                 child,
@@ -372,7 +373,7 @@ impl World {
         match m.net.tables.open(packet.spi, &packet.key, packet.number) {
             Fate::Opened(child, newest) => {
                 self.summary.opened += 1;
-                m.alive.push(packet.spi);
+                m.opened.push(packet.spi);
                 let path = m.net.tables.pairs.get(&child).map(|p| p.path);
                 if let (Some(path), Some(from)) = (path, from)
                     && newest

@@ -1,5 +1,5 @@
 //! NAT mappings that change without MOBIKE (R37), and who must not profit from it.
-use super::super::event::{IkePath, Input};
+use super::super::event::{IkePath, Input, Seen};
 use super::*;
 use crate::wire::registry::ExchangeType;
 use std::net::SocketAddr;
@@ -10,8 +10,11 @@ const NAT: &str = "198.51.100.1";
 const THIRD: &str = "192.0.2.66";
 
 fn tunnel() -> World {
+    tunnel_with(alice(), |_| ())
+}
+fn tunnel_with(alice: Policy, bobs: impl FnOnce(&mut Connection)) -> World {
     let anywhere = with(bob(), |c| c.remote_addrs = vec![Remote::Any]);
-    let mut world = World::new(alice(), anywhere);
+    let mut world = World::new(alice, with(anywhere, bobs));
     world.nat = Some((addr(NAT), 1000));
     world.command_a(up());
     world.pass(seconds(1));
@@ -35,6 +38,50 @@ fn r37_a_new_mapping_is_taken_over_from_a_new_request() {
     assert_eq!(remotes, [end(NAT, 6500)], "within one liveness interval");
     assert!(moved(&world.a).is_empty());
     assert_one_tunnel(&world);
+}
+
+/// Bob talks all the time, and Alice, too, if she `talks`. So long after they have begun her NAT's mapping changes; Bob, who does not go by ESP
+/// and never asks, reaches her again after this.
+fn back_after(talks: bool, moment: Duration, dpd_delay: Duration) -> Duration {
+    let step = Duration::from_millis(5);
+    let alice = with(alice(), |c| c.dpd_delay = dpd_delay);
+    let look = alice.look_interval();
+    let mut world = tunnel_with(alice, |c| c.dpd_delay = Duration::ZERO);
+    let (spi, begin) = (world.a.children()[0].spi_in, world.now);
+    let (mut since, mut heard) = (begin, false);
+    loop {
+        if world.now == begin + moment {
+            world.nat = Some((addr(NAT), 2000));
+        }
+        let outside = end(NAT, 4500 + world.nat.unwrap().1);
+        let reached = world.bobs().0.remote == outside;
+        if reached && world.now > begin + moment {
+            return world.now - (begin + moment);
+        }
+        heard |= reached;
+        if world.now >= since + look {
+            let came = std::mem::take(&mut heard);
+            let spis = |said: bool| if said { vec![spi] } else { vec![] };
+            world.input_a(Input::EspSeen(&Seen { since, heard: spis(came), unanswered: spis(talks && !came) }));
+            since = world.now;
+        }
+        world.pass(step);
+    }
+}
+
+/// And never later than one interval, at whatever moment.
+#[test]
+fn r37_the_peer_reaches_us_at_a_new_mapping_within_one_liveness_interval() {
+    let ms = Duration::from_millis;
+    for delay in [2, 5, 30].map(seconds) {
+        for part in (0..160).step_by(3) {
+            let moment = ms((delay.as_millis() as u64 * part / 80).next_multiple_of(5));
+            let both = back_after(true, moment, delay);
+            assert!(both <= delay * 5 / 8 + ms(10), "{both:?} of {delay:?}, {moment:?} after they began");
+            let one_way = back_after(false, moment, delay);
+            assert!(one_way <= delay, "{one_way:?} of {delay:?}, {moment:?} after Bob began");
+        }
+    }
 }
 
 #[test]

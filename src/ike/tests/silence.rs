@@ -1,5 +1,5 @@
 //! Liveness, dead peers, reconnecting.
-use super::super::event::Input;
+use super::super::event::{Input, Seen};
 use super::*;
 use crate::ike::event::Ended;
 use crate::wire::registry::ExchangeType;
@@ -26,10 +26,63 @@ fn only_silence_is_asked_about() {
     assert_eq!(world.sent_by(BOB).len(), 3, "answers");
     let spi = world.a.children()[0].spi_in;
     for _ in 0..20 {
-        world.input_a(Input::EspAlive(&[spi, 12345]));
+        let seen = Seen { since: world.now, heard: vec![spi, 12345], unanswered: vec![spi] };
+        world.input_a(Input::EspSeen(&seen));
         world.pass(seconds(20));
     }
     assert_eq!(checks(&world), 3, "ESP is a sign of life");
+}
+
+/// RFC 7296 section 2.4: what is only sent may go into a black hole.
+#[test]
+fn what_is_sent_and_not_answered_is_asked_about_sooner_and_not_too_often() {
+    let mut world = tunnel(alice(), without_dpd(bob()));
+    let spi = world.a.children()[0].spi_in;
+    let checks = |world: &World| -> Vec<u64> {
+        let by_alice = world.log.iter().filter(|(_, d)| d.from.ip() == addr(ALICE));
+        by_alice.map(|(at, _)| (*at - seconds(1000)).as_secs()).collect()
+    };
+    let unanswered = |world: &mut World, since| {
+        world.input_a(Input::EspSeen(&Seen { since, heard: vec![], unanswered: vec![spi] }));
+    };
+    // One that was sent before the last sign of life says nothing.
+    let since = world.now - seconds(2);
+    unanswered(&mut world, since);
+    world.pass(seconds(28));
+    assert!(checks(&world).is_empty());
+    world.pass(seconds(1));
+    assert_eq!(checks(&world), [30]);
+    // One is enough, and it has half the time from the last look before it.
+    world.pass(seconds(5));
+    let since = world.now - seconds(2);
+    unanswered(&mut world, since);
+    world.pass(seconds(12));
+    assert_eq!(checks(&world), [30]);
+    world.pass(seconds(1));
+    assert_eq!(checks(&world), [30, 48]);
+    // However much goes one way, the answers to the checks count.
+    world.log.clear();
+    for _ in 0..150 {
+        let since = world.now;
+        world.pass(seconds(2));
+        unanswered(&mut world, since);
+    }
+    assert!((15..=20).contains(&checks(&world).len()), "{:?} in 300 s", checks(&world));
+}
+
+#[test]
+fn esp_is_looked_at_often_enough_for_the_shortest_delay() {
+    let look = |delays: &[u64]| {
+        let mut policy = alice();
+        let of = |delay: &u64| with(alice(), |c| c.dpd_delay = Duration::from_millis(*delay)).connections.remove(0);
+        policy.connections = delays.iter().map(of).collect();
+        policy.look_interval().as_millis()
+    };
+    let cases: [(&[u64], u128); 6] =
+        [(&[], 2000), (&[0], 2000), (&[30_000], 2000), (&[30_000, 5000, 0], 625), (&[2000], 250), (&[1], 100)];
+    for (delays, every) in cases {
+        assert_eq!(look(delays), every, "{delays:?}");
+    }
 }
 
 #[test]
