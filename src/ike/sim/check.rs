@@ -101,6 +101,7 @@ pub(super) fn busy_with(machine: &Machine) -> Option<String> {
                 (!sa.core.window.is_free() || est.asked.is_some(), "an answer".into()),
                 (est.answering.is_some(), "a computation".into()),
                 (est.closing.is_some(), "the end of an IKE SA".into()),
+                (est.leave_at.is_some(), "a Delete of an IKE SA that another one has the place of".into()),
                 (!est.queue.is_empty(), format!("{:?}", est.queue)),
                 (child.is_some(), format!("{child:?}")),
             ];
