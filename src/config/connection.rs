@@ -135,6 +135,15 @@ fn demand_peer(report: &mut Report<'_>, entry: &Entry, fields: &Fields<'_>, ends
     }
 }
 
+/// Never, or a second at least: what became of ESP is looked for several times in that time.
+fn dpd_delay(report: &mut Report<'_>, node: &Node) -> Option<Duration> {
+    let delay = value::duration(report, node)?;
+    if delay.is_zero() || delay >= Duration::from_secs(1) {
+        return Some(delay);
+    }
+    report.refuse(node.at, "value.range", "this is less than a second", "\"1s\" or longer, or \"0s\" for never")
+}
+
 fn policy(
     report: &mut Report<'_>,
     entry: &Entry,
@@ -146,7 +155,8 @@ fn policy(
     let Lifetimes { rekey_time, reauth_time, over_time, rand_time } = lifetimes(report, fields);
     let mut time =
         |key: &str, default: u64| fields.read(report, key, value::duration).unwrap_or(Duration::from_secs(default));
-    let (dpd_delay, keepalive) = (time("dpd_delay", 30), time("keepalive", 20));
+    let keepalive = time("keepalive", 20);
+    let dpd_delay = fields.read(report, "dpd_delay", dpd_delay).unwrap_or(Duration::from_secs(30));
     let encap = [("auto", EncapPolicy::Auto), ("always", EncapPolicy::Always)];
     let rekey = [("both", RekeyBy::Both), ("us", RekeyBy::Us), ("peer", RekeyBy::Peer)];
     let childless = [

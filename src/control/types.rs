@@ -273,7 +273,7 @@ pub struct Event {
     pub event: String,
     pub connection: Option<String>,
     pub child: Option<String>,
-    /// Why it ended: `by_us`, `by_peer`, `replaced`, `peer_dead`, `failed`.
+    /// Why it ended: `by_us`, `by_peer`, `replaced`, `expired`, `peer_dead`, `failed`.
     pub why: Option<String>,
     pub failure: Option<Failure>,
     pub warning: Option<Warning>,

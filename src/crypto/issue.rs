@@ -216,7 +216,7 @@ fn alternative(name: &str) -> Result<SanType, String> {
     let text = name.try_into().map_err(wrong)?;
     Ok(if name.contains('@') { SanType::Rfc822Name(text) } else { SanType::DnsName(text) })
 }
-/// PKCS#8 in PEM. What stands on the way is wiped, as the crate's own functions for it would not do.
+/// A private key in PEM. The DER and the key pair are wiped, as the crate's own functions for it would not do; the PEM parser's buffer is not.
 fn read(pem: &Secret) -> Option<Zeroizing<KeyPair>> {
     let der = Zeroizing::new(PrivateKeyDer::from_pem_slice(pem.expose()).ok()?);
     KeyPair::try_from(&*der).ok().map(Zeroizing::new)

@@ -226,7 +226,7 @@ impl Engine {
             self.pending.deadline(),
             self.stop_at,
             self.changed_at,
-            Some(self.looked.saturating_add(self.look_interval)),
+            self.parts.installer.has_any().then(|| self.looked.saturating_add(self.look_interval)),
             Some(self.expiry_at),
             Some(self.parts.network.deadline()),
         ];

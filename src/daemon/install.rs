@@ -396,11 +396,16 @@ impl Installer {
         self.retiring.iter().map(|(at, _)| *at).chain(self.takeovers.iter().map(|(at, _)| *at)).min()
     }
 
+    /// There is a child.
+    pub fn has_any(&self) -> bool {
+        !self.installed.is_empty()
+    }
+
     /// What was seen of ESP since the last call, which was at `since`.
     pub fn seen(&mut self, since: Duration) -> Seen {
         let mut seen = Seen { since, ..Seen::default() };
         for sa in self.installed.values_mut() {
-            let now = (sa.inbound.sa.window().highest(), sa.outbound.sa.next());
+            let now = (sa.inbound.sa.highest(), sa.outbound.sa.next());
             let before = std::mem::replace(&mut sa.seen, now);
             if now.0 > before.0 {
                 seen.heard.push(sa.terms.spi_in);

@@ -75,6 +75,11 @@ impl InboundSa {
         Ok(Opened { proof: Authentic(seq), payload: start..start + len, next_header })
     }
 
+    /// The highest number that was committed, 0 before the first. Takes no lock.
+    pub fn highest(&self) -> u64 {
+        self.seen.highest()
+    }
+
     /// The window, taken once per run of packets of this SA; commit each proof to it.
     pub fn window(&self) -> MutexGuard<'_, Window> {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)

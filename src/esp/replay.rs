@@ -46,7 +46,7 @@ impl Window {
 
     /// Highest number committed, 0 before the first.
     pub fn highest(&self) -> u64 {
-        self.seen.highest.load(Ordering::Relaxed)
+        self.seen.highest()
     }
 
     /// The view for readers without the window's lock.
@@ -70,6 +70,11 @@ impl Seen {
         let size = size.clamp(MIN_WINDOW, MAX_WINDOW).next_multiple_of(64);
         let words = size.next_power_of_two() / 64;
         Self { size: size.into(), highest: AtomicU64::new(0), ring: (0..words).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    /// Highest number committed, 0 before the first.
+    pub(super) fn highest(&self) -> u64 {
+        self.highest.load(Ordering::Relaxed)
     }
 
     /// Not too old and not seen. Numbers start at 1, so 0 lies left of every window.

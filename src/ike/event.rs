@@ -77,10 +77,10 @@ pub enum Input<'a> {
         /// New source.
         remote: SocketAddr,
     },
-    /// What became of ESP lately. Comes every [`Policy::look_interval`](super::policy::Policy::look_interval).
+    /// What became of ESP lately, if something did. It is looked for every [`Policy::look_interval`](super::policy::Policy::look_interval).
     EspSeen(&'a Seen),
-    /// How much has travelled on child SAs so far: what `rekey_bytes`, `rekey_packets` and the sequence space are compared with. Comes every
-    /// few seconds.
+    /// How much has travelled on child SAs so far: what `rekey_bytes`, `rekey_packets` and the sequence space are compared with. Comes at
+    /// least every two seconds.
     EspUsage(&'a [Usage]),
     /// A packet came with an inbound SPI that we have offered and have no keys for: the peer has answered, and its answer is late or lost (R3).
     LarvalHit(u32),

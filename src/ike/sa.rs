@@ -161,7 +161,7 @@ pub(super) enum Asked {
     Create(Box<create_child::Asked>),
     DeleteChildren {
         ids: Vec<ChildId>,
-        /// The peer may not have known this one when it was sent.
+        /// The peer may not have known these when it was sent.
         unheard: Vec<ChildId>,
     },
     DeleteSpi {

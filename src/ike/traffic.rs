@@ -1,8 +1,9 @@
 //! What the data path tells of ESP: where it comes from, that it comes at all, and how much of it.
 use super::endpoint::{Endpoint, Owner};
-use super::event::{Host, Seen, Usage};
+use super::event::{Host, IkeId, Seen, Usage};
 use super::exchange::liveness::Signs;
 use super::sa::{IkeSa, Phase};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -30,17 +31,20 @@ impl Endpoint {
     }
     /// ESP has come: the peer lives. Or none has, though we sent some. What is heard on one child counts for all of its IKE SA, so it is first.
     pub(super) fn on_esp_seen(&mut self, seen: &Seen) {
-        self.note(&seen.heard, |signs| signs.heard(seen.since));
-        self.note(&seen.unanswered, |signs| signs.unanswered(seen.since));
+        let mut noted = BTreeSet::new();
+        self.note(&seen.heard, &mut noted, |signs| signs.heard(seen.since));
+        self.note(&seen.unanswered, &mut noted, |signs| signs.unanswered(seen.since));
+        for id in noted {
+            let deadline = self.sas.get(&id).and_then(IkeSa::deadline);
+            self.timers.set(Owner::Sa(id), deadline);
+        }
     }
-    fn note(&mut self, spis: &[u32], sign: impl Fn(&mut Signs)) {
+    /// Once for each IKE SA is enough, however many children it has.
+    fn note(&mut self, spis: &[u32], noted: &mut BTreeSet<IkeId>, sign: impl Fn(&mut Signs)) {
         for id in spis.iter().filter_map(|spi| self.common.by_child.get(spi)) {
-            if let Some(sa) = self.sas.get_mut(id)
-                && let Phase::Established(est) = &mut sa.phase
-            {
+            if let Some(IkeSa { phase: Phase::Established(est), .. }) = self.sas.get_mut(id) {
                 sign(&mut est.signs);
-                let deadline = sa.deadline();
-                self.timers.set(Owner::Sa(*id), deadline);
+                noted.insert(*id);
             }
         }
     }

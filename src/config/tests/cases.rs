@@ -382,9 +382,9 @@ fn weak_suites_are_warned_of_and_work() {
 
 #[test]
 fn times_and_sizes() {
-    let dpd = |value: &str| {
-        let text = SHORT.replace("[connections.hangzhou]\n", &format!("[connections.hangzhou]\ndpd_delay = {value}\n"));
-        parse(&text).map(|config| config.policy.connections[0].dpd_delay.as_millis()).map_err(|e| e.0[0].code)
+    let keepalive = |value: &str| {
+        let text = SHORT.replace("[connections.hangzhou]\n", &format!("[connections.hangzhou]\nkeepalive = {value}\n"));
+        parse(&text).map(|config| config.policy.connections[0].keepalive.as_millis()).map_err(|e| e.0[0].code)
     };
     for (value, millis) in [
         ("\"500ms\"", 500),
@@ -396,12 +396,12 @@ fn times_and_sizes() {
         ("0.25", 250),
         ("0", 0),
     ] {
-        assert_eq!(dpd(value), Ok(millis), "{value}");
+        assert_eq!(keepalive(value), Ok(millis), "{value}");
     }
     for value in
         ["\"30\"", "\"s\"", "\"1w\"", "\"-1s\"", "-1", "inf", "1e300", "\"99999999999999999999s\"", "\"213503982335d\""]
     {
-        assert_eq!(dpd(value), Err("value.duration"), "{value}");
+        assert_eq!(keepalive(value), Err("value.duration"), "{value}");
     }
 }
 

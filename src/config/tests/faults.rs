@@ -63,6 +63,7 @@ const VALUES: &[OfValue] = &[
     ("an unknown mode", "value.choice", Exception, "mode", &["¤'bypass'"]),
     ("an unknown profile", "value.choice", Connection, "profile", &["¤'alyiun'"]),
     ("an unknown way of authentication", "value.choice", Connection, "local", &["{ auth = ¤'eap-mschapv2' }"]),
+    ("a liveness check every moment", "value.range", Connection, "dpd_delay", &["¤'500ms'", "¤0.25"]),
     ("a time without sense", "value.duration", Connection, "dpd_delay", &["¤'4 weeks'", "¤'h'", "¤'1h30m'", "¤-1", "¤nan", "¤'9999999d'"]),
     ("a size without sense", "value.size", Child, "rekey_bytes", &["¤'1 yard'", "¤-5", "¤'99999999999TiB'"]),
     ("an address that is none", "value.address", Gateway, "listen", &["[¤'300.1.1.1']", "['::', ¤'10.0.0.0/8']", "[¤'eth0', '::']"]),
