@@ -69,6 +69,8 @@ pub(super) enum How {
     Silently,
     /// With a Delete.
     Now,
+    /// The same, once what is on its way on its children has arrived.
+    Shortly,
     /// The peer will delete it; if it has not after a while, we do.
     Later,
     /// It has a successor, which has one, too: the Delete of the one before, whoever owes it, has a while left.

@@ -23,6 +23,8 @@ use std::time::Duration;
 
 /// A deadline that was missed by more than this was not missed: the time has leapt.
 const LEAP: Duration = Duration::from_secs(10);
+/// What both ends have sent on the old children before they had the new ones arrives within this. A peer that hears of the end earlier drops it.
+const ON_THE_WAY: Duration = Duration::from_millis(500);
 
 /// The IKE endpoint: one per daemon.
 pub struct Endpoint {
@@ -235,6 +237,11 @@ impl Endpoint {
                 (Phase::Established(est), How::Now) => {
                     est.close(cx.now, Ended::Replaced, cx.patience());
                     est.pump(cx, &mut sa.core);
+                    Ok(())
+                }
+                (Phase::Established(est), How::Shortly) => {
+                    let soon = cx.now + ON_THE_WAY;
+                    est.leave_at = Some(est.leave_at.map_or(soon, |at| at.min(soon)));
                     Ok(())
                 }
                 (Phase::Established(est), How::Later) => {

@@ -119,7 +119,7 @@ pub(super) struct Established {
     /// The time of the authentication, which outlives rekeys.
     pub authentication: Life,
     pub standing: Standing,
-    /// Another one has its place, and the peer shall delete it: if it has not until then, we do.
+    /// Another one has its place. Until then the peer may delete it, or what is on its way arrives; then we delete it.
     pub leave_at: Option<Duration>,
     /// The one that it has inherited from; it may be waiting for its Delete.
     pub older: Option<IkeId>,
@@ -402,7 +402,7 @@ impl Established {
         let waits = |task: &Task| matches!(task, Task::CreateChild(_) | Task::Liveness);
         let done = self.asked.is_none() && !self.queue.iter().any(waits);
         if let Some(old) = self.relieves.take_if(|_| done) {
-            cx.common.redundant.push(Redundant { ike: old, how: How::Now });
+            cx.common.redundant.push(Redundant { ike: old, how: How::Shortly });
         }
     }
     fn send_next(&mut self, cx: &mut Cx<'_>, core: &mut Core) {

@@ -205,3 +205,21 @@ fn r35_an_authentication_that_is_not_renewed_ends() {
     world.pass(seconds(12));
     assert!(world.b.events.iter().any(|e| matches!(e, Event::IkeDown { why: Ended::Expired, .. })));
 }
+/// R8: what left on the old children just before the new ones were there must not meet a peer that has deleted them.
+#[test]
+fn r08_what_is_on_its_way_arrives_before_the_old_one_goes() {
+    let (alice, bob) = both();
+    let mut world = World::new(with(alice, |c| c.reauth_time = seconds(300)), with(bob, |c| c.unique = Unique::Never));
+    world.command_a(up());
+    world.pass(seconds(5));
+    let until = world.now + seconds(400);
+    while world.a.children().len() < 4 {
+        assert!(world.turn(until));
+    }
+    let complete = world.now;
+    world.log.clear();
+    while !world.log.iter().any(|(_, d)| d.is(ExchangeType::INFORMATIONAL, false)) {
+        assert!(world.turn(until));
+    }
+    assert!((500..600).contains(&(world.now - complete).as_millis()), "{:?}", world.now - complete);
+}
