@@ -387,8 +387,8 @@ fn in_turn(cx: &mut Cx<'_>, sa: &mut IkeSa) -> Result<(), Ended> {
 fn finish(cx: &mut Cx<'_>, sa: &mut IkeSa, authentic: Authentic) -> Result<(), Ended> {
     let Phase::Established(est) = &mut sa.phase else { return Ok(()) };
     let core = &mut sa.core;
-    if let Authentic::Request(to, _) = &authentic {
-        est.heard(to.id);
+    if let Authentic::Request(..) = authentic {
+        est.heard();
     }
     match authentic {
         Authentic::Request(to, Err(error)) => refuse(cx, core, est, &to, Refusal::from(&error))?,

@@ -127,8 +127,8 @@ pub(super) struct Established {
     pub relieves: Option<IkeId>,
     /// The peer has answered TEMPORARY_FAILURE and nothing else: from when to when.
     pub put_off: Option<(Duration, Duration)>,
-    /// Children that the peer may not know yet; not more than a window of its requests.
-    pub unheard: Vec<Unheard>,
+    /// The child that the peer may not know yet.
+    pub unheard: Option<Unheard>,
 }
 /// Its place among the IKE SAs that rekeys have made one of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,8 +161,8 @@ pub(super) enum Asked {
     Create(Box<create_child::Asked>),
     DeleteChildren {
         ids: Vec<ChildId>,
-        /// The peer may not have known these when it was sent.
-        unheard: Vec<ChildId>,
+        /// The peer may not have known this one when it was sent.
+        unheard: Option<ChildId>,
     },
     DeleteSpi {
         spi: u32,

@@ -78,11 +78,6 @@ impl Window {
     pub(super) fn expected_id(&self) -> u32 {
         self.expected
     }
-    /// With this id of a request the peer proves that it has our answer to the one that we expect now: with a window of N it may ask for X
-    /// when it has all answers up to X - N (RFC 7296 section 2.3).
-    pub(super) fn proof_id(&self) -> u32 {
-        self.expected.saturating_add(self.size)
-    }
     /// True if no request of ours waits for its response.
     pub(super) fn is_free(&self) -> bool {
         self.outstanding.is_none()

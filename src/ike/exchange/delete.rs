@@ -28,7 +28,7 @@ pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, est: &mut Establ
         return None;
     }
     est.request(cx, core, ExchangeType::INFORMATIONAL, &[Payload::Delete(of_esp(spis))]);
-    let unheard = ids.iter().copied().filter(|id| est.is_unheard(cx.now, *id)).collect();
+    let unheard = ids.iter().copied().find(|id| est.is_unheard(cx.now, *id));
     Some(Asked::DeleteChildren { ids, unheard })
 }
 /// Asks the peer to delete a child that it has and we have not.
@@ -48,19 +48,19 @@ pub(in crate::ike) fn request_ike(cx: &mut Cx<'_>, core: &mut Core, est: &mut Es
     est.request(cx, core, ExchangeType::INFORMATIONAL, &[Payload::Delete(delete)]);
     Asked::DeleteIke
 }
-/// The peer has deleted its side of these children: ours go, too. What it says of SPIs changes nothing, but if it does not name one that
+/// The peer has deleted its side of these children: ours go, too. What it says of SPIs changes nothing, but if it does not name the one that
 /// was `unheard` of, it will install that as soon as it hears of it.
 pub(in crate::ike) fn response(
     cx: &mut Cx<'_>,
     est: &mut Established,
     ids: &[ChildId],
-    unheard: &[ChildId],
+    unheard: Option<ChildId>,
     answer: &Contents,
 ) {
     for id in ids {
         let Some(i) = est.children.iter().position(|c| c.id == *id) else { continue };
         let spi_out = est.children[i].spi_out;
-        if unheard.contains(id) && !answer.deletes.iter().any(|d| d.spis.contains(&spi_out)) {
+        if unheard == Some(*id) && !answer.deletes.iter().any(|d| d.spis.contains(&spi_out)) {
             est.was_not_understood(cx.now, *id);
             continue;
         }

@@ -577,7 +577,7 @@ fn establish(
         older: None,
         relieves: None,
         put_off: None,
-        unheard: Vec::new(),
+        unheard: None,
     }
 }
 

@@ -44,7 +44,7 @@ pub(in crate::ike) fn response(
 ) -> Step<()> {
     match asked {
         Asked::DeleteIke => return Err(est.closing.map_or(Ended::ByUs, |(why, _)| why)),
-        Asked::DeleteChildren { ids, unheard } => delete::response(cx, est, &ids, &unheard, contents),
+        Asked::DeleteChildren { ids, unheard } => delete::response(cx, est, &ids, unheard, contents),
         Asked::DeleteSpi { spi, release: true } => cx.host.release_spi(spi),
         Asked::Mobike(asked) => return mobike::response(cx, core, est, &asked, contents),
         Asked::Liveness => mobike::look(core, est, contents),

@@ -199,7 +199,7 @@ pub(in crate::ike) fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Estab
     };
     let made = Made { ni: &ni, nr: &nr, secrets: &secrets, lost: beaten, ..Made::default() };
     let new = child::install(cx, core, est, child::Agreed { replaces, ..agreed }, &made);
-    est.answers_with(cx, core, new);
+    est.answers_with(cx, new);
     if beaten {
         est.expect_delete(cx.now + RELIEF_TIME, new);
     } else if let Some(twin) = twin {

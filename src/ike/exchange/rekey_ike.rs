@@ -243,7 +243,7 @@ pub(in crate::ike) fn give_way(cx: &mut Cx<'_>, core: &Core, est: &mut Establish
 /// Leaves children and tasks to another IKE SA (RFC 7296 section 2.8).
 pub(in crate::ike) fn bequeath(cx: &mut Cx<'_>, core: &Core, est: &mut Established, heir: IkeId) {
     est.standing = Standing::Succeeded;
-    est.heard(u32::MAX);
+    est.heard();
     if let Some(older) = est.older {
         cx.common.redundant.push(Redundant { ike: older, how: How::Soon });
     }
@@ -316,7 +316,7 @@ fn successor(cx: &mut Cx<'_>, core: &Core, est: &Established, pending: &Pending,
         older: None,
         relieves: None,
         put_off: None,
-        unheard: Vec::new(),
+        unheard: None,
     };
     Some(IkeSa { core, phase: Phase::Established(Box::new(est)) })
 }

@@ -247,8 +247,8 @@ fn the_answer_to_a_delete_is_an_answer_whatever_it_names() {
         assert_eq!((world.a.children().len(), world.a.ikes()), (0, 1));
     }
 }
-/// A Delete that has overtaken the answer which makes its child is forgotten by a peer that does not know the child yet: it is sent again
-/// after a while. What the peer asks next may have left before it had the answer.
+/// A Delete that has overtaken the answer which makes its child is forgotten by a peer that does not know the child yet: it is sent again,
+/// after a while or as soon as the peer's next request shows that it has the answer.
 #[test]
 fn a_delete_that_overtakes_the_answer_it_is_about_is_sent_again() {
     for busy in [false, true] {
@@ -264,7 +264,7 @@ fn a_delete_that_overtakes_the_answer_it_is_about_is_sent_again() {
         if busy {
             // He deletes the old one, as his rekey is done.
             world.deliver(&answer);
-            world.pass(seconds(1));
+            world.pass(Duration::from_millis(1));
         } else {
             world.drop = |d| d.from.ip() == addr(BOB);
             for _ in 0..2 {
