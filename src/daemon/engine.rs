@@ -264,6 +264,7 @@ impl Engine {
                 workers.installed(installer.unheard(up));
             }
             Event::ChildDown { id, why, .. } => installer.child_down(now, *id, *why, &mut host.places),
+            Event::ChildLeaving { id } => installer.child_leaving(*id),
             Event::PathChanged { ike, path } => installer.path_changed(*ike, path),
             Event::Failed(failure) => {
                 // What a peer tried and failed at is no answer to who waits for an attempt of ours.

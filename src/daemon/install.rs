@@ -2,7 +2,7 @@
 //! (design.md, "Order of a rekey").
 //!
 //! A responder goes on sending on the old SA until the peer has proved that it uses the new one: an authentic packet on it, the end of the
-//! old one, or 30 s. Who replaced a child keeps its old inbound SA 5 s more for what is still on its way.
+//! old one (that its Delete came, or that ours leaves), or 30 s. Who replaced a child keeps its old inbound SA 5 s more for what is still on its way.
 use super::places::{Key, Places};
 use crate::config::{ChildConfig, Config, Mode};
 use crate::crypto::rng::Rng;
@@ -25,7 +25,7 @@ use std::time::Duration;
 pub const TAKEOVER: Duration = Duration::from_secs(30);
 /// A replaced inbound SA lives on for this time.
 pub const GRACE: Duration = Duration::from_secs(5);
-/// When an SA that has lost a collision is taken into use.
+/// When an SA that has lost a collision, or is being deleted, is taken into use.
 const NEVER: Duration = Duration::MAX;
 /// Of a child that is not configured any more.
 const DEFAULT_WINDOW: u32 = 4096;
@@ -248,10 +248,6 @@ impl Installer {
         let sa = OutboundSa::new(&params(up, up.spi_out, &up.keys_out), iv_key);
         let path = self.path(up.ike, &up.path);
         let replaces = up.replaces.filter(|old| self.installed.contains_key(old));
-        // We delete it now: whatever becomes of the new one, nothing is sent on it any more.
-        let deleted =
-            replaces.filter(|_| up.initiator && !up.inbound_only).and_then(|old| self.installed.get_mut(&old));
-        deleted.into_iter().for_each(|old| old.takeover = Some(NEVER));
         self.arrivals += 1;
         let installed = Installed {
             key,
@@ -287,6 +283,15 @@ impl Installer {
         let of_slot = self.by_slot.entry(slot).or_default();
         of_slot.reserve_exact(1);
         of_slot.push(up.id);
+        self.send_on_best(slot);
+    }
+
+    /// The peer is asked to delete it: it only receives from now on. Whoever was to wait until the peer proves that it has the other one waits
+    /// no longer: that may be lost, what is sent on this one will be.
+    pub fn child_leaving(&mut self, id: ChildId) {
+        let Some(leaving) = self.installed.get_mut(&id) else { return };
+        leaving.takeover = Some(NEVER);
+        let slot = leaving.slot;
         self.send_on_best(slot);
     }
 
@@ -601,6 +606,7 @@ mod tests {
         assert_eq!(bench.sends(), Some(1002));
         assert!(bench.receives(old) && bench.receives(new));
         // What it deletes it never sends on again.
+        bench.installer.child_leaving(ChildId(1));
         bench.down(2, Ended::ByPeer);
         assert_eq!(bench.sends(), None);
         assert!(bench.receives(old));
@@ -656,6 +662,20 @@ mod tests {
         assert_eq!(bench.sends(), Some(1002));
         bench.down(2, Ended::ByUs);
         assert_eq!(bench.sends(), Some(1001));
+    }
+
+    /// Both ends have made the same child, and ours has lost: we delete it, and nothing has proved yet that the peer has the other one.
+    #[test]
+    fn nothing_is_sent_on_what_the_peer_is_asked_to_delete() {
+        let mut bench = Bench::new();
+        let ours = bench.up(1, true, None);
+        bench.up(2, false, None);
+        assert_eq!(bench.sends(), Some(1001));
+        bench.installer.child_leaving(ChildId(1));
+        assert_eq!((bench.sends(), bench.receives(ours)), (Some(1002), true));
+        bench.installer.first_packet(ours);
+        bench.tick(NOW + TAKEOVER * 2);
+        assert_eq!(bench.sends(), Some(1002));
     }
 
     /// As in a reauthentication by the peer: what is sent on the new SA before it has our answer would be lost.

@@ -311,6 +311,11 @@ pub enum Event {
         /// Why.
         why: Ended,
     },
+    /// The peer is asked to delete a child that another one has the place of, and may do so any moment: nothing is sent on it any more.
+    ChildLeaving {
+        /// Which.
+        id: ChildId,
+    },
     /// The outer addresses changed.
     PathChanged {
         /// Which.

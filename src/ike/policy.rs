@@ -186,7 +186,7 @@ pub struct Connection {
     pub remote_id: IdMatch,
     /// Encapsulation.
     pub encap: EncapPolicy,
-    /// Liveness check after this much silence, or after half of it if we send ESP all the while; zero: never.
+    /// Liveness check after this much silence, or after half of it if nothing has come after an ESP packet of ours; zero: never.
     pub dpd_delay: Duration,
     /// NAT keepalive interval while we are behind a NAT; zero: never.
     pub keepalive: Duration,

@@ -23,6 +23,9 @@ pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, est: &mut Establ
         let why = if let ChildState::Leaving(why) = child.state { why } else { Ended::ByUs };
         child.state = ChildState::Closing(why);
         spis.push(child.spi_in);
+        if why == Ended::Replaced {
+            cx.emit(Event::ChildLeaving { id: child.id });
+        }
     }
     if spis.is_empty() {
         return None;

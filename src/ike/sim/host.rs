@@ -197,6 +197,7 @@ impl Machine {
                 self.net.tables.child_up(now, up);
             }
             Event::ChildDown { id, why, .. } => self.net.tables.child_down(now, *id, *why),
+            Event::ChildLeaving { id } => self.net.tables.child_leaving(*id),
             Event::PathChanged { ike, path } => self.net.tables.path_changed(*ike, *path),
             Event::Drained => self.drained = true,
             Event::Larval { .. }

@@ -28,7 +28,7 @@ pub(super) struct Pair {
     age: u64,
     takeover: Option<Duration>,
     replaces: Option<ChildId>,
-    /// It lost a collision, or we delete it after our rekey of it: it only opens what the other end may still send on it.
+    /// It lost a collision, or we delete it because another one has its place: it only opens what the other end may still send on it.
     inbound_only: bool,
 }
 impl Pair {
@@ -107,11 +107,6 @@ impl Tables {
         assert!(self.sealing.insert(key_out.clone()), "a key seals for a second time: {up:?}");
         self.arrivals += 1;
         let replaces = up.replaces.filter(|old| self.pairs.contains_key(old));
-        if let Some(old) =
-            replaces.filter(|_| up.initiator && !up.inbound_only).and_then(|old| self.pairs.get_mut(&old))
-        {
-            old.inbound_only = true;
-        }
         let inbound = Inbound { key: key_in.clone(), child: up.id, highest: 0 };
         self.inbound.insert(up.spi_in, inbound);
         let slot = (up.connection.clone(), up.child.clone(), up.peer);
@@ -131,6 +126,10 @@ impl Tables {
             inbound_only: up.inbound_only,
         };
         assert!(self.pairs.insert(up.id, pair).is_none(), "a child comes up twice: {up:?}");
+    }
+    /// The peer may delete it any moment.
+    pub(super) fn child_leaving(&mut self, id: ChildId) {
+        self.pairs.get_mut(&id).expect("a child that we delete was up").inbound_only = true;
     }
     /// Both directions go; the inbound one lives on for a while if the child was replaced.
     pub(super) fn child_down(&mut self, now: Duration, id: ChildId, why: Ended) {

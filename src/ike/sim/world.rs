@@ -222,7 +222,7 @@ impl World {
                     self.summary.rekeyed += u64::from(up.replaces.is_some());
                     changed = true;
                 }
-                Event::ChildDown { .. } | Event::PathChanged { .. } => changed = true,
+                Event::ChildDown { .. } | Event::ChildLeaving { .. } | Event::PathChanged { .. } => changed = true,
                 _ => {}
             }
         }

@@ -1,6 +1,6 @@
 //! An established IKE SA: deletes, rekeys by the peer, uniqueness, policy changes.
 use super::*;
-use crate::ike::event::Ended;
+use crate::ike::event::{ChildId, Ended};
 use crate::wire::payload::{Delete, Notify, Payload};
 use crate::wire::registry::{ExchangeType, NotifyType};
 use wire::Datagram;
@@ -440,6 +440,12 @@ fn a_key_log_begins_and_ends_without_a_new_tunnel() {
     }
 }
 
+fn left(peer: &Peer) -> Vec<ChildId> {
+    peer.events.iter().filter_map(|e| if let Event::ChildLeaving { id } = e { Some(*id) } else { None }).collect()
+}
+fn gone(peer: &Peer) -> Vec<ChildId> {
+    peer.events.iter().filter_map(|e| if let Event::ChildDown { id, .. } = e { Some(*id) } else { None }).collect()
+}
 /// Both ends ask for the same child at once: both answer, and one of the two stays, as after a rekey by both (R4).
 #[test]
 fn both_ask_for_the_same_child_and_one_stays() {
@@ -458,6 +464,9 @@ fn both_ask_for_the_same_child_and_one_stays() {
         let (a, b) = (world.a.children(), world.b.children());
         assert_eq!((a.len(), b.len()), (2, 2), "seed {seed}: {:?}", world.a.events);
         assert_mirrored(a[1], b[1]);
+        // Who has made the one that goes asks for its end, and does not send on it from then on.
+        let (winner, loser) = if a[1].initiator { (&world.a, &world.b) } else { (&world.b, &world.a) };
+        assert_eq!((left(winner).len(), left(loser)), (0, gone(loser)), "seed {seed}");
         assert_eq!((&*a[1].child, world.a.host.spis.len(), world.b.host.spis.len()), ("dmz", 2, 2));
         if a[1].initiator { by_alice += 1 } else { by_bob += 1 }
     }
