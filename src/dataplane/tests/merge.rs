@@ -220,6 +220,86 @@ fn the_order_within_a_flow_stays() {
     assert_eq!(merge(&packets, (true, true)), alone(&packets));
 }
 
+/// Nor is one of a kind that is never merged: fragments of one datagram between others of their flow, a packet with options.
+#[test]
+fn nothing_overtakes_a_fragment() {
+    for ipv6 in [false, true] {
+        for tcp in [false, true] {
+            let first = Build { tcp, dont_fragment: false, ..Build::tcp(ipv6, 100) };
+            let apart = Build { extension: true, id: first.id + 1, ..first.clone() };
+            let next = Build { seq: first.seq + 100, id: first.id + 1, ..first.clone() };
+            let packets = [first.packet(), apart.packet(), next.packet()];
+            assert_eq!(merge(&packets, (true, true)), alone(&packets), "ipv6 {ipv6}, tcp {tcp}");
+            // Others go on.
+            let elsewhere = Build { src: 2, ..apart.clone() }.packet();
+            let lengths = |packets: &[Vec<u8>]| merge(packets, (true, true)).iter().map(|w| w.2).collect::<Vec<_>>();
+            assert_eq!(lengths(&[first.packet(), elsewhere, next.packet()]), [2, 1]);
+            let other_kind = Build { tcp: !tcp, ..apart }.packet();
+            assert_eq!(lengths(&[first.packet(), other_kind, next.packet()]), [2, 1]);
+        }
+    }
+    let build = Build { dont_fragment: false, ..Build::udp(false, 100) };
+    let mut later = Build { dont_fragment: false, ..Build::udp(false, 200) }.packet();
+    later[7] = 10;
+    later[10..12].fill(0);
+    let sum = !sum16(&later[..20], 0);
+    later[10..12].copy_from_slice(&sum.to_be_bytes());
+    let packets = [build.packet(), later, Build { id: build.id + 1, ..build }.packet()];
+    assert_eq!(merge(&packets, (true, true)), alone(&packets));
+}
+
+/// One octet of the second packet differs that no other test names; its checksums are right.
+#[test]
+fn what_no_name_is_for_stays_apart_too() {
+    let resum = |packet: &mut [u8], l4: usize| {
+        if l4 == 20 {
+            packet[10..12].fill(0);
+            let sum = !sum16(&packet[..20], 0);
+            packet[10..12].copy_from_slice(&sum.to_be_bytes());
+        }
+        let addresses = packet[if l4 == 20 { 12..20 } else { 8..40 }].to_vec();
+        packet[l4 + 16..l4 + 18].fill(0);
+        let pseudo = sum16(&addresses, (packet.len() - l4) as u64 + 6);
+        let sum = !sum16(&packet[l4..], pseudo.into());
+        packet[l4 + 16..l4 + 18].copy_from_slice(&sum.to_be_bytes());
+    };
+    for (ipv6, l4) in [(false, 20), (true, 40)] {
+        let first = Build { dont_fragment: false, ..Build::tcp(ipv6, 100) };
+        let next = Build { seq: first.seq + 100, id: first.id + 1, ..first.clone() }.packet();
+        let of_ip = if ipv6 { ("flow label", 3, 1) } else { ("reserved bit", 6, 0x80) };
+        for (what, at, bits) in [of_ip, ("urgent pointer", l4 + 19, 1), ("reserved bits", l4 + 12, 2)] {
+            let mut other = next.clone();
+            other[at] ^= bits;
+            resum(&mut other, l4);
+            let packets = [first.packet(), other];
+            assert_eq!(merge(&packets, (true, true)), alone(&packets), "ipv6 {ipv6}: {what}");
+        }
+    }
+}
+
+/// A data offset that says less than a header, or more than there is; and a UDP length that is not the packet's.
+#[test]
+fn lengths_that_lie_stay_alone() {
+    for (ipv6, l4) in [(false, 20), (true, 40)] {
+        for offset in [0, 4, 0xf] {
+            let mut packet = Build { options: vec![1; 4], ..Build::tcp(ipv6, 30) }.packet();
+            packet[l4 + 12] = offset << 4;
+            let packets = [packet.clone(), packet];
+            assert_eq!(merge(&packets, (true, true)), alone(&packets), "{offset}");
+        }
+        for len in [0, 7, 107, 109, 0xffff_u16] {
+            let mut packet = Build::udp(ipv6, 100).packet();
+            packet[l4 + 4..l4 + 6].copy_from_slice(&len.to_be_bytes());
+            // The sum is right: the length counts in it once for itself.
+            let sum = u16::from_be_bytes([packet[l4 + 6], packet[l4 + 7]]);
+            let sum = !sum16(&(!sum).to_be_bytes(), u64::from(!108_u16) + u64::from(len));
+            packet[l4 + 6..l4 + 8].copy_from_slice(&sum.to_be_bytes());
+            let packets = [packet.clone(), packet];
+            assert_eq!(merge(&packets, (true, true)), alone(&packets), "{len}");
+        }
+    }
+}
+
 /// A batch of some flows, in order within each but interleaved, with some packets damaged.
 fn batches() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let flow = (super::segment::packets(), 200usize..1500);
