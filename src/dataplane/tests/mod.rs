@@ -6,6 +6,7 @@ mod gateway;
 mod icmp;
 mod inbound;
 mod merge;
+mod order;
 mod outbound;
 mod refusals;
 mod run;

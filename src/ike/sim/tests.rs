@@ -177,7 +177,7 @@ mod witnesses {
     /// design.md, "Order of a rekey".
     #[test]
     fn a_responder_sends_on_the_old_one_until_there_is_a_proof() {
-        for proof in 0..3 {
+        for proof in 0..4 {
             let mut tables = tables(&[1, 2]);
             tables.child_up(NOW, &up(1, 10, false, None));
             tables.child_up(NOW, &up(2, 20, false, Some(1)));
@@ -185,6 +185,7 @@ mod witnesses {
             match proof {
                 0 => assert_eq!(tables.open(2, &[20; 20], 1), Fate::Opened(ChildId(2), true)),
                 1 => tables.child_down(NOW, ChildId(1), Ended::Replaced),
+                2 => tables.child_leaving(ChildId(1)),
                 _ => tables.tick(NOW + Duration::from_secs(30)),
             }
             assert_eq!(tables.sending(&slot()), Some(ChildId(2)));
@@ -193,6 +194,7 @@ mod witnesses {
         tables.child_up(NOW, &up(1, 10, true, None));
         tables.child_up(NOW, &up(2, 20, true, Some(1)));
         assert_eq!(tables.sending(&slot()), Some(ChildId(2)), "the initiator at once");
+        tables.child_leaving(ChildId(1));
         tables.child_down(NOW, ChildId(2), Ended::ByPeer);
         assert_eq!(tables.sending(&slot()), None, "and never again on what it deletes");
     }
