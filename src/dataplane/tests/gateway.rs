@@ -249,7 +249,8 @@ impl Gateway {
     /// What one more worker shares with the rest, and what it tells.
     pub fn share(&self, stats: Arc<WorkerStats>) -> (Shared, Receiver<Upcall>) {
         let (upcalls, told) = sync_channel(4096);
-        (Shared { tables: self.tables.clone(), upcalls, stats, orders: self.orders.clone() }, told)
+        let (tables, orders) = (self.tables.clone(), self.orders.clone());
+        (Shared { tables, upcalls, stats, orders, team: Team::default() }, told)
     }
 
     pub fn drops(&self) -> Vec<(Drop, u64)> {
