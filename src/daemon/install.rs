@@ -915,7 +915,10 @@ mod tests {
             spd.lookup(DeviceId(0), &flow).map(|found| (found.action, found.policy.priority))
         };
         bench.installer.configure(&config(0, true), &mut bench.places);
-        let peer = ChildUp { peer: 1, remote_ts: vec!["10.2.1.0/24".parse().unwrap()], ..bench.offer(1, false, None) };
+        let key = Key { connection: "a".into(), child: "b".into(), peer: 1 };
+        let spi_in = bench.places.allocate_spi(&key, 1).unwrap();
+        let remote_ts = vec!["10.2.1.0/24".parse().unwrap()];
+        let peer = ChildUp { peer: 1, spi_in, remote_ts, ..bench.offer(1, false, None) };
         bench.installer.child_up(NOW, &peer, &mut bench.places, &mut bench.rng);
         bench.tick(NOW);
         let Some((Action::Protect(slot), 0)) = policy(&bench, [10, 2, 1, 1]) else { panic!() };
