@@ -209,9 +209,9 @@ mod tests {
         });
     }
 
-    /// Nobody answers for the neighbour, so what is sent stays in the send buffer.
+    /// Nobody answers for the neighbour, so what is sent stays in the send buffer. Of a raw socket the kernel says ENOBUFS then.
     #[test]
-    fn a_full_buffer_takes_a_part_of_a_train_and_is_waited_for_once() {
+    fn a_full_buffer_takes_a_part_of_a_train() {
         fresh(|| {
             super::super::netns::unanswered("10.9.0.1");
             let mut sender = open("10.9.0.1", 0, 1);
@@ -219,7 +219,6 @@ mod tests {
             let destination = Destination { local: SocketAddr::new(sender.local, 0), ..destination("10.9.0.2") };
             let sent = sender.send(&destination, &[5; 64_000], 1000).expect("a part");
             assert!(sent > 0 && sent < 64, "{sent}");
-            assert!(sender.patience.is_spent());
             assert_eq!(sender.send(&destination, &[5; 3000], 1000).expect("nothing"), 0);
         });
     }
