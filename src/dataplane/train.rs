@@ -12,6 +12,7 @@ use std::io::ErrorKind;
 pub const MAX_DATAGRAMS: usize = 64;
 /// Octets in one datagram: an IPv6 packet of 65,535 octets, or an IPv4 one, less the headers.
 pub const MAX_OCTETS: usize = 65_535 - 40 - 8;
+const _: () = assert!(TRAIN_OCTETS <= MAX_OCTETS, "a train fits into the buffer");
 
 /// Where a train goes: a socket of the worker, and the destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -300,6 +300,21 @@ mod tests {
     }
 
     #[test]
+    fn as_much_as_a_train_holds_leaves_at_once() {
+        fresh(|| {
+            for (address, segment) in [("127.0.0.1", 1472), ("::1", 1452)] {
+                let (mut sender, mut other) = (receiver(address, false), receiver(address, true));
+                let count = TRAIN_OCTETS / segment;
+                assert_eq!(sender.send(&to(&sender, &other), &vec![7; count * segment], segment).expect("send"), count);
+                let (trains, _) = received(&mut other);
+                assert_eq!(trains.iter().map(|t| t.len / segment).collect::<Vec<_>>(), [count], "{address}");
+            }
+            // What a worker of the data path fills a train with: 45 datagrams over IPv6, not 44 and one.
+            assert_eq!([1472, 1452].map(|segment| TRAIN_OCTETS / segment), [44, 45]);
+        });
+    }
+
+    #[test]
     fn more_than_one_train_and_more_than_one_batch() {
         fresh(|| {
             let (mut sender, mut other) = (receiver("127.0.0.1", false), receiver("127.0.0.1", true));
