@@ -10,6 +10,7 @@ use sandhog::esp::SaParams;
 use sandhog::esp::inbound::{InboundSa, tunnel_payload};
 use sandhog::esp::outbound::OutboundSa;
 use sandhog::io::fds::Poll;
+use sandhog::io::host;
 use sandhog::io::tun::{Device, Queue};
 use sandhog::io::udp::{Options, TRAIN_OCTETS, UdpSocket};
 use sandhog::io::{Datagrams, Destination, ReceiveBatch, Tun};
@@ -17,6 +18,7 @@ use sandhog::wire::esp::{NEXT_HEADER_IPV4, NEXT_HEADER_IPV6, parse_header};
 use sandhog::wire::ip;
 use std::io::Result;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 const PORT: u16 = 4500;
 /// Datagrams of one train.
@@ -134,6 +136,7 @@ fn main() -> Result<()> {
     let merge = Merge::new(SLOTS * DATAGRAMS);
     let mut inward = In { sa: InboundSa::new(&params(receives), 64), batch: ReceiveBatch::new(SLOTS), merge };
 
+    host::shorten_slice(Duration::from_micros(100))?;
     let poll = Poll::new()?;
     poll.add(&socket, 0)?;
     poll.add(&tun, 1)?;
