@@ -1,4 +1,5 @@
 """Runs the systems in turn, some rounds, and keeps what was measured: {system: {figure: value}} for each round."""
+import contextlib
 import os
 import statistics
 import sys
@@ -74,31 +75,26 @@ def medians(rounds):
     return out
 
 
-class tunnel:
+@contextlib.contextmanager
+def tunnel(kind):
     """A system in a lab of its own."""
-
-    def __init__(self, kind):
-        self.kind = kind
-
-    def __enter__(self):
-        self.lab = Pair("pc")
-        self.system = self.kind(self.lab)
-        return self.system
-
-    def __exit__(self, *exc):
-        self.system.close()
-        self.lab.close()
+    with Pair("pc") as lab:
+        system = kind(lab)
+        try:
+            yield system
+        finally:
+            system.close()
 
 
-class no_capture:
+@contextlib.contextmanager
+def no_capture():
     """The lab's captures would cost more than what is measured."""
-
-    def __enter__(self):
-        self.folder = os.environ.pop("SANDHOG_CAPTURE", None)
-
-    def __exit__(self, *exc):
-        if self.folder:
-            os.environ["SANDHOG_CAPTURE"] = self.folder
+    folder = os.environ.pop("SANDHOG_CAPTURE", None)
+    try:
+        yield
+    finally:
+        if folder:
+            os.environ["SANDHOG_CAPTURE"] = folder
 
 
 def quiet(_text):
