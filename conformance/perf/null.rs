@@ -136,7 +136,7 @@ fn main() -> Result<()> {
     let merge = Merge::new(SLOTS * DATAGRAMS);
     let mut inward = In { sa: InboundSa::new(&params(receives), 64), batch: ReceiveBatch::new(SLOTS), merge };
 
-    host::shorten_slice(Duration::from_micros(100))?;
+    host::shorten_slice(Duration::from_micros(300))?;
     let poll = Poll::new()?;
     poll.add(&socket, 0)?;
     poll.add(&tun, 1)?;

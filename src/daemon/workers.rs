@@ -20,7 +20,7 @@ use std::time::Duration;
 pub const UPCALLS: usize = 1024;
 /// A worker's time slice. With the usual one, of some milliseconds, whoever else has work on its core fills our queues meanwhile, and we then their
 /// sockets' buffers: a flood of small datagrams lost most of itself so.
-const SLICE: Duration = Duration::from_micros(100);
+const SLICE: Duration = Duration::from_micros(300);
 
 /// The running workers; they stop when this is dropped, and their devices go with them.
 #[derive(Debug)]
