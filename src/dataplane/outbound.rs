@@ -1,9 +1,10 @@
-//! From the TUN to the wire, in packet order: read, look up, fit, seal, send. What is not carried is counted and, where the
+//! From the TUN to the wire, in packet order: read, look up, hand over, fit, seal, send. What is not carried is counted and, where the
 //! sender can do something about it, answered.
 use super::Upcall;
 use super::fragment::Fragments;
 use super::gather::{Added, Gathering};
 use super::hold::Held;
+use super::home::Parcel;
 use super::icmp::{self, Reason};
 use super::limit::{Bucket, PerChild};
 use super::segment::{Pieces, Segments};
@@ -15,7 +16,7 @@ use crate::esp::drop::Drop;
 use crate::esp::tos;
 use crate::io::{Datagrams, Destination, Tun, VnetHeader};
 use crate::ipsec::path::Path;
-use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
+use crate::ipsec::spd::{Action, DeviceId, Found, Slot, Spd};
 use crate::ipsec::tables::{Child, Children, OutboundEntry};
 use crate::wire::esp::{NEXT_HEADER_DUMMY, NEXT_HEADER_IPV4, NEXT_HEADER_IPV6};
 use crate::wire::ip::{self, Flow, Packet};
@@ -27,8 +28,8 @@ use std::time::Duration;
 /// Packets or super-packets, and octets, that are read before the sockets have their turn again: acknowledgements do not wait for more.
 const BATCH: usize = 64;
 const BATCH_OCTETS: usize = 1 << 18;
-/// Room for the largest packet.
-const READ: usize = 65_536;
+/// Room for the largest packet: an IPv6 header, which its length does not count.
+const READ: usize = 65_535 + 40;
 /// Smallest MTU of IPv6 (RFC 8200 section 5).
 const IPV6_MIN_MTU: usize = 1280;
 /// Smallest MTU of IPv4 (RFC 791 section 3.2).
@@ -51,6 +52,10 @@ pub struct Outbound {
     exhausting: PerChild,
     held: Held,
     gathering: Gathering,
+    /// By the worker that they are for.
+    leaving: Vec<Parcel>,
+    /// What another worker has handed over; empty between turns.
+    arrived: Parcel,
 }
 
 /// What is the same for all packets of a batch.
@@ -102,6 +107,8 @@ impl Outbound {
             exhausting: PerChild::default(),
             held: Held::default(),
             gathering: Gathering::default(),
+            leaving: Vec::new(),
+            arrived: Parcel::default(),
         }
     }
 
@@ -120,10 +127,11 @@ impl Outbound {
         let mut batch = Batch { now, device, id, ends, spd: &spd, children: &children, shared };
         let mut result = Ok(());
         let (mut count, mut octets) = (0, 0);
+        let mut packet = std::mem::take(&mut self.packet);
         while count < BATCH && octets < BATCH_OCTETS {
-            match batch.ends.devices[device].1.read(&mut self.packet) {
+            match batch.ends.devices[device].1.read(&mut packet) {
                 Ok((header, len)) => {
-                    self.packet(&header, len.min(READ), &mut batch);
+                    self.packet(&header, &packet[..len.min(READ)], &mut batch);
                     octets += len;
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
@@ -135,9 +143,52 @@ impl Outbound {
             }
             count += 1;
         }
-        self.sealer.train.send(batch.ends, &shared.stats);
+        self.packet = packet;
+        self.hand_over(&children, shared);
+        self.sealer.train.send(ends, &shared.stats);
         shared.stats.count_batch(Direction::Out, count);
         result
+    }
+
+    /// Gives the other workers what is theirs.
+    fn hand_over(&mut self, children: &Children, shared: &Shared) {
+        for (to, parcel) in self.leaving.iter_mut().enumerate().filter(|(_, parcel)| !parcel.is_empty()) {
+            shared.team.hand_over(to, parcel);
+            for (packet, _) in parcel.iter() {
+                shared.stats.count_drops(Drop::QueueFull, 1);
+                if let Some(child) = children.get(packet.slot) {
+                    child.counters.record_drop(Drop::QueueFull);
+                }
+            }
+            parcel.clear();
+        }
+    }
+
+    /// Sends what other workers have handed over, as if it had been read here.
+    pub fn take_over<D: Datagrams, T: Tun>(&mut self, now: Duration, ends: &mut Ends<D, T>, shared: &Shared) {
+        let mut arrived = std::mem::take(&mut self.arrived);
+        for from in 0..shared.team.len() {
+            shared.team.take(from, &mut arrived);
+            if arrived.is_empty() {
+                continue;
+            }
+            let (spd, children) = (shared.tables.spd.load(), shared.tables.children.load());
+            for (packet, data) in arrived.iter() {
+                let id = packet.device;
+                let Some(device) = ends.devices.iter().position(|(device, _)| *device == id) else {
+                    shared.stats.count_drops(Drop::Device, 1);
+                    continue;
+                };
+                let mut batch = Batch { now, device, id, ends, spd: &spd, children: &children, shared };
+                self.packet(&packet.header, data, &mut batch);
+            }
+            shared.stats.count_batch(Direction::Handed, arrived.len());
+            arrived.clear();
+            // Who lives somewhere else since they were looked up.
+            self.hand_over(&children, shared);
+        }
+        self.arrived = arrived;
+        self.sealer.train.send(ends, &shared.stats);
     }
 
     /// Takes on what waited for an SA that is there now, and gives up what has waited for too long.
@@ -151,10 +202,10 @@ impl Outbound {
             for packet in packets {
                 let Some(&(id, _)) = ends.devices.get(packet.device) else { continue };
                 let mut batch = Batch { now, device: packet.device, id, ends, spd: &spd, children: &children, shared };
-                self.packet[..packet.data.len()].copy_from_slice(&packet.data);
-                self.packet(&packet.header, packet.data.len(), &mut batch);
+                self.packet(&packet.header, &packet.data, &mut batch);
             }
         }
+        self.hand_over(&children, shared);
         self.sealer.train.send(ends, &shared.stats);
         self.held.expire(now, |slot, count| {
             shared.stats.count_drops(Drop::NoSa, count);
@@ -185,27 +236,25 @@ impl Outbound {
     }
 
     /// One packet or super-packet, or a fragment.
-    fn packet<D: Datagrams, T: Tun>(&mut self, header: &VnetHeader, len: usize, batch: &mut Batch<'_, D, T>) {
-        let Ok(parsed) = ip::parse(&self.packet[..len]) else {
+    fn packet<D: Datagrams, T: Tun>(&mut self, header: &VnetHeader, data: &[u8], batch: &mut Batch<'_, D, T>) {
+        let Ok(parsed) = ip::parse(data) else {
             return batch.shared.stats.count_drops(Drop::Malformed, 1);
         };
         if !parsed.fragment {
-            return self.carry(header, len, &parsed, batch);
+            return self.carry(header, data, &parsed, batch);
         }
         batch.shared.stats.count_drops(Drop::LaterFragment, self.gathering.expire(batch.now));
-        match self.gathering.add(batch.device, &self.packet[..len], &parsed) {
-            Added::Unknown => self.carry(header, len, &parsed, batch),
+        match self.gathering.add(batch.device, data, &parsed) {
+            Added::Unknown => self.carry(header, data, &parsed, batch),
             Added::Waits => {}
             Added::Broken => batch.shared.stats.count_drops(Drop::LaterFragment, 1),
             Added::Whole(whole) => {
-                let len = whole.len();
-                self.packet[..len].copy_from_slice(&whole);
                 let Ok(parsed) = ip::parse(&whole) else {
                     return batch.shared.stats.count_drops(Drop::Malformed, 1);
                 };
                 // Its sender has cut it, so it may be cut again, also if it is IPv6.
                 let parsed = Packet { dont_fragment: false, ..parsed };
-                self.carry(&VnetHeader::default(), len, &parsed, batch);
+                self.carry(&VnetHeader::default(), &whole, &parsed, batch);
             }
         }
     }
@@ -214,30 +263,38 @@ impl Outbound {
     fn carry<D: Datagrams, T: Tun>(
         &mut self,
         header: &VnetHeader,
-        len: usize,
+        data: &[u8],
         parsed: &Packet,
         batch: &mut Batch<'_, D, T>,
     ) {
-        let policy = batch.spd.lookup(batch.id, &parsed.flow);
-        let slot = policy.and_then(|policy| match policy.action {
+        let found = batch.spd.lookup(batch.id, &parsed.flow);
+        let slot = found.and_then(|found| match found.action {
             Action::Protect(slot) => Some(slot),
             Action::Pass | Action::Drop => None,
         });
         let child = slot.and_then(|slot| batch.children.get(slot)).map(Arc::as_ref);
-        let result = permit(policy, &parsed.flow)
+        if let Some(child) = child
+            && let Some(home) = batch.shared.team.home(child)
+        {
+            if self.leaving.len() <= home {
+                self.leaving.resize_with(batch.shared.team.len(), Parcel::default);
+            }
+            return self.leaving[home].push(child.slot, batch.id, header, data);
+        }
+        let result = permit(found, &parsed.flow)
             .and_then(|()| child.ok_or(Drop::NoSa.into()))
-            .and_then(|child| self.sealer.protect(child, header, &self.packet[..len], parsed, batch));
+            .and_then(|child| self.sealer.protect(child, header, data, parsed, batch));
         let left = match result {
             Ok(left) => left,
             Err(refusal) => {
-                if !self.hold(refusal, header, len, child, batch) && !self.gather(refusal, len, parsed, batch) {
-                    self.refuse(refusal, len, parsed, child, batch);
+                if !self.hold(refusal, header, data, child, batch) && !self.gather(refusal, data, parsed, batch) {
+                    self.refuse(refusal, data, parsed, child, batch);
                 }
                 if refusal.drop == Drop::NoSa
-                    && let (Some(policy), Some(slot)) = (policy, slot)
+                    && let (Some(found), Some(slot)) = (found, slot)
                     && self.acquires.take(slot, batch.now)
                 {
-                    batch.shared.tell(Upcall::Acquire { name: policy.name.clone() });
+                    batch.shared.tell(Upcall::Acquire { name: found.policy.name.clone() });
                 }
                 if refusal.drop == Drop::SequenceExhausted { 0 } else { u64::MAX }
             }
@@ -255,26 +312,26 @@ impl Outbound {
         &mut self,
         refusal: Refusal,
         header: &VnetHeader,
-        len: usize,
+        data: &[u8],
         child: Option<&Child>,
         batch: &Batch<'_, D, T>,
     ) -> bool {
         let child = child.filter(|child| child.waits && refusal.drop == Drop::NoSa);
-        child.is_some_and(|child| self.held.keep(batch.now, child.slot, batch.device, header, &self.packet[..len]))
+        child.is_some_and(|child| self.held.keep(batch.now, child.slot, batch.device, header, data))
     }
 
     /// True if this is the first fragment of a packet for transport mode, and waits for the others.
-    fn gather<D, T>(&mut self, refusal: Refusal, len: usize, parsed: &Packet, batch: &Batch<'_, D, T>) -> bool {
+    fn gather<D, T>(&mut self, refusal: Refusal, data: &[u8], parsed: &Packet, batch: &Batch<'_, D, T>) -> bool {
         refusal.drop == Drop::LaterFragment
             && !parsed.flow.later_fragment
-            && self.gathering.begin(batch.now, batch.device, &self.packet[..len], parsed)
+            && self.gathering.begin(batch.now, batch.device, data, parsed)
     }
 
     /// Counts it, and answers through the TUN if the packet may be answered and we have not said too much already.
     fn refuse<D, T: Tun>(
         &mut self,
         refusal: Refusal,
-        len: usize,
+        data: &[u8],
         parsed: &Packet,
         child: Option<&Child>,
         batch: &mut Batch<'_, D, T>,
@@ -285,7 +342,7 @@ impl Outbound {
         }
         let Some(reason) = refusal.answer else { return };
         let mut out = [0; icmp::MAX_ANSWER];
-        let Some(len) = icmp::answer(reason, &self.packet[..len], parsed, &mut out) else { return };
+        let Some(len) = icmp::answer(reason, data, parsed, &mut out) else { return };
         let limit = match reason {
             Reason::Prohibited => &mut self.refusals,
             Reason::TooBig(_) => &mut self.too_big,
@@ -300,12 +357,12 @@ impl Outbound {
 
 /// What the policy says. What is to pass in the clear goes past this device by routing: a `pass` packet that still comes here has lost its
 /// way, and giving it back to the host would send it here again and again. So it is refused, aloud, as if there were no policy.
-fn permit(policy: Option<&PolicyEntry>, flow: &Flow) -> Result<(), Refusal> {
-    let policy = policy.ok_or(Refusal::prohibited(Drop::NoPolicy))?;
-    if policy.later_fragment_forbidden(flow) {
+fn permit(found: Option<Found<'_>>, flow: &Flow) -> Result<(), Refusal> {
+    let found = found.ok_or(Refusal::prohibited(Drop::NoPolicy))?;
+    if found.policy.later_fragment_forbidden(flow) {
         return Err(Drop::LaterFragment.into());
     }
-    match policy.action {
+    match found.action {
         Action::Protect(_) => Ok(()),
         Action::Pass => Err(Refusal::prohibited(Drop::NoPolicy)),
         Action::Drop => Err(Refusal::prohibited(Drop::PolicyDrop)),
@@ -331,9 +388,6 @@ enum Fit {
 
 impl Sealer {
     /// Through the child's present SA. How many sequence numbers that has left.
-    ///
-    /// With several workers, any of them seals for any SA. A peer whose window is narrow wants one that seals for it alone: the place to
-    /// hand the packet over to that worker (`WORKER_MASK` of the child's SPIs names it) is here, before any number is reserved.
     fn protect<D: Datagrams, T>(
         &mut self,
         child: &Child,

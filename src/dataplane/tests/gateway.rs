@@ -2,6 +2,7 @@
 use super::segment::segments;
 use crate::crypto::secret::Secret;
 use crate::dataplane::Upcall;
+use crate::dataplane::home::Team;
 use crate::dataplane::stats::WorkerStats;
 use crate::dataplane::worker::{Ends, Orders, Shared, Socket, Worker};
 use crate::esp::drop::Drop;
@@ -43,6 +44,8 @@ pub struct Setup {
     pub first: u64,
     /// Packets wait for an SA.
     pub waits: bool,
+    /// The worker that alone seals.
+    pub home: Option<u8>,
     pub mode: Mode,
 }
 
@@ -66,6 +69,7 @@ impl Default for Setup {
             right: selectors(&["10.2.0.0/24", "fd02::/64"]),
             first: 1,
             waits: false,
+            home: None,
             mode: Mode::Tunnel,
         }
     }
@@ -117,7 +121,7 @@ impl Gateway {
         let Setup { encap, may_move, mtu, .. } = *setup;
         let tables = Arc::new(Tables::new());
         let child = Child::new(SLOT, "office/lan".into(), DEVICE, setup.copy_dscp);
-        let child = Arc::new(Child { waits: setup.waits, ..child });
+        let child = Arc::new(Child { waits: setup.waits, home: setup.home, ..child });
         let orders = Arc::new(Orders::default());
         tables.insert_child(child.clone());
         let host = Device::new(setup.offloads);
@@ -128,7 +132,13 @@ impl Gateway {
         };
         let (sender, upcalls) = sync_channel(64);
         let stats = Arc::new(WorkerStats::default());
-        let shared = Shared { tables: tables.clone(), upcalls: sender, stats: stats.clone(), orders: orders.clone() };
+        let shared = Shared {
+            tables: tables.clone(),
+            upcalls: sender,
+            stats: stats.clone(),
+            orders: orders.clone(),
+            team: Team::default(),
+        };
         let gateway = Self {
             worker: Worker::new(ends, shared),
             host,
@@ -149,7 +159,8 @@ impl Gateway {
 
     pub fn policies(&self, action: Action) {
         let (local, remote) = self.sides();
-        let entry = PolicyEntry { name: "office/lan".into(), local, remote, priority: 0, action };
+        let entry =
+            PolicyEntry { name: "office/lan".into(), local: local.into(), remote: remote.into(), priority: 0, action };
         self.tables.publish_policies(Spd::new([(DEVICE, entry)]));
     }
 
@@ -215,7 +226,11 @@ impl Gateway {
 
     /// The sending half of the SA that we receive on.
     pub fn peer_sa(&self) -> OutboundSa {
-        let spi = if self.left { LEFT_SPI } else { RIGHT_SPI };
+        self.peer_sa_of(if self.left { LEFT_SPI } else { RIGHT_SPI })
+    }
+
+    /// The same of another of our SPIs.
+    pub fn peer_sa_of(&self, spi: u32) -> OutboundSa {
         OutboundSa::new(&params(&self.setup, spi), [9; 16])
     }
 
@@ -230,6 +245,13 @@ impl Gateway {
             segment: datagrams[0].len(),
             data: datagrams.concat(),
         }
+    }
+
+    /// What one more worker shares with the rest, and what it tells.
+    pub fn share(&self, stats: Arc<WorkerStats>) -> (Shared, Receiver<Upcall>) {
+        let (upcalls, told) = sync_channel(4096);
+        let (tables, orders) = (self.tables.clone(), self.orders.clone());
+        (Shared { tables, upcalls, stats, orders, team: Team::default() }, told)
     }
 
     pub fn drops(&self) -> Vec<(Drop, u64)> {
