@@ -178,8 +178,8 @@ impl Gateway {
 
     /// Other SAs for one of the children, without what it takes to make them.
     fn rekey(&self, slot: Slot) -> Duration {
-        let sad = self.tables.sad.load();
-        let old = sad.slot(slot).next().expect("a child with an SA");
+        let present = self.tables.sad.slot(slot);
+        let old = present.iter().next().expect("a child with an SA");
         let spi = old.spi ^ 1 << 28;
         let outbound = old.child.outbound.load();
         let outbound = outbound.as_ref().expect("a child that sends");
@@ -205,7 +205,7 @@ impl Gateway {
             traffic: Traffic::default(),
         });
         let old = old.spi;
-        drop(sad);
+        drop(present);
         let begin = clock::now();
         self.tables.publish_inbound(inbound);
         self.tables.swap_outbound(slot, Some(outbound));
