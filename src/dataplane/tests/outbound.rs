@@ -247,6 +247,25 @@ fn the_largest_super_packet_fits_into_the_buffer() {
     assert_eq!((trains.iter().flat_map(Train::datagrams).count(), left.drops()), (55, vec![]));
 }
 
+/// A datagram may be longer than a train: it leaves alone, in order, as long as an IP packet can hold it.
+#[test]
+fn the_longest_datagrams_leave_alone() {
+    let (mut left, mut right) = pair(&Setup { right: selectors(&["10.2.0.0/24[udp/443]"]), ..Setup::default() });
+    let of_len = |len: usize| Build { dont_fragment: false, ..Build::udp(false, len - 28) }.packet();
+    // 34 octets of ESP and padding to a multiple of 4; a train ends at 65,469, a datagram at 65,487.
+    let packets = [100, 100, 65_434, 65_438, 65_450, 100, 100].map(of_len);
+    packets.iter().for_each(|packet| left.host.push(VnetHeader::default(), packet.clone()));
+    left.turn();
+    let trains = left.port.sent();
+    let lengths: Vec<Vec<usize>> = trains.iter().map(|train| train.datagrams().map(<[u8]>::len).collect()).collect();
+    assert_eq!(lengths, [vec![136, 136], vec![65_468], vec![65_472], vec![65_484], vec![136, 136]]);
+    trains.into_iter().for_each(|train| right.port.inject(train));
+    right.turn();
+    assert_eq!(right.delivered(), packets);
+    assert_eq!(left.send(VnetHeader::default(), of_len(65_456)), []);
+    assert_eq!(left.drops(), [(Drop::TooBig, 1)]);
+}
+
 #[test]
 fn without_a_socket_for_it_a_packet_is_dropped() {
     let (mut left, _) = pair(&Setup::default());
