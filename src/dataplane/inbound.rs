@@ -202,13 +202,17 @@ impl Inbound {
     /// Verifies and decrypts in place what is not old or replayed at first sight.
     fn open(&mut self, entry: &InboundEntry, run: Range<usize>, shared: &Shared) {
         self.opened.clear();
-        for packet in &self.packets[run] {
-            let data = &mut self.batch.buf[packet.range()];
-            match entry.sa.precheck(data).and_then(|seq| entry.sa.open(seq, data)) {
-                Ok(opened) => self.opened.push((opened, *packet)),
-                Err(reason) => count_drop(entry, reason, shared),
-            }
-        }
+        let (mut rest, mut at) = (&mut self.batch.buf[..], 0);
+        let packets = self.packets[run].iter().map(|packet| {
+            // They are sorted by their place.
+            let (data, behind) = std::mem::take(&mut rest)[packet.at - at..].split_at_mut(packet.len);
+            (rest, at) = (behind, packet.at + packet.len);
+            (*packet, data)
+        });
+        entry.sa.open_run(packets, |packet, result| match result {
+            Ok(opened) => self.opened.push((opened, packet)),
+            Err(reason) => count_drop(entry, reason, shared),
+        });
     }
 
     /// Takes the window once and keeps only what is new to it: of two copies that were opened, one (RFC 4303 section 3.4.3). The packet that
