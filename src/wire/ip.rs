@@ -49,10 +49,9 @@ pub fn parse(data: &[u8]) -> Result<Packet, Malformed> {
 /// The ones' complement sum of RFC 1071 over `data`, added to `sum`, not folded (16-bit big-endian words; odd tail padded with 0, so that only the last
 /// piece of a sum may have an odd length).
 pub fn checksum_add(sum: u64, data: &[u8]) -> u64 {
-    let (words, tail) = data.as_chunks();
     let mut words_sum = WordsSum::default();
-    words.iter().for_each(|word| words_sum.add(*word));
-    words_sum.onto(sum, tail)
+    data.as_chunks::<8>().0.iter().for_each(|word| words_sum.add(*word));
+    words_sum.onto(sum, data)
 }
 /// `checksum_add` of what is copied from `data` to `out`, in one pass. Panics if they differ in length.
 pub fn checksum_copy(sum: u64, data: &[u8], out: &mut [u8]) -> u64 {
@@ -64,7 +63,7 @@ pub fn checksum_copy(sum: u64, data: &[u8], out: &mut [u8]) -> u64 {
         words_sum.add(*word);
     }
     out_tail.copy_from_slice(tail);
-    words_sum.onto(sum, tail)
+    words_sum.onto(sum, data)
 }
 /// Folds a sum to 16 bits (not complemented).
 pub fn checksum_fold(mut sum: u64) -> u16 {
@@ -100,10 +99,18 @@ impl WordsSum {
         self.high += word >> 32;
     }
 
-    /// With the last octets, fewer than a word, and a sum in network order.
-    fn onto(mut self, sum: u64, tail: &[u8]) -> u64 {
-        let mut last = [0; 8];
-        last[..tail.len()].copy_from_slice(tail);
+    /// With what is behind the last whole word of `data`, and a sum in network order.
+    fn onto(mut self, sum: u64, data: &[u8]) -> u64 {
+        let tail = data.len() % 8;
+        let last = match data.last_chunk() {
+            // Out of the last eight octets: what was copied piece by piece could not be read as one word at once.
+            Some(last) => u64::from_be_bytes(*last).checked_shl(64 - 8 * tail as u32).unwrap_or(0).to_be_bytes(),
+            None => {
+                let mut last = [0; 8];
+                last[..tail].copy_from_slice(data);
+                last
+            }
+        };
         self.add(last);
         let low = self.all.wrapping_sub(self.high << 32);
         let native = checksum_fold(low + self.high);
