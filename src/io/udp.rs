@@ -1,5 +1,5 @@
 //! UDP sockets: batches, trains (GSO, GRO), addresses and TOS by control message, steering among a group of sockets.
-use super::mmsg::{self, Receiver};
+use super::mmsg::{self, Patience, Receiver};
 use super::sys::{self, bpf, context};
 use super::{Datagrams, Destination, ReceiveBatch};
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
@@ -35,6 +35,7 @@ pub struct UdpSocket {
     local: SocketAddr,
     receiver: Receiver,
     dont_fragment: Option<bool>,
+    patience: Patience,
     /// Destinations whose path refused a train, and after how many trains to try again.
     refusing: Vec<(SocketAddr, u32)>,
 }
@@ -86,7 +87,8 @@ impl UdpSocket {
         sys::set_buffers(&socket, BUFFERS);
         socket.bind(&local.into())?;
         let local = local_address(&socket)?;
-        Ok(Self { socket, local, receiver: Receiver::new(), dont_fragment: None, refusing: Vec::new() })
+        let (receiver, patience) = (Receiver::new(), Patience::default());
+        Ok(Self { socket, local, receiver, dont_fragment: None, patience, refusing: Vec::new() })
     }
 
     /// Where it is bound.
@@ -98,7 +100,7 @@ impl UdpSocket {
     pub fn send_to(&mut self, local: IpAddr, remote: SocketAddr, data: &[u8]) -> io::Result<()> {
         let to = Destination { local: SocketAddr::new(local, 0), remote, tos: 0, dont_fragment: false };
         self.set_dont_fragment(false)?;
-        mmsg::send_one(&self.socket, &mmsg::Address::new(&to, None), data)
+        mmsg::send_one(&self.socket, &mut self.patience, &mmsg::Address::new(&to, None), data)
     }
 
     fn set_dont_fragment(&mut self, on: bool) -> io::Result<()> {
@@ -162,14 +164,20 @@ impl UdpSocket {
             && let Ok(size) = u16::try_from(segment)
             && !self.refuses(to.remote)
         {
-            match mmsg::send_one(&self.socket, &mmsg::Address::new(to, Some(size)), train) {
+            match mmsg::send_one(&self.socket, &mut self.patience, &mmsg::Address::new(to, Some(size)), train) {
                 Ok(()) => return Ok(train.len().div_ceil(segment)),
                 // No checksum offload on the way out.
                 Err(e) if e.raw_os_error() == Some(libc::EIO) => self.remember_refusal(to.remote),
                 // No GSO at all. But before Linux 6.14 it is also what segments get that are longer than the MTU, so it counts only if they turn
                 // out not to be.
                 Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
-                    let sent = mmsg::send_each(&self.socket, &mmsg::Address::new(to, None), train, segment)?;
+                    let sent = mmsg::send_each(
+                        &self.socket,
+                        &mut self.patience,
+                        &mmsg::Address::new(to, None),
+                        train,
+                        segment,
+                    )?;
                     if to.dont_fragment && sent > 0 {
                         self.remember_refusal(to.remote);
                     }
@@ -180,7 +188,7 @@ impl UdpSocket {
                 Err(e) => return Err(e),
             }
         }
-        mmsg::send_each(&self.socket, &mmsg::Address::new(to, None), train, segment)
+        mmsg::send_each(&self.socket, &mut self.patience, &mmsg::Address::new(to, None), train, segment)
     }
 }
 
@@ -369,6 +377,26 @@ mod tests {
                     other.send(&to(&other, &sender), b"answer", 6).expect("send");
                     assert_eq!(received(&mut sender).1, [b"answer"]);
                 }
+            }
+        });
+    }
+
+    /// Nobody answers for the neighbour, so what is sent stays in the send buffer.
+    #[test]
+    fn a_full_buffer_takes_a_part_of_a_train_and_is_waited_for_once() {
+        fresh(|| {
+            super::super::netns::unanswered("10.9.0.1");
+            let mut sender = receiver("10.9.0.1", false);
+            sender.socket.set_send_buffer_size(10_000).expect("buffer");
+            // Three messages, of which the first alone is more than the buffer.
+            let remote = "10.9.0.2:4500".parse().expect("address");
+            let destination = Destination { local: sender.local, remote, tos: 0, dont_fragment: true };
+            let sent = sender.send(&destination, &[5; 130_000], 1000).expect("a part");
+            assert!(sent > 0 && sent < 130, "{sent}");
+            assert!(sender.patience.is_spent());
+            for _ in 0..10 {
+                assert_eq!(sender.send(&destination, &[5; 3000], 1000).expect("nothing"), 0);
+                assert_eq!(sender.send(&destination, &[5; 1000], 1000).expect("nothing"), 0);
             }
         });
     }
