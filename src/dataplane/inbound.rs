@@ -189,7 +189,7 @@ impl Inbound {
         for from in run.clone().step_by(PART) {
             self.open(entry, from..run.end.min(from + PART), shared);
             newest = self.commit(entry, shared).or(newest);
-            let Some(device) = &mut device else {
+            let Some(device) = device.as_deref_mut() else {
                 self.opened.iter().for_each(|_| count_drop(entry, Drop::Device, shared));
                 continue;
             };
