@@ -4,14 +4,16 @@ use super::stats::WorkerStats;
 use super::worker::Ends;
 use crate::esp::drop::Drop;
 use crate::esp::outbound::OutboundSa;
+use crate::io::udp::TRAIN_OCTETS;
 use crate::io::{Datagrams, Destination};
 use std::io::ErrorKind;
 use std::slice::ChunksMut;
 
 /// Datagrams in a train: what every kernel with UDP_SEGMENT takes.
 pub const MAX_DATAGRAMS: usize = 64;
-/// Octets in a train, and so in one datagram: an IPv6 packet of 65,535 octets, or an IPv4 one, less the headers.
+/// Octets in one datagram: an IPv6 packet of 65,535 octets, or an IPv4 one, less the headers.
 pub const MAX_OCTETS: usize = 65_535 - 40 - 8;
+const _: () = assert!(TRAIN_OCTETS <= MAX_OCTETS, "a train fits into the buffer");
 
 /// Where a train goes: a socket of the worker, and the destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +97,8 @@ impl Train {
         stats: &WorkerStats,
     ) -> ChunksMut<'_, u8> {
         let mut lens = lens.peekable();
-        if let Some(&len) = lens.peek()
+        let mut next = lens.next();
+        if let Some(len) = next
             && !self.fits(len, track)
         {
             self.send(ends, stats);
@@ -103,9 +106,11 @@ impl Train {
             self.segment = len;
         }
         let from = self.len;
-        while let Some(len) = lens.next_if(|len| self.fits(*len, track)) {
+        // The first has its place now, if only because it is too long for any train.
+        while let Some(len) = next {
             self.len += len;
             self.count += 1;
+            next = lens.next_if(|len| self.fits(*len, track));
         }
         self.buf[from..self.len].chunks_mut(self.segment.max(1))
     }
@@ -117,7 +122,7 @@ impl Train {
             && len <= self.segment
             && self.len == self.count * self.segment
             && self.count < MAX_DATAGRAMS
-            && self.len + len <= MAX_OCTETS
+            && self.len + len <= TRAIN_OCTETS
     }
 
     /// Sends what is there.
