@@ -296,12 +296,11 @@ fn drops(stats: &WorkerStats) -> Vec<(&'static str, u64)> {
     all.filter(|(_, count)| *count > 0).collect()
 }
 
-/// Batches of eight super-packets or trains that each worker has in one measurement: half a millisecond's worth, few enough to stay in a
-/// core's caches, as what the kernel has just copied does. And measurements.
-const BATCHES: usize = 4;
-const ROUNDS: usize = 300;
+/// Measurements. In each a worker has one batch of eight super-packets or trains, which lies in its core's cache as what the kernel has just
+/// copied does.
+const ROUNDS: usize = 2000;
 /// Those of them before which nothing is warm.
-const WARM_UP: usize = 5;
+const WARM_UP: usize = 50;
 
 /// Octets per second that so many workers seal on one SA together, each on a core of its own.
 fn outbound(workers: usize) -> f64 {
@@ -311,11 +310,9 @@ fn outbound(workers: usize) -> f64 {
         worker.ends.devices[0].1.left = SUPER_PACKETS;
         worker.turn(Duration::ZERO);
         move || {
-            for _ in 0..BATCHES {
-                worker.ends.devices[0].1.left = SUPER_PACKETS;
-                while worker.ends.devices[0].1.left > 0 {
-                    worker.turn(Duration::ZERO);
-                }
+            worker.ends.devices[0].1.left = SUPER_PACKETS;
+            while worker.ends.devices[0].1.left > 0 {
+                worker.turn(Duration::ZERO);
             }
             assert_eq!(drops(&stats), []);
             worker
@@ -332,9 +329,9 @@ fn inbound(workers: usize) -> f64 {
         let sas: Vec<_> = own.map(|slot| OutboundSa::new(&params(slot as u32), [0; 16])).collect();
         ready(&sas, &mut worker.ends.sockets[0].io);
         worker.turn(Duration::ZERO);
-        (0..BATCHES).for_each(|_| ready(&sas, &mut worker.ends.sockets[0].io));
+        ready(&sas, &mut worker.ends.sockets[0].io);
         move || {
-            (0..BATCHES).for_each(|_| worker.turn(Duration::ZERO));
+            worker.turn(Duration::ZERO);
             assert_eq!(drops(&stats), []);
             worker
         }
@@ -367,7 +364,7 @@ fn together<W, J: FnOnce() -> W>(workers: usize, job: impl Fn(usize) -> J + Sync
     });
     let begin = times.iter().map(|(begin, _)| *begin).min().unwrap();
     let end = times.iter().map(|(_, end)| *end).max().unwrap();
-    (workers * BATCHES * SUPER_PACKETS * SEGMENTS * (HEADERS + PAYLOAD)) as f64 / (end - begin).as_secs_f64()
+    (workers * SUPER_PACKETS * SEGMENTS * (HEADERS + PAYLOAD)) as f64 / (end - begin).as_secs_f64()
 }
 
 /// One worker and two, alternately. What else runs on the machine only makes them slower, and two cores are disturbed more often than one: so
