@@ -13,7 +13,7 @@ use crate::esp::inbound::{Inner, Opened, tunnel_payload};
 use crate::esp::tos;
 use crate::io::{Datagrams, Gso, ReceiveBatch, Received, Tun, VnetHeader};
 use crate::ipsec::path::Encap;
-use crate::ipsec::sad::{InboundEntry, Mode};
+use crate::ipsec::sad::{InboundEntry, Mode, slot_of};
 use crate::wire::encap::{Datagram, classify};
 use crate::wire::esp::parse_header;
 use std::io::{ErrorKind, IoSlice};
@@ -98,9 +98,8 @@ impl Inbound {
             return;
         }
         loop {
-            let sad = shared.tables.sad.load();
-            let Some(encap) = self.parked.refill(&mut self.batch, |spi| sad.get(spi).is_some()) else { break };
-            drop(sad);
+            let known = |spi| shared.tables.sad.knows(spi);
+            let Some(encap) = self.parked.refill(&mut self.batch, known) else { break };
             self.take(now, encap, ends, shared);
         }
         shared.stats.count_drops(Drop::UnknownSpi, self.parked.expire(now));
@@ -117,12 +116,11 @@ impl Inbound {
         shared.stats.count_batch(Direction::In, self.packets.len());
         // Offsets grow with arrival, so this is stable; a batch of one SA is in order already and costs one pass.
         self.packets.sort_unstable_by_key(|p| (p.spi, p.at));
-        let sad = shared.tables.sad.load();
         let mut from = 0;
         while let Some(first) = self.packets.get(from) {
             let spi = first.spi;
             let len = self.packets[from..].partition_point(|p| p.spi == spi);
-            match sad.get(spi) {
+            match shared.tables.sad.slot(slot_of(spi)).get(spi) {
                 Some(entry) => self.run(entry, from..from + len, encap, ends, shared),
                 None => self.unknown(now, spi, from..from + len, encap, shared),
             }
@@ -165,7 +163,7 @@ impl Inbound {
     /// Packets whose SPI is in no table that we saw. It may be larval; or have been so until a moment ago, and then we are about to be told.
     fn unknown(&mut self, now: Duration, spi: u32, run: Range<usize>, encap: Encap, shared: &Shared) {
         let tables = &shared.tables;
-        if !tables.larvae.contains(spi) && tables.sad.load().get(spi).is_none() {
+        if !tables.larvae.contains(spi) && !tables.sad.knows(spi) {
             return shared.stats.count_drops(Drop::UnknownSpi, run.len() as u64);
         }
         for packet in &self.packets[run] {
