@@ -2,7 +2,8 @@
 //! (design.md, "Order of a rekey").
 //!
 //! A responder goes on sending on the old SA until the peer has proved that it uses the new one: an authentic packet on it, the end of the
-//! old one (that its Delete came, or that ours leaves), or 30 s. Who replaced a child keeps its old inbound SA 5 s more for what is still on its way.
+//! old one (that its Delete came, or that ours leaves), or 30 s. Of the SAs that are for one worker alone (RFC 9611) each is taken into use by
+//! itself; until then the worker sends on the one that is for all. Who replaced a child keeps its old inbound SA 5 s more for what is still on its way.
 use super::places::{Key, Places};
 use crate::config::{ChildConfig, Config, Mode};
 use crate::crypto::rng::Rng;
@@ -14,7 +15,7 @@ use crate::ipsec::path::{Encap, Path};
 use crate::ipsec::sad::{self, InboundEntry};
 use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
 use crate::ipsec::tables::{Child, OutboundEntry, Tables, Traffic};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -39,6 +40,8 @@ pub struct Installed {
     pub slot: Slot,
     /// By which IKE SA.
     pub ike: IkeId,
+    /// The worker that it is for (RFC 9611); `None`: for all.
+    pub resource: Option<u32>,
     /// As it was negotiated, without the keys.
     pub terms: Terms,
     /// Its sending half.
@@ -187,12 +190,17 @@ impl Installer {
         let slot = places.slot(key)?;
         let copy_dscp = settings.is_some_and(|child| child.copy_dscp);
         let waits = settings.is_some_and(|child| child.waits);
+        let resources = settings.map_or(0, |child| child.resources).min(places.workers());
         let present = self.tables.children.load().get(slot).cloned();
         let in_use = || self.by_slot.contains_key(&slot);
-        if present.as_ref().is_some_and(|child| (child.copy_dscp, child.waits) == (copy_dscp, waits) || in_use()) {
+        let as_before = |child: &Arc<Child>| {
+            (child.copy_dscp, child.waits, child.resources.len()) == (copy_dscp, waits, resources as usize)
+        };
+        if present.as_ref().is_some_and(|child| as_before(child) || in_use()) {
             return Some(slot);
         }
-        let child = Child { waits, ..Child::new(slot, key.name(), self.device, copy_dscp) };
+        let child = Child::new(slot, key.name(), self.device, copy_dscp).with_resources(resources);
+        let child = Child { waits, ..child };
         if let Some(before) = present {
             child.counters.add_in(before.counters.bytes_in.load(Relaxed), before.counters.packets_in.load(Relaxed));
             child.counters.add_out(before.counters.bytes_out.load(Relaxed), before.counters.packets_out.load(Relaxed));
@@ -253,6 +261,7 @@ impl Installer {
             key,
             slot,
             ike: up.ike,
+            resource: up.resource,
             terms: Terms {
                 spi_in: up.spi_in,
                 spi_out: up.spi_out,
@@ -431,10 +440,12 @@ impl Installer {
         self.tables.larvae.insert(spi);
     }
 
-    /// The slot of a pair that has just taken the place of another, if its peer does not know yet that we use it (R3).
+    /// The slot of a pair that has just taken the place of another, if its peer does not know yet that we use it (R3). What is for one worker
+    /// alone the peer need not know of at once: its own worker has another SA to send on.
     pub fn unheard(&self, up: &ChildUp) -> Option<Slot> {
         let sa = self.installed.get(&up.id)?;
-        (up.initiator && !up.inbound_only && sa.terms.replaces.is_some()).then_some(sa.slot)
+        let replaces = up.initiator && !up.inbound_only && sa.terms.replaces.is_some();
+        (replaces && sa.resource.is_none()).then_some(sa.slot)
     }
 
     fn retire(&self, spi: u32, places: &mut Places) {
@@ -442,16 +453,26 @@ impl Installer {
         places.removed(spi);
     }
 
-    /// The youngest SA of the slot that need not wait any more is the one to send on; if there is none, the youngest that waits.
+    /// The youngest SA of the slot that need not wait any more is the one to send on; if there is none, the youngest that waits. A worker has
+    /// the youngest of its own that need not wait; if there is none, the one for all.
     fn send_on_best(&self, slot: Slot) {
-        let of_slot = self.by_slot.get(&slot).into_iter().flatten().filter_map(|id| self.installed.get(id));
-        let usable = of_slot.filter(|sa| sa.takeover != Some(NEVER));
-        let best = usable.max_by_key(|sa| (sa.takeover.is_none(), sa.age)).map(|sa| sa.outbound.clone());
         let children = self.tables.children.load();
         let Some(child) = children.get(slot) else { return };
-        let present = child.outbound.load().as_ref().map(Arc::as_ptr);
-        if present != best.as_ref().map(Arc::as_ptr) {
+        let of_slot = || self.by_slot.get(&slot).into_iter().flatten().filter_map(|id| self.installed.get(id));
+        let usable = |resource| of_slot().filter(move |sa| sa.resource == resource && sa.takeover != Some(NEVER));
+        let differs = |present: &ArcSwapOption<OutboundEntry>, best: &Option<Arc<OutboundEntry>>| {
+            present.load().as_ref().map(Arc::as_ptr) != best.as_ref().map(Arc::as_ptr)
+        };
+        let best = usable(None).max_by_key(|sa| (sa.takeover.is_none(), sa.age)).map(|sa| sa.outbound.clone());
+        if differs(&child.outbound, &best) {
             self.tables.swap_outbound(slot, best);
+        }
+        for (worker, present) in (0..).zip(&child.resources) {
+            let own = usable(Some(worker)).filter(|sa| sa.takeover.is_none());
+            let best = own.max_by_key(|sa| sa.age).map(|sa| sa.outbound.clone());
+            if differs(present, &best) {
+                self.tables.swap_resource(slot, worker as usize, best);
+            }
         }
     }
 
@@ -507,7 +528,7 @@ mod tests {
         fn offer(&mut self, id: u64, initiator: bool, replaces: Option<u64>) -> ChildUp {
             let (connection, child): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
             let key = Key { connection: connection.clone(), child: child.clone(), peer: 0 };
-            let spi_in = self.places.allocate_spi(&key, id as u32).unwrap();
+            let spi_in = self.places.allocate_spi(&key, None, id as u32).unwrap();
             let keys = || DirectionKeys { encr: Secret::new(vec![7; 20]), integ: Secret::default() };
             let addr = |last| SocketAddr::from(([192, 0, 2, last], 4500));
             ChildUp {
@@ -530,6 +551,7 @@ mod tests {
                 proposal: Proposal { number: 1, protocol: ProtocolId::ESP, spi: vec![], transforms: vec![] },
                 initiator,
                 replaces: replaces.map(ChildId),
+                resource: None,
                 inbound_only: false,
             }
         }
@@ -778,7 +800,7 @@ mod tests {
                 let mut up = bench.offer(u64::from(peer), false, None);
                 up.peer = peer;
                 let key = Key { connection: up.connection.clone(), child: up.child.clone(), peer };
-                up.spi_in = bench.places.allocate_spi(&key, peer).unwrap();
+                up.spi_in = bench.places.allocate_spi(&key, None, peer).unwrap();
                 up.remote_ts = vec![format!("10.2.{peer}.0/24").parse().unwrap()];
                 bench.installer.child_up(NOW, &up, &mut bench.places, &mut bench.rng);
                 bench.places.find(&key).unwrap()
@@ -809,7 +831,7 @@ mod tests {
         let key = Key { connection: "a".into(), child: "b".into(), peer: 2 };
         bench.down(2, Ended::ByPeer);
         let again = ChildUp { peer: 2, ..bench.offer(4, false, None) };
-        let again = ChildUp { spi_in: bench.places.allocate_spi(&key, 9).unwrap(), ..again };
+        let again = ChildUp { spi_in: bench.places.allocate_spi(&key, None, 9).unwrap(), ..again };
         bench.installer.child_up(NOW, &again, &mut bench.places, &mut bench.rng);
         bench.tick(NOW);
         assert!(child(&bench, slots[1]) && bench.places.find(&key) == Some(slots[1]));

@@ -8,7 +8,7 @@ use crate::esp::drop::Drop;
 use crate::esp::outbound::OutboundSa;
 use crate::wire::ip::Flow;
 use crate::wire::selector::Selector;
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +24,8 @@ pub struct Child {
     pub device: DeviceId,
     /// The SA to send on, if there is one.
     pub outbound: ArcSwapOption<OutboundEntry>,
+    /// By worker, the SAs that are for it alone (RFC 9611); empty where there shall be none.
+    pub resources: Box<[ArcSwapOption<OutboundEntry>]>,
     /// Copy the inner DSCP to the outer header.
     pub copy_dscp: bool,
     /// Packets for it wait for a moment when there is no SA to send them on: one may come.
@@ -40,10 +42,24 @@ impl Child {
             name,
             device,
             outbound: ArcSwapOption::empty(),
+            resources: Box::default(),
             copy_dscp,
             waits: false,
             counters: ChildCounters::new(),
         }
+    }
+}
+
+impl Child {
+    /// With room for SAs of so many workers.
+    pub fn with_resources(self, workers: u32) -> Self {
+        Self { resources: (0..workers).map(|_| ArcSwapOption::empty()).collect(), ..self }
+    }
+
+    /// What this worker sends on: the SA that is for it alone, or else the one for all.
+    pub fn outbound_for(&self, worker: usize) -> Guard<Option<Arc<OutboundEntry>>> {
+        let own = self.resources.get(worker).map(|own| own.load());
+        own.filter(|own| own.is_some()).unwrap_or_else(|| self.outbound.load())
     }
 }
 
@@ -219,7 +235,8 @@ impl Tables {
     pub fn remove_child(&self, slot: Slot) -> Option<Arc<Child>> {
         let mut replaced = self.write();
         let child = self.children.load().get(slot).cloned()?;
-        replaced.outbound.extend(child.outbound.swap(None));
+        let resources = child.resources.iter();
+        replaced.outbound.extend(resources.chain([&child.outbound]).filter_map(|outbound| outbound.swap(None)));
         let sad = self.sad.load_full();
         let without = sad.slot(slot).fold(Sad::clone(&sad), |sad, entry| sad.without(entry.spi));
         drop(sad);
@@ -260,6 +277,15 @@ impl Tables {
         replaced.outbound.extend(before);
         replaced.free();
         spi
+    }
+
+    /// From now on this worker sends on this SA for the child, or on the one that is for all.
+    pub fn swap_resource(&self, slot: Slot, worker: usize, entry: Option<Arc<OutboundEntry>>) {
+        let mut replaced = self.write();
+        if let Some(own) = self.children.load().get(slot).and_then(|child| child.resources.get(worker)) {
+            replaced.outbound.extend(own.swap(entry));
+        }
+        replaced.free();
     }
 
     /// Frees replaced snapshots that no worker reads any more; every change does so, too. True if none is left: no worker can still act

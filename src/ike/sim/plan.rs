@@ -207,6 +207,7 @@ fn child(dice: &mut Dice, terms: &Terms, (spoke, n): (usize, usize), hub: bool) 
         rekey_time: terms.rekey_child,
         rekey_bytes: 0,
         rekey_packets: terms.packets,
+        resources: 0,
     }
 }
 fn policy(dice: &mut Dice, connections: Vec<Connection>) -> Policy {

@@ -133,6 +133,7 @@ fn child(name: &str, local: &str, remote: &str) -> Arc<ChildPolicy> {
         rekey_time: seconds(3600),
         rekey_bytes: 0,
         rekey_packets: 0,
+        resources: 0,
     })
 }
 fn ike(list: &str) -> Vec<crate::wire::payload::Proposal> {
