@@ -576,6 +576,94 @@ mod tests {
         }
     }
 
+    impl Bench {
+        /// Four workers, and room for an SA of its own for each of the first two.
+        fn with_resources() -> Self {
+            let mut bench = Self { places: Places::new(4), ..Self::new() };
+            let text = "[connections.a]\nremote_addrs = [\"192.0.2.9\"]\n[connections.a.children.b]\nper_resource_sas = 2\n\
+                        local_ts = [\"10.1.0.0/16\"]\nremote_ts = [\"10.2.0.0/16\"]\n\
+                        [secrets.s]\nid = [\"192.0.2.9\"]\nsecret = \"correct horse battery staple\"\n";
+            let source = crate::config::Source { name: "a.toml".into(), text: text.into() };
+            let config = crate::config::parse(&[source], &crate::config::secret::System).unwrap();
+            bench.installer.configure(&config, &mut bench.places);
+            bench
+        }
+        /// A pair for one worker alone; its inbound SPI.
+        fn up_for(&mut self, worker: u32, id: u64, initiator: bool, replaces: Option<u64>) -> u32 {
+            let key = Key { connection: "a".into(), child: "b".into(), peer: 0 };
+            let spi_in = self.places.allocate_spi(&key, Some(worker), id as u32).unwrap();
+            let up = ChildUp { spi_in, resource: Some(worker), ..self.offer(id, initiator, replaces) };
+            self.installer.child_up(NOW, &up, &mut self.places, &mut self.rng);
+            spi_in
+        }
+        /// What each of three workers sends with.
+        fn sends_by_worker(&self) -> [u32; 3] {
+            let children = self.installer.tables.children.load();
+            let child = children.iter().next().unwrap();
+            [0, 1, 2].map(|worker| child.outbound_for(worker).as_ref().map_or(0, |entry| entry.sa.spi()))
+        }
+    }
+
+    /// A worker sends on its own SA from when it may, and else on that for all; the peer's packets for it come to it.
+    #[test]
+    fn each_worker_has_its_own_sa_or_the_one_for_all() {
+        let mut bench = Bench::with_resources();
+        bench.up(1, true, None);
+        assert_eq!(bench.sends_by_worker(), [1001, 1001, 1001]);
+        let first = bench.up_for(0, 2, true, None);
+        let second = bench.up_for(1, 3, true, None);
+        assert_eq!((first & sad::WORKER_MASK, second & sad::WORKER_MASK), (0, 1));
+        assert_eq!(sad::slot_of(first), sad::slot_of(second));
+        assert!(bench.receives(first) && bench.receives(second));
+        assert_eq!(bench.sends_by_worker(), [1002, 1003, 1001]);
+        bench.down(2, Ended::ByPeer);
+        assert_eq!(bench.sends_by_worker(), [1001, 1003, 1001]);
+        assert!(bench.receives(first), "there is another one, so packets may be on their way");
+        bench.down(3, Ended::ByUs);
+        bench.down(1, Ended::ByUs);
+        assert_eq!(bench.sends_by_worker(), [0, 0, 0]);
+        assert!(!bench.receives(second));
+    }
+    /// A responder waits for the proof that the peer has it, as with any other SA (R3), but has another one to send on meanwhile.
+    #[test]
+    fn an_own_sa_is_used_when_the_peer_has_it() {
+        let mut bench = Bench::with_resources();
+        bench.up(1, false, None);
+        let own = bench.up_for(0, 2, false, None);
+        bench.up_for(1, 3, false, None);
+        assert_eq!(bench.sends_by_worker(), [1001, 1001, 1001]);
+        bench.installer.first_packet(own);
+        assert_eq!(bench.sends_by_worker(), [1002, 1001, 1001]);
+        bench.tick(NOW + TAKEOVER);
+        assert_eq!(bench.sends_by_worker(), [1002, 1003, 1001]);
+    }
+    /// Each is rekeyed by itself, in the order of any other rekey, and the SA for all, too.
+    #[test]
+    fn rekeys_of_one_workers_sa() {
+        let mut bench = Bench::with_resources();
+        bench.up(1, true, None);
+        bench.up_for(0, 2, true, None);
+        bench.up_for(1, 3, true, None);
+        bench.up_for(0, 4, true, Some(2));
+        assert_eq!(bench.sends_by_worker(), [1004, 1003, 1001], "an initiator at once");
+        bench.down(2, Ended::Replaced);
+        let new = bench.up_for(1, 5, false, Some(3));
+        assert_eq!(bench.sends_by_worker(), [1004, 1003, 1001], "a responder later");
+        bench.installer.first_packet(new);
+        assert_eq!(bench.sends_by_worker(), [1004, 1005, 1001]);
+        bench.up_for(1, 6, false, Some(5));
+        bench.down(3, Ended::Replaced);
+        assert_eq!(bench.sends_by_worker(), [1004, 1005, 1001]);
+        bench.down(5, Ended::Replaced);
+        assert_eq!(bench.sends_by_worker(), [1004, 1006, 1001], "the Delete of the old one is a proof");
+        bench.up(7, false, Some(1));
+        assert_eq!(bench.sends_by_worker(), [1004, 1006, 1001]);
+        bench.down(1, Ended::Replaced);
+        assert_eq!(bench.sends_by_worker(), [1004, 1006, 1007]);
+        bench.installer.child_leaving(ChildId(6));
+        assert_eq!(bench.sends_by_worker(), [1004, 1007, 1007], "nothing on what the peer may have deleted");
+    }
+
     /// What has lost a collision receives, and never sends, whatever comes on it and whoever goes.
     #[test]
     fn what_has_lost_a_collision_only_receives() {

@@ -44,7 +44,8 @@ impl Group {
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.wait
     }
-    fn is_open(&self) -> bool {
+    /// More of them are to be asked for, if there are too few.
+    pub(super) fn is_open(&self) -> bool {
         self.asks && !self.full
     }
     fn put_off(&mut self, now: Duration) {
@@ -121,8 +122,9 @@ pub(super) fn admit(
 impl Established {
     /// The child that is for no resource in particular, and in use.
     pub(super) fn fallback(&self, name: &str) -> Option<&Child> {
-        let in_use = |c: &&Child| matches!(c.state, ChildState::Up | ChildState::Replaced { .. });
-        self.children.iter().filter(in_use).find(|c| c.resource.is_none() && &*c.policy.name == name)
+        let named = || self.children.iter().filter(|c| c.resource.is_none() && &*c.policy.name == name);
+        let replaced = || named().find(|c| matches!(c.state, ChildState::Replaced { .. }));
+        named().find(|c| c.state == ChildState::Up).or_else(replaced)
     }
     /// Plans what is missing beside our fallbacks.
     pub(super) fn complete_groups(&mut self, cx: &Cx<'_>) {

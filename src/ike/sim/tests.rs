@@ -150,7 +150,7 @@ mod witnesses {
     }
     const NOW: Duration = Duration::from_secs(100);
     fn slot() -> crate::ike::sim::tables::Slot {
-        ("net".into(), "lan".into(), 0)
+        ("net".into(), "lan".into(), 0, None)
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod reauth;
 mod refuse;
 mod rekey_child;
 mod rekey_ike;
+mod resources;
 mod siblings;
 mod silence;
 mod stranger;
