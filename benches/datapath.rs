@@ -1,11 +1,13 @@
 //! The data path against the bare AEAD: segment, checksum and seal of super-packets; open, commit, check and merge of trains. What the
-//! operating system would do costs nothing here, so that the rest shows; `tunnel` is both together over queues in memory, with copies.
+//! operating system would do costs nothing here, so that the rest shows; `tunnel` is both together over queues in memory, with copies. At the end,
+//! what two workers do on two cores, against one.
 #![allow(missing_docs, reason = "criterion's macros make an undocumented function")]
 use arc_swap::ArcSwap;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use sandhog::crypto::cipher::Cipher;
 use sandhog::crypto::secret::Secret;
+use sandhog::dataplane::home::Team;
 use sandhog::dataplane::stats::WorkerStats;
 use sandhog::dataplane::worker::{Ends, Shared, Socket, Worker};
 use sandhog::esp::SaParams;
@@ -13,27 +15,31 @@ use sandhog::esp::drop::Drop;
 use sandhog::esp::inbound::InboundSa;
 use sandhog::esp::outbound::OutboundSa;
 use sandhog::io::memory::{Device, Knobs, Port};
-use sandhog::io::{Datagrams, Destination, Gso, ReceiveBatch, Received, Tun, VnetHeader};
+use sandhog::io::{Datagrams, Destination, Gso, ReceiveBatch, Received, Tun, VnetHeader, host};
 use sandhog::ipsec::path::{Encap, Path};
 use sandhog::ipsec::sad::{InboundEntry, Mode};
 use sandhog::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
 use sandhog::ipsec::tables::{Child, OutboundEntry, Tables, Traffic};
 use sandhog::wire::ip::{checksum_add, checksum_fold};
 use sandhog::wire::selector::Selector;
+use std::collections::VecDeque;
 use std::hint::black_box;
 use std::io::{ErrorKind, IoSlice};
-use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
-use std::time::Duration;
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
 
 /// Segments of a super-packet, octets of payload in each, and of TCP/IPv4 headers with timestamps.
 const SEGMENTS: usize = 45;
 const PAYLOAD: usize = 1348;
 const HEADERS: usize = 52;
-const SPI: u32 = 0x1000_0000;
 const DEVICE: DeviceId = DeviceId(0);
-const SLOT: Slot = Slot(0);
 const SUPER_PACKETS: usize = 8;
+
+/// The one SPI of a child, both ways.
+fn spi(slot: u32) -> u32 {
+    0x1000_0000 | slot << 4
+}
 
 /// A TUN that is never empty for eight reads, and takes everything.
 struct NullTun {
@@ -61,17 +67,18 @@ impl Tun for NullTun {
     }
 }
 
-/// A socket that takes everything, and gives out a batch that was made before.
+/// A socket that takes everything, and gives out batches that were made before.
 #[derive(Default)]
 struct NullSocket {
-    ready: Option<ReceiveBatch>,
+    ready: VecDeque<ReceiveBatch>,
+    spent: Vec<ReceiveBatch>,
 }
 
 impl Datagrams for NullSocket {
     fn receive(&mut self, batch: &mut ReceiveBatch) -> std::io::Result<()> {
         batch.datagrams.clear();
-        if let Some(ready) = &mut self.ready {
-            std::mem::swap(batch, ready);
+        if let Some(ready) = self.ready.pop_front() {
+            self.spent.push(std::mem::replace(batch, ready));
         }
         Ok(())
     }
@@ -104,9 +111,9 @@ fn super_packet() -> (VnetHeader, Vec<u8>) {
     (header, p)
 }
 
-fn params() -> SaParams {
+fn params(slot: u32) -> SaParams {
     let (encr, integ) = (Secret::new((0..36).collect()), Secret::new(Vec::new()));
-    SaParams { spi: SPI, cipher: Cipher::AesGcm256, encr, integ, esn: true }
+    SaParams { spi: spi(slot), cipher: Cipher::AesGcm256, encr, integ, esn: true }
 }
 
 fn path() -> Path {
@@ -114,46 +121,58 @@ fn path() -> Path {
     Path { local, remote, encap: Encap::Udp, may_move: false, mtu: 1500 }
 }
 
-/// A worker that sends from 10.1/16 to 10.2/16 and lets in the same, under one key.
-fn worker<D: Datagrams, T: Tun>(socket: D, tun: T) -> (Worker<D, T>, Arc<Tables>, Arc<WorkerStats>) {
+/// Children that send from 10.1/16 to 10.2/16 and let in the same, each under one key. Packets from the device go to the first.
+fn tables(children: u32) -> Arc<Tables> {
     let tables = Arc::new(Tables::new());
     let left: Selector = "10.1.0.0/16".parse().unwrap();
     let right: Selector = "10.2.0.0/16".parse().unwrap();
-    let child = Arc::new(Child::new(SLOT, "bench/bench".into(), DEVICE, true));
-    child.outbound.store(Some(Arc::new(OutboundEntry {
-        sa: OutboundSa::new(&params(), [0; 16]),
-        local_ts: [left].into(),
-        remote_ts: [right].into(),
-        path: Arc::new(ArcSwap::from_pointee(path())),
-        transport: false,
-        traffic: Traffic::default(),
-    })));
-    tables.insert_child(child.clone());
-    tables.publish_inbound(Arc::new(InboundEntry {
-        spi: SPI,
-        sa: InboundSa::new(&params(), 4096),
-        child,
-        local_ts: [right].into(),
-        remote_ts: [left].into(),
-        check_fragments: true,
-        mode: Mode::Tunnel,
-        traffic: Traffic::default(),
-    }));
+    for slot in 0..children {
+        let child = Arc::new(Child::new(Slot(slot), "bench/bench".into(), DEVICE, true));
+        child.outbound.store(Some(Arc::new(OutboundEntry {
+            sa: OutboundSa::new(&params(slot), [0; 16]),
+            local_ts: [left].into(),
+            remote_ts: [right].into(),
+            path: Arc::new(ArcSwap::from_pointee(path())),
+            transport: false,
+            traffic: Traffic::default(),
+        })));
+        tables.insert_child(child.clone());
+        tables.publish_inbound(Arc::new(InboundEntry {
+            spi: spi(slot),
+            sa: InboundSa::new(&params(slot), 4096),
+            child,
+            local_ts: [right].into(),
+            remote_ts: [left].into(),
+            check_fragments: true,
+            mode: Mode::Tunnel,
+            traffic: Traffic::default(),
+        }));
+    }
     let policy = PolicyEntry {
         name: "bench/bench".into(),
         local: vec![left],
         remote: vec![right],
         priority: 0,
-        action: Action::Protect(SLOT),
+        action: Action::Protect(Slot(0)),
     };
     tables.publish_policies(Spd::new([(DEVICE, policy)]));
+    tables
+}
+
+/// A worker with these tables.
+fn worker_of<D: Datagrams, T: Tun>(tables: &Arc<Tables>, socket: D, tun: T) -> (Worker<D, T>, Arc<WorkerStats>) {
     let any = "0.0.0.0".parse().unwrap();
     let ends =
         Ends { sockets: vec![Socket { encap: Encap::Udp, local: any, io: socket }], devices: vec![(DEVICE, tun)] };
     let stats = Arc::new(WorkerStats::default());
-    let shared =
-        Shared { tables: tables.clone(), upcalls: sync_channel(8).0, stats: stats.clone(), orders: Arc::default() };
-    (Worker::new(ends, shared), tables, stats)
+    let (upcalls, orders) = (sync_channel(8).0, Arc::default());
+    let shared = Shared { tables: tables.clone(), upcalls, stats: stats.clone(), orders, team: Team::default() };
+    (Worker::new(ends, shared), stats)
+}
+
+/// A worker with one child.
+fn worker<D: Datagrams, T: Tun>(socket: D, tun: T) -> (Worker<D, T>, Arc<WorkerStats>) {
+    worker_of(&tables(1), socket, tun)
 }
 
 fn null_tun() -> NullTun {
@@ -161,16 +180,16 @@ fn null_tun() -> NullTun {
     NullTun { packet, header, left: 0, filled: false }
 }
 
-/// Eight trains of 45 packets, under the next numbers.
-fn trains(sa: &OutboundSa, batch: &mut ReceiveBatch) {
+/// Eight trains of 45 packets, under the next numbers, of one SA after the other.
+fn trains(sas: &[OutboundSa], batch: &mut ReceiveBatch) {
     use sandhog::dataplane::segment::{Pieces, Segments};
     let (header, packet) = super_packet();
     let parsed = sandhog::wire::ip::parse(&packet).unwrap();
     let segments = Segments::new(&header, &packet, &parsed).unwrap();
-    let (inner, sealed) = (segments.len_of(0), sa.sealed_len(segments.len_of(0)));
+    let (inner, sealed) = (segments.len_of(0), sas[0].sealed_len(segments.len_of(0)));
     let Path { local, remote, .. } = path();
     batch.datagrams.clear();
-    for train in 0..SUPER_PACKETS {
+    for (train, sa) in sas.iter().cycle().take(SUPER_PACKETS).enumerate() {
         let offset = train * 65_536;
         for (i, seq) in sa.reserve(SEGMENTS as u32).unwrap().enumerate() {
             let out = &mut batch.buf[offset + i * sealed..][..sealed];
@@ -180,6 +199,13 @@ fn trains(sa: &OutboundSa, batch: &mut ReceiveBatch) {
         let len = SEGMENTS * sealed;
         batch.datagrams.push(Received { remote: local, local: remote, offset, len, segment: sealed, tos: 0 });
     }
+}
+
+/// Another batch to be received.
+fn ready(sas: &[OutboundSa], socket: &mut NullSocket) {
+    let mut batch = socket.spent.pop().unwrap_or_else(|| ReceiveBatch::new(16));
+    trains(sas, &mut batch);
+    socket.ready.push_back(batch);
 }
 
 fn datapath(c: &mut Criterion) {
@@ -203,7 +229,7 @@ fn datapath(c: &mut Criterion) {
         });
     });
     group.bench_function("segment-checksum-seal", |b| {
-        let (mut worker, _, stats) = worker(NullSocket::default(), null_tun());
+        let (mut worker, stats) = worker(NullSocket::default(), null_tun());
         b.iter(|| {
             worker.ends.devices[0].1.left = SUPER_PACKETS;
             while worker.ends.devices[0].1.left > 0 {
@@ -228,21 +254,18 @@ fn datapath(c: &mut Criterion) {
         b.iter_batched(fresh, open, BatchSize::PerIteration);
     });
     group.bench_function("open-commit-merge", |b| {
-        let (worker, _, stats) = worker(NullSocket::default(), null_tun());
+        let (worker, stats) = worker(NullSocket::default(), null_tun());
         let worker = std::cell::RefCell::new(worker);
-        let sa = OutboundSa::new(&params(), [0; 16]);
-        let fresh = || {
-            let socket = &mut worker.borrow_mut().ends.sockets[0].io;
-            trains(&sa, socket.ready.get_or_insert_with(|| ReceiveBatch::new(16)));
-        };
+        let sa = [OutboundSa::new(&params(0), [0; 16])];
+        let fresh = || ready(&sa, &mut worker.borrow_mut().ends.sockets[0].io);
         b.iter_batched(fresh, |()| worker.borrow_mut().turn(Duration::ZERO), BatchSize::PerIteration);
         assert_eq!(drops(&stats), []);
     });
     group.bench_function("tunnel", |b| {
         let (left_port, right_port) = Port::pair(Knobs::default());
         let (left_host, right_host) = (Device::new((true, true)), Device::new((true, true)));
-        let (mut left, _, left_stats) = worker(left_port, left_host.clone());
-        let (mut right, _, right_stats) = worker(right_port, right_host.clone());
+        let (mut left, left_stats) = worker(left_port, left_host.clone());
+        let (mut right, right_stats) = worker(right_port, right_host.clone());
         let (header, packet) = super_packet();
         b.iter(|| {
             for _ in 0..SUPER_PACKETS {
@@ -272,9 +295,88 @@ fn drops(stats: &WorkerStats) -> Vec<(&'static str, u64)> {
     all.filter(|(_, count)| *count > 0).collect()
 }
 
+/// Batches of eight super-packets or trains that each worker has in one measurement, and measurements.
+const BATCHES: usize = 32;
+const ROUNDS: usize = 60;
+/// Those of them before which nothing is warm.
+const WARM_UP: usize = 5;
+
+/// Octets per second that so many workers seal on one SA together, each on a core of its own.
+fn outbound(workers: usize) -> f64 {
+    let tables = tables(1);
+    together(workers, |_| {
+        let (mut worker, stats) = worker_of(&tables, NullSocket::default(), null_tun());
+        worker.ends.devices[0].1.left = SUPER_PACKETS;
+        worker.turn(Duration::ZERO);
+        move || {
+            for _ in 0..BATCHES {
+                worker.ends.devices[0].1.left = SUPER_PACKETS;
+                while worker.ends.devices[0].1.left > 0 {
+                    worker.turn(Duration::ZERO);
+                }
+            }
+            assert_eq!(drops(&stats), []);
+        }
+    })
+}
+
+/// Octets per second that so many workers open of eight SAs together, which are divided among them as steering does.
+fn inbound(workers: usize) -> f64 {
+    let tables = tables(8);
+    together(workers, |index| {
+        let (mut worker, stats) = worker_of(&tables, NullSocket::default(), null_tun());
+        let own = (0..8).filter(|slot| slot % workers == index);
+        let sas: Vec<_> = own.map(|slot| OutboundSa::new(&params(slot as u32), [0; 16])).collect();
+        (0..BATCHES).for_each(|_| ready(&sas, &mut worker.ends.sockets[0].io));
+        move || {
+            (0..BATCHES).for_each(|_| worker.turn(Duration::ZERO));
+            assert_eq!(drops(&stats), []);
+        }
+    })
+}
+
+/// Makes a worker's job on each of so many cores, then lets all of them begin at once: octets per second.
+#[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
+fn together<J: FnOnce()>(workers: usize, job: impl Fn(usize) -> J + Sync) -> f64 {
+    let barrier = Barrier::new(workers);
+    let (barrier, job) = (&barrier, &job);
+    let times: Vec<_> = std::thread::scope(|scope| {
+        let run = |index| {
+            host::pin_to_core(index).unwrap();
+            let job = job(index);
+            barrier.wait();
+            let begin = Instant::now();
+            job();
+            (begin, Instant::now())
+        };
+        let threads: Vec<_> = (0..workers).map(|index| scope.spawn(move || run(index))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let begin = times.iter().map(|(begin, _)| *begin).min().unwrap();
+    let end = times.iter().map(|(_, end)| *end).max().unwrap();
+    (workers * BATCHES * SUPER_PACKETS * SEGMENTS * (HEADERS + PAYLOAD)) as f64 / (end - begin).as_secs_f64()
+}
+
+/// One worker and two, alternately: medians of both rates and of their ratio.
+fn cores(_: &mut Criterion) {
+    if host::usable_cores() < 2 {
+        return println!("two workers: not measured, there is one core");
+    }
+    let rounds = if std::env::args().any(|arg| arg == "--test" || arg == "--list") { 1 } else { ROUNDS + WARM_UP };
+    for (name, rate) in [("one SA outbound", outbound as fn(usize) -> f64), ("8 SAs inbound", inbound)] {
+        let pairs = (0..rounds).map(|_| (rate(1), rate(2))).skip(WARM_UP.min(rounds - 1));
+        let (mut one, (mut two, mut ratio)): (Vec<_>, (Vec<_>, Vec<_>)) = pairs.map(|(a, b)| (a, (b, b / a))).unzip();
+        let [one, two, ratio] = [&mut one, &mut two, &mut ratio].map(|all| {
+            all.sort_by(f64::total_cmp);
+            all[all.len() / 2]
+        });
+        println!("{name}: {:.2} GB/s by one worker, {:.2} by two: {ratio:.2}x", one / 1e9, two / 1e9);
+    }
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(30).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
-    targets = datapath
+    targets = datapath, cores
 }
 criterion_main!(benches);

@@ -22,6 +22,7 @@ pub(super) const GATEWAY: Keys = Keys {
         "listen",
         "ports",
         "workers",
+        "pin_workers",
         "device",
         "route_table",
         "mark",

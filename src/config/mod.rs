@@ -72,6 +72,8 @@ pub struct Gateway {
     pub ports: Ports,
     /// Dataplane threads, 0 to 16; 0 = one per usable core.
     pub workers: u16,
+    /// Each stays on a core of its own, if there are enough.
+    pub pin_workers: bool,
     /// TUN device of policy-based children.
     pub device: String,
     /// Routing table of our routes; `None` = leave routes alone.
@@ -97,6 +99,7 @@ impl Default for Gateway {
             listen: vec![IpAddr::from([0, 0, 0, 0]), IpAddr::from([0u16; 8])],
             ports: Ports::default(),
             workers: 0,
+            pin_workers: true,
             device: "sandhog0".into(),
             route_table: Some(220),
             mark: 0xdc,

@@ -30,6 +30,8 @@ pub const GRACE: Duration = Duration::from_secs(5);
 const NEVER: Duration = Duration::MAX;
 /// Of a child that is not configured any more.
 const DEFAULT_WINDOW: u32 = 4096;
+/// Towards a peer whose window is narrower one worker seals all: with several, numbers leave by about a batch of each out of order.
+const WIDE_WINDOW: u32 = 1024;
 
 /// A pair of SAs in the tables.
 #[derive(Debug)]
@@ -190,17 +192,20 @@ impl Installer {
         let slot = places.slot(key)?;
         let copy_dscp = settings.is_some_and(|child| child.copy_dscp);
         let waits = settings.is_some_and(|child| child.waits);
+        let wide = settings.is_some_and(|child| child.peer_window >= WIDE_WINDOW);
+        let home = (!wide).then(|| places.worker(slot));
         let resources = settings.map_or(0, |child| child.resources).min(places.workers());
         let present = self.tables.children.load().get(slot).cloned();
         let in_use = || self.by_slot.contains_key(&slot);
         let as_before = |child: &Arc<Child>| {
-            (child.copy_dscp, child.waits, child.resources.len()) == (copy_dscp, waits, resources as usize)
+            let before = (child.copy_dscp, child.waits, child.home, child.resources.len());
+            before == (copy_dscp, waits, home, resources as usize)
         };
         if present.as_ref().is_some_and(|child| as_before(child) || in_use()) {
             return Some(slot);
         }
         let child = Child::new(slot, key.name(), self.device, copy_dscp).with_resources(resources);
-        let child = Child { waits, ..child };
+        let child = Child { waits, home, ..child };
         if let Some(before) = present {
             child.counters.add_in(before.counters.bytes_in.load(Relaxed), before.counters.packets_in.load(Relaxed));
             child.counters.add_out(before.counters.bytes_out.load(Relaxed), before.counters.packets_out.load(Relaxed));
@@ -213,14 +218,15 @@ impl Installer {
     }
 
     fn publish_policies(&self) {
-        let peers = self.installed.values().filter(|sa| sa.key.peer != 0).map(|sa| PolicyEntry {
-            name: sa.key.name(),
-            local: sa.outbound.local_ts.to_vec(),
-            remote: sa.outbound.remote_ts.to_vec(),
-            // Only one of the SAs of a peer's child need be named, but twice the same does no harm.
-            priority: self.setting(&sa.key).map_or(0, |child| child.priority),
-            action: Action::Protect(sa.slot),
-        });
+        let peers =
+            self.installed.values().filter(|sa| sa.key.peer != 0 && sa.resource.is_none()).map(|sa| PolicyEntry {
+                name: sa.key.name(),
+                local: sa.outbound.local_ts.to_vec(),
+                remote: sa.outbound.remote_ts.to_vec(),
+                // Only one of the SAs of a peer's child need be named, but twice the same does no harm.
+                priority: self.setting(&sa.key).map_or(0, |child| child.priority),
+                action: Action::Protect(sa.slot),
+            });
         let entries = peers.chain(self.configured.iter().cloned()).map(|entry| (self.device, entry));
         self.tables.publish_policies(Spd::new(entries));
     }
@@ -944,6 +950,24 @@ mod tests {
         assert!(other.copy_dscp);
         assert_eq!(bench.installer.place(&key, Some(&other), &mut bench.places), Some(slot));
         assert_eq!(counters(&bench), (2, 14));
+    }
+
+    #[test]
+    fn towards_a_narrow_window_one_worker_seals_and_it_is_the_one_of_the_spis() {
+        let mut bench = Bench { places: Places::new(3), ..Bench::new() };
+        let text = "[connections.a.children.b]\nmode = \"drop\"\nlocal_ts = [\"10.1.0.0/16\"]\nremote_ts = [\"10.2.0.0/16\"]\n";
+        let source = crate::config::Source { name: "a.toml".into(), text: text.into() };
+        let config = crate::config::parse(&[source], &crate::config::secret::System).unwrap();
+        for (peer, peer_window) in [64, 1023, 32, 1024, 65_536, 64].into_iter().enumerate() {
+            let key = Key { connection: "a".into(), child: "b".into(), peer: peer as u32 };
+            let settings = ChildConfig { peer_window, ..config.connections[0].children[0].clone() };
+            let slot = bench.installer.place(&key, Some(&settings), &mut bench.places).unwrap();
+            let spi = bench.places.allocate_spi(&key, 77).unwrap();
+            let child = bench.installer.tables.children.load().get(slot).cloned().unwrap();
+            let home = (spi & sad::WORKER_MASK) as u8;
+            assert_eq!(child.home, (peer_window < 1024).then_some(home), "{peer_window}");
+            assert_eq!(usize::from(home), peer % 3);
+        }
     }
 
     #[test]

@@ -124,7 +124,8 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     network.attach(device_mtu(&config)).map_err(said("the device"))?;
 
     let workers =
-        workers::Workers::start(&tables, DEVICE, queues, of_workers, wake.clone()).map_err(said("workers"))?;
+        workers::Workers::start(&tables, DEVICE, queues, of_workers, config.gateway.pin_workers, wake.clone())
+            .map_err(said("workers"))?;
     let threads = system::usable_cores().min(2);
     let pool = compute::Pool::start(threads, wake.clone()).map_err(said("compute threads"))?;
     let fetcher = fetch::Fetcher::start(config.gateway.mark, wake.clone()).map_err(said("fetcher"))?;

@@ -53,6 +53,11 @@ impl Places {
         self.by_key.insert(key.clone(), slot);
         Some(slot)
     }
+    /// The home worker of a slot: its SPIs have the same.
+    pub fn worker(&self, slot: Slot) -> u8 {
+        // At most 16 workers.
+        self.spis.worker(slot) as u8
+    }
     /// The slot of a child that has one.
     pub fn find(&self, key: &Key) -> Option<Slot> {
         self.by_key.get(key).copied()

@@ -1,9 +1,11 @@
 //! The workers' threads, and the way of their upcalls to the engine.
 use super::clock;
 use crate::dataplane::Upcall;
+use crate::dataplane::home::Team;
 use crate::dataplane::stats::WorkerStats;
 use crate::dataplane::worker::{self, Ends, Orders, Outer, Shared, Socket, Worker};
 use crate::io::fds::EventFd;
+use crate::io::host;
 use crate::io::tun::Queue;
 use crate::ipsec::spd::{DeviceId, Slot};
 use crate::ipsec::tables::Tables;
@@ -28,36 +30,44 @@ pub struct Workers {
     upcalls: Receiver<Upcall>,
 }
 impl Workers {
-    /// One worker for each queue of the device, with its sockets. `wake` is signalled when there is an upcall.
+    /// One worker for each queue of the device, with its sockets; each stays on a core of its own with `pin`, if there are enough that this
+    /// process may use. `wake` is signalled when there is an upcall.
     pub fn start(
         tables: &Arc<Tables>,
         device: DeviceId,
         queues: Vec<Queue>,
         sockets: Vec<Vec<Socket<Outer>>>,
+        pin: bool,
         wake: Arc<EventFd>,
     ) -> io::Result<Self> {
         let (sender, received) = mpsc::sync_channel(UPCALLS);
         let (forward, upcalls) = mpsc::sync_channel(UPCALLS);
         let mut workers = Self {
             stop: Arc::new(AtomicBool::new(false)),
-            controls: Vec::new(),
+            controls: queues.iter().map(|_| EventFd::new().map(Arc::new)).collect::<io::Result<_>>()?,
             threads: Vec::new(),
             stats: Vec::new(),
             orders: Arc::default(),
             upcalls,
         };
-        for (index, (queue, sockets)) in queues.into_iter().zip(sockets).enumerate() {
-            let control = Arc::new(EventFd::new()?);
+        let pin = pin && queues.len() <= host::usable_cores();
+        let teams = Team::of(&workers.controls);
+        for (index, ((queue, sockets), team)) in queues.into_iter().zip(sockets).zip(teams).enumerate() {
+            let control = workers.controls[index].clone();
             let stats = Arc::new(WorkerStats::default());
             let orders = workers.orders.clone();
-            let shared = Shared { tables: tables.clone(), upcalls: sender.clone(), stats: stats.clone(), orders };
+            let (tables, upcalls) = (tables.clone(), sender.clone());
+            let shared = Shared { tables, upcalls, stats: stats.clone(), orders, team };
             let ends = Ends { sockets, devices: vec![(device, queue)] };
             let stop = workers.stop.clone();
             let ending = Ending { stop: stop.clone(), upcalls: sender.clone(), device };
-            workers.controls.push(control.clone());
             workers.stats.push(stats);
             workers.threads.push(Builder::new().name(format!("worker{index}")).spawn(move || {
                 let _ending = ending;
+                // Also keeps order: what one thread sends from two cores may overtake itself in the kernel's queues.
+                if pin && let Err(error) = host::pin_to_core(index) {
+                    tracing::warn!(%error, index, "a worker cannot be kept on its core");
+                }
                 let mut worker = Worker::new(ends, shared);
                 if let Err(error) = worker::run(&mut worker, &control, &stop, clock::now) {
                     tracing::error!(%error, index, "a worker ended");

@@ -1,11 +1,12 @@
 //! Threads and queues: what a packet goes through. Read inbound.rs and outbound.rs from the top; they are in packet order.
 //!
 //! segment, merge, fragment, gather and icmp are pure: bytes in, bytes out. train collects what leaves together. park and hold
-//! keep what came before its SA. worker puts it
+//! keep what came before its SA. home takes packets to the one worker that seals for their child. worker puts it
 //! together for one thread.
 pub mod fragment;
 pub mod gather;
 pub mod hold;
+pub mod home;
 pub mod icmp;
 pub mod inbound;
 pub mod limit;

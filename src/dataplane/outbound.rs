@@ -1,9 +1,10 @@
-//! From the TUN to the wire, in packet order: read, look up, fit, seal, send. What is not carried is counted and, where the
+//! From the TUN to the wire, in packet order: read, look up, hand over, fit, seal, send. What is not carried is counted and, where the
 //! sender can do something about it, answered.
 use super::Upcall;
 use super::fragment::Fragments;
 use super::gather::{Added, Gathering};
 use super::hold::Held;
+use super::home::Parcel;
 use super::icmp::{self, Reason};
 use super::limit::{Bucket, PerChild};
 use super::segment::{Pieces, Segments};
@@ -51,6 +52,10 @@ pub struct Outbound {
     exhausting: PerChild,
     held: Held,
     gathering: Gathering,
+    /// By the worker that they are for.
+    leaving: Vec<Parcel>,
+    /// What another worker has handed over; empty between turns.
+    arrived: Parcel,
 }
 
 /// What is the same for all packets of a batch.
@@ -102,6 +107,8 @@ impl Outbound {
             exhausting: PerChild::default(),
             held: Held::default(),
             gathering: Gathering::default(),
+            leaving: Vec::new(),
+            arrived: Parcel::default(),
         }
     }
 
@@ -120,10 +127,11 @@ impl Outbound {
         let mut batch = Batch { now, device, id, ends, spd: &spd, children: &children, shared };
         let mut result = Ok(());
         let (mut count, mut octets) = (0, 0);
+        let mut packet = std::mem::take(&mut self.packet);
         while count < BATCH && octets < BATCH_OCTETS {
-            match batch.ends.devices[device].1.read(&mut self.packet) {
+            match batch.ends.devices[device].1.read(&mut packet) {
                 Ok((header, len)) => {
-                    self.packet(&header, len.min(READ), &mut batch);
+                    self.packet(&header, &packet[..len.min(READ)], &mut batch);
                     octets += len;
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
@@ -135,9 +143,52 @@ impl Outbound {
             }
             count += 1;
         }
-        self.sealer.train.send(batch.ends, &shared.stats);
+        self.packet = packet;
+        self.hand_over(&children, shared);
+        self.sealer.train.send(ends, &shared.stats);
         shared.stats.count_batch(Direction::Out, count);
         result
+    }
+
+    /// Gives the other workers what is theirs.
+    fn hand_over(&mut self, children: &Children, shared: &Shared) {
+        for (to, parcel) in self.leaving.iter_mut().enumerate().filter(|(_, parcel)| !parcel.is_empty()) {
+            shared.team.hand_over(to, parcel);
+            for (packet, _) in parcel.iter() {
+                shared.stats.count_drops(Drop::QueueFull, 1);
+                if let Some(child) = children.get(packet.slot) {
+                    child.counters.record_drop(Drop::QueueFull);
+                }
+            }
+            parcel.clear();
+        }
+    }
+
+    /// Sends what other workers have handed over, as if it had been read here.
+    pub fn take_over<D: Datagrams, T: Tun>(&mut self, now: Duration, ends: &mut Ends<D, T>, shared: &Shared) {
+        let mut arrived = std::mem::take(&mut self.arrived);
+        for from in 0..shared.team.len() {
+            shared.team.take(from, &mut arrived);
+            if arrived.is_empty() {
+                continue;
+            }
+            let (spd, children) = (shared.tables.spd.load(), shared.tables.children.load());
+            for (packet, data) in arrived.iter() {
+                let id = packet.device;
+                let Some(device) = ends.devices.iter().position(|(device, _)| *device == id) else {
+                    shared.stats.count_drops(Drop::Device, 1);
+                    continue;
+                };
+                let mut batch = Batch { now, device, id, ends, spd: &spd, children: &children, shared };
+                self.packet(&packet.header, data, &mut batch);
+            }
+            shared.stats.count_batch(Direction::Handed, arrived.len());
+            arrived.clear();
+            // Who lives somewhere else since they were looked up.
+            self.hand_over(&children, shared);
+        }
+        self.arrived = arrived;
+        self.sealer.train.send(ends, &shared.stats);
     }
 
     /// Takes on what waited for an SA that is there now, and gives up what has waited for too long.
@@ -146,15 +197,16 @@ impl Outbound {
             return;
         }
         let (spd, children) = (shared.tables.spd.load(), shared.tables.children.load());
-        let has_sa = |slot| children.get(slot).is_some_and(|child| child.outbound.load().is_some());
+        let worker = shared.team.index();
+        let has_sa = |slot| children.get(slot).is_some_and(|child| child.outbound_for(worker).is_some());
         while let Some(packets) = self.held.release(has_sa) {
             for packet in packets {
                 let Some(&(id, _)) = ends.devices.get(packet.device) else { continue };
                 let mut batch = Batch { now, device: packet.device, id, ends, spd: &spd, children: &children, shared };
-                self.packet[..packet.data.len()].copy_from_slice(&packet.data);
-                self.packet(&packet.header, packet.data.len(), &mut batch);
+                self.packet(&packet.header, &packet.data, &mut batch);
             }
         }
+        self.hand_over(&children, shared);
         self.sealer.train.send(ends, &shared.stats);
         self.held.expire(now, |slot, count| {
             shared.stats.count_drops(Drop::NoSa, count);
@@ -185,27 +237,25 @@ impl Outbound {
     }
 
     /// One packet or super-packet, or a fragment.
-    fn packet<D: Datagrams, T: Tun>(&mut self, header: &VnetHeader, len: usize, batch: &mut Batch<'_, D, T>) {
-        let Ok(parsed) = ip::parse(&self.packet[..len]) else {
+    fn packet<D: Datagrams, T: Tun>(&mut self, header: &VnetHeader, data: &[u8], batch: &mut Batch<'_, D, T>) {
+        let Ok(parsed) = ip::parse(data) else {
             return batch.shared.stats.count_drops(Drop::Malformed, 1);
         };
         if !parsed.fragment {
-            return self.carry(header, len, &parsed, batch);
+            return self.carry(header, data, &parsed, batch);
         }
         batch.shared.stats.count_drops(Drop::LaterFragment, self.gathering.expire(batch.now));
-        match self.gathering.add(batch.device, &self.packet[..len], &parsed) {
-            Added::Unknown => self.carry(header, len, &parsed, batch),
+        match self.gathering.add(batch.device, data, &parsed) {
+            Added::Unknown => self.carry(header, data, &parsed, batch),
             Added::Waits => {}
             Added::Broken => batch.shared.stats.count_drops(Drop::LaterFragment, 1),
             Added::Whole(whole) => {
-                let len = whole.len();
-                self.packet[..len].copy_from_slice(&whole);
                 let Ok(parsed) = ip::parse(&whole) else {
                     return batch.shared.stats.count_drops(Drop::Malformed, 1);
                 };
                 // Its sender has cut it, so it may be cut again, also if it is IPv6.
                 let parsed = Packet { dont_fragment: false, ..parsed };
-                self.carry(&VnetHeader::default(), len, &parsed, batch);
+                self.carry(&VnetHeader::default(), &whole, &parsed, batch);
             }
         }
     }
@@ -214,7 +264,7 @@ impl Outbound {
     fn carry<D: Datagrams, T: Tun>(
         &mut self,
         header: &VnetHeader,
-        len: usize,
+        data: &[u8],
         parsed: &Packet,
         batch: &mut Batch<'_, D, T>,
     ) {
@@ -224,14 +274,23 @@ impl Outbound {
             Action::Pass | Action::Drop => None,
         });
         let child = slot.and_then(|slot| batch.children.get(slot)).map(Arc::as_ref);
+        if let Some(child) = child
+            && let Some(home) = batch.shared.team.home(child)
+            && !child.has_own(batch.shared.team.index())
+        {
+            if self.leaving.len() <= home {
+                self.leaving.resize_with(batch.shared.team.len(), Parcel::default);
+            }
+            return self.leaving[home].push(child.slot, batch.id, header, data);
+        }
         let result = permit(policy, &parsed.flow)
             .and_then(|()| child.ok_or(Drop::NoSa.into()))
-            .and_then(|child| self.sealer.protect(child, header, &self.packet[..len], parsed, batch));
+            .and_then(|child| self.sealer.protect(child, header, data, parsed, batch));
         let left = match result {
             Ok(left) => left,
             Err(refusal) => {
-                if !self.hold(refusal, header, len, child, batch) && !self.gather(refusal, len, parsed, batch) {
-                    self.refuse(refusal, len, parsed, child, batch);
+                if !self.hold(refusal, header, data, child, batch) && !self.gather(refusal, data, parsed, batch) {
+                    self.refuse(refusal, data, parsed, child, batch);
                 }
                 if refusal.drop == Drop::NoSa
                     && let (Some(policy), Some(slot)) = (policy, slot)
@@ -255,26 +314,26 @@ impl Outbound {
         &mut self,
         refusal: Refusal,
         header: &VnetHeader,
-        len: usize,
+        data: &[u8],
         child: Option<&Child>,
         batch: &Batch<'_, D, T>,
     ) -> bool {
         let child = child.filter(|child| child.waits && refusal.drop == Drop::NoSa);
-        child.is_some_and(|child| self.held.keep(batch.now, child.slot, batch.device, header, &self.packet[..len]))
+        child.is_some_and(|child| self.held.keep(batch.now, child.slot, batch.device, header, data))
     }
 
     /// True if this is the first fragment of a packet for transport mode, and waits for the others.
-    fn gather<D, T>(&mut self, refusal: Refusal, len: usize, parsed: &Packet, batch: &Batch<'_, D, T>) -> bool {
+    fn gather<D, T>(&mut self, refusal: Refusal, data: &[u8], parsed: &Packet, batch: &Batch<'_, D, T>) -> bool {
         refusal.drop == Drop::LaterFragment
             && !parsed.flow.later_fragment
-            && self.gathering.begin(batch.now, batch.device, &self.packet[..len], parsed)
+            && self.gathering.begin(batch.now, batch.device, data, parsed)
     }
 
     /// Counts it, and answers through the TUN if the packet may be answered and we have not said too much already.
     fn refuse<D, T: Tun>(
         &mut self,
         refusal: Refusal,
-        len: usize,
+        data: &[u8],
         parsed: &Packet,
         child: Option<&Child>,
         batch: &mut Batch<'_, D, T>,
@@ -285,7 +344,7 @@ impl Outbound {
         }
         let Some(reason) = refusal.answer else { return };
         let mut out = [0; icmp::MAX_ANSWER];
-        let Some(len) = icmp::answer(reason, &self.packet[..len], parsed, &mut out) else { return };
+        let Some(len) = icmp::answer(reason, data, parsed, &mut out) else { return };
         let limit = match reason {
             Reason::Prohibited => &mut self.refusals,
             Reason::TooBig(_) => &mut self.too_big,
@@ -331,9 +390,6 @@ enum Fit {
 
 impl Sealer {
     /// Through the child's present SA. How many sequence numbers that has left.
-    ///
-    /// With several workers, any of them seals for any SA. A peer whose window is narrow wants one that seals for it alone: the place to
-    /// hand the packet over to that worker (`WORKER_MASK` of the child's SPIs names it) is here, before any number is reserved.
     fn protect<D: Datagrams, T>(
         &mut self,
         child: &Child,
@@ -342,7 +398,7 @@ impl Sealer {
         parsed: &Packet,
         batch: &mut Batch<'_, D, T>,
     ) -> Result<u64, Refusal> {
-        let entry = child.outbound.load();
+        let entry = child.outbound_for(batch.shared.team.index());
         let entry = entry.as_deref().ok_or(Drop::NoSa)?;
         // The SA in use may be narrower than its policy. What it may not carry, the peer would drop (RFC 4301 section 5.2).
         entry.admits(&parsed.flow).map_err(|drop| match drop {

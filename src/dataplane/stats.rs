@@ -1,5 +1,6 @@
 //! What a worker counts. Each worker writes its own block, in cache lines of its own; anybody may read.
 use crate::esp::drop::Drop;
+use crate::esp::line::CACHE_LINE;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Batches are counted by the binary logarithm of their packets: 1, 2-3, 4-7, ... , 2^15 and more.
@@ -12,9 +13,13 @@ pub struct WorkerStats {
     drops: [AtomicU64; Drop::ALL.len()],
     batches_in: [AtomicU64; BATCH_CLASSES],
     batches_out: [AtomicU64; BATCH_CLASSES],
+    batches_handed: [AtomicU64; BATCH_CLASSES],
     junk: AtomicU64,
     upcalls_lost: AtomicU64,
 }
+
+// Two lines: processors like to fetch the neighbour, too.
+const _: () = assert!(align_of::<WorkerStats>() == 2 * CACHE_LINE);
 
 /// Which way a batch went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +28,8 @@ pub enum Direction {
     In,
     /// From the TUN.
     Out,
+    /// From another worker: how deep its queue had become.
+    Handed,
 }
 
 impl Default for WorkerStats {
@@ -31,6 +38,7 @@ impl Default for WorkerStats {
             drops: std::array::from_fn(|_| AtomicU64::new(0)),
             batches_in: std::array::from_fn(|_| AtomicU64::new(0)),
             batches_out: std::array::from_fn(|_| AtomicU64::new(0)),
+            batches_handed: std::array::from_fn(|_| AtomicU64::new(0)),
             junk: AtomicU64::new(0),
             upcalls_lost: AtomicU64::new(0),
         }
@@ -55,11 +63,16 @@ impl WorkerStats {
 
     /// Batches of 2^i to 2^(i+1)-1 packets, for each i.
     pub fn batches(&self, direction: Direction) -> [u64; BATCH_CLASSES] {
-        let classes = match direction {
+        let classes = self.classes(direction);
+        std::array::from_fn(|i| classes[i].load(Relaxed))
+    }
+
+    fn classes(&self, direction: Direction) -> &[AtomicU64; BATCH_CLASSES] {
+        match direction {
             Direction::In => &self.batches_in,
             Direction::Out => &self.batches_out,
-        };
-        std::array::from_fn(|i| classes[i].load(Relaxed))
+            Direction::Handed => &self.batches_handed,
+        }
     }
 
     pub(super) fn count_drops(&self, reason: Drop, n: u64) {
@@ -76,10 +89,7 @@ impl WorkerStats {
 
     pub(super) fn count_batch(&self, direction: Direction, packets: usize) {
         let Some(class) = packets.checked_ilog2() else { return };
-        let classes = match direction {
-            Direction::In => &self.batches_in,
-            Direction::Out => &self.batches_out,
-        };
+        let classes = self.classes(direction);
         classes[(class as usize).min(BATCH_CLASSES - 1)].fetch_add(1, Relaxed);
     }
 }

@@ -1,5 +1,6 @@
 //! One thread of the data path: a set of devices, a set of sockets, and a loop that waits for them.
 use super::Upcall;
+use super::home::Team;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::stats::WorkerStats;
@@ -66,6 +67,8 @@ pub struct Shared {
     pub stats: Arc<WorkerStats>,
     /// What the engine wants of any of the workers.
     pub orders: Arc<Orders>,
+    /// The other workers.
+    pub team: Team,
 }
 
 /// What the engine wants of any worker, whichever comes first.
@@ -80,8 +83,9 @@ impl Orders {
         self.announce.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
     }
 
-    fn take(&self) -> Vec<Slot> {
-        std::mem::take(&mut *self.announce.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Those that `ours` says of that they are for this worker.
+    fn take(&self, ours: impl Fn(Slot) -> bool) -> Vec<Slot> {
+        self.announce.lock().unwrap_or_else(PoisonError::into_inner).extract_if(.., |slot| ours(*slot)).collect()
     }
 }
 
@@ -130,12 +134,16 @@ impl<D: Datagrams, T: Tun> Worker<D, T> {
         }
     }
 
-    /// Looks whether what was waited for is there: SAs for packets that came before them, and orders; and gives up what waited for too
-    /// long.
+    /// Looks whether what was waited for is there: SAs for packets that came before them, packets from other workers, and orders; and gives
+    /// up what waited for too long.
     pub fn wake(&mut self, now: Duration) {
         self.inbound.release(now, &mut self.ends, &self.shared);
         self.outbound.release(now, &mut self.ends, &self.shared);
-        for slot in self.shared.orders.take() {
+        self.outbound.take_over(now, &mut self.ends, &self.shared);
+        let children = self.shared.tables.children.load();
+        // All workers are woken for an order, so the home worker comes for its own.
+        let ours = |slot| children.get(slot).is_none_or(|child| self.shared.team.home(child).is_none());
+        for slot in self.shared.orders.take(ours) {
             self.outbound.announce(slot, &mut self.ends, &self.shared);
         }
     }
@@ -161,7 +169,8 @@ const CONTROL: u64 = u64::MAX;
 const DEVICE: u64 = 1 << 32;
 
 /// Serves what is ready until `stop` is true. Set it, then signal `control`. After that the worker holds no packet but those that wait for
-/// an SA: what it has read it has sent or delivered. A signal alone makes it look for new SAs and orders. `clock` is read once per turn.
+/// an SA: what it has read it has sent, delivered or handed over. A signal alone makes it look for new SAs, for packets that were handed over to it
+/// and for orders. `clock` is read once per turn.
 pub fn run<D, T>(
     worker: &mut Worker<D, T>,
     control: &EventFd,

@@ -1,6 +1,7 @@
 //! From the wire to the inner packet, in order: precheck, open, commit, tunnel_payload.
 use super::drop::Drop;
 use super::layout::Layout;
+use super::line::{CACHE_LINE, Line};
 use super::replay::{Authentic, Seen, Window};
 use super::{Covered, SaParams};
 use crate::crypto::cipher::PacketKey;
@@ -16,8 +17,10 @@ pub struct InboundSa {
     layout: Layout,
     aead: bool,
     seen: Arc<Seen>,
-    window: Mutex<Window>,
+    window: Line<Mutex<Window>>,
 }
+
+const _: () = assert!(align_of::<InboundSa>() >= CACHE_LINE && align_of::<Seen>() >= CACHE_LINE);
 
 /// What `open` proved and found.
 #[derive(Debug)]
@@ -48,7 +51,7 @@ impl InboundSa {
             layout: Layout::of(params.cipher),
             aead: params.cipher.is_aead(),
             seen: window.seen(),
-            window: Mutex::new(window),
+            window: Line(Mutex::new(window)),
             params: params.clone(),
         }
     }

@@ -2,6 +2,7 @@
 pub mod drop;
 pub mod inbound;
 pub mod layout;
+pub mod line;
 pub mod outbound;
 pub mod replay;
 mod sequence;

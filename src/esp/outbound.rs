@@ -1,5 +1,6 @@
 //! From the inner packet to the wire: reserve, seal.
 use super::layout::Layout;
+use super::line::CACHE_LINE;
 use super::sequence::Sequence;
 use super::{Covered, SaParams};
 use crate::crypto::cipher::PacketKey;
@@ -15,6 +16,8 @@ pub struct OutboundSa {
     aead: bool,
     sequence: Sequence,
 }
+
+const _: () = assert!(align_of::<Sequence>() >= CACHE_LINE && size_of::<Sequence>() == CACHE_LINE);
 
 /// The sequence numbers are used up: rekey.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -57,19 +57,32 @@ impl Window {
 
 /// What was committed. A reader beside the writer may see a commit half done: the bits of the numbers up to a new highest, but not the
 /// highest itself. A bit serves again only for a number at least one window higher, so what such a reader takes for replayed is too old.
+///
+/// Two SAs side by side in memory have other workers as a rule, so neither this nor the ring shares a cache line with anything else.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Seen {
     size: u64,
     highest: AtomicU64,
-    /// The bit of a number is its value modulo the bits of the ring: a power of two, at least `size`.
-    ring: Box<[AtomicU64]>,
+    /// Words of the ring that are in use: a power of two.
+    words: usize,
+    /// The bit of a number is its value modulo the bits of the words: at least `size`.
+    ring: Box<[Words]>,
 }
+
+/// Words of the ring in one cache line.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Words([AtomicU64; WORDS]);
+const WORDS: usize = 8;
 
 impl Seen {
     fn new(size: u32) -> Self {
         let size = size.clamp(MIN_WINDOW, MAX_WINDOW).next_multiple_of(64);
-        let words = size.next_power_of_two() / 64;
-        Self { size: size.into(), highest: AtomicU64::new(0), ring: (0..words).map(|_| AtomicU64::new(0)).collect() }
+        let words = (size.next_power_of_two() / 64) as usize;
+        let line = || Words(std::array::from_fn(|_| AtomicU64::new(0)));
+        let ring = (0..words.div_ceil(WORDS)).map(|_| line()).collect();
+        Self { size: size.into(), highest: AtomicU64::new(0), words, ring }
     }
 
     /// Highest number committed, 0 before the first.
@@ -115,8 +128,8 @@ impl Seen {
 
     /// Clears the bits of `first..=last`.
     fn forget(&self, first: u64, last: u64) {
-        if last - first >= self.ring.len() as u64 * 64 {
-            self.ring.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        if last - first >= self.words as u64 * 64 {
+            self.ring.iter().flat_map(|line| &line.0).for_each(|word| word.store(0, Ordering::Relaxed));
             return;
         }
         let mut from = first;
@@ -133,7 +146,8 @@ impl Seen {
     }
 
     fn word(&self, seq: u64) -> &AtomicU64 {
-        &self.ring[(seq / 64) as usize & (self.ring.len() - 1)]
+        let word = (seq / 64) as usize & (self.words - 1);
+        &self.ring[word / WORDS].0[word % WORDS]
     }
 }
 

@@ -3,7 +3,9 @@
 use super::atomic::{AtomicU64, Ordering};
 use std::ops::Range;
 
+/// Every worker that seals writes it: a cache line of its own keeps the key and all else of the SA out of that.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Sequence {
     next: AtomicU64,
     /// One behind the last number that may be used; `next` never passes it.

@@ -5,6 +5,7 @@ use super::path::Path;
 use super::sad::{InboundEntry, Sad};
 use super::spd::{DeviceId, Slot, Spd};
 use crate::esp::drop::Drop;
+use crate::esp::line::CACHE_LINE;
 use crate::esp::outbound::OutboundSa;
 use crate::wire::ip::Flow;
 use crate::wire::selector::Selector;
@@ -30,12 +31,14 @@ pub struct Child {
     pub copy_dscp: bool,
     /// Packets for it wait for a moment when there is no SA to send them on: one may come.
     pub waits: bool,
+    /// The worker that alone seals for it, because the peer's window is narrow; the same as in its SPIs. `None`: any worker seals.
+    pub home: Option<u8>,
     /// Counters over all SAs of this child.
     pub counters: ChildCounters,
 }
 
 impl Child {
-    /// A child without SAs, whose packets do not wait for one.
+    /// A child without SAs, whose packets do not wait for one and which any worker may seal.
     pub fn new(slot: Slot, name: Arc<str>, device: DeviceId, copy_dscp: bool) -> Self {
         Self {
             slot,
@@ -45,6 +48,7 @@ impl Child {
             resources: Box::default(),
             copy_dscp,
             waits: false,
+            home: None,
             counters: ChildCounters::new(),
         }
     }
@@ -56,6 +60,11 @@ impl Child {
         Self { resources: (0..workers).map(|_| ArcSwapOption::empty()).collect(), ..self }
     }
 
+    /// This worker has an SA that is for it alone.
+    pub fn has_own(&self, worker: usize) -> bool {
+        self.resources.get(worker).is_some_and(|own| own.load().is_some())
+    }
+
     /// What this worker sends on: the SA that is for it alone, or else the one for all.
     pub fn outbound_for(&self, worker: usize) -> Guard<Option<Arc<OutboundEntry>>> {
         let own = self.resources.get(worker).map(|own| own.load());
@@ -63,8 +72,10 @@ impl Child {
     }
 }
 
-/// Counters of a child; never go back over a rekey. Drops are counted here when the child is known.
+/// Counters of a child; never go back over a rekey. Drops are counted here when the child is known. In cache lines of their own: the rest of
+/// the child is read for every packet.
 #[derive(Debug)]
+#[repr(align(64))]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct ChildCounters {
     pub bytes_in: AtomicU64,
@@ -116,14 +127,17 @@ impl Default for ChildCounters {
     }
 }
 
-/// What has travelled on one SA.
+/// What has travelled on one SA; in a cache line of its own.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Traffic {
     /// Octets of inner packets.
     pub bytes: AtomicU64,
     pub packets: AtomicU64,
 }
+
+const _: () = assert!(align_of::<Traffic>() >= CACHE_LINE && align_of::<ChildCounters>() >= CACHE_LINE);
 
 impl Traffic {
     /// Counts a run of packets.

@@ -13,6 +13,7 @@ const GATEWAY: &str = r#"
 listen         = ["0.0.0.0", "::"]
 ports          = { ike = 500, natt = 4500 }
 workers        = 0
+pin_workers    = true
 device         = "sandhog0"
 route_table    = 220
 mark           = 0xdc
@@ -96,13 +97,14 @@ fn the_documented_gateway_is_the_default() {
 #[test]
 fn the_gateway_can_be_other_than_the_default() {
     let config = accepted(
-        "[gateway]\nlisten = [\"192.0.2.1\"]\nports = { natt = 4501 }\nworkers = 3\ndevice = \"x\"\nroute_table = \"none\"\nmark = 7\non_exit = \"open\"\n\
+        "[gateway]\nlisten = [\"192.0.2.1\"]\nports = { natt = 4501 }\nworkers = 3\npin_workers = false\ndevice = \"x\"\nroute_table = \"none\"\nmark = 7\non_exit = \"open\"\n\
          control_socket = \"/a\"\nobserve_socket = \"/b\"\nstate_dir = \"/c\"\nmetrics = \"[::1]:1\"\nlog = { level = \"debug\", format = \"journald\" }\n\
          retransmit = { first = 1, factor = 2, max = \"4s\", tries = 3 }\nlimits = { half_open = 32, auth_failures_per_minute = 9 }\n",
     );
     let gateway = &config.gateway;
     assert_eq!(gateway.listen, ["192.0.2.1".parse::<std::net::IpAddr>().expect("an address")]);
     assert_eq!((gateway.ports.ike, gateway.ports.natt, gateway.workers, gateway.mark), (500, 4501, 3, 7));
+    assert!(!gateway.pin_workers && Gateway::default().pin_workers);
     assert_eq!((gateway.device.as_str(), gateway.route_table, gateway.on_exit), ("x", None, OnExit::Open));
     assert_eq!((gateway.log.level, gateway.log.format), (LogLevel::Debug, LogFormat::Journald));
     assert_eq!(gateway.metrics.map(|m| m.port()), Some(1));

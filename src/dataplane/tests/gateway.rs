@@ -2,6 +2,7 @@
 use super::segment::segments;
 use crate::crypto::secret::Secret;
 use crate::dataplane::Upcall;
+use crate::dataplane::home::Team;
 use crate::dataplane::stats::WorkerStats;
 use crate::dataplane::worker::{Ends, Orders, Shared, Socket, Worker};
 use crate::esp::drop::Drop;
@@ -43,6 +44,8 @@ pub struct Setup {
     pub first: u64,
     /// Packets wait for an SA.
     pub waits: bool,
+    /// The worker that alone seals.
+    pub home: Option<u8>,
     pub mode: Mode,
 }
 
@@ -66,6 +69,7 @@ impl Default for Setup {
             right: selectors(&["10.2.0.0/24", "fd02::/64"]),
             first: 1,
             waits: false,
+            home: None,
             mode: Mode::Tunnel,
         }
     }
@@ -117,7 +121,7 @@ impl Gateway {
         let Setup { encap, may_move, mtu, .. } = *setup;
         let tables = Arc::new(Tables::new());
         let child = Child::new(SLOT, "office/lan".into(), DEVICE, setup.copy_dscp);
-        let child = Arc::new(Child { waits: setup.waits, ..child });
+        let child = Arc::new(Child { waits: setup.waits, home: setup.home, ..child });
         let orders = Arc::new(Orders::default());
         tables.insert_child(child.clone());
         let host = Device::new(setup.offloads);
@@ -128,7 +132,13 @@ impl Gateway {
         };
         let (sender, upcalls) = sync_channel(64);
         let stats = Arc::new(WorkerStats::default());
-        let shared = Shared { tables: tables.clone(), upcalls: sender, stats: stats.clone(), orders: orders.clone() };
+        let shared = Shared {
+            tables: tables.clone(),
+            upcalls: sender,
+            stats: stats.clone(),
+            orders: orders.clone(),
+            team: Team::default(),
+        };
         let gateway = Self {
             worker: Worker::new(ends, shared),
             host,

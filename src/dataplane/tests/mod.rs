@@ -5,6 +5,7 @@ mod gateway;
 mod icmp;
 mod inbound;
 mod merge;
+mod order;
 mod outbound;
 mod run;
 pub mod segment;

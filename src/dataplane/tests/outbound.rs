@@ -262,6 +262,7 @@ fn a_train_is_what_the_kernel_takes() {
         upcalls: sync_channel(1).0,
         stats: left.stats.clone(),
         orders: Arc::default(),
+        team: Default::default(),
     };
     let mut worker = Worker::new(Ends { sockets, devices }, shared);
     let small = Build::udp(false, 130);

@@ -2,6 +2,7 @@
 use super::build::*;
 use super::gateway::*;
 use crate::dataplane::Upcall;
+use crate::dataplane::home::Team;
 use crate::dataplane::worker::{Ends, Outer, Shared, Socket, Worker, run};
 use crate::esp::drop::Drop;
 use crate::io::fds::EventFd;
@@ -60,8 +61,13 @@ fn a_thread_serves_until_it_is_stopped() {
         devices: vec![(DEVICE, Pipe(tun))],
     };
     let (upcalls, told) = sync_channel(8);
-    let shared =
-        Shared { tables: left.tables.clone(), upcalls, stats: left.stats.clone(), orders: left.orders.clone() };
+    let shared = Shared {
+        tables: left.tables.clone(),
+        upcalls,
+        stats: left.stats.clone(),
+        orders: left.orders.clone(),
+        team: Team::default(),
+    };
     let (control, stop) = (Arc::new(EventFd::new().unwrap()), Arc::new(AtomicBool::new(false)));
     let thread = std::thread::spawn({
         let (control, stop) = (control.clone(), stop.clone());

@@ -1,0 +1,94 @@
+"""Order: what two workers seal for one SA stays within the narrow windows that peers have. TCP flows, whose acknowledgements bring them to one worker, and
+one-way UDP flows, which the kernel spreads over both queues of the device."""
+import os
+import subprocess
+import sys
+
+from interop.kernel import KernelLab
+from lab import sandhog, strongswan
+from lab.cases import case, check
+from lab.pair import INNER, OUTER, PSK, Pair, prefix
+
+FLOWS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "flows.py")
+COUNTERS = ("TCPDSACKRecv", "TCPSACKReorder")
+SUITE = ("aes256gcm16-prfsha384-ecp384", "aes256gcm16")
+ROW = "order"
+PEER_WINDOW = os.environ.get("SANDHOG_PEER_WINDOW", "64")  # 1024 shows that the row can fail
+
+
+def counters(host):
+    """The sender's counters of TCP that grow when packets change places."""
+    lines = host.run("cat", "/proc/net/netstat").splitlines()
+    pairs = (zip(names.split(), values.split()) for names, values in zip(lines[::2], lines[1::2]))
+    values = {name: value for pair in pairs for name, value in pair}
+    return {name: int(values[name]) for name in COUNTERS}
+
+
+def ours(host):
+    """Our daemon on two workers, the left end."""
+    text = sandhog.config(*OUTER[4], *SUITE, prefix(INNER[4][0]), prefix(INNER[4][1]), PSK, gateway="workers = 2", child_extra=f"peer_window = {PEER_WINDOW}")
+    us = sandhog.Sandhog(host, text)
+    up, why = us.up("peer")
+    if not up:
+        raise RuntimeError(f"not up: {why}")
+    return us
+
+
+def flows(us, seconds, pps, receive):
+    """Four TCP and four UDP flows from our end; `receive` begins and ends the other. What the counters of TCP say, and packets sent."""
+    host = us.host
+    source = subprocess.Popen(["ip", "netns", "exec", host.ns, sys.executable, FLOWS, "source", INNER[4][0], INNER[4][1], str(seconds), str(pps)], stdout=subprocess.PIPE, text=True)
+    source.stdout.readline()
+    before = counters(host)
+    stop = receive()
+    source.wait(seconds + 60)
+    stop()
+    grown = {name: count - before[name] for name, count in counters(host).items()}
+    return grown, us.status("peer")["children"][0]
+
+
+def verdict(replayed, grown, child, least):
+    """The row's bar."""
+    held = replayed == 0 and not any(grown.values()) and child["packets_out"] >= least and not child["drops"].get("queue_full")
+    return check(held, f"{replayed} replay drops of {child['packets_out']} packets, " + ", ".join(f"{k} +{v}" for k, v in grown.items()) + f", drops {child['drops']}")
+
+
+def libipsec(seconds):
+    """strongSwan's own ESP: a window of 128, and it logs what it drops."""
+    with Pair("po") as lab:
+        peer = strongswan.StrongSwan(lab.right)
+        inner = [prefix(a) for a in INNER[4]]
+        peer.load(strongswan.connection("lab", OUTER[4][1], OUTER[4][0], *SUITE, inner[1], inner[0], PSK))
+        us = ours(lab.left)
+
+        def receive():
+            argv = ["ip", "netns", "exec", lab.right.ns, sys.executable, FLOWS, "sink", INNER[4][1], INNER[4][0]]
+            sink = subprocess.Popen(argv)
+            return lambda: sink.terminate() or sink.wait()
+
+        grown, child = flows(us, seconds, 1000, receive)
+        return verdict(peer.process.text().count("sequence number verification failed"), grown, child, 4000 * seconds)
+
+
+def kernel(seconds):
+    """The kernel's ESP: a window of 32."""
+    with KernelLab() as lab:
+        inner = [prefix(a) for a in INNER[4]]
+        lab.kernel.load(strongswan.connection("lab", OUTER[4][1], OUTER[4][0], *SUITE, inner[1], inner[0], PSK, encap="no"))
+        us = ours(lab.left)
+
+        def receive():
+            lab.kernel.run("for i in 1 2 3 4; do setsid bash -c 'cat </dev/tcp/%s/5201 >/dev/null' >/dev/null 2>&1 & done" % INNER[4][0])
+            return lambda: None
+
+        grown, child = flows(us, seconds, 100, receive)
+        errors = lab.kernel.xfrm_errors()
+        replayed = errors.pop("XfrmInStateSeqError", 0)
+        if errors:
+            return check(False, f"xfrm_stat {errors}")
+        return verdict(replayed, grown, child, 400 * seconds)
+
+
+for name, run in (("strongSwan's libipsec, window 128", libipsec), ("the kernel, window 32", kernel)):
+    case(ROW, f"4 TCP and 4 UDP flows on one SA and two workers to {name}, 5 s", quick=True)(lambda run=run: run(5))
+    case(ROW, f"4 TCP and 4 UDP flows on one SA and two workers to {name}, 60 s")(lambda run=run: run(60))

@@ -1,0 +1,248 @@
+//! Several workers, one SA, and receivers whose replay windows are as narrow as peers have them. What the workers do is interleaved by a seed.
+use super::build::*;
+use super::gateway::*;
+use crate::crypto::rng::{Rng, SeededRng};
+use crate::dataplane::home::{self, Team};
+use crate::dataplane::stats::{Direction, WorkerStats};
+use crate::dataplane::worker::{Ends, Shared, Socket, Worker};
+use crate::esp::drop::Drop;
+use crate::io::VnetHeader;
+use crate::io::fds::EventFd;
+use crate::io::memory::{Device, Knobs, Port, Train};
+use crate::ipsec::path::Encap;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+/// A receiver's window (RFC 4303 section 3.4.3), by plain sets.
+struct Receiver {
+    window: u64,
+    highest: u64,
+    seen: HashSet<u64>,
+    dropped: u64,
+}
+
+impl Receiver {
+    fn new(window: u64) -> Self {
+        Self { window, highest: 0, seen: HashSet::new(), dropped: 0 }
+    }
+
+    fn hear(&mut self, seq: u64) {
+        let old = seq + self.window <= self.highest;
+        if old || !self.seen.insert(seq) {
+            self.dropped += 1;
+        }
+        self.highest = self.highest.max(seq);
+    }
+}
+
+/// Workers of one gateway; each has its queue of the device and its way to the peer.
+struct Crew {
+    left: Gateway,
+    right: Gateway,
+    workers: Vec<Worker<Port, Device>>,
+    hosts: Vec<Device>,
+    ports: Vec<Port>,
+    stats: Vec<Arc<WorkerStats>>,
+    /// What is on each worker's way.
+    flying: Vec<VecDeque<Train>>,
+    /// What has come to the peer, in order.
+    came: Vec<Train>,
+    rng: SeededRng,
+}
+
+impl Crew {
+    fn new(seed: u64, workers: usize, home: Option<u8>) -> Self {
+        let (left, right) = pair(&Setup { home, ..Setup::default() });
+        let bells: Vec<_> = (0..workers).map(|_| Arc::new(EventFd::new().unwrap())).collect();
+        let mut crew = Self {
+            left,
+            right,
+            workers: Vec::new(),
+            hosts: Vec::new(),
+            ports: Vec::new(),
+            stats: Vec::new(),
+            flying: vec![VecDeque::new(); workers],
+            came: Vec::new(),
+            rng: SeededRng::new(seed),
+        };
+        for team in Team::of(&bells) {
+            let (port, _) = Port::pair(Knobs::default());
+            let host = Device::new((true, true));
+            let local = "0.0.0.0".parse().unwrap();
+            let sockets = vec![Socket { encap: Encap::Udp, local, io: port.clone() }];
+            let ends = Ends { sockets, devices: vec![(DEVICE, host.clone())] };
+            let (tables, orders, stats) = (crew.left.tables.clone(), crew.left.orders.clone(), Arc::default());
+            let shared = Shared { tables, upcalls: sync_channel(8).0, stats: Arc::clone(&stats), orders, team };
+            crew.workers.push(Worker::new(ends, shared));
+            crew.hosts.push(host);
+            crew.ports.push(port);
+            crew.stats.push(stats);
+        }
+        crew
+    }
+
+    fn draw(&mut self, below: usize) -> usize {
+        let mut octets = [0; 4];
+        self.rng.fill(&mut octets);
+        u32::from_le_bytes(octets) as usize % below
+    }
+
+    /// The host sends on a flow, which has one queue. How many packets that are on the wire.
+    fn send(&mut self, flow: usize, number: u16) -> u64 {
+        let queue = flow % self.workers.len();
+        let payload = [1, 64, 700, 1300, 20_000, 60_000][self.draw(6)];
+        let build =
+            Build { sport: flow as u16, seq: u32::from(number) << 16, id: number, ..Build::tcp(false, payload) };
+        let (header, segments) =
+            if payload > 1340 { (build.gso(1340), payload.div_ceil(1340)) } else { (build.needs_csum(), 1) };
+        self.hosts[queue].push(header, build.partial());
+        segments as u64
+    }
+
+    fn turn(&mut self, worker: usize) {
+        self.workers[worker].turn(Duration::ZERO);
+        self.flying[worker].extend(self.ports[worker].sent());
+    }
+
+    /// One train arrives, of any worker's.
+    fn arrive(&mut self) -> bool {
+        let ways: Vec<_> = (0..self.flying.len()).filter(|way| !self.flying[*way].is_empty()).collect();
+        if ways.is_empty() {
+            return false;
+        }
+        let way = ways[self.draw(ways.len())];
+        let train = self.flying[way].pop_front();
+        self.came.extend(train);
+        true
+    }
+
+    /// 40 rounds: the host sends, each worker has a turn, and what is on its way arrives, in any order. How many packets should have come.
+    fn work(&mut self) -> u64 {
+        let mut expected = 0;
+        let mut sent = 0;
+        for _ in 0..40 {
+            for _ in 0..self.draw(12) {
+                let flow = self.draw(8);
+                expected += self.send(flow, sent);
+                sent += 1;
+            }
+            let mut due: Vec<_> = (0..self.workers.len()).collect();
+            while !due.is_empty() {
+                let worker = due.swap_remove(self.draw(due.len()));
+                self.turn(worker);
+                for _ in 0..self.draw(4) {
+                    self.arrive();
+                }
+            }
+            while self.draw(16) != 0 && self.arrive() {}
+        }
+        (0..2 * self.workers.len()).for_each(|i| self.turn(i % self.hosts.len()));
+        while self.arrive() {}
+        expected
+    }
+
+    fn numbers(&self) -> Vec<u64> {
+        let number = |datagram: &[u8]| u32::from_be_bytes(datagram[4..8].try_into().unwrap()).into();
+        self.came.iter().flat_map(Train::datagrams).map(number).collect()
+    }
+
+    /// Packets that receivers with such a window drop.
+    fn dropped(&self, window: u64) -> u64 {
+        let mut receiver = Receiver::new(window);
+        self.numbers().into_iter().for_each(|seq| receiver.hear(seq));
+        receiver.dropped
+    }
+
+    /// Opens all of it; within each flow nothing may have changed places.
+    fn check_flows(&mut self) {
+        let mut last = HashMap::new();
+        for train in std::mem::take(&mut self.came) {
+            self.right.port.inject(train);
+            self.right.turn();
+            for packet in self.right.delivered() {
+                let flow = u16::from_be_bytes([packet[20], packet[21]]);
+                let seq = u32::from_be_bytes(packet[24..28].try_into().unwrap());
+                let before = last.insert(flow, seq);
+                assert!(before.is_none_or(|before| before < seq), "flow {flow}: {seq} behind {before:?}");
+            }
+        }
+        assert_eq!(self.right.drops(), []);
+    }
+
+    fn drops(&self) -> u64 {
+        self.stats.iter().flat_map(|stats| Drop::ALL.iter().map(|reason| stats.drops(*reason))).sum()
+    }
+}
+
+#[test]
+fn towards_a_narrow_window_all_leaves_in_order() {
+    for seed in 0..6 {
+        for workers in [1, 2, 3, 16] {
+            let home = seed as u8 % workers;
+            let mut crew = Crew::new(seed, workers.into(), Some(home));
+            let expected = crew.work();
+            let numbers = crew.numbers();
+            assert_eq!(numbers, (1..=expected).collect::<Vec<_>>(), "seed {seed}, {workers} workers");
+            assert_eq!([crew.dropped(32), crew.dropped(64), crew.drops()], [0; 3]);
+            let handed = crew.stats.iter().enumerate().filter(|(_, stats)| stats.batches(Direction::Handed) != [0; _]);
+            let takers: Vec<_> = handed.map(|(worker, _)| worker).collect();
+            assert_eq!(takers, if workers > 1 { vec![usize::from(home)] } else { vec![] });
+            crew.check_flows();
+        }
+    }
+}
+
+/// The same without a home worker: a wide window bears it, and the narrow ones show that the test above can fail.
+#[test]
+fn towards_a_wide_window_any_worker_seals() {
+    for seed in 0..6 {
+        let mut crew = Crew::new(seed, 2, None);
+        let expected = crew.work();
+        let numbers: HashSet<_> = crew.numbers().into_iter().collect();
+        assert_eq!(numbers, (1..=expected).collect(), "seed {seed}");
+        assert_eq!([crew.dropped(4096), crew.drops()], [0; 2], "seed {seed}");
+        assert!(crew.dropped(32) > 0 && crew.dropped(64) > 0, "seed {seed}");
+        assert!(crew.stats.iter().all(|stats| stats.batches(Direction::Handed) == [0; _]));
+        crew.check_flows();
+    }
+}
+
+/// A home worker that does not come in time: the host's packets are dropped by name, and no number is spent on them.
+#[test]
+fn a_queue_between_workers_has_an_end() {
+    let mut crew = Crew::new(1, 2, Some(1));
+    let packet = Build::udp(false, 100);
+    for _ in 0..home::MAX_PACKETS + 70 {
+        crew.hosts[0].push(VnetHeader::default(), packet.packet());
+    }
+    (0..30).for_each(|_| crew.turn(0));
+    assert_eq!(crew.stats[0].drops(Drop::QueueFull), 70);
+    assert_eq!(crew.left.child.counters.dropped(Drop::QueueFull), 70);
+    assert!(crew.flying[0].is_empty());
+    crew.turn(1);
+    while crew.arrive() {}
+    assert_eq!(crew.numbers(), (1..=home::MAX_PACKETS as u64).collect::<Vec<_>>());
+    let mut depth = [0; 16];
+    depth[home::MAX_PACKETS.ilog2() as usize] = 1;
+    assert_eq!(crew.stats[1].batches(Direction::Handed), depth);
+}
+
+/// The dummy packet that says that an SA is in use is the home worker's to send, and what becomes of a packet without SA is its affair.
+#[test]
+fn orders_and_what_waits_are_the_home_workers() {
+    let mut crew = Crew::new(1, 2, Some(1));
+    crew.left.orders.announce(SLOT);
+    crew.turn(0);
+    assert!(crew.flying[0].is_empty());
+    crew.turn(1);
+    assert_eq!(crew.flying[1].len(), 1);
+    let mut crew = Crew::new(1, 2, Some(1));
+    crew.left.tables.swap_outbound(SLOT, None);
+    // It does not wait, so that it shows who had it last.
+    crew.hosts[0].push(VnetHeader::default(), Build::udp(false, 100).packet());
+    crew.turn(0);
+    crew.turn(1);
+    assert_eq!([0, 1].map(|worker: usize| crew.stats[worker].drops(Drop::NoSa)), [0, 1]);
+}
