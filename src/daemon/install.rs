@@ -962,7 +962,7 @@ mod tests {
             let key = Key { connection: "a".into(), child: "b".into(), peer: peer as u32 };
             let settings = ChildConfig { peer_window, ..config.connections[0].children[0].clone() };
             let slot = bench.installer.place(&key, Some(&settings), &mut bench.places).unwrap();
-            let spi = bench.places.allocate_spi(&key, 77).unwrap();
+            let spi = bench.places.allocate_spi(&key, None, 77).unwrap();
             let child = bench.installer.tables.children.load().get(slot).cloned().unwrap();
             let home = (spi & sad::WORKER_MASK) as u8;
             assert_eq!(child.home, (peer_window < 1024).then_some(home), "{peer_window}");

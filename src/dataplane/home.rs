@@ -55,11 +55,6 @@ impl Team {
         self.inboxes.is_empty()
     }
 
-    /// This worker's place.
-    pub fn index(&self) -> usize {
-        self.index
-    }
-
     /// The other worker that must seal for this child; `None` if this one may.
     pub fn home(&self, child: &Child) -> Option<usize> {
         child.home.map(usize::from).filter(|home| *home != self.index && *home < self.inboxes.len())
