@@ -2,9 +2,11 @@
 use super::fragment::Fragments;
 use super::icmp::{self, Reason};
 use super::merge::{MAX_PARTS, Merge};
+use super::oracle;
 use super::segment::{Pieces, Segments};
 use crate::io::{Gso, VnetHeader};
-use crate::wire::ip;
+use crate::wire::ip::{self, Flow, Packet};
+use std::collections::HashMap;
 
 /// Pieces that are written of each packet; more say nothing new.
 const PIECES: usize = 100;
@@ -29,6 +31,10 @@ pub fn segment(data: &[u8]) {
     };
     if let Ok(segments) = Segments::new(&header, packet, &parsed) {
         check_pieces(&segments, packet.len());
+        match header.gso {
+            Gso::None => check_sum(&header, packet, &segments),
+            _ => check_segments(&header, packet, &parsed),
+        }
     }
     if let Some(fragments) = Fragments::new(packet, &parsed, header.gso_size.into()) {
         check_pieces(&fragments, header.gso_size.into());
@@ -50,9 +56,61 @@ fn check_pieces(pieces: &impl Pieces, largest: usize) {
     }
 }
 
-/// Packets, each behind its length (2 octets). Whatever is merged can be cut again to packets of the sizes that went in.
+/// A packet that is not cut: nothing but its checksum changes, and that completes the sum.
+fn check_sum(header: &VnetHeader, packet: &[u8], segments: &Segments<'_>) {
+    let mut out = vec![0; segments.len_of(0)];
+    segments.write(0, &mut out);
+    let mut expected = packet[..out.len()].to_vec();
+    if header.needs_csum {
+        let start = usize::from(header.csum_start);
+        let at = start + usize::from(header.csum_offset);
+        let sum = !sum16(0, &expected[start..]);
+        let sum = if at - start == 6 && sum == 0 { 0xffff } else { sum };
+        expected[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+    }
+    assert_eq!(out, expected);
+}
+
+/// A super-packet that the kernel has begun to sum: the segments are those that others make of it.
+fn check_segments(header: &VnetHeader, packet: &[u8], parsed: &Packet) {
+    let mut packet = packet[..parsed.len].to_vec();
+    let l4 = parsed.l4;
+    let addresses = if parsed.flow.src.is_ipv4() { 12..20 } else { 8..40 };
+    let (proto, l4_header) = match header.gso {
+        Gso::UdpL4 => (17, 8),
+        _ => (6, usize::from(packet[l4 + 12] >> 4) * 4),
+    };
+    let headers = l4 + l4_header;
+    if headers == packet.len() {
+        return;
+    }
+    let sum = sum16((packet.len() - l4) as u64 + proto, &packet[addresses]);
+    let at = l4 + usize::from(header.csum_offset);
+    packet[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+    let segments = Segments::new(header, &packet, parsed).expect("whatever its checksum");
+    let ours = (0..segments.count()).map(|i| {
+        let mut out = vec![0; segments.len_of(i)];
+        segments.write(i, &mut out);
+        out
+    });
+    let theirs = oracle::cut(&VnetHeader { hdr_len: headers as u16, ..*header }, &packet);
+    assert!(ours.eq(theirs));
+}
+
+/// RFC 1071, word by word.
+fn sum16(start: u64, data: &[u8]) -> u16 {
+    let words = data.chunks(2).map(|word| u64::from(word[0]) << 8 | u64::from(*word.get(1).unwrap_or(&0)));
+    let mut sum = start + words.sum::<u64>();
+    while sum > 0xffff {
+        sum = (sum >> 16) + (sum & 0xffff);
+    }
+    sum as u16
+}
+
+/// Packets, each behind its length (2 octets). What others cut out of what was merged are the packets that went in, in the order of their
+/// flow.
 pub fn merge(data: &[u8]) {
-    let (mut buf, mut rest, mut lengths) = (Vec::new(), data, Vec::new());
+    let (mut buf, mut rest, mut before) = (Vec::new(), data, Flows::new());
     let mut merge = Merge::new(0);
     while let Some((len, tail)) = rest.split_first_chunk::<2>() {
         let len = usize::from(u16::from_be_bytes(*len)).min(tail.len());
@@ -61,22 +119,48 @@ pub fn merge(data: &[u8]) {
         let at = buf.len();
         buf.extend_from_slice(packet);
         if let Ok(parsed) = ip::parse(packet) {
-            lengths.push(parsed.len);
+            note(&mut before, &packet[..parsed.len]);
             merge.push(&buf, at, &parsed, (true, true));
         }
     }
-    let mut again = Vec::new();
+    let mut after = Flows::new();
     merge.write(&mut buf, |header, parts, count| {
         let packet: Vec<u8> = parts.iter().flat_map(|part| part.iter()).copied().collect();
-        let parsed = ip::parse(&packet).expect("what is written is a packet");
-        assert!(parsed.len == packet.len() && parts.len() == count && count <= MAX_PARTS);
-        let segments = Segments::new(header, &packet, &parsed).expect("what is written can be cut");
-        assert_eq!(segments.count(), count);
-        again.extend((0..count).map(|i| segments.len_of(i)));
+        assert!(parts.len() == count && count <= MAX_PARTS);
+        if count == 1 {
+            assert_eq!(*header, VnetHeader::default());
+            return note(&mut after, &packet);
+        }
+        let cut = oracle::cut(header, &packet);
+        assert_eq!(cut.len(), count);
+        cut.iter().for_each(|packet| note(&mut after, packet));
     });
-    lengths.sort_unstable();
-    again.sort_unstable();
-    assert_eq!(lengths, again);
+    assert_eq!(before, after);
+}
+
+/// The packets of each flow, in order.
+type Flows = HashMap<Flow, Vec<Vec<u8>>>;
+
+/// Adds a packet, without what may change on the way: the identification where DF makes it meaningless, and which of the two zeros of ones'
+/// complement a checksum is.
+fn note(flows: &mut Flows, packet: &[u8]) {
+    let parsed = ip::parse(packet).expect("it is a packet");
+    let mut packet = packet.to_vec();
+    if packet[0] >> 4 == 4 {
+        if parsed.dont_fragment {
+            // Out of the header's checksum, too: one that is right shows as zero, a wrong one as what it is wrong by.
+            let wrong_by = !sum16(0, &packet[..parsed.l4]);
+            packet[10..12].copy_from_slice(&wrong_by.to_be_bytes());
+            packet[4..6].fill(0);
+        } else if packet[10..12] == [0xff; 2] {
+            packet[10..12].fill(0);
+        }
+    }
+    let tcp_checksum = packet.get_mut(parsed.l4 + 16..parsed.l4 + 18).filter(|_| parsed.flow.proto == 6);
+    if let Some(octets @ [0xff, 0xff]) = tcp_checksum {
+        octets.fill(0);
+    }
+    flows.entry(parsed.flow).or_default().push(packet);
 }
 
 #[cfg(test)]

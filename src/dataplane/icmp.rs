@@ -97,8 +97,9 @@ fn may_answer(packet: &[u8], parsed: &Packet) -> bool {
 }
 
 fn is_host(addr: IpAddr) -> bool {
-    let broadcast = matches!(addr, IpAddr::V4(a) if a.is_broadcast() || a.octets()[0] == 0);
-    !(addr.is_unspecified() || addr.is_multicast() || addr.is_loopback() || broadcast)
+    // Net 0, and class E with the broadcast address at its end (RFC 1812 section 4.3.2.7).
+    let nobodys = matches!(addr, IpAddr::V4(a) if a.octets()[0] == 0 || a.octets()[0] >= 240);
+    !(addr.is_unspecified() || addr.is_multicast() || addr.is_loopback() || nobodys)
 }
 
 /// The sum of the pseudo-header for an upper-layer packet of `len` octets between the addresses (RFC 9293 section 3.1, RFC 8200 section 8.1).

@@ -130,6 +130,9 @@ impl Inbound {
         self.packets.clear();
         for (index, received) in self.batch.datagrams.iter().enumerate() {
             let Some(train) = self.batch.buf.get(received.offset..received.offset + received.len) else { continue };
+            if train.is_empty() {
+                shared.stats.count_junk();
+            }
             for (i, data) in train.chunks(received.segment.max(1)).enumerate() {
                 let esp = match encap {
                     Encap::Raw => Datagram::Esp(data),

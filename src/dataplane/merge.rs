@@ -15,6 +15,8 @@ const LOOKBACK: usize = 8;
 /// Largest IP packet.
 const MAX_LEN: usize = 65_535;
 
+const TCP: u8 = 6;
+const UDP: u8 = 17;
 const ACK: u8 = 0x10;
 const PSH: u8 = 0x08;
 
@@ -84,8 +86,15 @@ impl Merge {
         let data = &buf[at..at + packet.len];
         let piece = self.pieces.len();
         self.pieces.push(Piece { at, len: packet.len, next: usize::MAX });
-        let shape = shape(data, packet).filter(|s| if s.tcp { offloads.0 } else { offloads.1 });
-        let Some(shape) = shape else {
+        let wanted = match packet.flow.proto {
+            TCP => offloads.0,
+            UDP => offloads.1,
+            _ => false,
+        };
+        let Some(shape) = shape(data, packet).filter(|_| wanted) else {
+            if wanted {
+                self.close(buf, data, packet);
+            }
             self.groups.push(Group::alone(piece, packet.len));
             return;
         };
@@ -144,6 +153,23 @@ impl Merge {
         self.len = 0;
     }
 
+    /// A packet that is never merged may be of any flow between its ends, as a fragment is: none that comes behind it may join a group that
+    /// is in front of it.
+    fn close(&mut self, buf: &[u8], data: &[u8], packet: &Packet) {
+        let (ipv4, tcp) = (packet.flow.src.is_ipv4(), packet.flow.proto == TCP);
+        let mut kept = 0;
+        for i in 0..self.len {
+            let group = self.groups[self.recent[i]];
+            let first = self.pieces[group.first];
+            let head = &buf[first.at..first.at + first.len];
+            if !group.shape.is_some_and(|s| same_ends(head, &s, data, (ipv4, tcp))) {
+                self.recent[kept] = self.recent[i];
+                kept += 1;
+            }
+        }
+        self.len = kept;
+    }
+
     /// Puts a packet behind its neighbours if it may stand there.
     fn append(&mut self, buf: &[u8], g: usize, piece: usize, data: &[u8], shape: &Shape) -> bool {
         let group = &mut self.groups[g];
@@ -183,8 +209,8 @@ impl Group {
 fn shape(data: &[u8], packet: &Packet) -> Option<Shape> {
     let ipv4 = packet.flow.src.is_ipv4();
     let tcp = match packet.flow.proto {
-        6 => true,
-        17 => false,
+        TCP => true,
+        UDP => false,
         _ => return None,
     };
     if packet.fragment || packet.l4 != if ipv4 { 20 } else { 40 } {
@@ -211,12 +237,14 @@ fn shape(data: &[u8], packet: &Packet) -> Option<Shape> {
 
 /// Same protocol, addresses and ports.
 fn same_flow(a: &[u8], shape_a: &Shape, b: &[u8], shape_b: &Shape) -> bool {
-    let addresses = if shape_b.ipv4 { 12..20 } else { 8..40 };
     let ports = shape_b.l4..shape_b.l4 + 4;
-    shape_a.ipv4 == shape_b.ipv4
-        && shape_a.tcp == shape_b.tcp
-        && a[ports.clone()] == b[ports]
-        && a[addresses.clone()] == b[addresses]
+    same_ends(a, shape_a, b, (shape_b.ipv4, shape_b.tcp)) && a[ports.clone()] == b[ports]
+}
+
+/// Same protocol and addresses; `b` is IPv4, and TCP, or not.
+fn same_ends(a: &[u8], shape_a: &Shape, b: &[u8], (ipv4, tcp): (bool, bool)) -> bool {
+    let addresses = if ipv4 { 12..20 } else { 8..40 };
+    (shape_a.ipv4, shape_a.tcp) == (ipv4, tcp) && a[addresses.clone()] == b[addresses]
 }
 
 /// The IP header is the one that segmenting would give the next packet: same TOS, TTL and DF, and the identification counts on.

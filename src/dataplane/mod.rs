@@ -21,6 +21,8 @@ pub mod worker;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod oracle;
 #[cfg(test)]
 mod tests;
 

@@ -28,8 +28,8 @@ use std::time::Duration;
 /// Packets or super-packets, and octets, that are read before the sockets have their turn again: acknowledgements do not wait for more.
 const BATCH: usize = 64;
 const BATCH_OCTETS: usize = 1 << 18;
-/// Room for the largest packet.
-const READ: usize = 65_536;
+/// Room for the largest packet: an IPv6 header, which its length does not count.
+const READ: usize = 65_535 + 40;
 /// Smallest MTU of IPv6 (RFC 8200 section 5).
 const IPV6_MIN_MTU: usize = 1280;
 /// Smallest MTU of IPv4 (RFC 791 section 3.2).

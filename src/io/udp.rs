@@ -164,9 +164,16 @@ impl UdpSocket {
         {
             match mmsg::send_one(&self.socket, &mmsg::Address::new(to, Some(size)), train) {
                 Ok(()) => return Ok(train.len().div_ceil(segment)),
-                // No checksum offload on the way out (EIO), or no GSO at all (EINVAL).
-                Err(e) if matches!(e.raw_os_error(), Some(libc::EIO | libc::EINVAL)) => {
-                    self.remember_refusal(to.remote)
+                // No checksum offload on the way out.
+                Err(e) if e.raw_os_error() == Some(libc::EIO) => self.remember_refusal(to.remote),
+                // No GSO at all. But before Linux 6.14 it is also what segments get that are longer than the MTU, so it counts only if they turn
+                // out not to be.
+                Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
+                    let sent = mmsg::send_each(&self.socket, &mmsg::Address::new(to, None), train, segment)?;
+                    if to.dont_fragment && sent > 0 {
+                        self.remember_refusal(to.remote);
+                    }
+                    return Ok(sent);
                 }
                 // The segments are longer than the MTU: they are fragmented, or fail, one by one.
                 Err(e) if e.raw_os_error() == Some(libc::EMSGSIZE) => {}
@@ -320,7 +327,7 @@ mod tests {
             let (mut sender, mut other) = (receiver("127.0.0.1", false), receiver("127.0.0.1", true));
             // The kernel refuses trains without checksums with EINVAL.
             set_option(sender.as_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).expect("no checksums");
-            let destination = to(&sender, &other);
+            let destination = Destination { dont_fragment: true, ..to(&sender, &other) };
             assert_eq!(sender.send(&destination, &[5; 30], 10).expect("send"), 3);
             assert_eq!(received(&mut other).0.len(), 3);
             assert_eq!(sender.refusing, [(other.local_addr(), RETRY_AFTER)]);
@@ -332,6 +339,37 @@ mod tests {
             assert_eq!(sender.send(&destination, &[5; 30], 10).expect("send"), 3);
             assert_eq!(received(&mut other).0.len(), 1, "a train again");
             assert_eq!(sender.refusing, []);
+        });
+    }
+
+    /// What older kernels answer to segments that are longer than the MTU must not cost other trains their GSO.
+    #[test]
+    fn a_refusal_that_may_be_for_length_is_not_remembered() {
+        fresh(|| {
+            let (mut sender, mut other) = (receiver("127.0.0.1", false), receiver("127.0.0.1", true));
+            set_option(sender.as_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).expect("no checksums");
+            let may_be_fragmented = to(&sender, &other);
+            assert_eq!(sender.send(&may_be_fragmented, &[5; 30], 10).expect("send"), 3);
+            assert_eq!((received(&mut other).0.len(), &sender.refusing[..]), (3, &[][..]));
+        });
+    }
+
+    /// Nobody listens: the error message that comes back is about what has been sent, not about what follows.
+    #[test]
+    fn an_icmp_error_costs_no_datagram() {
+        fresh(|| {
+            for address in ["127.0.0.1", "::1"] {
+                let (mut sender, mut other) = (receiver(address, false), receiver(address, false));
+                let nobody = { to(&sender, &receiver(address, false)) };
+                for segment in [10, 30] {
+                    assert_eq!(sender.send(&nobody, &[5; 30], segment).expect("send"), 30 / segment);
+                    assert_eq!(sender.send(&to(&sender, &other), &[5; 30], segment).expect("send"), 30 / segment);
+                    assert_eq!(received(&mut other).0.len(), 30 / segment);
+                    sender.send(&nobody, &[5; 30], segment).expect("send");
+                    other.send(&to(&other, &sender), b"answer", 6).expect("send");
+                    assert_eq!(received(&mut sender).1, [b"answer"]);
+                }
+            }
         });
     }
 

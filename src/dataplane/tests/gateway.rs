@@ -229,7 +229,11 @@ impl Gateway {
 
     /// The sending half of the SA that we receive on.
     pub fn peer_sa(&self) -> OutboundSa {
-        let spi = if self.left { LEFT_SPI } else { RIGHT_SPI };
+        self.peer_sa_of(if self.left { LEFT_SPI } else { RIGHT_SPI })
+    }
+
+    /// The same of another of our SPIs.
+    pub fn peer_sa_of(&self, spi: u32) -> OutboundSa {
         OutboundSa::new(&params(&self.setup, spi), [9; 16])
     }
 
@@ -244,6 +248,13 @@ impl Gateway {
             segment: datagrams[0].len(),
             data: datagrams.concat(),
         }
+    }
+
+    /// What one more worker shares with the rest, and what it tells.
+    pub fn share(&self, stats: Arc<WorkerStats>) -> (Shared, Receiver<Upcall>) {
+        let (upcalls, told) = sync_channel(4096);
+        let (tables, orders) = (self.tables.clone(), self.orders.clone());
+        (Shared { tables, upcalls, stats, orders, team: Team::default() }, told)
     }
 
     pub fn drops(&self) -> Vec<(Drop, u64)> {

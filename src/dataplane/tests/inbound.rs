@@ -61,7 +61,10 @@ fn what_must_not_come_in_is_counted_by_name() {
     let mut wrong_destination = spoofed.clone();
     wrong_destination[16] = 11;
     let v6 = Build::udp(true, 64).packet();
-    let cases: [(&str, Vec<u8>, u8, Option<Drop>); 10] = [
+    let mut chain = Build { extension: true, ..Build::udp(true, 64) }.packet();
+    chain[41] = 200;
+    let cases: [(&str, Vec<u8>, u8, Option<Drop>); 11] = [
+        ("an IPv6 chain that leads out of it", chain, 41, Some(Drop::Malformed)),
         ("a wrong inner source", wrong_source, 4, Some(Drop::SelectorMismatch)),
         ("a wrong inner destination", wrong_destination, 4, Some(Drop::SelectorMismatch)),
         ("a dummy", vec![1, 2, 3], 59, Some(Drop::Dummy)),
@@ -120,13 +123,14 @@ fn what_is_not_esp_goes_its_way() {
     right.port.inject(right.train(&[vec![0xff]]));
     right.port.inject(right.train(&[vec![0, 0, 0, 200, 0, 0, 0, 1, 9, 9, 9, 9]]));
     right.port.inject(right.train(&[vec![1, 2, 3]]));
+    right.port.inject(right.train(&[vec![]]));
     right.port.inject(right.train(&[vec![9; 100]]));
     right.turn();
     let path = right.path.load();
     let told = right.told();
     let [Upcall::Ike { local, remote, data }] = &told[..] else { panic!("{told:?}") };
     assert_eq!((*local, *remote, &data[..]), (path.local, path.remote, &ike[4..]));
-    assert_eq!((right.drops(), right.stats.junk()), (vec![(Drop::UnknownSpi, 1)], 2));
+    assert_eq!((right.drops(), right.stats.junk()), (vec![(Drop::UnknownSpi, 1)], 3));
     assert!(right.host.pop().is_none());
 }
 

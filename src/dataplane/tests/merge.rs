@@ -1,6 +1,7 @@
 use super::build::*;
 use super::segment::segments;
 use crate::dataplane::merge::{MAX_PARTS, Merge};
+use crate::dataplane::oracle;
 use crate::io::VnetHeader;
 use crate::wire::ip;
 use proptest::prelude::*;
@@ -220,6 +221,86 @@ fn the_order_within_a_flow_stays() {
     assert_eq!(merge(&packets, (true, true)), alone(&packets));
 }
 
+/// Nor is one of a kind that is never merged: fragments of one datagram between others of their flow, a packet with options.
+#[test]
+fn nothing_overtakes_a_fragment() {
+    for ipv6 in [false, true] {
+        for tcp in [false, true] {
+            let first = Build { tcp, dont_fragment: false, ..Build::tcp(ipv6, 100) };
+            let apart = Build { extension: true, id: first.id + 1, ..first.clone() };
+            let next = Build { seq: first.seq + 100, id: first.id + 1, ..first.clone() };
+            let packets = [first.packet(), apart.packet(), next.packet()];
+            assert_eq!(merge(&packets, (true, true)), alone(&packets), "ipv6 {ipv6}, tcp {tcp}");
+            // Others go on.
+            let elsewhere = Build { src: 2, ..apart.clone() }.packet();
+            let lengths = |packets: &[Vec<u8>]| merge(packets, (true, true)).iter().map(|w| w.2).collect::<Vec<_>>();
+            assert_eq!(lengths(&[first.packet(), elsewhere, next.packet()]), [2, 1]);
+            let other_kind = Build { tcp: !tcp, ..apart }.packet();
+            assert_eq!(lengths(&[first.packet(), other_kind, next.packet()]), [2, 1]);
+        }
+    }
+    let build = Build { dont_fragment: false, ..Build::udp(false, 100) };
+    let mut later = Build { dont_fragment: false, ..Build::udp(false, 200) }.packet();
+    later[7] = 10;
+    later[10..12].fill(0);
+    let sum = !sum16(&later[..20], 0);
+    later[10..12].copy_from_slice(&sum.to_be_bytes());
+    let packets = [build.packet(), later, Build { id: build.id + 1, ..build }.packet()];
+    assert_eq!(merge(&packets, (true, true)), alone(&packets));
+}
+
+/// One octet of the second packet differs that no other test names; its checksums are right.
+#[test]
+fn what_no_name_is_for_stays_apart_too() {
+    let resum = |packet: &mut [u8], l4: usize| {
+        if l4 == 20 {
+            packet[10..12].fill(0);
+            let sum = !sum16(&packet[..20], 0);
+            packet[10..12].copy_from_slice(&sum.to_be_bytes());
+        }
+        let addresses = packet[if l4 == 20 { 12..20 } else { 8..40 }].to_vec();
+        packet[l4 + 16..l4 + 18].fill(0);
+        let pseudo = sum16(&addresses, (packet.len() - l4) as u64 + 6);
+        let sum = !sum16(&packet[l4..], pseudo.into());
+        packet[l4 + 16..l4 + 18].copy_from_slice(&sum.to_be_bytes());
+    };
+    for (ipv6, l4) in [(false, 20), (true, 40)] {
+        let first = Build { dont_fragment: false, ..Build::tcp(ipv6, 100) };
+        let next = Build { seq: first.seq + 100, id: first.id + 1, ..first.clone() }.packet();
+        let of_ip = if ipv6 { ("flow label", 3, 1) } else { ("reserved bit", 6, 0x80) };
+        for (what, at, bits) in [of_ip, ("urgent pointer", l4 + 19, 1), ("reserved bits", l4 + 12, 2)] {
+            let mut other = next.clone();
+            other[at] ^= bits;
+            resum(&mut other, l4);
+            let packets = [first.packet(), other];
+            assert_eq!(merge(&packets, (true, true)), alone(&packets), "ipv6 {ipv6}: {what}");
+        }
+    }
+}
+
+/// A data offset that says less than a header, or more than there is; and a UDP length that is not the packet's.
+#[test]
+fn lengths_that_lie_stay_alone() {
+    for (ipv6, l4) in [(false, 20), (true, 40)] {
+        for offset in [0, 4, 0xf] {
+            let mut packet = Build { options: vec![1; 4], ..Build::tcp(ipv6, 30) }.packet();
+            packet[l4 + 12] = offset << 4;
+            let packets = [packet.clone(), packet];
+            assert_eq!(merge(&packets, (true, true)), alone(&packets), "{offset}");
+        }
+        for len in [0, 7, 107, 109, 0xffff_u16] {
+            let mut packet = Build::udp(ipv6, 100).packet();
+            packet[l4 + 4..l4 + 6].copy_from_slice(&len.to_be_bytes());
+            // The sum is right: the length counts in it once for itself.
+            let sum = u16::from_be_bytes([packet[l4 + 6], packet[l4 + 7]]);
+            let sum = !sum16(&(!sum).to_be_bytes(), u64::from(!108_u16) + u64::from(len));
+            packet[l4 + 6..l4 + 8].copy_from_slice(&sum.to_be_bytes());
+            let packets = [packet.clone(), packet];
+            assert_eq!(merge(&packets, (true, true)), alone(&packets), "{len}");
+        }
+    }
+}
+
 /// A batch of some flows, in order within each but interleaved, with some packets damaged.
 fn batches() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let flow = (super::segment::packets(), 200usize..1500);
@@ -267,42 +348,48 @@ proptest! {
         let out = merge(&packets, (true, true));
         prop_assert_eq!(out.iter().map(|w| w.2).sum::<usize>(), packets.len());
         let again = out.iter().flat_map(|(header, packet, _)| segments(header, packet).expect("possible"));
-        prop_assert_eq!(by_flow(again), by_flow(packets.into_iter()));
+        prop_assert_eq!(by_flow(again), by_flow(packets.iter().cloned()));
+        let by_others = out.iter().flat_map(|(header, packet, count)| match count {
+            1 => vec![packet.clone()],
+            _ => oracle::cut(header, packet),
+        });
+        prop_assert_eq!(by_flow(by_others), by_flow(packets.into_iter()));
     }
 }
 
-/// tun-rs merges the same packets to the same octets.
-#[test]
-fn super_packets_are_those_of_tun_rs() {
-    const HEADER: usize = tun_rs::VIRTIO_NET_HDR_LEN;
-    const UNTOUCHED: [u8; HEADER] = [0xee; HEADER];
-    for ipv6 in [false, true] {
-        for build in
-            [Build::tcp(ipv6, 20_001), Build { flags: ACK | PSH, ..Build::tcp(ipv6, 3000) }, Build::udp(ipv6, 7777)]
-        {
-            let packets = cut(&build, 1000);
-            let mut bufs: Vec<Vec<u8>> = packets
-                .iter()
-                .map(|packet| {
-                    let mut buf = Vec::with_capacity(65_536 + HEADER);
-                    buf.extend_from_slice(&UNTOUCHED);
-                    buf.extend_from_slice(packet);
-                    buf
-                })
-                .collect();
-            tun_rs::GROTable::new().apply_gro(&mut bufs, HEADER, true).expect("tun-rs takes them");
-            let theirs: Vec<&[u8]> = bufs.iter().map(|b| &b[..]).filter(|b| b[..HEADER] != UNTOUCHED).collect();
-            let ours = merge(&packets, (true, true));
-            assert_eq!(
-                ours.iter().map(|w| &w.1[..]).collect::<Vec<_>>(),
-                theirs.iter().map(|b| &b[HEADER..]).collect::<Vec<_>>()
-            );
-            let header = tun_rs::VirtioNetHdr::decode(theirs[0]).unwrap();
-            let expected = ours[0].0;
-            assert_eq!(
-                (header.hdr_len, header.gso_size, header.csum_start, header.csum_offset),
-                (expected.hdr_len, expected.gso_size, expected.csum_start, expected.csum_offset)
-            );
-        }
+/// One run of one flow that may be merged: no options of IP, no flag but ACK and, at the end, PSH.
+fn runs() -> impl Strategy<Value = (Build, usize)> {
+    (super::segment::packets(), 1usize..1500).prop_map(|(build, size)| {
+        let size = size.max(build.payload.len().div_ceil(MAX_PARTS));
+        (Build { extension: false, flags: build.flags & PSH | ACK, ..build }, size)
+    })
+}
+
+proptest! {
+    /// tun-rs merges the same packets to the same octets, under the same offload header.
+    #[test]
+    fn super_packets_are_those_of_tun_rs((build, size) in runs()) {
+        let packets = cut(&build, size);
+        let ours: Vec<_> = merge(&packets, (true, true)).into_iter().map(|(header, packet, _)| (header, packet)).collect();
+        prop_assert_eq!(ours, oracle::merge(&packets));
+    }
+
+    /// Merging takes back what cutting did, to the octet.
+    #[test]
+    fn what_was_cut_is_what_comes_together((build, size) in runs()) {
+        let packets = cut(&build, size);
+        let whole = match packets.len() {
+            1 => (VnetHeader::default(), build.packet(), 1),
+            count => (build.gso(size), build.partial(), count),
+        };
+        prop_assert_eq!(merge(&packets, (true, true)), [whole]);
+    }
+
+    /// Whatever the packet is, and however it comes together: the payload is the same.
+    #[test]
+    fn no_octet_is_lost_on_the_way(build in super::segment::packets(), size in 1usize..1500) {
+        let out = merge(&cut(&build, size), (true, true));
+        let payload: Vec<u8> = out.iter().flat_map(|(_, packet, _)| &packet[build.headers()..]).copied().collect();
+        prop_assert_eq!(payload, build.payload);
     }
 }

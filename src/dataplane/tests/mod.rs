@@ -1,5 +1,6 @@
 //! The worker as a whole, over queues in memory; and what the tests of the pure parts share.
 pub mod build;
+mod copies;
 mod fragment;
 mod gateway;
 mod icmp;
@@ -7,6 +8,7 @@ mod inbound;
 mod merge;
 mod order;
 mod outbound;
+mod refusals;
 mod run;
 pub mod segment;
 mod transport;

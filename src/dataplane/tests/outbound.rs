@@ -194,16 +194,57 @@ fn numbers_that_run_out_are_told_of() {
 fn garbage_from_the_device_is_dropped() {
     let (mut left, _) = pair(&Setup::default());
     let build = Build::tcp(false, 3000);
-    for (header, packet) in [
+    let v6 = Build { extension: true, ..Build::tcp(true, 3000) };
+    // An IPv6 chain that leads out of the packet, in every way: beside its end, far beyond, and without one.
+    let chain =
+        |octets: &[u8]| [&v6.partial()[..4], &[0, octets.len() as u8, 60], &v6.partial()[7..40], octets].concat();
+    // What a device with raised limits could give: 200 KiB that say nothing about their length, cut to the buffer.
+    let long = |mut packet: Vec<u8>, at: usize| {
+        packet[at..at + 2].fill(0);
+        packet.resize(200_000, 0);
+        packet
+    };
+    let long_offset = |build: &Build| {
+        let mut packet = build.partial();
+        packet[build.l4() + 12] = 0xf0;
+        packet
+    };
+    let short = Build::tcp(false, 10);
+    let garbage = [
         (VnetHeader::default(), vec![]),
         (VnetHeader::default(), vec![0x45; 19]),
         (VnetHeader::default(), vec![0; 100]),
         (VnetHeader { gso_size: 0, ..build.gso(100) }, build.partial()),
+        (VnetHeader { needs_csum: false, ..build.gso(100) }, build.partial()),
+        (VnetHeader { hdr_len: u16::MAX, ..build.gso(100) }, build.partial()),
+        (VnetHeader { csum_start: u16::MAX, ..build.gso(100) }, build.partial()),
         (VnetHeader { csum_start: 9999, ..build.needs_csum() }, build.partial()),
-    ] {
-        assert_eq!(left.send(header, packet), []);
+        (short.gso(5), long_offset(&short)),
+        (VnetHeader { csum_start: 41, ..v6.gso(100) }, v6.partial()),
+        (v6.gso(100), v6.partial()[..47].to_vec()),
+        (VnetHeader::default(), chain(&[])),
+        (VnetHeader::default(), chain(&[6])),
+        (VnetHeader::default(), chain(&[6, 1, 0, 0, 0, 0, 0, 0])),
+        (VnetHeader::default(), chain(&[6, 255, 0, 0, 0, 0, 0, 0])),
+        (VnetHeader::default(), chain(&[44, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0])),
+        (VnetHeader::default(), chain(&[60, 0, 0, 0, 0, 0, 0, 0].repeat(20))),
+        (build.gso(100), long(build.partial(), 2)),
+        (v6.gso(100), long(v6.partial(), 4)),
+    ];
+    let count = garbage.len() as u64;
+    for (i, (header, packet)) in garbage.into_iter().enumerate() {
+        assert_eq!(left.send(header, packet), [], "{i}");
     }
-    assert_eq!(left.drops(), [(Drop::Malformed, 5)]);
+    assert_eq!(left.drops(), [(Drop::Malformed, count)]);
+}
+
+/// An IPv6 packet is up to 65,575 octets long.
+#[test]
+fn the_largest_super_packet_fits_into_the_buffer() {
+    let (mut left, _) = pair(&Setup::default());
+    let build = Build::udp(true, 65_527);
+    let trains = left.send(build.gso(1200), build.partial());
+    assert_eq!((trains.iter().flat_map(Train::datagrams).count(), left.drops()), (55, vec![]));
 }
 
 #[test]

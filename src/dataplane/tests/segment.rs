@@ -1,4 +1,5 @@
 use super::build::*;
+use crate::dataplane::oracle;
 use crate::dataplane::segment::{Impossible, Pieces, Segments};
 use crate::io::{Gso, VnetHeader};
 use crate::wire::ip;
@@ -21,30 +22,6 @@ pub fn all(pieces: &impl Pieces) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// The same by tun-rs.
-fn by_tun_rs(header: &VnetHeader, packet: &[u8], ipv6: bool) -> Vec<Vec<u8>> {
-    let gso_type = match header.gso {
-        Gso::TcpV4 => tun_rs::VIRTIO_NET_HDR_GSO_TCPV4,
-        Gso::TcpV6 => tun_rs::VIRTIO_NET_HDR_GSO_TCPV6,
-        Gso::UdpL4 => tun_rs::VIRTIO_NET_HDR_GSO_UDP_L4,
-        Gso::None => 0,
-    };
-    let theirs = tun_rs::VirtioNetHdr {
-        flags: 1,
-        gso_type,
-        hdr_len: header.hdr_len,
-        gso_size: header.gso_size,
-        csum_start: header.csum_start,
-        csum_offset: header.csum_offset,
-    };
-    let count = packet.len() / usize::from(header.gso_size) + 1;
-    let mut out = vec![vec![0; packet.len()]; count];
-    let mut sizes = vec![0; count];
-    let mut input = packet.to_vec();
-    let n = tun_rs::gso_split(&mut input, theirs, &mut out, &mut sizes, 0, ipv6).expect("tun-rs takes it");
-    out.into_iter().zip(sizes).take(n).map(|(buf, len)| buf[..len].to_vec()).collect()
-}
-
 pub fn packets() -> impl Strategy<Value = Build> {
     let shape = (any::<bool>(), any::<bool>(), 0usize..=10, any::<bool>(), any::<bool>());
     let numbers = (any::<u32>(), any::<u16>(), any::<u8>(), any::<u8>());
@@ -64,7 +41,7 @@ proptest! {
         let size = size.max(build.payload.len() / 60);
         let header = build.gso(size);
         let ours = segments(&header, &build.partial()).expect("possible");
-        prop_assert_eq!(&ours, &by_tun_rs(&header, &build.partial(), build.ipv6));
+        prop_assert_eq!(&ours, &oracle::cut(&header, &build.partial()));
         let payload: Vec<u8> = ours.iter().flat_map(|s| &s[build.headers()..]).copied().collect();
         prop_assert_eq!(payload, build.payload.clone());
         ours.iter().for_each(|segment| assert_sound(segment));

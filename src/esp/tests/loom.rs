@@ -12,6 +12,7 @@ mod replay;
 #[allow(dead_code, clippy::duplicate_mod, reason = "the same file with other atomics; not all of it is tried here")]
 mod sequence;
 
+use loom::sync::Mutex;
 use loom::thread;
 use replay::{Authentic, Window};
 use sequence::Sequence;
@@ -44,5 +45,30 @@ fn a_reader_beside_the_writer_never_refuses_a_fresh_number() {
         let reader = thread::spawn(move || (seen.check(69), seen.check(10)));
         window.commit(&Authentic(70)).unwrap();
         assert_eq!(reader.join().unwrap(), (Ok(()), Ok(())));
+    });
+}
+
+/// Two workers have copies of the same packets, within their batches and across. Each prechecks and opens its batch, then takes the window
+/// once and commits.
+#[test]
+fn what_two_workers_get_is_delivered_once() {
+    loom::model(|| {
+        let mut window = Window::new(64);
+        window.commit(&Authentic(5)).unwrap();
+        let (seen, window) = (window.seen(), Arc::new(Mutex::new(window)));
+        let worker = |batch: [u64; 2]| {
+            let (seen, window) = (Arc::clone(&seen), Arc::clone(&window));
+            move || {
+                // The ICV of each of them is right.
+                let opened: Vec<_> = batch.into_iter().filter(|seq| seen.check(*seq).is_ok()).map(Authentic).collect();
+                let mut window = window.lock().unwrap();
+                opened.iter().filter(|proof| window.commit(proof).is_ok()).map(Authentic::seq).collect::<Vec<_>>()
+            }
+        };
+        let other = thread::spawn(worker([6, 6]));
+        let mut delivered = worker([68, 6])();
+        delivered.extend(other.join().unwrap());
+        delivered.sort();
+        assert_eq!(delivered, [6, 68]);
     });
 }
