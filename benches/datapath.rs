@@ -150,8 +150,8 @@ fn tables(children: u32) -> Arc<Tables> {
     }
     let policy = PolicyEntry {
         name: "bench/bench".into(),
-        local: vec![left],
-        remote: vec![right],
+        local: [left].into(),
+        remote: [right].into(),
         priority: 0,
         action: Action::Protect(Slot(0)),
     };

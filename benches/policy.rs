@@ -1,49 +1,257 @@
-//! The policy of a packet to a uniformly random destination, with 10,000 and 100,000 children on one device, no flow cache.
-use criterion::{Criterion, criterion_group, criterion_main};
+//! Tables with 10,000 and 100,000 children on one device: the policy of a packet to a uniformly random destination without any flow cache, a
+//! rekey, a child that comes and one that goes. Each is told against its bar.
+#![allow(missing_docs, reason = "criterion's macros make an undocumented function")]
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
+use sandhog::crypto::cipher::Cipher;
+use sandhog::crypto::rng::SystemRng;
+use sandhog::crypto::secret::Secret;
+use sandhog::daemon::clock;
+use sandhog::daemon::install::Installer;
+use sandhog::daemon::places::{Key, Places};
+use sandhog::esp::SaParams;
+use sandhog::esp::inbound::InboundSa;
+use sandhog::esp::outbound::OutboundSa;
+use sandhog::ike::event::{ChildId, ChildUp, DirectionKeys, Ended, IkeId, IkePath};
+use sandhog::ipsec::sad::{InboundEntry, Mode};
 use sandhog::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
+use sandhog::ipsec::tables::{OutboundEntry, Tables, Traffic};
 use sandhog::wire::ip::Flow;
+use sandhog::wire::payload::Proposal;
+use sandhog::wire::registry::ProtocolId;
 use sandhog::wire::selector::Selector;
 use std::hint::black_box;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// The remote network of a child: a /24 each, scattered over the address space.
-fn network(child: u32) -> u32 {
-    (child.wrapping_mul(0x9e37_79b1) % (1 << 24)) << 8
+const DEVICE: DeviceId = DeviceId(0);
+const NOW: Duration = Duration::from_secs(1000);
+/// Children, and how long a lookup, a rekey, and a child that comes or goes may take.
+const SIZES: [(u32, Duration); 2] = [(10_000, Duration::from_nanos(100)), (100_000, Duration::from_nanos(150))];
+const REKEY: Duration = Duration::from_micros(20);
+const CHILD: Duration = Duration::from_millis(5);
+
+/// A host in the network of a child: each has a /24, or a /40, scattered over the address space or over 2000::/8.
+fn host(ipv6: bool, child: u32, host: u8) -> IpAddr {
+    let network = child.wrapping_mul(0x9e37_79b1) % (1 << 24);
+    match ipv6 {
+        false => (network << 8 | u32::from(host)).to_be_bytes().into(),
+        true => (0x20 << 120 | u128::from(network) << 96 | u128::from(host)).to_be_bytes().into(),
+    }
 }
 
-fn spd(children: u32) -> Spd {
-    let local = Selector::prefix(IpAddr::from([10, 0, 0, 0]), 8);
+fn remote(ipv6: bool, child: u32) -> Selector {
+    Selector::prefix(host(ipv6, child, 0), if ipv6 { 32 } else { 24 })
+}
+
+/// Our side of all children, and a host there.
+fn local(ipv6: bool) -> (Selector, IpAddr) {
+    let (network, len, host) = if ipv6 { ("fd00::", 16, "fd00::1") } else { ("10.0.0.0", 8, "10.1.2.3") };
+    (Selector::prefix(network.parse().expect("an address"), len), host.parse().expect("an address"))
+}
+
+fn spd(ipv6: bool, children: u32) -> Spd {
+    let local: Arc<[Selector]> = [local(ipv6).0].into();
     Spd::new((0..children).map(|child| {
-        let remote = Selector::prefix(IpAddr::from(network(child).to_be_bytes()), 24);
-        let entry = PolicyEntry {
+        let policy = PolicyEntry {
             name: "office/lan".into(),
-            local: vec![local],
-            remote: vec![remote],
+            local: local.clone(),
+            remote: [remote(ipv6, child)].into(),
             priority: 0,
             action: Action::Protect(Slot(child)),
         };
-        (DeviceId(0), entry)
+        (DEVICE, policy)
     }))
 }
 
-fn benches(criterion: &mut Criterion) {
+/// Runs `once` many times and tells the median of the samples against `bar`.
+fn against(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, bar: Duration, mut run: impl FnMut(u64) -> Duration) {
+    let mut samples = Vec::new();
+    group.bench_function(name, |bencher| {
+        bencher.iter_custom(|times| {
+            let taken = run(times);
+            samples.push(taken.as_nanos() as f64 / times as f64);
+            taken
+        });
+    });
+    samples.sort_unstable_by(f64::total_cmp);
+    let Some(&median) = samples.get(samples.len() / 2) else { return };
+    let bar = bar.as_nanos() as f64;
+    println!("{name}: {median:.0} ns of at most {bar:.0} ns, {:.0} %\n", median / bar * 100.0);
+}
+
+fn lookup(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("lookup");
-    for children in [10_000, 100_000] {
-        let spd = spd(children);
-        let mut random = 1u64;
-        group.bench_function(format!("{children} children"), |bencher| {
-            bencher.iter(|| {
+    for (family, ipv6) in [("IPv4", false), ("IPv6", true)] {
+        for (children, bar) in SIZES {
+            let spd = spd(ipv6, children);
+            let src = local(ipv6).1;
+            let mut random = 1u64;
+            let mut once = || {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 let child = (((random >> 32) * u64::from(children)) >> 32) as u32;
-                let dst = IpAddr::from((network(child) | (random >> 24) as u32 & 0xff).to_be_bytes());
-                let src = IpAddr::from([10, 1, 2, 3]);
+                let dst = host(ipv6, child, (random >> 24) as u8);
                 let flow = Flow { src, dst, proto: 6, sport: 40_000, dport: 443, later_fragment: false };
-                black_box(spd.lookup(DeviceId(0), black_box(&flow)).map(|entry| entry.action))
+                black_box(spd.lookup(DEVICE, black_box(&flow)).map(|found| found.action))
+            };
+            against(&mut group, &format!("{family}, {children} children"), bar, |times| {
+                let begin = clock::now();
+                (0..times).for_each(|_| _ = once());
+                clock::now() - begin
             });
-        });
+        }
     }
     group.finish();
 }
 
-criterion_group!(policy, benches);
+/// The installer with children of so many peers, each with its SAs and its policy.
+struct Gateway {
+    tables: Arc<Tables>,
+    installer: Installer,
+    places: Places,
+    ipv6: bool,
+    next: u32,
+}
+
+impl Gateway {
+    fn new(ipv6: bool, children: u32) -> Self {
+        let tables = Arc::new(Tables::new());
+        let installer = Installer::new(tables.clone(), DEVICE, |_, _| 1500, 0xdc);
+        let mut gateway = Self { tables, installer, places: Places::new(2), ipv6, next: 1 };
+        for _ in 0..children {
+            let up = gateway.offer();
+            gateway.installer.child_up(NOW, &up, &mut gateway.places, &mut SystemRng);
+        }
+        gateway.installer.tick(NOW, &mut gateway.places);
+        gateway
+    }
+
+    /// One more peer with its child.
+    fn offer(&mut self) -> ChildUp {
+        let peer = self.next;
+        self.next += 1;
+        let key = Key { connection: "office".into(), child: "lan".into(), peer };
+        let end = |last| ([192, 0, 2, last], 4500).into();
+        ChildUp {
+            ike: IkeId(peer.into()),
+            id: ChildId(peer.into()),
+            spi_in: self.places.allocate_spi(&key, peer).expect("a free slot"),
+            spi_out: 1000 + peer,
+            connection: key.connection,
+            child: key.child,
+            peer,
+            cipher: Cipher::AesGcm256,
+            esn: true,
+            keys_in: keys(),
+            keys_out: keys(),
+            transport: false,
+            nat_original: None,
+            local_ts: vec![local(self.ipv6).0],
+            remote_ts: vec![remote(self.ipv6, peer)],
+            path: IkePath { local: end(1), remote: end(2), udp: true, may_move: false },
+            proposal: Proposal { number: 1, protocol: ProtocolId::ESP, spi: vec![], transforms: vec![] },
+            initiator: false,
+            replaces: None,
+            inbound_only: false,
+        }
+    }
+
+    /// A child comes; until workers can use it.
+    fn comes(&mut self) -> Duration {
+        let up = self.offer();
+        let begin = clock::now();
+        self.installer.child_up(NOW, &up, &mut self.places, &mut SystemRng);
+        self.installer.tick(NOW, &mut self.places);
+        clock::now() - begin
+    }
+
+    /// The last that has come goes.
+    fn goes(&mut self) -> Duration {
+        self.next -= 1;
+        let id = ChildId(self.next.into());
+        let begin = clock::now();
+        self.installer.child_down(NOW, id, Ended::ByPeer, &mut self.places);
+        self.installer.tick(NOW, &mut self.places);
+        clock::now() - begin
+    }
+
+    /// Other SAs for one of the children, without what it takes to make them.
+    fn rekey(&self, slot: Slot) -> Duration {
+        let sad = self.tables.sad.load();
+        let old = sad.slot(slot).next().expect("a child with an SA");
+        let spi = old.spi ^ 1 << 28;
+        let outbound = old.child.outbound.load();
+        let outbound = outbound.as_ref().expect("a child that sends");
+        let (local_ts, remote_ts) = (outbound.local_ts.clone(), outbound.remote_ts.clone());
+        let params =
+            |spi| SaParams { spi, cipher: Cipher::AesGcm256, encr: keys().encr, integ: keys().integ, esn: true };
+        let inbound = Arc::new(InboundEntry {
+            spi,
+            sa: InboundSa::new(&params(spi), 4096),
+            child: old.child.clone(),
+            local_ts: local_ts.clone(),
+            remote_ts: remote_ts.clone(),
+            check_fragments: true,
+            mode: Mode::Tunnel,
+            traffic: Traffic::default(),
+        });
+        let outbound = Arc::new(OutboundEntry {
+            sa: OutboundSa::new(&params(outbound.sa.spi() ^ 1 << 28), [0; 16]),
+            local_ts,
+            remote_ts,
+            path: outbound.path.clone(),
+            transport: false,
+            traffic: Traffic::default(),
+        });
+        let old = old.spi;
+        drop(sad);
+        let begin = clock::now();
+        self.tables.publish_inbound(inbound);
+        self.tables.swap_outbound(slot, Some(outbound));
+        self.tables.retire_inbound(old);
+        clock::now() - begin
+    }
+}
+
+fn keys() -> DirectionKeys {
+    DirectionKeys { encr: Secret::new(vec![7; 36]), integ: Secret::default() }
+}
+
+fn changes(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("change");
+    group.sample_size(20);
+    for (family, ipv6) in [("IPv4", false), ("IPv6", true)] {
+        for (children, _) in SIZES {
+            let mut gateway = Gateway::new(ipv6, children);
+            let name = |what| format!("{what}, {family}, {children} children");
+            let mut slot = 0;
+            against(&mut group, &name("rekey"), REKEY, |times| {
+                let mut once = || {
+                    slot = (slot + 7919) % children;
+                    gateway.rekey(Slot(slot))
+                };
+                (0..times).map(|_| once()).sum()
+            });
+            against(&mut group, &name("child comes"), CHILD, |times| {
+                let mut once = || {
+                    let taken = gateway.comes();
+                    gateway.goes();
+                    taken
+                };
+                (0..times).map(|_| once()).sum()
+            });
+            against(&mut group, &name("child goes"), CHILD, |times| {
+                let mut once = || {
+                    gateway.comes();
+                    gateway.goes()
+                };
+                (0..times).map(|_| once()).sum()
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(policy, lookup, changes);
 criterion_main!(policy);

@@ -58,7 +58,19 @@ pub struct Installed {
     age: u64,
     /// Send on it from then on; `None`: now.
     takeover: Option<Duration>,
+    /// That of a peer; the others' are configured.
+    policy: Option<Arc<PolicyEntry>>,
 }
+/// A policy comes or goes.
+#[derive(Debug)]
+struct PolicyChange {
+    order: u64,
+    policy: Arc<PolicyEntry>,
+    comes: bool,
+}
+/// The policies of peers come before those of the configuration.
+const CONFIGURED: u64 = 1 << 63;
+
 /// What was negotiated.
 #[derive(Clone, Debug)]
 pub struct Terms {
@@ -99,16 +111,16 @@ pub struct Installer {
     /// Path MTU towards a peer.
     mtu: fn(&IkePath, u32) -> u16,
     mark: u32,
-    /// Policies of the configuration.
-    configured: Vec<PolicyEntry>,
+    /// Policies of the configuration, each with its order.
+    configured: HashMap<Key, (u64, Arc<PolicyEntry>)>,
     settings: HashMap<(Arc<str>, Arc<str>), ChildConfig>,
     installed: BTreeMap<ChildId, Installed>,
     /// One each, and more during a rekey: with many thousands nothing may look at all of them for one that comes or goes.
     by_slot: HashMap<Slot, Vec<ChildId>>,
     /// Those that wait for their takeover, or did.
     takeovers: Vec<(Duration, ChildId)>,
-    /// Peers have come or gone since their policies were published: all at once at the next `tick`.
-    peers_changed: bool,
+    /// What has changed since policies were published. Those of peers that come and go are published together at the next `tick`.
+    changes: Vec<PolicyChange>,
     /// Children of peers without an SA, which go when no policy names them.
     deserted: Vec<(Key, Slot)>,
     paths: HashMap<IkeId, Arc<ArcSwap<Path>>>,
@@ -124,12 +136,12 @@ impl Installer {
             device,
             mtu,
             mark,
-            configured: Vec::new(),
+            configured: HashMap::new(),
             settings: HashMap::new(),
             installed: BTreeMap::new(),
             by_slot: HashMap::new(),
             takeovers: Vec::new(),
-            peers_changed: false,
+            changes: Vec::new(),
             deserted: Vec::new(),
             paths: HashMap::new(),
             retiring: Vec::new(),
@@ -146,35 +158,82 @@ impl Installer {
     }
 
     /// Publishes the children and policies of a configuration, and takes away what is not in it any more. Children that stay keep slot,
-    /// counters and SAs.
+    /// counters and SAs, and their policies if those are still the same.
     pub fn configure(&mut self, config: &Config, places: &mut Places) {
-        self.configured.clear();
-        self.settings.clear();
-        let mut wanted = Vec::new();
+        let mut before = std::mem::take(&mut self.configured);
+        let priorities: HashMap<_, _> = self.settings.drain().map(|(key, child)| (key, child.priority)).collect();
         for connection in &config.connections {
             for child in &connection.children {
                 let key = Key { connection: connection.name.clone(), child: child.name.clone(), peer: 0 };
                 self.settings.insert((key.connection.clone(), key.child.clone()), child.clone());
                 let Some(action) = self.action(child, &key, places) else { continue };
-                self.configured.push(PolicyEntry {
+                let policy = PolicyEntry {
                     name: key.name(),
-                    local: child.local_ts.clone(),
-                    remote: child.remote_ts.clone(),
+                    local: child.local_ts.clone().into(),
+                    remote: child.remote_ts.clone().into(),
                     priority: child.priority,
                     action,
-                });
-                wanted.push(key);
+                };
+                let present = before.remove(&key);
+                self.configured_policy(key, present, policy);
             }
         }
-        self.publish_policies();
-        let stays = |key: &Key| wanted.iter().any(|w| w.connection == key.connection && w.child == key.child);
+        self.changes.extend(before.into_values().map(|(order, policy)| PolicyChange { order, policy, comes: false }));
+        self.follow_priorities(&priorities);
+        let stays = |key: &Key| self.configured.contains_key(&Key { peer: 0, ..key.clone() });
         let gone: Vec<_> = places.all().filter(|(key, _)| !stays(key)).map(|(key, slot)| (key.clone(), slot)).collect();
-        for (key, slot) in gone {
-            for id in self.by_slot.remove(&slot).unwrap_or_default() {
-                self.installed.remove(&id).into_iter().for_each(|sa| places.removed(sa.terms.spi_in));
+        for (_, slot) in &gone {
+            for id in self.by_slot.remove(slot).unwrap_or_default() {
+                let Some(sa) = self.installed.remove(&id) else { continue };
+                places.removed(sa.terms.spi_in);
+                self.changes.extend(sa.policy.map(|policy| PolicyChange { order: id.0, policy, comes: false }));
             }
+        }
+        // No policy may name a slot that has no child any more.
+        self.publish_policies();
+        for (key, slot) in gone {
             self.tables.remove_child(slot);
             places.leave(&key);
+        }
+    }
+
+    /// A policy of the configuration, and the one of the same child that was there before.
+    fn configured_policy(&mut self, key: Key, before: Option<(u64, Arc<PolicyEntry>)>, policy: PolicyEntry) {
+        let (order, policy) = match before {
+            Some((order, before)) if *before == policy => (order, before),
+            before => {
+                let order = before.as_ref().map_or_else(|| self.next_order(), |(order, _)| *order);
+                let policy = Arc::new(policy);
+                let goes = before.map(|(order, policy)| PolicyChange { order, policy, comes: false });
+                self.changes.extend(goes);
+                self.changes.push(PolicyChange { order, policy: policy.clone(), comes: true });
+                (order, policy)
+            }
+        };
+        self.configured.insert(key, (order, policy));
+    }
+
+    fn next_order(&mut self) -> u64 {
+        self.arrivals += 1;
+        CONFIGURED | self.arrivals
+    }
+
+    /// The policies of peers have the priority of their child, which may be another one than before.
+    fn follow_priorities(&mut self, before: &HashMap<(Arc<str>, Arc<str>), i32>) {
+        let same = |(key, child): (_, &ChildConfig)| before.get(key).is_none_or(|before| *before == child.priority);
+        if self.settings.iter().all(same) {
+            return;
+        }
+        let Self { installed, settings, changes, .. } = self;
+        for (id, sa) in installed {
+            let Some(policy) = &mut sa.policy else { continue };
+            let child = settings.get(&(sa.key.connection.clone(), sa.key.child.clone()));
+            let priority = child.map_or(0, |child| child.priority);
+            if policy.priority != priority {
+                changes.push(PolicyChange { order: id.0, policy: policy.clone(), comes: false });
+                *policy = Arc::new(PolicyEntry { priority, ..PolicyEntry::clone(policy) });
+                changes.push(PolicyChange { order: id.0, policy: policy.clone(), comes: true });
+            }
         }
     }
 
@@ -217,18 +276,16 @@ impl Installer {
         Some(slot)
     }
 
-    fn publish_policies(&self) {
-        let peers =
-            self.installed.values().filter(|sa| sa.key.peer != 0 && sa.resource.is_none()).map(|sa| PolicyEntry {
-                name: sa.key.name(),
-                local: sa.outbound.local_ts.to_vec(),
-                remote: sa.outbound.remote_ts.to_vec(),
-                // Only one of the SAs of a peer's child need be named, but twice the same does no harm.
-                priority: self.setting(&sa.key).map_or(0, |child| child.priority),
-                action: Action::Protect(sa.slot),
-            });
-        let entries = peers.chain(self.configured.iter().cloned()).map(|entry| (self.device, entry));
-        self.tables.publish_policies(Spd::new(entries));
+    /// Those that are there with what has changed. What has not is shared, so it takes no longer with many.
+    fn publish_policies(&mut self) {
+        let mut spd = Spd::clone(&self.tables.spd.load());
+        for PolicyChange { order, policy, comes } in self.changes.drain(..) {
+            match comes {
+                true => spd.insert(self.device, order, &policy),
+                false => spd.remove(self.device, order, &policy),
+            }
+        }
+        self.tables.publish_policies(spd);
     }
 
     fn setting(&self, key: &Key) -> Option<&ChildConfig> {
@@ -241,6 +298,7 @@ impl Installer {
         let key = Key { connection: up.connection.clone(), child: up.child.clone(), peer: up.peer };
         let settings = self.setting(&key);
         let window = settings.map_or(DEFAULT_WINDOW, |child| child.replay_window);
+        let priority = settings.map_or(0, |child| child.priority);
         let Some(slot) = self.place(&key, settings, places) else { return };
         let Some(child) = self.tables.children.load().get(slot).cloned() else { return };
         let (local_ts, remote_ts): (Arc<[_]>, Arc<[_]>) = (up.local_ts.clone().into(), up.remote_ts.clone().into());
@@ -263,6 +321,11 @@ impl Installer {
         let path = self.path(up.ike, &up.path);
         let replaces = up.replaces.filter(|old| self.installed.contains_key(old));
         self.arrivals += 1;
+        let policy = (up.peer != 0).then(|| {
+            let (name, local, remote) = (inbound.child.name.clone(), local_ts.clone(), remote_ts.clone());
+            Arc::new(PolicyEntry { name, local, remote, priority, action: Action::Protect(slot) })
+        });
+        self.changes.extend(policy.clone().map(|policy| PolicyChange { order: up.id.0, policy, comes: true }));
         let installed = Installed {
             key,
             slot,
@@ -291,8 +354,8 @@ impl Installer {
                 true => Some(NEVER),
                 false => (!up.initiator && self.by_slot.contains_key(&slot)).then(|| now + TAKEOVER),
             },
+            policy,
         };
-        self.peers_changed |= installed.key.peer != 0;
         self.takeovers.extend(installed.takeover.filter(|at| *at != NEVER).map(|at| (at, up.id)));
         self.installed.insert(up.id, installed);
         let of_slot = self.by_slot.entry(slot).or_default();
@@ -331,8 +394,8 @@ impl Installer {
         } else {
             self.retire(gone.terms.spi_in, places);
         }
-        if gone.key.peer != 0 {
-            self.peers_changed = true;
+        if let Some(policy) = gone.policy {
+            self.changes.push(PolicyChange { order: id.0, policy, comes: false });
             if deserted && why != Ended::Replaced {
                 self.deserted.push((gone.key, gone.slot));
             }
@@ -341,7 +404,7 @@ impl Installer {
 
     /// The policies of peers as they are now; then the children that nobody needs any more go.
     fn follow_peers(&mut self, places: &mut Places) {
-        if !std::mem::take(&mut self.peers_changed) {
+        if self.changes.is_empty() && self.deserted.is_empty() {
             return;
         }
         self.publish_policies();
@@ -929,6 +992,54 @@ mod tests {
         bench.installer.child_up(NOW, &again, &mut bench.places, &mut bench.rng);
         bench.tick(NOW);
         assert!(child(&bench, slots[1]) && bench.places.find(&key) == Some(slots[1]));
+    }
+
+    /// A configuration whose child `b` has this priority and takes anybody in; another child beside it, or none.
+    fn config(priority: i32, other: bool) -> Config {
+        let child = |name: &str, remote: &str| {
+            format!(
+                "[connections.a.children.{name}]\nmode = \"drop\"\npriority = {priority}\nlocal_ts = [\"10.1.0.0/16\"]\nremote_ts = [\"{remote}\"]\n"
+            )
+        };
+        let text = child("b", "10.2.0.0/16") + &if other { child("c", "10.3.0.0/16") } else { String::new() };
+        let source = crate::config::Source { name: "a.toml".into(), text };
+        crate::config::parse(&[source], &crate::config::secret::System).unwrap()
+    }
+
+    /// No policy names a child that the configuration has taken away, and those that stay are what they were.
+    #[test]
+    fn another_configuration_changes_what_is_another() {
+        let mut bench = Bench::new();
+        let policy = |bench: &Bench, dst: [u8; 4]| {
+            let flow = crate::wire::ip::Flow {
+                src: [10, 1, 0, 1].into(),
+                dst: dst.into(),
+                proto: 17,
+                sport: 1,
+                dport: 2,
+                later_fragment: false,
+            };
+            let spd = bench.installer.tables.spd.load();
+            spd.lookup(DeviceId(0), &flow).map(|found| (found.action, found.policy.priority))
+        };
+        bench.installer.configure(&config(0, true), &mut bench.places);
+        let key = Key { connection: "a".into(), child: "b".into(), peer: 1 };
+        let spi_in = bench.places.allocate_spi(&key, 1).unwrap();
+        let remote_ts = vec!["10.2.1.0/24".parse().unwrap()];
+        let peer = ChildUp { peer: 1, spi_in, remote_ts, ..bench.offer(1, false, None) };
+        bench.installer.child_up(NOW, &peer, &mut bench.places, &mut bench.rng);
+        bench.tick(NOW);
+        let Some((Action::Protect(slot), 0)) = policy(&bench, [10, 2, 1, 1]) else { panic!() };
+        assert_eq!(
+            (policy(&bench, [10, 2, 2, 1]), policy(&bench, [10, 3, 0, 1])),
+            (Some((Action::Drop, 0)), Some((Action::Drop, 0)))
+        );
+        bench.installer.configure(&config(7, false), &mut bench.places);
+        assert_eq!(policy(&bench, [10, 2, 1, 1]), Some((Action::Protect(slot), 7)));
+        assert_eq!((policy(&bench, [10, 2, 2, 1]), policy(&bench, [10, 3, 0, 1])), (Some((Action::Drop, 7)), None));
+        bench.installer.configure(&Config { connections: vec![], ..config(7, false) }, &mut bench.places);
+        assert_eq!((policy(&bench, [10, 2, 1, 1]), policy(&bench, [10, 2, 2, 1])), (None, None));
+        assert!(bench.installer.tables.children.load().get(slot).is_none() && !bench.receives(peer.spi_in));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::esp::drop::Drop;
 use crate::esp::tos;
 use crate::io::{Datagrams, Destination, Tun, VnetHeader};
 use crate::ipsec::path::Path;
-use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
+use crate::ipsec::spd::{Action, DeviceId, Found, Slot, Spd};
 use crate::ipsec::tables::{Child, Children, OutboundEntry};
 use crate::wire::esp::{NEXT_HEADER_DUMMY, NEXT_HEADER_IPV4, NEXT_HEADER_IPV6};
 use crate::wire::ip::{self, Flow, Packet};
@@ -268,8 +268,8 @@ impl Outbound {
         parsed: &Packet,
         batch: &mut Batch<'_, D, T>,
     ) {
-        let policy = batch.spd.lookup(batch.id, &parsed.flow);
-        let slot = policy.and_then(|policy| match policy.action {
+        let found = batch.spd.lookup(batch.id, &parsed.flow);
+        let slot = found.and_then(|found| match found.action {
             Action::Protect(slot) => Some(slot),
             Action::Pass | Action::Drop => None,
         });
@@ -283,7 +283,7 @@ impl Outbound {
             }
             return self.leaving[home].push(child.slot, batch.id, header, data);
         }
-        let result = permit(policy, &parsed.flow)
+        let result = permit(found, &parsed.flow)
             .and_then(|()| child.ok_or(Drop::NoSa.into()))
             .and_then(|child| self.sealer.protect(child, header, data, parsed, batch));
         let left = match result {
@@ -293,10 +293,10 @@ impl Outbound {
                     self.refuse(refusal, data, parsed, child, batch);
                 }
                 if refusal.drop == Drop::NoSa
-                    && let (Some(policy), Some(slot)) = (policy, slot)
+                    && let (Some(found), Some(slot)) = (found, slot)
                     && self.acquires.take(slot, batch.now)
                 {
-                    batch.shared.tell(Upcall::Acquire { name: policy.name.clone() });
+                    batch.shared.tell(Upcall::Acquire { name: found.policy.name.clone() });
                 }
                 if refusal.drop == Drop::SequenceExhausted { 0 } else { u64::MAX }
             }
@@ -359,12 +359,12 @@ impl Outbound {
 
 /// What the policy says. What is to pass in the clear goes past this device by routing: a `pass` packet that still comes here has lost its
 /// way, and giving it back to the host would send it here again and again. So it is refused, aloud, as if there were no policy.
-fn permit(policy: Option<&PolicyEntry>, flow: &Flow) -> Result<(), Refusal> {
-    let policy = policy.ok_or(Refusal::prohibited(Drop::NoPolicy))?;
-    if policy.later_fragment_forbidden(flow) {
+fn permit(found: Option<Found<'_>>, flow: &Flow) -> Result<(), Refusal> {
+    let found = found.ok_or(Refusal::prohibited(Drop::NoPolicy))?;
+    if found.policy.later_fragment_forbidden(flow) {
         return Err(Drop::LaterFragment.into());
     }
-    match policy.action {
+    match found.action {
         Action::Protect(_) => Ok(()),
         Action::Pass => Err(Refusal::prohibited(Drop::NoPolicy)),
         Action::Drop => Err(Refusal::prohibited(Drop::PolicyDrop)),

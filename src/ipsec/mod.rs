@@ -2,7 +2,8 @@
 mod admit;
 pub mod larval;
 pub mod path;
-mod prefixes;
+mod prefix;
+mod rules;
 pub mod sad;
 pub mod spd;
 pub mod tables;

@@ -162,7 +162,8 @@ impl Gateway {
 
     pub fn policies(&self, action: Action) {
         let (local, remote) = self.sides();
-        let entry = PolicyEntry { name: "office/lan".into(), local, remote, priority: 0, action };
+        let entry =
+            PolicyEntry { name: "office/lan".into(), local: local.into(), remote: remote.into(), priority: 0, action };
         self.tables.publish_policies(Spd::new([(DEVICE, entry)]));
     }
 

@@ -158,8 +158,10 @@ fn other_refusals() {
         let (alice, bob) = policies(2, 2);
         let mut world = World::new(alice, bob);
         world.command_a(up());
-        (world.pass_on(ALICE), world.pass_on(BOB));
-        (world.pass_on(ALICE), world.pass_on(BOB));
+        world.pass_on(ALICE);
+        world.pass_on(BOB);
+        world.pass_on(ALICE);
+        world.pass_on(BOB);
         let request = world.catch(ALICE);
         world.bob_answers(&request, &[Payload::Notify(Notify::new(kind, Vec::new()))]);
         assert_eq!(world.in_the_air(ALICE), 0, "nobody asks at once");
@@ -274,14 +276,18 @@ fn two_requests_for_one_more_are_no_collision() {
     let (alice, bob) = policies(4, 4);
     let mut world = World::new(alice, bob);
     world.command_a(up());
-    (world.pass_on(ALICE), world.pass_on(BOB));
-    (world.pass_on(ALICE), world.pass_on(BOB));
+    world.pass_on(ALICE);
+    world.pass_on(BOB);
+    world.pass_on(ALICE);
+    world.pass_on(BOB);
     world.each_established(BOB, |est| est.children[0].group = Some(Group::of_ours()));
     let of_a = world.catch(ALICE);
     world.command_b(lan());
     world.command_b(up());
-    (world.pass_on(BOB), world.pass_on(ALICE));
-    (world.pass_on(BOB), world.pass_on(ALICE));
+    world.pass_on(BOB);
+    world.pass_on(ALICE);
+    world.pass_on(BOB);
+    world.pass_on(ALICE);
     let of_b = world.catch(BOB);
     world.deliver(&of_a);
     world.deliver(&of_b);
@@ -345,8 +351,10 @@ fn the_fallback_goes_while_one_more_is_made() {
             let (alice, bob) = policies(2, 2);
             let mut world = World::new(alice, bob);
             world.command(a, up());
-            (world.pass_on(a), world.pass_on(b));
-            (world.pass_on(a), world.pass_on(b));
+            world.pass_on(a);
+            world.pass_on(b);
+            world.pass_on(a);
+            world.pass_on(b);
             let request = world.catch(a);
             if caught {
                 world.deliver(&request);
@@ -387,7 +395,8 @@ fn after_a_restart_all_are_there_again() {
         let now = world.now;
         let peer = world.peer_mut(forgets);
         peer.endpoint = crate::ike::endpoint::Endpoint::new(now, &mut peer.host);
-        (peer.events.clear(), peer.host.spis.clear());
+        peer.events.clear();
+        peer.host.spis.clear();
         let policy = if forgets == ALICE { start(policies(2, 2).0) } else { bob };
         world.command(forgets, Command::SetPolicy(Arc::new(policy)));
         world.pass(seconds(400));

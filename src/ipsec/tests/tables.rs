@@ -93,8 +93,8 @@ fn policies_are_published_whole() {
     let tables = Tables::new();
     let entry = PolicyEntry {
         name: "office/lan".into(),
-        local: selectors(&["10.1.0.0/16"]),
-        remote: selectors(&["10.2.0.0/16"]),
+        local: selectors(&["10.1.0.0/16"]).into(),
+        remote: selectors(&["10.2.0.0/16"]).into(),
         priority: 0,
         action: Action::Protect(Slot(5)),
     };
