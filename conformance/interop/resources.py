@@ -1,5 +1,6 @@
 """Children for one worker each (RFC 9611): between two of ours there are as many as both want; a peer that does not know of them sees one child."""
 import os
+import re
 import subprocess
 
 from interop.ourselves import both, must_come_up
@@ -40,7 +41,7 @@ def ourselves(wanted):
         wait.until("rekeys", lambda: not before & set(sas(a)) and len(sas(a)) == len(sas(b)) == wanted + 1, 20)
         good = good and mirrored(a, b)
         pings += traffic.ping(lab.left, *INNER[4])
-        drops = {name: count for one in (a, b) for name, count in one.status("peer")["children"][0]["drops"].items() if count}
+        drops = {name: count for one in (a, b) for name, count in one.status("peer")["children"][0]["drops"].items() if count and name != "dummy"}
         return check(good and pings == 200 and same and not drops, f"{wanted} beside the fallback, {pings}/200 pings, {rate} Mbit/s, drops {drops}")
 
 
@@ -58,7 +59,7 @@ def one_child(root, role, theirs=""):
         pings = traffic.ping(lab.left, *INNER[4])
         same, rate = traffic.tcp(lab.left, lab.right, *INNER[4], 20)
         here, there = sas(us), peer.established()
-        seen = peer.process.text().count("RESOURCE_INFO")
+        seen = len(re.findall(r"16444|RES_INFO", peer.process.text()))
         return check(pings == 100 and same and list(here.values()) == [None] and there == 1, f"{len(here)} and {there} children, {pings}/100 pings, {rate} Mbit/s, named {seen} times in its log")
 
 
