@@ -22,11 +22,11 @@ impl Host for Places1 {
     fn random(&mut self, out: &mut [u8]) {
         SystemRng.fill(out);
     }
-    fn allocate_spi(&mut self, connection: &str, child: &str, peer: u32, resource: Option<u32>) -> Option<u32> {
+    fn allocate_spi(&mut self, connection: &str, child: &str, peer: u32, _resource: Option<u32>) -> Option<u32> {
         let mut random = [0; 4];
         SystemRng.fill(&mut random);
         let key = Key { connection: connection.into(), child: child.into(), peer };
-        self.places.allocate_spi(&key, resource, u32::from_ne_bytes(random))
+        self.places.allocate_spi(&key, u32::from_ne_bytes(random))
     }
     fn release_spi(&mut self, spi: u32) {
         self.places.release_spi(spi);

@@ -49,7 +49,11 @@ impl Host for DaemonHost {
         let mut random = [0; 4];
         self.rng.fill(&mut random);
         let key = Key { connection: connection.into(), child: child.into(), peer };
-        self.places.allocate_spi(&key, resource, u32::from_ne_bytes(random))
+        let random = u32::from_ne_bytes(random);
+        match resource {
+            Some(worker) => self.places.allocate_spi_for(&key, worker, random),
+            None => self.places.allocate_spi(&key, random),
+        }
     }
     fn resources(&self) -> u32 {
         self.places.workers()

@@ -597,7 +597,7 @@ mod tests {
         fn offer(&mut self, id: u64, initiator: bool, replaces: Option<u64>) -> ChildUp {
             let (connection, child): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
             let key = Key { connection: connection.clone(), child: child.clone(), peer: 0 };
-            let spi_in = self.places.allocate_spi(&key, None, id as u32).unwrap();
+            let spi_in = self.places.allocate_spi(&key, id as u32).unwrap();
             let keys = || DirectionKeys { encr: Secret::new(vec![7; 20]), integ: Secret::default() };
             let addr = |last| SocketAddr::from(([192, 0, 2, last], 4500));
             ChildUp {
@@ -660,7 +660,7 @@ mod tests {
         /// A pair for one worker alone; its inbound SPI.
         fn up_for(&mut self, worker: u32, id: u64, initiator: bool, replaces: Option<u64>) -> u32 {
             let key = Key { connection: "a".into(), child: "b".into(), peer: 0 };
-            let spi_in = self.places.allocate_spi(&key, Some(worker), id as u32).unwrap();
+            let spi_in = self.places.allocate_spi_for(&key, worker, id as u32).unwrap();
             let up = ChildUp { spi_in, resource: Some(worker), ..self.offer(id, initiator, replaces) };
             self.installer.child_up(NOW, &up, &mut self.places, &mut self.rng);
             spi_in
@@ -957,7 +957,7 @@ mod tests {
                 let mut up = bench.offer(u64::from(peer), false, None);
                 up.peer = peer;
                 let key = Key { connection: up.connection.clone(), child: up.child.clone(), peer };
-                up.spi_in = bench.places.allocate_spi(&key, None, peer).unwrap();
+                up.spi_in = bench.places.allocate_spi(&key, peer).unwrap();
                 up.remote_ts = vec![format!("10.2.{peer}.0/24").parse().unwrap()];
                 bench.installer.child_up(NOW, &up, &mut bench.places, &mut bench.rng);
                 bench.places.find(&key).unwrap()
@@ -988,7 +988,7 @@ mod tests {
         let key = Key { connection: "a".into(), child: "b".into(), peer: 2 };
         bench.down(2, Ended::ByPeer);
         let again = ChildUp { peer: 2, ..bench.offer(4, false, None) };
-        let again = ChildUp { spi_in: bench.places.allocate_spi(&key, None, 9).unwrap(), ..again };
+        let again = ChildUp { spi_in: bench.places.allocate_spi(&key, 9).unwrap(), ..again };
         bench.installer.child_up(NOW, &again, &mut bench.places, &mut bench.rng);
         bench.tick(NOW);
         assert!(child(&bench, slots[1]) && bench.places.find(&key) == Some(slots[1]));
@@ -1073,7 +1073,7 @@ mod tests {
             let key = Key { connection: "a".into(), child: "b".into(), peer: peer as u32 };
             let settings = ChildConfig { peer_window, ..config.connections[0].children[0].clone() };
             let slot = bench.installer.place(&key, Some(&settings), &mut bench.places).unwrap();
-            let spi = bench.places.allocate_spi(&key, None, 77).unwrap();
+            let spi = bench.places.allocate_spi(&key, 77).unwrap();
             let child = bench.installer.tables.children.load().get(slot).cloned().unwrap();
             let home = (spi & sad::WORKER_MASK) as u8;
             assert_eq!(child.home, (peer_window < 1024).then_some(home), "{peer_window}");

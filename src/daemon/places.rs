@@ -76,13 +76,15 @@ impl Places {
             self.leaving.drain(..).for_each(|slot| self.slots.release(slot));
         }
     }
-    /// A fresh SPI for a child, or for one of its resources: a worker.
-    pub fn allocate_spi(&mut self, key: &Key, resource: Option<u32>, random: u32) -> Option<u32> {
+    /// A fresh SPI for a child.
+    pub fn allocate_spi(&mut self, key: &Key, random: u32) -> Option<u32> {
         let slot = self.slot(key)?;
-        match resource {
-            Some(worker) => self.spis.allocate_for(slot, worker, random),
-            None => self.spis.allocate(slot, random),
-        }
+        self.spis.allocate(slot, random)
+    }
+    /// The same for one worker of it alone (RFC 9611).
+    pub fn allocate_spi_for(&mut self, key: &Key, worker: u32, random: u32) -> Option<u32> {
+        let slot = self.slot(key)?;
+        self.spis.allocate_for(slot, worker, random)
     }
     /// How many workers there are.
     pub fn workers(&self) -> u32 {
@@ -122,7 +124,7 @@ mod tests {
     /// Whether `spi` is handed out again after so many allocations that every SPI of the slot that is free had its turn.
     fn is_free(places: &mut Places, spi: u32) -> bool {
         (0..8 * RESTING as u32).any(|turn| {
-            let got = places.allocate_spi(&key(0), None, turn >> 4);
+            let got = places.allocate_spi(&key(0), turn >> 4);
             got.inspect(|&got| places.release_spi(got));
             got == Some(spi)
         })
@@ -134,7 +136,7 @@ mod tests {
         let slot = places.slot(&key(0));
         assert_eq!(places.slot(&key(0)), slot);
         assert_ne!(places.slot(&key(1)), slot);
-        let spi = places.allocate_spi(&key(0), None, 7).unwrap();
+        let spi = places.allocate_spi(&key(0), 7).unwrap();
         assert_eq!(Some(slot_of(spi)), slot);
         assert_eq!(&*key(0).name(), "a/b");
     }
@@ -142,7 +144,7 @@ mod tests {
     #[test]
     fn an_installed_spi_is_not_free_before_its_sa_is_gone() {
         let mut places = Places::new(1);
-        let spi = places.allocate_spi(&key(0), None, 7).unwrap();
+        let spi = places.allocate_spi(&key(0), 7).unwrap();
         places.installed(spi);
         places.release_spi(spi);
         assert!(!is_free(&mut places, spi));
@@ -153,7 +155,7 @@ mod tests {
     #[test]
     fn an_spi_that_was_never_installed_is_free_at_once() {
         let mut places = Places::new(1);
-        let spi = places.allocate_spi(&key(0), None, 7).unwrap();
+        let spi = places.allocate_spi(&key(0), 7).unwrap();
         assert!(places.holds(spi));
         places.release_spi(spi);
         assert!(!places.holds(spi));
