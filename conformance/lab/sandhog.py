@@ -59,7 +59,7 @@ class Sandhog:
 
     def start(self, timeout=15):
         """Starts the daemon and waits for its socket."""
-        self.process = self.host.start(self.name, [binary("sandhogd"), "--config", self.config], env=self.env)
+        self.spawn()
 
         def answers():
             if not self.process.alive():
@@ -67,6 +67,11 @@ class Sandhog:
             return self.client("status")[0] == 0
 
         wait.until(f"control socket of {self.host.name}", answers, timeout)
+
+    def spawn(self):
+        """Starts the daemon; its process."""
+        self.process = self.host.start(self.name, [binary("sandhogd"), "--config", self.config], env=self.env)
+        return self.process
 
     def client(self, *argv, timeout=90):
         """`sandhog --json ...`: exit code and document (or text)."""

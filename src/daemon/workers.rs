@@ -14,9 +14,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 /// Upcalls that wait; what does not fit is counted by its worker.
 pub const UPCALLS: usize = 1024;
+/// A worker's time slice. With the usual one, of some milliseconds, whoever else has work on its core fills our queues meanwhile, and we then their
+/// sockets' buffers: a flood of small datagrams lost most of itself so.
+const SLICE: Duration = Duration::from_micros(300);
 
 /// The running workers; they stop when this is dropped, and their devices go with them.
 #[derive(Debug)]
@@ -67,6 +71,9 @@ impl Workers {
                 // Also keeps order: what one thread sends from two cores may overtake itself in the kernel's queues.
                 if pin && let Err(error) = host::pin_to_core(index) {
                     tracing::warn!(%error, index, "a worker cannot be kept on its core");
+                }
+                if let Err(error) = host::shorten_slice(SLICE) {
+                    tracing::debug!(%error, index, "a worker's time slices stay as they are");
                 }
                 let mut worker = Worker::new(ends, shared);
                 if let Err(error) = worker::run(&mut worker, &control, &stop, clock::now) {

@@ -4,13 +4,15 @@ use super::stats::WorkerStats;
 use super::worker::Ends;
 use crate::esp::drop::Drop;
 use crate::esp::outbound::OutboundSa;
+use crate::io::udp::TRAIN_OCTETS;
 use crate::io::{Datagrams, Destination};
 use std::io::ErrorKind;
 
 /// Datagrams in a train: what every kernel with UDP_SEGMENT takes.
 pub const MAX_DATAGRAMS: usize = 64;
-/// Octets in a train, and so in one datagram: an IPv6 packet of 65,535 octets, or an IPv4 one, less the headers.
+/// Octets in one datagram: an IPv6 packet of 65,535 octets, or an IPv4 one, less the headers.
 pub const MAX_OCTETS: usize = 65_535 - 40 - 8;
+const _: () = assert!(TRAIN_OCTETS <= MAX_OCTETS, "a train fits into the buffer");
 
 /// Where a train goes: a socket of the worker, and the destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +91,7 @@ impl Train {
             && len <= self.segment
             && self.len == self.count * self.segment
             && self.count < MAX_DATAGRAMS
-            && self.len + len <= MAX_OCTETS;
+            && self.len + len <= TRAIN_OCTETS;
         if !fits {
             self.send(ends, stats);
             self.track = Some(track);

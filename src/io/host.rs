@@ -1,8 +1,11 @@
 //! What the host is set to and what we may do on it.
+use super::sys::check;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use std::fs;
 use std::io;
+use std::mem::zeroed;
+use std::time::Duration;
 
 /// The calling thread, for sched_setaffinity(2).
 const CALLER: Pid = Pid::from_raw(0);
@@ -96,6 +99,30 @@ pub fn pin_to_core(index: usize) -> io::Result<()> {
     Ok(sched_setaffinity(CALLER, &one)?)
 }
 
+/// Makes the time slices of the calling thread so short (the kernel takes 0.1 to 100 ms): it runs no longer than others, but sooner after it wakes,
+/// and they have their turns sooner, too. Changes nothing before Linux 6.12, nor where the thread has another scheduling policy than the usual one.
+pub fn shorten_slice(slice: Duration) -> io::Result<()> {
+    let mut attributes = scheduling()?;
+    if attributes.sched_policy != libc::SCHED_OTHER as u32 {
+        return Ok(());
+    }
+    attributes.sched_runtime = u64::try_from(slice.as_nanos()).unwrap_or(u64::MAX);
+    // SAFETY: the kernel reads the struct, whose size is in it. 0 is the calling thread, and there are no flags.
+    let result = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    check(result as libc::c_int).map(drop)
+}
+
+/// How the calling thread is scheduled.
+fn scheduling() -> io::Result<libc::sched_attr> {
+    // SAFETY: a struct of integers.
+    let mut attributes: libc::sched_attr = unsafe { zeroed() };
+    let size = size_of::<libc::sched_attr>() as libc::c_uint;
+    // SAFETY: the kernel writes at most `size` octets to the struct, and its size into it.
+    let result = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) };
+    check(result as libc::c_int)?;
+    Ok(attributes)
+}
+
 fn affinity() -> io::Result<CpuSet> {
     Ok(sched_getaffinity(CALLER)?)
 }
@@ -124,6 +151,21 @@ mod tests {
             assert_eq!(settings("nothing").rp_filter, Some(0));
             assert!(has(Capability::NetAdmin) && has(Capability::SysAdmin));
         });
+    }
+
+    #[test]
+    fn slices_are_as_short_as_they_shall_be() {
+        let (before, after) = std::thread::spawn(|| {
+            let before = scheduling().expect("read");
+            shorten_slice(Duration::from_micros(300)).expect("shorten");
+            (before, scheduling().expect("read"))
+        })
+        .join()
+        .expect("no panic");
+        assert_eq!((after.sched_policy, after.sched_nice), (before.sched_policy, before.sched_nice));
+        // Older kernels know of no slices; and who builds beside others may do so with another policy.
+        let usual = before.sched_policy == libc::SCHED_OTHER as u32 && before.sched_runtime != 0;
+        assert_eq!(after.sched_runtime, if usual { 300_000 } else { before.sched_runtime });
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The same traits over queues in memory, for tests, benches and simulation.
 use super::mmsg::SLOT;
+use super::udp::TRAIN_OCTETS;
 use super::{Datagrams, Destination, Gso, ReceiveBatch, Received, Tun, VnetHeader};
 use std::collections::VecDeque;
 use std::io;
@@ -113,7 +114,7 @@ impl Datagrams for Port {
         }
         let segment = segment.max(1);
         let whole = self.knobs.trains && self.knobs.lose_every == 0;
-        let per_train = if whole { (65_000 / segment).clamp(1, 64) } else { 1 };
+        let per_train = if whole { (TRAIN_OCTETS / segment).clamp(1, 64) } else { 1 };
         for datagrams in data.chunks(per_train * segment) {
             if self.loses() || lock(&self.outgoing).len() >= self.knobs.capacity {
                 continue;

@@ -231,15 +231,28 @@ impl Address {
     }
 }
 
+/// How long a full send buffer is still waited for: once, until something goes out again. A device that takes nothing must not keep its worker
+/// for a moment per train, while others wait to be heard.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    spent: bool,
+}
+
 /// Sends `data` as one message: one datagram, or a train if `address` has a segment size.
-pub(super) fn send_one(socket: &Socket, address: &Address, data: &[u8]) -> io::Result<()> {
+pub(super) fn send_one(socket: &Socket, patience: &mut Patience, address: &Address, data: &[u8]) -> io::Result<()> {
     let (vectors, control) = ([io::IoSlice::new(data)], &address.control.0[..address.control_len]);
     let header = MsgHdr::new().with_addr(&address.name).with_buffers(&vectors).with_control(control);
-    patiently(socket, || socket.sendmsg(&header, SEND_FLAGS)).map(drop)
+    patience.send(socket, || socket.sendmsg(&header, SEND_FLAGS)).map(drop)
 }
 
 /// Sends `data` as one datagram per `segment` octets. How many went out: fewer than all if the send buffer stays full; an error only if the first failed.
-pub(super) fn send_each(socket: &Socket, address: &Address, data: &[u8], segment: usize) -> io::Result<usize> {
+pub(super) fn send_each(
+    socket: &Socket,
+    patience: &mut Patience,
+    address: &Address,
+    data: &[u8],
+    segment: usize,
+) -> io::Result<usize> {
     let mut sent = 0;
     for group in data.chunks(segment.max(1) * BATCH) {
         // SAFETY: structs of integers and pointers.
@@ -253,7 +266,7 @@ pub(super) fn send_each(socket: &Socket, address: &Address, data: &[u8], segment
         }
         let mut done = 0;
         while done < count {
-            let result = patiently(socket, || {
+            let result = patience.send(socket, || {
                 let rest = &mut headers[done..count];
                 // SAFETY: each header points at `address`, its vector and its part of `data`, which all outlive the call.
                 let result =
@@ -271,18 +284,28 @@ pub(super) fn send_each(socket: &Socket, address: &Address, data: &[u8], segment
     Ok(sent)
 }
 
-/// Repeats a send that was interrupted, and waits once for room in the send buffer. Full queues further down count as nothing sent.
-fn patiently(socket: &Socket, mut send: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
-    let mut waited = false;
-    loop {
-        match send() {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock && !waited => {
-                waited = true;
-                let _ = poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], SEND_PATIENCE);
+impl Patience {
+    /// Repeats a send that was interrupted, and one that found the send buffer full if there is patience left.
+    fn send(&mut self, socket: &Socket, mut send: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+        loop {
+            match send() {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock && !self.spent => {
+                    self.spent = true;
+                    let _ = poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], SEND_PATIENCE);
+                }
+                result => {
+                    self.spent &= result.is_err();
+                    return result;
+                }
             }
-            other => return other,
         }
+    }
+
+    /// A full buffer is not waited for again.
+    #[cfg(test)]
+    pub(super) fn is_spent(&self) -> bool {
+        self.spent
     }
 }
 

@@ -100,6 +100,21 @@ pub(crate) fn fresh(test: impl FnOnce() + Send) {
     }
 }
 
+/// Makes a link in the present namespace, with this address, whose neighbours never answer and are asked for ever: what is sent to them
+/// waits.
+#[cfg(test)]
+pub(crate) fn unanswered(addr: &str) {
+    let netlink = super::netlink::Netlink::open().expect("netlink");
+    netlink.add_veth("near", "far").expect("veth");
+    let [near, far] = ["near", "far"].map(|name| netlink.link(name).expect(name).index);
+    for link in [near, far] {
+        netlink.set_up(link, true).expect("up");
+    }
+    fs::write("/proc/sys/net/ipv4/neigh/near/mcast_solicit", "1000000").expect("patience");
+    let addr = addr.parse().expect("address");
+    netlink.add_address(&super::netlink::Address { link: near, addr, prefix_len: 24 }).expect("address");
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::netlink::Netlink;

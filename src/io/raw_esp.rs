@@ -1,7 +1,7 @@
 //! Raw sockets for IP protocol 50: ESP without UDP.
 //!
 //! The kernel copies every ESP packet to every such socket, so each worker's has a filter; there is neither GSO nor GRO.
-use super::mmsg::{self, Receiver};
+use super::mmsg::{self, Patience, Receiver};
 use super::sys::{self, bpf, context};
 use super::{Datagrams, Destination, ReceiveBatch, Received};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
@@ -28,6 +28,7 @@ pub struct RawEsp {
     local: IpAddr,
     receiver: Receiver,
     dont_fragment: Option<bool>,
+    patience: Patience,
 }
 
 impl RawEsp {
@@ -52,7 +53,8 @@ impl RawEsp {
         }
         sys::set_buffers(&socket, BUFFERS);
         socket.bind(&address.into()).map_err(|e| context(&e, format_args!("raw ESP on {local}")))?;
-        Ok(Some(Self { socket, local, receiver: Receiver::new(), dont_fragment: None }))
+        let (receiver, patience) = (Receiver::new(), Patience::default());
+        Ok(Some(Self { socket, local, receiver, dont_fragment: None, patience }))
     }
 
     /// Where it is bound.
@@ -86,7 +88,7 @@ impl Datagrams for RawEsp {
         }
         let mut to = *to;
         to.remote.set_port(0);
-        match mmsg::send_each(&self.socket, &mmsg::Address::new(&to, None), data, segment) {
+        match mmsg::send_each(&self.socket, &mut self.patience, &mmsg::Address::new(&to, None), data, segment) {
             Err(e) if mmsg::is_full(&e) => Ok(0),
             other => other,
         }
@@ -204,6 +206,20 @@ mod tests {
                 assert_eq!(socket.send(&may, &long, 4000).expect("fragments"), 1);
                 assert_eq!(received(&mut socket).1, [long]);
             }
+        });
+    }
+
+    /// Nobody answers for the neighbour, so what is sent stays in the send buffer. Of a raw socket the kernel says ENOBUFS then.
+    #[test]
+    fn a_full_buffer_takes_a_part_of_a_train() {
+        fresh(|| {
+            super::super::netns::unanswered("10.9.0.1");
+            let mut sender = open("10.9.0.1", 0, 1);
+            sender.socket.set_send_buffer_size(10_000).expect("buffer");
+            let destination = Destination { local: SocketAddr::new(sender.local, 0), ..destination("10.9.0.2") };
+            let sent = sender.send(&destination, &[5; 64_000], 1000).expect("a part");
+            assert!(sent > 0 && sent < 64, "{sent}");
+            assert_eq!(sender.send(&destination, &[5; 3000], 1000).expect("nothing"), 0);
         });
     }
 

@@ -1,5 +1,5 @@
 //! UDP sockets: batches, trains (GSO, GRO), addresses and TOS by control message, steering among a group of sockets.
-use super::mmsg::{self, Receiver};
+use super::mmsg::{self, Patience, Receiver};
 use super::sys::{self, bpf, context};
 use super::{Datagrams, Destination, ReceiveBatch};
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 /// Datagrams of one train (UDP_MAX_SEGMENTS of older kernels).
 const TRAIN_DATAGRAMS: usize = 64;
-/// Octets of one train: what one IP packet can hold behind its longest usual headers.
-const TRAIN_OCTETS: usize = 65_000;
+/// Octets of one train: with the headers of UDP, IPv6, VLAN and Ethernet it is below 64 KiB, where the kernel would cut it before the device does.
+pub const TRAIN_OCTETS: usize = 65_535 - 8 - 40 - 18;
 /// Trains that go out as single datagrams after a refusal, before GSO is tried again.
 const RETRY_AFTER: u32 = 1024;
 /// Destinations that are remembered as refusing.
@@ -35,6 +35,7 @@ pub struct UdpSocket {
     local: SocketAddr,
     receiver: Receiver,
     dont_fragment: Option<bool>,
+    patience: Patience,
     /// Destinations whose path refused a train, and after how many trains to try again.
     refusing: Vec<(SocketAddr, u32)>,
 }
@@ -86,7 +87,8 @@ impl UdpSocket {
         sys::set_buffers(&socket, BUFFERS);
         socket.bind(&local.into())?;
         let local = local_address(&socket)?;
-        Ok(Self { socket, local, receiver: Receiver::new(), dont_fragment: None, refusing: Vec::new() })
+        let (receiver, patience) = (Receiver::new(), Patience::default());
+        Ok(Self { socket, local, receiver, dont_fragment: None, patience, refusing: Vec::new() })
     }
 
     /// Where it is bound.
@@ -98,7 +100,7 @@ impl UdpSocket {
     pub fn send_to(&mut self, local: IpAddr, remote: SocketAddr, data: &[u8]) -> io::Result<()> {
         let to = Destination { local: SocketAddr::new(local, 0), remote, tos: 0, dont_fragment: false };
         self.set_dont_fragment(false)?;
-        mmsg::send_one(&self.socket, &mmsg::Address::new(&to, None), data)
+        mmsg::send_one(&self.socket, &mut self.patience, &mmsg::Address::new(&to, None), data)
     }
 
     fn set_dont_fragment(&mut self, on: bool) -> io::Result<()> {
@@ -162,14 +164,20 @@ impl UdpSocket {
             && let Ok(size) = u16::try_from(segment)
             && !self.refuses(to.remote)
         {
-            match mmsg::send_one(&self.socket, &mmsg::Address::new(to, Some(size)), train) {
+            match mmsg::send_one(&self.socket, &mut self.patience, &mmsg::Address::new(to, Some(size)), train) {
                 Ok(()) => return Ok(train.len().div_ceil(segment)),
                 // No checksum offload on the way out.
                 Err(e) if e.raw_os_error() == Some(libc::EIO) => self.remember_refusal(to.remote),
                 // No GSO at all. But before Linux 6.14 it is also what segments get that are longer than the MTU, so it counts only if they turn
                 // out not to be.
                 Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
-                    let sent = mmsg::send_each(&self.socket, &mmsg::Address::new(to, None), train, segment)?;
+                    let sent = mmsg::send_each(
+                        &self.socket,
+                        &mut self.patience,
+                        &mmsg::Address::new(to, None),
+                        train,
+                        segment,
+                    )?;
                     if to.dont_fragment && sent > 0 {
                         self.remember_refusal(to.remote);
                     }
@@ -180,7 +188,7 @@ impl UdpSocket {
                 Err(e) => return Err(e),
             }
         }
-        mmsg::send_each(&self.socket, &mmsg::Address::new(to, None), train, segment)
+        mmsg::send_each(&self.socket, &mut self.patience, &mmsg::Address::new(to, None), train, segment)
     }
 }
 
@@ -307,13 +315,28 @@ mod tests {
     }
 
     #[test]
+    fn as_much_as_a_train_holds_leaves_at_once() {
+        fresh(|| {
+            for (address, segment) in [("127.0.0.1", 1472), ("::1", 1452)] {
+                let (mut sender, mut other) = (receiver(address, false), receiver(address, true));
+                let count = TRAIN_OCTETS / segment;
+                assert_eq!(sender.send(&to(&sender, &other), &vec![7; count * segment], segment).expect("send"), count);
+                let (trains, _) = received(&mut other);
+                assert_eq!(trains.iter().map(|t| t.len / segment).collect::<Vec<_>>(), [count], "{address}");
+            }
+            // What a worker of the data path fills a train with: 45 datagrams over IPv6, not 44 and one.
+            assert_eq!([1472, 1452].map(|segment| TRAIN_OCTETS / segment), [44, 45]);
+        });
+    }
+
+    #[test]
     fn more_than_one_train_and_more_than_one_batch() {
         fresh(|| {
             let (mut sender, mut other) = (receiver("127.0.0.1", false), receiver("127.0.0.1", true));
             let data: Vec<u8> = (0..200_000_u32).map(|i| (i / 7) as u8).collect();
             assert_eq!(sender.send(&to(&sender, &other), &data, 1400).expect("send"), 143);
             let (trains, bytes) = received(&mut other);
-            assert!(trains.len() >= 4 && trains.iter().all(|t| t.len <= 65_000));
+            assert!(trains.len() >= 4 && trains.iter().all(|t| t.len <= TRAIN_OCTETS));
             assert_eq!(bytes.concat(), data);
             let mut plain = receiver("127.0.0.1", false);
             assert_eq!(sender.send(&to(&sender, &plain), &data[..190], 2).expect("send"), 95);
@@ -369,6 +392,26 @@ mod tests {
                     other.send(&to(&other, &sender), b"answer", 6).expect("send");
                     assert_eq!(received(&mut sender).1, [b"answer"]);
                 }
+            }
+        });
+    }
+
+    /// Nobody answers for the neighbour, so what is sent stays in the send buffer.
+    #[test]
+    fn a_full_buffer_takes_a_part_of_a_train_and_is_waited_for_once() {
+        fresh(|| {
+            super::super::netns::unanswered("10.9.0.1");
+            let mut sender = receiver("10.9.0.1", false);
+            sender.socket.set_send_buffer_size(10_000).expect("buffer");
+            // Three messages, of which the first alone is more than the buffer.
+            let remote = "10.9.0.2:4500".parse().expect("address");
+            let destination = Destination { local: sender.local, remote, tos: 0, dont_fragment: true };
+            let sent = sender.send(&destination, &[5; 130_000], 1000).expect("a part");
+            assert!(sent > 0 && sent < 130, "{sent}");
+            assert!(sender.patience.is_spent());
+            for _ in 0..10 {
+                assert_eq!(sender.send(&destination, &[5; 3000], 1000).expect("nothing"), 0);
+                assert_eq!(sender.send(&destination, &[5; 1000], 1000).expect("nothing"), 0);
             }
         });
     }
