@@ -63,7 +63,30 @@ def one_child(root, role, theirs=""):
         return check(pings == 100 and same and list(here.values()) == [None] and there == 1, f"{len(here)} and {there} children, {pings}/100 pings, {rate} Mbit/s, named {seen} times in its log")
 
 
+def per_cpu(wanted):
+    """strongSwan knows of such children since 6.0.2: it has what we ask for. (In userspace it sets no bound of its own, so it refuses nothing.)"""
+    subprocess.run(["bash", kernel.ROOTS, "sid"], check=True)
+    with Pair("rs") as lab:
+        inner = [prefix(a) for a in INNER[4]]
+        peer = strongswan.StrongSwan(lab.right, root=os.path.join(kernel.CACHE, "sid"))
+        peer.load(strongswan.connection("lab", OUTER[4][1], OUTER[4][0], IKE, ESP, inner[1], inner[0], PSK, child_extra="per_cpu_sas = yes"))
+        text = sandhog.config(*OUTER[4], IKE, ESP, *inner, PSK, encap="always", gateway=f"workers = {wanted}", child_extra=f"per_resource_sas = {wanted}")
+        us = sandhog.Sandhog(lab.left, text)
+        up, why = us.up("peer")
+        if not up:
+            raise RuntimeError(f"not up: {why}\nours: {us.process.text()[-1500:]}\ntheirs: {peer.process.text()[-1500:]}")
+        there = 1 + wanted
+        wait.until("all children", lambda: len(sas(us)) == peer.established() == there, 10)
+        pings = traffic.ping(lab.left, *INNER[4])
+        same, rate = traffic.tcp(lab.left, lab.right, *INNER[4], 20)
+        refusals = len(re.findall(r"generating CREATE_CHILD_SA response \d+ \[ N\(", peer.process.text()))
+        good = pings == 100 and same and len(sas(us)) == there and refusals == 0 and us.failure() is None
+        return check(good, f"{there} children, {refusals} refusals, {pings}/100 pings, {rate} Mbit/s")
+
+
 case(ROW, "two of ours", quick=True)(lambda: ourselves(2))
+for _wanted in (2, 8):
+    case(ROW, f"strongSwan of sid with per_cpu_sas, {_wanted} workers of ours", quick=False)(lambda n=_wanted: per_cpu(n))
 for _role in ("initiator", "responder"):
     case(ROW, f"strongSwan 5.9.8, {_role}", quick=_role == "initiator")(lambda r=_role: one_child(None, r))
     for _release in ("trixie", "sid"):
