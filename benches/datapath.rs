@@ -2,6 +2,8 @@
 //! operating system would do costs nothing here, so that the rest shows; `tunnel` is both together over queues in memory, with copies. At the end,
 //! what two workers do on two cores, against one.
 #![allow(missing_docs, reason = "criterion's macros make an undocumented function")]
+mod share;
+
 use arc_swap::ArcSwap;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -22,6 +24,7 @@ use sandhog::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
 use sandhog::ipsec::tables::{Child, OutboundEntry, Tables, Traffic};
 use sandhog::wire::ip::{checksum_add, checksum_fold};
 use sandhog::wire::selector::Selector;
+use share::{share, timed};
 use std::collections::VecDeque;
 use std::hint::black_box;
 use std::io::{ErrorKind, IoSlice};
@@ -213,20 +216,10 @@ fn datapath(c: &mut Criterion) {
     let octets = SUPER_PACKETS * SEGMENTS * (HEADERS + PAYLOAD);
     group.throughput(Throughput::Bytes(octets as u64));
 
-    // What no data path can beat: the cipher alone, on as many packets of the same size, in as much memory.
-    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[7; 32]).unwrap());
-    let nonce = || Nonce::assume_unique_for_key([1; 12]);
-    let text = HEADERS + PAYLOAD + 4;
+    let bare = Bare::new();
     group.bench_function("bare-seal", |b| {
         let mut buf = vec![0; 65_536];
-        b.iter(|| {
-            for _ in 0..SUPER_PACKETS {
-                for packet in buf[..SEGMENTS * text].chunks_mut(text) {
-                    let icv = key.seal_in_place_separate_tag(nonce(), Aad::from([0; 8]), packet);
-                    let _ = black_box(icv.unwrap());
-                }
-            }
-        });
+        b.iter(|| bare.seal(&mut buf));
     });
     group.bench_function("segment-checksum-seal", |b| {
         let (mut worker, stats) = worker(NullSocket::default(), null_tun());
@@ -239,19 +232,12 @@ fn datapath(c: &mut Criterion) {
         assert_eq!(drops(&stats), []);
     });
     group.bench_function("bare-open", |b| {
-        let mut sealed = vec![0; SUPER_PACKETS * 65_536];
-        for packet in trains_of(&mut sealed, text + 16) {
-            let (data, icv) = packet.split_at_mut(text);
-            icv.copy_from_slice(key.seal_in_place_separate_tag(nonce(), Aad::from([0; 8]), data).unwrap().as_ref());
-        }
-        let fresh = || sealed.clone();
+        let sealed = bare.sealed();
         let open = |mut buf: Vec<u8>| {
-            for packet in trains_of(&mut buf, text + 16) {
-                black_box(key.open_in_place(nonce(), Aad::from([0; 8]), packet).unwrap());
-            }
+            bare.open(&mut buf);
             buf
         };
-        b.iter_batched(fresh, open, BatchSize::PerIteration);
+        b.iter_batched(|| sealed.clone(), open, BatchSize::PerIteration);
     });
     group.bench_function("open-commit-merge", |b| {
         let (worker, stats) = worker(NullSocket::default(), null_tun());
@@ -285,8 +271,82 @@ fn datapath(c: &mut Criterion) {
     group.finish();
 }
 
-fn trains_of(buf: &mut [u8], packet: usize) -> impl Iterator<Item = &mut [u8]> {
-    buf.chunks_mut(65_536).flat_map(move |train| train[..SEGMENTS * packet].chunks_mut(packet))
+/// What no data path can beat: the cipher alone, on as many packets of the same size, in as much memory.
+struct Bare(LessSafeKey);
+
+impl Bare {
+    const TEXT: usize = HEADERS + PAYLOAD + 4;
+
+    fn new() -> Self {
+        Self(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[7; 32]).unwrap()))
+    }
+    fn nonce() -> Nonce {
+        Nonce::assume_unique_for_key([1; 12])
+    }
+    /// Eight trains, one after the other in the same place.
+    fn seal(&self, buf: &mut [u8]) {
+        for _ in 0..SUPER_PACKETS {
+            for packet in buf[..SEGMENTS * Self::TEXT].chunks_mut(Self::TEXT) {
+                let icv = self.0.seal_in_place_separate_tag(Self::nonce(), Aad::from([0; 8]), packet);
+                let _ = black_box(icv.unwrap());
+            }
+        }
+    }
+    /// Eight trains side by side.
+    fn sealed(&self) -> Vec<u8> {
+        let mut sealed = vec![0; SUPER_PACKETS * 65_536];
+        for packet in Self::packets(&mut sealed) {
+            let (data, icv) = packet.split_at_mut(Self::TEXT);
+            let tag = self.0.seal_in_place_separate_tag(Self::nonce(), Aad::from([0; 8]), data).unwrap();
+            icv.copy_from_slice(tag.as_ref());
+        }
+        sealed
+    }
+    fn open(&self, buf: &mut [u8]) {
+        for packet in Self::packets(buf) {
+            black_box(self.0.open_in_place(Self::nonce(), Aad::from([0; 8]), packet).unwrap());
+        }
+    }
+    fn packets(buf: &mut [u8]) -> impl Iterator<Item = &mut [u8]> {
+        const SEALED: usize = Bare::TEXT + 16;
+        buf.chunks_mut(65_536).flat_map(|train| train[..SEGMENTS * SEALED].chunks_mut(SEALED))
+    }
+}
+
+/// The data path beside the cipher alone.
+fn shares(_: &mut Criterion) {
+    let octets = SUPER_PACKETS * SEGMENTS * (HEADERS + PAYLOAD);
+    let (bare, mut buf) = (Bare::new(), vec![0; 65_536]);
+    let (mut sender, _) = worker(NullSocket::default(), null_tun());
+    share(
+        "segment, checksum, seal",
+        octets,
+        || timed(|| bare.seal(&mut buf)),
+        || {
+            sender.ends.devices[0].1.left = SUPER_PACKETS;
+            timed(|| {
+                while sender.ends.devices[0].1.left > 0 {
+                    sender.turn(Duration::ZERO);
+                }
+            })
+        },
+    );
+    let (sealed, mut buf) = (bare.sealed(), bare.sealed());
+    let (mut receiver, stats) = worker(NullSocket::default(), null_tun());
+    let sa = [OutboundSa::new(&params(0), [0; 16])];
+    share(
+        "open, commit, merge",
+        octets,
+        || {
+            buf.copy_from_slice(&sealed);
+            timed(|| bare.open(&mut buf))
+        },
+        || {
+            ready(&sa, &mut receiver.ends.sockets[0].io);
+            timed(|| receiver.turn(Duration::ZERO))
+        },
+    );
+    assert_eq!(drops(&stats), []);
 }
 
 /// By name.
@@ -377,6 +437,6 @@ fn cores(_: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(30).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
-    targets = datapath, cores
+    targets = datapath, shares, cores
 }
 criterion_main!(benches);

@@ -1,5 +1,5 @@
 //! Tables with 10,000 and 100,000 children on one device: the policy of a packet to a uniformly random destination without any flow cache, a
-//! rekey, a child that comes and one that goes. Each is told against its bar.
+//! rekey, a child that comes and one that goes, each against its bar; and the whole way of a small packet, beside that with one child.
 #![allow(missing_docs, reason = "criterion's macros make an undocumented function")]
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
@@ -9,10 +9,16 @@ use sandhog::crypto::secret::Secret;
 use sandhog::daemon::clock;
 use sandhog::daemon::install::Installer;
 use sandhog::daemon::places::{Key, Places};
+use sandhog::dataplane::home::Team;
+use sandhog::dataplane::stats::WorkerStats;
+use sandhog::dataplane::worker::{Ends, Shared, Socket, Source, Worker};
 use sandhog::esp::SaParams;
+use sandhog::esp::drop::Drop;
 use sandhog::esp::inbound::InboundSa;
 use sandhog::esp::outbound::OutboundSa;
 use sandhog::ike::event::{ChildId, ChildUp, DirectionKeys, Ended, IkeId, IkePath};
+use sandhog::io::{Datagrams, Destination, ReceiveBatch, Tun, VnetHeader};
+use sandhog::ipsec::path::Encap;
 use sandhog::ipsec::sad::{InboundEntry, Mode};
 use sandhog::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
 use sandhog::ipsec::tables::{OutboundEntry, Tables, Traffic};
@@ -21,8 +27,10 @@ use sandhog::wire::payload::Proposal;
 use sandhog::wire::registry::ProtocolId;
 use sandhog::wire::selector::Selector;
 use std::hint::black_box;
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 const DEVICE: DeviceId = DeviceId(0);
@@ -89,8 +97,7 @@ fn lookup(criterion: &mut Criterion) {
             let src = local(ipv6).1;
             let mut random = 1u64;
             let mut once = || {
-                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                let child = (((random >> 32) * u64::from(children)) >> 32) as u32;
+                let child = next(&mut random, children);
                 let dst = host(ipv6, child, (random >> 24) as u8);
                 let flow = Flow { src, dst, proto: 6, sport: 40_000, dport: 443, later_fragment: false };
                 black_box(spd.lookup(DEVICE, black_box(&flow)).map(|found| found.action))
@@ -118,7 +125,7 @@ impl Gateway {
     fn new(ipv6: bool, children: u32) -> Self {
         let tables = Arc::new(Tables::new());
         let installer = Installer::new(tables.clone(), DEVICE, |_, _| 1500, 0xdc);
-        let mut gateway = Self { tables, installer, places: Places::new(2), ipv6, next: 1 };
+        let mut gateway = Self { tables, installer, places: Places::new(1), ipv6, next: 1 };
         for _ in 0..children {
             let up = gateway.offer();
             gateway.installer.child_up(NOW, &up, &mut gateway.places, &mut SystemRng);
@@ -179,8 +186,8 @@ impl Gateway {
 
     /// Other SAs for one of the children, without what it takes to make them.
     fn rekey(&self, slot: Slot) -> Duration {
-        let sad = self.tables.sad.load();
-        let old = sad.slot(slot).next().expect("a child with an SA");
+        let present = self.tables.sad.slot(slot);
+        let old = present.iter().next().expect("a child with an SA");
         let spi = old.spi ^ 1 << 28;
         let outbound = old.child.outbound.load();
         let outbound = outbound.as_ref().expect("a child that sends");
@@ -206,13 +213,84 @@ impl Gateway {
             traffic: Traffic::default(),
         });
         let old = old.spi;
-        drop(sad);
+        drop(present);
         let begin = clock::now();
         self.tables.publish_inbound(inbound);
         self.tables.swap_outbound(slot, Some(outbound));
         self.tables.retire_inbound(old);
         clock::now() - begin
     }
+}
+
+/// A TUN with datagrams of 64 octets, each for one of so many children that is drawn, and a socket that takes them.
+struct Flood {
+    packet: [u8; 64],
+    children: u32,
+    left: u64,
+    random: u64,
+}
+
+impl Flood {
+    fn new(children: u32) -> Self {
+        let mut packet = [0; 64];
+        packet[..16].copy_from_slice(&[0x45, 0, 0, 64, 0, 1, 0x40, 0, 64, 17, 0, 0, 10, 1, 2, 3]);
+        packet[20..26].copy_from_slice(&[0x9c, 0x40, 0, 53, 0, 44]);
+        Self { packet, children, left: 0, random: 1 }
+    }
+}
+
+impl Tun for Flood {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<(VnetHeader, usize)> {
+        self.left = self.left.checked_sub(1).ok_or(io::ErrorKind::WouldBlock)?;
+        let child = next(&mut self.random, self.children);
+        let IpAddr::V4(dst) = host(false, child + 1, 7) else { return Err(io::ErrorKind::Unsupported.into()) };
+        self.packet[16..20].copy_from_slice(&dst.octets());
+        buf[..64].copy_from_slice(&self.packet);
+        Ok((VnetHeader::default(), 64))
+    }
+    fn write(&mut self, _header: &VnetHeader, parts: &[io::IoSlice<'_>]) -> io::Result<()> {
+        panic!("an answer: {parts:?}");
+    }
+    fn offloads(&self) -> (bool, bool) {
+        (true, true)
+    }
+}
+
+struct Sink;
+
+impl Datagrams for Sink {
+    fn receive(&mut self, batch: &mut ReceiveBatch) -> io::Result<()> {
+        batch.datagrams.clear();
+        Ok(())
+    }
+    fn send(&mut self, _to: &Destination, data: &[u8], segment: usize) -> io::Result<usize> {
+        Ok(black_box(data).len().div_ceil(segment))
+    }
+}
+
+/// The whole way of a datagram of 64 octets to the socket, for so many of the children; they share no train.
+fn packets(group: &mut BenchmarkGroup<'_, WallTime>, gateway: &Gateway, children: u32, all: u32) {
+    let socket = Socket { encap: Encap::Udp, local: IpAddr::from([0; 4]), io: Sink };
+    let ends = Ends { sockets: vec![socket], devices: vec![(DEVICE, Flood::new(children))] };
+    let (stats, orders) = (Arc::new(WorkerStats::default()), Arc::default());
+    let (upcalls, tables) = (sync_channel(8).0, gateway.tables.clone());
+    let mut worker = Worker::new(ends, Shared { tables, upcalls, stats: stats.clone(), orders, team: Team::default() });
+    group.bench_function(format!("packet to {children} of {all} children"), |bencher| {
+        bencher.iter_custom(|times| {
+            worker.ends.devices[0].1.left = times;
+            let begin = clock::now();
+            while worker.ends.devices[0].1.left > 0 {
+                worker.serve(NOW, Source::Device(0)).expect("a device");
+            }
+            clock::now() - begin
+        });
+    });
+    assert!(Drop::ALL.iter().all(|reason| stats.drops(*reason) == 0));
+}
+
+fn next(random: &mut u64, below: u32) -> u32 {
+    *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (((*random >> 32) * u64::from(below)) >> 32) as u32
 }
 
 fn keys() -> DirectionKeys {
@@ -222,9 +300,15 @@ fn keys() -> DirectionKeys {
 fn changes(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("change");
     group.sample_size(20);
+    packets(&mut group, &Gateway::new(false, 1), 1, 1);
     for (family, ipv6) in [("IPv4", false), ("IPv6", true)] {
         for (children, _) in SIZES {
             let mut gateway = Gateway::new(ipv6, children);
+            if !ipv6 {
+                for some in [1, 64, children] {
+                    packets(&mut group, &gateway, some, children);
+                }
+            }
             let name = |what| format!("{what}, {family}, {children} children");
             let mut slot = 0;
             against(&mut group, &name("rekey"), REKEY, |times| {

@@ -262,8 +262,12 @@ pub struct Stats {
     pub uptime_s: u64,
     /// What the engine did with IKE datagrams.
     pub engine: BTreeMap<String, u64>,
-    /// Packets that belong to no child, by the reason of their drop.
+    /// Packets of all children and of none, by the reason of their drop.
     pub drops: BTreeMap<String, u64>,
+    /// For each worker how full its batches were: by direction (`in`, `out`; `handed`: how deep the queue of what others hand over had
+    /// become) how many had 2^i to 2^(i+1)-1 packets, for each i.
+    #[serde(default)]
+    pub batches: Vec<BTreeMap<String, Vec<u64>>>,
 }
 /// One event of `GET /v1/events`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

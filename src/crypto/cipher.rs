@@ -3,6 +3,7 @@ use super::aead::{self, AeadKey, Algorithm};
 use super::aes;
 use super::aes_aead::AesAeadKey;
 use super::cbc::CbcKey;
+use super::chains::CHAINS;
 use super::integ::Integ;
 use crate::wire::registry::EncrId;
 use std::ops::Range;
@@ -157,6 +158,30 @@ impl Cipher {
 #[error("wrong ICV")]
 pub struct BadIcv;
 
+/// The most bodies that a cipher gains from being handed together.
+pub const BATCH: usize = CHAINS;
+
+/// What is sealed or opened of one packet.
+#[derive(Default)]
+pub struct Body<'p> {
+    /// What the IV is made of, for sealing.
+    pub counter: u64,
+    /// Authenticated in front of the IV (of an AEAD: beside it, the IV being part of the nonce).
+    pub aad: &'p [u8],
+    /// IV, text, ICV.
+    pub buf: &'p mut [u8],
+    /// Authenticated behind the ciphertext but not sent (CBC with HMAC and ESN: the high 32 bits, RFC 4303 section 2.2.1; empty for an
+    /// AEAD).
+    pub tail: &'p [u8],
+}
+impl<'p> Body<'p> {
+    /// The `aad`, which for an AEAD is all that is authenticated beside the text.
+    fn alone(&self) -> &'p [u8] {
+        debug_assert!(self.tail.is_empty(), "an AEAD authenticates no tail");
+        self.aad
+    }
+}
+
 /// An expanded key for one direction. No `Debug` of the key, wiped when dropped as far as the libraries do.
 pub struct PacketKey {
     cipher: Cipher,
@@ -196,39 +221,50 @@ impl PacketKey {
     pub fn cipher(&self) -> Cipher {
         self.cipher
     }
-    /// Seals in place. `buf` = room for the IV, plaintext (already padded), room for the ICV. `counter` never repeats
-    /// for one key: the AEAD's IV, or what CBC's IV is made of. `aad`: authenticated in front of the IV (of an AEAD:
-    /// beside it, the IV being part of the nonce). `tail`: authenticated behind the ciphertext but not sent (CBC with
-    /// HMAC and ESN: the high 32 bits, RFC 4303 section 2.2.1; empty for an AEAD). Never allocates. Panics if `buf` is
-    /// too short, or a CBC plaintext no multiple of its block: callers lay packets out by the cipher's own lengths.
+    /// Seals one body in place, as `seal_many` does.
     pub fn seal(&self, counter: u64, aad: &[u8], buf: &mut [u8], tail: &[u8]) {
+        self.seal_many(&mut [Body { counter, aad, buf, tail }]);
+    }
+    /// Seals in place; an AEAD one after the other, CBC with its chains side by side. `buf` = room for the IV, plaintext (already
+    /// padded), room for the ICV. `counter` never repeats for one key: the AEAD's IV, or what CBC's IV is made of. Never allocates.
+    /// Panics if a `buf` is too short, or a CBC plaintext no multiple of its block: callers lay packets out by the cipher's own lengths.
+    pub fn seal_many(&self, bodies: &mut [Body<'_>]) {
         match &self.expanded {
-            Expanded::Aead(key) => {
-                debug_assert!(tail.is_empty(), "an AEAD authenticates no tail");
-                key.seal(counter, aad, buf);
-            }
-            Expanded::Cbc(key) => key.seal(counter, aad, buf, tail),
-            Expanded::AesAead(key) => {
-                debug_assert!(tail.is_empty(), "an AEAD authenticates no tail");
-                key.seal(counter, aad, buf);
-            }
+            Expanded::Cbc(key) => key.seal(bodies),
+            Expanded::Aead(key) => bodies.iter_mut().for_each(|body| key.seal(body.counter, body.alone(), body.buf)),
+            Expanded::AesAead(key) => bodies.iter_mut().for_each(|body| key.seal(body.counter, body.alone(), body.buf)),
         }
     }
-    /// Opens `buf` = IV, ciphertext, ICV in place and returns the range of `buf` that holds the plaintext, which may be
-    /// empty. Too short, or no multiple of CBC's block: `BadIcv`. A MAC is compared in constant time, and before
-    /// anything is decrypted; an AEAD leaves no plaintext behind if the ICV is wrong. Never allocates.
+    /// Opens one body in place, as `open_many` does, and returns the range of `buf` that holds the plaintext.
     pub fn open(&self, aad: &[u8], buf: &mut [u8], tail: &[u8]) -> Result<Range<usize>, BadIcv> {
+        let mut result = Err(BadIcv);
+        self.open_many(&mut [Body { counter: 0, aad, buf, tail }], |_, opened| result = opened);
+        result
+    }
+    /// Opens `buf` = IV, ciphertext, ICV in place (`counter` means nothing here). `opened` hears of each, in their order: the range of
+    /// `buf` that holds the plaintext, which may be empty, or `BadIcv`, also if it is too short or no multiple of CBC's block. What is
+    /// wrong with one body is nothing to the others. A MAC is compared in constant time, and before anything is decrypted; an AEAD
+    /// leaves no plaintext behind if the ICV is wrong. Never allocates.
+    pub fn open_many(
+        &self,
+        bodies: &mut [Body<'_>],
+        mut opened: impl FnMut(&mut Body<'_>, Result<Range<usize>, BadIcv>),
+    ) {
+        let (iv_len, icv_len) = (self.cipher.iv_len(), self.cipher.icv_len());
+        let mut opened = |body: &mut Body<'_>, result: Result<(), BadIcv>| {
+            let plain = result.map(|()| iv_len..body.buf.len() - icv_len);
+            opened(body, plain);
+        };
         match &self.expanded {
-            Expanded::Aead(key) => {
-                debug_assert!(tail.is_empty(), "an AEAD authenticates no tail");
-                key.open(aad, buf)?;
-            }
-            Expanded::Cbc(key) => key.open(aad, buf, tail)?,
-            Expanded::AesAead(key) => {
-                debug_assert!(tail.is_empty(), "an AEAD authenticates no tail");
-                key.open(aad, buf)?;
-            }
+            Expanded::Cbc(key) => key.open(bodies, opened),
+            Expanded::Aead(key) => bodies.iter_mut().for_each(|body| {
+                let result = key.open(body.alone(), body.buf);
+                opened(body, result);
+            }),
+            Expanded::AesAead(key) => bodies.iter_mut().for_each(|body| {
+                let result = key.open(body.alone(), body.buf);
+                opened(body, result);
+            }),
         }
-        Ok(self.cipher.iv_len()..buf.len() - self.cipher.icv_len())
     }
 }

@@ -1,6 +1,6 @@
 //! The transforms; the only importer of crypto crates.
 //!
-//! `cipher` is what a packet meets: one [`cipher::PacketKey`] seals or opens it, by `aead`, by `cbc` with a `mac`, or by `aes_aead`.
+//! `cipher` is what a packet meets: one [`cipher::PacketKey`] seals or opens it, by `aead`, by `cbc` (`chains`) with a `mac`, or by `aes_aead`.
 //! `sign` and `cert` tell who is there, `work` is what of all that takes long.
 //! `ke` and `prf` make the keys, `rng` the randomness, and `secret` holds what nobody may read.
 mod aead;
@@ -9,6 +9,7 @@ mod aes_aead;
 mod aes_mac;
 mod cbc;
 pub mod cert;
+mod chains;
 pub mod cipher;
 pub mod digest;
 mod gmac;

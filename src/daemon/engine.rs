@@ -23,6 +23,7 @@ use crate::control::request::{Change, Refusal, Request};
 use crate::control::types::{Info, Stats, Status, Verb};
 use crate::crypto::rng::SystemRng;
 use crate::dataplane::Upcall;
+use crate::dataplane::stats::{Direction, WorkerStats};
 use crate::esp::drop::Drop;
 use crate::ike::diagnose::{Certainty, Failure, Phase};
 use crate::ike::endpoint::Endpoint;
@@ -30,7 +31,7 @@ use crate::ike::event::{Command, Event, Input, Output};
 use crate::ike::status::State;
 use crate::io::fds::{EventFd, Poll, Signal, Signals};
 use crate::io::monitor::Monitor;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -487,7 +488,7 @@ impl Engine {
 
     fn stats(&self, now: Duration) -> Stats {
         let workers = &self.parts.workers.stats;
-        let sum = |count: &dyn Fn(&crate::dataplane::stats::WorkerStats) -> u64| workers.iter().map(|w| count(w)).sum();
+        let sum = |count: &dyn Fn(&WorkerStats) -> u64| workers.iter().map(|w| count(w)).sum();
         let engine = [
             ("ike_received", self.lanes.received),
             ("ike_junk", self.lanes.junk),
@@ -501,6 +502,7 @@ impl Engine {
             uptime_s: (now - self.started).as_secs(),
             engine: engine.into_iter().map(|(name, n)| (name.to_owned(), n)).collect(),
             drops: drops.collect(),
+            batches: workers.iter().map(|worker| batches(worker)).collect(),
         }
     }
 
@@ -532,6 +534,12 @@ impl Engine {
         self.set_policy(now);
         tracing::info!("the configuration was read again");
     }
+}
+
+/// How full the batches of a worker were.
+fn batches(worker: &WorkerStats) -> BTreeMap<String, Vec<u64>> {
+    let directions = [("in", Direction::In), ("out", Direction::Out), ("handed", Direction::Handed)];
+    directions.map(|(name, direction)| (name.to_owned(), worker.batches(direction).to_vec())).into()
 }
 
 /// What a reload cannot change.

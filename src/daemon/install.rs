@@ -637,7 +637,7 @@ mod tests {
             child.outbound.load().as_ref().map(|entry| entry.sa.spi())
         }
         fn receives(&self, spi: u32) -> bool {
-            self.installer.tables.sad.load().get(spi).is_some()
+            self.installer.tables.sad.knows(spi)
         }
         fn pair(&self, id: u64) -> (Arc<OutboundEntry>, Arc<InboundEntry>) {
             let sa = self.installer.get(ChildId(id)).unwrap();

@@ -1,7 +1,7 @@
 //! From the wire to the TUN, in packet order: receive, classify, open, commit, check, deliver.
 //!
-//! A batch is put in order by SPI, so that each SA meets its packets as one run: one lookup, one lock of its window, one pass
-//! of merging. Within an SA the order of arrival stays.
+//! A batch is put in order by SPI, so that each SA meets its packets as one run: one lookup, a lock of its window for every few
+//! packets, one pass of merging. Within an SA the order of arrival stays.
 use super::Upcall;
 use super::merge::Merge;
 use super::park::{Parked, Parking};
@@ -13,7 +13,7 @@ use crate::esp::inbound::{Inner, Opened, tunnel_payload};
 use crate::esp::tos;
 use crate::io::{Datagrams, Gso, ReceiveBatch, Received, Tun, VnetHeader};
 use crate::ipsec::path::Encap;
-use crate::ipsec::sad::{InboundEntry, Mode};
+use crate::ipsec::sad::{InboundEntry, Mode, slot_of};
 use crate::wire::encap::{Datagram, classify};
 use crate::wire::esp::parse_header;
 use std::io::{ErrorKind, IoSlice};
@@ -23,6 +23,8 @@ use std::time::Duration;
 
 /// Trains in one batch.
 const SLOTS: usize = 16;
+/// Packets of a run that are opened and looked at before the next ones are: they are still in the nearest cache then.
+const PART: usize = 16;
 /// Packets for which there is room without allocating: 64 in each train.
 const PACKETS: usize = SLOTS * 64;
 /// Datagrams that are delivered before others on this core have a turn: a program's socket holds some 250 small ones, unless it was told otherwise.
@@ -98,9 +100,8 @@ impl Inbound {
             return;
         }
         loop {
-            let sad = shared.tables.sad.load();
-            let Some(encap) = self.parked.refill(&mut self.batch, |spi| sad.get(spi).is_some()) else { break };
-            drop(sad);
+            let known = |spi| shared.tables.sad.knows(spi);
+            let Some(encap) = self.parked.refill(&mut self.batch, known) else { break };
             self.take(now, encap, ends, shared);
         }
         shared.stats.count_drops(Drop::UnknownSpi, self.parked.expire(now));
@@ -117,12 +118,11 @@ impl Inbound {
         shared.stats.count_batch(Direction::In, self.packets.len());
         // Offsets grow with arrival, so this is stable; a batch of one SA is in order already and costs one pass.
         self.packets.sort_unstable_by_key(|p| (p.spi, p.at));
-        let sad = shared.tables.sad.load();
         let mut from = 0;
         while let Some(first) = self.packets.get(from) {
             let spi = first.spi;
             let len = self.packets[from..].partition_point(|p| p.spi == spi);
-            match sad.get(spi) {
+            match shared.tables.sad.slot(slot_of(spi)).get(spi) {
                 Some(entry) => self.run(entry, from..from + len, encap, ends, shared),
                 None => self.unknown(now, spi, from..from + len, encap, shared),
             }
@@ -165,7 +165,7 @@ impl Inbound {
     /// Packets whose SPI is in no table that we saw. It may be larval; or have been so until a moment ago, and then we are about to be told.
     fn unknown(&mut self, now: Duration, spi: u32, run: Range<usize>, encap: Encap, shared: &Shared) {
         let tables = &shared.tables;
-        if !tables.larvae.contains(spi) && tables.sad.load().get(spi).is_none() {
+        if !tables.larvae.contains(spi) && !tables.sad.knows(spi) {
             return shared.stats.count_drops(Drop::UnknownSpi, run.len() as u64);
         }
         for packet in &self.packets[run] {
@@ -187,39 +187,46 @@ impl Inbound {
         ends: &mut Ends<D, T>,
         shared: &Shared,
     ) {
-        self.open(entry, run, shared);
-        if let Some(newest) = self.commit(entry, shared) {
+        let mut device = ends.device(entry.child.device);
+        let mut newest = None;
+        for from in run.clone().step_by(PART) {
+            self.open(entry, from..run.end.min(from + PART), shared);
+            newest = self.commit(entry, shared).or(newest);
+            let Some(device) = device.as_deref_mut() else {
+                self.opened.iter().for_each(|_| count_drop(entry, Drop::Device, shared));
+                continue;
+            };
+            match entry.mode {
+                Mode::Tunnel => self.check(entry, device.offloads(), shared),
+                Mode::Transport { sent } => self.deliver_payloads(entry, sent, device, shared),
+            }
+        }
+        if let Some(newest) = newest {
             let source = self.batch.datagrams[newest.datagram];
             upcall_moved(entry, &source, encap, shared);
         }
-        let Some(device) = ends.device(entry.child.device) else {
-            for _ in self.opened.drain(..) {
-                count_drop(entry, Drop::Device, shared);
-            }
-            return;
-        };
-        match entry.mode {
-            Mode::Tunnel => {
-                self.check(entry, device.offloads(), shared);
-                self.deliver(entry, device, shared);
-            }
-            Mode::Transport { sent } => self.deliver_payloads(entry, sent, device, shared),
+        if let Some(device) = device {
+            self.deliver(entry, device, shared);
         }
     }
 
     /// Verifies and decrypts in place what is not old or replayed at first sight.
     fn open(&mut self, entry: &InboundEntry, run: Range<usize>, shared: &Shared) {
         self.opened.clear();
-        for packet in &self.packets[run] {
-            let data = &mut self.batch.buf[packet.range()];
-            match entry.sa.precheck(data).and_then(|seq| entry.sa.open(seq, data)) {
-                Ok(opened) => self.opened.push((opened, *packet)),
-                Err(reason) => count_drop(entry, reason, shared),
-            }
-        }
+        let (mut rest, mut at) = (&mut self.batch.buf[..], 0);
+        let packets = self.packets[run].iter().map(|packet| {
+            // They are sorted by their place.
+            let (data, behind) = std::mem::take(&mut rest)[packet.at - at..].split_at_mut(packet.len);
+            (rest, at) = (behind, packet.at + packet.len);
+            (*packet, data)
+        });
+        entry.sa.open_run(packets, |packet, result| match result {
+            Ok(opened) => self.opened.push((opened, packet)),
+            Err(reason) => count_drop(entry, reason, shared),
+        });
     }
 
-    /// Takes the window once and keeps only what is new to it: of two copies that were opened, one (RFC 4303 section 3.4.3). The packet that
+    /// Takes the window and keeps only what is new to it: of two copies that were opened, one (RFC 4303 section 3.4.3). The packet that
     /// advanced the window last, if one did.
     fn commit(&mut self, entry: &InboundEntry, shared: &Shared) -> Option<EspPacket> {
         if self.opened.is_empty() {

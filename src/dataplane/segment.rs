@@ -4,7 +4,7 @@
 //! super-packet (that is what Linux writes, and what its own segmentation relies on). We go on from that sum instead of
 //! from the addresses, so that a routing header, whose pseudo-header has another destination, comes out right, too.
 use crate::io::{Gso, VnetHeader};
-use crate::wire::ip::{Packet, checksum_add, checksum_fold};
+use crate::wire::ip::{Packet, checksum_add, checksum_copy, checksum_fold};
 
 /// The offload header and the packet do not belong together; the packet is counted as malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -118,10 +118,9 @@ impl<'a> Segments<'a> {
         let from = self.headers + i * self.size;
         let to = (from + self.size).min(self.packet.len());
         out[..self.headers].copy_from_slice(&self.packet[..self.headers]);
-        out[self.headers..].copy_from_slice(&self.packet[from..to]);
         self.fix_ip(i, out);
         let l4_len = out.len() - self.l4;
-        let sum = checksum_add(self.l4_sum + l4_len as u64, &out[self.headers..]);
+        let sum = checksum_copy(self.l4_sum + l4_len as u64, &self.packet[from..to], &mut out[self.headers..]);
         let l4 = &mut out[self.l4..];
         if self.work == Work::Udp {
             put16(l4, 4, l4_len as u16);

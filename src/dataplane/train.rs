@@ -7,6 +7,7 @@ use crate::esp::outbound::OutboundSa;
 use crate::io::udp::TRAIN_OCTETS;
 use crate::io::{Datagrams, Destination};
 use std::io::ErrorKind;
+use std::slice::ChunksMut;
 
 /// Datagrams in a train: what every kernel with UDP_SEGMENT takes.
 pub const MAX_DATAGRAMS: usize = 64;
@@ -65,42 +66,63 @@ impl Train {
         if sa.sealed_len(pieces.len_of(0)) > MAX_OCTETS {
             return Err(Drop::TooBig);
         }
-        let count = u32::try_from(pieces.count()).map_err(|_| Drop::Malformed)?;
-        let numbers = sa.reserve(count).map_err(|_| Drop::SequenceExhausted)?;
-        let mut bytes = 0;
-        for (i, seq) in numbers.enumerate() {
-            let inner = pieces.len_of(i);
-            let out = self.place(sa.sealed_len(inner), track, ends, stats);
-            pieces.write(i, &mut out[head..head + inner]);
-            sa.seal(seq, out, inner, next_header);
-            bytes += inner as u64;
+        let count = pieces.count();
+        let reserved = u32::try_from(count).map_err(|_| Drop::Malformed)?;
+        let numbers = sa.reserve(reserved).map_err(|_| Drop::SequenceExhausted)?;
+        let (mut done, mut bytes) = (0, 0);
+        while done < count {
+            let lens = (done..count).map(|i| sa.sealed_len(pieces.len_of(i)));
+            let room = self.place(lens, track, ends, stats);
+            let first = numbers.start + done as u64;
+            let run = room.zip(done..count);
+            done += run.len();
+            let packets = run.map(|(packet, i)| {
+                let inner = pieces.len_of(i);
+                pieces.write(i, &mut packet[head..head + inner]);
+                bytes += inner as u64;
+                (packet, inner)
+            });
+            sa.seal_run(first, packets, next_header);
         }
-        Ok((count.into(), bytes))
+        Ok((count as u64, bytes))
     }
 
-    /// Room for one more datagram of `len` octets, at most `MAX_OCTETS`. Sends what is there first if it cannot stand behind that: another
-    /// destination, TOS or DF, a longer one, one behind a shorter one, or too many.
+    /// Room for so many of the next datagrams, of these lengths and at most `MAX_OCTETS` each, as stand in one train: at least for one.
+    /// Sends what is there first if that one cannot stand behind it.
     fn place<D: Datagrams, T>(
         &mut self,
-        len: usize,
+        lens: impl Iterator<Item = usize>,
         track: Track,
         ends: &mut Ends<D, T>,
         stats: &WorkerStats,
-    ) -> &mut [u8] {
-        let fits = self.track == Some(track)
-            && len <= self.segment
-            && self.len == self.count * self.segment
-            && self.count < MAX_DATAGRAMS
-            && self.len + len <= TRAIN_OCTETS;
-        if !fits {
+    ) -> ChunksMut<'_, u8> {
+        let mut lens = lens.peekable();
+        let mut next = lens.next();
+        if let Some(len) = next
+            && !self.fits(len, track)
+        {
             self.send(ends, stats);
             self.track = Some(track);
             self.segment = len;
         }
         let from = self.len;
-        self.len += len;
-        self.count += 1;
-        &mut self.buf[from..from + len]
+        // The first has its place now, if only because it is too long for any train.
+        while let Some(len) = next {
+            self.len += len;
+            self.count += 1;
+            next = lens.next_if(|len| self.fits(*len, track));
+        }
+        self.buf[from..self.len].chunks_mut(self.segment.max(1))
+    }
+
+    /// It can stand behind what is there: same destination, TOS and DF, no longer than the others, none of which is shorter, and not one
+    /// too many.
+    fn fits(&self, len: usize, track: Track) -> bool {
+        self.track == Some(track)
+            && len <= self.segment
+            && self.len == self.count * self.segment
+            && self.count < MAX_DATAGRAMS
+            && self.len + len <= TRAIN_OCTETS
     }
 
     /// Sends what is there.

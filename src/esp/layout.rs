@@ -44,6 +44,7 @@ impl Layout {
     /// `TooShort` unless `esp` octets can be one ESP packet: at least one block, and whole blocks.
     pub fn check(self, esp: usize) -> Result<(), Drop> {
         let text = esp.checked_sub(self.head() + self.icv).ok_or(Drop::TooShort)?;
-        if text == 0 || !text.is_multiple_of(self.block) { Err(Drop::TooShort) } else { Ok(()) }
+        // A block is a power of two.
+        if text == 0 || text & (self.block - 1) != 0 { Err(Drop::TooShort) } else { Ok(()) }
     }
 }

@@ -10,6 +10,7 @@ mod sequence;
 mod tests;
 pub mod tos;
 
+use crate::crypto::cipher::Body;
 pub use crate::crypto::cipher::Cipher;
 use crate::crypto::secret::Secret;
 
@@ -35,6 +36,7 @@ pub struct SaParams {
 
 /// What the ICV covers besides IV and ciphertext. With extended sequence numbers the high 32 bits, which do not travel, stand between
 /// SPI and low bits for an AEAD (RFC 4106 section 5), and behind the ciphertext for a separate MAC (RFC 4303 section 2.2.1).
+#[derive(Clone, Copy, Default)]
 struct Covered {
     front: [u8; 12],
     front_len: usize,
@@ -65,5 +67,10 @@ impl Covered {
 
     fn behind(&self) -> &[u8] {
         &self.behind[..self.behind_len]
+    }
+
+    /// The rest of the packet with what is covered beside it.
+    fn body<'p>(&'p self, counter: u64, buf: &'p mut [u8]) -> Body<'p> {
+        Body { counter, aad: self.front(), buf, tail: self.behind() }
     }
 }

@@ -3,8 +3,9 @@ use super::layout::Layout;
 use super::line::CACHE_LINE;
 use super::sequence::Sequence;
 use super::{Covered, SaParams};
-use crate::crypto::cipher::PacketKey;
+use crate::crypto::cipher::{BATCH, Body, PacketKey};
 use crate::wire::esp;
+use std::array::from_fn;
 use std::ops::Range;
 
 /// The sending half of a child. Shared by workers.
@@ -63,14 +64,53 @@ impl OutboundSa {
         self.seal_with(seq, seq, packet, inner, next_header);
     }
 
+    /// Seals packets as `seal` does, under the numbers from `first` on; each comes with the octets of its inner packet. An AEAD takes
+    /// them one by one, so each is sealed before the next is asked for; CBC seals several side by side.
+    pub fn seal_run<'p>(
+        &self,
+        first: u64,
+        packets: impl ExactSizeIterator<Item = (&'p mut [u8], usize)>,
+        next_header: u8,
+    ) {
+        let alone = self.aead || packets.len() == 1;
+        let mut packets = (first..).zip(packets).map(|(seq, (packet, inner))| (seq, packet, inner));
+        if alone {
+            return packets.for_each(|(seq, packet, inner)| self.seal(seq, packet, inner, next_header));
+        }
+        while self.seal_batch(&mut packets, next_header) == BATCH {}
+    }
+
+    /// Seals so many of the packets as are sealed together; how many.
+    fn seal_batch<'p>(&self, packets: &mut impl Iterator<Item = (u64, &'p mut [u8], usize)>, next_header: u8) -> usize {
+        let mut covered = [Covered::default(); BATCH];
+        let mut count = 0;
+        let packets: [(u64, &mut [u8]); BATCH] = from_fn(|i| {
+            let Some((seq, packet, inner)) = packets.next() else { return (0, &mut [][..]) };
+            covered[i] = self.frame(seq, packet, inner, next_header);
+            count += 1;
+            (seq, &mut packet[esp::HEADER_LEN..])
+        });
+        let mut packets = packets.into_iter().zip(&covered);
+        let mut bodies: [Body<'_>; BATCH] = from_fn(|_| {
+            packets.next().map(|((counter, text), covered)| covered.body(counter, text)).unwrap_or_default()
+        });
+        self.key.seal_many(&mut bodies[..count]);
+        count
+    }
+
     /// `counter` is what the IV is made of: the sequence number, but in published vectors.
     pub(super) fn seal_with(&self, counter: u64, seq: u64, packet: &mut [u8], inner: usize, next_header: u8) {
+        let covered = self.frame(seq, packet, inner, next_header);
+        self.key.seal(counter, covered.front(), &mut packet[esp::HEADER_LEN..], covered.behind());
+    }
+
+    /// Header and trailer.
+    fn frame(&self, seq: u64, packet: &mut [u8], inner: usize, next_header: u8) -> Covered {
         debug_assert_eq!(packet.len(), self.sealed_len(inner));
         esp::write_header(packet, self.params.spi, seq as u32);
         let text = self.layout.head()..packet.len() - self.layout.icv();
         esp::write_trailer(&mut packet[text], inner, next_header);
-        let covered = Covered::new(self.params.spi, seq, self.params.esn, self.aead);
-        self.key.seal(counter, covered.front(), &mut packet[esp::HEADER_LEN..], covered.behind());
+        Covered::new(self.params.spi, seq, self.params.esn, self.aead)
     }
 
     /// SPI.

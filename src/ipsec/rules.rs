@@ -90,7 +90,7 @@ fn prefixes<A: Address>(selectors: &[Selector]) -> Vec<(u16, Prefix<A>)> {
 }
 
 /// Rules in a page at most.
-const PAGE: usize = 64;
+const PAGE: usize = 128;
 /// So many octets of sorted numbers are all compared: that has no branches, and what is not in the cache comes at once.
 const FEW: usize = 256;
 

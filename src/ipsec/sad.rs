@@ -17,8 +17,9 @@ use crate::esp::drop::Drop;
 use crate::esp::inbound::InboundSa;
 use crate::wire::ip::Flow;
 use crate::wire::selector::Selector;
+use arc_swap::{ArcSwapOption, Guard};
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Bits of an SPI that tell the home worker: `spi & WORKER_MASK`; the same for all SPIs of one child, or of one of its resources.
 pub const WORKER_MASK: u32 = 0xf;
@@ -28,7 +29,7 @@ pub const MAX_SLOTS: u32 = 1 << 20;
 const LAST_RESERVED: u32 = 255;
 const SLOT_SHIFT: u32 = 4;
 const TAG_SHIFT: u32 = 24;
-const PAGE_SLOTS: u32 = 256;
+const PAGE_SLOTS: u32 = 1024;
 
 /// The slot that an SPI of ours names.
 pub fn slot_of(spi: u32) -> Slot {
@@ -81,82 +82,78 @@ impl InboundEntry {
     }
 }
 
-/// SPI to SA; pages of 256 slots, immutable; a change replaces one page.
-#[derive(Clone, Debug, Default)]
+/// SPI to SA: by slot the SAs that a child has at this moment, which a change exchanges as one, whatever the other slots hold. Slots stand in
+/// pages, which are made when they are needed, and stay.
+#[derive(Debug)]
 pub struct Sad {
-    pages: Vec<Option<Arc<Page>>>,
+    pages: Box<[OnceLock<Page>]>,
+}
+
+type Page = Box<[ArcSwapOption<Sas>]>;
+
+/// All inbound SAs of a child: one, and more during a rekey.
+pub(super) type Sas = Vec<Arc<InboundEntry>>;
+
+/// The SAs of one child as they were when it was asked for.
+#[derive(Debug)]
+pub struct SlotSas(Option<Guard<Option<Arc<Sas>>>>);
+
+impl SlotSas {
+    /// The SA of an SPI of this child.
+    pub fn get(&self, spi: u32) -> Option<&Arc<InboundEntry>> {
+        self.iter().find(|sa| sa.spi == spi)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<InboundEntry>> {
+        self.0.iter().filter_map(|sas| sas.as_deref()).flatten()
+    }
+}
+
+impl Default for Sad {
+    fn default() -> Self {
+        Self { pages: (0..MAX_SLOTS / PAGE_SLOTS).map(|_| OnceLock::new()).collect() }
+    }
 }
 
 impl Sad {
-    /// The SA of an SPI.
-    pub fn get(&self, spi: u32) -> Option<&Arc<InboundEntry>> {
-        self.of_slot(slot_of(spi)).iter().find(|entry| entry.spi == spi).map(|entry| &entry.sa)
+    /// The SAs of a child.
+    pub fn slot(&self, slot: Slot) -> SlotSas {
+        SlotSas(self.place(slot).map(ArcSwapOption::load))
     }
 
-    /// All inbound SAs of a child: one, and more during a rekey.
-    pub fn slot(&self, slot: Slot) -> impl Iterator<Item = &Arc<InboundEntry>> {
-        self.of_slot(slot).iter().map(|entry| &entry.sa)
+    /// There is an SA with this SPI.
+    pub fn knows(&self, spi: u32) -> bool {
+        self.slot(slot_of(spi)).get(spi).is_some()
     }
 
-    /// A copy with one more SA; it takes the place of one with the same SPI.
-    pub fn with(&self, entry: Arc<InboundEntry>) -> Self {
-        let spi = entry.spi;
-        self.changed(spi, |entries| entries.push(PageEntry { spi, sa: entry }))
+    /// One more SA; it takes the place of one with the same SPI. What is to be freed when nobody reads it any more. Two writers must not
+    /// meet, here and below.
+    pub(super) fn insert(&self, entry: Arc<InboundEntry>) -> Option<Arc<Sas>> {
+        let slot = slot_of(entry.spi);
+        let empty = || (0..PAGE_SLOTS).map(|_| ArcSwapOption::empty()).collect();
+        let page = self.pages[(slot.0 / PAGE_SLOTS) as usize].get_or_init(empty);
+        let present = self.slot(slot);
+        let others = present.iter().filter(|sa| sa.spi != entry.spi).cloned();
+        let sas = others.chain([entry.clone()]).collect();
+        page[(slot.0 % PAGE_SLOTS) as usize].swap(Some(Arc::new(sas)))
     }
 
-    /// A copy without this SPI.
-    pub fn without(&self, spi: u32) -> Self {
-        self.changed(spi, |_| {})
+    /// This SPI goes. What is to be freed; `None` if it was not there.
+    pub(super) fn remove(&self, spi: u32) -> Option<Arc<Sas>> {
+        let present = self.slot(slot_of(spi));
+        present.get(spi)?;
+        let left: Sas = present.iter().filter(|sa| sa.spi != spi).cloned().collect();
+        self.place(slot_of(spi))?.swap((!left.is_empty()).then(|| Arc::new(left)))
     }
 
-    fn of_slot(&self, slot: Slot) -> &[PageEntry] {
-        let page = self.pages.get((slot.0 / PAGE_SLOTS) as usize).and_then(Option::as_deref);
-        page.map_or(&[], |page| page.slot(slot))
+    /// All SAs of a child go. What is to be freed.
+    pub(super) fn clear(&self, slot: Slot) -> Option<Arc<Sas>> {
+        self.place(slot)?.swap(None)
     }
 
-    /// A copy whose page of `spi` has lost `spi` and then been changed.
-    fn changed(&self, spi: u32, change: impl FnOnce(&mut Vec<PageEntry>)) -> Self {
-        let place = (slot_of(spi).0 / PAGE_SLOTS) as usize;
-        let mut pages = self.pages.clone();
-        if pages.len() <= place {
-            pages.resize(place + 1, None);
-        }
-        let mut entries = pages[place].as_ref().map_or_else(Vec::new, |page| page.entries.to_vec());
-        entries.retain(|entry| entry.spi != spi);
-        change(&mut entries);
-        pages[place] = (!entries.is_empty()).then(|| Arc::new(Page::new(entries)));
-        Self { pages }
-    }
-}
-
-/// The SAs of 256 slots.
-#[derive(Debug)]
-struct Page {
-    /// Where the entries of each slot begin, and where the last one's end.
-    starts: [u32; PAGE_SLOTS as usize + 1],
-    /// By slot.
-    entries: Box<[PageEntry]>,
-}
-
-/// The SPI stands beside the pointer so that only the right SA is looked at.
-#[derive(Clone, Debug)]
-struct PageEntry {
-    spi: u32,
-    sa: Arc<InboundEntry>,
-}
-
-impl Page {
-    fn new(mut entries: Vec<PageEntry>) -> Self {
-        entries.sort_by_key(|entry| slot_of(entry.spi));
-        let starts = std::array::from_fn(|slot| {
-            entries.partition_point(|entry| ((slot_of(entry.spi).0 % PAGE_SLOTS) as usize) < slot) as u32
-        });
-        Self { starts, entries: entries.into() }
-    }
-
-    fn slot(&self, slot: Slot) -> &[PageEntry] {
-        let place = (slot.0 % PAGE_SLOTS) as usize;
-        &self.entries[self.starts[place] as usize..self.starts[place + 1] as usize]
+    fn place(&self, slot: Slot) -> Option<&ArcSwapOption<Sas>> {
+        self.pages.get((slot.0 / PAGE_SLOTS) as usize)?.get()?.get((slot.0 % PAGE_SLOTS) as usize)
     }
 }
 

@@ -2,7 +2,7 @@
 use super::admit::{End, admits};
 use super::larval::Larvae;
 use super::path::Path;
-use super::sad::{InboundEntry, Sad};
+use super::sad::{InboundEntry, Sad, Sas};
 use super::spd::{DeviceId, Slot, Spd};
 use crate::esp::drop::Drop;
 use crate::esp::line::CACHE_LINE;
@@ -215,7 +215,7 @@ pub struct Tables {
     /// Policies.
     pub spd: ArcSwap<Spd>,
     /// Inbound SAs.
-    pub sad: ArcSwap<Sad>,
+    pub sad: Sad,
     /// Children by slot.
     pub children: ArcSwap<Children>,
     /// SPIs that are not in `sad` yet.
@@ -251,10 +251,7 @@ impl Tables {
         let child = self.children.load().get(slot).cloned()?;
         let resources = child.resources.iter();
         replaced.outbound.extend(resources.chain([&child.outbound]).filter_map(|outbound| outbound.swap(None)));
-        let sad = self.sad.load_full();
-        let without = sad.slot(slot).fold(Sad::clone(&sad), |sad, entry| sad.without(entry.spi));
-        drop(sad);
-        replaced.sads.push(self.sad.swap(Arc::new(without)));
+        replaced.sas.extend(self.sad.clear(slot));
         let children = self.children.load().with(slot, None);
         replaced.children.push(self.children.swap(Arc::new(children)));
         replaced.free();
@@ -265,8 +262,7 @@ impl Tables {
     pub fn publish_inbound(&self, entry: Arc<InboundEntry>) {
         let mut replaced = self.write();
         let spi = entry.spi;
-        let sad = self.sad.load().with(entry);
-        replaced.sads.push(self.sad.swap(Arc::new(sad)));
+        replaced.sas.extend(self.sad.insert(entry));
         self.larvae.remove(spi);
         replaced.free();
     }
@@ -274,11 +270,9 @@ impl Tables {
     /// From now on packets with this SPI are unknown. False if they were already.
     pub fn retire_inbound(&self, spi: u32) -> bool {
         let mut replaced = self.write();
-        let known = self.sad.load().get(spi).is_some();
-        if known {
-            let sad = self.sad.load().without(spi);
-            replaced.sads.push(self.sad.swap(Arc::new(sad)));
-        }
+        let gone = self.sad.remove(spi);
+        let known = gone.is_some();
+        replaced.sas.extend(gone);
         replaced.free();
         known
     }
@@ -317,7 +311,7 @@ impl Tables {
 #[derive(Debug, Default)]
 struct Replaced {
     policies: Vec<Arc<Spd>>,
-    sads: Vec<Arc<Sad>>,
+    sas: Vec<Arc<Sas>>,
     children: Vec<Arc<Children>>,
     outbound: Vec<Arc<OutboundEntry>>,
 }
@@ -325,7 +319,7 @@ struct Replaced {
 impl Replaced {
     fn free(&mut self) -> bool {
         retain_shared(&mut self.policies)
-            & retain_shared(&mut self.sads)
+            & retain_shared(&mut self.sas)
             & retain_shared(&mut self.children)
             & retain_shared(&mut self.outbound)
     }

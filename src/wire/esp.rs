@@ -34,9 +34,13 @@ pub fn write_header(packet: &mut [u8], spi: u32, seq: u32) {
         *header = (u64::from(spi) << 32 | u64::from(seq)).to_be_bytes();
     }
 }
-/// Length with padding and trailer (pad length and next header octets) of `len` octets, for a cipher of this block size (at least 4).
+/// Length with padding and trailer (pad length and next header octets) of `len` octets, for a cipher of this block size, a power of two (at
+/// least 4).
 pub fn padded_len(len: usize, block: usize) -> usize {
-    (len + TRAILER_LEN).next_multiple_of(block.max(ALIGNMENT))
+    debug_assert!(block.is_power_of_two());
+    // A division would be felt.
+    let mask = block.max(ALIGNMENT) - 1;
+    (len + TRAILER_LEN + mask) & !mask
 }
 /// Writes padding 1, 2, 3, ..., pad length and next header behind `len` octets of `buf`; `buf` ends with the trailer and is
 /// at most 257 octets longer than `len`.

@@ -49,20 +49,21 @@ pub fn parse(data: &[u8]) -> Result<Packet, Malformed> {
 /// The ones' complement sum of RFC 1071 over `data`, added to `sum`, not folded (16-bit big-endian words; odd tail padded with 0, so that only the last
 /// piece of a sum may have an odd length).
 pub fn checksum_add(sum: u64, data: &[u8]) -> u64 {
-    let (words, tail) = data.as_chunks::<8>();
-    let mut last = [0; 8];
-    last[..tail.len()].copy_from_slice(tail);
-    // 2^16 is 1 in this arithmetic, so words of any multiple of 16 bits add up to the same; and swapping the octets of the sum is swapping
-    // those of every word (RFC 1071 section 2), so the loop, which the compiler makes vectors of, adds in the machine's order.
-    let (mut low, mut high) = (0, 0);
-    for word in words {
-        let word = u64::from_ne_bytes(*word);
-        low += word & u64::from(u32::MAX);
-        high += word >> 32;
+    let mut words_sum = WordsSum::default();
+    data.as_chunks::<8>().0.iter().for_each(|word| words_sum.add(*word));
+    words_sum.onto(sum, data)
+}
+/// `checksum_add` of what is copied from `data` to `out`, in one pass. Panics if they differ in length.
+pub fn checksum_copy(sum: u64, data: &[u8], out: &mut [u8]) -> u64 {
+    assert_eq!(data.len(), out.len(), "copied octets");
+    let ((words, tail), (out_words, out_tail)) = (data.as_chunks(), out.as_chunks_mut());
+    let mut words_sum = WordsSum::default();
+    for (word, out) in words.iter().zip(out_words) {
+        *out = *word;
+        words_sum.add(*word);
     }
-    let last = u64::from_ne_bytes(last);
-    let native = checksum_fold(low + high + (last & u64::from(u32::MAX)) + (last >> 32));
-    (sum >> 32) + (sum & u64::from(u32::MAX)) + u64::from(u16::from_be_bytes(native.to_ne_bytes()))
+    out_tail.copy_from_slice(tail);
+    words_sum.onto(sum, data)
 }
 /// Folds a sum to 16 bits (not complemented).
 pub fn checksum_fold(mut sum: u64) -> u16 {
@@ -78,6 +79,43 @@ pub fn has_ports(proto: u8) -> bool {
 /// ICMP of IPv4 or IPv6.
 pub fn is_icmp(proto: u8) -> bool {
     matches!(proto, ICMP | ICMPV6)
+}
+
+/// 2^16 is 1 in this arithmetic, so words of any multiple of 16 bits add up to the same; and swapping the octets of the sum is swapping
+/// those of every word (RFC 1071 section 2), so the loop, which the compiler makes vectors of, adds in the machine's order.
+#[derive(Default)]
+struct WordsSum {
+    /// Of the words, modulo 2^64.
+    all: u64,
+    /// Of their upper halves; that of the lower ones is what these leave of `all`.
+    high: u64,
+}
+
+impl WordsSum {
+    #[inline(always)]
+    fn add(&mut self, word: [u8; 8]) {
+        let word = u64::from_ne_bytes(word);
+        self.all = self.all.wrapping_add(word);
+        self.high += word >> 32;
+    }
+
+    /// With what is behind the last whole word of `data`, and a sum in network order.
+    fn onto(mut self, sum: u64, data: &[u8]) -> u64 {
+        let tail = data.len() % 8;
+        let last = match data.last_chunk() {
+            // Out of the last eight octets: what was copied piece by piece could not be read as one word at once.
+            Some(last) => u64::from_be_bytes(*last).checked_shl(64 - 8 * tail as u32).unwrap_or(0).to_be_bytes(),
+            None => {
+                let mut last = [0; 8];
+                last[..tail].copy_from_slice(data);
+                last
+            }
+        };
+        self.add(last);
+        let low = self.all.wrapping_sub(self.high << 32);
+        let native = checksum_fold(low + self.high);
+        (sum >> 32) + (sum & u64::from(u32::MAX)) + u64::from(u16::from_be_bytes(native.to_ne_bytes()))
+    }
 }
 
 const ICMP: u8 = 1;

@@ -1,5 +1,6 @@
 //! Known answers from outside, by source, and what must hold for every transform.
 mod aes;
+mod batches;
 mod cavp;
 mod mlkem;
 mod packets;

@@ -2,6 +2,7 @@
 use super::{packet, unhex};
 use crate::crypto::aes::Aes;
 use crate::crypto::cbc;
+use crate::crypto::chains::{self, CHAINS, Chain};
 use crate::crypto::cipher::{Cipher, PacketKey};
 use crate::crypto::integ::Integ;
 use crate::crypto::ke::Group;
@@ -85,6 +86,21 @@ fn rfc3602_aes_cbc() {
         assert_eq!(text, unhex(sealed), "case {}", case + 1);
         cbc::decrypt(&aes, iv, &mut text);
         assert_eq!(text, unhex(plain), "case {}", case + 1);
+    }
+}
+
+/// Those that have a key in common, each several times, in one go.
+#[test]
+fn rfc3602_chains_side_by_side() {
+    for key in RFC3602.map(|[key, ..]| key) {
+        let cases: Vec<_> = RFC3602.into_iter().filter(|case| case[0] == key).cycle().take(CHAINS - 1).collect();
+        let mut texts: Vec<_> = cases.iter().map(|[_, _, plain, _]| unhex(plain)).collect();
+        let ivs = cases.iter().map(|case| unhex(case[1]).try_into().unwrap());
+        let mut chains: Vec<_> = ivs.zip(&mut texts).map(|(iv, text)| Chain::new(&iv, text)).collect();
+        chains::encrypt(&Aes::new(&unhex(key)), &mut chains);
+        for (text, [_, _, _, sealed]) in texts.iter().zip(&cases) {
+            assert_eq!(text, &unhex(sealed), "{key}");
+        }
     }
 }
 

@@ -44,7 +44,8 @@ impl Datagrams for Script {
 fn what_a_socket_does_not_take_is_counted_and_its_numbers_are_gone() {
     use Answer::*;
     // 130 segments leave as trains of 64, 64 and 2.
-    let cases: [(&[Answer], &[(Drop, u64)]); 7] = [
+    type Case = (&'static [Answer], &'static [(Drop, u64)]);
+    let cases: [Case; 7] = [
         (&[], &[]),
         (&[Sent(64), Sent(20), Sent(2)], &[(Drop::QueueFull, 44)]),
         (&[Sent(0), Sent(64), Sent(2)], &[(Drop::QueueFull, 64)]),

@@ -4,6 +4,7 @@ mod hostile;
 mod inputs;
 mod loom;
 mod replay;
+mod runs;
 mod sequence;
 mod vectors;
 

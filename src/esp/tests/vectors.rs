@@ -54,11 +54,32 @@ impl Vector {
             "{}",
             self.name
         );
+        self.opens_beside_another();
         let inner = tunnel_payload(&opened, &packet);
         match self.next_header {
             4 | 41 => assert_eq!(packet[inner.unwrap().range], self.payload, "{}", self.name),
             59 => assert_eq!(inner, Err(Drop::Dummy)),
             _ => assert_eq!(inner, Err(Drop::BadNextHeader)),
+        }
+    }
+
+    /// The packet between two damaged ones, in one run.
+    fn opens_beside_another(&self) {
+        let sa = InboundSa::new(&self.params(), 64);
+        let mut run = [self.esp.clone(), self.esp.clone(), self.esp.clone()];
+        for damaged in [0, 2] {
+            *run[damaged].last_mut().unwrap() ^= 1;
+        }
+        let mut payloads = [const { None }; 3];
+        sa.open_run(run.iter_mut().map(Vec::as_mut_slice).enumerate(), |i, opened| {
+            payloads[i] = Some(opened.map(|opened| opened.payload));
+        });
+        // Number 0 is old before anything else is looked at.
+        let wrong = if self.seq() == 0 { Drop::TooOld } else { Drop::BadIcv };
+        let [before, payload, behind] = payloads.map(Option::unwrap);
+        assert_eq!((before, behind), (Err(wrong), Err(wrong)), "{}", self.name);
+        if self.seq() != 0 {
+            assert_eq!(hex::encode(&run[1][payload.unwrap()]), hex::encode(&self.payload), "{}", self.name);
         }
     }
 
@@ -83,6 +104,12 @@ impl Vector {
             *octet ^= ours ^ theirs;
         }
         let packet = seal(self.seq(), &inner);
+        let mut room = vec![0; packet.len()];
+        room[sa.head()..sa.head() + inner.len()].copy_from_slice(&inner);
+        let mut run = [room.clone(), room.clone(), room];
+        let room = run.iter_mut().map(|room| (&mut room[..], inner.len()));
+        sa.seal_run(self.seq(), room, self.next_header);
+        assert_eq!(hex::encode(&run[0]), hex::encode(&packet), "{}: with others", self.name);
         let text = Layout::of(self.cipher).head()..packet.len() - self.cipher.icv_len();
         assert_eq!(hex::encode(&packet[text.clone()]), hex::encode(&self.esp[text.clone()]), "{}", self.name);
         let expected = self.icv(&packet[..text.end]);

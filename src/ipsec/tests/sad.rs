@@ -6,34 +6,34 @@ use std::collections::HashSet;
 fn an_sa_is_found_by_its_whole_spi_alone() {
     let mut pool = SpiPool::new(3);
     let slots = [0, 1, 2, 255, 256, 257, 100_000, MAX_SLOTS - 1];
-    let mut sad = Sad::default();
+    let sad = Sad::default();
     let mut entries = Vec::new();
     for slot in slots.map(Slot) {
         let child = child(slot);
         for _ in 0..3 {
             let entry = inbound(pool.allocate(slot, 0x9e37_79b9).unwrap(), &child);
-            let before = sad.clone();
-            sad = sad.with(Arc::clone(&entry));
-            assert!(before.get(entry.spi).is_none(), "a snapshot does not change");
+            let before = sad.slot(slot);
+            sad.insert(Arc::clone(&entry));
+            assert!(before.get(entry.spi).is_none(), "what is being read does not change");
             entries.push(entry);
         }
-        assert_eq!(sad.slot(slot).count(), 3);
+        assert_eq!(sad.slot(slot).iter().count(), 3);
     }
     for entry in &entries {
-        assert!(Arc::ptr_eq(sad.get(entry.spi).unwrap(), entry));
+        assert!(Arc::ptr_eq(sad.slot(slot_of(entry.spi)).get(entry.spi).unwrap(), entry));
         for bit in 0..32 {
             let other = entry.spi ^ 1 << bit;
             let known = entries.iter().any(|entry| entry.spi == other);
-            assert_eq!(sad.get(other).is_some(), known, "{other:08x}");
+            assert_eq!(sad.knows(other), known, "{other:08x}");
         }
     }
     for spi in [0, 1, 255, u32::MAX] {
-        assert!(sad.get(spi).is_none());
+        assert!(!sad.knows(spi));
     }
     for (gone, entry) in entries.iter().enumerate() {
-        sad = sad.without(entry.spi);
+        assert!(sad.remove(entry.spi).is_some() && sad.remove(entry.spi).is_none());
         for (place, entry) in entries.iter().enumerate() {
-            assert_eq!(sad.get(entry.spi).is_some(), place > gone);
+            assert_eq!(sad.knows(entry.spi), place > gone);
         }
     }
 }
@@ -42,10 +42,13 @@ fn an_sa_is_found_by_its_whole_spi_alone() {
 fn one_spi_is_one_sa() {
     let child = child(Slot(7));
     let (first, second) = (inbound(0x0100_0070, &child), inbound(0x0100_0070, &child));
-    let sad = Sad::default().with(first).with(Arc::clone(&second));
-    assert!(Arc::ptr_eq(sad.get(0x0100_0070).unwrap(), &second));
-    assert_eq!(sad.slot(Slot(7)).count(), 1);
-    assert!(sad.without(0x0100_0070).get(0x0100_0070).is_none());
+    let sad = Sad::default();
+    sad.insert(first);
+    sad.insert(Arc::clone(&second));
+    assert!(Arc::ptr_eq(sad.slot(Slot(7)).get(0x0100_0070).unwrap(), &second));
+    assert_eq!(sad.slot(Slot(7)).iter().count(), 1);
+    sad.remove(0x0100_0070);
+    assert!(!sad.knows(0x0100_0070));
 }
 
 #[test]

@@ -167,6 +167,7 @@ fn checksums() {
     assert_eq!(checksum_fold(checksum_add(0, &[])), 0);
     assert_eq!(checksum_fold(checksum_add(0, &[0xff])), 0xff00);
     assert_eq!(checksum_fold(checksum_add(u64::MAX, &[0xff; 65536])), 0xffff);
+    assert_eq!(checksum_fold(checksum_copy(u64::MAX, &[0xff; 65536], &mut [0; 65536])), 0xffff);
 }
 
 proptest! {
@@ -175,7 +176,11 @@ proptest! {
         let slow = data.chunks(2).map(|w| u64::from(u16::from_be_bytes([w[0], w.get(1).copied().unwrap_or(0)]))).sum();
         prop_assert_eq!(checksum_fold(checksum_add(0, &data)), checksum_fold(slow));
         let cut = cut.index(data.len() + 1) & !1;
-        prop_assert_eq!(checksum_fold(checksum_add(checksum_add(0, &data[..cut]), &data[cut..])), checksum_fold(slow));
+        let (front, back) = data.split_at(cut);
+        prop_assert_eq!(checksum_fold(checksum_add(checksum_add(0, front), back)), checksum_fold(slow));
+        let mut copy = vec![0xee; back.len()];
+        prop_assert_eq!(checksum_copy(checksum_add(0, front), back, &mut copy), checksum_add(checksum_add(0, front), back));
+        prop_assert_eq!(copy, back);
     }
     #[test]
     fn never_panics(mut data in prop::collection::vec(any::<u8>(), 0..120), six in any::<bool>(), extension in prop::sample::select(vec![0u8, 43, 44, 60, 17])) {
