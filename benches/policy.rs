@@ -160,6 +160,7 @@ impl Gateway {
             proposal: Proposal { number: 1, protocol: ProtocolId::ESP, spi: vec![], transforms: vec![] },
             initiator: false,
             replaces: None,
+            resource: None,
             inbound_only: false,
         }
     }

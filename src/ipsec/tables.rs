@@ -9,7 +9,7 @@ use crate::esp::line::CACHE_LINE;
 use crate::esp::outbound::OutboundSa;
 use crate::wire::ip::Flow;
 use crate::wire::selector::Selector;
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +25,8 @@ pub struct Child {
     pub device: DeviceId,
     /// The SA to send on, if there is one.
     pub outbound: ArcSwapOption<OutboundEntry>,
+    /// By worker, the SAs that are for it alone (RFC 9611); empty where there shall be none.
+    pub resources: Box<[ArcSwapOption<OutboundEntry>]>,
     /// Copy the inner DSCP to the outer header.
     pub copy_dscp: bool,
     /// Packets for it wait for a moment when there is no SA to send them on: one may come.
@@ -43,11 +45,30 @@ impl Child {
             name,
             device,
             outbound: ArcSwapOption::empty(),
+            resources: Box::default(),
             copy_dscp,
             waits: false,
             home: None,
             counters: ChildCounters::new(),
         }
+    }
+}
+
+impl Child {
+    /// With room for SAs of so many workers.
+    pub fn with_resources(self, workers: u32) -> Self {
+        Self { resources: (0..workers).map(|_| ArcSwapOption::empty()).collect(), ..self }
+    }
+
+    /// This worker has an SA that is for it alone.
+    pub fn has_own(&self, worker: usize) -> bool {
+        self.resources.get(worker).is_some_and(|own| own.load().is_some())
+    }
+
+    /// What this worker sends on: the SA that is for it alone, or else the one for all.
+    pub fn outbound_for(&self, worker: usize) -> Guard<Option<Arc<OutboundEntry>>> {
+        let own = self.resources.get(worker).map(|own| own.load());
+        own.filter(|own| own.is_some()).unwrap_or_else(|| self.outbound.load())
     }
 }
 
@@ -228,7 +249,8 @@ impl Tables {
     pub fn remove_child(&self, slot: Slot) -> Option<Arc<Child>> {
         let mut replaced = self.write();
         let child = self.children.load().get(slot).cloned()?;
-        replaced.outbound.extend(child.outbound.swap(None));
+        let resources = child.resources.iter();
+        replaced.outbound.extend(resources.chain([&child.outbound]).filter_map(|outbound| outbound.swap(None)));
         replaced.sas.extend(self.sad.clear(slot));
         let children = self.children.load().with(slot, None);
         replaced.children.push_back(self.children.swap(Arc::new(children)));
@@ -263,6 +285,15 @@ impl Tables {
         replaced.outbound.extend(before);
         replaced.free(LOOKED_AT);
         spi
+    }
+
+    /// From now on this worker sends on this SA for the child, or on the one that is for all.
+    pub fn swap_resource(&self, slot: Slot, worker: usize, entry: Option<Arc<OutboundEntry>>) {
+        let mut replaced = self.write();
+        if let Some(own) = self.children.load().get(slot).and_then(|child| child.resources.get(worker)) {
+            replaced.outbound.extend(own.swap(entry));
+        }
+        replaced.free(LOOKED_AT);
     }
 
     /// Frees what was replaced and no worker reads any more; every change does so with some. True if none is left: no worker can still act

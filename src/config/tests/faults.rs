@@ -57,6 +57,7 @@ const VALUES: &[OfValue] = &[
     ("too many workers", "value.range", Gateway, "workers", &["¤17", "¤-1", "¤99999999999999999999999"]),
     ("a peer's window out of range", "value.range", Child, "peer_window", &["¤0", "¤-1", "¤65537"]),
     ("a replay window out of range", "value.range", Child, "replay_window", &["¤32", "¤63", "¤65537"]),
+    ("more SAs than there can be workers", "value.range", Child, "per_resource_sas", &["¤17", "¤-1"]),
     ("port zero", "value.range", Gateway, "ports", &["{ ike = ¤0 }", "{ natt = ¤65536 }"]),
     ("mark zero", "value.range", Gateway, "mark", &["¤0", "¤0x1_0000_0000"]),
     ("an unknown word", "value.choice", Connection, "encap", &["¤'alway'", "¤'yes'", "¤''"]),
