@@ -77,7 +77,7 @@ impl Host for Memory {
     fn random(&mut self, out: &mut [u8]) {
         self.rng.fill(out);
     }
-    fn allocate_spi(&mut self, _connection: &str, _child: &str, _peer: u32) -> Option<u32> {
+    fn allocate_spi(&mut self, _connection: &str, _child: &str, _peer: u32, _resource: Option<u32>) -> Option<u32> {
         self.next_spi += 1;
         Some(self.next_spi)
     }

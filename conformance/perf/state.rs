@@ -22,7 +22,7 @@ impl Host for Places1 {
     fn random(&mut self, out: &mut [u8]) {
         SystemRng.fill(out);
     }
-    fn allocate_spi(&mut self, connection: &str, child: &str, peer: u32) -> Option<u32> {
+    fn allocate_spi(&mut self, connection: &str, child: &str, peer: u32, _resource: Option<u32>) -> Option<u32> {
         let mut random = [0; 4];
         SystemRng.fill(&mut random);
         let key = Key { connection: connection.into(), child: child.into(), peer };

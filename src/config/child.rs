@@ -50,6 +50,7 @@ pub(super) fn read(report: &mut Report<'_>, entry: &Entry, respond_only: bool) -
         copy_dscp: fields.read(report, "copy_dscp", value::boolean).unwrap_or(true),
         replay_window: fields.read(report, "replay_window", |r, n| value::integer(r, n, 64..=65_536)).unwrap_or(4096),
         peer_window: fields.read(report, "peer_window", |r, n| value::integer(r, n, 1..=65_536)).unwrap_or(64),
+        resources: fields.read(report, "per_resource_sas", |r, n| value::integer(r, n, 0..=16)).unwrap_or(0),
         mtu: mtu(report, &fields, local_ts.iter().chain(&remote_ts)),
         mss: fields.read(report, "mss", |r, n| auto(r, n, 64..=65_495)).flatten(),
         local_ts,
@@ -135,6 +136,7 @@ fn policy(report: &mut Report<'_>, fields: &Fields<'_>, config: &ChildConfig, re
         rekey_packets: fields
             .read(report, "rekey_packets", |r, n| value::integer(r, n, 0..=u64::MAX.into()))
             .unwrap_or(0),
+        resources: config.resources,
     }
 }
 

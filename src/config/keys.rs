@@ -105,6 +105,7 @@ pub(super) const CHILD: Keys = Keys {
         "rekey_time",
         "rekey_bytes",
         "rekey_packets",
+        "per_resource_sas",
         "start_action",
         "dpd_action",
         "replay_window",

@@ -213,6 +213,8 @@ pub struct ChildConfig {
     pub replay_window: u32,
     /// What we assume of the peer's, in packets.
     pub peer_window: u32,
+    /// So many SAs for one worker each, 0 to 16 (RFC 9611).
+    pub resources: u32,
     /// Inner MTU; `None` = found out.
     pub mtu: Option<u16>,
     /// TCP MSS clamp; `None` = from the MTU.

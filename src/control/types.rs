@@ -179,6 +179,9 @@ pub struct ChildSa {
     pub spi_out: String,
     pub proposal: Option<String>,
     pub esn: bool,
+    /// The worker that it is for, if it is for one alone (RFC 9611).
+    #[serde(default)]
+    pub resource: Option<u32>,
 }
 /// What went wrong last (peers.md section 2).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

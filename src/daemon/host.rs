@@ -45,11 +45,18 @@ impl Host for DaemonHost {
     fn random(&mut self, out: &mut [u8]) {
         self.rng.fill(out);
     }
-    fn allocate_spi(&mut self, connection: &str, child: &str, peer: u32) -> Option<u32> {
+    fn allocate_spi(&mut self, connection: &str, child: &str, peer: u32, resource: Option<u32>) -> Option<u32> {
         let mut random = [0; 4];
         self.rng.fill(&mut random);
         let key = Key { connection: connection.into(), child: child.into(), peer };
-        self.places.allocate_spi(&key, u32::from_ne_bytes(random))
+        let random = u32::from_ne_bytes(random);
+        match resource {
+            Some(worker) => self.places.allocate_spi_for(&key, worker, random),
+            None => self.places.allocate_spi(&key, random),
+        }
+    }
+    fn resources(&self) -> u32 {
+        self.places.workers()
     }
     fn release_spi(&mut self, spi: u32) {
         self.tables.larvae.remove(spi);

@@ -2,7 +2,8 @@
 //! (design.md, "Order of a rekey").
 //!
 //! A responder goes on sending on the old SA until the peer has proved that it uses the new one: an authentic packet on it, the end of the
-//! old one (that its Delete came, or that ours leaves), or 30 s. Who replaced a child keeps its old inbound SA 5 s more for what is still on its way.
+//! old one (that its Delete came, or that ours leaves), or 30 s. Of the SAs that are for one worker alone (RFC 9611) each is taken into use by
+//! itself; until then the worker sends on the one that is for all. Who replaced a child keeps its old inbound SA 5 s more for what is still on its way.
 use super::places::{Key, Places};
 use crate::config::{ChildConfig, Config, Mode};
 use crate::crypto::rng::Rng;
@@ -14,7 +15,7 @@ use crate::ipsec::path::{Encap, Path};
 use crate::ipsec::sad::{self, InboundEntry};
 use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
 use crate::ipsec::tables::{Child, OutboundEntry, Tables, Traffic};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -41,6 +42,8 @@ pub struct Installed {
     pub slot: Slot,
     /// By which IKE SA.
     pub ike: IkeId,
+    /// The worker that it is for (RFC 9611); `None`: for all.
+    pub resource: Option<u32>,
     /// As it was negotiated, without the keys.
     pub terms: Terms,
     /// Its sending half.
@@ -250,15 +253,18 @@ impl Installer {
         let waits = settings.is_some_and(|child| child.waits);
         let wide = settings.is_some_and(|child| child.peer_window >= WIDE_WINDOW);
         let home = (!wide).then(|| places.worker(slot));
+        let resources = settings.map_or(0, |child| child.resources).min(places.workers());
         let present = self.tables.children.load().get(slot).cloned();
         let in_use = || self.by_slot.contains_key(&slot);
-        if present
-            .as_ref()
-            .is_some_and(|child| (child.copy_dscp, child.waits, child.home) == (copy_dscp, waits, home) || in_use())
-        {
+        let as_before = |child: &Arc<Child>| {
+            let before = (child.copy_dscp, child.waits, child.home, child.resources.len());
+            before == (copy_dscp, waits, home, resources as usize)
+        };
+        if present.as_ref().is_some_and(|child| as_before(child) || in_use()) {
             return Some(slot);
         }
-        let child = Child { waits, home, ..Child::new(slot, key.name(), self.device, copy_dscp) };
+        let child = Child::new(slot, key.name(), self.device, copy_dscp).with_resources(resources);
+        let child = Child { waits, home, ..child };
         if let Some(before) = present {
             child.counters.add_in(before.counters.bytes_in.load(Relaxed), before.counters.packets_in.load(Relaxed));
             child.counters.add_out(before.counters.bytes_out.load(Relaxed), before.counters.packets_out.load(Relaxed));
@@ -324,6 +330,7 @@ impl Installer {
             key,
             slot,
             ike: up.ike,
+            resource: up.resource,
             terms: Terms {
                 spi_in: up.spi_in,
                 spi_out: up.spi_out,
@@ -502,10 +509,12 @@ impl Installer {
         self.tables.larvae.insert(spi);
     }
 
-    /// The slot of a pair that has just taken the place of another, if its peer does not know yet that we use it (R3).
+    /// The slot of a pair that has just taken the place of another, if its peer does not know yet that we use it (R3). What is for one worker
+    /// alone the peer need not know of at once: its own worker has another SA to send on.
     pub fn unheard(&self, up: &ChildUp) -> Option<Slot> {
         let sa = self.installed.get(&up.id)?;
-        (up.initiator && !up.inbound_only && sa.terms.replaces.is_some()).then_some(sa.slot)
+        let replaces = up.initiator && !up.inbound_only && sa.terms.replaces.is_some();
+        (replaces && sa.resource.is_none()).then_some(sa.slot)
     }
 
     fn retire(&self, spi: u32, places: &mut Places) {
@@ -513,16 +522,26 @@ impl Installer {
         places.removed(spi);
     }
 
-    /// The youngest SA of the slot that need not wait any more is the one to send on; if there is none, the youngest that waits.
+    /// The youngest SA of the slot that need not wait any more is the one to send on; if there is none, the youngest that waits. A worker has
+    /// the youngest of its own that need not wait; if there is none, the one for all.
     fn send_on_best(&self, slot: Slot) {
-        let of_slot = self.by_slot.get(&slot).into_iter().flatten().filter_map(|id| self.installed.get(id));
-        let usable = of_slot.filter(|sa| sa.takeover != Some(NEVER));
-        let best = usable.max_by_key(|sa| (sa.takeover.is_none(), sa.age)).map(|sa| sa.outbound.clone());
         let children = self.tables.children.load();
         let Some(child) = children.get(slot) else { return };
-        let present = child.outbound.load().as_ref().map(Arc::as_ptr);
-        if present != best.as_ref().map(Arc::as_ptr) {
+        let of_slot = || self.by_slot.get(&slot).into_iter().flatten().filter_map(|id| self.installed.get(id));
+        let usable = |resource| of_slot().filter(move |sa| sa.resource == resource && sa.takeover != Some(NEVER));
+        let differs = |present: &ArcSwapOption<OutboundEntry>, best: &Option<Arc<OutboundEntry>>| {
+            present.load().as_ref().map(Arc::as_ptr) != best.as_ref().map(Arc::as_ptr)
+        };
+        let best = usable(None).max_by_key(|sa| (sa.takeover.is_none(), sa.age)).map(|sa| sa.outbound.clone());
+        if differs(&child.outbound, &best) {
             self.tables.swap_outbound(slot, best);
+        }
+        for (worker, present) in (0..).zip(&child.resources) {
+            let own = usable(Some(worker)).filter(|sa| sa.takeover.is_none());
+            let best = own.max_by_key(|sa| sa.age).map(|sa| sa.outbound.clone());
+            if differs(present, &best) {
+                self.tables.swap_resource(slot, worker as usize, best);
+            }
         }
     }
 
@@ -601,6 +620,7 @@ mod tests {
                 proposal: Proposal { number: 1, protocol: ProtocolId::ESP, spi: vec![], transforms: vec![] },
                 initiator,
                 replaces: replaces.map(ChildId),
+                resource: None,
                 inbound_only: false,
             }
         }
@@ -623,6 +643,94 @@ mod tests {
             let sa = self.installer.get(ChildId(id)).unwrap();
             (sa.outbound.clone(), sa.inbound.clone())
         }
+    }
+
+    impl Bench {
+        /// Four workers, and room for an SA of its own for each of the first two.
+        fn with_resources() -> Self {
+            let mut bench = Self { places: Places::new(4), ..Self::new() };
+            let text = "[connections.a]\nremote_addrs = [\"192.0.2.9\"]\n[connections.a.children.b]\nper_resource_sas = 2\n\
+                        local_ts = [\"10.1.0.0/16\"]\nremote_ts = [\"10.2.0.0/16\"]\n\
+                        [secrets.s]\nid = [\"192.0.2.9\"]\nsecret = \"correct horse battery staple\"\n";
+            let source = crate::config::Source { name: "a.toml".into(), text: text.into() };
+            let config = crate::config::parse(&[source], &crate::config::secret::System).unwrap();
+            bench.installer.configure(&config, &mut bench.places);
+            bench
+        }
+        /// A pair for one worker alone; its inbound SPI.
+        fn up_for(&mut self, worker: u32, id: u64, initiator: bool, replaces: Option<u64>) -> u32 {
+            let key = Key { connection: "a".into(), child: "b".into(), peer: 0 };
+            let spi_in = self.places.allocate_spi_for(&key, worker, id as u32).unwrap();
+            let up = ChildUp { spi_in, resource: Some(worker), ..self.offer(id, initiator, replaces) };
+            self.installer.child_up(NOW, &up, &mut self.places, &mut self.rng);
+            spi_in
+        }
+        /// What each of three workers sends with.
+        fn sends_by_worker(&self) -> [u32; 3] {
+            let children = self.installer.tables.children.load();
+            let child = children.iter().next().unwrap();
+            [0, 1, 2].map(|worker| child.outbound_for(worker).as_ref().map_or(0, |entry| entry.sa.spi()))
+        }
+    }
+
+    /// A worker sends on its own SA from when it may, and else on that for all; the peer's packets for it come to it.
+    #[test]
+    fn each_worker_has_its_own_sa_or_the_one_for_all() {
+        let mut bench = Bench::with_resources();
+        bench.up(1, true, None);
+        assert_eq!(bench.sends_by_worker(), [1001, 1001, 1001]);
+        let first = bench.up_for(0, 2, true, None);
+        let second = bench.up_for(1, 3, true, None);
+        assert_eq!((first & sad::WORKER_MASK, second & sad::WORKER_MASK), (0, 1));
+        assert_eq!(sad::slot_of(first), sad::slot_of(second));
+        assert!(bench.receives(first) && bench.receives(second));
+        assert_eq!(bench.sends_by_worker(), [1002, 1003, 1001]);
+        bench.down(2, Ended::ByPeer);
+        assert_eq!(bench.sends_by_worker(), [1001, 1003, 1001]);
+        assert!(bench.receives(first), "there is another one, so packets may be on their way");
+        bench.down(3, Ended::ByUs);
+        bench.down(1, Ended::ByUs);
+        assert_eq!(bench.sends_by_worker(), [0, 0, 0]);
+        assert!(!bench.receives(second));
+    }
+    /// A responder waits for the proof that the peer has it, as with any other SA (R3), but has another one to send on meanwhile.
+    #[test]
+    fn an_own_sa_is_used_when_the_peer_has_it() {
+        let mut bench = Bench::with_resources();
+        bench.up(1, false, None);
+        let own = bench.up_for(0, 2, false, None);
+        bench.up_for(1, 3, false, None);
+        assert_eq!(bench.sends_by_worker(), [1001, 1001, 1001]);
+        bench.installer.first_packet(own);
+        assert_eq!(bench.sends_by_worker(), [1002, 1001, 1001]);
+        bench.tick(NOW + TAKEOVER);
+        assert_eq!(bench.sends_by_worker(), [1002, 1003, 1001]);
+    }
+    /// Each is rekeyed by itself, in the order of any other rekey, and the SA for all, too.
+    #[test]
+    fn rekeys_of_one_workers_sa() {
+        let mut bench = Bench::with_resources();
+        bench.up(1, true, None);
+        bench.up_for(0, 2, true, None);
+        bench.up_for(1, 3, true, None);
+        bench.up_for(0, 4, true, Some(2));
+        assert_eq!(bench.sends_by_worker(), [1004, 1003, 1001], "an initiator at once");
+        bench.down(2, Ended::Replaced);
+        let new = bench.up_for(1, 5, false, Some(3));
+        assert_eq!(bench.sends_by_worker(), [1004, 1003, 1001], "a responder later");
+        bench.installer.first_packet(new);
+        assert_eq!(bench.sends_by_worker(), [1004, 1005, 1001]);
+        bench.up_for(1, 6, false, Some(5));
+        bench.down(3, Ended::Replaced);
+        assert_eq!(bench.sends_by_worker(), [1004, 1005, 1001]);
+        bench.down(5, Ended::Replaced);
+        assert_eq!(bench.sends_by_worker(), [1004, 1006, 1001], "the Delete of the old one is a proof");
+        bench.up(7, false, Some(1));
+        assert_eq!(bench.sends_by_worker(), [1004, 1006, 1001]);
+        bench.down(1, Ended::Replaced);
+        assert_eq!(bench.sends_by_worker(), [1004, 1006, 1007]);
+        bench.installer.child_leaving(ChildId(6));
+        assert_eq!(bench.sends_by_worker(), [1004, 1007, 1007], "nothing on what the peer may have deleted");
     }
 
     /// What has lost a collision receives, and never sends, whatever comes on it and whoever goes.

@@ -202,6 +202,7 @@ mod tests {
                 proposal: Proposal { number: 1, protocol: ProtocolId::ESP, spi: Vec::new(), transforms: Vec::new() },
                 initiator: true,
                 replaces: None,
+                resource: None,
                 inbound_only: false,
             };
             let line = |spi: &str, key: &str, of_mac: &str| {

@@ -81,6 +81,15 @@ impl Places {
         let slot = self.slot(key)?;
         self.spis.allocate(slot, random)
     }
+    /// The same for one worker of it alone (RFC 9611).
+    pub fn allocate_spi_for(&mut self, key: &Key, worker: u32, random: u32) -> Option<u32> {
+        let slot = self.slot(key)?;
+        self.spis.allocate_for(slot, worker, random)
+    }
+    /// How many workers there are.
+    pub fn workers(&self) -> u32 {
+        self.spis.workers()
+    }
     /// It will never be installed. (That of an installed SA is free after [`Self::removed`].)
     pub fn release_spi(&mut self, spi: u32) {
         if !self.installed.contains(&spi) {

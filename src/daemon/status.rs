@@ -112,7 +112,8 @@ impl View<'_> {
     ) -> types::Child {
         let settings = config.children.iter().find(|child| child.name == *name);
         let sas: Vec<_> = ikes.iter().flat_map(|ike| &ike.children).filter(|sa| sa.name == *name).collect();
-        let current = sas.iter().find(|sa| !sa.connecting && !sa.closing).or(sas.first());
+        let in_use = |sa: &&&status::ChildStatus| !sa.connecting && !sa.closing && sa.resource.is_none();
+        let current = sas.iter().find(in_use).or(sas.first());
         let installed = current.and_then(|sa| self.installer.get(sa.id));
         let path = installed.map(|sa| **sa.outbound.path.load());
         let text = |selectors: &[crate::wire::selector::Selector]| selectors.iter().map(ToString::to_string).collect();
@@ -212,6 +213,7 @@ impl View<'_> {
             spi_out: spi(sa.spi_out),
             proposal: terms.map(|terms| terms.proposal.clone()),
             esn: terms.is_some_and(|terms| terms.esn),
+            resource: sa.resource,
         }
     }
 }
@@ -319,6 +321,7 @@ mod tests {
         status::ChildStatus {
             id: ChildId(1),
             name: "lan".into(),
+            resource: None,
             closing,
             connecting,
             rekeying: false,

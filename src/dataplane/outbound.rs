@@ -197,7 +197,8 @@ impl Outbound {
             return;
         }
         let (spd, children) = (shared.tables.spd.load(), shared.tables.children.load());
-        let has_sa = |slot| children.get(slot).is_some_and(|child| child.outbound.load().is_some());
+        let worker = shared.team.index();
+        let has_sa = |slot| children.get(slot).is_some_and(|child| child.outbound_for(worker).is_some());
         while let Some(packets) = self.held.release(has_sa) {
             for packet in packets {
                 let Some(&(id, _)) = ends.devices.get(packet.device) else { continue };
@@ -275,6 +276,7 @@ impl Outbound {
         let child = slot.and_then(|slot| batch.children.get(slot)).map(Arc::as_ref);
         if let Some(child) = child
             && let Some(home) = batch.shared.team.home(child)
+            && !child.has_own(batch.shared.team.index())
         {
             if self.leaving.len() <= home {
                 self.leaving.resize_with(batch.shared.team.len(), Parcel::default);
@@ -396,7 +398,7 @@ impl Sealer {
         parsed: &Packet,
         batch: &mut Batch<'_, D, T>,
     ) -> Result<u64, Refusal> {
-        let entry = child.outbound.load();
+        let entry = child.outbound_for(batch.shared.team.index());
         let entry = entry.as_deref().ok_or(Drop::NoSa)?;
         // The SA in use may be narrower than its policy. What it may not carry, the peer would drop (RFC 4301 section 5.2).
         entry.admits(&parsed.flow).map_err(|drop| match drop {

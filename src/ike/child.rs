@@ -7,6 +7,7 @@ use super::exchange::Contents;
 use super::life::Life;
 use super::negotiate::{self, EspSuite, KeRule, check_answer, choose, differing};
 use super::policy::{ChildPolicy, Connection};
+use super::resources::{self, Group};
 use super::sa::{Core, Established};
 use super::transport::{Hosts, Seen};
 use crate::crypto::secret::Secret;
@@ -41,6 +42,10 @@ pub(super) struct Child {
     pub life: Life,
     /// It is rekeyed to see whether the groups fit.
     pub rehearsal: bool,
+    /// The resource of ours that it is for (RFC 9611).
+    pub resource: Option<u32>,
+    /// It may have children beside it, each for a resource.
+    pub group: Option<Box<Group>>,
 }
 /// How much of what a child may carry it has carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +86,10 @@ impl Child {
     /// When something is to be done about it.
     pub(super) fn deadline(&self) -> Option<Duration> {
         match self.state {
-            ChildState::Up => self.life.deadline(),
+            ChildState::Up => {
+                let group = self.group.as_ref().and_then(|group| group.deadline());
+                self.life.deadline().into_iter().chain(group).min()
+            }
             ChildState::Replaced { until } => self.life.end.into_iter().chain([until]).min(),
             ChildState::Leaving(_) | ChildState::Closing(_) => self.life.end,
         }
@@ -102,6 +110,10 @@ pub(super) struct Offer {
     remote_ts: Vec<Selector>,
     /// The first key exchange of a child that IKE_AUTH made without one: only now it shows whether the groups fit (peers.md).
     first_ke: bool,
+    /// The resource of ours that it is for (RFC 9611).
+    pub resource: Option<u32>,
+    /// It may have children beside it, if the peer thinks so, too.
+    group: Option<Box<Group>>,
 }
 /// Both ends agree, keys are missing.
 #[derive(Debug)]
@@ -117,6 +129,10 @@ pub(super) struct Agreed {
     pub replaces: Option<ChildId>,
     /// Of transport mode behind a NAT: what the peer calls itself and us.
     pub sent: Option<(IpAddr, IpAddr)>,
+    /// The resource of ours that it is for (RFC 9611).
+    pub resource: Option<u32>,
+    /// It may have children beside it.
+    pub group: Option<Box<Group>>,
 }
 /// No child, and why: for the peer and for the operator.
 #[derive(Debug)]
@@ -180,7 +196,17 @@ impl Offer {
         peer: u32,
         (core, ke): (&Core, KeRule),
     ) -> Option<Self> {
-        let spi_in = cx.host.allocate_spi(&connection.name, &policy.name, peer)?;
+        Self::for_resource(cx, connection, policy, peer, (core, ke), None)
+    }
+    fn for_resource(
+        cx: &mut Cx<'_>,
+        connection: &Connection,
+        policy: &Arc<ChildPolicy>,
+        peer: u32,
+        (core, ke): (&Core, KeRule),
+        resource: Option<u32>,
+    ) -> Option<Self> {
+        let spi_in = cx.host.allocate_spi(&connection.name, &policy.name, peer, resource)?;
         let proposals = match ke {
             KeRule::Ignore => negotiate::without_ke(&policy.proposals),
             KeRule::Prefer(_) => policy.proposals.clone(),
@@ -202,11 +228,27 @@ impl Offer {
             remote_ts,
             policy: policy.clone(),
             first_ke: false,
+            resource,
+            group: (resource.is_none() && resources::most(cx, policy) > 0).then(Group::of_ours),
         })
+    }
+    /// One more with the same selectors, for one of our resources (RFC 9611).
+    pub(super) fn beside(
+        cx: &mut Cx<'_>,
+        core: &Core,
+        connection: &Connection,
+        fallback: &Child,
+        peer: u32,
+        resource: u32,
+    ) -> Option<Self> {
+        let ke = KeRule::Prefer(None);
+        let fresh = Self::for_resource(cx, connection, &fallback.policy, peer, (core, ke), Some(resource))?;
+        Some(Self { local_ts: fallback.local_ts.clone(), remote_ts: fallback.remote_ts.clone(), ..fresh })
     }
     /// To rekey a child: what is in use now, and no selectors of a packet in front (R1). Once this was refused, everything that our policy allows.
     pub(super) fn again(cx: &mut Cx<'_>, core: &Core, connection: &Connection, old: &Child, peer: u32) -> Option<Self> {
-        let fresh = Self::new(cx, connection, &old.policy, peer, (core, KeRule::Prefer(None)))?;
+        let ke = KeRule::Prefer(None);
+        let fresh = Self::for_resource(cx, connection, &old.policy, peer, (core, ke), old.resource)?;
         let proposals = negotiate::renewal(&old.proposal, &old.policy.proposals, old.life.failures > 0);
         Some(Self {
             replaces: Some(old.id),
@@ -214,6 +256,7 @@ impl Offer {
             local_ts: old.local_ts.clone(),
             remote_ts: old.remote_ts.clone(),
             first_ke: !has_ke(&old.proposal) && proposals.iter().any(has_ke),
+            group: old.group.clone(),
             ..fresh
         })
     }
@@ -225,6 +268,7 @@ impl Offer {
             Payload::TsR(selectors(&self.remote_ts)),
         ];
         payloads.extend(self.hosts.map(|_| use_transport_mode()));
+        payloads.extend((self.resource.is_some() || self.group.is_some()).then(|| resources::info(self.resource)));
         payloads
     }
     /// Checks the responder's SA, TSi and TSr against what was asked (R32).
@@ -264,6 +308,7 @@ impl Offer {
         if self.replaces.is_some() && !whole {
             return Err(other("ts.mismatch"));
         }
+        let knows = answer.notify(NotifyType::SA_RESOURCE_INFO).is_some() || self.replaces.is_some();
         Ok(Agreed {
             policy: self.policy.clone(),
             spi_in: self.spi_in,
@@ -274,6 +319,8 @@ impl Offer {
             remote_ts: seen.remote,
             replaces: self.replaces,
             sent: seen.sent,
+            resource: self.resource,
+            group: self.group.clone().filter(|_| knows),
         })
     }
     /// What a peer's error notification tells about our offer.
@@ -356,6 +403,8 @@ pub(super) fn answer(
             remote_ts: met.remote.clone(),
             replaces: only.map(|old| old.id),
             sent: if policy.transport { seen.as_ref().and_then(|seen| seen.sent) } else { None },
+            resource: only.and_then(|old| old.resource),
+            group: only.and_then(|old| old.group.clone()),
         });
     }
     let policy = fitting[0].0;
@@ -370,6 +419,10 @@ pub(super) fn answer(
     })
 }
 impl Agreed {
+    /// What it takes the place of, or the name that it gets; `None`: nothing, it stands beside others (RFC 9611).
+    pub(super) fn place(&self) -> Option<(Option<ChildId>, &str)> {
+        (self.replaces.is_some() || self.resource.is_none()).then_some((self.replaces, &*self.policy.name))
+    }
     /// SA, TSi and TSr of a responder's answer.
     pub(super) fn payloads(&self) -> Vec<Payload> {
         let proposal = Proposal { spi: self.spi_in.to_be_bytes().to_vec(), ..self.proposal.clone() };
@@ -379,6 +432,7 @@ impl Agreed {
             Payload::TsR(selectors(&self.local_ts)),
         ];
         payloads.extend(self.policy.transport.then(use_transport_mode));
+        payloads.extend((self.resource.is_some() || self.group.is_some()).then(|| resources::info(self.resource)));
         payloads
     }
 }
@@ -403,7 +457,9 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
     let (keys_out, keys_in) = if made.initiator { (forth, back) } else { (back, forth) };
     let id = cx.new_child_id();
     let life = Life::of_child(cx, &est.connection, &agreed.policy);
-    let takes_over = agreed.replaces.and_then(|old| est.child(old)).is_some_and(|old| !old.is_leaving());
+    let old = agreed.replaces.and_then(|old| est.child(old));
+    let takes_over = old.is_some_and(|old| !old.is_leaving());
+    let group = old.map_or(agreed.group, |old| old.group.clone());
     est.children.reserve_exact(1);
     est.children.push(Child {
         id,
@@ -418,6 +474,8 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
         remote_ts: agreed.remote_ts.clone(),
         life,
         rehearsal: false,
+        resource: agreed.resource,
+        group,
     });
     cx.common.by_child.insert(agreed.spi_in, core.id);
     cx.common.by_id.insert(id, core.id);
@@ -427,6 +485,9 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
         if made.initiator && wish.down && !takes_over {
             est.leave(id, Ended::ByUs);
         }
+    }
+    if agreed.resource.is_some() && est.fallback(&agreed.policy.name).is_none() {
+        est.leave(id, Ended::ByUs);
     }
     cx.emit(Event::ChildUp(Box::new(ChildUp {
         ike: core.id,
@@ -448,6 +509,7 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
         proposal: agreed.proposal,
         initiator: made.initiator,
         replaces: agreed.replaces,
+        resource: agreed.resource,
         inbound_only: made.lost,
     })));
     id

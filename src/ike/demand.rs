@@ -102,7 +102,9 @@ impl Endpoint {
                         return Err(Ended::ByUs);
                     }
                     if let Phase::Established(est) = &mut sa.phase {
-                        est.queue.retain(|t| !matches!(t, Task::CreateChild(n) if **n == *name));
+                        let makes =
+                            |t: &Task| matches!(t, Task::CreateChild(n) | Task::CreateResource(n) if **n == *name);
+                        est.queue.retain(|t| !makes(t));
                         let ids: Vec<_> =
                             est.children.iter().filter(|c| *c.policy.name == *name).map(|c| c.id).collect();
                         ids.into_iter().for_each(|id| est.leave(id, Ended::ByUs));

@@ -25,6 +25,8 @@ pub(super) enum Refusal {
     NoAddress,
     /// Ours: a limit, or something that we do not do on this IKE SA.
     NoAdditionalSas,
+    /// Ours: the child is there for as many resources as there shall be (RFC 9611).
+    MaxQueue,
     /// Ours: not now.
     Temporary,
     /// The peer goes on with what we do not know, or no longer.
@@ -45,6 +47,7 @@ impl Refusal {
             Self::NeedsConfiguration => Notify::new(NotifyType::FAILED_CP_REQUIRED, []),
             Self::NoAddress => Notify::new(NotifyType::INTERNAL_ADDRESS_FAILURE, []),
             Self::NoAdditionalSas => Notify::new(NotifyType::NO_ADDITIONAL_SAS, []),
+            Self::MaxQueue => Notify::new(NotifyType::TS_MAX_QUEUE, []),
             Self::Temporary => Notify::new(NotifyType::TEMPORARY_FAILURE, []),
             Self::NoState => Notify::new(NotifyType::STATE_NOT_FOUND, []),
             Self::NoChild(spi) => Notify {

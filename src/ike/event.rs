@@ -22,8 +22,13 @@ pub struct ChildId(pub u64);
 pub trait Host: Send {
     /// Random octets.
     fn random(&mut self, out: &mut [u8]);
-    /// A fresh inbound ESP SPI for a child of this connection. `peer` tells the peers of one `%any` connection apart (0 otherwise).
-    fn allocate_spi(&mut self, connection: &str, child: &str, peer: u32) -> Option<u32>;
+    /// A fresh inbound ESP SPI for a child of this connection. `peer` tells the peers of one `%any` connection apart (0 otherwise);
+    /// `resource` is what the child is for, if it is for one (RFC 9611).
+    fn allocate_spi(&mut self, connection: &str, child: &str, peer: u32, resource: Option<u32>) -> Option<u32>;
+    /// So many resources there are that a child can be for (RFC 9611): workers.
+    fn resources(&self) -> u32 {
+        u32::MAX
+    }
     /// The SPI will never be installed. (That of an installed child is free after its `ChildDown` and the grace that follows it.)
     fn release_spi(&mut self, spi: u32);
     /// The local address that the routes choose towards `remote`.
@@ -250,6 +255,8 @@ pub struct ChildUp {
     pub initiator: bool,
     /// The child that it takes the place of (a rekey).
     pub replaces: Option<ChildId>,
+    /// The resource that it is for, below `Host::resources` (RFC 9611); `None`: it is an ordinary child, or the fallback of those.
+    pub resource: Option<u32>,
     /// It has lost a collision of two rekeys and will be deleted: what comes on it is taken, nothing is sent on it.
     pub inbound_only: bool,
 }

@@ -108,6 +108,7 @@ impl Established {
     fn expire_child(&mut self, cx: &mut Cx<'_>, i: usize) {
         let Some(child) = self.children.get(i) else { return };
         let (id, spi, state, failures) = (child.id, child.spi_in, child.state, child.life.failures);
+        let beside = child.resource.is_some();
         // Whatever it was about to end of: only what has time left is opened for the grace.
         delete::remove(cx, self, i, Ended::Expired);
         // The peer deletes it, or was asked to: a second Delete helps nobody.
@@ -116,8 +117,8 @@ impl Established {
         }
         self.queue.retain(|task| *task != Task::DeleteChild(id) && *task != Task::RekeyChild(id));
         self.plan(Task::DeleteSpi { spi, release: false });
-        // It could not be rekeyed: only an IKE SA from scratch can help (RFC 7296 section 2.8).
-        if failures > 0 {
+        // It could not be rekeyed: only an IKE SA from scratch can help (RFC 7296 section 2.8). What it was beside goes on.
+        if failures > 0 && !beside {
             self.close(cx.now, Ended::Expired, CLOSING_TIME);
         }
     }

@@ -28,6 +28,7 @@ mod nat;
 mod negotiate;
 mod ppk;
 mod report;
+mod resources;
 mod sa;
 mod size;
 mod spi;

@@ -266,6 +266,9 @@ pub struct ChildPolicy {
     pub rekey_bytes: u64,
     /// Rekey after so many packets; 0: never.
     pub rekey_packets: u64,
+    /// So many children with the same selectors beside this one, each for one resource (RFC 9611); 0: none, and none for a peer. At most 16,
+    /// `Limits::per_resource` and `Host::resources` are in use.
+    pub resources: u32,
 }
 /// How a side proves who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -75,6 +75,7 @@ fn ike(sa: &IkeSa, local_id: Option<&crate::wire::payload::Id>) -> IkeStatus {
             .map(|c| ChildStatus {
                 id: c.id,
                 name: c.policy.name.clone(),
+                resource: c.resource,
                 closing: c.state != ChildState::Up,
                 connecting: false,
                 rekeying: est.rekeys(c.id),

@@ -15,6 +15,7 @@ use super::keys::SkD;
 use super::life::Life;
 use super::nat::Nat;
 use super::policy::Connection;
+use super::resources;
 use super::size::Size;
 use super::unheard::Unheard;
 use super::virtuals::Virtuals;
@@ -144,6 +145,8 @@ pub(super) enum Standing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Task {
     CreateChild(Arc<str>),
+    /// One more beside this child, for a resource (RFC 9611).
+    CreateResource(Arc<str>),
     RekeyChild(ChildId),
     RekeyIke,
     DeleteChild(ChildId),
@@ -288,9 +291,10 @@ fn is_fragment(message: &[u8]) -> bool {
 }
 
 impl Established {
-    /// A child that carries traffic.
+    /// A child that carries traffic, also what has no resource of its own (RFC 9611).
     pub(super) fn has(&self, child: &str) -> bool {
-        self.children.iter().any(|c| c.state == ChildState::Up && &*c.policy.name == child)
+        let is_up = |c: &Child| c.state == ChildState::Up && c.resource.is_none();
+        self.children.iter().any(|c| is_up(c) && &*c.policy.name == child)
     }
     /// A child that is up or on its way.
     pub(super) fn has_or_makes(&self, child: &str) -> bool {
@@ -311,7 +315,7 @@ impl Established {
         self.offer().is_some_and(|offer| offer.replaces == Some(child))
     }
     /// What we have asked for in the request in flight, if it is a child.
-    fn offer(&self) -> Option<&Offer> {
+    pub(super) fn offer(&self) -> Option<&Offer> {
         match &self.asked {
             Some(Asked::Create(asked)) => match &asked.making {
                 Making::Child { offer, .. } => Some(offer),
@@ -331,6 +335,7 @@ impl Established {
             && match making {
                 Making::Child { offer, .. } => match offer.replaces {
                     Some(old) => self.child(old).is_some_and(|old| old.state == ChildState::Up),
+                    None if offer.resource.is_some() => self.wants_more(&offer.policy.name),
                     None => !self.has(&offer.policy.name),
                 },
                 Making::Ike(offer) => !offer.has_rival(),
@@ -397,6 +402,7 @@ impl Established {
     }
     /// Sends the next request if the window is open.
     pub(super) fn pump(&mut self, cx: &mut Cx<'_>, core: &mut Core) {
+        self.complete_groups(cx);
         self.send_next(cx, core);
         // All children are here, or have failed, and the peer knows this one: nothing is left to wait for.
         let waits = |task: &Task| matches!(task, Task::CreateChild(_) | Task::Liveness);
@@ -411,6 +417,7 @@ impl Established {
             let Some(task) = self.queue.remove(next) else { return };
             self.asked = match task {
                 Task::CreateChild(name) => create_child::request(cx, core, self, &name),
+                Task::CreateResource(name) => resources::request(cx, core, self, &name),
                 Task::RekeyChild(id) => rekey_child::request(cx, core, self, id),
                 Task::RekeyIke => Some(rekey_ike::request(cx, core, self)),
                 Task::DeleteChild(id) => delete::request(cx, core, self, id),

@@ -56,6 +56,8 @@ pub struct IkeStatus {
 pub struct ChildStatus {
     pub id: ChildId,
     pub name: Arc<str>,
+    /// The resource that it is for (RFC 9611).
+    pub resource: Option<u32>,
     pub closing: bool,
     pub connecting: bool,
     /// It is up, and we are making another one in its place.

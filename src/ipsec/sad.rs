@@ -7,7 +7,8 @@
 //! +------------+------------+--------------------------------+-----------+
 //! ```
 //!
-//! The worker depends on the slot alone, so the steering of a child does not change with its rekeys. The slot makes the lookup two array
+//! The worker depends on the slot alone, or is the resource that the SA is for (RFC 9611), so the steering of a child does not change with its
+//! rekeys. The slot makes the lookup two array
 //! accesses. Generation and random bits keep a late packet of an old SA, or of a daemon before this one, away from a new SA.
 use super::admit::{End, admits};
 use super::spd::Slot;
@@ -20,7 +21,7 @@ use arc_swap::{ArcSwapOption, Guard};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, OnceLock};
 
-/// Bits of an SPI that tell the home worker: `spi & WORKER_MASK`; the same for all SPIs of one child.
+/// Bits of an SPI that tell the home worker: `spi & WORKER_MASK`; the same for all SPIs of one child, or of one of its resources.
 pub const WORKER_MASK: u32 = 0xf;
 /// So many children can have SAs at a time.
 pub const MAX_SLOTS: u32 = 1 << 20;
@@ -189,10 +190,20 @@ impl SpiPool {
         slot.0 % self.workers
     }
 
-    /// A fresh SPI for this slot: not in use, not half-closed, not released lately. `random` comes from the system's generator. `None`
-    /// if the slot is not below `MAX_SLOTS` or has no SPI left.
+    /// How many workers there are, 1 to 16.
+    pub fn workers(&self) -> u32 {
+        self.workers
+    }
+
+    /// A fresh SPI for this slot and its home worker: not in use, not half-closed, not released lately. `random` comes from the system's
+    /// generator. `None` if the slot is not below `MAX_SLOTS` or has no SPI left.
     pub fn allocate(&mut self, slot: Slot, random: u32) -> Option<u32> {
-        if slot.0 >= MAX_SLOTS {
+        self.allocate_for(slot, self.worker(slot), random)
+    }
+
+    /// The same for another worker of this slot. `None` also if there is no such worker.
+    pub fn allocate_for(&mut self, slot: Slot, worker: u32, random: u32) -> Option<u32> {
+        if slot.0 >= MAX_SLOTS || worker >= self.workers {
             return None;
         }
         self.wake();
@@ -200,7 +211,7 @@ impl SpiPool {
         let generations = (1..=16).map(|step| (last + step) % 16);
         let tags = generations
             .flat_map(|generation| (0..16).map(move |step| (((random & 0xf) + step) % 16) << 4 | generation));
-        let base = slot.0 << SLOT_SHIFT | self.worker(slot);
+        let base = slot.0 << SLOT_SHIFT | worker;
         let spi =
             tags.map(|tag| tag << TAG_SHIFT | base).find(|spi| *spi > LAST_RESERVED && !self.taken.contains(spi))?;
         self.taken.insert(spi);

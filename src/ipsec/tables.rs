@@ -9,7 +9,7 @@ use crate::esp::line::CACHE_LINE;
 use crate::esp::outbound::OutboundSa;
 use crate::wire::ip::Flow;
 use crate::wire::selector::Selector;
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +25,8 @@ pub struct Child {
     pub device: DeviceId,
     /// The SA to send on, if there is one.
     pub outbound: ArcSwapOption<OutboundEntry>,
+    /// By worker, the SAs that are for it alone (RFC 9611); empty where there shall be none.
+    pub resources: Box<[ArcSwapOption<OutboundEntry>]>,
     /// Copy the inner DSCP to the outer header.
     pub copy_dscp: bool,
     /// Packets for it wait for a moment when there is no SA to send them on: one may come.
@@ -43,11 +45,30 @@ impl Child {
             name,
             device,
             outbound: ArcSwapOption::empty(),
+            resources: Box::default(),
             copy_dscp,
             waits: false,
             home: None,
             counters: ChildCounters::new(),
         }
+    }
+}
+
+impl Child {
+    /// With room for SAs of so many workers.
+    pub fn with_resources(self, workers: u32) -> Self {
+        Self { resources: (0..workers).map(|_| ArcSwapOption::empty()).collect(), ..self }
+    }
+
+    /// This worker has an SA that is for it alone.
+    pub fn has_own(&self, worker: usize) -> bool {
+        self.resources.get(worker).is_some_and(|own| own.load().is_some())
+    }
+
+    /// What this worker sends on: the SA that is for it alone, or else the one for all.
+    pub fn outbound_for(&self, worker: usize) -> Guard<Option<Arc<OutboundEntry>>> {
+        let own = self.resources.get(worker).map(|own| own.load());
+        own.filter(|own| own.is_some()).unwrap_or_else(|| self.outbound.load())
     }
 }
 
@@ -212,27 +233,28 @@ impl Tables {
     /// Publishes other policies.
     pub fn publish_policies(&self, spd: Spd) {
         let mut replaced = self.write();
-        replaced.policies.push(self.spd.swap(Arc::new(spd)));
-        replaced.free();
+        replaced.policies.push_back(self.spd.swap(Arc::new(spd)));
+        replaced.free(LOOKED_AT);
     }
 
     /// Publishes a child in its slot.
     pub fn insert_child(&self, child: Arc<Child>) {
         let mut replaced = self.write();
         let children = self.children.load().with(child.slot, Some(child));
-        replaced.children.push(self.children.swap(Arc::new(children)));
-        replaced.free();
+        replaced.children.push_back(self.children.swap(Arc::new(children)));
+        replaced.free(LOOKED_AT);
     }
 
     /// Takes a child away with all of its SAs. The policies that name its slot must have gone before.
     pub fn remove_child(&self, slot: Slot) -> Option<Arc<Child>> {
         let mut replaced = self.write();
         let child = self.children.load().get(slot).cloned()?;
-        replaced.outbound.extend(child.outbound.swap(None));
+        let resources = child.resources.iter();
+        replaced.outbound.extend(resources.chain([&child.outbound]).filter_map(|outbound| outbound.swap(None)));
         replaced.sas.extend(self.sad.clear(slot));
         let children = self.children.load().with(slot, None);
-        replaced.children.push(self.children.swap(Arc::new(children)));
-        replaced.free();
+        replaced.children.push_back(self.children.swap(Arc::new(children)));
+        replaced.free(LOOKED_AT);
         Some(child)
     }
 
@@ -242,7 +264,7 @@ impl Tables {
         let spi = entry.spi;
         replaced.sas.extend(self.sad.insert(entry));
         self.larvae.remove(spi);
-        replaced.free();
+        replaced.free(LOOKED_AT);
     }
 
     /// From now on packets with this SPI are unknown. False if they were already.
@@ -251,7 +273,7 @@ impl Tables {
         let gone = self.sad.remove(spi);
         let known = gone.is_some();
         replaced.sas.extend(gone);
-        replaced.free();
+        replaced.free(LOOKED_AT);
         known
     }
 
@@ -261,14 +283,23 @@ impl Tables {
         let before = self.children.load().get(slot)?.outbound.swap(entry);
         let spi = before.as_ref().map(|entry| entry.sa.spi());
         replaced.outbound.extend(before);
-        replaced.free();
+        replaced.free(LOOKED_AT);
         spi
     }
 
-    /// Frees replaced snapshots that no worker reads any more; every change does so, too. True if none is left: no worker can still act
+    /// From now on this worker sends on this SA for the child, or on the one that is for all.
+    pub fn swap_resource(&self, slot: Slot, worker: usize, entry: Option<Arc<OutboundEntry>>) {
+        let mut replaced = self.write();
+        if let Some(own) = self.children.load().get(slot).and_then(|child| child.resources.get(worker)) {
+            replaced.outbound.extend(own.swap(entry));
+        }
+        replaced.free(LOOKED_AT);
+    }
+
+    /// Frees what was replaced and no worker reads any more; every change does so with some. True if none is left: no worker can still act
     /// on anything that was replaced.
     pub fn free(&self) -> bool {
-        self.write().free()
+        self.write().free(usize::MAX)
     }
 
     fn write(&self) -> MutexGuard<'_, Replaced> {
@@ -276,28 +307,35 @@ impl Tables {
     }
 }
 
-/// Snapshots that were replaced. Kept until no worker reads them, so that it is the engine that frees them (and wipes their keys).
+/// What was replaced. Kept until no worker reads it, so that it is the engine that frees it (and wipes its keys).
 #[derive(Debug, Default)]
 struct Replaced {
-    policies: Vec<Arc<Spd>>,
-    sas: Vec<Arc<Sas>>,
-    children: Vec<Arc<Children>>,
-    outbound: Vec<Arc<OutboundEntry>>,
+    policies: VecDeque<Arc<Spd>>,
+    sas: VecDeque<Arc<Sas>>,
+    children: VecDeque<Arc<Children>>,
+    outbound: VecDeque<Arc<OutboundEntry>>,
 }
 
+/// A change looks at so many of each kind whether they are still read: one more than it adds. What else there is may be many, for a replaced
+/// SA is held until its peer has deleted it, and has its turn.
+const LOOKED_AT: usize = 2;
+
 impl Replaced {
-    fn free(&mut self) -> bool {
-        retain_shared(&mut self.policies)
-            & retain_shared(&mut self.sas)
-            & retain_shared(&mut self.children)
-            & retain_shared(&mut self.outbound)
+    fn free(&mut self, at_most: usize) -> bool {
+        free_unread(&mut self.policies, at_most)
+            & free_unread(&mut self.sas, at_most)
+            & free_unread(&mut self.children, at_most)
+            & free_unread(&mut self.outbound, at_most)
     }
 }
 
-/// True if nothing is left. A replaced snapshot gets no new readers, so its count only falls.
-fn retain_shared<T>(snapshots: &mut Vec<Arc<T>>) -> bool {
-    snapshots.retain(|snapshot| Arc::strong_count(snapshot) > 1);
-    snapshots.is_empty()
+/// True if nothing is left. What was replaced gets no new readers, so its count only falls.
+fn free_unread<T>(replaced: &mut VecDeque<Arc<T>>, at_most: usize) -> bool {
+    for _ in 0..replaced.len().min(at_most) {
+        let still_read = replaced.pop_front().filter(|oldest| Arc::strong_count(oldest) > 1);
+        replaced.extend(still_read);
+    }
+    replaced.is_empty()
 }
 
 /// A released slot rests until so many others were released after it.

@@ -60,6 +60,7 @@ start_action   = "start"
 dpd_action     = "restart"
 replay_window  = 4096
 peer_window    = 64
+per_resource_sas = 0
 mtu            = "auto"
 mss            = "auto"
 outer_fragments = "auto"

@@ -283,6 +283,7 @@ fn child(draw: &mut Draw, name: &str, (n, m): (usize, usize), any: bool, file: u
         ("dpd_action", quoted(draw.of(dead))),
         ("replay_window", raw(draw.of(&["64", "65536"]))),
         ("peer_window", raw("32")),
+        ("per_resource_sas", raw(draw.of(&["0", "4", "16"]))),
         ("mtu", raw(draw.of(&["\"auto\"", "1400"]))),
         ("mss", quoted("auto")),
         ("outer_fragments", quoted("auto")),

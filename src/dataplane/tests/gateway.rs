@@ -46,6 +46,8 @@ pub struct Setup {
     pub waits: bool,
     /// The worker that alone seals.
     pub home: Option<u8>,
+    /// Workers that may have an SA of their own.
+    pub resources: u32,
     pub mode: Mode,
 }
 
@@ -70,6 +72,7 @@ impl Default for Setup {
             first: 1,
             waits: false,
             home: None,
+            resources: 0,
             mode: Mode::Tunnel,
         }
     }
@@ -120,7 +123,7 @@ impl Gateway {
         let (local, remote) = if left { (addr(1), addr(2)) } else { (addr(2), addr(1)) };
         let Setup { encap, may_move, mtu, .. } = *setup;
         let tables = Arc::new(Tables::new());
-        let child = Child::new(SLOT, "office/lan".into(), DEVICE, setup.copy_dscp);
+        let child = Child::new(SLOT, "office/lan".into(), DEVICE, setup.copy_dscp).with_resources(setup.resources);
         let child = Arc::new(Child { waits: setup.waits, home: setup.home, ..child });
         let orders = Arc::new(Orders::default());
         tables.insert_child(child.clone());
@@ -170,18 +173,19 @@ impl Gateway {
     }
 
     pub fn send_on(&self, spi: u32) {
+        self.tables.swap_outbound(SLOT, Some(self.entry(spi)));
+    }
+
+    pub fn entry(&self, spi: u32) -> Arc<OutboundEntry> {
         let (local, remote) = self.sides();
-        self.tables.swap_outbound(
-            SLOT,
-            Some(Arc::new(OutboundEntry {
-                sa: OutboundSa::resume(&params(&self.setup, spi), [9; 16], self.setup.first),
-                local_ts: local.into(),
-                remote_ts: remote.into(),
-                path: self.path.clone(),
-                transport: self.setup.mode != Mode::Tunnel,
-                traffic: Traffic::default(),
-            })),
-        );
+        Arc::new(OutboundEntry {
+            sa: OutboundSa::resume(&params(&self.setup, spi), [9; 16], self.setup.first),
+            local_ts: local.into(),
+            remote_ts: remote.into(),
+            path: self.path.clone(),
+            transport: self.setup.mode != Mode::Tunnel,
+            traffic: Traffic::default(),
+        })
     }
 
     pub fn receive_on(&self, spi: u32) {

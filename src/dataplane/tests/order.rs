@@ -54,7 +54,7 @@ struct Crew {
 
 impl Crew {
     fn new(seed: u64, workers: usize, home: Option<u8>) -> Self {
-        let (left, right) = pair(&Setup { home, ..Setup::default() });
+        let (left, right) = pair(&Setup { home, resources: workers as u32, ..Setup::default() });
         let bells: Vec<_> = (0..workers).map(|_| Arc::new(EventFd::new().unwrap())).collect();
         let mut crew = Self {
             left,
@@ -245,4 +245,38 @@ fn orders_and_what_waits_are_the_home_workers() {
     crew.turn(0);
     crew.turn(1);
     assert_eq!([0, 1].map(|worker: usize| crew.stats[worker].drops(Drop::NoSa)), [0, 1]);
+}
+
+/// RFC 9611: whoever has an SA for itself alone seals on it, and the others hand over to the home worker as ever.
+#[test]
+fn whoever_has_an_sa_of_its_own_seals_on_it() {
+    const OWN: u32 = RIGHT_SPI | 1;
+    let mut crew = Crew::new(1, 3, Some(0));
+    let entry = crew.left.entry(OWN);
+    let spis = |crew: &mut Crew| {
+        while crew.arrive() {}
+        let trains = std::mem::take(&mut crew.came);
+        let spi = |datagram: &[u8]| u32::from_be_bytes(datagram[..4].try_into().unwrap());
+        let mut spis: Vec<_> = trains.iter().flat_map(Train::datagrams).map(spi).collect();
+        spis.dedup();
+        spis
+    };
+    for (own, queue, by_itself, at_home) in [
+        (true, 0, vec![RIGHT_SPI], vec![]),
+        (true, 1, vec![OWN], vec![]),
+        (true, 2, vec![], vec![RIGHT_SPI]),
+        (false, 1, vec![], vec![RIGHT_SPI]),
+    ] {
+        crew.left.tables.swap_resource(SLOT, 1, own.then(|| entry.clone()));
+        crew.send(queue, 7);
+        crew.turn(queue);
+        assert_eq!(spis(&mut crew), by_itself, "{own} {queue}");
+        crew.turn(0);
+        assert_eq!(spis(&mut crew), at_home, "{own} {queue}");
+    }
+    assert_eq!(crew.drops(), 0);
+    crew.left.tables.swap_resource(SLOT, 1, Some(entry));
+    assert!(
+        crew.left.tables.remove_child(SLOT).is_some_and(|child| !child.has_own(1) && child.outbound.load().is_none())
+    );
 }

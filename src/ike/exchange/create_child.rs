@@ -11,6 +11,7 @@ use crate::ike::error::Refusal;
 use crate::ike::event::{ChildId, Ended};
 use crate::ike::negotiate::{KeRule, groups};
 use crate::ike::policy::ChildPolicy;
+use crate::ike::resources;
 use crate::ike::sa::{self, Answer, Core, Established, Standing, Task};
 use crate::wire::payload::{Ke, Notify, Payload};
 use crate::wire::registry::{ExchangeType, KeId, NotifyType};
@@ -43,7 +44,7 @@ impl Agreed {
     /// Both would take the place of the same.
     pub(in crate::ike) fn is_for_the_same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Child(a), Self::Child(b)) => (a.replaces, &a.policy.name) == (b.replaces, &b.policy.name),
+            (Self::Child(a), Self::Child(b)) => a.place().is_some() && a.place() == b.place(),
             (Self::Ike(_), Self::Ike(_)) => true,
             _ => false,
         }
@@ -71,7 +72,7 @@ impl Pending {
     }
     /// This child shall be made, and not in the place of another one.
     fn creates(&self, child: &str) -> bool {
-        matches!(&self.agreed, Agreed::Child(agreed) if agreed.replaces.is_none() && &*agreed.policy.name == child)
+        matches!(&self.agreed, Agreed::Child(agreed) if agreed.place() == Some((None, child)))
     }
     /// What the next key exchange runs on, if the last one was not the last of all.
     pub(in crate::ike) fn next_method(&self) -> Option<Method> {
@@ -110,11 +111,11 @@ struct Own {
     private: Secret,
 }
 impl Asked {
-    /// The name of the child that is being made.
+    /// The name of the child that is being made, if it is not one beside it.
     pub(in crate::ike) fn child(&self) -> Option<&str> {
         match &self.making {
-            Making::Child { offer, .. } => Some(&offer.policy.name),
-            Making::Ike(_) => None,
+            Making::Child { offer, .. } if offer.resource.is_none() => Some(&offer.policy.name),
+            Making::Child { .. } | Making::Ike(_) => None,
         }
     }
     /// The peer deletes a child that we do not know: it may be the one that we are about to hear of.
@@ -264,6 +265,7 @@ pub(in crate::ike) fn disown(cx: &mut Cx<'_>, core: &mut Core, est: &mut Establi
             est.plan(Task::DeleteSpi { spi: offer.spi_in, release: true });
             match offer.replaces {
                 Some(old) => rekey_child::failed(cx, core, est, old, failure),
+                None if offer.resource.is_some() => resources::failed(cx, core, est, &offer, failure),
                 None => est.child_failed_but_keep(cx, core, &offer, failure),
             }
         }
@@ -299,6 +301,7 @@ pub(in crate::ike) fn refused(cx: &mut Cx<'_>, core: &mut Core, est: &mut Establ
         Making::Child { offer, .. } if offer.replaces.is_some() => {
             rekey_child::refused(cx, core, est, &offer, notify, unheard);
         }
+        Making::Child { offer, .. } if offer.resource.is_some() => resources::refused(cx, core, est, &offer, notify),
         Making::Child { offer, .. } if notify.kind == NotifyType::TEMPORARY_FAILURE => {
             // Nothing has failed: it is asked for again after a while (R22).
             cx.host.release_spi(offer.spi_in);
@@ -325,6 +328,7 @@ pub(in crate::ike) fn complete(
             est.plan(Task::DeleteSpi { spi: offer.spi_in, release: true });
             match offer.replaces {
                 Some(old) => est.leave(old, Ended::ByPeer),
+                None if offer.resource.is_some() => est.wants_no_more(&offer.policy.name),
                 None => est.refuse_wish(cx, &offer.policy.name),
             }
         }
@@ -396,7 +400,8 @@ fn consider(cx: &mut Cx<'_>, core: &Core, est: &Established, contents: &Contents
         return Err(Mismatch::quiet(Refusal::NoAdditionalSas));
     }
     let rule = KeRule::Prefer(contents.ke.as_ref().map(|ke| ke.group));
-    child::answer(core, est, contents, rule, old).map(Agreed::Child)
+    let agreed = child::answer(core, est, contents, rule, old)?;
+    resources::admit(cx, est, contents, agreed).map(Agreed::Child)
 }
 /// The key exchange, if there is one, and the answer.
 fn accept(
@@ -422,7 +427,8 @@ fn accept(
     };
     match &mut agreed {
         Agreed::Child(agreed) => {
-            let spi = cx.host.allocate_spi(&est.connection.name, &agreed.policy.name, est.peer);
+            let name = &agreed.policy.name;
+            let spi = cx.host.allocate_spi(&est.connection.name, name, est.peer, agreed.resource);
             agreed.spi_in = spi.ok_or_else(|| Mismatch::limit(&agreed.policy))?;
         }
         Agreed::Ike(agreed) => agreed.reserve(cx),
@@ -518,8 +524,13 @@ fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, answering: 
     }
 }
 impl Established {
-    /// The child that is to be replaced is going, or gone, and not because of a rekey of ours.
+    /// The child that is to be replaced is going, or gone, and not because of a rekey of ours; or that one is that it was to stand beside.
     fn takes_down(&self, pending: &Pending) -> bool {
+        if let Agreed::Child(child::Agreed { policy, resource: Some(_), .. }) = &pending.agreed
+            && self.fallback(&policy.name).is_none()
+        {
+            return true;
+        }
         let Agreed::Child(child::Agreed { replaces: Some(old), .. }) = &pending.agreed else { return false };
         let going = self.child(*old).is_none_or(Child::is_leaving);
         going && !self.children.iter().any(|new| new.replaces == Some(*old) && !new.is_leaving())

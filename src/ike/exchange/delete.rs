@@ -83,6 +83,7 @@ pub(in crate::ike) fn on_request(cx: &mut Cx<'_>, est: &mut Established, delete:
             continue;
         };
         let (id, name, state) = (est.children[i].id, est.children[i].policy.name.clone(), est.children[i].state);
+        let beside = est.children[i].resource.is_some();
         let why = match state {
             ChildState::Closing(why) | ChildState::Leaving(why) => why,
             ChildState::Replaced { .. } => Ended::Replaced,
@@ -94,13 +95,16 @@ pub(in crate::ike) fn on_request(cx: &mut Cx<'_>, est: &mut Established, delete:
             ours.push(est.children[i].spi_in);
         }
         remove(cx, est, i, why);
-        if why == Ended::ByPeer {
-            est.refuse_wish(cx, &name);
+        match why {
+            Ended::ByPeer if beside => est.wants_no_more(&name),
+            Ended::ByPeer => est.refuse_wish(cx, &name),
+            _ => {}
         }
     }
     (!ours.is_empty()).then(|| Payload::Delete(of_esp(ours)))
 }
-/// Forgets a child and tells the host, which may reuse the SPI when its grace is over. What it has replaced is in use again.
+/// Forgets a child and tells the host, which may reuse the SPI when its grace is over. What it has replaced is in use again; what stands beside
+/// it cannot be without it.
 pub(in crate::ike) fn remove(cx: &mut Cx<'_>, est: &mut Established, i: usize, why: Ended) {
     let child = est.children.remove(i);
     let others = est.children.iter().any(|c| c.replaces == child.replaces);
@@ -108,6 +112,9 @@ pub(in crate::ike) fn remove(cx: &mut Cx<'_>, est: &mut Established, i: usize, w
         && matches!(old.state, ChildState::Replaced { .. })
     {
         old.state = ChildState::Up;
+    }
+    if child.resource.is_none() {
+        est.follow_fallback(&child.policy.name, why);
     }
     cx.common.by_child.remove(&child.spi_in);
     cx.common.by_id.remove(&child.id);

@@ -59,7 +59,7 @@ impl Endpoint {
     /// show that it has it.
     fn relieve(&mut self, now: Duration, host: &mut dyn Host, old: IkeId, new: IkeId) {
         let Some(IkeSa { phase: Phase::Established(est), .. }) = self.sas.get(&old) else { return };
-        let up = est.children.iter().filter(|c| c.state == ChildState::Up);
+        let up = est.children.iter().filter(|c| c.state == ChildState::Up && c.resource.is_none());
         let mut names: Vec<_> = up.map(|c| c.policy.name.clone()).collect();
         names.dedup();
         self.step(now, host, new, |cx, sa| {

@@ -93,6 +93,7 @@ pub(in crate::ike) fn completed(
     let lowest = pending.lowest().to_vec();
     let Pending { agreed: Agreed::Child(agreed), ni, nr, secrets } = pending else { return };
     let old = agreed.replaces;
+    let beside = agreed.resource.map(|_| agreed.policy.name.clone());
     if old.is_some() {
         rehearsed(cx, est, &agreed.policy.name);
     }
@@ -108,7 +109,10 @@ pub(in crate::ike) fn completed(
     }
     match old {
         Some(old) => est.leave(old, Ended::Replaced),
-        None => est.remember(Fresh { child: new, lowest }),
+        None => match beside {
+            Some(name) => est.has_one_more(&name),
+            None => est.remember(Fresh { child: new, lowest }),
+        },
     }
     if let Some(new) = rival.and_then(|rival| rival.new) {
         est.expect_delete(cx.now + RELIEF_TIME, new);
@@ -189,7 +193,8 @@ pub(in crate::ike) fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Estab
     let Pending { agreed: Agreed::Child(agreed), ni, nr, secrets } = pending else { return };
     let replaces = agreed.replaces.filter(|old| est.child(*old).is_some());
     let name = agreed.policy.name.clone();
-    let twin = est.fresh.iter().position(|f| agreed.replaces.is_none() && est.is_up_as(f.child, &name));
+    let is_new = agreed.place() == Some((None, &*name));
+    let twin = est.fresh.iter().position(|f| is_new && est.is_up_as(f.child, &name));
     let twin = twin.map(|i| est.fresh.swap_remove(i));
     let beaten = match &twin {
         // We have the same already, and the peer did not know.
@@ -205,7 +210,9 @@ pub(in crate::ike) fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Estab
     } else if let Some(twin) = twin {
         est.leave(twin.child, Ended::Replaced);
     }
-    est.meets_rival(replaces, &name, Rival { new: Some(new), lowest });
+    if replaces.is_some() || is_new {
+        est.meets_rival(replaces, &name, Rival { new: Some(new), lowest });
+    }
     if let Some(old) = replaces {
         est.expect_delete(cx.now + cx.patience(), old);
     }
@@ -220,8 +227,10 @@ fn rehearsed(cx: &mut Cx<'_>, est: &Established, child: &str) {
 /// More key exchanges follow, but all nonces are there.
 pub(in crate::ike) fn half_done(est: &mut Established, pending: &Pending) {
     let lowest = pending.lowest().to_vec();
-    if let Agreed::Child(agreed) = &pending.agreed {
-        est.meets_rival(agreed.replaces, &agreed.policy.name, Rival { new: None, lowest });
+    if let Agreed::Child(agreed) = &pending.agreed
+        && let Some((old, name)) = agreed.place()
+    {
+        est.meets_rival(old, name, Rival { new: None, lowest });
     }
 }
 
@@ -232,10 +241,15 @@ impl Established {
         if let Some(sa::Asked::Create(asked)) = &mut self.asked
             && let Making::Child { offer, rival } = &mut asked.making
             && offer.replaces == old
+            && (old.is_some() || offer.resource.is_none())
             && &*offer.policy.name == child
         {
             *rival = Some(other);
         }
+    }
+    /// The peer may not have known this one when it sent the request that we are about to answer.
+    pub(in crate::ike) fn is_fresh(&self, id: ChildId) -> bool {
+        self.fresh.iter().any(|f| f.child == id)
     }
     /// Remembers what the peer's next request may collide with.
     fn remember(&mut self, fresh: Fresh) {

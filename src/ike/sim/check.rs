@@ -1,7 +1,7 @@
 //! What must always hold, and what must hold when nothing is going on.
 use super::host::Machine;
 use super::tables::Slot;
-use crate::ike::child::ChildState;
+use crate::ike::child::{Child, ChildState};
 use crate::ike::event::{ChildId, Ended, IkeId};
 use crate::ike::policy::Retransmit;
 use crate::ike::sa::{Established, HALF_OPEN_LIFETIME, IkeSa, Phase, Standing, Task};
@@ -133,6 +133,9 @@ pub(super) fn agree(machines: &[Machine], now: Duration) -> Result<(), String> {
             return Err(format!("{} holds SPIs of no IKE SA", machine.name));
         }
         for sa in endpoint.sas.values().filter(|sa| !is_left(machine, sa)) {
+            if let Phase::Established(est) = &sa.phase {
+                is_complete(machine, est)?;
+            }
             ikes.entry((sa.core.spi_i, sa.core.spi_r)).or_default().push(machine.name);
         }
         let tables = &machine.net.tables;
@@ -141,8 +144,13 @@ pub(super) fn agree(machines: &[Machine], now: Duration) -> Result<(), String> {
             if !slots.insert(&pair.slot) {
                 return Err(format!("{} has {:?} twice", machine.name, pair.slot));
             }
-            if tables.sending(&pair.slot).is_none() {
+            let (connection, child, peer, resource) = &pair.slot;
+            if resource.is_none() && tables.sending(&pair.slot).is_none() {
                 return Err(format!("{} has {:?} and does not send on it", machine.name, pair.slot));
+            }
+            let fallback = (connection.clone(), child.clone(), *peer, None);
+            if !tables.pairs.values().any(|other| other.slot == fallback) {
+                return Err(format!("{} has {:?} without a fallback", machine.name, pair.slot));
             }
             pairs.insert((pair.spi_in, pair.spi_out, &pair.key_in, &pair.key_out), machine.name);
         }
@@ -166,12 +174,30 @@ pub(super) fn agree(machines: &[Machine], now: Duration) -> Result<(), String> {
     }
     Ok(())
 }
+/// Beside each fallback are as many children as whoever has asked for it wants, unless the other end wants no more (RFC 9611); and at neither
+/// end more.
+fn is_complete(machine: &Machine, est: &Established) -> Result<(), String> {
+    for child in &est.children {
+        let beside = |c: &&Child| c.resource.is_some() && c.policy.name == child.policy.name;
+        let there = est.children.iter().filter(beside).count();
+        let wanted = child.policy.resources as usize;
+        let asks = child.group.as_ref().is_some_and(|group| group.is_open() && group.deadline().is_none());
+        if there > wanted || asks && there < wanted {
+            return Err(format!(
+                "{} has {there} children beside {}, and not {wanted}",
+                machine.name, child.policy.name
+            ));
+        }
+    }
+    Ok(())
+}
 /// So often a child may have been refused when nothing is wrong, and its wait is not over: the peer was rekeying the IKE SA each time
 /// (RFC 7296 section 2.25.2). Without any, a responder leaves the first word to the initiator for a while.
 const PUT_OFF: u32 = 3;
 fn has_what_it_wants(machine: &Machine, shown: Duration) -> Result<(), String> {
     let endpoint = machine.endpoint.as_ref().ok_or("it is not there")?;
-    let up: BTreeSet<_> = machine.net.tables.pairs.values().map(|p| (p.slot.0.clone(), p.slot.1.clone())).collect();
+    let fallbacks = machine.net.tables.pairs.values().filter(|p| p.slot.3.is_none());
+    let up: BTreeSet<_> = fallbacks.map(|p| (p.slot.0.clone(), p.slot.1.clone())).collect();
     for link in endpoint.common.links.values().filter(|l| l.can_initiate()) {
         for (child, wish) in link.connection.children.iter().zip(&link.wishes) {
             let missing = wish.wanted && !up.contains(&(link.connection.name.clone(), child.name.clone()));

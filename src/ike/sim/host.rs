@@ -53,7 +53,7 @@ impl Host for Net {
     fn random(&mut self, out: &mut [u8]) {
         self.rng.fill(out);
     }
-    fn allocate_spi(&mut self, _connection: &str, _child: &str, _peer: u32) -> Option<u32> {
+    fn allocate_spi(&mut self, _connection: &str, _child: &str, _peer: u32, _resource: Option<u32>) -> Option<u32> {
         self.next_spi += 1;
         self.tables.spis.insert(self.next_spi, Use::Larval);
         Some(self.next_spi)

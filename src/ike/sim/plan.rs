@@ -104,8 +104,11 @@ impl Plan {
             rate: if dice.percent(30) { 900 + dice.below(201) as u32 } else { 1000 },
             policy,
         });
-        let hosts = hosts.collect();
-        Self { fair, hosts, weather, storm: dice.millis(40_000..150_000), pace: dice.millis(500..8000) }
+        let mut hosts: Vec<Place> = hosts.collect();
+        let (storm, pace) = (dice.millis(40_000..150_000), dice.millis(500..8000));
+        // By dice of their own: a run without them is what it was before there were any.
+        resources(&mut Dice::seeded((storm.as_millis() * 10_000 + pace.as_millis()) as u64), &mut hosts);
+        Self { fair, hosts, weather, storm, pace }
     }
 }
 impl Terms {
@@ -119,6 +122,18 @@ impl Terms {
             rekey_child: if dice.percent(80) { dice.millis(child) } else { Duration::ZERO },
             rekey_ike: if dice.percent(70) { dice.millis(7000..40_000) } else { Duration::ZERO },
             packets: if dice.percent(20) { 300 + dice.below(500) } else { 0 },
+        }
+    }
+}
+
+/// In some runs there are children for one resource each (RFC 9611), as many as the one end wants, or the other, which may have none.
+fn resources(dice: &mut Dice, hosts: &mut [Place]) {
+    if !dice.percent(35) {
+        return;
+    }
+    for connection in hosts.iter_mut().flat_map(|host| &mut host.policy.connections) {
+        for child in &mut Arc::make_mut(connection).children {
+            Arc::make_mut(child).resources = dice.below(5) as u32;
         }
     }
 }
@@ -207,6 +222,7 @@ fn child(dice: &mut Dice, terms: &Terms, (spoke, n): (usize, usize), hub: bool) 
         rekey_time: terms.rekey_child,
         rekey_bytes: 0,
         rekey_packets: terms.packets,
+        resources: 0,
     }
 }
 fn policy(dice: &mut Dice, connections: Vec<Connection>) -> Policy {

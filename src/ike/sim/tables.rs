@@ -10,8 +10,12 @@ const TAKEOVER: Duration = Duration::from_secs(30);
 /// A replaced inbound SA lives on for this time.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
-/// Connection, child, peer.
-pub(super) type Slot = (Arc<str>, Arc<str>, u32);
+/// Connection, child, peer, and the resource that a pair of SAs is for (RFC 9611).
+pub(super) type Slot = (Arc<str>, Arc<str>, u32, Option<u32>);
+/// For the same packets.
+fn alike(a: &Slot, b: &Slot) -> bool {
+    (&a.0, &a.1, a.2) == (&b.0, &b.1, b.2)
+}
 
 /// A pair of SAs.
 pub(super) struct Pair {
@@ -109,8 +113,8 @@ impl Tables {
         let replaces = up.replaces.filter(|old| self.pairs.contains_key(old));
         let inbound = Inbound { key: key_in.clone(), child: up.id, highest: 0 };
         self.inbound.insert(up.spi_in, inbound);
-        let slot = (up.connection.clone(), up.child.clone(), up.peer);
-        let carried = self.pairs.values().any(|p| p.slot == slot);
+        let slot = (up.connection.clone(), up.child.clone(), up.peer, up.resource);
+        let carried = self.pairs.values().any(|p| alike(&p.slot, &slot));
         let pair = Pair {
             slot,
             ike: up.ike,
@@ -138,7 +142,7 @@ impl Tables {
             pair.takeover = None;
         }
         // A Delete may overtake packets.
-        let carried = self.pairs.values().any(|p| p.slot == gone.slot);
+        let carried = self.pairs.values().any(|p| alike(&p.slot, &gone.slot));
         let grace = why == Ended::Replaced || why == Ended::ByPeer && carried;
         let becomes = if grace { Use::Grace { until: now + GRACE, leapt: Duration::ZERO } } else { Use::Gone(why) };
         if !grace {
@@ -149,9 +153,11 @@ impl Tables {
     pub(super) fn path_changed(&mut self, ike: IkeId, path: IkePath) {
         self.pairs.values_mut().filter(|p| p.ike == ike).for_each(|p| p.path = path);
     }
-    /// The child that a slot sends on: the youngest that need not wait any more, or else the youngest that waits.
+    /// The child that a slot sends on: the youngest that need not wait any more, or else the youngest that waits. A resource need not wait: it has
+    /// the fallback.
     pub(super) fn sending(&self, slot: &Slot) -> Option<ChildId> {
         let usable = self.pairs.iter().filter(|(_, p)| p.slot == *slot && !p.inbound_only);
+        let usable = usable.filter(|(_, p)| p.slot.3.is_none() || p.takeover.is_none());
         usable.max_by_key(|(_, p)| (p.takeover.is_none(), p.age)).map(|(id, _)| *id)
     }
     /// Every slot with a pair.

@@ -164,6 +164,7 @@ mod witnesses {
             proposal: Proposal { number: 1, protocol: ProtocolId::ESP, spi: Vec::new(), transforms: Vec::new() },
             initiator,
             replaces: replaces.map(ChildId),
+            resource: None,
             inbound_only: false,
         }
     }
@@ -175,7 +176,7 @@ mod witnesses {
     }
     const NOW: Duration = Duration::from_secs(100);
     fn slot() -> crate::ike::sim::tables::Slot {
-        ("net".into(), "lan".into(), 0)
+        ("net".into(), "lan".into(), 0, None)
     }
 
     #[test]
@@ -196,7 +197,7 @@ mod witnesses {
         let clock = super::host::Clock::new(NOW, 1000);
         let place = super::plan::two().into_iter().next().expect("there are two");
         let mut machine = super::host::Machine::new("a", place.addr, 1, 1, clock, place.policy);
-        let spi = machine.net.allocate_spi("net", "lan", 0).expect("there are enough");
+        let spi = machine.net.allocate_spi("net", "lan", 0, None).expect("there are enough");
         machine.net.release_spi(spi);
         machine.net.release_spi(spi);
     }

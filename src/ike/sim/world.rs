@@ -322,7 +322,7 @@ impl World {
         }
         for connection in &policy.connections {
             for child in &connection.children {
-                let missing = !up.iter().any(|(c, n, _)| *c == connection.name && *n == child.name);
+                let missing = !up.iter().any(|(c, n, _, r)| *c == connection.name && *n == child.name && r.is_none());
                 if missing && self.dice.percent(10) {
                     let (connection, child) = (connection.name.clone(), child.name.clone());
                     self.input(machine, Input::Acquire { connection, child });
@@ -505,8 +505,8 @@ fn in_short(command: &Command) -> String {
 fn describe(event: &Event) -> String {
     match event {
         Event::ChildUp(up) => format!(
-            "{:?} is up: {} {} of {:?}, in {:08x} out {:08x}, replaces {:?}, initiator {}",
-            up.id, up.connection, up.child, up.ike, up.spi_in, up.spi_out, up.replaces, up.initiator
+            "{:?} is up: {} {} {:?} of {:?}, in {:08x} out {:08x}, replaces {:?}, initiator {}",
+            up.id, up.connection, up.child, up.resource, up.ike, up.spi_in, up.spi_out, up.replaces, up.initiator
         ),
         Event::Failed(f) => format!("failed: {} {:?} {:?}", f.code, f.phase, f.notify),
         other => format!("{other:?}"),

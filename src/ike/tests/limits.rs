@@ -18,7 +18,7 @@ fn selectors(list: &str) -> TrafficSelectors {
     TrafficSelectors { ranges: list.split(',').map(|s| s.parse().unwrap()).collect(), unknown: 0 }
 }
 /// SA, nonce, TSi and TSr of Alice's child, with this SPI.
-fn child_of(spi: u32, ts_i: &str, ts_r: &str) -> Vec<Payload> {
+pub(super) fn child_of(spi: u32, ts_i: &str, ts_r: &str) -> Vec<Payload> {
     let mut proposals = esp("aes128gcm16");
     proposals[0].spi = spi.to_be_bytes().to_vec();
     vec![

@@ -29,6 +29,7 @@ mod reauth;
 mod refuse;
 mod rekey_child;
 mod rekey_ike;
+mod resources;
 mod siblings;
 mod silence;
 mod stranger;
@@ -133,6 +134,7 @@ fn child(name: &str, local: &str, remote: &str) -> Arc<ChildPolicy> {
         rekey_time: seconds(3600),
         rekey_bytes: 0,
         rekey_packets: 0,
+        resources: 0,
     })
 }
 fn ike(list: &str) -> Vec<crate::wire::payload::Proposal> {

@@ -44,7 +44,7 @@ impl Host for TestHost {
             out[0] = first;
         }
     }
-    fn allocate_spi(&mut self, _connection: &str, _child: &str, _peer: u32) -> Option<u32> {
+    fn allocate_spi(&mut self, _connection: &str, _child: &str, _peer: u32, _resource: Option<u32>) -> Option<u32> {
         if self.no_spis {
             return None;
         }

@@ -19,6 +19,7 @@ use crate::ike::keys::{HandshakeKeys, PpkKeys};
 use crate::ike::negotiate::{KeRule, choose, numbered};
 use crate::ike::policy::{AuthKind, Childless, Connection, Remote, Unique};
 use crate::ike::ppk::{self, Choice};
+use crate::ike::resources;
 use crate::ike::sa::{Answer, Core, Established, Phase, Task};
 use crate::ike::virtuals;
 use crate::wire::payload::{Auth, Id, IdPayload, Payload};
@@ -462,8 +463,9 @@ fn first_child(
     if connection.childless == Childless::Force {
         return Err(child::Mismatch::quiet(Refusal::NoAdditionalSas));
     }
-    let mut agreed = child::answer(core, est, contents, KeRule::Ignore, None)?;
-    let spi = cx.host.allocate_spi(&connection.name, &agreed.policy.name, est.peer);
+    let agreed = child::answer(core, est, contents, KeRule::Ignore, None)?;
+    let mut agreed = resources::admit(cx, est, contents, agreed)?;
+    let spi = cx.host.allocate_spi(&connection.name, &agreed.policy.name, est.peer, agreed.resource);
     agreed.spi_in = spi.ok_or_else(|| child::Mismatch::limit(&agreed.policy))?;
     Ok(Some(agreed))
 }
