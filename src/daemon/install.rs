@@ -460,7 +460,7 @@ impl Installer {
         let mut slots = Vec::new();
         let installed = &mut self.installed;
         self.takeovers.retain(|(at, id)| {
-            let waiting = installed.get_mut(id).filter(|sa| sa.takeover.is_some());
+            let waiting = installed.get_mut(id).filter(|sa| sa.takeover.is_some_and(|at| at != NEVER));
             waiting.is_some_and(|sa| {
                 if *at <= now {
                     sa.takeover = None;
@@ -855,6 +855,19 @@ mod tests {
         bench.installer.first_packet(ours);
         bench.tick(NOW + TAKEOVER * 2);
         assert_eq!(bench.sends(), Some(1002));
+    }
+
+    #[test]
+    fn what_waited_for_its_takeover_and_is_asked_to_go_never_sends() {
+        let mut bench = Bench::new();
+        bench.up(1, false, None);
+        bench.up(2, false, Some(1));
+        bench.up(3, true, Some(2));
+        bench.installer.child_leaving(ChildId(2));
+        bench.down(3, Ended::ByPeer);
+        bench.down(1, Ended::Replaced);
+        bench.tick(NOW + TAKEOVER);
+        assert_eq!(bench.sends(), None);
     }
 
     /// As in a reauthentication by the peer: what is sent on the new SA before it has our answer would be lost.

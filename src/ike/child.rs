@@ -305,7 +305,11 @@ impl Offer {
         }
         // What travels on the old one must go on to travel (RFC 7296 section 2.9.2).
         let whole = is_subset(&self.local_ts, &seen.local) && is_subset(&self.remote_ts, &seen.remote);
-        if self.replaces.is_some() && !whole {
+        // And a worker sends on its own child all that the fallback would carry.
+        if (self.replaces.is_some() || self.resource.is_some()) && !whole {
+            return Err(other("ts.mismatch"));
+        }
+        if too_many(&self.policy, &seen.local, &seen.remote) {
             return Err(other("ts.mismatch"));
         }
         let knows = answer.notify(NotifyType::SA_RESOURCE_INFO).is_some() || self.replaces.is_some();
@@ -530,7 +534,7 @@ fn meet(child: &ChildPolicy, local: &[Selector], remote: &[Selector]) -> Option<
         n
     };
     let met = (narrowed(local, &child.local_ts), narrowed(remote, &child.remote_ts));
-    if met.0.is_empty() || met.1.is_empty() {
+    if met.0.is_empty() || met.1.is_empty() || too_many(child, &met.0, &met.1) {
         return None;
     }
     let exact = same(local, &child.local_ts) && same(remote, &child.remote_ts);
@@ -542,6 +546,14 @@ fn meet(child: &ChildPolicy, local: &[Selector], remote: &[Selector]) -> Option<
         () => u8::from(first),
     };
     Some(Met { local: met.0, remote: met.1, score })
+}
+/// Each pair of a local and a remote prefix is a rule of the databases. A peer may make more of them than this only where our own policy does: a
+/// range can be 254 prefixes, and there may be 255 ranges on either side.
+const MAX_RULES: usize = 4096;
+fn too_many(policy: &ChildPolicy, local: &[Selector], remote: &[Selector]) -> bool {
+    let prefixes = |selectors: &[Selector]| selectors.iter().map(|s| s.prefixes().len()).sum::<usize>();
+    let rules = |local, remote| prefixes(local) * prefixes(remote);
+    rules(local, remote) > MAX_RULES.max(rules(&policy.local_ts, &policy.remote_ts))
 }
 fn has_ke(proposal: &Proposal) -> bool {
     !negotiate::groups(std::slice::from_ref(proposal)).is_empty()
@@ -565,5 +577,49 @@ fn esp_code(differing: &[&'static str]) -> &'static str {
     match differing {
         [one] => super::exchange::proposal_code(one),
         _ => "proposal.esp",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A policy with these selectors on our side, any protocol or only one.
+    fn policy(local: &str) -> Arc<ChildPolicy> {
+        let list = |text: &str| text.split(',').map(|s| s.parse().unwrap()).collect();
+        Arc::new(ChildPolicy {
+            local_ts: list(local),
+            ..(*crate::ike::tests::child("lan", "0.0.0.0/0", "10.0.0.0/8")).clone()
+        })
+    }
+    fn awkward(count: u8) -> Vec<Selector> {
+        let range: Selector = "0.0.0.1-255.255.255.254".parse().unwrap();
+        (1..=count).map(|proto| Selector { proto, ..range }).collect()
+    }
+
+    /// Ranges cost as many rules as they have prefixes, on both sides.
+    #[test]
+    fn a_peer_cannot_make_millions_of_rules_of_a_child() {
+        let remote: Vec<Selector> = vec!["10.9.9.9/32".parse().unwrap()];
+        let meets = |policy: &ChildPolicy, local: &[Selector]| meet(policy, local, &remote).is_some();
+        assert_eq!(awkward(1)[0].prefixes().len(), 62);
+        assert!(meets(&policy("0.0.0.0/0"), &awkward(66)));
+        assert!(!meets(&policy("0.0.0.0/0"), &awkward(67)));
+        assert!(!meets(&policy("0.0.0.0/0"), &awkward(255)));
+    }
+    /// What our own policy says is ours to decide.
+    #[test]
+    fn as_many_rules_as_our_own_policy_has_are_fine() {
+        let own: Vec<String> = (0..100).map(|net| format!("10.{net}.0.1-10.{net}.255.254")).collect();
+        let policy = policy(&own.join(","));
+        let remote: Vec<Selector> = (0..2).map(|net| format!("10.1.{net}.1-10.1.{net}.254").parse().unwrap()).collect();
+        let product = |policy: &ChildPolicy, remote: &[Selector]| {
+            let count = |s: &[Selector]| s.iter().map(|s| s.prefixes().len()).sum::<usize>();
+            count(&policy.local_ts) * count(remote)
+        };
+        assert!(product(&policy, &remote) > MAX_RULES);
+        let wide = ChildPolicy { remote_ts: remote.clone(), ..(*policy).clone() };
+        assert!(meet(&wide, &policy.local_ts, &remote).is_some());
+        assert!(meet(&policy, &policy.local_ts, &remote).is_none());
     }
 }

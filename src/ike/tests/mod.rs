@@ -121,7 +121,7 @@ fn secret(ids: &[&str], text: &str) -> SharedSecret {
         secret: Secret::new(text.as_bytes().to_vec()),
     }
 }
-fn child(name: &str, local: &str, remote: &str) -> Arc<ChildPolicy> {
+pub(super) fn child(name: &str, local: &str, remote: &str) -> Arc<ChildPolicy> {
     let list = |s: &str| s.split(',').map(|s| s.parse().unwrap()).collect();
     Arc::new(ChildPolicy {
         name: name.into(),
