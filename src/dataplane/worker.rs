@@ -98,6 +98,9 @@ impl Shared {
     }
 }
 
+/// So often, for each socket, a full send buffer may be waited for: a slow link keeps its worker from the others for a tenth of the time at most.
+pub const PATIENCE: Duration = Duration::from_millis(100);
+
 /// One of the things a worker reads from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -115,19 +118,21 @@ pub struct Worker<D, T> {
     shared: Shared,
     inbound: Inbound,
     outbound: Outbound,
+    /// When the sockets' patience is renewed.
+    renewal: Duration,
 }
 
 impl<D: Datagrams, T: Tun> Worker<D, T> {
     /// With all buffers that it needs: about 3 MiB.
     pub fn new(ends: Ends<D, T>, shared: Shared) -> Self {
-        Self { ends, shared, inbound: Inbound::new(), outbound: Outbound::new() }
+        Self { ends, shared, inbound: Inbound::new(), outbound: Outbound::new(), renewal: Duration::ZERO }
     }
 
     /// One turn: a batch from each source, taken to its end. `now` counts from any fixed point and never goes back.
     pub fn turn(&mut self, now: Duration) {
         self.wake(now);
         for socket in 0..self.ends.sockets.len() {
-            self.inbound.serve(now, socket, &mut self.ends, &self.shared);
+            let _ = self.serve(now, Source::Socket(socket));
         }
         for device in 0..self.ends.devices.len() {
             let _ = self.serve(now, Source::Device(device));
@@ -155,6 +160,7 @@ impl<D: Datagrams, T: Tun> Worker<D, T> {
 
     /// One batch from one source. An error is a device's end: it should not be read again.
     pub fn serve(&mut self, now: Duration, source: Source) -> io::Result<()> {
+        self.renew_patience(now);
         match source {
             Source::Socket(socket) => {
                 self.inbound.serve(now, socket, &mut self.ends, &self.shared);
@@ -162,6 +168,15 @@ impl<D: Datagrams, T: Tun> Worker<D, T> {
             }
             Source::Device(device) => self.outbound.serve(now, device, &mut self.ends, &self.shared),
         }
+    }
+
+    fn renew_patience(&mut self, now: Duration) {
+        if now < self.renewal {
+            return;
+        }
+        let sockets = &mut self.ends.sockets;
+        self.renewal = now + PATIENCE * sockets.len() as u32;
+        sockets.iter_mut().for_each(|socket| socket.io.renew_patience());
     }
 }
 
@@ -238,6 +253,12 @@ impl Datagrams for Outer {
         match self {
             Outer::Udp(socket) => socket.send(to, data, segment),
             Outer::Raw(socket) => socket.send(to, data, segment),
+        }
+    }
+    fn renew_patience(&mut self) {
+        match self {
+            Outer::Udp(socket) => socket.renew_patience(),
+            Outer::Raw(socket) => socket.renew_patience(),
         }
     }
 }

@@ -100,7 +100,10 @@ impl UdpSocket {
     pub fn send_to(&mut self, local: IpAddr, remote: SocketAddr, data: &[u8]) -> io::Result<()> {
         let to = Destination { local: SocketAddr::new(local, 0), remote, tos: 0, dont_fragment: false };
         self.set_dont_fragment(false)?;
-        mmsg::send_one(&self.socket, &mut self.patience, &mmsg::Address::new(&to, None), data)
+        mmsg::send_one(&self.socket, &mut self.patience, &mmsg::Address::new(&to, None), data)?;
+        // Whoever sends one by one can wait for each.
+        self.patience.renew();
+        Ok(())
     }
 
     fn set_dont_fragment(&mut self, on: bool) -> io::Result<()> {
@@ -154,6 +157,10 @@ impl Datagrams for UdpSocket {
             }
         }
         Ok(sent)
+    }
+
+    fn renew_patience(&mut self) {
+        self.patience.renew();
     }
 }
 
