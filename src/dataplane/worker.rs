@@ -14,7 +14,7 @@ use crate::ipsec::tables::Tables;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -75,17 +75,27 @@ pub struct Shared {
 #[derive(Debug, Default)]
 pub struct Orders {
     announce: Mutex<Vec<Slot>>,
+    /// How many there are, so that who finds none need not take the lock. The signal that follows an order makes it seen.
+    count: AtomicUsize,
 }
 
 impl Orders {
     /// The peer shall hear that the present SA of this child is in use. Wake a worker then.
     pub fn announce(&self, slot: Slot) {
-        self.announce.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
+        let mut announce = self.announce.lock().unwrap_or_else(PoisonError::into_inner);
+        announce.push(slot);
+        self.count.store(announce.len(), Ordering::Relaxed);
     }
 
     /// Those that `ours` says of that they are for this worker.
     fn take(&self, ours: impl Fn(Slot) -> bool) -> Vec<Slot> {
-        self.announce.lock().unwrap_or_else(PoisonError::into_inner).extract_if(.., |slot| ours(*slot)).collect()
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return Vec::new();
+        }
+        let mut announce = self.announce.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = announce.extract_if(.., |slot| ours(*slot)).collect();
+        self.count.store(announce.len(), Ordering::Relaxed);
+        taken
     }
 }
 
