@@ -163,7 +163,7 @@ impl<D: Datagrams, T: Tun> Worker<D, T> {
         }
     }
 
-    /// When `wake` is due though nobody has signalled.
+    /// When `wake` is due though nobody has signalled: at once, if others have handed over more than one turn takes.
     pub fn deadline(&self) -> Option<Duration> {
         self.inbound.deadline().into_iter().chain(self.outbound.deadline()).min()
     }
@@ -180,6 +180,11 @@ impl<D: Datagrams, T: Tun> Worker<D, T> {
         }
     }
 
+    /// Sends all that others have handed over. For when none of the workers runs any more.
+    pub fn finish(&mut self, now: Duration) {
+        while self.outbound.take_over(now, &mut self.ends, &self.shared) {}
+    }
+
     fn renew_patience(&mut self, now: Duration) {
         if now < self.renewal {
             return;
@@ -194,8 +199,8 @@ const CONTROL: u64 = u64::MAX;
 const DEVICE: u64 = 1 << 32;
 
 /// Serves what is ready until `stop` is true. Set it, then signal `control`. After that the worker holds no packet but those that wait for
-/// an SA: what it has read it has sent, delivered or handed over. A signal alone makes it look for new SAs, for packets that were handed over to it
-/// and for orders. `clock` is read once per turn.
+/// an SA: what it has read it has sent, delivered or handed over; for what others hand over until they stop see [`Worker::finish`]. A signal alone
+/// makes it look for new SAs, for packets that were handed over to it and for orders. `clock` is read once per turn.
 pub fn run<D, T>(
     worker: &mut Worker<D, T>,
     control: &EventFd,
@@ -220,15 +225,11 @@ where
         let timeout = worker.deadline().map(|at| at.saturating_sub(clock()));
         poll.wait(&mut ready, timeout)?;
         let now = clock();
-        if worker.deadline().is_some_and(|at| at <= now) {
+        let rung = ready.contains(&CONTROL) && control.drain();
+        if rung || worker.deadline().is_some_and(|at| at <= now) {
             worker.wake(now);
         }
-        for &token in &ready {
-            if token == CONTROL {
-                control.drain();
-                worker.wake(now);
-                continue;
-            }
+        for &token in ready.iter().filter(|token| **token != CONTROL) {
             let index = (token & (DEVICE - 1)) as usize;
             let source = if token & DEVICE == 0 { Source::Socket(index) } else { Source::Device(index) };
             if worker.serve(now, source).is_err() {
