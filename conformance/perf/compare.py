@@ -46,9 +46,9 @@ def figures(kind, seconds, say):
 
     with tunnel(kind) as system:
         note(start_ms=measure.start_to_ping(system))
-        note(ping_ms=measure.ping(system))
+        note(ping_ms=measure.ping(system)["mean"])
         one = measure.tcp(system, 1, seconds)
-        note(tcp1=one["mbit"], cpu_sender=one["cpu"][0], cpu_receiver=one["cpu"][1], ping_load_ms=one["ping"])
+        note(tcp1=one["mbit"], cpu_sender=one["cpu"][0], cpu_receiver=one["cpu"][1], ping_load_ms=one["ping"]["mean"], ping_load_lost=one["ping"]["lost"])
         note(tcp4=measure.tcp(system, 4, seconds)["mbit"])
         note(udp1300=measure.udp(system, 1300, seconds)["mbit"])
         note(udp64=measure.udp(system, 64, seconds)["kpps"])
@@ -57,16 +57,29 @@ def figures(kind, seconds, say):
 
 
 def loss_free(mbit, seconds):
-    """What is lost at a steady rate of 1300-octet datagrams: {where: packets}, by all counters that are ours, and what came."""
+    """What is lost at a steady rate of 1300-octet datagrams: {where: packets} by all counters that are ours, `elsewhere` being what iperf3 missed
+    and its own socket has not lost; what that has lost, which is no gateway's; and the rates, in Mbit/s."""
     with no_capture(), tunnel(Sandhog) as system:
         measure.start_to_ping(system)
-        before = system.loss()
-        came = measure.udp(system, 1300, seconds, mbit)["mbit"]
-        return {where: count - before[where] for where, count in system.loss().items()}, came
+        for host in system.hosts:
+            # A new device's router solicitations have no policy, and would count as lost.
+            host.run("sysctl", "-qw", "net.ipv6.conf.sandhog0.disable_ipv6=1")
+        counters = lambda: {**system.loss(), "program": measure.udp_overflows(system.lab.right)}
+        before = counters()
+        found = measure.udp(system, 1300, seconds, mbit)
+        lost = {where: count - before[where] for where, count in counters().items()}
+        program = lost.pop("program") - lost["r RcvbufErrors"]
+        lost["elsewhere"] = max(0, found["lost"] - program - lost["r RcvbufErrors"])
+        return {"offered": found["offered"], "came": found["mbit"], "program": program, "lost": {where: count for where, count in lost.items() if count}}
+
+
+def broken(rounds):
+    """(round, system, why) of all that broke."""
+    return [(i, name, found["error"]) for i, r in enumerate(rounds, 1) for name, found in r.items() if "error" in found]
 
 
 def medians(rounds):
-    """{system: {figure: median}} of those rounds in which it did not break."""
+    """{system: {figure: median}} of those rounds in which it did not break: `broken` tells of the others."""
     out = {}
     for name in {name: None for r in rounds for name in r}:
         whole = [r[name] for r in rounds if name in r and "error" not in r[name]]

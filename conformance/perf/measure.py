@@ -34,8 +34,8 @@ def start_to_ping(system):
 
 
 def ping(system, count=50, interval=0.01):
-    """Mean round trip in milliseconds."""
-    return mean(start_ping(system, count, interval))
+    """Mean round trip in milliseconds, and how many of the pings were lost."""
+    return answers(start_ping(system, count, interval))
 
 
 def start_ping(system, count, interval):
@@ -45,10 +45,12 @@ def start_ping(system, count, interval):
     return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
 
 
-def mean(process):
-    """What it says when it is done; None if nothing was answered."""
-    found = re.search(r"= [\d.]+/([\d.]+)/", process.communicate(timeout=60)[0])
-    return float(found.group(1)) if found else None
+def answers(process):
+    """What it says when it is done: {mean, lost}. The mean of those that came says nothing if others did not: None if more than 1 % were lost."""
+    text = process.communicate(timeout=60)[0]
+    sent, came = map(int, re.search(r"(\d+) packets transmitted, (\d+) received", text).groups())
+    found = re.search(r"= [\d.]+/([\d.]+)/", text)
+    return {"mean": float(found.group(1)) if found and sent - came <= sent / 100 else None, "lost": sent - came}
 
 
 def tcp(system, flows, seconds):
@@ -57,15 +59,23 @@ def tcp(system, flows, seconds):
     got = iperf(system, seconds, "-P", flows)
     spent = [now - then for now, then in zip(cpu(system), before)]
     octets = got["end"]["sum_received"]["bytes"]
-    return {"mbit": got["end"]["sum_received"]["bits_per_second"] / 1e6, "cpu": [s / (octets / 1e9) for s in spent], "ping": mean(pings)}
+    return {"mbit": got["end"]["sum_received"]["bits_per_second"] / 1e6, "cpu": [s / (octets / 1e9) for s in spent], "ping": answers(pings)}
 
 
 def udp(system, size, seconds, mbit=0):
-    """Datagrams of so many octets, flat out or at a rate: what came of them, in Mbit/s and in thousands a second."""
+    """Datagrams of so many octets, flat out or at a rate: what came of them, in Mbit/s and in thousands a second; Mbit/s that were offered;
+    and how many iperf3 knows to be lost."""
     got = iperf(system, seconds, "-u", "-l", size, "-b", f"{mbit}M" if mbit else 0)
     streams = got["server_output_json"]["intervals"]
     octets, took = sum(i["sum"]["bytes"] for i in streams), sum(i["sum"]["seconds"] for i in streams)
-    return {"mbit": 8e-6 * octets / took, "kpps": octets / size / took / 1000}
+    sent = got["end"]["sum_sent"]
+    return {"mbit": 8e-6 * octets / took, "kpps": octets / size / took / 1000, "offered": 8e-6 * sent["bytes"] / sent["seconds"], "lost": got["end"]["sum"]["lost_packets"]}
+
+
+def udp_overflows(host):
+    """Datagrams that sockets of this host have lost because their receive buffers were full."""
+    names, values = [line.split() for line in host.run("cat", "/proc/net/snmp").splitlines() if line.startswith("Udp:")]
+    return int(values[names.index("RcvbufErrors")])
 
 
 def resident(system):

@@ -35,7 +35,7 @@ def ours(host):
 
 
 def flows(us, seconds, pps, receive):
-    """Four TCP and four UDP flows from our end; `receive` begins and ends the other. What the counters of TCP say, and packets sent."""
+    """Four TCP and four UDP flows from our end; `receive` begins and ends the other. By how much the counters of TCP have grown."""
     host = us.host
     source = subprocess.Popen(["ip", "netns", "exec", host.ns, sys.executable, FLOWS, "source", INNER[4][0], INNER[4][1], str(seconds), str(pps)], stdout=subprocess.PIPE, text=True)
     source.stdout.readline()
@@ -43,14 +43,15 @@ def flows(us, seconds, pps, receive):
     stop = receive()
     source.wait(seconds + 60)
     stop()
-    grown = {name: count - before[name] for name, count in counters(host).items()}
-    return grown, us.status("peer")["children"][0]
+    return {name: count - before[name] for name, count in counters(host).items()}
 
 
-def verdict(replayed, grown, child, least):
-    """The row's bar."""
-    held = replayed == 0 and not any(grown.values()) and child["packets_out"] >= least and not child["drops"].get("queue_full")
-    return check(held, f"{replayed} replay drops of {child['packets_out']} packets, " + ", ".join(f"{k} +{v}" for k, v in grown.items()) + f", drops {child['drops']}")
+def verdict(replayed, grown, us, least):
+    """The row's bar: it counts only if both workers have read packets, and one has handed some over."""
+    child, workers = us.status("peer")["children"][0], us.api("GET", "stats")[1]["batches"]
+    read, handed = [sum(worker["out"]) for worker in workers], sum(sum(worker["handed"]) for worker in workers)
+    held = replayed == 0 and not any(grown.values()) and child["packets_out"] >= least and not child["drops"].get("queue_full") and len(read) == 2 and all(read) and handed
+    return check(held, f"{replayed} replay drops of {child['packets_out']} packets, " + ", ".join(f"{k} +{v}" for k, v in grown.items()) + f", drops {child['drops']}; batches read by worker {read}, handed over {handed}")
 
 
 def libipsec(seconds):
@@ -59,15 +60,15 @@ def libipsec(seconds):
         peer = strongswan.StrongSwan(lab.right)
         inner = [prefix(a) for a in INNER[4]]
         peer.load(strongswan.connection("lab", OUTER[4][1], OUTER[4][0], *SUITE, inner[1], inner[0], PSK))
-        us = ours(lab.left)
+        gateway = ours(lab.left)
 
         def receive():
             argv = ["ip", "netns", "exec", lab.right.ns, sys.executable, FLOWS, "sink", INNER[4][1], INNER[4][0]]
             sink = subprocess.Popen(argv)
             return lambda: sink.terminate() or sink.wait()
 
-        grown, child = flows(us, seconds, 1000, receive)
-        return verdict(peer.process.text().count("sequence number verification failed"), grown, child, 4000 * seconds)
+        grown = flows(gateway, seconds, 1000, receive)
+        return verdict(peer.process.text().count("sequence number verification failed"), grown, gateway, 4000 * seconds)
 
 
 def kernel(seconds):
@@ -75,18 +76,18 @@ def kernel(seconds):
     with KernelLab() as lab:
         inner = [prefix(a) for a in INNER[4]]
         lab.kernel.load(strongswan.connection("lab", OUTER[4][1], OUTER[4][0], *SUITE, inner[1], inner[0], PSK, encap="no"))
-        us = ours(lab.left)
+        gateway = ours(lab.left)
 
         def receive():
             lab.kernel.run("for i in 1 2 3 4; do setsid bash -c 'cat </dev/tcp/%s/5201 >/dev/null' >/dev/null 2>&1 & done" % INNER[4][0])
             return lambda: None
 
-        grown, child = flows(us, seconds, 100, receive)
+        grown = flows(gateway, seconds, 100, receive)
         errors = lab.kernel.xfrm_errors()
         replayed = errors.pop("XfrmInStateSeqError", 0)
         if errors:
             return check(False, f"xfrm_stat {errors}")
-        return verdict(replayed, grown, child, 400 * seconds)
+        return verdict(replayed, grown, gateway, 400 * seconds)
 
 
 for name, run in (("strongSwan's libipsec, window 128", libipsec), ("the kernel, window 32", kernel)):

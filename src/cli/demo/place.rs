@@ -251,7 +251,8 @@ fn build_namespaces() -> io::Result<[Namespace; 2]> {
     Ok(both)
 }
 
-/// The configuration of one side. UDP encapsulation, because it is the faster one: raw ESP has no segmentation offload.
+/// The configuration of one side. UDP encapsulation, because it is the faster one: raw ESP has no segmentation offload. Two gateways on one
+/// machine would pin their workers to the same cores.
 fn configuration(side: usize, folder: &Path, secret: &str) -> String {
     let other = 1 - side;
     let path = |end: &str| folder.join(format!("{}{end}", NAMES[side])).display().to_string();
@@ -262,6 +263,7 @@ control_socket = "{control}"
 observe_socket = "{observe}"
 state_dir      = "{state}"
 on_exit        = "open"
+pin_workers    = false
 
 [connections.{CONNECTION}]
 local_addrs  = ["{outer}"]
