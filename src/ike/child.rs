@@ -46,6 +46,8 @@ pub(super) struct Child {
     pub resource: Option<u32>,
     /// It may have children beside it, each for a resource.
     pub group: Option<Box<Group>>,
+    /// It had lost a collision when it came up: the host never sends on it.
+    pub inbound_only: bool,
 }
 /// How much of what a child may carry it has carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +71,10 @@ pub(super) enum ChildState {
     Closing(Ended),
 }
 impl Child {
+    /// It has this name, and is for this resource or for none.
+    pub(super) fn is_as(&self, name: &str, resource: Option<u32>) -> bool {
+        &*self.policy.name == name && self.resource == resource
+    }
     /// It is being deleted by us, or will be as soon as the window is free.
     pub(super) fn is_leaving(&self) -> bool {
         matches!(self.state, ChildState::Leaving(_) | ChildState::Closing(_))
@@ -480,6 +486,7 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
         rehearsal: false,
         resource: agreed.resource,
         group,
+        inbound_only: made.lost,
     });
     cx.common.by_child.insert(agreed.spi_in, core.id);
     cx.common.by_id.insert(id, core.id);
