@@ -433,6 +433,15 @@ impl Agreed {
     pub(super) fn place(&self) -> Option<(Option<ChildId>, &str)> {
         (self.replaces.is_some() || self.resource.is_none()).then_some((self.replaces, &*self.policy.name))
     }
+    /// As one more with the same selectors as this fallback (RFC 9611): what was asked for is narrowed to them, and may not be less.
+    pub(super) fn beside(self, fallback: &Child) -> Result<Self, Mismatch> {
+        let (local_ts, remote_ts) = (fallback.local_ts.clone(), fallback.remote_ts.clone());
+        if is_subset(&local_ts, &self.local_ts) && is_subset(&remote_ts, &self.remote_ts) {
+            return Ok(Self { local_ts, remote_ts, ..self });
+        }
+        let mismatch = Mismatch::new(Refusal::Selectors, "ts.mismatch", Some(&self.policy));
+        Err(Mismatch { local: both(&local_ts, &remote_ts), peer: both(&self.local_ts, &self.remote_ts), ..mismatch })
+    }
     /// SA, TSi and TSr of a responder's answer.
     pub(super) fn payloads(&self) -> Vec<Payload> {
         let proposal = Proposal { spi: self.spi_in.to_be_bytes().to_vec(), ..self.proposal.clone() };

@@ -80,6 +80,8 @@ pub(in crate::ike) fn on_request(cx: &mut Cx<'_>, est: &mut Established, delete:
             if let Some(Asked::Create(asked)) = &mut est.asked {
                 asked.deleted(*spi);
             }
+            // Or one that the peer gives up between two key exchanges.
+            est.drop_half_done(cx, |half| half.makes(*spi));
             continue;
         };
         let (id, name, state) = (est.children[i].id, est.children[i].policy.name.clone(), est.children[i].state);
