@@ -318,7 +318,8 @@ pub enum Event {
         /// Why.
         why: Ended,
     },
-    /// The peer is asked to delete a child that another one has the place of, and may do so any moment: nothing is sent on it any more.
+    /// The peer is asked to delete a child that another one has the place of, or that is for one resource: it may do so any moment, and nothing is
+    /// sent on it any more.
     ChildLeaving {
         /// Which.
         id: ChildId,

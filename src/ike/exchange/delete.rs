@@ -23,7 +23,8 @@ pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, est: &mut Establ
         let why = if let ChildState::Leaving(why) = child.state { why } else { Ended::ByUs };
         child.state = ChildState::Closing(why);
         spis.push(child.spi_in);
-        if why == Ended::Replaced {
+        // A resource has the fallback; if that is gone, there is nothing left to send on.
+        if why == Ended::Replaced || child.resource.is_some() {
             cx.emit(Event::ChildLeaving { id: child.id });
         }
     }
@@ -49,6 +50,9 @@ pub(in crate::ike) fn disown(
 pub(in crate::ike) fn request_ike(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established) -> Asked {
     let delete = Delete { protocol: ProtocolId::IKE, spis: Vec::new() };
     est.request(cx, core, ExchangeType::INFORMATIONAL, &[Payload::Delete(delete)]);
+    if matches!(est.closing, Some((Ended::Replaced, _))) {
+        est.children.iter().for_each(|child| cx.emit(Event::ChildLeaving { id: child.id }));
+    }
     Asked::DeleteIke
 }
 /// The peer has deleted its side of these children: ours go, too. What it says of SPIs changes nothing, but if it does not name the one that

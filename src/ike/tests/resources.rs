@@ -381,6 +381,20 @@ fn too_much_to_compute_only_puts_it_off() {
         assert_eq!((resources(&world.a).len(), resources(&world.b).len()), (3, 3));
     }
 }
+/// What is beside a fallback that goes is not sent on from the moment that its Delete is.
+#[test]
+fn what_goes_with_the_fallback_is_not_sent_on() {
+    let mut world = tunnels(ALICE, 2, 2);
+    let mut beside: Vec<_> = world.b.children().iter().filter(|c| c.resource.is_some()).map(|c| c.id).collect();
+    let spi = of(&world.a, NOBODY).spi_in;
+    assert!(world.alice_asks(ExchangeType::INFORMATIONAL, &delete_of(spi)).is_some());
+    assert_eq!(world.b.children().len(), 2);
+    let leaving = |e: &Event| if let Event::ChildLeaving { id } = e { Some(*id) } else { None };
+    let mut told: Vec<_> = world.b.events.iter().filter_map(leaving).collect();
+    beside.sort_unstable();
+    told.sort_unstable();
+    assert_eq!(told, beside);
+}
 /// The user takes the child down: all of them go, and come back with it.
 #[test]
 fn the_user_takes_all_of_them_down() {
