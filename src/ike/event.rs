@@ -315,6 +315,8 @@ pub enum Event {
         connection: Arc<str>,
         /// Child.
         child: Arc<str>,
+        /// The resource that it was for (RFC 9611).
+        resource: Option<u32>,
         /// Why.
         why: Ended,
     },

@@ -132,6 +132,7 @@ pub(in crate::ike) fn remove(cx: &mut Cx<'_>, est: &mut Established, i: usize, w
         id: child.id,
         connection: est.connection.name.clone(),
         child: child.policy.name.clone(),
+        resource: child.resource,
         why,
     });
     cx.touch(&est.connection);
