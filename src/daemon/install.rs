@@ -186,6 +186,7 @@ impl Installer {
             for id in self.by_slot.remove(slot).unwrap_or_default() {
                 let Some(sa) = self.installed.remove(&id) else { continue };
                 places.removed(sa.terms.spi_in);
+                self.tables.discard(sa.outbound);
                 self.changes.extend(sa.policy.map(|policy| PolicyChange { order: id.0, policy, comes: false }));
             }
         }
@@ -193,7 +194,7 @@ impl Installer {
         self.publish_policies();
         for (key, slot) in gone {
             self.tables.remove_child(slot);
-            places.leave(&key);
+            places.leave(&key, &self.tables);
         }
     }
 
@@ -389,6 +390,7 @@ impl Installer {
             self.by_slot.remove(&gone.slot);
         }
         self.send_on_best(gone.slot);
+        self.tables.discard(gone.outbound);
         if why == Ended::Replaced || why == Ended::ByPeer && !deserted {
             self.retiring.push((now + GRACE, gone.terms.spi_in));
         } else {
@@ -411,7 +413,7 @@ impl Installer {
         for (key, slot) in std::mem::take(&mut self.deserted) {
             if !self.by_slot.contains_key(&slot) && places.find(&key) == Some(slot) {
                 self.tables.remove_child(slot);
-                places.leave(&key);
+                places.leave(&key, &self.tables);
             }
         }
     }
@@ -1005,6 +1007,54 @@ mod tests {
         bench.installer.child_up(NOW, &again, &mut bench.places, &mut bench.rng);
         bench.tick(NOW);
         assert!(child(&bench, slots[1]) && bench.places.find(&key) == Some(slots[1]));
+    }
+
+    /// A child of this peer comes, and goes; its slot.
+    fn come_and_go(bench: &mut Bench, peer: u32) -> Slot {
+        let key = Key { connection: "a".into(), child: "b".into(), peer };
+        let spi_in = bench.places.allocate_spi(&key, peer).unwrap();
+        let up = ChildUp { peer, spi_in, ..bench.offer(u64::from(peer), false, None) };
+        bench.installer.child_up(NOW, &up, &mut bench.places, &mut bench.rng);
+        bench.tick(NOW);
+        bench.down(peer.into(), Ended::ByPeer);
+        bench.tick(NOW);
+        sad::slot_of(spi_in)
+    }
+
+    /// What peers leave is used again, whatever others do: here one has rekeyed, and does not delete the old SA.
+    #[test]
+    fn slots_are_used_again_during_a_rekey() {
+        let mut bench = Bench::new();
+        bench.up(1, true, None);
+        bench.up(2, true, Some(1));
+        let slots: std::collections::HashSet<Slot> = (10..200).map(|peer| come_and_go(&mut bench, peer)).collect();
+        assert!(slots.len() < 100, "{}", slots.len());
+    }
+
+    /// However an SA ends, if a worker reads it at that moment, the engine frees it later.
+    #[test]
+    fn a_worker_is_never_the_last_to_hold_an_sa() {
+        let ends: [fn(&mut Bench); 3] = [
+            |bench| bench.down(1, Ended::ByPeer),
+            |bench| {
+                bench.up(2, true, Some(1));
+                bench.down(1, Ended::Replaced);
+            },
+            |bench| bench.installer.configure(&Config { connections: vec![], ..config(0, false) }, &mut bench.places),
+        ];
+        for end in ends {
+            let mut bench = Bench::new();
+            bench.up(1, true, None);
+            let child = bench.pair(1).1.child.clone();
+            let worker = child.outbound.load();
+            let sa = Arc::downgrade(worker.as_ref().unwrap());
+            end(&mut bench);
+            bench.tick(NOW);
+            drop(worker);
+            assert_eq!(sa.strong_count(), 1);
+            bench.tick(NOW);
+            assert_eq!(sa.strong_count(), 0);
+        }
     }
 
     /// A configuration whose child `b` has this priority and takes anybody in; another child beside it, or none.
