@@ -27,7 +27,10 @@ const SLICE: Duration = Duration::from_micros(300);
 pub struct Workers {
     stop: Arc<AtomicBool>,
     controls: Vec<Arc<EventFd>>,
-    threads: Vec<JoinHandle<()>>,
+    /// They give their workers back, unless one ended that was not told to.
+    threads: Vec<JoinHandle<Option<Worker<Outer, Queue>>>>,
+    /// Takes upcalls to the engine.
+    forwarder: Option<JoinHandle<()>>,
     /// Counters of each worker.
     pub stats: Vec<Arc<WorkerStats>>,
     orders: Arc<Orders>,
@@ -50,6 +53,7 @@ impl Workers {
             stop: Arc::new(AtomicBool::new(false)),
             controls: queues.iter().map(|_| EventFd::new().map(Arc::new)).collect::<io::Result<_>>()?,
             threads: Vec::new(),
+            forwarder: None,
             stats: Vec::new(),
             orders: Arc::default(),
             upcalls,
@@ -76,13 +80,12 @@ impl Workers {
                     tracing::debug!(%error, index, "a worker's time slices stay as they are");
                 }
                 let mut worker = Worker::new(ends, shared);
-                if let Err(error) = worker::run(&mut worker, &control, &stop, clock::now) {
-                    tracing::error!(%error, index, "a worker ended");
-                }
+                let end = worker::run(&mut worker, &control, &stop, clock::now);
+                end.inspect_err(|error| tracing::error!(%error, index, "a worker ended")).ok().map(|()| worker)
             })?);
         }
         // Ends with the last worker's sender.
-        workers.threads.push(Builder::new().name("upcalls".into()).spawn(move || {
+        workers.forwarder = Some(Builder::new().name("upcalls".into()).spawn(move || {
             for upcall in received {
                 if forward.send(upcall).is_err() {
                     return;
@@ -110,8 +113,14 @@ impl Drop for Workers {
         self.controls.iter().for_each(|control| control.signal());
         // The one that forwards must not wait for a channel that nobody reads any more.
         self.upcalls = mpsc::sync_channel(0).1;
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
+        let stopped: Vec<_> = self.threads.drain(..).filter_map(|thread| thread.join().ok().flatten()).collect();
+        // Whoever stopped later may have handed over to who was gone.
+        for mut worker in stopped {
+            worker.finish(clock::now());
+        }
+        // It ends with the last worker.
+        if let Some(forwarder) = self.forwarder.take() {
+            let _ = forwarder.join();
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Packets that the host has cut because they are longer than its device's MTU, of children in transport mode: ESP there carries whole
 //! packets only, so who stands behind the cut puts them together again (RFC 4303 section 3.1.1), and cuts outside. Pure.
 //!
-//! What leaves in transport mode is the host's own, whose fragments come one behind the other; what comes otherwise is given up.
+//! What leaves in transport mode is the host's own, whose fragments come one behind the other; what comes otherwise is given up. All of a packet
+//! come by one queue of the device, since the kernel hashes them without ports, and go on to their child's home worker; only where two children
+//! with different homes share their addresses and differ in ports, later fragments go to the home of the one that is looked up first, and may be
+//! dropped there.
 use super::segment::{get16, get32, put16};
 use crate::wire::ip::{Packet, checksum_add, checksum_fold};
 use std::net::IpAddr;

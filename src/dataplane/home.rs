@@ -4,7 +4,9 @@
 //!
 //! Between two workers there is one parcel. Whoever hands over puts a batch into it, all at once, and rings if it was empty; the home
 //! worker takes it whole and leaves an empty one. So there is a lock, a copy and a wake-up per batch, the buffers go round, and what
-//! waits is bounded: what does not fit is dropped.
+//! waits is bounded: what does not fit is dropped. The home worker seals a batch of it at a time, as of a device, between which its sockets have
+//! their turn.
+use super::stats::{Direction, WorkerStats};
 use crate::esp::line::Line;
 use crate::io::VnetHeader;
 use crate::io::fds::EventFd;
@@ -16,6 +18,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub const MAX_PACKETS: usize = 1024;
 /// See [`MAX_PACKETS`].
 pub const MAX_OCTETS: usize = 1 << 20;
+/// What a parcel keeps room for, when a burst is over that needed more: about a batch.
+const KEPT_PACKETS: usize = 64;
+const KEPT_OCTETS: usize = MAX_OCTETS / 4;
 
 /// A worker's place among all workers, and the ways between them. By default it is alone.
 #[derive(Clone, Debug, Default)]
@@ -133,10 +138,15 @@ impl Parcel {
         })
     }
 
-    /// Makes it empty; its memory stays for the next packets.
+    /// Makes it empty. Its memory stays for the next packets, unless it is much more than these have needed.
     pub fn clear(&mut self) {
+        let spare = !self.is_empty() && self.data.len() < self.data.capacity() / 8;
         self.packets.clear();
         self.data.clear();
+        if spare {
+            self.packets.shrink_to(KEPT_PACKETS);
+            self.data.shrink_to(KEPT_OCTETS);
+        }
     }
 
     /// Moves as much as fits, in order, from the front of `other`.
@@ -157,6 +167,42 @@ impl Parcel {
         self.packets.extend(other.packets.drain(..count));
         self.data.extend_from_slice(&other.data[..octets]);
         other.data.drain(..octets);
+    }
+}
+
+/// What a worker has taken from the others and not looked at yet.
+#[derive(Debug, Default)]
+pub struct Arrived {
+    /// Empty, or from worker `from`.
+    parcel: Parcel,
+    from: usize,
+    /// Packets of the parcel that are done, and their octets.
+    done: (usize, usize),
+}
+
+impl Arrived {
+    /// The next packet: of the parcel that is open, or of the next worker's. `None` if nothing waits, from nobody.
+    pub fn next(&mut self, team: &Team, stats: &WorkerStats) -> Option<(Packet, &[u8])> {
+        if self.done.0 >= self.parcel.len() {
+            self.open_next(team, stats);
+        }
+        let (count, octets) = self.done;
+        let packet = *self.parcel.packets.get(count)?;
+        self.done = (count + 1, octets + packet.len);
+        Some((packet, &self.parcel.data[octets..octets + packet.len]))
+    }
+
+    /// The next parcel, if there is one. All workers have their turn.
+    fn open_next(&mut self, team: &Team, stats: &WorkerStats) {
+        self.parcel.clear();
+        self.done = (0, 0);
+        for _ in 0..team.len() {
+            self.from = (self.from + 1) % team.len();
+            team.take(self.from, &mut self.parcel);
+            if !self.parcel.is_empty() {
+                return stats.count_batch(Direction::Handed, self.parcel.len());
+            }
+        }
     }
 }
 
@@ -221,6 +267,45 @@ mod tests {
             let came: Vec<_> = taken(&team[1], 0).iter().map(|data| number(data)).collect();
             assert_eq!(came, (0..fit as u32).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn what_has_come_is_given_out_worker_by_worker() {
+        let (team, _) = team(3);
+        let stats = WorkerStats::default();
+        let mut arrived = Arrived::default();
+        let mut next = || arrived.next(&team[1], &stats).map(|(_, data)| data.to_vec());
+        assert_eq!(next(), None);
+        team[0].hand_over(1, &mut parcel([vec![1], vec![], vec![2, 2]]));
+        team[2].hand_over(1, &mut parcel([vec![3]]));
+        assert_eq!(next(), Some(vec![3]));
+        assert_eq!(next(), Some(vec![1]));
+        // Neither overtakes what came before it, nor takes another's turn.
+        team[0].hand_over(1, &mut parcel([vec![4]]));
+        team[2].hand_over(1, &mut parcel([vec![5]]));
+        let rest: Vec<_> = std::iter::from_fn(next).collect();
+        assert_eq!(rest, [vec![], vec![2, 2], vec![5], vec![4]]);
+        let mut batches = [0; 16];
+        (batches[0], batches[1]) = (3, 1);
+        assert_eq!(stats.batches(Direction::Handed), batches);
+    }
+
+    #[test]
+    fn a_parcel_that_was_large_once_becomes_small_again() {
+        let large = || (0..MAX_OCTETS / 1000).map(|_| vec![7; 1000]);
+        let mut parcel = parcel(large());
+        let room = parcel.data.capacity();
+        assert!(room >= MAX_OCTETS / 1000 * 1000);
+        let use_for = |parcel: &mut Parcel, packets: &mut dyn Iterator<Item = Vec<u8>>| {
+            packets.for_each(|data| parcel.push(Slot(1), DeviceId(2), &VnetHeader::default(), &data));
+            parcel.clear();
+            parcel.data.capacity()
+        };
+        // Neither for as long as much goes through it, nor when it goes back empty.
+        parcel.clear();
+        assert_eq!([use_for(&mut parcel, &mut large()), use_for(&mut parcel, &mut std::iter::empty())], [room; 2]);
+        assert!(use_for(&mut parcel, &mut large().take(3)) <= KEPT_OCTETS);
+        assert!(parcel.packets.capacity() <= KEPT_PACKETS);
     }
 
     #[test]

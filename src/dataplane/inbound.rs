@@ -3,6 +3,7 @@
 //! A batch is put in order by SPI, so that each SA meets its packets as one run: one lookup, a lock of its window for every few
 //! packets, one pass of merging. Within an SA the order of arrival stays.
 use super::Upcall;
+use super::burst::Burst;
 use super::merge::Merge;
 use super::park::{Parked, Parking};
 use super::stats::Direction;
@@ -11,7 +12,7 @@ use super::worker::{Ends, Shared};
 use crate::esp::drop::Drop;
 use crate::esp::inbound::{Inner, Opened, tunnel_payload};
 use crate::esp::tos;
-use crate::io::{Datagrams, Gso, ReceiveBatch, Received, Tun, VnetHeader};
+use crate::io::{Datagrams, ReceiveBatch, Received, Tun, VnetHeader};
 use crate::ipsec::path::Encap;
 use crate::ipsec::sad::{InboundEntry, Mode, slot_of};
 use crate::wire::encap::{Datagram, classify};
@@ -27,8 +28,6 @@ const SLOTS: usize = 16;
 const PART: usize = 16;
 /// Packets for which there is room without allocating: 64 in each train.
 const PACKETS: usize = SLOTS * 64;
-/// Datagrams that are delivered before others on this core have a turn: a program's socket holds some 250 small ones, unless it was told otherwise.
-const BURST: usize = 64;
 
 /// A worker's receiving half: buffers only, all state is in the SAs.
 #[derive(Debug)]
@@ -38,8 +37,7 @@ pub struct Inbound {
     opened: Vec<(Opened, EspPacket)>,
     merge: Merge,
     parked: Parked,
-    /// Datagrams delivered since others had a turn.
-    burst: usize,
+    pub(super) burst: Burst,
 }
 
 /// An ESP packet in the batch's buffer.
@@ -73,7 +71,7 @@ impl Inbound {
             opened: Vec::with_capacity(PACKETS),
             merge: Merge::new(PACKETS),
             parked: Parked::default(),
-            burst: 0,
+            burst: Burst::default(),
         }
     }
 
@@ -281,6 +279,9 @@ impl Inbound {
             let written = rebuild(entry, opened, data, outer, sent).and_then(|(header, payload)| {
                 let parts = [IoSlice::new(header.octets()), IoSlice::new(payload)];
                 device.write(&VnetHeader::default(), &parts).map_err(|e| refused(&e))?;
+                if self.burst.count(header.octets(), 1) {
+                    std::thread::yield_now();
+                }
                 Ok(header.octets().len() + payload.len())
             });
             match written {
@@ -304,10 +305,7 @@ impl Inbound {
                 // Headers count for every packet, as they do for the sender.
                 let merged = (count as u64 - 1) * u64::from(header.hdr_len);
                 bytes += merged + parts.iter().map(|part| part.len() as u64).sum::<u64>();
-                // TCP has windows; what else comes in bursts is lost where nobody gets round to receive it.
-                self.burst += if matches!(header.gso, Gso::TcpV4 | Gso::TcpV6) { 0 } else { count };
-                if self.burst >= BURST {
-                    self.burst = 0;
+                if self.burst.count(parts.first().map_or(&[], |first| first), count) {
                     std::thread::yield_now();
                 }
             }

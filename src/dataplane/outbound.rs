@@ -4,7 +4,7 @@ use super::Upcall;
 use super::fragment::Fragments;
 use super::gather::{Added, Gathering};
 use super::hold::Held;
-use super::home::Parcel;
+use super::home::{Arrived, Parcel};
 use super::icmp::{self, Reason};
 use super::limit::{Bucket, PerChild};
 use super::segment::{Pieces, Segments};
@@ -54,8 +54,9 @@ pub struct Outbound {
     gathering: Gathering,
     /// By the worker that they are for.
     leaving: Vec<Parcel>,
-    /// What another worker has handed over; empty between turns.
-    arrived: Parcel,
+    arrived: Arrived,
+    /// Others may have handed over more than the last turn took.
+    more: bool,
 }
 
 /// What is the same for all packets of a batch.
@@ -108,7 +109,8 @@ impl Outbound {
             held: Held::default(),
             gathering: Gathering::default(),
             leaving: Vec::new(),
-            arrived: Parcel::default(),
+            arrived: Arrived::default(),
+            more: false,
         }
     }
 
@@ -164,31 +166,31 @@ impl Outbound {
         }
     }
 
-    /// Sends what other workers have handed over, as if it had been read here.
-    pub fn take_over<D: Datagrams, T: Tun>(&mut self, now: Duration, ends: &mut Ends<D, T>, shared: &Shared) {
+    /// Sends what other workers have handed over, as if it had been read here, and as much at a time. True if there may be more.
+    pub fn take_over<D: Datagrams, T: Tun>(&mut self, now: Duration, ends: &mut Ends<D, T>, shared: &Shared) -> bool {
+        let (spd, children) = (shared.tables.spd.load(), shared.tables.children.load());
+        let (mut count, mut octets) = (0, 0);
         let mut arrived = std::mem::take(&mut self.arrived);
-        for from in 0..shared.team.len() {
-            shared.team.take(from, &mut arrived);
-            if arrived.is_empty() {
+        self.more = loop {
+            if count >= BATCH || octets >= BATCH_OCTETS {
+                break true;
+            }
+            let Some((packet, data)) = arrived.next(&shared.team, &shared.stats) else { break false };
+            count += 1;
+            octets += data.len();
+            let id = packet.device;
+            let Some(device) = ends.devices.iter().position(|(device, _)| *device == id) else {
+                shared.stats.count_drops(Drop::Device, 1);
                 continue;
-            }
-            let (spd, children) = (shared.tables.spd.load(), shared.tables.children.load());
-            for (packet, data) in arrived.iter() {
-                let id = packet.device;
-                let Some(device) = ends.devices.iter().position(|(device, _)| *device == id) else {
-                    shared.stats.count_drops(Drop::Device, 1);
-                    continue;
-                };
-                let mut batch = Batch { now, device, id, ends, spd: &spd, children: &children, shared };
-                self.packet(&packet.header, data, &mut batch);
-            }
-            shared.stats.count_batch(Direction::Handed, arrived.len());
-            arrived.clear();
-            // Who lives somewhere else since they were looked up.
-            self.hand_over(&children, shared);
-        }
+            };
+            let mut batch = Batch { now, device, id, ends, spd: &spd, children: &children, shared };
+            self.packet(&packet.header, data, &mut batch);
+        };
         self.arrived = arrived;
+        // Who lives somewhere else since they were looked up.
+        self.hand_over(&children, shared);
         self.sealer.train.send(ends, &shared.stats);
+        self.more
     }
 
     /// Takes on what waited for an SA that is there now, and gives up what has waited for too long.
@@ -216,9 +218,9 @@ impl Outbound {
         });
     }
 
-    /// When `release` is due though nothing has happened.
+    /// When `release` is due though nothing has happened, or `take_over`: at once.
     pub fn deadline(&self) -> Option<Duration> {
-        self.held.deadline()
+        if self.more { Some(Duration::ZERO) } else { self.held.deadline() }
     }
 
     /// One dummy packet on the present SA of a child, unless something was sent on it: so the peer learns that it is in use (R3).

@@ -14,7 +14,7 @@ use crate::ipsec::tables::Tables;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -75,17 +75,27 @@ pub struct Shared {
 #[derive(Debug, Default)]
 pub struct Orders {
     announce: Mutex<Vec<Slot>>,
+    /// How many there are, so that who finds none need not take the lock. The signal that follows an order makes it seen.
+    count: AtomicUsize,
 }
 
 impl Orders {
     /// The peer shall hear that the present SA of this child is in use. Wake a worker then.
     pub fn announce(&self, slot: Slot) {
-        self.announce.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
+        let mut announce = self.announce.lock().unwrap_or_else(PoisonError::into_inner);
+        announce.push(slot);
+        self.count.store(announce.len(), Ordering::Relaxed);
     }
 
     /// Those that `ours` says of that they are for this worker.
     fn take(&self, ours: impl Fn(Slot) -> bool) -> Vec<Slot> {
-        self.announce.lock().unwrap_or_else(PoisonError::into_inner).extract_if(.., |slot| ours(*slot)).collect()
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return Vec::new();
+        }
+        let mut announce = self.announce.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = announce.extract_if(.., |slot| ours(*slot)).collect();
+        self.count.store(announce.len(), Ordering::Relaxed);
+        taken
     }
 }
 
@@ -97,6 +107,9 @@ impl Shared {
         }
     }
 }
+
+/// So often, for each socket, a full send buffer may be waited for: a slow link keeps its worker from the others for a tenth of the time at most.
+pub const PATIENCE: Duration = Duration::from_millis(100);
 
 /// One of the things a worker reads from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,19 +128,21 @@ pub struct Worker<D, T> {
     shared: Shared,
     inbound: Inbound,
     outbound: Outbound,
+    /// When the sockets' patience is renewed.
+    renewal: Duration,
 }
 
 impl<D: Datagrams, T: Tun> Worker<D, T> {
     /// With all buffers that it needs: about 3 MiB.
     pub fn new(ends: Ends<D, T>, shared: Shared) -> Self {
-        Self { ends, shared, inbound: Inbound::new(), outbound: Outbound::new() }
+        Self { ends, shared, inbound: Inbound::new(), outbound: Outbound::new(), renewal: Duration::ZERO }
     }
 
     /// One turn: a batch from each source, taken to its end. `now` counts from any fixed point and never goes back.
     pub fn turn(&mut self, now: Duration) {
         self.wake(now);
         for socket in 0..self.ends.sockets.len() {
-            self.inbound.serve(now, socket, &mut self.ends, &self.shared);
+            let _ = self.serve(now, Source::Socket(socket));
         }
         for device in 0..self.ends.devices.len() {
             let _ = self.serve(now, Source::Device(device));
@@ -148,13 +163,14 @@ impl<D: Datagrams, T: Tun> Worker<D, T> {
         }
     }
 
-    /// When `wake` is due though nobody has signalled.
+    /// When `wake` is due though nobody has signalled: at once, if others have handed over more than one turn takes.
     pub fn deadline(&self) -> Option<Duration> {
         self.inbound.deadline().into_iter().chain(self.outbound.deadline()).min()
     }
 
     /// One batch from one source. An error is a device's end: it should not be read again.
     pub fn serve(&mut self, now: Duration, source: Source) -> io::Result<()> {
+        self.renew_patience(now);
         match source {
             Source::Socket(socket) => {
                 self.inbound.serve(now, socket, &mut self.ends, &self.shared);
@@ -163,14 +179,28 @@ impl<D: Datagrams, T: Tun> Worker<D, T> {
             Source::Device(device) => self.outbound.serve(now, device, &mut self.ends, &self.shared),
         }
     }
+
+    /// Sends all that others have handed over. For when none of the workers runs any more.
+    pub fn finish(&mut self, now: Duration) {
+        while self.outbound.take_over(now, &mut self.ends, &self.shared) {}
+    }
+
+    fn renew_patience(&mut self, now: Duration) {
+        if now < self.renewal {
+            return;
+        }
+        let sockets = &mut self.ends.sockets;
+        self.renewal = now + PATIENCE * sockets.len() as u32;
+        sockets.iter_mut().for_each(|socket| socket.io.renew_patience());
+    }
 }
 
 const CONTROL: u64 = u64::MAX;
 const DEVICE: u64 = 1 << 32;
 
 /// Serves what is ready until `stop` is true. Set it, then signal `control`. After that the worker holds no packet but those that wait for
-/// an SA: what it has read it has sent, delivered or handed over. A signal alone makes it look for new SAs, for packets that were handed over to it
-/// and for orders. `clock` is read once per turn.
+/// an SA: what it has read it has sent, delivered or handed over; for what others hand over until they stop see [`Worker::finish`]. A signal alone
+/// makes it look for new SAs, for packets that were handed over to it and for orders. `clock` is read once per turn.
 pub fn run<D, T>(
     worker: &mut Worker<D, T>,
     control: &EventFd,
@@ -195,15 +225,11 @@ where
         let timeout = worker.deadline().map(|at| at.saturating_sub(clock()));
         poll.wait(&mut ready, timeout)?;
         let now = clock();
-        if worker.deadline().is_some_and(|at| at <= now) {
+        let rung = ready.contains(&CONTROL) && control.drain();
+        if rung || worker.deadline().is_some_and(|at| at <= now) {
             worker.wake(now);
         }
-        for &token in &ready {
-            if token == CONTROL {
-                control.drain();
-                worker.wake(now);
-                continue;
-            }
+        for &token in ready.iter().filter(|token| **token != CONTROL) {
             let index = (token & (DEVICE - 1)) as usize;
             let source = if token & DEVICE == 0 { Source::Socket(index) } else { Source::Device(index) };
             if worker.serve(now, source).is_err() {
@@ -238,6 +264,12 @@ impl Datagrams for Outer {
         match self {
             Outer::Udp(socket) => socket.send(to, data, segment),
             Outer::Raw(socket) => socket.send(to, data, segment),
+        }
+    }
+    fn renew_patience(&mut self) {
+        match self {
+            Outer::Udp(socket) => socket.renew_patience(),
+            Outer::Raw(socket) => socket.renew_patience(),
         }
     }
 }

@@ -231,8 +231,8 @@ impl Address {
     }
 }
 
-/// How long a full send buffer is still waited for: once, until something goes out again. A device that takes nothing must not keep its worker
-/// for a moment per train, while others wait to be heard.
+/// How long a full send buffer is still waited for: once, until the patience is renewed. A link that takes nothing, or one train at a time, must
+/// not keep its worker for a moment per train, while others wait to be heard.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
     spent: bool,
@@ -294,12 +294,14 @@ impl Patience {
                     self.spent = true;
                     let _ = poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], SEND_PATIENCE);
                 }
-                result => {
-                    self.spent &= result.is_err();
-                    return result;
-                }
+                result => return result,
             }
         }
+    }
+
+    /// A full buffer may be waited for again.
+    pub(super) fn renew(&mut self) {
+        self.spent = false;
     }
 
     /// A full buffer is not waited for again.
@@ -351,5 +353,33 @@ pub(super) fn set_receive_info(socket: &Socket, ipv6: bool) -> io::Result<()> {
     } else {
         setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?;
         socket.set_recv_tos_v4(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use socket2::{Domain, Type};
+
+    /// How often a send was tried that finds the buffer full at first, and what came of it.
+    fn tries(patience: &mut Patience) -> (usize, bool) {
+        // A socket with room, so that nothing here waits.
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("socket");
+        let mut tries = 0;
+        let sent = patience.send(&socket, || {
+            tries += 1;
+            if tries == 1 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(1) }
+        });
+        (tries, sent.is_ok())
+    }
+
+    /// A slow link takes a train, is full again, takes the next one: that is not waited for again and again.
+    #[test]
+    fn a_full_buffer_is_waited_for_once_though_it_takes_something_again() {
+        let mut patience = Patience::default();
+        assert_eq!(tries(&mut patience), (2, true));
+        assert_eq!([tries(&mut patience), tries(&mut patience)], [(1, false); 2]);
+        patience.renew();
+        assert_eq!([tries(&mut patience), tries(&mut patience)], [(2, true), (1, false)]);
     }
 }

@@ -80,6 +80,8 @@ pub trait Datagrams {
     fn receive(&mut self, batch: &mut ReceiveBatch) -> std::io::Result<()>;
     /// Sends `data` as datagrams of `segment` octets each (the last may be shorter) in order; falls back to single sends where GSO is refused. The number of datagrams that went out.
     fn send(&mut self, to: &Destination, data: &[u8], segment: usize) -> std::io::Result<usize>;
+    /// Lets `send` wait once more for a full buffer, for 10 ms at most; what finds it full after that is lost at once.
+    fn renew_patience(&mut self) {}
 }
 /// A queue of a TUN device.
 pub trait Tun {

@@ -93,6 +93,10 @@ impl Datagrams for RawEsp {
             other => other,
         }
     }
+
+    fn renew_patience(&mut self) {
+        self.patience.renew();
+    }
 }
 
 /// Takes the IPv4 header off, which raw sockets deliver, and keeps what it says. `None` for what is not a whole packet.

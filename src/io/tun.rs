@@ -349,6 +349,36 @@ mod tests {
         });
     }
 
+    /// Ports spread what the host sends over the queues, but for fragments, of which only the first has any.
+    #[test]
+    fn all_fragments_of_a_packet_come_by_one_queue() {
+        fresh(|| {
+            let mut queues = device(8);
+            let netlink = Netlink::open().expect("netlink");
+            netlink.set_mtu(netlink.link("tun0").expect("link").index, 1500).expect("mtu");
+            let mut buf = vec![0; 70_000];
+            for (from, to, later) in [("10.0.0.1:0", "10.0.0.2:2000", 17), ("[fd00::1]:0", "[fd00::2]:2000", 44)] {
+                // Which queues have something of it, for each length.
+                let queues_of = [(1000, 17, 1), (4000, later, 3)].map(|(len, protocol, pieces)| {
+                    let mut of = vec![0; queues.len()];
+                    for _ in 0..32 {
+                        let socket = UdpSocket::bind(from).expect("bind");
+                        socket.send_to(&vec![7; len], to).expect("send");
+                    }
+                    for (queue, of) in queues.iter_mut().zip(&mut of) {
+                        while let Ok((_, len)) = queue.read(&mut buf) {
+                            let at = if buf[0] >> 4 == 4 { 9 } else { 6 };
+                            *of += usize::from(len > at && buf[at] == protocol);
+                        }
+                    }
+                    assert_eq!(of.iter().sum::<usize>(), 32 * pieces, "{from}");
+                    of.iter().filter(|count| **count > 0).count()
+                });
+                assert!(queues_of[0] > 1 && queues_of[1] == 1, "{from}: {queues_of:?}");
+            }
+        });
+    }
+
     #[test]
     fn what_is_written_the_host_receives() {
         fresh(|| {

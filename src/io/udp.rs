@@ -36,8 +36,18 @@ pub struct UdpSocket {
     receiver: Receiver,
     dont_fragment: Option<bool>,
     patience: Patience,
-    /// Destinations whose path refused a train, and after how many trains to try again.
-    refusing: Vec<(SocketAddr, u32)>,
+    /// One for each destination at most.
+    refusing: Vec<Refusal>,
+}
+
+/// A destination whose path refused a train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Refusal {
+    remote: SocketAddr,
+    /// Octets of a segment: trains of shorter ones may still be taken.
+    from: usize,
+    /// After how many trains to try again.
+    trains: u32,
 }
 
 impl UdpSocket {
@@ -100,7 +110,10 @@ impl UdpSocket {
     pub fn send_to(&mut self, local: IpAddr, remote: SocketAddr, data: &[u8]) -> io::Result<()> {
         let to = Destination { local: SocketAddr::new(local, 0), remote, tos: 0, dont_fragment: false };
         self.set_dont_fragment(false)?;
-        mmsg::send_one(&self.socket, &mut self.patience, &mmsg::Address::new(&to, None), data)
+        mmsg::send_one(&self.socket, &mut self.patience, &mmsg::Address::new(&to, None), data)?;
+        // Whoever sends one by one can wait for each.
+        self.patience.renew();
+        Ok(())
     }
 
     fn set_dont_fragment(&mut self, on: bool) -> io::Result<()> {
@@ -111,21 +124,24 @@ impl UdpSocket {
         Ok(())
     }
 
-    /// Whether this destination refuses trains for now; counts the one that is about to go out.
-    fn refuses(&mut self, remote: SocketAddr) -> bool {
-        let Some(i) = self.refusing.iter().position(|(a, _)| *a == remote) else { return false };
-        self.refusing[i].1 -= 1;
-        if self.refusing[i].1 == 0 {
+    /// Whether this destination refuses trains of such segments for now; counts the one that is about to go out.
+    fn refuses(&mut self, remote: SocketAddr, segment: usize) -> bool {
+        let refuses = |refusal: &Refusal| refusal.remote == remote && refusal.from <= segment;
+        let Some(i) = self.refusing.iter().position(refuses) else { return false };
+        self.refusing[i].trains -= 1;
+        if self.refusing[i].trains == 0 {
             self.refusing.swap_remove(i);
         }
         true
     }
 
-    fn remember_refusal(&mut self, remote: SocketAddr) {
+    /// Of segments of `from` octets and more.
+    fn remember_refusal(&mut self, remote: SocketAddr, from: usize) {
+        self.refusing.retain(|refusal| refusal.remote != remote);
         if self.refusing.len() == REFUSING {
             self.refusing.swap_remove(0);
         }
-        self.refusing.push((remote, RETRY_AFTER));
+        self.refusing.push(Refusal { remote, from, trains: RETRY_AFTER });
     }
 }
 
@@ -155,6 +171,10 @@ impl Datagrams for UdpSocket {
         }
         Ok(sent)
     }
+
+    fn renew_patience(&mut self) {
+        self.patience.renew();
+    }
 }
 
 impl UdpSocket {
@@ -162,14 +182,14 @@ impl UdpSocket {
     fn send_train(&mut self, to: &Destination, train: &[u8], segment: usize) -> io::Result<usize> {
         if train.len() > segment
             && let Ok(size) = u16::try_from(segment)
-            && !self.refuses(to.remote)
+            && !self.refuses(to.remote, segment)
         {
             match mmsg::send_one(&self.socket, &mut self.patience, &mmsg::Address::new(to, Some(size)), train) {
                 Ok(()) => return Ok(train.len().div_ceil(segment)),
                 // No checksum offload on the way out.
-                Err(e) if e.raw_os_error() == Some(libc::EIO) => self.remember_refusal(to.remote),
-                // No GSO at all. But before Linux 6.14 it is also what segments get that are longer than the MTU, so it counts only if they turn
-                // out not to be.
+                Err(e) if e.raw_os_error() == Some(libc::EIO) => self.remember_refusal(to.remote, 0),
+                // No GSO at all. But before Linux 6.14 it is also what segments get that are longer than the MTU: with DF they cannot have been
+                // if they go out now, and else shorter ones must not suffer for it.
                 Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
                     let sent = mmsg::send_each(
                         &self.socket,
@@ -178,8 +198,8 @@ impl UdpSocket {
                         train,
                         segment,
                     )?;
-                    if to.dont_fragment && sent > 0 {
-                        self.remember_refusal(to.remote);
+                    if sent > 0 {
+                        self.remember_refusal(to.remote, if to.dont_fragment { 0 } else { segment });
                     }
                     return Ok(sent);
                 }
@@ -353,7 +373,7 @@ mod tests {
             let destination = Destination { dont_fragment: true, ..to(&sender, &other) };
             assert_eq!(sender.send(&destination, &[5; 30], 10).expect("send"), 3);
             assert_eq!(received(&mut other).0.len(), 3);
-            assert_eq!(sender.refusing, [(other.local_addr(), RETRY_AFTER)]);
+            assert_eq!(sender.refusing, [Refusal { remote: other.local_addr(), from: 0, trains: RETRY_AFTER }]);
             set_option(sender.as_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, 0).expect("checksums");
             for _ in 0..RETRY_AFTER {
                 assert_eq!(sender.send(&destination, &[5; 30], 10).expect("send"), 3);
@@ -365,15 +385,26 @@ mod tests {
         });
     }
 
-    /// What older kernels answer to segments that are longer than the MTU must not cost other trains their GSO.
+    /// What older kernels answer to segments that are longer than the MTU must not cost shorter ones their GSO; nor may each train cost a
+    /// refused call where there is none.
     #[test]
-    fn a_refusal_that_may_be_for_length_is_not_remembered() {
+    fn a_refusal_that_may_be_for_length_is_remembered_for_that_length() {
         fresh(|| {
             let (mut sender, mut other) = (receiver("127.0.0.1", false), receiver("127.0.0.1", true));
             set_option(sender.as_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).expect("no checksums");
             let may_be_fragmented = to(&sender, &other);
             assert_eq!(sender.send(&may_be_fragmented, &[5; 30], 10).expect("send"), 3);
-            assert_eq!((received(&mut other).0.len(), &sender.refusing[..]), (3, &[][..]));
+            assert_eq!(received(&mut other).0.len(), 3);
+            set_option(sender.as_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, 0).expect("checksums");
+            for (segment, arrive) in [(9, 1), (10, 3), (9, 1), (11, 3)] {
+                assert_eq!(sender.send(&may_be_fragmented, &vec![5; 3 * segment], segment).expect("send"), 3);
+                assert_eq!(received(&mut other).0.len(), arrive, "{segment}");
+            }
+            // Shorter ones are refused, too, and then it is for them.
+            set_option(sender.as_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).expect("no checksums");
+            assert_eq!(sender.send(&may_be_fragmented, &[5; 12], 4).expect("send"), 3);
+            assert_eq!(received(&mut other).0.len(), 3);
+            assert_eq!(sender.refusing, [Refusal { remote: other.local_addr(), from: 4, trains: RETRY_AFTER }]);
         });
     }
 

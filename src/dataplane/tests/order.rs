@@ -1,6 +1,7 @@
 //! Several workers, one SA, and receivers whose replay windows are as narrow as peers have them. What the workers do is interleaved by a seed.
 use super::build::*;
 use super::gateway::*;
+use super::transport::cut;
 use crate::crypto::rng::{Rng, SeededRng};
 use crate::dataplane::home::{self, Team};
 use crate::dataplane::stats::{Direction, WorkerStats};
@@ -10,6 +11,7 @@ use crate::io::VnetHeader;
 use crate::io::fds::EventFd;
 use crate::io::memory::{Device, Knobs, Port, Train};
 use crate::ipsec::path::Encap;
+use crate::ipsec::sad::Mode;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -54,7 +56,11 @@ struct Crew {
 
 impl Crew {
     fn new(seed: u64, workers: usize, home: Option<u8>) -> Self {
-        let (left, right) = pair(&Setup { home, resources: workers as u32, ..Setup::default() });
+        Self::of(seed, workers, Setup { home, ..Setup::default() })
+    }
+
+    fn of(seed: u64, workers: usize, setup: Setup) -> Self {
+        let (left, right) = pair(&Setup { resources: workers as u32, ..setup });
         let bells: Vec<_> = (0..workers).map(|_| Arc::new(EventFd::new().unwrap())).collect();
         let mut crew = Self {
             left,
@@ -106,6 +112,12 @@ impl Crew {
         self.flying[worker].extend(self.ports[worker].sent());
     }
 
+    /// As many turns as a worker takes without a bell.
+    fn catch_up(&mut self, worker: usize) -> usize {
+        let due = |crew: &Self| crew.workers[worker].deadline() == Some(Duration::ZERO);
+        std::iter::from_fn(|| due(self).then(|| self.turn(worker))).count()
+    }
+
     /// One train arrives, of any worker's.
     fn arrive(&mut self) -> bool {
         let ways: Vec<_> = (0..self.flying.len()).filter(|way| !self.flying[*way].is_empty()).collect();
@@ -139,6 +151,7 @@ impl Crew {
             while self.draw(16) != 0 && self.arrive() {}
         }
         (0..2 * self.workers.len()).for_each(|i| self.turn(i % self.hosts.len()));
+        (0..self.workers.len()).for_each(|worker| assert!(self.catch_up(worker) < 40));
         while self.arrive() {}
         expected
     }
@@ -221,12 +234,48 @@ fn a_queue_between_workers_has_an_end() {
     assert_eq!(crew.stats[0].drops(Drop::QueueFull), 70);
     assert_eq!(crew.left.child.counters.dropped(Drop::QueueFull), 70);
     assert!(crew.flying[0].is_empty());
+    // A batch in each turn, so that its sockets have theirs, and none of the turns but the first needs a bell.
     crew.turn(1);
+    assert_eq!(crew.flying[1].iter().flat_map(Train::datagrams).count(), 64);
+    assert_eq!(crew.catch_up(1), home::MAX_PACKETS / 64);
     while crew.arrive() {}
     assert_eq!(crew.numbers(), (1..=home::MAX_PACKETS as u64).collect::<Vec<_>>());
     let mut depth = [0; 16];
     depth[home::MAX_PACKETS.ilog2() as usize] = 1;
     assert_eq!(crew.stats[1].batches(Direction::Handed), depth);
+}
+
+/// When all have stopped, one of them has what the others handed over meanwhile, of which a part is on its way already.
+#[test]
+fn what_was_handed_over_is_sent_though_the_worker_has_stopped() {
+    let mut crew = Crew::new(1, 3, Some(1));
+    let build = Build::tcp(false, 60_000);
+    for queue in [0, 0, 0, 0, 0, 0, 2, 2] {
+        crew.hosts[queue].push(build.gso(1000), build.partial());
+    }
+    [0, 0, 1, 2].into_iter().for_each(|worker| crew.turn(worker));
+    let before = crew.flying[1].iter().flat_map(Train::datagrams).count();
+    assert!(before > 0 && before < 6 * 60, "{before}");
+    crew.workers[1].finish(Duration::ZERO);
+    let after: usize = crew.ports[1].sent().iter().map(|train| train.datagrams().count()).sum();
+    assert_eq!((before + after, crew.drops()), (8 * 60, 0));
+}
+
+/// The fragments of a packet have one queue, so they come to the worker that puts them together one behind the other.
+#[test]
+fn fragments_for_transport_mode_are_put_together_at_home() {
+    let (left, right) = (selectors(&["10.1.0.1"]), selectors(&["10.2.0.1[udp/443]"]));
+    let mode = Mode::Transport { sent: None };
+    let mut crew = Crew::of(1, 2, Setup { left, right, mode, home: Some(1), ..Setup::default() });
+    for piece in cut(&Build { dont_fragment: false, ..Build::udp(false, 4000) }.packet(), 1368) {
+        crew.hosts[0].push(VnetHeader::default(), piece);
+        crew.turn(0);
+    }
+    assert!(crew.flying[0].is_empty());
+    crew.turn(1);
+    let datagrams: Vec<_> = crew.flying[1].iter().flat_map(Train::datagrams).collect();
+    assert!(datagrams.len() == 1 && datagrams[0].len() > 4000);
+    assert_eq!(crew.drops(), 0);
 }
 
 /// The dummy packet that says that an SA is in use is the home worker's to send, and what becomes of a packet without SA is its affair.

@@ -1,7 +1,7 @@
 //! A socket that takes a part of a train, or nothing: what is lost is counted, what follows is not, and no number is given twice.
 use super::build::*;
 use super::gateway::*;
-use crate::dataplane::worker::{Ends, Socket, Worker};
+use crate::dataplane::worker::{Ends, PATIENCE, Socket, Worker};
 use crate::esp::drop::Drop;
 use crate::io::{Datagrams, Destination, ReceiveBatch};
 use crate::ipsec::path::Encap;
@@ -14,6 +14,7 @@ use std::time::Duration;
 struct Script {
     answers: VecDeque<Answer>,
     trains: Vec<Vec<u32>>,
+    renewed: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +39,9 @@ impl Datagrams for Script {
             Some(Answer::Error(errno)) => Err(io::Error::from_raw_os_error(errno)),
         }
     }
+    fn renew_patience(&mut self) {
+        self.renewed += 1;
+    }
 }
 
 #[test]
@@ -57,7 +61,7 @@ fn what_a_socket_does_not_take_is_counted_and_its_numbers_are_gone() {
     for (answers, lost) in cases {
         let (left, _) = pair(&Setup::default());
         let local = left.worker.ends.sockets[0].local;
-        let io = Script { answers: answers.iter().copied().collect(), trains: vec![] };
+        let io = Script { answers: answers.iter().copied().collect(), ..Script::default() };
         let sockets = vec![Socket { encap: Encap::Udp, local, io }];
         let (shared, _told) = left.share(left.stats.clone());
         let mut worker = Worker::new(Ends { sockets, devices: vec![(DEVICE, left.host.clone())] }, shared);
@@ -70,5 +74,26 @@ fn what_a_socket_does_not_take_is_counted_and_its_numbers_are_gone() {
         assert_eq!(trains.iter().map(Vec::len).collect::<Vec<_>>(), [64, 64, 2, 64, 64, 2], "{answers:?}");
         assert!(trains.concat().into_iter().eq(1..=260), "{answers:?}");
         assert_eq!(left.drops(), lost, "{answers:?}");
+    }
+}
+
+/// Two slow links take no more of the time than one.
+#[test]
+fn sockets_are_patient_for_a_share_of_the_time() {
+    for count in [1, 2] {
+        let (left, _) = pair(&Setup::default());
+        let local = left.worker.ends.sockets[0].local;
+        let socket = |_| Socket { encap: Encap::Udp, local, io: Script::default() };
+        let sockets = (0..count).map(socket).collect();
+        let (shared, _told) = left.share(left.stats.clone());
+        let mut worker = Worker::new(Ends { sockets, devices: vec![(DEVICE, left.host.clone())] }, shared);
+        let renewed = |now: Duration| {
+            worker.turn(now);
+            worker.turn(now);
+            worker.ends.sockets.iter().map(|socket| socket.io.renewed).sum::<usize>()
+        };
+        let (start, all, moment) = (Duration::from_secs(7), PATIENCE * count, Duration::from_millis(1));
+        let times = [start, start + all - moment, start + all, start + 2 * all - moment, start + 2 * all];
+        assert_eq!(times.map(renewed), [1, 1, 2, 2, 3].map(|times| times * count as usize));
     }
 }

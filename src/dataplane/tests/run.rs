@@ -2,7 +2,7 @@
 use super::build::*;
 use super::gateway::*;
 use crate::dataplane::Upcall;
-use crate::dataplane::home::Team;
+use crate::dataplane::home::{Parcel, Team};
 use crate::dataplane::worker::{Ends, Outer, Shared, Socket, Worker, run};
 use crate::esp::drop::Drop;
 use crate::io::fds::EventFd;
@@ -60,15 +60,12 @@ fn a_thread_serves_until_it_is_stopped() {
         sockets: vec![Socket { encap: Encap::Udp, local: ours.ip(), io: Outer::Udp(socket) }],
         devices: vec![(DEVICE, Pipe(tun))],
     };
+    let (control, bell) = (Arc::new(EventFd::new().unwrap()), Arc::new(EventFd::new().unwrap()));
+    let [team, other] = Team::of(&[control.clone(), bell]).try_into().unwrap();
     let (upcalls, told) = sync_channel(8);
-    let shared = Shared {
-        tables: left.tables.clone(),
-        upcalls,
-        stats: left.stats.clone(),
-        orders: left.orders.clone(),
-        team: Team::default(),
-    };
-    let (control, stop) = (Arc::new(EventFd::new().unwrap()), Arc::new(AtomicBool::new(false)));
+    let shared =
+        Shared { tables: left.tables.clone(), upcalls, stats: left.stats.clone(), orders: left.orders.clone(), team };
+    let stop = Arc::new(AtomicBool::new(false));
     let thread = std::thread::spawn({
         let (control, stop) = (control.clone(), stop.clone());
         move || {
@@ -93,6 +90,14 @@ fn a_thread_serves_until_it_is_stopped() {
     right.turn();
     assert_eq!(right.delivered(), std::slice::from_ref(&packet));
 
+    // More than one turn takes, and one bell.
+    let mut parcel = Parcel::default();
+    (0..100).for_each(|_| parcel.push(SLOT, DEVICE, &VnetHeader::default(), &packet));
+    other.hand_over(0, &mut parcel);
+    for _ in 0..100 {
+        peer.recv_from(&mut buf).expect("what was handed over");
+    }
+
     // The answer: the same with source and destination exchanged, which no checksum notices.
     let mut answer = packet.clone();
     answer.copy_within(12..16, 16);
@@ -113,5 +118,5 @@ fn a_thread_serves_until_it_is_stopped() {
     stop.store(true, Ordering::Release);
     control.signal();
     thread.join().unwrap().unwrap();
-    assert_eq!(left.child.counters.packets_out.load(Ordering::Relaxed), 1);
+    assert_eq!(left.child.counters.packets_out.load(Ordering::Relaxed), 101);
 }

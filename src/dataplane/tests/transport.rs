@@ -3,6 +3,7 @@ use super::build::*;
 use super::gateway::*;
 use super::segment::segments;
 use crate::dataplane::gather::{MAX_OPEN, PATIENCE};
+use crate::dataplane::inbound::Inbound;
 use crate::esp::drop::Drop;
 use crate::io::VnetHeader;
 use crate::io::memory::Train;
@@ -132,7 +133,7 @@ fn what_is_no_payload_is_dropped() {
 }
 
 /// As the host cuts it for its device: the header in front of each, `size` octets of what is behind it.
-fn cut(packet: &[u8], size: usize) -> Vec<Vec<u8>> {
+pub fn cut(packet: &[u8], size: usize) -> Vec<Vec<u8>> {
     let ipv6 = packet[0] >> 4 == 6;
     let (header, payload) = packet.split_at(if ipv6 { 40 } else { usize::from(packet[0] & 15) * 4 });
     let count = payload.len().div_ceil(size);
@@ -274,4 +275,22 @@ fn a_checksum_is_made_right_for_the_addresses_that_we_see() {
     datagram[6..8].fill(0);
     crate::dataplane::transport::fix_checksum(&mut datagram, 17, sent, ("1.2.3.4".parse().unwrap(), sent.1));
     assert_eq!(datagram[6..8], [0, 0]);
+}
+
+/// In either mode what has no window counts, and TCP does not, not even where nothing is there to merge.
+#[test]
+fn only_what_has_no_window_makes_a_burst() {
+    for transported in [false, true] {
+        let (_, mut right) = if transported { hosts(&transport(false)) } else { pair(&Setup::default()) };
+        let packets = [Build::udp(false, 8), Build::tcp(false, 0), Build::udp(false, 9), Build::tcp(false, 5)];
+        for (seq, build) in (1..).zip(&packets) {
+            let packet = build.packet();
+            let (payload, next) = if transported { (&packet[20..], packet[9]) } else { (&packet[..], 4) };
+            right.port.inject(right.train(&[right.forge(&right.peer_sa(), seq, payload, next)]));
+        }
+        let (shared, _told) = right.share(right.stats.clone());
+        let mut inbound = Inbound::new();
+        inbound.serve(right.now, 0, &mut right.worker.ends, &shared);
+        assert_eq!((right.delivered().len(), inbound.burst.0), (4, 2), "{transported}");
+    }
 }
