@@ -316,8 +316,8 @@ struct Replaced {
     outbound: VecDeque<Arc<OutboundEntry>>,
 }
 
-/// A change looks at so many of each kind whether they are still read: one more than it adds. What else there is may be many, for a replaced
-/// SA is held until its peer has deleted it, and has its turn.
+/// A change looks at so many of each kind whether they are still read: one more than it adds, but for a child that goes with SAs of several
+/// workers. What else there is may be many, for a replaced SA is held until its peer has deleted it, and has its turn.
 const LOOKED_AT: usize = 2;
 
 impl Replaced {
