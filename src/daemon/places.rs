@@ -44,6 +44,13 @@ impl Places {
             installed: HashSet::new(),
         }
     }
+    /// No slot is free.
+    #[cfg(test)]
+    pub(super) fn full() -> Self {
+        let mut places = Self::new(1);
+        while places.slots.allocate().is_some() {}
+        places
+    }
     /// The slot of a child; a new one if it has none. `None` if all are taken.
     pub fn slot(&mut self, key: &Key) -> Option<Slot> {
         if let Some(slot) = self.by_key.get(key) {
