@@ -30,7 +30,8 @@ pub const GRACE: Duration = Duration::from_secs(5);
 const NEVER: Duration = Duration::MAX;
 /// Of a child that is not configured any more.
 const DEFAULT_WINDOW: u32 = 4096;
-/// Towards a peer whose window is narrower one worker seals all: with several, numbers leave by about a batch of each out of order.
+/// Towards a peer whose window is narrower one worker seals all. Of several, one may have reserved the numbers of a train (up to 64) that the
+/// others overtake until it leaves: while it is sealed, and while a full send buffer is waited for, a millisecond at most.
 const WIDE_WINDOW: u32 = 1024;
 
 /// A pair of SAs in the tables.
