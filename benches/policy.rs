@@ -310,6 +310,7 @@ fn changes(criterion: &mut Criterion) {
                 }
             }
             let name = |what| format!("{what}, {family}, {children} children");
+            group.bench_function(name("look at all"), |bencher| bencher.iter(|| gateway.installer.look(NOW)));
             against(&mut group, &name("child comes"), CHILD, |times| {
                 let mut once = || {
                     let taken = gateway.comes();

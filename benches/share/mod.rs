@@ -27,7 +27,8 @@ pub fn share(name: &str, octets: usize, mut bare: impl FnMut() -> Duration, mut 
     println!("{name:<32} bare {bare:6.2} GB/s   ours {ours:6.2} GB/s   {ratio:5.1} %");
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// Of any order.
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }

@@ -31,6 +31,7 @@ STAGES = (
 )
 KNOWN = tuple((name, re.compile(pattern)) for name, pattern in STAGES)
 TRAFFIC = (("TCP, 1 flow", lambda system, seconds: measure.tcp(system, 1, seconds)["mbit"]), ("UDP 1300 B flood", lambda system, seconds: measure.udp(system, 1300, seconds)["mbit"]))
+HERTZ = 1999
 
 
 def samples(lines):
@@ -52,21 +53,23 @@ def stage(frames):
 
 
 def profile(traffic, seconds):
-    """Mbit/s, and for each end {stage: share of its samples}."""
+    """Mbit/s, and for each end {stage: nanoseconds per packet that it sent or received}."""
     with compare.no_capture(), compare.tunnel(Sandhog) as system, tempfile.TemporaryDirectory() as folder:
         measure.start_to_ping(system)
         data = os.path.join(folder, "perf.data")
-        recorder = subprocess.Popen(["perf", "record", "-q", "-a", "-e", "cpu-clock", "-F", "1999", "-g", "-o", data, "--", "sleep", str(seconds)])
+        recorder = subprocess.Popen(["perf", "record", "-q", "-a", "-e", "cpu-clock", "-F", str(HERTZ), "-g", "-o", data, "--", "sleep", str(seconds)])
         mbit = traffic(system, seconds)
         recorder.wait()
         text = net.run("perf", "script", "-i", data, "-F", "comm,pid,ip,sym", timeout=120)
         pids = [p.popen.pid for p in system.processes]
+        children = [end.status("peer")["children"][0] for end in system.ends]
+        packets = [children[0]["packets_out"], children[1]["packets_in"]]
     counts = {pid: {} for pid in pids}
     for pid, frames in samples(text.splitlines(keepends=True)):
         if pid in counts:
             name = stage(frames)
             counts[pid][name] = counts[pid].get(name, 0) + 1
-    return mbit, [{name: n / sum(of.values()) for name, n in of.items()} for of in counts.values()]
+    return mbit, [{name: 1e9 * n / HERTZ / count for name, n in of.items()} for of, count in zip(counts.values(), packets)]
 
 
 def main(seconds=8):
@@ -76,7 +79,8 @@ def main(seconds=8):
     print("| stage | " + " | ".join(f"{name}, {mbit:.0f} Mbit/s: {end}" for name, mbit, _ in found for end in ("sender", "receiver")) + " |")
     print("| --- |" + " --- |" * 2 * len(found))
     for row in [name for name, _ in STAGES] + ["other"]:
-        print(f"| {row} | " + " | ".join(f"{100 * of.get(row, 0):.1f} %" for _, _, ends in found for of in ends) + " |")
+        print(f"| {row} | " + " | ".join(f"{of.get(row, 0):.0f} ns, {100 * of.get(row, 0) / sum(of.values()):.1f} %" for _, _, ends in found for of in ends) + " |")
+    print("| all | " + " | ".join(f"{sum(of.values()):.0f} ns" for _, _, ends in found for of in ends) + " |")
 
 
 if __name__ == "__main__":

@@ -49,6 +49,8 @@ BARS = (
     Bar("ping under TCP load, mean", "ping_load_ms", 2.5, 1, " ms", most=True),
     Bar("IPv6, TCP 1 flow, against IPv4", "tcp1", 0.90, ours="sandhog IPv6", peer="sandhog"),
     Bar("IPv6, TCP 4 flows, against IPv4", "tcp4", 0.90, ours="sandhog IPv6", peer="sandhog"),
+    Bar("IPv6, UDP 1300 B flood, against IPv4", "udp1300", 0.90, ours="sandhog IPv6", peer="sandhog"),
+    Bar("IPv6, UDP 64 B flood, against IPv4", "udp64", 0.90, ours="sandhog IPv6", peer="sandhog"),
     Bar("start to first ping", "start_ms", 50, 20, " ms", most=True),
 )
 

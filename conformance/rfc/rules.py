@@ -75,7 +75,7 @@ def missing():
     return wrong + [f"{rule}: no mutant" for rule in MUTATED if rule not in mutated]
 
 
-@case("the rule table", "every rule and variant has a test, every rule up to R27 a mutant")
+@case("the rule table", "every rule and variant has a test, every rule up to R27 a mutant", quick=True)
 def complete():
     """And every test exists, and every mutant's text."""
     wrong = missing() + mutants.stale(mutants.load())

@@ -280,6 +280,9 @@ pub struct Event {
     pub event: String,
     pub connection: Option<String>,
     pub child: Option<String>,
+    /// The worker that the child is for, if it is for one alone (RFC 9611).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<u32>,
     /// Why it ended: `by_us`, `by_peer`, `replaced`, `expired`, `peer_dead`, `failed`.
     pub why: Option<String>,
     pub failure: Option<Failure>,

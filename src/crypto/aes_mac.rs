@@ -33,15 +33,15 @@ impl AesMac {
 
     /// The MAC of the parts, one behind the other, cut to the length of `out`, which is at most [`LEN`].
     pub(super) fn mac(&self, parts: &[&[u8]], out: &mut [u8]) {
-        // The chained value, and so much of the next block as has been mixed into it.
-        let mut state: Block = [0; LEN];
+        // The chained value, and so much of the next block as has been mixed into it. In the end it is the MAC, which may become a key.
+        let mut state = Zeroizing::new([0; LEN]);
         let mut filled = 0;
         for part in parts {
             let mut rest = *part;
             while !rest.is_empty() {
                 // Not before more is to come: the last block is another case.
                 if filled == LEN {
-                    self.chain.encrypt_block((&mut state).into());
+                    self.chain.encrypt_block((&mut *state).into());
                     filled = 0;
                 }
                 let (now, later) = rest.split_at(rest.len().min(LEN - filled));
@@ -51,12 +51,12 @@ impl AesMac {
             }
         }
         if filled == LEN {
-            mix(&mut state, &*self.whole);
+            mix(&mut *state, &*self.whole);
         } else {
             state[filled] ^= 0x80;
-            mix(&mut state, &*self.padded);
+            mix(&mut *state, &*self.padded);
         }
-        self.chain.encrypt_block((&mut state).into());
+        self.chain.encrypt_block((&mut *state).into());
         out.copy_from_slice(&state[..out.len()]);
     }
 }

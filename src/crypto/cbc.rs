@@ -1,12 +1,12 @@
 //! AES-CBC (RFC 3602) with unpredictable IVs, under a MAC over what it made (encrypt, then MAC). A block is also the length of the IV
 //! that travels (RFC 3602 sections 2.4 and 3).
 use super::aes::{Aes, BLOCK};
-use super::chains::{self, CHAINS, Chain};
+use super::chains::{self, CHAINS, Chain, FEW};
 use super::cipher::{BadIcv, Body};
 use super::integ::Integ;
-use super::mac::MacKey;
+use super::mac::{MAX_LEN, MacKey, WAYS};
 use aes::Aes128Enc;
-use aes::cipher::{BlockCipherEncrypt, BlockModeDecrypt, InOutBuf, InnerIvInit, KeyInit};
+use aes::cipher::{BlockCipherEncrypt, KeyInit};
 use std::array::from_fn;
 
 /// Expanded keys: encryption, integrity, and the one that makes IVs.
@@ -34,40 +34,43 @@ impl CbcKey {
     /// Seals bodies = room for the IV, plaintext of whole blocks, room for the ICV; side by side as far as that goes.
     pub(super) fn seal(&self, bodies: &mut [Body<'_>]) {
         for bodies in bodies.chunks_mut(CHAINS) {
-            self.encrypt(bodies);
-            self.authenticate(bodies, |body, icv| {
-                let (_, room) = body.buf.split_at_mut(body.buf.len() - icv.len());
-                room.copy_from_slice(icv);
+            match bodies.len() {
+                1 => self.encrypt::<1>(bodies),
+                ..=FEW => self.encrypt::<FEW>(bodies),
+                _ => self.encrypt::<CHAINS>(bodies),
+            }
+            self.authenticate(bodies, |bodies, icvs| {
+                for (body, icv) in bodies.iter_mut().zip(icvs) {
+                    let (_, room) = body.buf.split_at_mut(body.buf.len() - icv.len());
+                    room.copy_from_slice(icv);
+                }
             });
         }
     }
 
     /// Opens bodies = IV, ciphertext, ICV. `opened` hears of each, in their order; nothing of a wrong one is decrypted.
     pub(super) fn open(&self, bodies: &mut [Body<'_>], mut opened: impl FnMut(&mut Body<'_>, Result<(), BadIcv>)) {
-        self.authenticate(bodies, |body, ours| {
-            let text = body.buf.split_at_mut_checked(body.buf.len().saturating_sub(ours.len()));
-            let result = text.ok_or(BadIcv).and_then(|(sent, icv)| {
-                if !sent.len().is_multiple_of(BLOCK) || !super::constant_time_eq(ours, icv) {
-                    return Err(BadIcv);
-                }
-                let (iv, text) = sent.split_first_chunk_mut::<BLOCK>().ok_or(BadIcv)?;
-                decrypt(&self.aes, iv, text);
-                Ok(())
-            });
-            opened(body, result);
+        self.authenticate(bodies, |bodies, icvs| {
+            let mut right = bodies.iter_mut().zip(icvs).map(|(body, icv)| authentic(body.buf, icv));
+            let mut right: [_; WAYS] = from_fn(|_| right.next().unwrap_or(Err(BadIcv)));
+            chains::decrypt(&self.aes, right.iter_mut().flatten().map(|sent| &mut **sent));
+            let results = right.map(|sent| sent.map(drop));
+            for (body, result) in bodies.iter_mut().zip(results) {
+                opened(body, result);
+            }
         });
     }
 
-    /// At most `CHAINS`.
-    fn encrypt(&self, bodies: &mut [Body<'_>]) {
+    /// At most `MOST`, which is at most `CHAINS`.
+    fn encrypt<const MOST: usize>(&self, bodies: &mut [Body<'_>]) {
         let count = bodies.len();
-        let mut ivs = [aes::Block::default(); CHAINS];
+        let mut ivs = [aes::Block::default(); MOST];
         for (iv, body) in ivs.iter_mut().zip(&*bodies) {
             *iv = u128::from(body.counter).to_be_bytes().into();
         }
         self.iv.encrypt_blocks(&mut ivs[..count]);
         let mut bodies = bodies.iter_mut().zip(ivs);
-        let mut chains: [Chain<'_>; CHAINS] = from_fn(|_| {
+        let mut chains: [Chain<'_>; MOST] = from_fn(|_| {
             let Some((body, iv)) = bodies.next() else { return Chain::default() };
             let (sent, _) = body.buf.split_at_mut(body.buf.len() - self.icv_len);
             let (room, text) = sent.split_first_chunk_mut().expect("room for the IV");
@@ -77,23 +80,17 @@ impl CbcKey {
         chains::encrypt(&self.aes, &mut chains[..count]);
     }
 
-    /// Hands each body with its ICV to `with`, in order.
-    fn authenticate(&self, bodies: &mut [Body<'_>], mut with: impl FnMut(&mut Body<'_>, &[u8])) {
-        // Two at a time are what keeps the processor busy.
-        for pair in bodies.chunks_mut(2) {
-            match pair {
-                [a, b] => {
-                    let [icv_a, icv_b] = self.mac.macs([&self.covered(a), &self.covered(b)]);
-                    with(a, &icv_a[..self.icv_len]);
-                    with(b, &icv_b[..self.icv_len]);
-                }
-                others => {
-                    for body in others {
-                        let [icv] = self.mac.macs([&self.covered(body)]);
-                        with(body, &icv[..self.icv_len]);
-                    }
-                }
-            }
+    /// Hands bodies with their ICVs to `with`, in order: as many together as a MAC gains from, and none alone if that can be.
+    fn authenticate(&self, bodies: &mut [Body<'_>], mut with: impl FnMut(&mut [Body<'_>], &[&[u8]])) {
+        let mut icvs = [[0; MAX_LEN]; WAYS];
+        let mut rest = bodies;
+        while !rest.is_empty() {
+            let count = rest.len().div_ceil(rest.len().div_ceil(WAYS));
+            let (bodies, later) = rest.split_at_mut(count);
+            let covered: [_; WAYS] = from_fn(|i| bodies.get(i).map_or([&[][..]; 3], |body| self.covered(body)));
+            self.mac.macs(&covered[..count], &mut icvs);
+            with(bodies, &icvs.each_ref().map(|icv| &icv[..self.icv_len])[..count]);
+            rest = later;
         }
     }
 
@@ -103,14 +100,10 @@ impl CbcKey {
     }
 }
 
-/// AES-CBC of whole blocks, in place.
-#[cfg(test)]
-pub(super) fn encrypt(aes: &Aes, iv: &[u8; BLOCK], text: &mut [u8]) {
-    chains::encrypt(aes, &mut [Chain::new(iv, text)]);
-}
-/// The other way. The blocks do not wait for each other: the ciphertext that each is mixed with is there.
-pub(super) fn decrypt(aes: &Aes, iv: &[u8; BLOCK], text: &mut [u8]) {
-    let (blocks, rest) = InOutBuf::from(text).into_chunks();
-    assert!(rest.is_empty(), "a ciphertext of whole blocks");
-    cbc::Decryptor::inner_iv_init(aes, iv.into()).decrypt_blocks_inout(blocks);
+/// IV and ciphertext, if they may be decrypted: of whole blocks, under the right ICV.
+fn authentic<'b>(buf: &'b mut [u8], ours: &[u8]) -> Result<&'b mut [[u8; BLOCK]], BadIcv> {
+    let (sent, icv) = buf.split_at_mut(buf.len().saturating_sub(ours.len()));
+    let (blocks, rest) = sent.as_chunks_mut();
+    let right = !blocks.is_empty() && rest.is_empty() && super::constant_time_eq(ours, icv);
+    right.then_some(blocks).ok_or(BadIcv)
 }

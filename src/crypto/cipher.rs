@@ -3,8 +3,9 @@ use super::aead::{self, AeadKey, Algorithm};
 use super::aes;
 use super::aes_aead::AesAeadKey;
 use super::cbc::CbcKey;
-use super::chains::CHAINS;
+use super::chains;
 use super::integ::Integ;
+use super::mac::WAYS;
 use crate::wire::registry::EncrId;
 use std::ops::Range;
 
@@ -158,8 +159,12 @@ impl Cipher {
 #[error("wrong ICV")]
 pub struct BadIcv;
 
-/// The most bodies that a cipher gains from being handed together.
-pub const BATCH: usize = CHAINS;
+/// The most bodies that sealing gains from being handed together.
+pub const SEALED_TOGETHER: usize = chains::CHAINS;
+/// So many gain less from each other, and need the less room.
+pub const FEW: usize = chains::FEW;
+/// The most bodies that opening gains from being handed together: it is the MACs that gain, some at a time.
+pub const OPENED_TOGETHER: usize = 4 * WAYS;
 
 /// What is sealed or opened of one packet.
 #[derive(Default)]

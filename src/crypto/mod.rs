@@ -1,6 +1,7 @@
 //! The transforms; the only importer of crypto crates.
 //!
-//! `cipher` is what a packet meets: one [`cipher::PacketKey`] seals or opens it, by `aead`, by `cbc` (`chains`) with a `mac`, or by `aes_aead`.
+//! `cipher` is what a packet meets: one [`cipher::PacketKey`] seals or opens it, by `aead`, by `cbc` (`chains`) with a `mac` (`hmac` over `sha`, or
+//! `aes_mac`), or by `aes_aead`.
 //! `sign` and `cert` tell who is there, `work` is what of all that takes long.
 //! `ke` and `prf` make the keys, `rng` the randomness, and `secret` holds what nobody may read.
 mod aead;
@@ -13,6 +14,7 @@ mod chains;
 pub mod cipher;
 pub mod digest;
 mod gmac;
+mod hmac;
 pub mod integ;
 pub mod issue;
 pub mod ke;
@@ -20,6 +22,7 @@ mod mac;
 pub mod prf;
 pub mod rng;
 pub mod secret;
+mod sha;
 pub mod sign;
 #[cfg(test)]
 mod tests;

@@ -27,7 +27,7 @@ use crate::dataplane::stats::{Direction, WorkerStats};
 use crate::esp::drop::Drop;
 use crate::ike::diagnose::{Certainty, Failure, Phase};
 use crate::ike::endpoint::Endpoint;
-use crate::ike::event::{Command, Event, Input, Output};
+use crate::ike::event::{Command, Event, Input, Output, Usage};
 use crate::ike::status::State;
 use crate::io::fds::{EventFd, Poll, Signal, Signals};
 use crate::io::monitor::Monitor;
@@ -334,7 +334,10 @@ impl Engine {
             Upcall::FirstPacket { spi } => self.parts.installer.first_packet(spi),
             // The endpoint asked for this packet's keys: its answer is late or lost.
             Upcall::Larval { spi } => self.feed(now, Input::LarvalHit(spi)),
-            Upcall::Exhausting { .. } => self.tell_usage(now),
+            Upcall::Exhausting { slot } => {
+                let usage = self.parts.installer.usage(slot);
+                self.tell_usage(now, &usage);
+            }
             Upcall::DeviceLost { device } => {
                 tracing::error!(
                     device = device.0,
@@ -349,11 +352,11 @@ impl Engine {
         // First: it may be all that keeps a liveness check from being due.
         if now.saturating_sub(self.looked) >= self.look_interval {
             let since = std::mem::replace(&mut self.looked, now);
-            let seen = self.parts.installer.seen(since);
+            let (seen, usage) = self.parts.installer.look(since);
             if !seen.is_empty() {
                 self.feed(now, Input::EspSeen(&seen));
             }
-            self.tell_usage(now);
+            self.tell_usage(now, &usage);
         }
         if self.endpoint.next_deadline().is_some_and(|at| at <= now) {
             self.dirty = true;
@@ -374,10 +377,9 @@ impl Engine {
         self.parts.network.tick(now);
     }
 
-    fn tell_usage(&mut self, now: Duration) {
-        let usage = self.parts.installer.usage();
+    fn tell_usage(&mut self, now: Duration, usage: &[Usage]) {
         if !usage.is_empty() {
-            self.feed(now, Input::EspUsage(&usage));
+            self.feed(now, Input::EspUsage(usage));
         }
     }
 

@@ -4,6 +4,7 @@
 //! A responder goes on sending on the old SA until the peer has proved that it uses the new one: an authentic packet on it, the end of the
 //! old one (that its Delete came, or that ours leaves), or 30 s. Of the SAs that are for one worker alone (RFC 9611) each is taken into use by
 //! itself; until then the worker sends on the one that is for all. Who replaced a child keeps its old inbound SA 5 s more for what is still on its way.
+use super::fixed::Fixed;
 use super::places::{Key, Places};
 use crate::config::{ChildConfig, Config, Mode};
 use crate::crypto::rng::Rng;
@@ -14,9 +15,9 @@ use crate::ike::event::{ChildId, ChildUp, DirectionKeys, Ended, IkeId, IkePath, 
 use crate::ipsec::path::{Encap, Path};
 use crate::ipsec::sad::{self, InboundEntry};
 use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
-use crate::ipsec::tables::{Child, OutboundEntry, Tables, Traffic};
+use crate::ipsec::tables::{OutboundEntry, Tables, Traffic};
 use arc_swap::{ArcSwap, ArcSwapOption};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -30,9 +31,6 @@ pub const GRACE: Duration = Duration::from_secs(5);
 const NEVER: Duration = Duration::MAX;
 /// Of a child that is not configured any more.
 const DEFAULT_WINDOW: u32 = 4096;
-/// Towards a peer whose window is narrower one worker seals all. Of several, one may have reserved the numbers of a train (up to 64) that the
-/// others overtake until it leaves: while it is sealed, and while a full send buffer is waited for, a millisecond at most.
-const WIDE_WINDOW: u32 = 1024;
 
 /// A pair of SAs in the tables.
 #[derive(Debug)]
@@ -41,8 +39,6 @@ pub struct Installed {
     pub key: Key,
     /// Where.
     pub slot: Slot,
-    /// By which IKE SA.
-    pub ike: IkeId,
     /// The worker that it is for (RFC 9611); `None`: for all.
     pub resource: Option<u32>,
     /// As it was negotiated, without the keys.
@@ -59,16 +55,17 @@ pub struct Installed {
     age: u64,
     /// Send on it from then on; `None`: now.
     takeover: Option<Duration>,
-    /// That of a peer; the others' are configured.
-    policy: Option<Arc<PolicyEntry>>,
+    /// That of a peer; the others' are configured. Of the SAs of one child with the same selectors one has it for all.
+    policy: Option<Ordered>,
 }
 /// A policy comes or goes.
 #[derive(Debug)]
 struct PolicyChange {
-    order: u64,
-    policy: Arc<PolicyEntry>,
+    policy: Ordered,
     comes: bool,
 }
+/// A policy with its order.
+type Ordered = (u64, Arc<PolicyEntry>);
 /// The policies of peers come before those of the configuration.
 const CONFIGURED: u64 = 1 << 63;
 
@@ -88,6 +85,17 @@ pub struct Terms {
 }
 
 impl Installed {
+    /// What has come and what was sent since it was last asked.
+    fn look(&mut self, seen: &mut Seen) {
+        let now = (self.inbound.sa.highest(), self.outbound.sa.next());
+        let before = std::mem::replace(&mut self.seen, now);
+        if now.0 > before.0 {
+            seen.heard.push(self.terms.spi_in);
+        } else if now.1 > before.1 {
+            seen.unanswered.push(self.terms.spi_in);
+        }
+    }
+
     /// `None` if nothing has changed since it was last asked.
     fn usage(&mut self, id: ChildId) -> Option<Usage> {
         let (next, left) = (self.outbound.sa.next(), self.outbound.sa.left());
@@ -113,7 +121,7 @@ pub struct Installer {
     mtu: fn(&IkePath, u32) -> u16,
     mark: u32,
     /// Policies of the configuration, each with its order.
-    configured: HashMap<Key, (u64, Arc<PolicyEntry>)>,
+    configured: HashMap<Key, Ordered>,
     settings: HashMap<(Arc<str>, Arc<str>), ChildConfig>,
     installed: BTreeMap<ChildId, Installed>,
     /// One each, and more during a rekey: with many thousands nothing may look at all of them for one that comes or goes.
@@ -167,19 +175,18 @@ impl Installer {
             for child in &connection.children {
                 let key = Key { connection: connection.name.clone(), child: child.name.clone(), peer: 0 };
                 self.settings.insert((key.connection.clone(), key.child.clone()), child.clone());
-                let Some(action) = self.action(child, &key, places) else { continue };
                 let policy = PolicyEntry {
                     name: key.name(),
                     local: child.local_ts.clone().into(),
                     remote: child.remote_ts.clone().into(),
                     priority: child.priority,
-                    action,
+                    action: self.action(child, &key, places),
                 };
                 let present = before.remove(&key);
                 self.configured_policy(key, present, policy);
             }
         }
-        self.changes.extend(before.into_values().map(|(order, policy)| PolicyChange { order, policy, comes: false }));
+        self.changes.extend(before.into_values().map(|policy| PolicyChange { policy, comes: false }));
         self.follow_priorities(&priorities);
         let stays = |key: &Key| self.configured.contains_key(&Key { peer: 0, ..key.clone() });
         let gone: Vec<_> = places.all().filter(|(key, _)| !stays(key)).map(|(key, slot)| (key.clone(), slot)).collect();
@@ -187,31 +194,44 @@ impl Installer {
             for id in self.by_slot.remove(slot).unwrap_or_default() {
                 let Some(sa) = self.installed.remove(&id) else { continue };
                 places.removed(sa.terms.spi_in);
-                self.changes.extend(sa.policy.map(|policy| PolicyChange { order: id.0, policy, comes: false }));
+                self.tables.discard(sa.outbound);
+                self.changes.extend(sa.policy.map(|policy| PolicyChange { policy, comes: false }));
             }
         }
         // No policy may name a slot that has no child any more.
         self.publish_policies();
         for (key, slot) in gone {
             self.tables.remove_child(slot);
-            places.leave(&key);
+            places.leave(&key, &self.tables);
+        }
+        for child in self.unsettled(places) {
+            tracing::warn!(
+                %child,
+                "copy_dscp, peer_window, per_resource_sas or start is another, and counts from when it has no SA: take it down and up"
+            );
         }
     }
 
+    /// Children with SAs whose settings, fixed while there are any, are not those of the configuration any more.
+    fn unsettled(&self, places: &Places) -> BTreeSet<Arc<str>> {
+        let configured = |sa: &Installed| Fixed::configured(self.setting(&sa.key), sa.slot, places);
+        let behind = |sa: &&Installed| Fixed::of(&sa.inbound.child) != configured(sa);
+        self.installed.values().filter(behind).map(|sa| sa.inbound.child.name.clone()).collect()
+    }
+
     /// A policy of the configuration, and the one of the same child that was there before.
-    fn configured_policy(&mut self, key: Key, before: Option<(u64, Arc<PolicyEntry>)>, policy: PolicyEntry) {
-        let (order, policy) = match before {
+    fn configured_policy(&mut self, key: Key, before: Option<Ordered>, policy: PolicyEntry) {
+        let policy = match before {
             Some((order, before)) if *before == policy => (order, before),
             before => {
                 let order = before.as_ref().map_or_else(|| self.next_order(), |(order, _)| *order);
-                let policy = Arc::new(policy);
-                let goes = before.map(|(order, policy)| PolicyChange { order, policy, comes: false });
-                self.changes.extend(goes);
-                self.changes.push(PolicyChange { order, policy: policy.clone(), comes: true });
-                (order, policy)
+                let policy = (order, Arc::new(policy));
+                self.changes.extend(before.map(|policy| PolicyChange { policy, comes: false }));
+                self.changes.push(PolicyChange { policy: policy.clone(), comes: true });
+                policy
             }
         };
-        self.configured.insert(key, (order, policy));
+        self.configured.insert(key, policy);
     }
 
     fn next_order(&mut self) -> u64 {
@@ -226,46 +246,43 @@ impl Installer {
             return;
         }
         let Self { installed, settings, changes, .. } = self;
-        for (id, sa) in installed {
+        for sa in installed.values_mut() {
             let Some(policy) = &mut sa.policy else { continue };
             let child = settings.get(&(sa.key.connection.clone(), sa.key.child.clone()));
             let priority = child.map_or(0, |child| child.priority);
-            if policy.priority != priority {
-                changes.push(PolicyChange { order: id.0, policy: policy.clone(), comes: false });
-                *policy = Arc::new(PolicyEntry { priority, ..PolicyEntry::clone(policy) });
-                changes.push(PolicyChange { order: id.0, policy: policy.clone(), comes: true });
+            if policy.1.priority != priority {
+                changes.push(PolicyChange { policy: policy.clone(), comes: false });
+                policy.1 = Arc::new(PolicyEntry { priority, ..PolicyEntry::clone(&policy.1) });
+                changes.push(PolicyChange { policy: policy.clone(), comes: true });
             }
         }
     }
 
-    /// What the policy of a child does; a protected child gets its slot.
-    fn action(&self, child: &ChildConfig, key: &Key, places: &mut Places) -> Option<Action> {
+    /// What the policy of a child does; a protected child gets its slot. Without one its packets must not be left to a wider policy, which might
+    /// let them pass in the clear.
+    fn action(&self, child: &ChildConfig, key: &Key, places: &mut Places) -> Action {
         match child.mode {
-            Mode::Tunnel | Mode::Transport => self.place(key, Some(child), places).map(Action::Protect),
-            Mode::Pass => Some(Action::Pass),
-            Mode::Drop => Some(Action::Drop),
+            Mode::Tunnel | Mode::Transport => self.place(key, Some(child), places).map_or_else(
+                || {
+                    tracing::error!(child = %key.name(), "there are too many children: what this one is for is dropped");
+                    Action::Drop
+                },
+                Action::Protect,
+            ),
+            Mode::Pass => Action::Pass,
+            Mode::Drop => Action::Drop,
         }
     }
 
     /// The slot of a child with the child in it. Other settings take effect when the child has no SA: those count on the old one.
     fn place(&self, key: &Key, settings: Option<&ChildConfig>, places: &mut Places) -> Option<Slot> {
         let slot = places.slot(key)?;
-        let copy_dscp = settings.is_some_and(|child| child.copy_dscp);
-        let waits = settings.is_some_and(|child| child.waits);
-        let wide = settings.is_some_and(|child| child.peer_window >= WIDE_WINDOW);
-        let home = (!wide).then(|| places.worker(slot));
-        let resources = settings.map_or(0, |child| child.resources).min(places.workers());
+        let fixed = Fixed::configured(settings, slot, places);
         let present = self.tables.children.load().get(slot).cloned();
-        let in_use = || self.by_slot.contains_key(&slot);
-        let as_before = |child: &Arc<Child>| {
-            let before = (child.copy_dscp, child.waits, child.home, child.resources.len());
-            before == (copy_dscp, waits, home, resources as usize)
-        };
-        if present.as_ref().is_some_and(|child| as_before(child) || in_use()) {
+        if present.as_ref().is_some_and(|child| Fixed::of(child) == fixed || self.by_slot.contains_key(&slot)) {
             return Some(slot);
         }
-        let child = Child::new(slot, key.name(), self.device, copy_dscp).with_resources(resources);
-        let child = Child { waits, home, ..child };
+        let child = fixed.child(slot, key.name(), self.device);
         if let Some(before) = present {
             child.counters.add_in(before.counters.bytes_in.load(Relaxed), before.counters.packets_in.load(Relaxed));
             child.counters.add_out(before.counters.bytes_out.load(Relaxed), before.counters.packets_out.load(Relaxed));
@@ -277,10 +294,11 @@ impl Installer {
         Some(slot)
     }
 
-    /// Those that are there with what has changed. What has not is shared, so it takes no longer with many.
+    /// Those that are there with what has changed. What has not is shared, but not the list of it: that is copied once for all changes, and with
+    /// 100,000 policies most of what one change costs.
     fn publish_policies(&mut self) {
         let mut spd = Spd::clone(&self.tables.spd.load());
-        for PolicyChange { order, policy, comes } in self.changes.drain(..) {
+        for PolicyChange { policy: (order, policy), comes } in self.changes.drain(..) {
             match comes {
                 true => spd.insert(self.device, order, &policy),
                 false => spd.remove(self.device, order, &policy),
@@ -322,15 +340,18 @@ impl Installer {
         let path = self.path(up.ike, &up.path);
         let replaces = up.replaces.filter(|old| self.installed.contains_key(old));
         self.arrivals += 1;
-        let policy = (up.peer != 0).then(|| {
+        let has_it = |sa: &Installed| {
+            let policy = sa.policy.as_ref();
+            policy.is_some_and(|(_, policy)| policy.local == local_ts && policy.remote == remote_ts)
+        };
+        let policy = (up.peer != 0 && !self.of_slot(slot).any(has_it)).then(|| {
             let (name, local, remote) = (inbound.child.name.clone(), local_ts.clone(), remote_ts.clone());
-            Arc::new(PolicyEntry { name, local, remote, priority, action: Action::Protect(slot) })
+            (up.id.0, Arc::new(PolicyEntry { name, local, remote, priority, action: Action::Protect(slot) }))
         });
-        self.changes.extend(policy.clone().map(|policy| PolicyChange { order: up.id.0, policy, comes: true }));
+        self.changes.extend(policy.clone().map(|policy| PolicyChange { policy, comes: true }));
         let installed = Installed {
             key,
             slot,
-            ike: up.ike,
             resource: up.resource,
             terms: Terms {
                 spi_in: up.spi_in,
@@ -365,8 +386,8 @@ impl Installer {
         self.send_on_best(slot);
     }
 
-    /// The peer is asked to delete it: it only receives from now on. Whoever was to wait until the peer proves that it has the other one waits
-    /// no longer: that may be lost, what is sent on this one will be.
+    /// The peer is asked to delete it: it only receives from now on. If all that is left is one that waits until the peer proves that it has it,
+    /// that one sends: what is sent on it may be lost, what is sent on this one will be.
     pub fn child_leaving(&mut self, id: ChildId) {
         let Some(leaving) = self.installed.get_mut(&id) else { return };
         leaving.takeover = Some(NEVER);
@@ -390,16 +411,28 @@ impl Installer {
             self.by_slot.remove(&gone.slot);
         }
         self.send_on_best(gone.slot);
+        self.tables.discard(gone.outbound);
         if why == Ended::Replaced || why == Ended::ByPeer && !deserted {
             self.retiring.push((now + GRACE, gone.terms.spi_in));
         } else {
             self.retire(gone.terms.spi_in, places);
         }
         if let Some(policy) = gone.policy {
-            self.changes.push(PolicyChange { order: id.0, policy, comes: false });
+            self.leave_policy(gone.slot, policy);
             if deserted && why != Ended::Replaced {
                 self.deserted.push((gone.key, gone.slot));
             }
+        }
+    }
+
+    /// To another SA of the slot with these selectors; if there is none, the policy goes.
+    fn leave_policy(&mut self, slot: Slot, policy: Ordered) {
+        let for_it =
+            |sa: &Installed| sa.outbound.local_ts == policy.1.local && sa.outbound.remote_ts == policy.1.remote;
+        let heir = self.by_slot.get(&slot).into_iter().flatten().find(|id| self.installed.get(id).is_some_and(for_it));
+        match heir.and_then(|id| self.installed.get_mut(id)) {
+            Some(heir) => heir.policy = Some(policy),
+            None => self.changes.push(PolicyChange { policy, comes: false }),
         }
     }
 
@@ -412,7 +445,7 @@ impl Installer {
         for (key, slot) in std::mem::take(&mut self.deserted) {
             if !self.by_slot.contains_key(&slot) && places.find(&key) == Some(slot) {
                 self.tables.remove_child(slot);
-                places.leave(&key);
+                places.leave(&key, &self.tables);
             }
         }
     }
@@ -427,7 +460,6 @@ impl Installer {
         if let Some(path) = self.paths.remove(&old) {
             self.paths.insert(new, path);
         }
-        self.installed.values_mut().filter(|sa| sa.ike == old).for_each(|sa| sa.ike = new);
     }
 
     /// The outer addresses of an IKE SA and its children are others now.
@@ -485,24 +517,22 @@ impl Installer {
         !self.installed.is_empty()
     }
 
-    /// What was seen of ESP since the last call, which was at `since`.
-    pub fn seen(&mut self, since: Duration) -> Seen {
+    /// What was seen of ESP since the last call, which was at `since`, and what has travelled on each pair on which anything has. Looks at all
+    /// there are, so both at once.
+    pub fn look(&mut self, since: Duration) -> (Seen, Vec<Usage>) {
         let mut seen = Seen { since, ..Seen::default() };
-        for sa in self.installed.values_mut() {
-            let now = (sa.inbound.sa.highest(), sa.outbound.sa.next());
-            let before = std::mem::replace(&mut sa.seen, now);
-            if now.0 > before.0 {
-                seen.heard.push(sa.terms.spi_in);
-            } else if now.1 > before.1 {
-                seen.unanswered.push(sa.terms.spi_in);
-            }
+        let mut usage = Vec::new();
+        for (id, sa) in &mut self.installed {
+            sa.look(&mut seen);
+            usage.extend(sa.usage(*id));
         }
-        seen
+        (seen, usage)
     }
 
-    /// What has travelled on each pair on which anything has since the last call.
-    pub fn usage(&mut self) -> Vec<Usage> {
-        self.installed.iter_mut().filter_map(|(id, sa)| sa.usage(*id)).collect()
+    /// What has travelled on the pairs of one child, as in [`Self::look`].
+    pub fn usage(&mut self, slot: Slot) -> Vec<Usage> {
+        let of_slot = self.by_slot.get(&slot).into_iter().flatten();
+        of_slot.filter_map(|id| self.installed.get_mut(id)?.usage(*id)).collect()
     }
 
     /// An offered SPI without keys, until it is installed or given up.
@@ -528,8 +558,8 @@ impl Installer {
     fn send_on_best(&self, slot: Slot) {
         let children = self.tables.children.load();
         let Some(child) = children.get(slot) else { return };
-        let of_slot = || self.by_slot.get(&slot).into_iter().flatten().filter_map(|id| self.installed.get(id));
-        let usable = |resource| of_slot().filter(move |sa| sa.resource == resource && sa.takeover != Some(NEVER));
+        let usable =
+            |resource| self.of_slot(slot).filter(move |sa| sa.resource == resource && sa.takeover != Some(NEVER));
         let differs = |present: &ArcSwapOption<OutboundEntry>, best: &Option<Arc<OutboundEntry>>| {
             present.load().as_ref().map(Arc::as_ptr) != best.as_ref().map(Arc::as_ptr)
         };
@@ -544,6 +574,10 @@ impl Installer {
                 self.tables.swap_resource(slot, worker as usize, best);
             }
         }
+    }
+
+    fn of_slot(&self, slot: Slot) -> impl Iterator<Item = &Installed> {
+        self.by_slot.get(&slot).into_iter().flatten().filter_map(|id| self.installed.get(id))
     }
 
     fn path(&mut self, ike: IkeId, path: &IkePath) -> Arc<ArcSwap<Path>> {
@@ -650,12 +684,7 @@ mod tests {
         /// Four workers, and room for an SA of its own for each of the first two.
         fn with_resources() -> Self {
             let mut bench = Self { places: Places::new(4), ..Self::new() };
-            let text = "[connections.a]\nremote_addrs = [\"192.0.2.9\"]\n[connections.a.children.b]\nper_resource_sas = 2\n\
-                        local_ts = [\"10.1.0.0/16\"]\nremote_ts = [\"10.2.0.0/16\"]\n\
-                        [secrets.s]\nid = [\"192.0.2.9\"]\nsecret = \"correct horse battery staple\"\n";
-            let source = crate::config::Source { name: "a.toml".into(), text: text.into() };
-            let config = crate::config::parse(&[source], &crate::config::secret::System).unwrap();
-            bench.installer.configure(&config, &mut bench.places);
+            bench.installer.configure(&resources(2), &mut bench.places);
             bench
         }
         /// A pair for one worker alone; its inbound SPI.
@@ -672,6 +701,45 @@ mod tests {
             let child = children.iter().next().unwrap();
             [0, 1, 2].map(|worker| child.outbound_for(worker).as_ref().map_or(0, |entry| entry.sa.spi()))
         }
+    }
+
+    /// A configuration with one child, and SAs of its own for so many workers.
+    fn resources(workers: u8) -> Config {
+        let text = format!(
+            "[connections.a]\nremote_addrs = [\"192.0.2.9\"]\n[connections.a.children.b]\nper_resource_sas = {workers}\n\
+             local_ts = [\"10.1.0.0/16\"]\nremote_ts = [\"10.2.0.0/16\"]\n\
+             [secrets.s]\nid = [\"192.0.2.9\"]\nsecret = \"correct horse battery staple\"\n"
+        );
+        let source = crate::config::Source { name: "a.toml".into(), text };
+        crate::config::parse(&[source], &crate::config::secret::System).unwrap()
+    }
+
+    /// What workers read of a child stays while it has SAs: other settings are told of, and taken when it has none.
+    #[test]
+    fn other_settings_wait_for_a_child_without_sas() {
+        let mut bench = Bench { places: Places::new(4), ..Bench::new() };
+        let reload = |bench: &mut Bench, workers| {
+            bench.installer.configure(&resources(workers), &mut bench.places);
+            let unsettled = bench.installer.unsettled(&bench.places).into_iter().map(|name| name.to_string());
+            let children = bench.installer.tables.children.load();
+            (children.iter().next().unwrap().resources.len(), unsettled.collect::<Vec<_>>())
+        };
+        assert_eq!(reload(&mut bench, 0), (0, vec![]));
+        bench.up(1, true, None);
+        assert_eq!(reload(&mut bench, 0), (0, vec![]));
+        assert_eq!(reload(&mut bench, 2), (0, vec!["a/b".to_owned()]));
+        bench.down(1, Ended::ByUs);
+        bench.up(2, true, None);
+        assert_eq!(reload(&mut bench, 2), (2, vec![]));
+    }
+
+    /// Its packets must not meet a wider policy that lets them pass.
+    #[test]
+    fn a_child_without_a_slot_drops() {
+        let mut bench = Bench { places: Places::full(), ..Bench::new() };
+        bench.installer.configure(&resources(0), &mut bench.places);
+        let policies: Vec<_> = bench.installer.configured.values().map(|(_, policy)| policy.action).collect();
+        assert_eq!(policies, [Action::Drop]);
     }
 
     /// A worker sends on its own SA from when it may, and else on that for all; the peer's packets for it come to it.
@@ -763,8 +831,8 @@ mod tests {
         let addr = |last| SocketAddr::from(([192, 0, 2, last], 4500));
         let path = IkePath { local: addr(1), remote: addr(77), udp: true, may_move: false };
         bench.installer.path_changed(IkeId(2), &path);
-        let installed = bench.installer.get(ChildId(1)).unwrap();
-        assert_eq!((installed.ike, installed.outbound.path.load().remote), (IkeId(2), addr(77)));
+        let path = || bench.installer.get(ChildId(1)).unwrap().outbound.path.load().remote;
+        assert_eq!(path(), addr(77));
     }
 
     #[test]
@@ -909,7 +977,7 @@ mod tests {
         let spi = bench.up(1, true, None);
         let (outbound, inbound) = bench.pair(1);
         let mut seen = || {
-            let seen = bench.installer.seen(NOW);
+            let (seen, _) = bench.installer.look(NOW);
             assert_eq!(seen.since, NOW);
             (seen.heard, seen.unanswered)
         };
@@ -930,9 +998,9 @@ mod tests {
     fn usage_is_told_by_sa_and_when_there_is_any() {
         let mut bench = Bench::new();
         bench.up(1, true, None);
-        assert!(bench.installer.usage().is_empty());
+        assert!(bench.installer.look(NOW).1.is_empty());
         let told = |bench: &mut Bench| -> Vec<_> {
-            let usage = bench.installer.usage();
+            let (_, usage) = bench.installer.look(NOW);
             usage.iter().map(|u| (u.id.0, u.bytes, u.packets, u.sequence_permille)).collect()
         };
         let (outbound, inbound) = bench.pair(1);
@@ -950,6 +1018,23 @@ mod tests {
         assert_eq!(told(&mut bench)[0].3, 999);
         outbound.sa.reserve(1).unwrap();
         assert_eq!(told(&mut bench)[0].3, 1000);
+    }
+
+    /// And that is told once, whoever asks.
+    #[test]
+    fn usage_of_one_child_is_that_of_its_pairs() {
+        let mut bench = Bench::new();
+        for peer in [1, 2] {
+            let key = Key { connection: "a".into(), child: "b".into(), peer };
+            let spi_in = bench.places.allocate_spi(&key, 7).unwrap();
+            let up = ChildUp { peer, spi_in, ..bench.offer(peer.into(), true, None) };
+            bench.installer.child_up(NOW, &up, &mut bench.places, &mut bench.rng);
+            bench.pair(peer.into()).0.sa.reserve(3).unwrap();
+        }
+        let slot = bench.installer.get(ChildId(2)).unwrap().slot;
+        let ids = |usage: Vec<Usage>| usage.into_iter().map(|usage| usage.id.0).collect::<Vec<_>>();
+        assert_eq!(ids(bench.installer.usage(slot)), [2]);
+        assert_eq!(ids(bench.installer.look(NOW).1), [1]);
     }
 
     #[test]
@@ -1006,6 +1091,85 @@ mod tests {
         bench.installer.child_up(NOW, &again, &mut bench.places, &mut bench.rng);
         bench.tick(NOW);
         assert!(child(&bench, slots[1]) && bench.places.find(&key) == Some(slots[1]));
+    }
+
+    /// A child of this peer comes, and goes; its slot.
+    fn come_and_go(bench: &mut Bench, peer: u32) -> Slot {
+        let key = Key { connection: "a".into(), child: "b".into(), peer };
+        let spi_in = bench.places.allocate_spi(&key, peer).unwrap();
+        let up = ChildUp { peer, spi_in, ..bench.offer(u64::from(peer), false, None) };
+        bench.installer.child_up(NOW, &up, &mut bench.places, &mut bench.rng);
+        bench.tick(NOW);
+        bench.down(peer.into(), Ended::ByPeer);
+        bench.tick(NOW);
+        sad::slot_of(spi_in)
+    }
+
+    /// What peers leave is used again, whatever others do: here one has rekeyed, and does not delete the old SA.
+    #[test]
+    fn slots_are_used_again_during_a_rekey() {
+        let mut bench = Bench::new();
+        bench.up(1, true, None);
+        bench.up(2, true, Some(1));
+        let slots: std::collections::HashSet<Slot> = (10..200).map(|peer| come_and_go(&mut bench, peer)).collect();
+        assert!(slots.len() < 100, "{}", slots.len());
+    }
+
+    /// However an SA ends, if a worker reads it at that moment, the engine frees it later.
+    #[test]
+    fn a_worker_is_never_the_last_to_hold_an_sa() {
+        let ends: [fn(&mut Bench); 3] = [
+            |bench| bench.down(1, Ended::ByPeer),
+            |bench| {
+                bench.up(2, true, Some(1));
+                bench.down(1, Ended::Replaced);
+            },
+            |bench| bench.installer.configure(&Config { connections: vec![], ..config(0, false) }, &mut bench.places),
+        ];
+        for end in ends {
+            let mut bench = Bench::new();
+            bench.up(1, true, None);
+            let child = bench.pair(1).1.child.clone();
+            let worker = child.outbound.load();
+            let sa = Arc::downgrade(worker.as_ref().unwrap());
+            end(&mut bench);
+            bench.tick(NOW);
+            drop(worker);
+            assert_eq!(sa.strong_count(), 1);
+            bench.tick(NOW);
+            assert_eq!(sa.strong_count(), 0);
+        }
+    }
+
+    /// All SAs of a child that have the same selectors have one policy, until the last of them goes.
+    #[test]
+    fn one_policy_is_for_all_with_the_same_selectors() {
+        let mut bench = Bench::new();
+        let key = Key { connection: "a".into(), child: "b".into(), peer: 1 };
+        let up = |bench: &mut Bench, id, remote_ts: &str| {
+            let spi_in = bench.places.allocate_spi(&key, id as u32).unwrap();
+            let remote_ts = vec![remote_ts.parse().unwrap()];
+            let up = ChildUp { peer: 1, spi_in, remote_ts, ..bench.offer(id, false, None) };
+            bench.installer.child_up(NOW, &up, &mut bench.places, &mut bench.rng);
+        };
+        let changes = |bench: &mut Bench| {
+            let changes: Vec<_> =
+                bench.installer.changes.iter().map(|change| (change.policy.0, change.comes)).collect();
+            bench.tick(NOW);
+            changes
+        };
+        (1..=3).for_each(|id| up(&mut bench, id, "10.2.0.0/16"));
+        up(&mut bench, 4, "10.3.0.0/16");
+        assert_eq!(changes(&mut bench), [(1, true), (4, true)]);
+        for id in [1, 3] {
+            bench.down(id, Ended::ByPeer);
+            assert_eq!(changes(&mut bench), []);
+        }
+        bench.down(2, Ended::ByPeer);
+        assert_eq!(changes(&mut bench), [(1, false)]);
+        bench.down(4, Ended::ByPeer);
+        assert_eq!(changes(&mut bench), [(4, false)]);
+        assert_eq!(bench.places.find(&key), None);
     }
 
     /// A configuration whose child `b` has this priority and takes anybody in; another child beside it, or none.

@@ -39,12 +39,18 @@ impl Journal {
             }
             _ => None,
         };
+        let resource = match event {
+            Event::ChildUp(up) => up.resource,
+            Event::ChildDown { resource, .. } => *resource,
+            _ => None,
+        };
         let event = types::Event {
             id: self.next,
             time: clock::rfc3339(now),
             event: name.into(),
             connection,
             child,
+            resource,
             why: why.map(|why| reason(why).to_owned()),
             failure,
             warning,
@@ -80,14 +86,14 @@ fn log(event: &Event) -> Option<Told> {
                 selectors.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
             };
             tracing::info!(
-                %connection, %child, proposal, udp = up.path.udp, remote = %up.path.remote,
+                %connection, %child, resource = up.resource, proposal, udp = up.path.udp, remote = %up.path.remote,
                 spi_in = format!("{:08x}", up.spi_in), spi_out = format!("{:08x}", up.spi_out),
                 local_ts = list(&up.local_ts), remote_ts = list(&up.remote_ts), "child is up"
             );
             Some(("child.up", text(connection), text(child), None))
         }
-        Event::ChildDown { connection, child, why, .. } => {
-            tracing::info!(%connection, %child, why = reason(*why), "child is down");
+        Event::ChildDown { connection, child, resource, why, .. } => {
+            tracing::info!(%connection, %child, resource, why = reason(*why), "child is down");
             Some(("child.down", text(connection), text(child), Some(*why)))
         }
         Event::PathChanged { ike, path } => {
@@ -129,7 +135,21 @@ fn reason(why: Ended) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ike::event::ChildId;
 
+    /// One child of several with the same name, each for one worker.
+    #[test]
+    fn which_of_the_children_is_down() {
+        let mut journal = Journal::default();
+        let mut client = journal.sender().subscribe();
+        for resource in [None, Some(3)] {
+            let (connection, child) = ("a".into(), "b".into());
+            let down = Event::ChildDown { id: ChildId(1), connection, child, resource, why: Ended::ByPeer };
+            journal.tell(Duration::from_secs(1), &down);
+            let told = client.try_recv().unwrap();
+            assert_eq!((told.child.as_deref(), told.resource), (Some("b"), resource));
+        }
+    }
     #[test]
     fn a_warning_says_what_and_of_whom() {
         let mut journal = Journal::default();

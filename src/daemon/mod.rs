@@ -9,6 +9,7 @@ pub mod compute;
 pub mod engine;
 mod expiry;
 pub mod fetch;
+mod fixed;
 pub mod host;
 pub mod install;
 pub mod journal;

@@ -2,7 +2,7 @@
 use crate::ipsec::sad::SpiPool;
 use crate::ipsec::spd::Slot;
 use crate::ipsec::tables::{SlotPool, Tables};
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 /// A child of a connection, for each of the peers of a `%any` connection (0 otherwise).
@@ -28,8 +28,8 @@ pub struct Places {
     slots: SlotPool,
     spis: SpiPool,
     by_key: HashMap<Key, Slot>,
-    /// Gone from the tables, but a worker may still read them.
-    leaving: Vec<Slot>,
+    /// Gone from the tables, and how much had been replaced there by then: until that is freed, a worker may still act on the slot.
+    leaving: VecDeque<(u64, Slot)>,
     /// SPIs of installed SAs: they are free when their SA has left the tables.
     installed: HashSet<u32>,
 }
@@ -40,9 +40,16 @@ impl Places {
             slots: SlotPool::new(),
             spis: SpiPool::new(workers),
             by_key: HashMap::new(),
-            leaving: Vec::new(),
+            leaving: VecDeque::new(),
             installed: HashSet::new(),
         }
+    }
+    /// No slot is free.
+    #[cfg(test)]
+    pub(super) fn full() -> Self {
+        let mut places = Self::new(1);
+        while places.slots.allocate().is_some() {}
+        places
     }
     /// The slot of a child; a new one if it has none. `None` if all are taken.
     pub fn slot(&mut self, key: &Key) -> Option<Slot> {
@@ -67,13 +74,15 @@ impl Places {
         self.by_key.iter().map(|(key, slot)| (key, *slot))
     }
     /// The child is gone from the tables; its slot is free when no worker can see it any more.
-    pub fn leave(&mut self, key: &Key) {
-        self.leaving.extend(self.by_key.remove(key));
+    pub fn leave(&mut self, key: &Key, tables: &Tables) {
+        let slot = self.by_key.remove(key);
+        self.leaving.extend(slot.map(|slot| (tables.replaced(), slot)));
     }
-    /// Frees the slots of children that have left.
+    /// Frees what was replaced in the tables, and the slots of children that had left before.
     pub fn sweep(&mut self, tables: &Tables) {
-        if !self.leaving.is_empty() && tables.free() {
-            self.leaving.drain(..).for_each(|slot| self.slots.release(slot));
+        let freed = tables.free();
+        while let Some((_, slot)) = self.leaving.pop_front_if(|(replaced, _)| *replaced <= freed) {
+            self.slots.release(slot);
         }
     }
     /// A fresh SPI for a child.
@@ -116,6 +125,7 @@ impl Places {
 mod tests {
     use super::*;
     use crate::ipsec::sad::{RESTING, slot_of};
+    use crate::ipsec::spd::Spd;
 
     fn key(peer: u32) -> Key {
         Key { connection: "a".into(), child: "b".into(), peer }
@@ -166,10 +176,32 @@ mod tests {
     fn a_slot_that_was_left_is_swept() {
         let mut places = Places::new(1);
         let slot = places.slot(&key(0));
-        places.leave(&key(0));
+        places.leave(&key(0), &Tables::new());
         assert_eq!(places.find(&key(0)), None);
         places.sweep(&Tables::new());
         assert!(places.leaving.is_empty());
         assert_ne!(places.slot(&key(0)), slot, "a released slot rests");
+    }
+
+    /// With many peers there is hardly a moment when nothing at all that was replaced is being read.
+    #[test]
+    fn a_slot_waits_for_what_was_replaced_before_it_was_left_and_for_no_more() {
+        let (mut places, tables) = (Places::new(1), Tables::new());
+        let left = |places: &mut Places| {
+            places.sweep(&tables);
+            places.leaving.len()
+        };
+        (0..2).for_each(|peer| _ = places.slot(&key(peer)));
+        let first = tables.spd.load();
+        tables.publish_policies(Spd::default());
+        places.leave(&key(0), &tables);
+        let second = tables.spd.load();
+        tables.publish_policies(Spd::default());
+        places.leave(&key(1), &tables);
+        assert_eq!(left(&mut places), 2);
+        drop(first);
+        assert_eq!(left(&mut places), 1);
+        drop(second);
+        assert_eq!(left(&mut places), 0);
     }
 }

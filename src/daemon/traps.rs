@@ -74,7 +74,7 @@ mod tests {
     }
 
     fn down(why: Ended) -> Event {
-        Event::ChildDown { id: ChildId(1), connection: "a".into(), child: "b".into(), why }
+        Event::ChildDown { id: ChildId(1), connection: "a".into(), child: "b".into(), resource: None, why }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::layout::Layout;
 use super::line::{CACHE_LINE, Line};
 use super::replay::{Authentic, Seen, Window};
 use super::{Covered, SaParams};
-use crate::crypto::cipher::{BATCH, BadIcv, Body, PacketKey};
+use crate::crypto::cipher::{BadIcv, Body, OPENED_TOGETHER as BATCH, PacketKey};
 use crate::wire::{esp, ip};
 use std::array::from_fn;
 use std::ops::Range;

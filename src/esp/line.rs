@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 pub const CACHE_LINE: usize = 64;
 
 /// A value in cache lines of its own.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[repr(align(64))]
 pub struct Line<T>(pub T);
 

@@ -3,7 +3,7 @@ use super::layout::Layout;
 use super::line::CACHE_LINE;
 use super::sequence::Sequence;
 use super::{Covered, SaParams};
-use crate::crypto::cipher::{BATCH, Body, PacketKey};
+use crate::crypto::cipher::{Body, FEW, PacketKey, SEALED_TOGETHER};
 use crate::wire::esp;
 use std::array::from_fn;
 use std::ops::Range;
@@ -72,16 +72,24 @@ impl OutboundSa {
         packets: impl ExactSizeIterator<Item = (&'p mut [u8], usize)>,
         next_header: u8,
     ) {
-        let alone = self.aead || packets.len() == 1;
+        let count = packets.len();
         let mut packets = (first..).zip(packets).map(|(seq, (packet, inner))| (seq, packet, inner));
-        if alone {
+        if self.aead || count == 1 {
             return packets.for_each(|(seq, packet, inner)| self.seal(seq, packet, inner, next_header));
         }
-        while self.seal_batch(&mut packets, next_header) == BATCH {}
+        if count <= FEW {
+            self.seal_batch::<FEW>(&mut packets, next_header);
+        } else {
+            while self.seal_batch::<SEALED_TOGETHER>(&mut packets, next_header) == SEALED_TOGETHER {}
+        }
     }
 
-    /// Seals so many of the packets as are sealed together; how many.
-    fn seal_batch<'p>(&self, packets: &mut impl Iterator<Item = (u64, &'p mut [u8], usize)>, next_header: u8) -> usize {
+    /// Seals at most `BATCH` of the packets together; how many.
+    fn seal_batch<'p, const BATCH: usize>(
+        &self,
+        packets: &mut impl Iterator<Item = (u64, &'p mut [u8], usize)>,
+        next_header: u8,
+    ) -> usize {
         let mut covered = [Covered::default(); BATCH];
         let mut count = 0;
         let packets: [(u64, &mut [u8]); BATCH] = from_fn(|i| {

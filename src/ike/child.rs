@@ -46,6 +46,8 @@ pub(super) struct Child {
     pub resource: Option<u32>,
     /// It may have children beside it, each for a resource.
     pub group: Option<Box<Group>>,
+    /// It had lost a collision when it came up: the host never sends on it.
+    pub inbound_only: bool,
 }
 /// How much of what a child may carry it has carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +71,10 @@ pub(super) enum ChildState {
     Closing(Ended),
 }
 impl Child {
+    /// It has this name, and is for this resource or for none.
+    pub(super) fn is_as(&self, name: &str, resource: Option<u32>) -> bool {
+        &*self.policy.name == name && self.resource == resource
+    }
     /// It is being deleted by us, or will be as soon as the window is free.
     pub(super) fn is_leaving(&self) -> bool {
         matches!(self.state, ChildState::Leaving(_) | ChildState::Closing(_))
@@ -427,6 +433,15 @@ impl Agreed {
     pub(super) fn place(&self) -> Option<(Option<ChildId>, &str)> {
         (self.replaces.is_some() || self.resource.is_none()).then_some((self.replaces, &*self.policy.name))
     }
+    /// As one more with the same selectors as this fallback (RFC 9611): what was asked for is narrowed to them, and may not be less.
+    pub(super) fn beside(self, fallback: &Child) -> Result<Self, Mismatch> {
+        let (local_ts, remote_ts) = (fallback.local_ts.clone(), fallback.remote_ts.clone());
+        if is_subset(&local_ts, &self.local_ts) && is_subset(&remote_ts, &self.remote_ts) {
+            return Ok(Self { local_ts, remote_ts, ..self });
+        }
+        let mismatch = Mismatch::new(Refusal::Selectors, "ts.mismatch", Some(&self.policy));
+        Err(Mismatch { local: both(&local_ts, &remote_ts), peer: both(&self.local_ts, &self.remote_ts), ..mismatch })
+    }
     /// SA, TSi and TSr of a responder's answer.
     pub(super) fn payloads(&self) -> Vec<Payload> {
         let proposal = Proposal { spi: self.spi_in.to_be_bytes().to_vec(), ..self.proposal.clone() };
@@ -480,6 +495,7 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
         rehearsal: false,
         resource: agreed.resource,
         group,
+        inbound_only: made.lost,
     });
     cx.common.by_child.insert(agreed.spi_in, core.id);
     cx.common.by_id.insert(id, core.id);

@@ -315,10 +315,13 @@ pub enum Event {
         connection: Arc<str>,
         /// Child.
         child: Arc<str>,
+        /// The resource that it was for (RFC 9611).
+        resource: Option<u32>,
         /// Why.
         why: Ended,
     },
-    /// The peer is asked to delete a child that another one has the place of, and may do so any moment: nothing is sent on it any more.
+    /// The peer is asked to delete a child that another one has the place of, or that is for one resource: it may do so any moment, and nothing is
+    /// sent on it any more.
     ChildLeaving {
         /// Which.
         id: ChildId,

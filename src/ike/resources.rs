@@ -1,6 +1,6 @@
-//! Per-resource children (RFC 9611): several children with the same selectors, each for one resource of its end (a worker, here), so that no
-//! two resources share sequence numbers or a window. The first one, the fallback, is for whoever has none of its own. In its exchange both ends
-//! say that they know of this (SA_RESOURCE_INFO); then the end that has asked for it asks for the others, one after the other, until there are
+//! Per-resource children (RFC 9611): several children with the same selectors, each for one resource of its end (a worker, here), so that it
+//! need not share the sequence numbers that it sends with. What comes in on any of them any resource may open. The first one, the fallback, is for
+//! whoever has none of its own. In its exchange both ends say that they know of this (SA_RESOURCE_INFO); then the end that has asked for it asks for the others, one after the other, until there are
 //! as many as its configuration says, or the peer wants no more (TS_MAX_QUEUE).
 //!
 //! Each end decides by itself which resource of its own a child is for: what it tells the other end is for people. Each child is rekeyed
@@ -72,8 +72,8 @@ pub(super) fn request(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, n
     let fallback = est.fallback(name).filter(|c| c.group.as_ref().is_some_and(|group| group.is_open()))?;
     let resource = est.free_resource(name, most(cx, &fallback.policy))?;
     let Some(offer) = Offer::beside(cx, core, &connection, fallback, est.peer, resource) else {
-        est.change_group(name, |group| group.put_off(cx.now));
-        cx.fail(Failure::new(cx.now, Where::CreateChild, true, "limit.spis"), Some(&connection));
+        let policy = fallback.policy.clone();
+        failed(cx, core, est, &policy, Failure::new(cx.now, Where::CreateChild, true, "limit.spis"));
         return None;
     };
     let group = groups(&offer.proposals).first().copied();
@@ -86,12 +86,15 @@ pub(super) fn refused(cx: &mut Cx<'_>, core: &Core, est: &mut Established, offer
     match notify.kind {
         NotifyType::TEMPORARY_FAILURE => est.change_group(name, |group| group.put_off(cx.now)),
         NotifyType::TS_MAX_QUEUE => est.wants_no_more(name),
-        _ => failed(cx, core, est, offer, offer.refused(cx.now, Where::CreateChild, notify)),
+        _ => failed(cx, core, est, &offer.policy, offer.refused(cx.now, Where::CreateChild, notify)),
     }
 }
-/// It could not be made, for a reason that stays.
-pub(super) fn failed(cx: &mut Cx<'_>, core: &Core, est: &mut Established, offer: &Offer, failure: Failure) {
-    est.wants_no_more(&offer.policy.name);
+/// It could not be made. A limit of ours passes, other reasons stay.
+pub(super) fn failed(cx: &mut Cx<'_>, core: &Core, est: &mut Established, policy: &ChildPolicy, failure: Failure) {
+    match failure.code {
+        "limit.spis" | "limit.compute_queue" => est.change_group(&policy.name, |group| group.put_off(cx.now)),
+        _ => est.wants_no_more(&policy.name),
+    }
     cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&est.connection));
 }
 
@@ -110,11 +113,11 @@ pub(super) fn admit(
         return Ok(agreed);
     };
     let beside = |c: &&Child| c.group.is_some() && !(info.data.is_empty() && est.is_fresh(c.id));
-    if est.fallback(&agreed.policy.name).filter(beside).is_none() {
+    let Some(fallback) = est.fallback(&agreed.policy.name).filter(beside) else {
         return Ok(child::Agreed { group: Some(Box::default()), ..agreed });
-    }
+    };
     match est.free_resource(&agreed.policy.name, most) {
-        Some(resource) => Ok(child::Agreed { resource: Some(resource), ..agreed }),
+        Some(resource) => Ok(child::Agreed { resource: Some(resource), ..agreed.beside(fallback)? }),
         None => Err(Mismatch::quiet(Refusal::MaxQueue)),
     }
 }

@@ -293,8 +293,11 @@ fn is_fragment(message: &[u8]) -> bool {
 impl Established {
     /// A child that carries traffic, also what has no resource of its own (RFC 9611).
     pub(super) fn has(&self, child: &str) -> bool {
-        let is_up = |c: &Child| c.state == ChildState::Up && c.resource.is_none();
-        self.children.iter().any(|c| is_up(c) && &*c.policy.name == child)
+        self.is_up(child, None)
+    }
+    /// A child that carries traffic, for this resource or for none.
+    pub(super) fn is_up(&self, child: &str, resource: Option<u32>) -> bool {
+        self.children.iter().any(|c| c.state == ChildState::Up && c.is_as(child, resource))
     }
     /// A child that is up or on its way.
     pub(super) fn has_or_makes(&self, child: &str) -> bool {

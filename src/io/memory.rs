@@ -49,6 +49,7 @@ impl Default for Knobs {
 }
 
 type Queue<T> = Arc<Mutex<VecDeque<T>>>;
+type Packets = Queue<(VnetHeader, Vec<u8>)>;
 
 /// A queue is whole whatever its last user did.
 fn lock<T>(queue: &Queue<T>) -> MutexGuard<'_, VecDeque<T>> {
@@ -135,9 +136,9 @@ impl Datagrams for Port {
 pub struct Device {
     /// What [`Tun::offloads`] answers; a write that needs more fails with EINVAL, as in the kernel.
     pub offloads: (bool, bool),
-    to_read: Queue<(VnetHeader, Vec<u8>)>,
+    to_read: Packets,
     /// Of all queues of the device.
-    written: Arc<[Queue<(VnetHeader, Vec<u8>)>]>,
+    written: Arc<[Packets]>,
     /// Which of them this is.
     index: usize,
 }
@@ -145,12 +146,12 @@ pub struct Device {
 impl Device {
     /// An empty one.
     pub fn new(offloads: (bool, bool)) -> Self {
-        Self { offloads, to_read: Queue::default(), written: [Queue::default()].into(), index: 0 }
+        Self { offloads, to_read: Queue::default(), written: [Packets::default()].into(), index: 0 }
     }
 
     /// The queues of one device.
     pub fn queues(count: usize, offloads: (bool, bool)) -> Vec<Self> {
-        let written: Arc<[_]> = (0..count).map(|_| Queue::default()).collect();
+        let written: Arc<[_]> = (0..count).map(|_| Packets::default()).collect();
         (0..count).map(|index| Self { written: written.clone(), index, ..Self::new(offloads) }).collect()
     }
 

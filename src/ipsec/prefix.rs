@@ -1,8 +1,12 @@
 //! Addresses as numbers, and prefixes of them.
+use crate::esp::line::Line;
+use std::fmt::Debug;
 use std::net::IpAddr;
 
 /// An address as a number: `u32` or `u128`.
 pub(super) trait Address: Copy + Ord {
+    /// Aligns a rule: one of two IPv6 addresses is a cache line, one of IPv4 addresses less, and has no room to lose.
+    type Aligned: Clone + Debug;
     /// Of an address, and so of the longest prefix.
     const BITS: u8;
     /// The highest address.
@@ -18,8 +22,9 @@ pub(super) trait Address: Copy + Ord {
 }
 
 macro_rules! address {
-    ($int:ty, $family:ident) => {
+    ($int:ty, $family:ident, $aligned:ty) => {
         impl Address for $int {
+            type Aligned = $aligned;
             const BITS: u8 = <$int>::BITS as u8;
             const MAX: Self = <$int>::MAX;
             fn of(addr: IpAddr) -> Option<Self> {
@@ -38,8 +43,8 @@ macro_rules! address {
         }
     };
 }
-address!(u32, V4);
-address!(u128, V6);
+address!(u32, V4, Self);
+address!(u128, V6, Line<()>);
 
 /// A prefix sorts behind those that it lies in, and before those that lie in it: of two that hold an address, the longer one comes later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +70,6 @@ impl<A: Address> Prefix<A> {
     }
 
     pub(super) fn contains(&self, addr: A) -> bool {
-        addr.masked(self.len) == self.first
+        self.first.common(addr) >= self.len
     }
 }

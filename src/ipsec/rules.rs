@@ -9,6 +9,7 @@
 use super::admit::matches_without_ports;
 use super::prefix::{Address, Prefix};
 use super::spd::{Action, PolicyEntry};
+use crate::esp::line::CACHE_LINE;
 use crate::wire::ip::Flow;
 use crate::wire::selector::Selector;
 use std::cmp::Ordering;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 /// One pair of prefixes of one policy.
 #[derive(Clone, Debug)]
-pub(super) struct Rule<A> {
+pub(super) struct Rule<A: Address> {
     /// Where the remote and the local prefix begin, and their lengths, which would take as much room as addresses if they stood beside them.
     begins: (A, A),
     lengths: (u8, u8),
@@ -30,7 +31,11 @@ pub(super) struct Rule<A> {
     /// Among equals the lowest wins.
     order: u64,
     pub(super) policy: Arc<PolicyEntry>,
+    _aligned: [A::Aligned; 0],
 }
+
+// A lookup among many rules waits for the memory of the one that it finds.
+const _: () = assert!(size_of::<Rule<u128>>() == CACHE_LINE && align_of::<Rule<u128>>() == CACHE_LINE);
 
 impl<A: Address> Rule<A> {
     /// The rules of a policy in this address family.
@@ -41,9 +46,9 @@ impl<A: Address> Rule<A> {
             for &(local_ts, local) in &locals {
                 let any = |s: &Selector| s.proto == 0 && s.ports == (0, u16::MAX);
                 let plain = any(&policy.local[usize::from(local_ts)]) && any(&policy.remote[usize::from(remote_ts)]);
-                let (selectors, policy) = ((local_ts, remote_ts), policy.clone());
+                let (selectors, action, policy) = ((local_ts, remote_ts), policy.action, policy.clone());
                 let (begins, lengths) = ((remote.first, local.first), (remote.len, local.len));
-                rules.push(Self { begins, lengths, plain, selectors, action: policy.action, order, policy });
+                rules.push(Self { begins, lengths, plain, selectors, action, order, policy, _aligned: [] });
             }
         }
         rules
@@ -91,12 +96,14 @@ fn prefixes<A: Address>(selectors: &[Selector]) -> Vec<(u16, Prefix<A>)> {
 
 /// Rules in a page at most.
 const PAGE: usize = 128;
+/// A full page gets room for so many more: if for one, what it had before would lie about in the heap as holes of as many sizes.
+const GROWTH: usize = 16;
 /// So many octets of sorted numbers are all compared: that has no branches, and what is not in the cache comes at once.
 const FEW: usize = 256;
 
 /// All rules, sorted.
 #[derive(Clone, Debug)]
-pub(super) struct Rules<A> {
+pub(super) struct Rules<A: Address> {
     /// Where the first remote prefix of each page begins.
     begins: Vec<A>,
     pages: Vec<Arc<Page<A>>>,
@@ -115,22 +122,21 @@ impl<A: Address> Rules<A> {
     /// The rule for a packet: of those that admit it the one with the longest remote prefix, then the longest local one, then priority,
     /// then order.
     pub(super) fn lookup(&self, src: A, dst: A, flow: &Flow) -> Option<&Rule<A>> {
-        let mut len = Some(A::BITS);
-        while let Some(longest) = len {
-            let place = self.last(Prefix::around(dst, longest), Prefix::LAST)?;
+        let mut sought = Prefix { first: dst, len: A::BITS };
+        loop {
+            let place = self.last(sought, Prefix::LAST)?;
             let remote = self.at(place).remote();
-            len = if remote.contains(dst) {
+            let longest = if remote.contains(dst) {
                 if let Some(rule) = self.lookup_local(place, src, flow) {
                     return Some(rule);
                 }
-                remote.len.checked_sub(1)
+                remote.len.checked_sub(1)?
             } else {
                 // What holds `dst` and sorts before `remote` holds that, too.
-                Some(remote.first.common(dst))
+                remote.first.common(dst)
             };
-            len = len.and_then(|longest| self.remote_lengths.up_to(longest));
+            sought = Prefix::around(dst, self.remote_lengths.up_to(longest)?);
         }
-        None
     }
 
     /// The same among the rules with the remote prefix of the one in this place, which is the last of them.
@@ -191,7 +197,9 @@ impl<A: Address> Rules<A> {
         };
         let page = Arc::make_mut(page);
         let place = page.rules.partition_point(|other| other.compare(&rule).is_lt());
-        page.rules.reserve_exact(1);
+        if page.rules.len() == page.rules.capacity() {
+            page.rules.reserve_exact(GROWTH);
+        }
         page.rules.insert(place, rule);
         let behind = (page.rules.len() > PAGE).then(|| Page::new(page.rules.split_off(PAGE / 2)));
         page.index();
@@ -223,7 +231,7 @@ impl<A: Address> Rules<A> {
 
 /// Neighbours.
 #[derive(Clone, Debug)]
-struct Page<A> {
+struct Page<A: Address> {
     /// Where the remote prefix of each rule begins, in steps from the first one's; what is left is as high as can be.
     steps: [u32; PAGE],
     /// Binary logarithm of a step.

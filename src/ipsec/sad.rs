@@ -165,10 +165,12 @@ pub const RESTING: u64 = 64;
 #[derive(Debug)]
 pub struct SpiPool {
     workers: u32,
-    /// In use, half-closed or resting.
-    taken: HashSet<u32>,
-    /// Released SPIs, and the allocation before which each may be used again; in that order.
-    resting: VecDeque<(u64, u32)>,
+    /// In use or half-closed.
+    held: HashSet<u32>,
+    /// Released, but not free yet.
+    resting: HashSet<u32>,
+    /// Those, and the allocation before which each may be used again; in that order.
+    until: VecDeque<(u64, u32)>,
     allocations: u64,
     generations: HashMap<Slot, u32>,
 }
@@ -178,8 +180,9 @@ impl SpiPool {
     pub fn new(workers: u8) -> Self {
         Self {
             workers: u32::from(workers).clamp(1, WORKER_MASK + 1),
-            taken: HashSet::new(),
-            resting: VecDeque::new(),
+            held: HashSet::new(),
+            resting: HashSet::new(),
+            until: VecDeque::new(),
             allocations: 0,
             generations: HashMap::new(),
         }
@@ -212,9 +215,9 @@ impl SpiPool {
         let tags = generations
             .flat_map(|generation| (0..16).map(move |step| (((random & 0xf) + step) % 16) << 4 | generation));
         let base = slot.0 << SLOT_SHIFT | worker;
-        let spi =
-            tags.map(|tag| tag << TAG_SHIFT | base).find(|spi| *spi > LAST_RESERVED && !self.taken.contains(spi))?;
-        self.taken.insert(spi);
+        let taken = |spi: &u32| self.held.contains(spi) || self.resting.contains(spi);
+        let spi = tags.map(|tag| tag << TAG_SHIFT | base).find(|spi| *spi > LAST_RESERVED && !taken(spi))?;
+        self.held.insert(spi);
         self.generations.insert(slot, (spi >> TAG_SHIFT) % 16);
         self.allocations += 1;
         Some(spi)
@@ -222,19 +225,20 @@ impl SpiPool {
 
     /// It was handed out and not released.
     pub fn holds(&self, spi: u32) -> bool {
-        self.taken.contains(&spi) && !self.resting.iter().any(|(_, other)| *other == spi)
+        self.held.contains(&spi)
     }
 
     /// Both directions are closed: it may be used again, after `RESTING` more allocations. Unknown SPIs are ignored.
     pub fn release(&mut self, spi: u32) {
-        if self.holds(spi) {
-            self.resting.push_back((self.allocations + RESTING, spi));
+        if self.held.remove(&spi) {
+            self.resting.insert(spi);
+            self.until.push_back((self.allocations + RESTING, spi));
         }
     }
 
     fn wake(&mut self) {
-        while let Some((_, spi)) = self.resting.pop_front_if(|(until, _)| *until <= self.allocations) {
-            self.taken.remove(&spi);
+        while let Some((_, spi)) = self.until.pop_front_if(|(until, _)| *until <= self.allocations) {
+            self.resting.remove(&spi);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Policies: which packet is protected by which child, passes, or is dropped (RFC 4301 section 4.4.1).
 use super::admit::{End, admits};
+use super::prefix::Address;
 use super::rules::{Rule, Rules};
 use crate::wire::ip::Flow;
 use crate::wire::selector::Selector;
@@ -116,7 +117,7 @@ struct Device {
     v6: Rules<u128>,
 }
 
-impl<'a, A> From<&'a Rule<A>> for Found<'a> {
+impl<'a, A: Address> From<&'a Rule<A>> for Found<'a> {
     fn from(rule: &'a Rule<A>) -> Self {
         Self { action: rule.action, policy: &rule.policy }
     }

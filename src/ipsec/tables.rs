@@ -2,7 +2,7 @@
 use super::admit::{End, admits};
 use super::larval::Larvae;
 use super::path::Path;
-use super::sad::{InboundEntry, Sad, Sas};
+use super::sad::{InboundEntry, Sad};
 use super::spd::{DeviceId, Slot, Spd};
 use crate::esp::drop::Drop;
 use crate::esp::line::CACHE_LINE;
@@ -10,6 +10,7 @@ use crate::esp::outbound::OutboundSa;
 use crate::wire::ip::Flow;
 use crate::wire::selector::Selector;
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -242,28 +243,26 @@ impl Tables {
     /// Publishes other policies.
     pub fn publish_policies(&self, spd: Spd) {
         let mut replaced = self.write();
-        replaced.policies.push_back(self.spd.swap(Arc::new(spd)));
-        replaced.free(LOOKED_AT);
+        replaced.keep(self.spd.swap(Arc::new(spd)));
     }
 
     /// Publishes a child in its slot.
     pub fn insert_child(&self, child: Arc<Child>) {
         let mut replaced = self.write();
         let children = self.children.load().with(child.slot, Some(child));
-        replaced.children.push_back(self.children.swap(Arc::new(children)));
-        replaced.free(LOOKED_AT);
+        replaced.keep(self.children.swap(Arc::new(children)));
     }
 
     /// Takes a child away with all of its SAs. The policies that name its slot must have gone before.
     pub fn remove_child(&self, slot: Slot) -> Option<Arc<Child>> {
         let mut replaced = self.write();
         let child = self.children.load().get(slot).cloned()?;
-        let resources = child.resources.iter();
-        replaced.outbound.extend(resources.chain([&child.outbound]).filter_map(|outbound| outbound.swap(None)));
-        replaced.sas.extend(self.sad.clear(slot));
+        child.resources.iter().chain([&child.outbound]).for_each(|outbound| outbound.store(None));
+        if let Some(sas) = self.sad.clear(slot) {
+            replaced.keep(sas);
+        }
         let children = self.children.load().with(slot, None);
-        replaced.children.push_back(self.children.swap(Arc::new(children)));
-        replaced.free(LOOKED_AT);
+        replaced.keep(self.children.swap(Arc::new(children)));
         Some(child)
     }
 
@@ -271,44 +270,52 @@ impl Tables {
     pub fn publish_inbound(&self, entry: Arc<InboundEntry>) {
         let mut replaced = self.write();
         let spi = entry.spi;
-        replaced.sas.extend(self.sad.insert(entry));
+        let before = self.sad.insert(entry);
         self.larvae.remove(spi);
-        replaced.free(LOOKED_AT);
+        if let Some(before) = before {
+            replaced.keep(before);
+        }
     }
 
     /// From now on packets with this SPI are unknown. False if they were already.
     pub fn retire_inbound(&self, spi: u32) -> bool {
         let mut replaced = self.write();
         let gone = self.sad.remove(spi);
-        let known = gone.is_some();
-        replaced.sas.extend(gone);
-        replaced.free(LOOKED_AT);
-        known
+        gone.map(|gone| replaced.keep(gone)).is_some()
     }
 
-    /// From now on the child sends on this SA, or on none. The SPI of the one before; `None` also if there is no child.
+    /// From now on the child sends on this SA, or on none. The SPI of the one before; `None` also if there is no child. Whoever publishes an
+    /// outbound SA holds it as well, for it may be used again, and hands it to [`Self::discard`] in the end.
     pub fn swap_outbound(&self, slot: Slot, entry: Option<Arc<OutboundEntry>>) -> Option<u32> {
-        let mut replaced = self.write();
+        let _writing = self.write();
         let before = self.children.load().get(slot)?.outbound.swap(entry);
-        let spi = before.as_ref().map(|entry| entry.sa.spi());
-        replaced.outbound.extend(before);
-        replaced.free(LOOKED_AT);
-        spi
+        before.map(|entry| entry.sa.spi())
     }
 
-    /// From now on this worker sends on this SA for the child, or on the one that is for all.
+    /// From now on this worker sends on this SA for the child, or on the one that is for all. As above.
     pub fn swap_resource(&self, slot: Slot, worker: usize, entry: Option<Arc<OutboundEntry>>) {
-        let mut replaced = self.write();
+        let _writing = self.write();
         if let Some(own) = self.children.load().get(slot).and_then(|child| child.resources.get(worker)) {
-            replaced.outbound.extend(own.swap(entry));
+            own.store(entry);
         }
-        replaced.free(LOOKED_AT);
     }
 
-    /// Frees what was replaced and no worker reads any more; every change does so with some. True if none is left: no worker can still act
-    /// on anything that was replaced.
-    pub fn free(&self) -> bool {
-        self.write().free(usize::MAX)
+    /// The engine holds this SA no longer, and no child will send on it again: freed when no worker reads it.
+    pub fn discard(&self, outbound: Arc<OutboundEntry>) {
+        self.write().keep(outbound);
+    }
+
+    /// How many were replaced up to now of those that have to be kept: [`Self::free`] tells when they are free.
+    pub fn replaced(&self) -> u64 {
+        let replaced = self.write();
+        replaced.freed + replaced.kept.len() as u64
+    }
+
+    /// Frees what was replaced and no worker reads any more, oldest first. How many are freed up to now: no worker can still act on those.
+    pub fn free(&self) -> u64 {
+        let mut replaced = self.write();
+        replaced.free();
+        replaced.freed
     }
 
     fn write(&self) -> MutexGuard<'_, Replaced> {
@@ -316,35 +323,33 @@ impl Tables {
     }
 }
 
-/// What was replaced. Kept until no worker reads it, so that it is the engine that frees it (and wipes its keys).
+/// What was replaced while a worker read it, oldest first. Kept until none does, so that it is the engine that frees it (and wipes its keys);
+/// workers read for the time of a batch, so it is never much.
 #[derive(Debug, Default)]
 struct Replaced {
-    policies: VecDeque<Arc<Spd>>,
-    sas: VecDeque<Arc<Sas>>,
-    children: VecDeque<Arc<Children>>,
-    outbound: VecDeque<Arc<OutboundEntry>>,
+    kept: VecDeque<Arc<dyn Any + Send + Sync>>,
+    /// So many were kept before these.
+    freed: u64,
 }
-
-/// A change looks at so many of each kind whether they are still read: one more than it adds. What else there is may be many, for a replaced
-/// SA is held until its peer has deleted it, and has its turn.
-const LOOKED_AT: usize = 2;
 
 impl Replaced {
-    fn free(&mut self, at_most: usize) -> bool {
-        free_unread(&mut self.policies, at_most)
-            & free_unread(&mut self.sas, at_most)
-            & free_unread(&mut self.children, at_most)
-            & free_unread(&mut self.outbound, at_most)
+    fn keep(&mut self, replaced: Arc<dyn Any + Send + Sync>) {
+        self.free();
+        if is_read(&replaced) {
+            self.kept.push_back(replaced);
+        }
+    }
+
+    fn free(&mut self) {
+        while self.kept.pop_front_if(|oldest| !is_read(oldest)).is_some() {
+            self.freed += 1;
+        }
     }
 }
 
-/// True if nothing is left. What was replaced gets no new readers, so its count only falls.
-fn free_unread<T>(replaced: &mut VecDeque<Arc<T>>, at_most: usize) -> bool {
-    for _ in 0..replaced.len().min(at_most) {
-        let still_read = replaced.pop_front().filter(|oldest| Arc::strong_count(oldest) > 1);
-        replaced.extend(still_read);
-    }
-    replaced.is_empty()
+/// What was replaced gets no new readers, so its count only falls.
+fn is_read(replaced: &Arc<dyn Any + Send + Sync>) -> bool {
+    Arc::strong_count(replaced) > 1
 }
 
 /// A released slot rests until so many others were released after it.
@@ -372,7 +377,7 @@ impl SlotPool {
         Some(Slot(self.next - 1))
     }
 
-    /// The child is gone from the tables and the policies, and `Tables::free` has said that no worker reads older ones.
+    /// The child is gone from the tables and the policies, and `Tables::free` has said that no worker reads what was replaced before that.
     pub fn release(&mut self, slot: Slot) {
         self.released.push_back(slot);
     }

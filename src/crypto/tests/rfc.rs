@@ -1,8 +1,7 @@
 //! Known answers printed in RFCs: packets, MACs and key exchanges.
-use super::{packet, unhex};
+use super::{decrypt, encrypt, packet, unhex};
 use crate::crypto::aes::Aes;
-use crate::crypto::cbc;
-use crate::crypto::chains::{self, CHAINS, Chain};
+use crate::crypto::chains::{self, CHAINS, Chain, FEW};
 use crate::crypto::cipher::{Cipher, PacketKey};
 use crate::crypto::integ::Integ;
 use crate::crypto::ke::Group;
@@ -82,24 +81,25 @@ fn rfc3602_aes_cbc() {
     for (case, [key, iv, plain, sealed]) in RFC3602.into_iter().enumerate() {
         let (aes, iv) = (Aes::new(&unhex(key)), &unhex(iv).try_into().unwrap());
         let mut text = unhex(plain);
-        cbc::encrypt(&aes, iv, &mut text);
+        encrypt(&aes, iv, &mut text);
         assert_eq!(text, unhex(sealed), "case {}", case + 1);
-        cbc::decrypt(&aes, iv, &mut text);
+        decrypt(&aes, iv, &mut text);
         assert_eq!(text, unhex(plain), "case {}", case + 1);
     }
 }
 
-/// Those that have a key in common, each several times, in one go.
+/// Those that have a key in common, each several times, in one go: as many as fit, as few as are not filled up, and around.
 #[test]
 fn rfc3602_chains_side_by_side() {
-    for key in RFC3602.map(|[key, ..]| key) {
-        let cases: Vec<_> = RFC3602.into_iter().filter(|case| case[0] == key).cycle().take(CHAINS - 1).collect();
+    let counts = [FEW - 1, FEW, FEW + 1, 45, CHAINS - 1, CHAINS];
+    for (key, count) in RFC3602.iter().flat_map(|[key, ..]| counts.map(|count| (*key, count))) {
+        let cases: Vec<_> = RFC3602.into_iter().filter(|case| case[0] == key).cycle().take(count).collect();
         let mut texts: Vec<_> = cases.iter().map(|[_, _, plain, _]| unhex(plain)).collect();
         let ivs = cases.iter().map(|case| unhex(case[1]).try_into().unwrap());
         let mut chains: Vec<_> = ivs.zip(&mut texts).map(|(iv, text)| Chain::new(&iv, text)).collect();
         chains::encrypt(&Aes::new(&unhex(key)), &mut chains);
         for (text, [_, _, _, sealed]) in texts.iter().zip(&cases) {
-            assert_eq!(text, &unhex(sealed), "{key}");
+            assert_eq!(text, &unhex(sealed), "{key}, {count}");
         }
     }
 }

@@ -70,6 +70,10 @@ impl Pending {
     pub(in crate::ike) fn replaces(&self, old: ChildId) -> bool {
         matches!(&self.agreed, Agreed::Child(agreed) if agreed.replaces == Some(old))
     }
+    /// The child with this outbound SPI shall be made.
+    pub(in crate::ike) fn makes(&self, spi_out: u32) -> bool {
+        matches!(&self.agreed, Agreed::Child(agreed) if agreed.spi_out == spi_out)
+    }
     /// This child shall be made, and not in the place of another one.
     fn creates(&self, child: &str) -> bool {
         matches!(&self.agreed, Agreed::Child(agreed) if agreed.place() == Some((None, child)))
@@ -265,7 +269,7 @@ pub(in crate::ike) fn disown(cx: &mut Cx<'_>, core: &mut Core, est: &mut Establi
             est.plan(Task::DeleteSpi { spi: offer.spi_in, release: true });
             match offer.replaces {
                 Some(old) => rekey_child::failed(cx, core, est, old, failure),
-                None if offer.resource.is_some() => resources::failed(cx, core, est, &offer, failure),
+                None if offer.resource.is_some() => resources::failed(cx, core, est, &offer.policy, failure),
                 None => est.child_failed_but_keep(cx, core, &offer, failure),
             }
         }
@@ -294,7 +298,9 @@ pub(in crate::ike) fn refused(cx: &mut Cx<'_>, core: &mut Core, est: &mut Establ
         est.asked = Some(ask(cx, core, est, making, Some(group), retries + 1));
         return;
     }
-    if notify.kind == NotifyType::TEMPORARY_FAILURE {
+    // One for a resource may be put off for ever: nothing depends on it.
+    let beside = matches!(&making, Making::Child { offer, .. } if offer.resource.is_some());
+    if notify.kind == NotifyType::TEMPORARY_FAILURE && !beside {
         est.is_put_off(cx.now);
     }
     match making {

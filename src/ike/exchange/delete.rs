@@ -1,6 +1,6 @@
 //! Deleting a child or the IKE SA by an INFORMATIONAL exchange (RFC 7296 section 1.4.1).
 use super::Contents;
-use crate::ike::child::ChildState;
+use crate::ike::child::{Child, ChildState};
 use crate::ike::common::Cx;
 use crate::ike::event::{ChildId, Ended, Event};
 use crate::ike::sa::{Asked, Core, Established, Task};
@@ -23,7 +23,8 @@ pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, est: &mut Establ
         let why = if let ChildState::Leaving(why) = child.state { why } else { Ended::ByUs };
         child.state = ChildState::Closing(why);
         spis.push(child.spi_in);
-        if why == Ended::Replaced {
+        // A resource has the fallback; if that is gone, there is nothing left to send on.
+        if why == Ended::Replaced || child.resource.is_some() {
             cx.emit(Event::ChildLeaving { id: child.id });
         }
     }
@@ -49,6 +50,9 @@ pub(in crate::ike) fn disown(
 pub(in crate::ike) fn request_ike(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established) -> Asked {
     let delete = Delete { protocol: ProtocolId::IKE, spis: Vec::new() };
     est.request(cx, core, ExchangeType::INFORMATIONAL, &[Payload::Delete(delete)]);
+    if matches!(est.closing, Some((Ended::Replaced, _))) {
+        est.children.iter().for_each(|child| cx.emit(Event::ChildLeaving { id: child.id }));
+    }
     Asked::DeleteIke
 }
 /// The peer has deleted its side of these children: ours go, too. What it says of SPIs changes nothing, but if it does not name the one that
@@ -80,10 +84,12 @@ pub(in crate::ike) fn on_request(cx: &mut Cx<'_>, est: &mut Established, delete:
             if let Some(Asked::Create(asked)) = &mut est.asked {
                 asked.deleted(*spi);
             }
+            // Or one that the peer gives up between two key exchanges.
+            est.drop_half_done(cx, |half| half.makes(*spi));
             continue;
         };
         let (id, name, state) = (est.children[i].id, est.children[i].policy.name.clone(), est.children[i].state);
-        let beside = est.children[i].resource.is_some();
+        let resource = est.children[i].resource;
         let why = match state {
             ChildState::Closing(why) | ChildState::Leaving(why) => why,
             ChildState::Replaced { .. } => Ended::Replaced,
@@ -96,15 +102,16 @@ pub(in crate::ike) fn on_request(cx: &mut Cx<'_>, est: &mut Established, delete:
         }
         remove(cx, est, i, why);
         match why {
-            Ended::ByPeer if beside => est.wants_no_more(&name),
+            _ if est.is_up(&name, resource) => {}
+            Ended::ByPeer if resource.is_some() => est.wants_no_more(&name),
             Ended::ByPeer => est.refuse_wish(cx, &name),
             _ => {}
         }
     }
     (!ours.is_empty()).then(|| Payload::Delete(of_esp(ours)))
 }
-/// Forgets a child and tells the host, which may reuse the SPI when its grace is over. What it has replaced is in use again; what stands beside
-/// it cannot be without it.
+/// Forgets a child and tells the host, which may reuse the SPI when its grace is over. What it has replaced is in use again, and if the peer
+/// deletes it, what has lost a collision against it; what stands beside it cannot be without it.
 pub(in crate::ike) fn remove(cx: &mut Cx<'_>, est: &mut Established, i: usize, why: Ended) {
     let child = est.children.remove(i);
     let others = est.children.iter().any(|c| c.replaces == child.replaces);
@@ -112,6 +119,9 @@ pub(in crate::ike) fn remove(cx: &mut Cx<'_>, est: &mut Established, i: usize, w
         && matches!(old.state, ChildState::Replaced { .. })
     {
         old.state = ChildState::Up;
+    }
+    if why == Ended::ByPeer {
+        reinstate(est, &child);
     }
     if child.resource.is_none() {
         est.follow_fallback(&child.policy.name, why);
@@ -122,9 +132,28 @@ pub(in crate::ike) fn remove(cx: &mut Cx<'_>, est: &mut Established, i: usize, w
         id: child.id,
         connection: est.connection.name.clone(),
         child: child.policy.name.clone(),
+        resource: child.resource,
         why,
     });
     cx.touch(&est.connection);
+}
+/// The peer has deleted the child that had won a collision. If it had lost that one before it knew all four nonces, what has lost is all that it
+/// has, and stays; if not, its Delete of that one follows. What the host took for the loser from the beginning is not sent on, so it is rekeyed.
+fn reinstate(est: &mut Established, winner: &Child) {
+    let (name, resource) = (&winner.policy.name, winner.resource);
+    if est.is_up(name, resource) {
+        return;
+    }
+    let taken: Vec<_> = est.children.iter().filter_map(|c| c.replaces).collect();
+    let lost = |c: &Child| matches!(c.state, ChildState::Replaced { .. }) && !taken.contains(&c.id);
+    let same = |c: &Child| c.replaces == winner.replaces && c.is_as(name, resource);
+    if let Some(loser) = est.children.iter_mut().find(|c| lost(c) && same(c)) {
+        loser.state = ChildState::Up;
+        if loser.inbound_only {
+            let id = loser.id;
+            est.plan(Task::RekeyChild(id));
+        }
+    }
 }
 fn of_esp(spis: Vec<u32>) -> Delete {
     Delete { protocol: ProtocolId::ESP, spis }

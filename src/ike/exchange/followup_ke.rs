@@ -100,6 +100,7 @@ pub(in crate::ike) fn concluded(
     mut asked: Box<Asked>,
     done: Done,
 ) {
+    let code = if matches!(done, Done::Refused) { "limit.compute_queue" } else { "answer.not_offered" };
     let secret = done.agreed();
     match (asked.following.take(), secret) {
         (Some(Following { mut pending, .. }), Some(secret)) => {
@@ -107,7 +108,7 @@ pub(in crate::ike) fn concluded(
             proceed(cx, core, est, asked, pending);
         }
         _ => {
-            let failure = Failure::new(cx.now, Where::CreateChild, true, "answer.not_offered");
+            let failure = Failure::new(cx.now, Where::CreateChild, true, code);
             create_child::disown(cx, core, est, *asked, failure);
         }
     }

@@ -4,7 +4,7 @@ use super::tables::Slot;
 use crate::ike::child::{Child, ChildState};
 use crate::ike::event::{ChildId, Ended, IkeId};
 use crate::ike::policy::Retransmit;
-use crate::ike::sa::{Established, HALF_OPEN_LIFETIME, IkeSa, Phase, Standing, Task};
+use crate::ike::sa::{Asked, Established, HALF_OPEN_LIFETIME, IkeSa, Phase, Standing, Task};
 use crate::wire::message::{IkeSpi, Message};
 use crate::wire::payload::Payload;
 use crate::wire::registry::ExchangeType;
@@ -66,6 +66,9 @@ pub(super) fn machine(machine: &Machine, now: Duration) {
             Phase::Established(est) => {
                 let waits = !sa.core.window.is_free() || common.jobs.values().any(|id| *id == sa.core.id);
                 assert!(est.asked.is_none() || waits, "{name}: a request that nothing can end");
+                let sent_on = |c: &&Child| machine.net.tables.pairs.get(&c.id).is_some_and(|pair| !pair.inbound_only);
+                let gone = est.children.iter().find(|c| may_be_gone(est, c) && sent_on(c));
+                assert!(gone.is_none(), "{name} sends on what the peer may have deleted: {gone:?}");
                 let waits = waits || est.awaits_delete() && est.queue == [Task::RekeyIke];
                 assert!(
                     est.queue.is_empty() || est.standing != Standing::Current || waits,
@@ -75,6 +78,11 @@ pub(super) fn machine(machine: &Machine, now: Duration) {
             _ => assert!(age <= limit, "{name}: it has tried for {age:?}"),
         }
     }
+}
+/// We have asked the peer to delete it because another one has its place, or to delete its IKE SA.
+fn may_be_gone(est: &Established, child: &Child) -> bool {
+    let with_all = matches!((&est.asked, est.closing), (Some(Asked::DeleteIke), Some((Ended::Replaced, _))));
+    with_all || child.state == ChildState::Closing(Ended::Replaced)
 }
 fn children_of(sa: &IkeSa) -> Vec<ChildId> {
     match &sa.phase {

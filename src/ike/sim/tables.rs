@@ -33,7 +33,7 @@ pub(super) struct Pair {
     takeover: Option<Duration>,
     replaces: Option<ChildId>,
     /// It lost a collision, or we delete it because another one has its place: it only opens what the other end may still send on it.
-    inbound_only: bool,
+    pub inbound_only: bool,
 }
 impl Pair {
     /// As the data path counts it; its packets are all of one size.

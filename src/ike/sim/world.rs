@@ -398,8 +398,8 @@ impl World {
     /// - the receiver still waits for the answer to its request (the packet was parked, and the answer is lost or late);
     /// - the child was taken down on purpose or with its IKE SA, and the sender has not learnt of it yet;
     /// - the receiver has given up the IKE SA in the middle of the exchange that made the child;
-    /// - the child has gone with an IKE SA that another one made redundant, and the Delete of it, or the answer, is lost: the end that has not
-    ///   heard it uses it on;
+    /// - the child has gone with an IKE SA that another one made redundant, and the Delete of it is lost, or there was none, as after an
+    ///   INITIAL_CONTACT: the end that has not heard of it uses it on (the one that has sent the Delete does not, see `check`);
     /// - the receiver's clock has leapt over the rest of the grace.
     ///
     /// Never, once the SPI was replaced on an IKE SA that both still have, and its grace is over. For a strict packet none of them counts, but

@@ -2,7 +2,7 @@
 //! strongSwan (their names are kept) and RFC 7296 sections 2.8.1 and 2.25.1.
 use super::rekey_child::*;
 use super::*;
-use crate::ike::event::{Ended, Input};
+use crate::ike::event::{Ended, Input, Usage};
 use crate::ike::sa::Phase;
 use crate::wire::payload::Payload;
 use crate::wire::registry::ExchangeType;
@@ -145,6 +145,35 @@ fn collision_delayed_response_delete() {
             world.pass(seconds(1));
             assert_none(&world);
         }
+    }
+}
+
+/// What has won is used up before Bob hears that he has lost. He keeps his own, which is all that he has, and deletes what had won: from that
+/// Alice learns which one stays. (A leap of the clock does the same: simulator, seeds 18614 and 24114.)
+#[test]
+fn what_has_lost_is_in_use_again_when_the_winner_is_deleted() {
+    for (lowest, delete_first) in [(2, false), (2, true), (4, false), (4, true)] {
+        let (mut world, of_a, of_b) = both_ask((ALICE, BOB), lowest);
+        let old = world.a.children()[0].spi_in;
+        world.deliver(&of_b);
+        let late = world.catch(ALICE);
+        world.deliver(&of_a);
+        world.pass_on(BOB);
+        let delete = world.catch(ALICE);
+        let won = world.b.children()[1].id;
+        world.input_b(Input::EspUsage(&[Usage { id: won, bytes: 0, packets: 0, sequence_permille: 1000 }]));
+        for message in if delete_first { [&delete, &late] } else { [&late, &delete] } {
+            world.deliver(message);
+        }
+        world.pass(seconds(1));
+        assert_rekeyed(&world, old);
+        assert!(world.b.children()[0].initiator, "Bob's own");
+        world.pass(seconds(60));
+        let kept = world.a.children()[0].spi_in;
+        assert!(world.b.children()[0].spi_out == kept, "and it stays");
+        world.command_b(lan());
+        world.pass(seconds(60));
+        assert_rekeyed(&world, kept);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Both ends ask for the same child: it is no rekey, and yet one of the two is too many. As in a collision of rekeys the lowest of the four
 //! nonces decides (RFC 7296 section 2.8.1).
 use super::*;
-use crate::ike::event::{Ended, Input};
+use crate::ike::event::{Ended, Input, Usage};
 use wire::Datagram;
 
 fn up_lan() -> Command {
@@ -82,6 +82,46 @@ fn r04_the_same_while_the_other_ones_secret_is_being_computed() {
         }
         world.pass(seconds(1));
         assert_one(&world, lowest);
+    }
+}
+/// Alice's has won, and is used up before Bob hears that his has lost: his is the one that stays.
+#[test]
+fn what_has_lost_is_in_use_again_when_the_winner_is_deleted() {
+    for lowest in [2, 4] {
+        let (mut world, of_a, of_b) = both_ask(lowest);
+        world.deliver(&of_b);
+        let late = world.catch(ALICE);
+        world.deliver(&of_a);
+        world.pass_on(BOB);
+        assert_eq!(world.a.children().len(), 2);
+        let won = world.b.children()[0].id;
+        world.input_b(Input::EspUsage(&[Usage { id: won, bytes: 0, packets: 0, sequence_permille: 1000 }]));
+        world.deliver(&late);
+        world.pass(seconds(60));
+        assert_one_tunnel(&world);
+        assert!(world.b.children()[0].initiator, "Bob's own");
+        assert!(world.a.endpoint.common.links["net"].wishes[0].wanted, "nobody has refused it");
+    }
+}
+/// The same, and his comes so late that nothing is sent on it from the beginning: that would be a tunnel for one direction.
+#[test]
+fn what_never_was_sent_on_is_rekeyed_when_it_is_in_use_again() {
+    for lowest in [2, 4] {
+        let (mut world, of_a, of_b) = both_ask(lowest);
+        world.deliver(&of_a);
+        world.pass_on(BOB);
+        world.deliver(&of_b);
+        let late = world.catch(ALICE);
+        let silent = world.a.children().into_iter().filter(|c| c.inbound_only).count();
+        assert_eq!((silent, world.a.children().len()), (1, 2));
+        let won = world.b.children()[0].id;
+        world.input_b(Input::EspUsage(&[Usage { id: won, bytes: 0, packets: 0, sequence_permille: 1000 }]));
+        world.deliver(&late);
+        world.pass(seconds(9));
+        assert_one_tunnel(&world);
+        assert!(!world.a.children()[0].inbound_only && !world.b.children()[0].inbound_only);
+        world.pass(seconds(60));
+        assert_one_tunnel(&world);
     }
 }
 /// What comes after another request was made by somebody who knew: that is a second child, and no collision.

@@ -1,8 +1,9 @@
 //! An established IKE SA: deletes, rekeys by the peer, uniqueness, policy changes.
 use super::*;
 use crate::ike::event::{ChildId, Ended};
-use crate::wire::payload::{Delete, Notify, Payload};
+use crate::wire::payload::{Delete, Notify, Payload, TrafficSelectors};
 use crate::wire::registry::{ExchangeType, NotifyType};
+use crate::wire::selector::Selector;
 use wire::Datagram;
 
 /// A tunnel, and the SPIs of Alice's child (inbound, outbound).
@@ -307,6 +308,24 @@ fn what_was_not_asked_for_is_refused_and_disowned() {
         world.bob_answers(&request, &answer);
         assert_eq!((world.a.failures(), world.a.children().len()), (vec!["answer.not_offered"], 0));
         assert!(world.hold()[0].is(ExchangeType::INFORMATIONAL, false));
+    }
+}
+
+/// Ranges that cost 62 prefixes each, as many as a responder likes: what it makes of our offer is bounded, too.
+#[test]
+fn an_answer_that_costs_too_many_rules_is_refused_and_disowned() {
+    let wide = |policy, local, remote| with(policy, |c| c.children = vec![child("lan", local, remote)]);
+    let range: Selector = "0.0.0.1-255.255.255.254".parse().unwrap();
+    for (count, fine) in [(66, true), (67, false)] {
+        let alice = wide(alice(), "0.0.0.0/0", "10.2.0.0/16");
+        let (mut world, request) = asking(alice, wide(bob(), "10.2.0.0/16", "0.0.0.0/0"));
+        let mut answer = granted();
+        answer.retain(|payload| !matches!(payload, Payload::TsI(_)));
+        let ranges = (1..=count).map(|proto| Selector { proto, ..range }).collect();
+        answer.push(Payload::TsI(TrafficSelectors { ranges, unknown: 0 }));
+        world.bob_answers(&request, &answer);
+        assert_eq!(world.a.children().len(), usize::from(fine), "{:?}", world.a.failures());
+        assert_eq!(world.a.failures(), if fine { vec![] } else { vec!["ts.mismatch"] });
     }
 }
 

@@ -66,6 +66,9 @@ fn r08_reauthentication_makes_before_it_breaks() {
         assert!(!rekeys, "without REKEY_SA");
         let replaced = |e: &&Event| matches!(e, Event::IkeDown { why: Ended::Replaced, .. });
         assert_eq!(world.a.events.iter().filter(replaced).count(), 3);
+        let leaving = |e: &&Event| matches!(e, Event::ChildLeaving { .. });
+        let told = world.a.events.iter().chain(&world.b.events).filter(leaving).count();
+        assert_eq!(told, 2 * 3, "whoever asks for the end of the old one does not send on its children");
     }
 }
 /// R8: the children come before the old IKE SA goes also where the new one is rekeyed at once (R41).

@@ -3,7 +3,8 @@
 use super::limits::child_of;
 use super::rekey_child::{ROLES, down_lan, ended, lan};
 use super::*;
-use crate::ike::event::{ChildId, Ended};
+use crate::crypto::work::Done;
+use crate::ike::event::{ChildId, Ended, Input};
 use crate::ike::resources::Group;
 use crate::ike::sa::Task;
 use crate::wire::payload::{Delete, Notify, Payload};
@@ -294,6 +295,105 @@ fn two_requests_for_one_more_are_no_collision() {
     world.pass(seconds(300));
     assert_group(&world, 4);
     assert!(ended(&world.a).iter().all(|(_, why)| *why == Ended::Replaced) && ended(&world.a).len() == 1);
+}
+/// Nobody asks for less than the fallback carries, as a worker would send what it does not. For more: that is narrowed.
+#[test]
+fn one_more_carries_what_the_fallback_does() {
+    let mut world = tunnels(ALICE, 1, 3);
+    world.command_a(down_lan());
+    world.pass(seconds(5));
+    let ask = |world: &mut World, remote: &str, spi, data: &[u8]| {
+        let request = [child_of(spi, "10.1.0.0/16", remote), vec![info(data)]].concat();
+        world.alice_asks(ExchangeType::CREATE_CHILD_SA, &request).unwrap()
+    };
+    assert!(ask(&mut world, "10.2.8.0/22", 0x1111, b"").sa.is_some());
+    let answer = ask(&mut world, "10.2.8.0/24", 0x2222, b"worker 0");
+    assert!(answer.sa.is_none() && answer.notify(NotifyType::TS_UNACCEPTABLE).is_some());
+    assert_eq!((resources(&world.b), world.b.failures()), (vec![None], vec!["ts.mismatch"]));
+    assert!(ask(&mut world, "10.2.0.0/16", 0x3333, b"worker 0").sa.is_some());
+    let (fallback, beside) = (of(&world.b, NOBODY), of(&world.b, Some(0)));
+    assert_eq!((&beside.local_ts, &beside.remote_ts), (&fallback.local_ts, &fallback.remote_ts));
+    assert_eq!(world.b.host.spis.len(), 2);
+}
+/// So long Bob's answer to all that Alice asks for is TEMPORARY_FAILURE. Returns how often.
+fn put_off(world: &mut World, time: Duration) -> usize {
+    let (until, mut count) = (world.now + time, 0);
+    world.drop = |d| d.from.ip() == addr(ALICE) && d.is(ExchangeType::CREATE_CHILD_SA, false);
+    while world.now < until {
+        world.log.clear();
+        world.pass(seconds(1));
+        let asked = world.log.iter().map(|(_, d)| d.clone()).rfind(world.drop);
+        if let Some(request) = asked {
+            world.bob_answers(&request, &[Payload::Notify(Notify::new(NotifyType::TEMPORARY_FAILURE, Vec::new()))]);
+            count += 1;
+        }
+    }
+    world.drop = |_| false;
+    count
+}
+/// R22: nothing depends on one for a resource, and so it may be put off for ever, also the rekey of it. It is tried now and then.
+#[test]
+fn r22_what_is_only_for_a_resource_never_costs_the_tunnel() {
+    for rekeyed in [false, true] {
+        let mut world = tunnels(ALICE, 2, 2);
+        let (fallback, one) = (of(&world.a, NOBODY).id, of(&world.a, Some(1)).id);
+        let now = world.now;
+        world.each_established(ALICE, |est| match rekeyed {
+            true => est.plan(Task::RekeyChild(one)),
+            false => est.child_mut(one).unwrap().life.end = Some(now),
+        });
+        world.command_a(up());
+        let count = put_off(&mut world, seconds(900));
+        assert!((10..30).contains(&count), "asked {count} times");
+        assert_eq!(of(&world.a, NOBODY).id, fallback);
+        assert!(world.a.failures().is_empty() && world.b.failures().is_empty());
+        world.pass(seconds(120));
+        assert_group(&world, 2);
+    }
+}
+/// We have too much to compute, for the first key exchange or the one after it: it is made later.
+#[test]
+fn too_much_to_compute_only_puts_it_off() {
+    for exchanges in 1..=2 {
+        let (alice, bob) = policies(2, 2);
+        let pfs = |policy| with_child(policy, |c| c.proposals = esp("aes128gcm16-x25519-ke1_mlkem512"));
+        let mut world = World::new(pfs(alice), pfs(bob));
+        world.command_a(up());
+        world.pass(seconds(5));
+        assert_group(&world, 2);
+        let (one, now) = (of(&world.a, Some(1)).id, world.now);
+        world.each_established(ALICE, |est| est.child_mut(one).unwrap().life.end = Some(now));
+        world.a.held = Some(Vec::new());
+        world.command_a(up());
+        for number in 1..=exchanges {
+            while world.a.held.as_ref().unwrap().is_empty() {
+                assert!(world.turn(world.now + seconds(60)));
+            }
+            if number == exchanges {
+                let (job, _) = world.a.held.take().unwrap().remove(0);
+                world.input_a(Input::Computed { job, done: Done::Refused });
+            } else {
+                world.compute(ALICE);
+            }
+        }
+        world.pass(seconds(120));
+        assert_eq!(world.a.failures(), ["limit.compute_queue"]);
+        assert_eq!((resources(&world.a).len(), resources(&world.b).len()), (3, 3));
+    }
+}
+/// What is beside a fallback that goes is not sent on from the moment that its Delete is.
+#[test]
+fn what_goes_with_the_fallback_is_not_sent_on() {
+    let mut world = tunnels(ALICE, 2, 2);
+    let mut beside: Vec<_> = world.b.children().iter().filter(|c| c.resource.is_some()).map(|c| c.id).collect();
+    let spi = of(&world.a, NOBODY).spi_in;
+    assert!(world.alice_asks(ExchangeType::INFORMATIONAL, &delete_of(spi)).is_some());
+    assert_eq!(world.b.children().len(), 2);
+    let leaving = |e: &Event| if let Event::ChildLeaving { id } = e { Some(*id) } else { None };
+    let mut told: Vec<_> = world.b.events.iter().filter_map(leaving).collect();
+    beside.sort_unstable();
+    told.sort_unstable();
+    assert_eq!(told, beside);
 }
 /// The user takes the child down: all of them go, and come back with it.
 #[test]

@@ -116,6 +116,18 @@ fn releasing_what_was_never_given_out_changes_nothing() {
     assert!(pool.allocate(Slot(0), 0).is_some());
 }
 
+/// As when a connection goes with all of its peers. If each looked at those before it, this would take minutes.
+#[test]
+fn many_are_released_at_once() {
+    let mut pool = SpiPool::new(1);
+    let spis: Vec<u32> = (0..200_000).map(|slot| pool.allocate(Slot(slot), slot).unwrap()).collect();
+    spis.iter().for_each(|spi| pool.release(*spi));
+    spis.iter().for_each(|spi| pool.release(*spi));
+    assert!(spis.iter().all(|spi| !pool.holds(*spi)));
+    let again: Vec<u32> = (0..=RESTING as u32).map(|_| pool.allocate(Slot(0), spis[0] >> 20).unwrap()).collect();
+    assert!(again.iter().all(|spi| pool.holds(*spi) && !spis.contains(spi)));
+}
+
 #[test]
 fn generations_follow_each_other_and_the_random_bits_are_taken_over() {
     let mut pool = SpiPool::new(1);

@@ -71,21 +71,41 @@ fn what_a_worker_reads_is_freed_by_the_engine_later() {
     let lan = child(Slot(0));
     tables.insert_child(Arc::clone(&lan));
     tables.publish_inbound(inbound(0x0100_0000, &lan));
-    tables.swap_outbound(Slot(0), Some(outbound(0xaaaa)));
+    let ours = outbound(0xaaaa);
+    tables.swap_outbound(Slot(0), Some(Arc::clone(&ours)));
     let worker = (tables.sad.slot(Slot(0)), tables.children.load(), lan.outbound.load(), tables.spd.load());
     let sa = Arc::downgrade(worker.0.get(0x0100_0000).unwrap());
     let sending = Arc::downgrade(worker.2.as_ref().unwrap());
 
     tables.retire_inbound(0x0100_0000);
     tables.swap_outbound(Slot(0), None);
+    assert_eq!(tables.replaced(), 1, "the SA to send on is ours as yet");
+    tables.discard(ours);
     tables.publish_policies(Spd::default());
     tables.remove_child(Slot(0)).unwrap();
-    assert!(!tables.free(), "a worker is still reading");
+    assert_eq!((tables.replaced(), tables.free()), (4, 0), "a worker is still reading");
     assert!(worker.0.get(0x0100_0000).is_some());
     drop(worker);
     assert_eq!((sa.strong_count(), sending.strong_count()), (1, 1), "the worker was not the last");
-    assert!(tables.free());
+    assert_eq!((tables.free(), tables.replaced()), (4, 4));
     assert_eq!((sa.strong_count(), sending.strong_count()), (0, 0));
+}
+
+#[test]
+fn what_nobody_reads_is_freed_at_once() {
+    let tables = Tables::new();
+    let reading = tables.children.load();
+    let lan = child(Slot(0));
+    tables.insert_child(Arc::clone(&lan));
+    let (ours, theirs) = (outbound(0xaaaa), inbound(0x0100_0000, &lan));
+    let (sending, receiving) = (Arc::downgrade(&ours), Arc::downgrade(&theirs));
+    tables.publish_inbound(theirs);
+    tables.discard(ours);
+    tables.retire_inbound(0x0100_0000);
+    assert_eq!((sending.strong_count(), receiving.strong_count()), (0, 0), "whatever waits before them");
+    assert_eq!((tables.replaced(), tables.free()), (1, 0));
+    drop(reading);
+    assert_eq!(tables.free(), 1);
 }
 
 #[test]
