@@ -55,7 +55,7 @@ fn sealed(sa: &OutboundSa) -> Vec<Vec<u8>> {
     packets
 }
 
-/// As a worker does it: precheck and open each, then the window once.
+/// As a worker does it: precheck and open each, then the window; but once for all of them, where a worker takes it every 16 packets.
 fn open(sa: &InboundSa, packets: &mut [Vec<u8>], opened: &mut Vec<sandhog::esp::inbound::Opened>) {
     opened.clear();
     sa.open_run(packets.iter_mut().map(|packet| ((), &mut packet[..])), |(), result| opened.extend(result));

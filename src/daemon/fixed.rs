@@ -5,7 +5,8 @@ use crate::ipsec::spd::{DeviceId, Slot};
 use crate::ipsec::tables::Child;
 use std::sync::Arc;
 
-/// Towards a peer whose window is narrower one worker seals all: with several, numbers leave by about a batch of each out of order.
+/// Towards a peer whose window is narrower one worker seals all. Of several, one may have reserved the numbers of a train (up to 64) that the
+/// others overtake until it leaves: while it is sealed, and while a full send buffer is waited for, a millisecond at most.
 const WIDE_WINDOW: u32 = 1024;
 
 /// What of a child's configuration is in the child.

@@ -6,6 +6,7 @@ use super::Upcall;
 use super::burst::Burst;
 use super::merge::Merge;
 use super::park::{Parked, Parking};
+use super::spread;
 use super::stats::Direction;
 use super::transport::{Header, fix_checksum};
 use super::worker::{Ends, Shared};
@@ -15,6 +16,7 @@ use crate::esp::tos;
 use crate::io::{Datagrams, ReceiveBatch, Received, Tun, VnetHeader};
 use crate::ipsec::path::Encap;
 use crate::ipsec::sad::{InboundEntry, Mode, slot_of};
+use crate::ipsec::tables::Child;
 use crate::wire::encap::{Datagram, classify};
 use crate::wire::esp::parse_header;
 use std::io::{ErrorKind, IoSlice};
@@ -278,7 +280,7 @@ impl Inbound {
             let data = &mut self.batch.buf[packet.range()];
             let written = rebuild(entry, opened, data, outer, sent).and_then(|(header, payload)| {
                 let parts = [IoSlice::new(header.octets()), IoSlice::new(payload)];
-                device.write(&VnetHeader::default(), &parts).map_err(|e| refused(&e))?;
+                write(device, &entry.child, &VnetHeader::default(), &parts).map_err(|e| refused(&e))?;
                 if self.burst.count(header.octets(), 1) {
                     std::thread::yield_now();
                 }
@@ -299,20 +301,22 @@ impl Inbound {
     /// Writes to the device, neighbours of one flow as one.
     fn deliver<T: Tun>(&mut self, entry: &InboundEntry, device: &mut T, shared: &Shared) {
         let (mut packets, mut bytes) = (0, 0);
-        self.merge.write(&mut self.batch.buf, |header, parts, count| match device.write(header, parts) {
-            Ok(()) => {
-                packets += count as u64;
-                // Headers count for every packet, as they do for the sender.
-                let merged = (count as u64 - 1) * u64::from(header.hdr_len);
-                bytes += merged + parts.iter().map(|part| part.len() as u64).sum::<u64>();
-                if self.burst.count(parts.first().map_or(&[], |first| first), count) {
-                    std::thread::yield_now();
+        self.merge.write(&mut self.batch.buf, |header, parts, count| {
+            match write(device, &entry.child, header, parts) {
+                Ok(()) => {
+                    packets += count as u64;
+                    // Headers count for every packet, as they do for the sender.
+                    let merged = (count as u64 - 1) * u64::from(header.hdr_len);
+                    bytes += merged + parts.iter().map(|part| part.len() as u64).sum::<u64>();
+                    if self.burst.count(parts.first().map_or(&[], |first| first), count) {
+                        std::thread::yield_now();
+                    }
                 }
-            }
-            Err(e) => {
-                let reason = refused(&e);
-                for _ in 0..count {
-                    count_drop(entry, reason, shared);
+                Err(e) => {
+                    let reason = refused(&e);
+                    for _ in 0..count {
+                        count_drop(entry, reason, shared);
+                    }
                 }
             }
         });
@@ -353,6 +357,11 @@ fn check_inner(entry: &InboundEntry, opened: &Opened, packet: &mut [u8], outer_t
         tos::set(&mut packet[inner.range.clone()], tos);
     }
     Ok(inner)
+}
+
+/// To the worker's own queue of the device; or, where any worker may serve the child's flows, to the queue of the one that shall serve this flow.
+fn write<T: Tun>(device: &mut T, child: &Child, header: &VnetHeader, parts: &[IoSlice<'_>]) -> std::io::Result<()> {
+    if child.spreads() { device.write_flow(spread::flow(parts), header, parts) } else { device.write(header, parts) }
 }
 
 /// Why the device did not take a packet.

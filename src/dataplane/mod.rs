@@ -1,7 +1,7 @@
 //! Threads and queues: what a packet goes through. Read inbound.rs and outbound.rs from the top; they are in packet order.
 //!
 //! segment, merge, fragment, gather and icmp are pure: bytes in, bytes out. train collects what leaves together. park and hold
-//! keep what came before its SA. burst says when others have a turn. home takes packets to the one worker that seals for their child. worker puts it
+//! keep what came before its SA. burst says when others have a turn. spread says by which queue of the device a flow goes to the host. home takes packets to the one worker that seals for their child. worker puts it
 //! together for one thread.
 pub mod burst;
 pub mod fragment;
@@ -15,6 +15,7 @@ pub mod merge;
 pub mod outbound;
 pub mod park;
 pub mod segment;
+pub mod spread;
 pub mod stats;
 pub mod train;
 pub mod transport;

@@ -9,7 +9,7 @@ use super::icmp::{self, Reason};
 use super::limit::{Bucket, PerChild};
 use super::segment::{Pieces, Segments};
 use super::stats::Direction;
-use super::train::{Sealing, Track, Train};
+use super::train::{Sealed, Sealing, Track, Train};
 use super::transport::{self, Payload};
 use super::worker::{Ends, Shared};
 use crate::esp::drop::Drop;
@@ -156,10 +156,11 @@ impl Outbound {
     fn hand_over(&mut self, children: &Children, shared: &Shared) {
         for (to, parcel) in self.leaving.iter_mut().enumerate().filter(|(_, parcel)| !parcel.is_empty()) {
             shared.team.hand_over(to, parcel);
-            for (packet, _) in parcel.iter() {
-                shared.stats.count_drops(Drop::QueueFull, 1);
+            for (packet, data) in parcel.iter() {
+                let packets = packet.header.packets(data.len());
+                shared.stats.count_drops(Drop::QueueFull, packets);
                 if let Some(child) = children.get(packet.slot) {
-                    child.counters.record_drop(Drop::QueueFull);
+                    child.counters.record_drops(Drop::QueueFull, packets);
                 }
             }
             parcel.clear();
@@ -213,7 +214,7 @@ impl Outbound {
         self.held.expire(now, |slot, count| {
             shared.stats.count_drops(Drop::NoSa, count);
             if let Some(child) = children.get(slot) {
-                (0..count).for_each(|_| child.counters.record_drop(Drop::NoSa));
+                child.counters.record_drops(Drop::NoSa, count);
             }
         });
     }
@@ -232,7 +233,8 @@ impl Outbound {
         let path = entry.path.load();
         let Ok(track) = track(&path, 0, true, ends) else { return };
         let sealing = Sealing { sa: &entry.sa, next_header: NEXT_HEADER_DUMMY, track };
-        if let Err(reason) = self.sealer.train.seal(&Payload(&[]), &sealing, ends, &shared.stats) {
+        let mut sealed = Sealed::default();
+        if let Err(reason) = self.sealer.train.seal(&Payload(&[]), &sealing, ends, &shared.stats, &mut sealed) {
             shared.stats.count_drops(reason, 1);
         }
         self.sealer.train.send(ends, &shared.stats);
@@ -276,18 +278,22 @@ impl Outbound {
             Action::Pass | Action::Drop => None,
         });
         let child = slot.and_then(|slot| batch.children.get(slot)).map(Arc::as_ref);
+        // Looked at once: if it went between two looks, the packet would be sealed on the SA for all, and not by the home worker.
+        let own = child.and_then(|child| child.own(batch.shared.team.index()));
         if let Some(child) = child
             && let Some(home) = batch.shared.team.home(child)
-            && !child.has_own(batch.shared.team.index())
+            && own.is_none()
         {
             if self.leaving.len() <= home {
                 self.leaving.resize_with(batch.shared.team.len(), Parcel::default);
             }
             return self.leaving[home].push(child.slot, batch.id, header, data);
         }
-        let result = permit(found, &parsed.flow)
-            .and_then(|()| child.ok_or(Drop::NoSa.into()))
-            .and_then(|child| self.sealer.protect(child, header, data, parsed, batch));
+        let result = permit(found, &parsed.flow).and_then(|()| child.ok_or(Drop::NoSa.into())).and_then(|child| {
+            let outbound = own.unwrap_or_else(|| child.outbound.load());
+            let entry = outbound.as_deref().ok_or(Drop::NoSa)?;
+            self.sealer.protect(child, entry, header, data, parsed, batch)
+        });
         let left = match result {
             Ok(left) => left,
             Err(refusal) => {
@@ -391,17 +397,16 @@ enum Fit {
 }
 
 impl Sealer {
-    /// Through the child's present SA. How many sequence numbers that has left.
+    /// Through an SA of the child's. How many sequence numbers that has left.
     fn protect<D: Datagrams, T>(
         &mut self,
         child: &Child,
+        entry: &OutboundEntry,
         header: &VnetHeader,
         data: &[u8],
         parsed: &Packet,
         batch: &mut Batch<'_, D, T>,
     ) -> Result<u64, Refusal> {
-        let entry = child.outbound_for(batch.shared.team.index());
-        let entry = entry.as_deref().ok_or(Drop::NoSa)?;
         // The SA in use may be narrower than its policy. What it may not carry, the peer would drop (RFC 4301 section 5.2).
         entry.admits(&parsed.flow).map_err(|drop| match drop {
             Drop::SelectorMismatch => Refusal::prohibited(drop),
@@ -420,13 +425,18 @@ impl Sealer {
         let tos = if entry.transport { parsed.tos } else { tos::encapsulate(parsed.tos, child.copy_dscp) };
         let track = track(&path, tos, fit == Fit::Whole { dont_fragment: true }, batch.ends)?;
         let sealing = Sealing { sa: &entry.sa, next_header, track };
-        let (packets, bytes) = match fit {
-            Fit::Whole { .. } if entry.transport => self.seal_payloads(&segments, outside, &sealing, batch)?,
-            Fit::Whole { .. } => self.train.seal(&segments, &sealing, batch.ends, &batch.shared.stats)?,
-            Fit::Fragments(mtu) => self.seal_fragments(&segments, mtu, parsed, &sealing, batch)?,
+        let mut sealed = Sealed::default();
+        let result = match fit {
+            Fit::Whole { .. } if entry.transport => {
+                self.seal_payloads(&segments, outside, &sealing, batch, &mut sealed)
+            }
+            Fit::Whole { .. } => self.train.seal(&segments, &sealing, batch.ends, &batch.shared.stats, &mut sealed),
+            Fit::Fragments(mtu) => self.seal_fragments(&segments, mtu, parsed, &sealing, batch, &mut sealed),
         };
-        child.counters.add_out(bytes, packets);
-        entry.traffic.add(bytes, packets);
+        // What was sealed leaves, also if there were no numbers for the rest.
+        child.counters.add_out(sealed.bytes, sealed.packets);
+        entry.traffic.add(sealed.bytes, sealed.packets);
+        result?;
         Ok(entry.sa.left())
     }
 
@@ -437,17 +447,17 @@ impl Sealer {
         outside: usize,
         sealing: &Sealing<'_>,
         batch: &mut Batch<'_, D, T>,
-    ) -> Result<(u64, u64), Drop> {
-        let (mut packets, mut bytes) = (0, 0);
+        sealed: &mut Sealed,
+    ) -> Result<(), Drop> {
         for i in 0..segments.count() {
             let len = segments.len_of(i);
             let segment = &mut self.segment[..len];
             segments.write(i, segment);
             let payload = Payload(segment.get(outside..).ok_or(Drop::Malformed)?);
-            packets += self.train.seal(&payload, sealing, batch.ends, &batch.shared.stats)?.0;
-            bytes += len as u64;
+            self.train.seal(&payload, sealing, batch.ends, &batch.shared.stats, sealed)?;
+            sealed.bytes += outside as u64;
         }
-        Ok((packets, bytes))
+        Ok(())
     }
 
     /// Each segment as fragments.
@@ -458,18 +468,16 @@ impl Sealer {
         parsed: &Packet,
         sealing: &Sealing<'_>,
         batch: &mut Batch<'_, D, T>,
-    ) -> Result<(u64, u64), Drop> {
-        let (mut packets, mut bytes) = (0, 0);
+        sealed: &mut Sealed,
+    ) -> Result<(), Drop> {
         for i in 0..segments.count() {
             let len = segments.len_of(i);
             let segment = &mut self.segment[..len];
             segments.write(i, segment);
             let fragments = Fragments::new(segment, &Packet { len, ..*parsed }, mtu).ok_or(Drop::TooBig)?;
-            let sealed = self.train.seal(&fragments, sealing, batch.ends, &batch.shared.stats)?;
-            packets += sealed.0;
-            bytes += sealed.1;
+            self.train.seal(&fragments, sealing, batch.ends, &batch.shared.stats, sealed)?;
         }
-        Ok((packets, bytes))
+        Ok(())
     }
 }
 

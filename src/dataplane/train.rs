@@ -7,7 +7,7 @@ use crate::esp::outbound::OutboundSa;
 use crate::io::udp::TRAIN_OCTETS;
 use crate::io::{Datagrams, Destination};
 use std::io::ErrorKind;
-use std::slice::ChunksMut;
+use std::ops::Range;
 
 /// Datagrams in a train: what every kernel with UDP_SEGMENT takes.
 pub const MAX_DATAGRAMS: usize = 64;
@@ -35,6 +35,15 @@ pub struct Sealing<'a> {
     pub track: Track,
 }
 
+/// What was sealed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sealed {
+    /// Pieces.
+    pub packets: u64,
+    /// Their inner octets.
+    pub bytes: u64,
+}
+
 /// The train that is being made up. Datagrams leave in the order of `place`.
 #[derive(Debug)]
 pub struct Train {
@@ -52,50 +61,54 @@ impl Train {
         Self { buf: vec![0; MAX_OCTETS].into_boxed_slice(), len: 0, segment: 0, count: 0, track: None }
     }
 
-    /// Writes each piece where it is sent from and seals it there, under numbers that are reserved now. How many pieces, and inner octets.
-    /// `TooBig` if a sealed piece would be longer than a datagram, `SequenceExhausted`; nothing is sealed then.
+    /// Writes each piece where it is sent from and seals it there; adds what was sealed to `sealed`. Numbers are reserved for one train at most,
+    /// when there is room for it: what other workers reserve meanwhile can overtake no more than that. `TooBig` if a sealed piece would be longer
+    /// than a datagram: nothing is sealed then. `SequenceExhausted`: nothing of the train that there are too few numbers for.
     pub fn seal<D: Datagrams, T>(
         &mut self,
         pieces: &impl Pieces,
         sealing: &Sealing<'_>,
         ends: &mut Ends<D, T>,
         stats: &WorkerStats,
-    ) -> Result<(u64, u64), Drop> {
+        sealed: &mut Sealed,
+    ) -> Result<(), Drop> {
         let Sealing { sa, next_header, track } = *sealing;
         let head = sa.head();
         if sa.sealed_len(pieces.len_of(0)) > MAX_OCTETS {
             return Err(Drop::TooBig);
         }
         let count = pieces.count();
-        let reserved = u32::try_from(count).map_err(|_| Drop::Malformed)?;
-        let numbers = sa.reserve(reserved).map_err(|_| Drop::SequenceExhausted)?;
-        let (mut done, mut bytes) = (0, 0);
+        let mut done = 0;
         while done < count {
             let lens = (done..count).map(|i| sa.sealed_len(pieces.len_of(i)));
-            let room = self.place(lens, track, ends, stats);
-            let first = numbers.start + done as u64;
-            let run = room.zip(done..count);
-            done += run.len();
-            let packets = run.map(|(packet, i)| {
+            let (datagrams, octets) = self.place(lens, track, ends, stats);
+            let Ok(numbers) = sa.reserve(datagrams as u32) else {
+                (self.count, self.len) = (self.count - datagrams, octets.start);
+                return Err(Drop::SequenceExhausted);
+            };
+            let room = self.buf[octets].chunks_mut(self.segment.max(1));
+            let packets = room.zip(done..count).map(|(packet, i)| {
                 let inner = pieces.len_of(i);
                 pieces.write(i, &mut packet[head..head + inner]);
-                bytes += inner as u64;
+                sealed.bytes += inner as u64;
                 (packet, inner)
             });
-            sa.seal_run(first, packets, next_header);
+            sa.seal_run(numbers.start, packets, next_header);
+            sealed.packets += datagrams as u64;
+            done += datagrams;
         }
-        Ok((count as u64, bytes))
+        Ok(())
     }
 
-    /// Room for so many of the next datagrams, of these lengths and at most `MAX_OCTETS` each, as stand in one train: at least for one.
-    /// Sends what is there first if that one cannot stand behind it.
+    /// Makes room for so many of the next datagrams, of these lengths and at most `MAX_OCTETS` each, as stand in one train: at least for one. How
+    /// many, and where. Sends what is there first if that one cannot stand behind it.
     fn place<D: Datagrams, T>(
         &mut self,
         lens: impl Iterator<Item = usize>,
         track: Track,
         ends: &mut Ends<D, T>,
         stats: &WorkerStats,
-    ) -> ChunksMut<'_, u8> {
+    ) -> (usize, Range<usize>) {
         let mut lens = lens.peekable();
         let mut next = lens.next();
         if let Some(len) = next
@@ -105,14 +118,14 @@ impl Train {
             self.track = Some(track);
             self.segment = len;
         }
-        let from = self.len;
+        let (count, from) = (self.count, self.len);
         // The first has its place now, if only because it is too long for any train.
         while let Some(len) = next {
             self.len += len;
             self.count += 1;
             next = lens.next_if(|len| self.fits(*len, track));
         }
-        self.buf[from..self.len].chunks_mut(self.segment.max(1))
+        (self.count - count, from..self.len)
     }
 
     /// It can stand behind what is there: same destination, TOS and DF, no longer than the others, none of which is shorter, and not one

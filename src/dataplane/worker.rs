@@ -109,7 +109,7 @@ impl Shared {
 }
 
 /// So often, for each socket, a full send buffer may be waited for: a slow link keeps its worker from the others for a tenth of the time at most.
-pub const PATIENCE: Duration = Duration::from_millis(100);
+pub const PATIENCE: Duration = Duration::from_millis(10);
 
 /// One of the things a worker reads from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +133,7 @@ pub struct Worker<D, T> {
 }
 
 impl<D: Datagrams, T: Tun> Worker<D, T> {
-    /// With all buffers that it needs: about 3 MiB.
+    /// With all buffers that it needs: about 1.5 MiB.
     pub fn new(ends: Ends<D, T>, shared: Shared) -> Self {
         Self { ends, shared, inbound: Inbound::new(), outbound: Outbound::new(), renewal: Duration::ZERO }
     }

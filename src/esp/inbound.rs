@@ -137,7 +137,7 @@ impl InboundSa {
         self.seen.highest()
     }
 
-    /// The window, taken once per run of packets of this SA; commit each proof to it.
+    /// The window, taken once for some packets that were opened (a worker: up to 16); commit each proof to it.
     pub fn window(&self) -> MutexGuard<'_, Window> {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,7 +1,7 @@
 //! The same traits over queues in memory, for tests, benches and simulation.
 use super::mmsg::SLOT;
 use super::udp::TRAIN_OCTETS;
-use super::{Datagrams, Destination, Gso, ReceiveBatch, Received, Tun, VnetHeader};
+use super::{Datagrams, Destination, Gso, ReceiveBatch, Received, Tun, VnetHeader, queue_of};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -49,6 +49,7 @@ impl Default for Knobs {
 }
 
 type Queue<T> = Arc<Mutex<VecDeque<T>>>;
+type Packets = Queue<(VnetHeader, Vec<u8>)>;
 
 /// A queue is whole whatever its last user did.
 fn lock<T>(queue: &Queue<T>) -> MutexGuard<'_, VecDeque<T>> {
@@ -135,14 +136,23 @@ impl Datagrams for Port {
 pub struct Device {
     /// What [`Tun::offloads`] answers; a write that needs more fails with EINVAL, as in the kernel.
     pub offloads: (bool, bool),
-    to_read: Queue<(VnetHeader, Vec<u8>)>,
-    written: Queue<(VnetHeader, Vec<u8>)>,
+    to_read: Packets,
+    /// Of all queues of the device.
+    written: Arc<[Packets]>,
+    /// Which of them this is.
+    index: usize,
 }
 
 impl Device {
     /// An empty one.
     pub fn new(offloads: (bool, bool)) -> Self {
-        Self { offloads, to_read: Queue::default(), written: Queue::default() }
+        Self { offloads, to_read: Queue::default(), written: [Packets::default()].into(), index: 0 }
+    }
+
+    /// The queues of one device.
+    pub fn queues(count: usize, offloads: (bool, bool)) -> Vec<Self> {
+        let written: Arc<[_]> = (0..count).map(|_| Packets::default()).collect();
+        (0..count).map(|index| Self { written: written.clone(), index, ..Self::new(offloads) }).collect()
     }
 
     /// The host sends a packet into the device.
@@ -152,7 +162,7 @@ impl Device {
 
     /// The next packet that the host received from the device.
     pub fn pop(&self) -> Option<(VnetHeader, Vec<u8>)> {
-        lock(&self.written).pop_front()
+        lock(&self.written[self.index]).pop_front()
     }
 }
 
@@ -165,6 +175,20 @@ impl Tun for Device {
     }
 
     fn write(&mut self, header: &VnetHeader, parts: &[io::IoSlice<'_>]) -> io::Result<()> {
+        self.write_to(self.index, header, parts)
+    }
+
+    fn write_flow(&mut self, flow: u32, header: &VnetHeader, parts: &[io::IoSlice<'_>]) -> io::Result<()> {
+        self.write_to(queue_of(flow, self.written.len()), header, parts)
+    }
+
+    fn offloads(&self) -> (bool, bool) {
+        self.offloads
+    }
+}
+
+impl Device {
+    fn write_to(&self, queue: usize, header: &VnetHeader, parts: &[io::IoSlice<'_>]) -> io::Result<()> {
         let allowed = match header.gso {
             Gso::None => true,
             Gso::TcpV4 | Gso::TcpV6 => self.offloads.0,
@@ -174,12 +198,8 @@ impl Tun for Device {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
         let packet = parts.iter().flat_map(|part| part.iter().copied()).collect();
-        lock(&self.written).push_back((*header, packet));
+        lock(&self.written[queue]).push_back((*header, packet));
         Ok(())
-    }
-
-    fn offloads(&self) -> (bool, bool) {
-        self.offloads
     }
 }
 

@@ -35,6 +35,13 @@ pub struct VnetHeader {
     /// Where the checksum is, from `csum_start`.
     pub csum_offset: u16,
 }
+impl VnetHeader {
+    /// How many packets a super-packet of `len` octets is on the wire, as far as this header says.
+    pub fn packets(&self, len: usize) -> u64 {
+        let payload = len.saturating_sub(self.hdr_len.into());
+        if self.gso == Gso::None { 1 } else { payload.div_ceil(usize::from(self.gso_size).max(1)).max(1) as u64 }
+    }
+}
 /// Kind of super-packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are virtio's")]
@@ -80,7 +87,7 @@ pub trait Datagrams {
     fn receive(&mut self, batch: &mut ReceiveBatch) -> std::io::Result<()>;
     /// Sends `data` as datagrams of `segment` octets each (the last may be shorter) in order; falls back to single sends where GSO is refused. The number of datagrams that went out.
     fn send(&mut self, to: &Destination, data: &[u8], segment: usize) -> std::io::Result<usize>;
-    /// Lets `send` wait once more for a full buffer, for 10 ms at most; what finds it full after that is lost at once.
+    /// Lets `send` wait once more for a full buffer, for 1 ms at most; what finds it full after that is lost at once.
     fn renew_patience(&mut self) {}
 }
 /// A queue of a TUN device.
@@ -89,8 +96,18 @@ pub trait Tun {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<(VnetHeader, usize)>;
     /// Writes one packet or super-packet that stands in pieces.
     fn write(&mut self, header: &VnetHeader, parts: &[std::io::IoSlice<'_>]) -> std::io::Result<()>;
+    /// The same into the queue that `flow` chooses among all of the device: equal numbers choose the same one. What the host sends on that flow
+    /// comes out of it from then on. A queue that knows of no others writes to itself.
+    fn write_flow(&mut self, flow: u32, header: &VnetHeader, parts: &[std::io::IoSlice<'_>]) -> std::io::Result<()> {
+        let _ = flow;
+        self.write(header, parts)
+    }
     /// What the kernel agreed to: (TCP super-packets, UDP super-packets) may be written.
     fn offloads(&self) -> (bool, bool);
+}
+/// Which of so many queues a flow chooses.
+fn queue_of(flow: u32, queues: usize) -> usize {
+    ((u64::from(flow) * queues as u64) >> 32) as usize
 }
 /// A worker's receive buffer: storage and what stands where.
 #[derive(Debug)]

@@ -1,5 +1,5 @@
 //! TUN devices with several queues and the virtio-net offload header.
-use super::{Gso, Tun, VnetHeader};
+use super::{Gso, Tun, VnetHeader, queue_of};
 use nix::errno::Errno;
 use nix::unistd::geteuid;
 use socket2::{Domain, Socket, Type};
@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::mem::{MaybeUninit, zeroed};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
 
 /// Octets of the offload header: a virtio_net_hdr without num_buffers, in the host's byte order (the kernel's default for TUN).
 const HEADER: usize = 10;
@@ -92,11 +93,9 @@ impl Device {
         let (tcp, udp) = set_offloads(&first);
         // Refused in a user namespace; a shorter queue loses bursts, no more.
         let _ = set_queue_length(request);
-        let mut all = vec![Queue { file: first, tcp, udp }];
-        for _ in 1..queues {
-            all.push(Queue { file: attach(name, request, 0)?, tcp, udp });
-        }
-        Ok(all)
+        let others = (1..queues).map(|_| attach(name, request, 0));
+        let all: Arc<[_]> = std::iter::once(Ok(first)).chain(others).collect::<Result<_, _>>()?;
+        Ok((0..queues).map(|index| Queue { all: all.clone(), index, tcp, udp }).collect())
     }
 }
 
@@ -152,16 +151,24 @@ fn set_queue_length(mut request: libc::ifreq) -> io::Result<()> {
     Ok(())
 }
 
-/// One queue of a device; what is read carries the offload header.
+/// One queue of a device; what is read carries the offload header. Anybody may write to any of them.
 #[derive(Debug)]
 pub struct Queue {
-    file: File,
+    /// Of the whole device.
+    all: Arc<[File]>,
+    /// Which of them this is.
+    index: usize,
     tcp: bool,
     udp: bool,
 }
 impl AsFd for Queue {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+        self.file().as_fd()
+    }
+}
+impl Queue {
+    fn file(&self) -> &File {
+        &self.all[self.index]
     }
 }
 
@@ -170,7 +177,7 @@ impl Tun for Queue {
         loop {
             let mut header = [0; HEADER];
             let mut parts = [io::IoSliceMut::new(&mut header), io::IoSliceMut::new(buf)];
-            match self.file.read_vectored(&mut parts) {
+            match self.file().read_vectored(&mut parts) {
                 Ok(len) => {
                     // A kind of super-packet that was not asked for, or less than a header: nothing to be done with it.
                     if let (Some(header), Some(len)) = (decode(header), len.checked_sub(HEADER)) {
@@ -184,27 +191,35 @@ impl Tun for Queue {
     }
 
     fn write(&mut self, header: &VnetHeader, parts: &[io::IoSlice<'_>]) -> io::Result<()> {
-        if parts.len() > MAX_PARTS {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        let encoded = encode(header);
-        let mut vectors = [const { MaybeUninit::<io::IoSlice<'_>>::uninit() }; MAX_PARTS + 1];
-        vectors[0].write(io::IoSlice::new(&encoded));
-        for (to, from) in vectors[1..].iter_mut().zip(parts) {
-            to.write(*from);
-        }
-        // SAFETY: the first 1 + parts.len() vectors are written.
-        let vectors = unsafe { vectors[..=parts.len()].assume_init_ref() };
-        loop {
-            match self.file.write_vectored(vectors) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                other => return other.map(drop),
-            }
-        }
+        write(self.file(), header, parts)
+    }
+
+    fn write_flow(&mut self, flow: u32, header: &VnetHeader, parts: &[io::IoSlice<'_>]) -> io::Result<()> {
+        write(&self.all[queue_of(flow, self.all.len())], header, parts)
     }
 
     fn offloads(&self) -> (bool, bool) {
         (self.tcp, self.udp)
+    }
+}
+
+fn write(mut file: &File, header: &VnetHeader, parts: &[io::IoSlice<'_>]) -> io::Result<()> {
+    if parts.len() > MAX_PARTS {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let encoded = encode(header);
+    let mut vectors = [const { MaybeUninit::<io::IoSlice<'_>>::uninit() }; MAX_PARTS + 1];
+    vectors[0].write(io::IoSlice::new(&encoded));
+    for (to, from) in vectors[1..].iter_mut().zip(parts) {
+        to.write(*from);
+    }
+    // SAFETY: the first 1 + parts.len() vectors are written.
+    let vectors = unsafe { vectors[..=parts.len()].assume_init_ref() };
+    loop {
+        match file.write_vectored(vectors) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            other => return other.map(drop),
+        }
     }
 }
 
@@ -243,7 +258,7 @@ mod tests {
     use super::super::sys::{check, set_option};
     use super::*;
     use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
-    use std::net::{IpAddr, TcpStream, UdpSocket};
+    use std::net::{IpAddr, Ipv6Addr, TcpStream, UdpSocket};
     use std::time::Duration;
 
     /// A device `tun0` that is up, with 10.0.0.1/24 and fd00::1/64.
@@ -414,6 +429,56 @@ mod tests {
             queue.write(&header, &[io::IoSlice::new(&packet)]).expect("write a train");
             let lengths = [(); 3].map(|()| socket.recv_from(&mut buf).expect("receive").0);
             assert_eq!(lengths, [1000, 1000, 500]);
+        });
+    }
+
+    /// The queue that a flow was written to last is the one that the host's answers come out of.
+    #[test]
+    fn answers_come_by_the_queue_that_was_written_to() {
+        fresh(|| {
+            let mut queues = device(8);
+            let (mut buf, mut flows) = (vec![0; 70_000], Vec::new());
+            for (from, to) in [("10.0.0.1:0", "10.0.0.2:2000"), ("[fd00::1]:0", "[fd00::2]:2000")] {
+                let socket = UdpSocket::bind(from).expect("bind");
+                socket.set_read_timeout(Some(Duration::from_millis(10))).expect("timeout");
+                let port = socket.local_addr().expect("address").port();
+                let mut packet = Vec::new();
+                if from.starts_with('[') {
+                    let (near, far) = ("fd00::1".parse::<Ipv6Addr>(), "fd00::2".parse::<Ipv6Addr>());
+                    let (near, far) = (near.expect("near").octets(), far.expect("far").octets());
+                    PacketBuilder::ipv6(far, near, 64).udp(2000, port).write(&mut packet, b"to us").expect("build");
+                } else {
+                    let builder = PacketBuilder::ipv4([10, 0, 0, 2], [10, 0, 0, 1], 64);
+                    builder.udp(2000, port).write(&mut packet, b"to us").expect("build");
+                }
+                flows.push((socket, to, packet));
+            }
+            for chosen in [0, 5, 7, 1, 6, 2, 4, 3] {
+                for (socket, to, packet) in &flows {
+                    // Whoever writes.
+                    let writer = &mut queues[(chosen + 3) % 8];
+                    let flow = ((chosen as u32) << 29) + 12_345;
+                    // An IPv6 address receives a moment after it was added.
+                    let arrives = (0..500).any(|_| {
+                        let parts = [io::IoSlice::new(packet)];
+                        writer.write_flow(flow, &VnetHeader::default(), &parts).expect("write");
+                        socket.recv_from(&mut buf).is_ok()
+                    });
+                    assert!(arrives, "{to}");
+                    socket.send_to(b"an answer", to).expect("send");
+                    let answered: Vec<_> = (0..8)
+                        .filter(|queue| {
+                            std::iter::from_fn(|| {
+                                queues[*queue].read(&mut buf).ok().map(|(_, len)| buf[..len].to_vec())
+                            })
+                            .filter(|packet| packet.ends_with(b"an answer"))
+                            .count()
+                                == 1
+                        })
+                        .collect();
+                    assert_eq!(answered, [chosen], "{to}");
+                }
+            }
         });
     }
 

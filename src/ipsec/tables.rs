@@ -61,20 +61,24 @@ impl Child {
         Self { resources: (0..workers).map(|_| ArcSwapOption::empty()).collect(), ..self }
     }
 
-    /// This worker has an SA that is for it alone.
-    pub fn has_own(&self, worker: usize) -> bool {
-        self.resources.get(worker).is_some_and(|own| own.load().is_some())
+    /// The SA that is for this worker alone, if it has one.
+    pub fn own(&self, worker: usize) -> Option<Guard<Option<Arc<OutboundEntry>>>> {
+        self.resources.get(worker).map(|own| own.load()).filter(|own| own.is_some())
     }
 
     /// What this worker sends on: the SA that is for it alone, or else the one for all.
     pub fn outbound_for(&self, worker: usize) -> Guard<Option<Arc<OutboundEntry>>> {
-        let own = self.resources.get(worker).map(|own| own.load());
-        own.filter(|own| own.is_some()).unwrap_or_else(|| self.outbound.load())
+        self.own(worker).unwrap_or_else(|| self.outbound.load())
+    }
+
+    /// Its flows may be served by any worker: none has to seal for it, and none has an SA of it to itself.
+    pub fn spreads(&self) -> bool {
+        self.home.is_none() && self.resources.is_empty()
     }
 }
 
-/// Counters of a child; never go back over a rekey. Drops are counted here when the child is known. In cache lines of their own: the rest of
-/// the child is read for every packet.
+/// Counters of a child; never go back over a rekey. Drops are counted here when the child is known, which is until a packet is sealed: what a
+/// socket does not take is in its worker's counters only. In cache lines of their own: the rest of the child is read for every packet.
 #[derive(Debug)]
 #[repr(align(64))]
 #[allow(missing_docs, reason = "the names say it")]
@@ -99,13 +103,13 @@ impl ChildCounters {
         }
     }
 
-    /// Counts inner packets that were delivered; once per run of packets.
+    /// Counts inner packets that were delivered, several at a time.
     pub fn add_in(&self, bytes: u64, packets: u64) {
         self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
         self.packets_in.fetch_add(packets, Ordering::Relaxed);
     }
 
-    /// Counts inner packets that were sealed and sent; once per run of packets.
+    /// Counts inner packets that were sealed, those of a super-packet at once.
     pub fn add_out(&self, bytes: u64, packets: u64) {
         self.bytes_out.fetch_add(bytes, Ordering::Relaxed);
         self.packets_out.fetch_add(packets, Ordering::Relaxed);
@@ -113,7 +117,12 @@ impl ChildCounters {
 
     /// Counts one packet that was dropped.
     pub fn record_drop(&self, reason: Drop) {
-        self.drops[reason as usize].fetch_add(1, Ordering::Relaxed);
+        self.record_drops(reason, 1);
+    }
+
+    /// Counts packets that were dropped.
+    pub fn record_drops(&self, reason: Drop, packets: u64) {
+        self.drops[reason as usize].fetch_add(packets, Ordering::Relaxed);
     }
 
     /// Packets dropped for this reason.

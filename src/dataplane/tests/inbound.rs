@@ -53,7 +53,13 @@ fn what_must_not_come_in_is_counted_by_name() {
     let v6 = Build::udp(true, 64).packet();
     let mut chain = Build { extension: true, ..Build::udp(true, 64) }.packet();
     chain[41] = 200;
-    let cases: [(&str, Vec<u8>, u8, Option<Drop>); 11] = [
+    let mut half_chain = Build { extension: true, ..Build::udp(true, 64) }.packet()[..44].to_vec();
+    half_chain[5] = 4;
+    let mut no_chain = half_chain[..40].to_vec();
+    no_chain[5] = 0;
+    let cases: [(&str, Vec<u8>, u8, Option<Drop>); 13] = [
+        ("an IPv6 chain that is cut off", half_chain, 41, Some(Drop::Malformed)),
+        ("an IPv6 chain without a beginning", no_chain, 41, Some(Drop::Malformed)),
         ("an IPv6 chain that leads out of it", chain, 41, Some(Drop::Malformed)),
         ("a wrong inner source", wrong_source, 4, Some(Drop::SelectorMismatch)),
         ("a wrong inner destination", wrong_destination, 4, Some(Drop::SelectorMismatch)),

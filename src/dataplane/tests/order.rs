@@ -7,14 +7,14 @@ use crate::dataplane::home::{self, Team};
 use crate::dataplane::stats::{Direction, WorkerStats};
 use crate::dataplane::worker::{Ends, Shared, Socket, Worker};
 use crate::esp::drop::Drop;
-use crate::io::VnetHeader;
 use crate::io::fds::EventFd;
 use crate::io::memory::{Device, Knobs, Port, Train};
+use crate::io::{Datagrams, Destination, ReceiveBatch, VnetHeader};
 use crate::ipsec::path::Encap;
 use crate::ipsec::sad::Mode;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A receiver's window (RFC 4303 section 3.4.3), by plain sets.
@@ -56,11 +56,11 @@ struct Crew {
 
 impl Crew {
     fn new(seed: u64, workers: usize, home: Option<u8>) -> Self {
-        Self::of(seed, workers, Setup { home, ..Setup::default() })
+        Self::of(seed, workers, Setup { home, resources: workers as u32, ..Setup::default() })
     }
 
     fn of(seed: u64, workers: usize, setup: Setup) -> Self {
-        let (left, right) = pair(&Setup { resources: workers as u32, ..setup });
+        let (left, right) = pair(&setup);
         let bells: Vec<_> = (0..workers).map(|_| Arc::new(EventFd::new().unwrap())).collect();
         let mut crew = Self {
             left,
@@ -73,9 +73,8 @@ impl Crew {
             came: Vec::new(),
             rng: SeededRng::new(seed),
         };
-        for team in Team::of(&bells) {
+        for (team, host) in Team::of(&bells).into_iter().zip(Device::queues(workers, (true, true))) {
             let (port, _) = Port::pair(Knobs::default());
-            let host = Device::new((true, true));
             let local = "0.0.0.0".parse().unwrap();
             let sockets = vec![Socket { encap: Encap::Udp, local, io: port.clone() }];
             let ends = Ends { sockets, devices: vec![(DEVICE, host.clone())] };
@@ -232,7 +231,12 @@ fn a_queue_between_workers_has_an_end() {
     }
     (0..30).for_each(|_| crew.turn(0));
     assert_eq!(crew.stats[0].drops(Drop::QueueFull), 70);
-    assert_eq!(crew.left.child.counters.dropped(Drop::QueueFull), 70);
+    // Of super-packets each packet is counted.
+    let large = Build::tcp(false, 13_400);
+    crew.hosts[0].push(large.gso(1340), large.partial());
+    crew.turn(0);
+    assert_eq!(crew.stats[0].drops(Drop::QueueFull), 80);
+    assert_eq!(crew.left.child.counters.dropped(Drop::QueueFull), 80);
     assert!(crew.flying[0].is_empty());
     // A batch in each turn, so that its sockets have theirs, and none of the turns but the first needs a bell.
     crew.turn(1);
@@ -326,6 +330,105 @@ fn whoever_has_an_sa_of_its_own_seals_on_it() {
     assert_eq!(crew.drops(), 0);
     crew.left.tables.swap_resource(SLOT, 1, Some(entry));
     assert!(
-        crew.left.tables.remove_child(SLOT).is_some_and(|child| !child.has_own(1) && child.outbound.load().is_none())
+        crew.left
+            .tables
+            .remove_child(SLOT)
+            .is_some_and(|child| child.own(1).is_none() && child.outbound.load().is_none())
     );
+}
+
+/// The way of a worker that is slow: between the sealing of a train and its arrival another worker has a turn.
+struct SlowWay {
+    came: Arc<Mutex<Vec<u64>>>,
+    /// The other worker, and its host.
+    meanwhile: Option<(Device, Worker<SlowWay, Device>)>,
+}
+
+impl Datagrams for SlowWay {
+    fn receive(&mut self, batch: &mut ReceiveBatch) -> std::io::Result<()> {
+        batch.datagrams.clear();
+        Ok(())
+    }
+
+    fn send(&mut self, _to: &Destination, data: &[u8], segment: usize) -> std::io::Result<usize> {
+        if let Some((host, other)) = &mut self.meanwhile {
+            // Beside the 64 of the late train the window has room for these.
+            let build = Build::tcp(false, 900 * 48);
+            host.push(build.gso(48), build.partial());
+            other.turn(Duration::ZERO);
+        }
+        let number = |datagram: &[u8]| u32::from_be_bytes(datagram[4..8].try_into().unwrap());
+        self.came.lock().unwrap().extend(data.chunks(segment).map(|datagram| u64::from(number(datagram))));
+        Ok(data.len().div_ceil(segment))
+    }
+}
+
+/// Super-packets of tiny segments have more numbers than a window; a train that is late lets others overtake one train's numbers only.
+#[test]
+fn a_late_train_keeps_few_numbers_back() {
+    let (left, _) = pair(&Setup::default());
+    let came = Arc::<Mutex<Vec<u64>>>::default();
+    let worker = |host: &Device, meanwhile| {
+        let io = SlowWay { came: came.clone(), meanwhile };
+        let sockets = vec![Socket { encap: Encap::Udp, local: "0.0.0.0".parse().unwrap(), io }];
+        let ends = Ends { sockets, devices: vec![(DEVICE, host.clone())] };
+        Worker::new(ends, left.share(Arc::default()).0)
+    };
+    let (near, far) = (Device::new((true, true)), Device::new((true, true)));
+    let other = worker(&far, None);
+    let mut late = worker(&near, Some((far, other)));
+    let build = Build::tcp(false, 65_400);
+    (0..2).for_each(|_| near.push(build.gso(48), build.partial()));
+    late.turn(Duration::ZERO);
+    let mut receiver = Receiver::new(1024);
+    let numbers = std::mem::take(&mut *came.lock().unwrap());
+    numbers.iter().for_each(|seq| receiver.hear(*seq));
+    let trains = 2 * 65_400_usize.div_ceil(48).div_ceil(64);
+    assert_eq!((numbers.len(), receiver.dropped), (2 * 65_400_usize.div_ceil(48) + trains * 900, 0));
+}
+
+/// By flow, the queues that its packets are written to if this worker delivers them.
+fn queues_of_flows(crew: &mut Crew, worker: usize) -> Vec<HashSet<usize>> {
+    let sa = crew.left.peer_sa();
+    let mut seq = 0;
+    for round in 0..4 {
+        for flow in 0..64 {
+            // Three that are written as one, and not always.
+            let sealed = [0, 1, 2].map(|i| {
+                seq += 1;
+                let build = Build { sport: flow, seq: round * 1000 + i * 100, ..Build::tcp(false, 100) };
+                // From the other side, which no checksum notices.
+                let mut packet = build.packet();
+                packet[12..20].rotate_left(4);
+                crew.left.forge(&sa, seq, &packet, 4)
+            });
+            let count = if round == 1 { 1 } else { 3 };
+            crew.ports[worker].inject(crew.left.train(&sealed[..count]));
+        }
+        (0..64 / 16).for_each(|_| crew.turn(worker));
+    }
+    assert_eq!(crew.drops(), 0);
+    let mut queues = vec![HashSet::new(); 64];
+    for (queue, host) in crew.hosts.iter().enumerate() {
+        for (_, packet) in std::iter::from_fn(|| host.pop()) {
+            queues[usize::from(u16::from_be_bytes([packet[20], packet[21]]))].insert(queue);
+        }
+    }
+    queues
+}
+
+/// The kernel brings a flow's answers to the queue that the flow is written to: so they come to all workers where any may seal, to the home
+/// worker where one must, and to who has the SA where each has its own.
+#[test]
+fn flows_are_written_to_the_queue_of_who_shall_answer() {
+    for (home, resources, worker, spreads) in
+        [(None, 0, 1, true), (None, 4, 1, false), (Some(2), 0, 2, false), (Some(2), 4, 3, false)]
+    {
+        let mut crew = Crew::of(1, 4, Setup { home, resources, ..Setup::default() });
+        let queues = queues_of_flows(&mut crew, worker);
+        assert!(queues.iter().all(|queues| queues.len() == 1), "{home:?} {resources}: {queues:?}");
+        let all: HashSet<_> = queues.into_iter().flatten().collect();
+        let expected = if spreads { (0..4).collect() } else { HashSet::from([worker]) };
+        assert_eq!(all, expected, "{home:?} {resources}");
+    }
 }

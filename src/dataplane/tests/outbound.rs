@@ -9,6 +9,7 @@ use crate::io::{Datagrams, Destination, ReceiveBatch, VnetHeader};
 use crate::ipsec::path::{Encap, Path, outer_len};
 use crate::ipsec::spd::{Action, Spd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
@@ -188,6 +189,31 @@ fn numbers_that_run_out_are_told_of() {
     let numbers: Vec<u32> = train.datagrams().map(|d| u32::from_be_bytes(d[4..8].try_into().unwrap())).collect();
     assert_eq!(numbers, [u32::MAX - 1, u32::MAX]);
     assert!(left.told().is_empty());
+}
+
+/// They run out in the middle of a super-packet: what has numbers leaves and is counted, and no number comes twice.
+#[test]
+fn what_has_numbers_leaves() {
+    for fragments in [false, true] {
+        let mtu = if fragments { 120 } else { 1500 };
+        let (mut left, _) = pair(&Setup { first: u64::from(u32::MAX) - 99, mtu, ..Setup::default() });
+        let build = Build { dont_fragment: false, ..Build::udp(false, 150 * 50) };
+        let mut trains = left.send(build.gso(50), build.partial());
+        let sent = left.child.counters.packets_out.load(Relaxed);
+        // Fragments have a number each, packets those of a train.
+        assert_eq!(sent, if fragments { 100 } else { 64 });
+        assert_eq!(
+            left.child.counters.bytes_out.load(Relaxed),
+            if fragments { 50 * (50 + 28) + 50 * 20 } else { 64 * (50 + 28) }
+        );
+        assert_eq!(left.drops(), [(Drop::SequenceExhausted, 1)]);
+        let build = Build::udp(false, 36 * 10);
+        if !fragments {
+            trains.extend(left.send(build.gso(10), build.partial()));
+        }
+        let numbers = trains.iter().flat_map(Train::datagrams).map(|d| u32::from_be_bytes(d[4..8].try_into().unwrap()));
+        assert!(numbers.eq(u32::MAX - 99..=u32::MAX));
+    }
 }
 
 #[test]
