@@ -12,6 +12,7 @@ pub mod fetch;
 mod fixed;
 pub mod host;
 pub mod install;
+pub mod installed;
 pub mod journal;
 pub mod keylog;
 pub mod lanes;
