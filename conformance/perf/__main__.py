@@ -52,7 +52,7 @@ def steady(most, seconds):
             compare.aloud(f" {found}\n")
         except Exception as e:  # hours of rounds are not thrown away for it: the bar is not held
             compare.aloud(f" {type(e).__name__}: {e}\n")
-    lost = None if found is None or found["offered"] < 0.59 * most else sum(found["lost"].values())
+    lost = sum(found["lost"].values()) if found and found["offered"] >= 0.59 * most and compare.arrived(found) else None
     judged = table.verdict(f"lost at 60 % of the maximum, {seconds} s", lost, 0, None, "", most=True)
     return {**judged, "found": found}
 

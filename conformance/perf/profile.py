@@ -3,6 +3,7 @@
 frame names, and prints a table for benches/README.md. Needs `perf` (linux-perf) and a release build: `profile.py [SECONDS]`"""
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -11,7 +12,7 @@ if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     sys.dont_write_bytecode = True
 
-from lab import net  # noqa: E402
+from lab import net, wait  # noqa: E402
 from perf import compare, measure  # noqa: E402
 from perf.systems import Sandhog  # noqa: E402
 
@@ -57,8 +58,10 @@ def profile(traffic, seconds):
     with compare.no_capture(), compare.tunnel(Sandhog) as system, tempfile.TemporaryDirectory() as folder:
         measure.start_to_ping(system)
         data = os.path.join(folder, "perf.data")
-        recorder = subprocess.Popen(["perf", "record", "-q", "-a", "-e", "cpu-clock", "-F", str(HERTZ), "-g", "-o", data, "--", "sleep", str(seconds)])
+        recorder = subprocess.Popen(["perf", "record", "-q", "-a", "-e", "cpu-clock", "-F", str(HERTZ), "-g", "-o", data])
+        wait.until("perf", lambda: os.path.exists(data), 10)
         mbit = traffic(system, seconds)
+        recorder.send_signal(signal.SIGINT)
         recorder.wait()
         text = net.run("perf", "script", "-i", data, "-F", "comm,pid,ip,sym", timeout=120)
         pids = [p.popen.pid for p in system.processes]

@@ -8,9 +8,9 @@ from lab.net import LabError, run
 from lab.pair import INNER, OUTER, PSK, prefix
 
 PEERS = os.path.join(os.environ.get("SANDHOG_LAB", "/var/cache/sandhog-lab"), "peers", "bin")
-# One that all gateways use: AES-256-GCM in UDP where they have it.
 # Of the null gateway's device: what ours has when nothing is said.
 MTU = 1400
+# One that all gateways use: AES-256-GCM in UDP where they have it.
 IKE, GCM, CBC = "aes256gcm16-prfsha384-x25519", "aes256gcm16", "aes256-sha256"
 
 
