@@ -47,7 +47,7 @@ impl<H: Hash<BLOCK>, const BLOCK: usize> Hmac<H, BLOCK> {
         messages: &[[&[u8]; PARTS]],
         out: &mut [[u8; LEN]],
     ) {
-        if let ([parts], [out]) = (messages, &mut *out) {
+        if let ([parts], [out, ..]) = (messages, &mut *out) {
             let mut message = self.message(parts);
             self.turns(slice::from_mut(&mut message), usize::MAX);
             return message.write(out);

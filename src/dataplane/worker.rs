@@ -152,6 +152,8 @@ impl<D: Datagrams, T: Tun> Worker<D, T> {
     /// Looks whether what was waited for is there: SAs for packets that came before them, packets from other workers, and orders; and gives
     /// up what waited for too long.
     pub fn wake(&mut self, now: Duration) {
+        // Whoever lives on what others hand over is never served.
+        self.renew_patience(now);
         self.inbound.release(now, &mut self.ends, &self.shared);
         self.outbound.release(now, &mut self.ends, &self.shared);
         self.outbound.take_over(now, &mut self.ends, &self.shared);

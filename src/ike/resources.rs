@@ -100,7 +100,8 @@ pub(super) fn failed(cx: &mut Cx<'_>, core: &Core, est: &mut Established, policy
 
 /// What a child is that the peer asks for: the fallback, or one beside it, for the first resource of ours that has none.
 ///
-/// The request for a fallback may have crossed our own: that is a collision, and none of those beside it.
+/// The request for a fallback may have crossed our own: that is a collision, and none of those beside it. Nor is one that names no resource
+/// and has other selectors: the peer has several children where we have one.
 pub(super) fn admit(
     cx: &Cx<'_>,
     est: &Established,
@@ -116,6 +117,10 @@ pub(super) fn admit(
     let Some(fallback) = est.fallback(&agreed.policy.name).filter(beside) else {
         return Ok(child::Agreed { group: Some(Box::default()), ..agreed });
     };
+    let same = agreed.local_ts == fallback.local_ts && agreed.remote_ts == fallback.remote_ts;
+    if info.data.is_empty() && !same {
+        return Ok(agreed);
+    }
     match est.free_resource(&agreed.policy.name, most) {
         Some(resource) => Ok(child::Agreed { resource: Some(resource), ..agreed.beside(fallback)? }),
         None => Err(Mismatch::quiet(Refusal::MaxQueue)),

@@ -14,7 +14,8 @@ pub(super) const BATCH: usize = 64;
 /// Octets of a slot of a [`ReceiveBatch`].
 pub(super) const SLOT: usize = 65_536;
 /// How long a full send buffer is waited for before the rest of a train is given up, in milliseconds. What waits has its sequence numbers, and
-/// the other workers go on: at 10 Gbit/s they send some 830 full packets meanwhile, which a window of 1024 bears.
+/// the other workers go on: at 10 Gbit/s they send some 830 full packets meanwhile, which a window of 1024 bears
+/// if they do not wait in different queues of a network card besides.
 const SEND_PATIENCE: u8 = 1;
 /// Sending neither waits nor raises SIGPIPE.
 const SEND_FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;

@@ -73,7 +73,7 @@ impl Child {
 
     /// Its flows may be served by any worker: none has to seal for it, and none has an SA of it to itself.
     pub fn spreads(&self) -> bool {
-        self.home.is_none() && self.resources.is_empty()
+        self.home.is_none() && self.resources.iter().all(|own| own.load().is_none())
     }
 }
 

@@ -421,14 +421,18 @@ fn queues_of_flows(crew: &mut Crew, worker: usize) -> Vec<HashSet<usize>> {
 /// worker where one must, and to who has the SA where each has its own.
 #[test]
 fn flows_are_written_to_the_queue_of_who_shall_answer() {
-    for (home, resources, worker, spreads) in
-        [(None, 0, 1, true), (None, 4, 1, false), (Some(2), 0, 2, false), (Some(2), 4, 3, false)]
+    for (home, own, worker, spreads) in
+        [(None, false, 1, true), (None, true, 1, false), (Some(2), false, 2, false), (Some(2), true, 3, false)]
     {
-        let mut crew = Crew::of(1, 4, Setup { home, resources, ..Setup::default() });
+        let mut crew = Crew::of(1, 4, Setup { home, resources: 4, ..Setup::default() });
+        if own {
+            let sa = crew.left.tables.children.load().get(SLOT).and_then(|child| child.outbound.load_full());
+            crew.left.tables.swap_resource(SLOT, 0, sa);
+        }
         let queues = queues_of_flows(&mut crew, worker);
-        assert!(queues.iter().all(|queues| queues.len() == 1), "{home:?} {resources}: {queues:?}");
+        assert!(queues.iter().all(|queues| queues.len() == 1), "{home:?} {own}: {queues:?}");
         let all: HashSet<_> = queues.into_iter().flatten().collect();
         let expected = if spreads { (0..4).collect() } else { HashSet::from([worker]) };
-        assert_eq!(all, expected, "{home:?} {resources}");
+        assert_eq!(all, expected, "{home:?} {own}");
     }
 }

@@ -315,6 +315,21 @@ fn one_more_carries_what_the_fallback_does() {
     assert_eq!((&beside.local_ts, &beside.remote_ts), (&fallback.local_ts, &fallback.remote_ts));
     assert_eq!(world.b.host.spis.len(), 2);
 }
+/// Where we have one child the peer may have several: each comes up, and none is taken for one beside the first.
+#[test]
+fn another_child_of_the_peers_is_none_for_a_resource() {
+    let mut world = tunnels(ALICE, 1, 3);
+    world.command_a(down_lan());
+    world.pass(seconds(5));
+    for (remote, spi) in [("10.2.8.0/24", 0x1111), ("10.2.9.0/24", 0x2222), ("10.2.0.0/16", 0x3333)] {
+        let request = [child_of(spi, "10.1.0.0/16", remote), vec![info(b"")]].concat();
+        let answer = world.alice_asks(ExchangeType::CREATE_CHILD_SA, &request).unwrap();
+        assert!(answer.sa.is_some(), "{remote}");
+    }
+    assert_eq!(resources(&world.b), [None; 3]);
+    let ranges: Vec<_> = world.b.children().iter().map(|child| child.local_ts.clone()).collect();
+    assert!(ranges.iter().enumerate().all(|(i, ts)| !ranges[..i].contains(ts)), "{ranges:?}");
+}
 /// So long Bob's answer to all that Alice asks for is TEMPORARY_FAILURE. Returns how often.
 fn put_off(world: &mut World, time: Duration) -> usize {
     let (until, mut count) = (world.now + time, 0);
