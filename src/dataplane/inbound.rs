@@ -16,7 +16,6 @@ use crate::esp::tos;
 use crate::io::{Datagrams, ReceiveBatch, Received, Tun, VnetHeader};
 use crate::ipsec::path::Encap;
 use crate::ipsec::sad::{InboundEntry, Mode, slot_of};
-use crate::ipsec::tables::Child;
 use crate::wire::encap::{Datagram, classify};
 use crate::wire::esp::parse_header;
 use std::io::{ErrorKind, IoSlice};
@@ -275,12 +274,13 @@ impl Inbound {
         shared: &Shared,
     ) {
         let (mut packets, mut bytes) = (0, 0);
+        let spreads = entry.child.spreads();
         for (opened, packet) in &self.opened {
             let outer = &self.batch.datagrams[packet.datagram];
             let data = &mut self.batch.buf[packet.range()];
             let written = rebuild(entry, opened, data, outer, sent).and_then(|(header, payload)| {
                 let parts = [IoSlice::new(header.octets()), IoSlice::new(payload)];
-                write(device, &entry.child, &VnetHeader::default(), &parts).map_err(|e| refused(&e))?;
+                write(device, spreads, &VnetHeader::default(), &parts).map_err(|e| refused(&e))?;
                 if self.burst.count(header.octets(), 1) {
                     std::thread::yield_now();
                 }
@@ -301,8 +301,9 @@ impl Inbound {
     /// Writes to the device, neighbours of one flow as one.
     fn deliver<T: Tun>(&mut self, entry: &InboundEntry, device: &mut T, shared: &Shared) {
         let (mut packets, mut bytes) = (0, 0);
+        let spreads = entry.child.spreads();
         self.merge.write(&mut self.batch.buf, |header, parts, count| {
-            match write(device, &entry.child, header, parts) {
+            match write(device, spreads, header, parts) {
                 Ok(()) => {
                     packets += count as u64;
                     // Headers count for every packet, as they do for the sender.
@@ -359,9 +360,9 @@ fn check_inner(entry: &InboundEntry, opened: &Opened, packet: &mut [u8], outer_t
     Ok(inner)
 }
 
-/// To the worker's own queue of the device; or, where any worker may serve the child's flows, to the queue of the one that shall serve this flow.
-fn write<T: Tun>(device: &mut T, child: &Child, header: &VnetHeader, parts: &[IoSlice<'_>]) -> std::io::Result<()> {
-    if child.spreads() { device.write_flow(spread::flow(parts), header, parts) } else { device.write(header, parts) }
+/// To the worker's own queue of the device; or, where the child's flows are spread, to the queue of the worker that shall serve this flow.
+fn write<T: Tun>(device: &mut T, spreads: bool, header: &VnetHeader, parts: &[IoSlice<'_>]) -> std::io::Result<()> {
+    if spreads { device.write_flow(spread::flow(parts), header, parts) } else { device.write(header, parts) }
 }
 
 /// Why the device did not take a packet.
