@@ -18,6 +18,7 @@ import interop.moves  # noqa: E402,F401
 import interop.ourselves  # noqa: E402,F401
 import interop.quantum  # noqa: E402,F401
 import interop.resources  # noqa: E402,F401
+import interop.routes  # noqa: E402,F401
 import interop.schedules  # noqa: E402,F401
 import interop.storm  # noqa: E402,F401
 import interop.strongswan  # noqa: E402,F401
