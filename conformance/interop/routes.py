@@ -5,7 +5,7 @@ import sys
 import time
 
 from interop.ourselves import ESP, IKE
-from lab import bird, sandhog, traffic, wait
+from lab import bird, sandhog, strongswan, traffic, wait
 from lab.cases import case, check
 from lab.net import Lab
 from lab.pair import PSK
@@ -107,14 +107,23 @@ class Triangle(Lab):
             self.hosts[name].address(its, f"10.2.0.{n}/24", f"fd00:2::{n}/64")
             self.far[name] = its
 
-    def daemons(self):
-        """Sandhog at A, B and C, with both tunnels up."""
-        self.hog = {peer: sandhog.Sandhog(self.hosts[peer], GATEWAY + link.connection(1)) for peer, link in LINKS.items()}
+    def daemons(self, swan=""):
+        """Sandhog at A, B and C, with both tunnels up; `swan` is a strongSwan instead."""
+        self.hog = {peer: self._swan(link) if peer == swan else sandhog.Sandhog(self.hosts[peer], GATEWAY + link.connection(1)) for peer, link in LINKS.items()}
         self.hog["a"] = sandhog.Sandhog(self.hosts["a"], GATEWAY + "".join(link.connection(0) for link in LINKS.values()))
         for peer in LINKS:
             up, why = self.hog["a"].up(peer)
             if not up:
                 raise RuntimeError(f"{peer} not up: {why}\na: {self.hog['a'].process.text()[-1500:]}\n{peer}: {self.hog[peer].process.text()[-1500:]}")
+
+    def _swan(self, link):
+        """Its kernel-libipsec has one TUN for all, which does for a route-based tunnel as long as there is no other."""
+        host, inside = self.hosts[link.peer], "0.0.0.0/0, ::/0"
+        swan = strongswan.StrongSwan(host, options="install_routes = no")
+        swan.load(strongswan.connection("a", link.outer[1], link.outer[0], IKE, ESP, inside, inside, PSK, f"{link.peer}.example", "a.example"))
+        host.ip("link", "set", "ipsec0", "name", link.dev[1], "mtu", "1400", "up")
+        host.address(link.dev[1], f"{link.inner[4][1]}/30", f"{link.inner[6][1]}/126")
+        return swan
 
     def birds(self, bfd=True, ecmp=False):
         """BIRD everywhere, with all sessions up. B is preferred to C unless both shall carry."""
@@ -191,10 +200,10 @@ def interruption(pulses, broken):
     return round(max(back), 2), sum(g["lost"] for g in got), sum(g["sent"] for g in got)
 
 
-def one_dies(name, how, rounds, bfd=True, patience=BACK + 0.5):
+def one_dies(name, how, rounds, bfd=True, patience=BACK + 0.5, swan=""):
     """The gateway that carries traffic goes away, `rounds` times: C takes over, and B has it again when it is back."""
     with Triangle(name) as lab:
-        lab.daemons()
+        lab.daemons(swan)
         lab.birds(bfd)
         lab.leads("sh-b")
         backs, notes = [], []
@@ -221,6 +230,7 @@ def one_dies(name, how, rounds, bfd=True, patience=BACK + 0.5):
 case(ROW, "the gateway that carries is killed: over the other within 3 s", quick=True)(lambda: one_dies("rk", "killed", 1))
 case(ROW, "the same five times, and back to it each time")(lambda: one_dies("rk5", "killed", 5))
 case(ROW, "its wire is cut silently, three times")(lambda: one_dies("rc", "cut", 3))
+case(ROW, "strongSwan with kernel-libipsec at B, killed")(lambda: one_dies("rs", "killed", 1, swan="b"))
 
 
 @case(ROW, "two next hops: both carry, and one goes on alone")
@@ -257,6 +267,35 @@ for flow in range(64):
 def sent_by(lab):
     """Packets that A's devices have sent."""
     return [json.loads(lab.hosts["a"].ip("-j", "-s", "link", "show", link.dev[0]))[0]["stats64"]["tx"]["packets"] for link in LINKS.values()]
+
+
+@case(ROW, "two routes by metric, no BGP: the device of a dead tunnel has no carrier")
+def metric():
+    """Dead peer detection is what notices: 2 s of silence, and 3.4 s of questions."""
+    with Triangle("rm") as lab:
+        lab.daemons()
+        a, h = lab.hosts["a"], lab.hosts["h"]
+        a.sysctl("net.ipv4.conf.all.ignore_routes_with_linkdown", 1)
+        for (peer, link), metric in zip(LINKS.items(), (10, 20)):
+            a.sysctl(f"net.ipv4.conf.{link.dev[0]}.ignore_routes_with_linkdown", 1)
+            a.ip("route", "add", "10.2.0.0/24", "dev", link.dev[0], "metric", metric)
+            lab.hosts[peer].ip("route", "add", "10.1.0.0/24", "dev", link.dev[1])
+        # the way back is another matter
+        h.ip("route", "add", "10.1.0.0/24", "via", "10.2.0.12")
+        before = lab.over()
+        wait.until("answers", lambda: traffic.ping(lab.hosts["ha"], NEAR[4], FAR[4], count=3) == 3)
+        pulse = traffic.Pulse(lab.hosts["ha"], h, NEAR[4], FAR[4], rate=RATE)
+        time.sleep(0.5)
+        broken = time.monotonic()
+        lab.hog["b"].kill()
+        time.sleep(9)
+        over = lab.over()
+        back, lost, sent = interruption([pulse], broken)
+        lab.hog["b"].start()
+        lab.hosts["b"].ip("route", "add", "10.1.0.0/24", "dev", LINKS["b"].dev[1])
+        wait.until("the first route again", lambda: lab.over() == "sh-b", 20)
+        pings = traffic.ping(lab.hosts["ha"], NEAR[4], FAR[4], count=20)
+        return check((before, over) == ("sh-b", "sh-c") and back < 8 and pings == 20, f"by {before}, then after {back} s by {over}, {lost} of {sent} lost; then back, {pings}/20 pings")
 
 
 @case(ROW, "MTU and TCP, IPv4 and IPv6 inside")
