@@ -65,15 +65,15 @@ class Tenants(Lab):
         """All of g."""
         return GATEWAY + "".join(self.connection(t, 0) for t in tenants or self.tenants)
 
-    def daemons(self):
-        """Sandhog everywhere, all up, all routes set."""
+    def daemons(self, carrying=None):
+        """Sandhog everywhere, all of them (or those `carrying`) up with their routes set."""
         if self.shared:
             self.far_hog["p"] = sandhog.Sandhog(self.p, GATEWAY + "".join(self.connection(t, 1) for t in self.tenants))
         else:
             for tenant in self.tenants:
                 self.far(tenant)
         self.us = sandhog.Sandhog(self.g, self.config())
-        for tenant in self.tenants:
+        for tenant in carrying or self.tenants:
             self.carries(tenant)
 
     def far(self, tenant):
@@ -223,6 +223,19 @@ def vanished():
     return disturbed("tv", lambda lab: run("ip", "netns", "del", lab.hosts["ta"].ns), lambda lab: lab.near("a"), missing)
 
 
+@case(ROW, "the namespace of one is not there yet at the start")
+def absent():
+    """The other does not wait for it."""
+    with Tenants("tz") as lab:
+        run("ip", "netns", "del", lab.hosts["ta"].ns)
+        lab.daemons("b")
+        told = missing(lab)
+        lab.near("a")
+        begin = time.monotonic()
+        lab.carries("a")
+        return check(told, f"the other carries; status: {told}; carried {time.monotonic() - begin:.1f} s after it was made")
+
+
 @case(ROW, "the device of one is deleted")
 def deleted():
     """By root inside; it is made again."""
@@ -277,7 +290,6 @@ def bound():
             lab.g.ip("route", "add", net, "dev", lab.outer, "src", "192.0.2.1", "metric", "100")
         lab.g.ip("route", "add", net, "dev", wrong, "metric", "1")
         lab.us = sandhog.Sandhog(lab.g, lab.config())
-        # the far end begins, too, and to it there is one wire only
         unbound, _ = lab.us.up("a", timeout=3)
         lab.us.stop()
         lab.us.write(lab.config().replace("[gateway]\n", f"[gateway]\nbind_device = \"{device}\"\n"))
