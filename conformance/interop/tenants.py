@@ -212,9 +212,9 @@ def disturbed(name, disturb, heal, said=lambda lab: True):
 
 
 def missing(lab):
-    """What status says if the device of a is missing, and that of b is not."""
+    """What status says of a, if its device is missing and that of b is not."""
     a, b = (lab.us.status(t) for t in "ab")
-    return not a["interface"]["present"] and b["interface"]["present"] and not b["warnings"] and "; ".join(a["warnings"])
+    return not a["interface"]["present"] and b["interface"]["present"] and "; ".join(w for w in a["warnings"] if w not in b["warnings"])
 
 
 @case(ROW, "the namespace of one vanishes and comes back")

@@ -8,6 +8,7 @@ forge NAME DEVICE COUNT SEED                            spoofed and broken IP pa
 import json
 import os
 import random
+import re
 import select
 import signal
 import socket
@@ -131,12 +132,12 @@ def _watch(name=""):
             if ended:
                 break
             continue
-        # one frame may be a train of datagrams
-        marks = frame.count(MARK)
+        # one frame may be a train of datagrams, and what an ICMP error quotes of one may end within a name
         ours = frame.count(own)
         seen += ours
-        if marks > ours:
-            foreign, example = foreign + marks - ours, repr(frame[frame.find(MARK):][:40])
+        if frame.count(MARK) > ours:
+            others = [found for found in re.findall(MARK + rb"[^\0]+\0", frame) if found != own]
+            foreign, example = foreign + len(others), repr(others[0]) if others else example
     missed = struct.unpack("II", s.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
     print(json.dumps({"seen": seen, "foreign": foreign, "missed": missed, "example": example}), flush=True)
 
