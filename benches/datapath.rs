@@ -166,8 +166,10 @@ fn tables(children: u32) -> Arc<Tables> {
 /// A worker with these tables.
 fn worker_of<D: Datagrams, T: Tun>(tables: &Arc<Tables>, socket: D, tun: T) -> (Worker<D, T>, Arc<WorkerStats>) {
     let any = "0.0.0.0".parse().unwrap();
-    let ends =
-        Ends { sockets: vec![Socket { encap: Encap::Udp, local: any, io: socket }], devices: [(DEVICE, tun)].into_iter().collect() };
+    let ends = Ends {
+        sockets: vec![Socket { encap: Encap::Udp, local: any, io: socket }],
+        devices: [(DEVICE, tun)].into_iter().collect(),
+    };
     let stats = Arc::new(WorkerStats::default());
     let (upcalls, orders) = (sync_channel(8).0, Arc::default());
     let shared = Shared { tables: tables.clone(), upcalls, stats: stats.clone(), orders, team: Team::default() };

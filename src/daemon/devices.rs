@@ -120,7 +120,8 @@ impl Devices {
                     }
                 },
             };
-            let families = |ipv6| connection.children.iter().flat_map(|c| &c.local_ts).any(|s| s.start.is_ipv6() == ipv6);
+            let families =
+                |ipv6| connection.children.iter().flat_map(|c| &c.local_ts).any(|s| s.start.is_ipv6() == ipv6);
             entry.families = (families(false), families(true));
             entry.traps = has_traps(config, &connection.name);
             if (&entry.interface.name, &entry.interface.netns) != (&interface.name, &interface.netns) {
@@ -169,7 +170,11 @@ impl Devices {
         };
         let Some(entry) = self.by_connection.get_mut(connection) else { return };
         let before = entry.carrier();
-        if up { entry.children.insert(id) } else { entry.children.remove(&id) };
+        if up {
+            entry.children.insert(id)
+        } else {
+            entry.children.remove(&id)
+        };
         if let Some(device) = entry.device.as_ref().filter(|_| entry.carrier() != before) {
             entry.set_carrier(&device.hold);
         }
@@ -185,6 +190,12 @@ impl Devices {
         let entry = self.by_connection.get(connection)?;
         let device = entry.device.as_ref();
         Some((device.map_or(&entry.interface.name, |device| &device.name), device.is_some()))
+    }
+
+    /// The numbers of those that are in our own namespace.
+    pub fn links(&self) -> BTreeSet<u32> {
+        let here = self.by_connection.values().filter(|entry| entry.interface.netns.is_none());
+        here.filter_map(|entry| Some(entry.device.as_ref()?.link)).collect()
     }
 
     /// What is wrong with the device of a connection.
@@ -594,7 +605,11 @@ mod tests {
             let netlink = Netlink::open().expect("netlink");
             netlink.add_veth("vti-b", "other").expect("veth");
             bench.configure(NOW, &[("a", r#"name = "vti-a""#), ("b", r#"name = "vti-b""#)]);
-            assert!(bench.warnings("b").contains("there is a network device `vti-b` already"), "{}", bench.warnings("b"));
+            assert!(
+                bench.warnings("b").contains("there is a network device `vti-b` already"),
+                "{}",
+                bench.warnings("b")
+            );
             assert_eq!(bench.served(), [[1], [1]]);
             let rename = ["link", "set", "dev", "vti-a", "down", "name", "mine"];
             assert!(std::process::Command::new("ip").args(rename).status().expect("ip").success());

@@ -103,6 +103,9 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     let said = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
     // Before any thread: they inherit which signals are blocked.
     let signals = Signals::new().map_err(said("signals"))?;
+    if let Err(error) = system::raise_descriptor_limit() {
+        tracing::warn!(%error, "the number of open descriptors stays limited; many devices need many");
+    }
     let socket = ControlSocket::bind(&config.gateway.control_socket).map_err(|error| error.to_string())?;
     if let Some(sentence) = preflight::powerless() {
         return Err(sentence);

@@ -186,7 +186,7 @@ impl<D: Datagrams, T: Tun> Worker<D, T> {
     }
 
     /// Nothing that came from this device is carried any more.
-    fn leave(&mut self, device: DeviceId) -> Option<T> {
+    pub(super) fn leave(&mut self, device: DeviceId) -> Option<T> {
         self.outbound.forget(device, &self.shared);
         self.ends.devices.remove(device)
     }

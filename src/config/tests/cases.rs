@@ -4,6 +4,7 @@ use crate::config::{Config, Gateway, LogFormat, LogLevel, Mode, OnExit};
 use crate::ike::policy::{
     Childless, DpdAction, EncapPolicy, IdMatch, Limits, RekeyBy, Remote, Retransmit, StartAction, Unique,
 };
+use crate::ipsec::fitting::{Fitting, Mss, OuterFragments};
 use crate::wire::keyword;
 use crate::wire::registry::ProtocolId;
 use std::time::Duration;
@@ -155,7 +156,21 @@ fn the_documented_connection_is_the_default_but_for_its_suites() {
     assert_eq!(short.children[0].proposals, keyword::defaults(ProtocolId::ESP));
     let child = &accepted(SHORT).connections[0].children[0];
     assert_eq!((child.mode, child.priority, child.copy_dscp), (Mode::Tunnel, 0, true));
-    assert_eq!((child.replay_window, child.peer_window, child.mtu, child.mss), (4096, 64, None, None));
+    assert_eq!((child.replay_window, child.peer_window, child.mtu), (4096, 64, None));
+    assert_eq!(child.fitting(), Fitting::default());
+}
+
+#[test]
+fn sizes_can_be_other_than_the_default() {
+    let fitting = |more: &str| {
+        let text = SHORT.replace("remote_ts = [", &format!("{more}\nremote_ts = ["));
+        accepted(&text).connections[0].children[0].fitting()
+    };
+    assert_eq!(fitting("mss = \"off\"").mss, Mss::Off);
+    assert_eq!(fitting("mss = 1360").mss, Mss::Most(1360));
+    assert_eq!(fitting("outer_fragments = \"always\"").outer_fragments, OuterFragments::Always);
+    assert_eq!(fitting("outer_fragments = \"never\"").outer_fragments, OuterFragments::Never);
+    assert_eq!(fitting("mtu = 1400"), Fitting { mtu: Some(1400), ..Fitting::default() });
 }
 
 #[test]
@@ -376,12 +391,15 @@ fn overlap_is_an_error_where_nothing_decides() {
 fn with_devices(first: &str, second: &str) -> String {
     let first = SHORT.replace("[connections.hangzhou]\n", &format!("[connections.hangzhou]\n{first}\n"));
     let everything = "local_ts = [\"0.0.0.0/0\", \"::/0\"]\nremote_ts = [\"0.0.0.0/0\", \"::/0\"]\n";
-    format!("{first}[connections.b]\nremote_addrs = [\"203.0.113.7\"]\n{second}\n[connections.b.children.x]\n{everything}")
+    format!(
+        "{first}[connections.b]\nremote_addrs = [\"203.0.113.7\"]\n{second}\n[connections.b.children.x]\n{everything}"
+    )
 }
 
 #[test]
 fn a_connection_has_a_device_of_its_own() {
-    let interface = "interface = { name = \"vti-b\", addresses = [\"169.254.10.1/30\", \"fd00::1/64\"], netns = \"tenant-b\" }";
+    let interface =
+        "interface = { name = \"vti-b\", addresses = [\"169.254.10.1/30\", \"fd00::1/64\"], netns = \"tenant-b\" }";
     let config = accepted(&with_devices("", interface));
     assert_eq!(config.connections[0].interface, None);
     let interface = config.connections[1].interface.as_ref().unwrap();
@@ -423,7 +441,8 @@ fn what_a_device_of_its_own_cannot_do_is_refused() {
     let device = "interface = { name = \"vti-b\" }";
     assert_eq!(errors(&with_devices("", &format!("{device}\nvips = [\"0.0.0.0\"]"))), ["interface.vips@13"]);
     accepted(&with_devices("", &format!("{device}\nvips = []")));
-    let pass = "[connections.b.children.p]\nmode = \"pass\"\nlocal_ts = [\"10.0.0.0/8\"]\nremote_ts = [\"10.0.0.0/8\"]\n";
+    let pass =
+        "[connections.b.children.p]\nmode = \"pass\"\nlocal_ts = [\"10.0.0.0/8\"]\nremote_ts = [\"10.0.0.0/8\"]\n";
     assert_eq!(errors(&format!("{}{pass}", with_devices("", device))), ["interface.pass@16"]);
 }
 
