@@ -1,6 +1,5 @@
 """One gateway, several tenants: each has a device in a namespace of its own, and all have the same device names, addresses and ports. Nothing of one comes to another."""
 import json
-import subprocess
 import time
 
 from interop.routes import GATEWAY, routed
@@ -35,7 +34,6 @@ class Tenants(Lab):
 
     def _wire(self, far, n):
         mine, its = self.wire(self.g, far)
-        self.outer = mine
         self.g.address(mine, f"192.0.2.{4 * n + 1}/30")
         far.address(its, f"192.0.2.{4 * n + 2}/30")
 
@@ -271,29 +269,3 @@ def added():
         time.sleep(1)
         lost, of, gap = ended(pulses)
         return check(lost == 0, f"added and taken away again; the others lost {lost} of {of}, gap {gap} s")
-
-
-@case(ROW, "outer sockets in a VRF, or bound to a device where the kernel has no VRF")
-def bound():
-    """All routes of the host lead to the peer by another wire, at which nobody answers."""
-    with Tenants("tw", tenants="a") as lab:
-        lab.far("a")
-        net, device = "192.0.2.0/30", lab.outer
-        wrong, _ = lab.wire(lab.g, lab.host("x"))
-        vrf = subprocess.run(["ip", "-n", lab.g.ns, "link", "add", "vrf-wan", "type", "vrf", "table", "100"], capture_output=True).returncode == 0
-        if vrf:
-            device = "vrf-wan"
-            lab.g.ip("link", "set", device, "up")
-            lab.g.ip("link", "set", lab.outer, "master", device)
-        else:
-            lab.g.ip("route", "del", net, "dev", lab.outer)
-            lab.g.ip("route", "add", net, "dev", lab.outer, "src", "192.0.2.1", "metric", "100")
-        lab.g.ip("route", "add", net, "dev", wrong, "metric", "1")
-        lab.us = sandhog.Sandhog(lab.g, lab.config())
-        unbound, _ = lab.us.up("a", timeout=3)
-        lab.us.stop()
-        lab.us.write(lab.config().replace("[gateway]\n", f"[gateway]\nbind_device = \"{device}\"\n"))
-        lab.us.start()
-        lab.carries("a")
-        pings = [lab.ping("a", 100, family) for family in (4, 6)]
-        return check(not unbound and pings == [100, 100], f"by {'a VRF' if vrf else 'the device'}: {pings} of 100 pings; without: {'UP' if unbound else 'not up'}")
