@@ -33,12 +33,6 @@ pub(super) fn connection(report: &mut Report<'_>, fields: &Fields<'_>) {
     refuse(report, fields, "interface", "devices of a connection's own", hint, interface);
 }
 
-/// The keys of a child that later versions honour.
-pub(super) fn child(report: &mut Report<'_>, fields: &Fields<'_>) {
-    let hint = "leave translate out; the networks of both sides must differ";
-    refuse(report, fields, "translate", "translation", hint, translate);
-}
-
 /// `asks` reads the value and tells whether it is sound and asks for the feature.
 fn refuse(
     report: &mut Report<'_>,
@@ -68,13 +62,5 @@ fn interface(report: &mut Report<'_>, node: &Node) -> bool {
         fields.read(report, "name", value::device);
         fields.read(report, "addresses", |r, n| value::list(r, n, |r, n| value::prefix(r, n, true)));
         fields.read(report, "netns", value::string);
-    })
-}
-
-fn translate(report: &mut Report<'_>, node: &Node) -> bool {
-    sound(report, |report| {
-        let Some(fields) = Fields::of_node(report, &keys::TRANSLATE, node) else { return };
-        fields.read(report, "local", |r, n| value::prefix(r, n, false));
-        fields.read(report, "remote", |r, n| value::prefix(r, n, false));
     })
 }

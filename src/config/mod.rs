@@ -7,6 +7,7 @@ mod connection;
 mod credentials;
 pub mod error;
 mod files;
+mod free;
 mod gateway;
 pub mod keylog;
 mod keys;
@@ -20,6 +21,7 @@ pub mod secret;
 #[cfg(test)]
 mod tests;
 mod text;
+mod translate;
 mod value;
 
 pub use error::{Errors, Finding, Severity};
@@ -28,6 +30,7 @@ pub use secret::{Secrets, System};
 
 use crate::ike::policy::{Policy, Ports};
 use crate::ipsec::fitting::{Fitting, Mss, OuterFragments};
+use crate::ipsec::translate::Translation;
 use crate::wire::selector::Selector;
 use connection::Connection;
 use report::Report;
@@ -202,9 +205,9 @@ pub struct ChildConfig {
     pub mode: Mode,
     /// Higher wins among equally long matches.
     pub priority: i32,
-    /// Selectors on our side; in transport mode one address.
+    /// Selectors on our side, as they are on the wire; in transport mode one address.
     pub local_ts: Vec<Selector>,
-    /// Selectors on the peer's side.
+    /// Selectors on the peer's side, as they are on the wire.
     pub remote_ts: Vec<Selector>,
     /// Packets wait for a moment where there is no SA for them: one may come, by itself or because of them.
     pub waits: bool,
@@ -222,11 +225,23 @@ pub struct ChildConfig {
     pub mss: Mss,
     /// Which outer packets may be fragmented.
     pub outer_fragments: OuterFragments,
+    /// This side's own names for its networks.
+    pub translation: Option<Translation>,
 }
 impl ChildConfig {
     /// How its packets are made to fit.
     pub fn fitting(&self) -> Fitting {
         Fitting { mtu: self.mtu, mss: self.mss, outer_fragments: self.outer_fragments }
+    }
+    /// The selectors of our side by the names that they have here: what hosts, routes and policies know.
+    pub fn local_here(&self) -> Vec<Selector> {
+        let here = |ts: &Selector| self.translation.map_or(Some(*ts), |translation| translation.local_here(ts));
+        self.local_ts.iter().filter_map(here).collect()
+    }
+    /// The same of the peer's side.
+    pub fn remote_here(&self) -> Vec<Selector> {
+        let here = |ts: &Selector| self.translation.map_or(Some(*ts), |translation| translation.remote_here(ts));
+        self.remote_ts.iter().filter_map(here).collect()
     }
 }
 
@@ -259,7 +274,7 @@ pub fn parse(sources: &[Source], secrets: &dyn Secrets) -> Result<Config, Errors
             check::listening(&mut report, &gateway.gateway, &connections);
             check::limits(&mut report, &gateway.limits, &connections);
         }
-        check::overlaps(&mut report, &connections);
+        check::overlaps(&mut report, &gateway.gateway, &connections);
     }
     check::unique(&mut connections);
 

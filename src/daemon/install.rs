@@ -5,7 +5,7 @@
 //! old one (that its Delete came, or that ours leaves), or 30 s. Of the SAs that are for one worker alone (RFC 9611) each is taken into use by
 //! itself; until then the worker sends on the one that is for all. Who replaced a child keeps its old inbound SA 5 s more for what is still on its way.
 use super::fixed::Fixed;
-use super::installed::{Installed, Terms};
+use super::installed::{self, Installed, Terms};
 use super::places::{Key, Places};
 use crate::config::{ChildConfig, Config, Mode};
 use crate::crypto::rng::Rng;
@@ -109,8 +109,8 @@ impl Installer {
                 self.settings.insert((key.connection.clone(), key.child.clone()), child.clone());
                 let policy = PolicyEntry {
                     name: key.name(),
-                    local: child.local_ts.clone().into(),
-                    remote: child.remote_ts.clone().into(),
+                    local: child.local_here().into(),
+                    remote: child.remote_here().into(),
                     priority: child.priority,
                     action: self.action(child, &key, places),
                 };
@@ -139,7 +139,7 @@ impl Installer {
         for child in self.unsettled(places) {
             tracing::warn!(
                 %child,
-                "copy_dscp, mtu, mss, outer_fragments, peer_window, per_resource_sas or start is another, and counts from when it has no SA: take it down and up"
+                "translate, copy_dscp, mtu, mss, outer_fragments, peer_window, per_resource_sas or start is another, and counts from when it has no SA: take it down and up"
             );
         }
     }
@@ -272,12 +272,13 @@ impl Installer {
         let path = self.path(up.ike, &up.path);
         let replaces = up.replaces.filter(|old| self.installed.contains_key(old));
         self.arrivals += 1;
+        let here = installed::here(&inbound);
         let has_it = |sa: &Installed| {
             let policy = sa.policy.as_ref();
-            policy.is_some_and(|(_, policy)| policy.local == local_ts && policy.remote == remote_ts)
+            policy.is_some_and(|(_, policy)| policy.local == here.0 && policy.remote == here.1)
         };
         let policy = (up.peer != 0 && !self.of_slot(slot).any(has_it)).then(|| {
-            let (name, local, remote) = (inbound.child.name.clone(), local_ts.clone(), remote_ts.clone());
+            let (name, local, remote) = (inbound.child.name.clone(), here.0.clone(), here.1.clone());
             (up.id.0, Arc::new(PolicyEntry { name, local, remote, priority, action: Action::Protect(slot) }))
         });
         self.changes.extend(policy.clone().map(|policy| PolicyChange { policy, comes: true }));
@@ -359,8 +360,7 @@ impl Installer {
 
     /// To another SA of the slot with these selectors; if there is none, the policy goes.
     fn leave_policy(&mut self, slot: Slot, policy: Ordered) {
-        let for_it =
-            |sa: &Installed| sa.outbound.local_ts == policy.1.local && sa.outbound.remote_ts == policy.1.remote;
+        let for_it = |sa: &Installed| installed::here(&sa.inbound) == (policy.1.local.clone(), policy.1.remote.clone());
         let heir = self.by_slot.get(&slot).into_iter().flatten().find(|id| self.installed.get(id).is_some_and(for_it));
         match heir.and_then(|id| self.installed.get_mut(id)) {
             Some(heir) => heir.policy = Some(policy),

@@ -100,7 +100,7 @@ impl Site {
     }
 }
 
-/// The pairs of a configuration. Selectors of two families never make one.
+/// The pairs of a configuration, by the names that they have here. Selectors of two families never make one.
 pub fn pairs(config: &Config) -> Vec<Pair> {
     let mut pairs = Vec::new();
     for child in config.connections.iter().flat_map(|connection| &connection.children) {
@@ -111,8 +111,8 @@ pub fn pairs(config: &Config) -> Vec<Pair> {
         };
         // A hole for some ports would be one for all: such packets stay inside, where they are refused.
         let wanted = |selector: &&Selector| treatment == Treatment::Protect || tells_no_ports(selector);
-        let locals: Vec<_> = child.local_ts.iter().filter(wanted).flat_map(Selector::prefixes).collect();
-        let remotes: Vec<_> = child.remote_ts.iter().filter(wanted).flat_map(Selector::prefixes).collect();
+        let locals: Vec<_> = child.local_here().iter().filter(wanted).flat_map(Selector::prefixes).collect();
+        let remotes: Vec<_> = child.remote_here().iter().filter(wanted).flat_map(Selector::prefixes).collect();
         for &local in &locals {
             let same_family = remotes.iter().filter(|remote| remote.0.is_ipv4() == local.0.is_ipv4());
             pairs.extend(same_family.map(|&remote| Pair { local, remote, priority: child.priority, treatment }));
