@@ -1116,6 +1116,57 @@ mod tests {
         crate::config::parse(&[source], &crate::config::secret::System).unwrap()
     }
 
+    /// What a peer has made of the selectors on the wire, policies know by the names that it has here; SAs know the wire.
+    #[test]
+    fn the_policies_of_peers_have_the_names_of_this_side() {
+        let text = r#"
+            [connections.a]
+            remote_addrs = ["%any"]
+            remote = { id = "r" }
+            [connections.a.children.b]
+            local_ts = ["198.18.1.0/24"]
+            remote_ts = ["10.0.0.0/16"]
+            translate = { local = "10.0.0.0/24", remote = "172.31.0.0/16" }
+            [secrets.s]
+            id = ["r"]
+            secret = "correct horse battery staple"
+        "#;
+        let source = crate::config::Source { name: "a.toml".into(), text: text.into() };
+        let config = crate::config::parse(&[source], &crate::config::secret::System).unwrap();
+        let mut bench = Bench::new();
+        bench.installer.configure(&config, &mut bench.places);
+        let slot_of = |bench: &Bench, dst: [u8; 4]| {
+            let (src, dst) = ([10, 0, 0, 3].into(), dst.into());
+            let flow = crate::wire::ip::Flow { src, dst, proto: 17, sport: 1, dport: 2, later_fragment: false };
+            let spd = bench.installer.tables.spd.load();
+            spd.lookup(DeviceId(0), &flow).map(|found| match found.action {
+                Action::Protect(slot) => slot,
+                other => panic!("{other:?}"),
+            })
+        };
+        let any = slot_of(&bench, [172, 31, 1, 5]).expect("the configured policy");
+        assert_eq!(slot_of(&bench, [10, 0, 1, 5]), None);
+        let key = Key { connection: "a".into(), child: "b".into(), peer: 1 };
+        for id in [1, 2] {
+            let spi_in = bench.places.allocate_spi(&key, id as u32).unwrap();
+            let (local_ts, remote_ts) = (vec!["198.18.1.0/24".parse().unwrap()], vec!["10.0.1.0/24".parse().unwrap()]);
+            let up = ChildUp { peer: 1, spi_in, local_ts, remote_ts, ..bench.offer(id, false, None) };
+            bench.installer.child_up(NOW, &up, &mut bench.places, &mut bench.rng);
+        }
+        bench.tick(NOW);
+        let peer = slot_of(&bench, [172, 31, 1, 5]).expect("the peer's policy");
+        assert_ne!(peer, any);
+        assert_eq!((slot_of(&bench, [172, 31, 2, 5]), slot_of(&bench, [10, 0, 1, 5])), (Some(any), None));
+        assert_eq!(bench.pair(1).0.remote_ts[0].to_string(), "10.0.1.0/24");
+        // It is one for both of its SAs, and goes with the last.
+        bench.down(1, Ended::ByPeer);
+        bench.tick(NOW);
+        assert_eq!(slot_of(&bench, [172, 31, 1, 5]), Some(peer));
+        bench.down(2, Ended::ByPeer);
+        bench.tick(NOW);
+        assert_eq!(slot_of(&bench, [172, 31, 1, 5]), Some(any));
+    }
+
     /// No policy names a child that the configuration has taken away, and those that stay are what they were.
     #[test]
     fn another_configuration_changes_what_is_another() {

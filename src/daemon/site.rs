@@ -169,6 +169,25 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn routes_and_the_guard_know_the_names_of_this_side() {
+        let text = r#"
+            [connections.a]
+            remote_addrs = ["203.0.113.7"]
+            [connections.a.children.b]
+            local_ts = ["198.18.1.0/24"]
+            remote_ts = ["10.0.0.0/24"]
+            translate = { local = "10.0.0.0/24", remote = "172.31.2.0/24" }
+            [secrets.a]
+            id = ["203.0.113.7"]
+            secret = "correct horse battery staple 7Q"
+        "#;
+        let source = crate::config::Source { name: "a.toml".into(), text: text.into() };
+        let config = crate::config::parse(&[source], &crate::config::secret::System).unwrap();
+        let pairs: Vec<_> = pairs(&config).iter().map(|pair| (pair.local, pair.remote)).collect();
+        assert_eq!(pairs, [(prefix("10.0.0.0/24"), prefix("172.31.2.0/24"))]);
+    }
+
+    #[test]
     fn transport_mode_protects_its_two_hosts() {
         let text = r#"
             [connections.a]

@@ -327,7 +327,7 @@ fn quotes_of_any_length() {
         let tcp = Build { extension: true, ..Build::tcp(ipv6, 40) };
         for (sent, checksum) in [
             (tcp.packet(), tcp.l4() + 16),
-            (Build::udp(ipv6, 40).packet(), 26),
+            (Build::udp(ipv6, 40).packet(), if ipv6 { 46 } else { 26 }),
             (echo(ipv6), if ipv6 { 42 } else { 0 }),
         ] {
             let header = if ipv6 { 40 } else { 20 };
