@@ -323,7 +323,12 @@ impl Entry {
         let hold = made.first().map(Queue::hold).ok_or("there are no workers")?;
         // Before it is up, so that no packet is let in for a moment.
         self.set_carrier(&hold);
-        let said = |error: io::Error| format!("the device {name} could not be set up: {error}");
+        let said = |error: io::Error| match error.kind() {
+            io::ErrorKind::PermissionDenied if netns.is_some() => {
+                preflight::grant("CAP_SYS_ADMIN", "devices in other network namespaces")
+            }
+            _ => format!("the device {name} could not be set up: {error}"),
+        };
         if let Some(namespace) = &namespace {
             use std::os::fd::AsFd;
             let netlink = Netlink::open().map_err(said)?;

@@ -26,7 +26,8 @@ fn is_absent(device: &str) -> bool {
     found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
-fn grant(name: &str, what: &str) -> String {
+/// A privilege is missing.
+pub(super) fn grant(name: &str, what: &str) -> String {
     format!(
         "{name} is missing, which {what} need: start sandhogd as root, or by systemd with AmbientCapabilities={name}, or in a container with --cap-add {}",
         name.trim_start_matches("CAP_")
