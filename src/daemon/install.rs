@@ -1275,4 +1275,34 @@ mod tests {
         let path = **bench.installer.get(ChildId(1)).unwrap().outbound.path.load();
         assert_eq!((path.remote, path.encap), (moved, Encap::Raw));
     }
+
+    /// Packets of one device never meet the children of another, and what comes goes to the device that the connection has now.
+    #[test]
+    fn children_follow_the_device_of_their_connection() {
+        let mut bench = Bench::new();
+        bench.installer.configure(&resources(0), &mut bench.places);
+        bench.up(1, true, None);
+        let flow = crate::wire::ip::Flow {
+            src: "10.1.0.1".parse().unwrap(),
+            dst: "10.2.0.1".parse().unwrap(),
+            proto: 17,
+            sport: 1,
+            dport: 2,
+            later_fragment: false,
+        };
+        let on = |bench: &Bench| {
+            let spd = bench.installer.tables.spd.load();
+            let found: Vec<_> = (0..4).filter(|id| spd.lookup(DeviceId(*id), &flow).is_some()).collect();
+            (found, bench.pair(1).1.child.device().0)
+        };
+        assert_eq!(on(&bench), (vec![0], 0));
+        for device in [2, 3] {
+            bench.installer.follow_devices(HashMap::from([("a".into(), DeviceId(device))]));
+            bench.installer.configure(&resources(0), &mut bench.places);
+            assert_eq!(on(&bench), (vec![device], device));
+        }
+        bench.installer.follow_devices(HashMap::new());
+        bench.installer.configure(&resources(0), &mut bench.places);
+        assert_eq!(on(&bench), (vec![0], 0));
+    }
 }
