@@ -2,6 +2,7 @@
 mod admit;
 pub mod larval;
 pub mod path;
+pub mod pmtu;
 mod prefix;
 mod rules;
 pub mod sad;
