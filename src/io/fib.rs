@@ -3,6 +3,7 @@
 use super::sys::context;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
 use rtnetlink::packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::AddressFamily as Family;
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 use rtnetlink::packet_route::route::{RouteAttribute, RouteFlags, RouteMessage, RouteMetric};
@@ -25,7 +26,9 @@ pub fn mtu_towards(remote: IpAddr, local: Option<IpAddr>, mark: u32) -> io::Resu
             RouteAttribute::Oif(link) => links.push(link),
             RouteAttribute::MultiPath(hops) => links.extend(hops.iter().map(|hop| hop.interface_index)),
             RouteAttribute::Metrics(metrics) => {
-                mtu = metrics.iter().find_map(|metric| if let RouteMetric::Mtu(mtu) = metric { Some(*mtu) } else { None });
+                mtu = metrics
+                    .iter()
+                    .find_map(|metric| if let RouteMetric::Mtu(mtu) = metric { Some(*mtu) } else { None });
             }
             _ => {}
         }
@@ -65,7 +68,7 @@ impl Kernel {
     fn route(&self, remote: IpAddr, local: Option<IpAddr>, mark: u32) -> io::Result<RouteMessage> {
         let bits = if remote.is_ipv6() { 128 } else { 32 };
         let mut question = RouteMessage::default();
-        question.header.address_family = if remote.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet }.into();
+        question.header.address_family = if remote.is_ipv6() { Family::Inet6 } else { Family::Inet };
         question.header.destination_prefix_length = bits;
         question.header.flags = RouteFlags::FibMatch;
         question.attributes = vec![RouteAttribute::Destination(remote.into()), RouteAttribute::Mark(mark)];
@@ -88,5 +91,55 @@ impl Kernel {
         };
         let mtu = found.attributes.iter().find_map(|a| if let LinkAttribute::Mtu(mtu) = a { Some(*mtu) } else { None });
         mtu.ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::netlink::{Address, Netlink, Route};
+    use super::super::netns::fresh;
+    use super::*;
+
+    const PROTOCOL: u8 = 83;
+
+    fn mtu(remote: &str) -> Option<u32> {
+        mtu_towards(remote.parse().expect("address"), None, 0xdc).ok()
+    }
+
+    #[test]
+    fn the_device_or_the_route_limits() {
+        fresh(|| {
+            let netlink = Netlink::open().expect("netlink");
+            netlink.add_veth("near", "far").expect("veth");
+            let [near, far] = ["near", "far"].map(|name| netlink.link(name).expect(name).index);
+            [near, far].map(|link| netlink.set_up(link, true).expect("up"));
+            assert_eq!((mtu("127.0.0.1"), mtu("::1")), (Some(65_536), Some(65_536)));
+            for (addr, prefix_len, beyond, gateway) in
+                [("10.7.0.1", 24, ("10.8.0.0", 16), "10.7.0.2"), ("fd07::1", 64, ("fd08::", 64), "fd07::2")]
+            {
+                let [addr, net, gateway]: [IpAddr; 3] = [addr, beyond.0, gateway].map(|a| a.parse().expect("address"));
+                assert_eq!(mtu(beyond.0), None, "no route");
+                netlink.add_address(&Address { link: near, addr, prefix_len }).expect("address");
+                let route = Route { gateway: Some(gateway), ..Route::new((net, beyond.1), PROTOCOL) };
+                netlink.add_route(&route).expect("route");
+                netlink.set_mtu(near, 1500).expect("mtu");
+                assert_eq!((mtu(beyond.0), mtu_towards(net, Some(addr), 0).ok()), (Some(1500), Some(1500)));
+                netlink.set_mtu(near, 1400).expect("mtu");
+                assert_eq!(mtu(beyond.0), Some(1400));
+                let mut question = Kernel::open().expect("kernel").route(net, None, 0).expect("route");
+                question.header.flags = RouteFlags::empty();
+                question.attributes.retain(|a| !matches!(a, RouteAttribute::CacheInfo(_)));
+                question.attributes.push(RouteAttribute::Metrics(vec![RouteMetric::Mtu(1333)]));
+                assert!(netlink.delete_route(&route).expect("delete"));
+                let mut message = NetlinkMessage::from(RouteNetlinkMessage::NewRoute(question));
+                message.header.flags = NLM_F_REQUEST | rtnetlink::packet_core::NLM_F_CREATE;
+                message.finalize();
+                let mut buf = vec![0; message.buffer_len()];
+                message.serialize(&mut buf);
+                send(Kernel::open().expect("kernel").0.as_raw_fd(), &buf, MsgFlags::empty())
+                    .expect("route with an MTU");
+                assert_eq!(mtu(beyond.0), Some(1333));
+            }
+        });
     }
 }

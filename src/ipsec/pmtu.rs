@@ -27,9 +27,8 @@ pub const CONFIRM: Duration = Duration::from_secs(60);
 /// And so soon after the last look if what is sent stays unanswered, or an ICMP message says that it does not pass.
 pub const DOUBT: Duration = Duration::from_secs(10);
 /// Sizes that paths have: Ethernet, and what is left of it by PPPoE, tunnels in each other and mobile networks; FDDI and jumbo frames.
-const PLATEAUS: [u16; 18] = [
-    1006, 1280, 1320, 1340, 1360, 1380, 1400, 1420, 1440, 1450, 1460, 1472, 1480, 1492, 1500, 4352, 8192, 9000,
-];
+const PLATEAUS: [u16; 18] =
+    [1006, 1280, 1320, 1340, 1360, 1380, 1400, 1420, 1440, 1450, 1460, 1472, 1480, 1492, 1500, 4352, 8192, 9000];
 
 /// One path of one IKE SA. All sizes are those of outer IP packets in octets, headers included.
 #[derive(Clone, Debug)]
