@@ -81,3 +81,68 @@ fn ciphers(proposal: &Proposal) -> Vec<Cipher> {
     });
     all.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Source, parse, secret};
+    use crate::io::netns::fresh;
+
+    fn source(connections: &str) -> Source {
+        let secrets = "[secrets.s]\nid = [\"%any\"]\nsecret = \"correct horse battery staple\"\n";
+        Source { name: "a.toml".into(), text: format!("{connections}{secrets}") }
+    }
+
+    /// Where peers cannot be reached their paths count as Ethernet.
+    fn device(connections: &str) -> u32 {
+        of_device(&parse(&[source(connections)], &secret::System).unwrap(), |_| true)
+    }
+
+    fn connection(name: &str, remote: &str, child: &str) -> String {
+        let net = 2 + name.len();
+        format!(
+            "[connections.{name}]\nremote_addrs = [\"{remote}\"]\n[connections.{name}.children.lan]\n\
+             local_ts = [\"10.1.0.0/16\"]\nremote_ts = [\"10.{net}.0.0/16\"]\n{child}\n"
+        )
+    }
+
+    /// As AWS tells its customers, with NAT traversal.
+    #[test]
+    fn the_device_takes_what_fits_whatever_is_negotiated() {
+        fresh(|| {
+            let one = |remote, child: &str| device(&connection("a", remote, child));
+            let gcm = "esp_proposals = [\"aes256gcm16\"]";
+            assert_eq!(one("192.0.2.1", gcm), 1438);
+            assert_eq!(one("192.0.2.1", "esp_proposals = [\"aes256-sha512\"]"), 1406);
+            assert_eq!(one("192.0.2.1", "esp_proposals = [\"aes256gcm16\", \"aes128-sha256-sha512\"]"), 1406);
+            assert_eq!(one("2001:db8::1", gcm), 1418);
+            assert_eq!(one("gw.example.com", gcm), 1418, "it may be anywhere");
+            let and = |more: &str| format!("{gcm}\n{more}");
+            assert_eq!(one("192.0.2.1", &and("mtu = 1400")), 1400);
+            assert_eq!(one("192.0.2.1", &and("mtu = 600")), 600);
+            assert_eq!(one("192.0.2.1", &and("mtu = 9000")), 1438, "it is a bound, not a wish");
+            let both = connection("a", "192.0.2.1", gcm) + &connection("bb", "192.0.2.2", &and("mtu = 1390"));
+            assert_eq!(device(&both), 1390);
+            assert_eq!(device("[gateway]\nlisten = [\"0.0.0.0\"]\n"), 1280, "nothing is to be carried");
+            let v4 = "[gateway]\nlisten = [\"0.0.0.0\"]\n".to_owned() + &connection("a", "gw.example.com", gcm);
+            assert_eq!(device(&v4), 1438);
+            let config = parse(&[source(&both)], &secret::System).unwrap();
+            assert_eq!(of_device(&config, |name| name == "a"), 1438, "a device of its own");
+        });
+    }
+
+    #[test]
+    fn a_path_is_as_large_as_its_device() {
+        fresh(|| {
+            let lo = IkePath {
+                local: ([127, 0, 0, 1], 4500).into(),
+                remote: ([127, 0, 0, 2], 4500).into(),
+                udp: true,
+                may_move: false,
+            };
+            assert_eq!((of_path(&lo, 0xdc), of_new_path(&lo, 0xdc)), (Some(65_535), 65_535));
+            let nowhere = IkePath { local: ([0, 0, 0, 0], 4500).into(), remote: ([192, 0, 2, 1], 4500).into(), ..lo };
+            assert_eq!((of_path(&nowhere, 0xdc), of_new_path(&nowhere, 0xdc)), (None, USUAL));
+        });
+    }
+}

@@ -58,7 +58,9 @@ enum Probe {
     /// In one of the queues.
     Waits,
     /// Its fate says nothing if it was sent on another path than the present one.
-    Sent { stale: bool },
+    Sent {
+        stale: bool,
+    },
 }
 
 /// The MTU of a path is another one.
@@ -98,7 +100,7 @@ impl Mtus {
         let id = match self.by_ike.get(&up.ike) {
             Some(id) => *id,
             None => {
-                let Some(path) = installer.path_of(up.ike) else { return };
+                let Some(path) = installer.outer_path(up.ike) else { return };
                 self.last += 1;
                 let id = PathId(self.last);
                 let watched = Watched {
@@ -167,7 +169,7 @@ impl Mtus {
         remove(&mut self.by_remote, &before.remote, id);
         self.by_remote.entry(path.remote).or_default().push(id);
         if (before.local.ip(), before.remote.ip()) != (path.local.ip(), path.remote.ip())
-            && let Some(new) = installer.path_of(ike)
+            && let Some(new) = installer.outer_path(ike)
         {
             watched.pmtu = Pmtu::new(now, new.mtu, new.remote.is_ipv6());
             if let Probe::Sent { stale } = &mut watched.probe {
@@ -181,14 +183,15 @@ impl Mtus {
     /// What was seen of ESP, and how much has travelled.
     pub fn seen(&mut self, now: Duration, seen: &Seen, usage: &[Usage], installer: &Installer) {
         let used = usage.iter().filter_map(|usage| Some(installer.get(usage.id)?.terms.spi_in));
-        let used: Vec<_> = used.map(|spi| (spi, Pmtu::used as fn(&mut Pmtu, Duration))).collect();
-        let unanswered = seen.unanswered.iter().map(|spi| (*spi, Pmtu::unanswered as _));
-        for (spi, hear) in used.into_iter().chain(unanswered) {
-            let Some(id) = self.by_inbound.get(&spi).copied() else { continue };
-            let Some(watched) = self.paths.get_mut(&id) else { continue };
-            hear(&mut watched.pmtu, now);
-            self.ask(id);
-        }
+        used.for_each(|spi_in| self.tell(spi_in, |pmtu| pmtu.used(now)));
+        seen.unanswered.iter().for_each(|spi_in| self.tell(*spi_in, |pmtu| pmtu.unanswered(now)));
+    }
+
+    fn tell(&mut self, spi_in: u32, what: impl FnOnce(&mut Pmtu)) {
+        let Some(id) = self.by_inbound.get(&spi_in).copied() else { return };
+        let Some(watched) = self.paths.get_mut(&id) else { return };
+        what(&mut watched.pmtu);
+        self.ask(id);
     }
 
     /// Somebody says by ICMP that a packet was too large. It counts if the packet can have been one of ours: from one end of a path to the other,
@@ -306,5 +309,239 @@ fn remove<K: std::hash::Hash + Eq>(paths: &mut HashMap<K, Vec<PathId>>, key: &K,
     }
     if with_key.is_empty() {
         paths.remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::cipher::Cipher;
+    use crate::crypto::rng::SeededRng;
+    use crate::crypto::secret::Secret;
+    use crate::daemon::places::{Key, Places};
+    use crate::ike::event::{DirectionKeys, Ended};
+    use crate::ipsec::pmtu::{CONFIRM, DOUBT, Why};
+    use crate::ipsec::spd::DeviceId;
+    use crate::ipsec::tables::Tables;
+    use crate::wire::payload::Proposal;
+    use crate::wire::registry::ProtocolId;
+
+    const NOW: Duration = Duration::from_secs(100);
+
+    fn end(last: u8, port: u16) -> SocketAddr {
+        ([192, 0, 2, last], port).into()
+    }
+    fn path(last: u8, udp: bool) -> IkePath {
+        IkePath { local: end(1, 4500), remote: end(last, 4500), udp, may_move: false }
+    }
+
+    struct Bench {
+        mtus: Mtus,
+        installer: Installer,
+        places: Places,
+    }
+    impl Bench {
+        fn new() -> Self {
+            let installer = Installer::new(Arc::new(Tables::new()), DeviceId(0), |_, _| 1500, 0);
+            Self { mtus: Mtus::new(|_, _| Some(1400), 0), installer, places: Places::new(1) }
+        }
+        /// A child of this IKE SA, towards the peer with the number of the child; its SPI is 1000 and that number.
+        fn up(&mut self, ike: u64, id: u64, udp: bool) {
+            let (connection, child): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+            let key = Key { connection: connection.clone(), child: child.clone(), peer: id as u32 };
+            let keys = || DirectionKeys { encr: Secret::new(vec![7; 20]), integ: Secret::default() };
+            let up = ChildUp {
+                ike: IkeId(ike),
+                id: ChildId(id),
+                connection,
+                child,
+                peer: key.peer,
+                spi_in: self.places.allocate_spi(&key, id as u32).unwrap(),
+                spi_out: 1000 + id as u32,
+                cipher: Cipher::AesGcm128,
+                esn: false,
+                keys_in: keys(),
+                keys_out: keys(),
+                transport: false,
+                nat_original: None,
+                local_ts: vec!["10.1.0.0/16".parse().unwrap()],
+                remote_ts: vec!["10.2.0.0/16".parse().unwrap()],
+                path: path(id as u8, udp),
+                proposal: Proposal { number: 1, protocol: ProtocolId::ESP, spi: vec![], transforms: vec![] },
+                initiator: true,
+                replaces: None,
+                resource: None,
+                inbound_only: false,
+            };
+            self.installer.child_up(NOW, &up, &mut self.places, &mut SeededRng::new(1));
+            self.mtus.child_up(NOW, &up, &self.installer);
+        }
+        fn down(&mut self, ike: u64, id: u64) {
+            self.mtus.child_down(ChildId(id), &self.installer);
+            self.installer.child_down(NOW, ChildId(id), Ended::ByPeer, &mut self.places);
+            self.mtus.ike_down(IkeId(ike));
+            self.installer.ike_down(IkeId(ike));
+        }
+        fn probed(&mut self, ike: u64, size: u16, fits: Option<bool>) -> Option<(u16, Why)> {
+            let changed = self.mtus.probed(NOW, IkeId(ike), size, fits)?;
+            Some((changed.change.new, changed.change.why))
+        }
+        /// The first probe is answered.
+        fn proven(&mut self, ike: u64) {
+            assert_eq!(self.mtus.next(), Some((IkeId(ike), 1500)));
+            assert_eq!(self.probed(ike, 1500, Some(true)), None);
+            assert_eq!(self.mtus.next(), None);
+        }
+        fn hint(&mut self, quoted: Quoted, from: SocketAddr, to: SocketAddr) -> Option<(IkeId, u16)> {
+            let report = Report { local: from.ip(), remote: to.ip(), quoted, mtu: 1300 };
+            self.mtus.reported(NOW, &report);
+            self.mtus.next()
+        }
+        fn is_empty(&self) -> bool {
+            let Mtus { paths, by_ike, by_remote, by_inbound, by_outbound, on_their_way, .. } = &self.mtus;
+            let maps = paths.is_empty() && by_ike.is_empty() && by_remote.is_empty() && by_inbound.is_empty();
+            maps && by_outbound.is_empty() && *on_their_way == 0
+        }
+    }
+
+    #[test]
+    fn a_path_is_probed_when_it_comes_and_forgotten_when_it_goes() {
+        let mut bench = Bench::new();
+        bench.up(1, 2, true);
+        bench.up(2, 3, false);
+        assert_eq!((bench.mtus.next(), bench.mtus.next()), (Some((IkeId(1), 1500)), Some((IkeId(2), 1500))));
+        assert_eq!(bench.mtus.next(), None, "one at a time");
+        assert_eq!(bench.probed(1, 1500, Some(false)), None);
+        assert_eq!(bench.mtus.next(), Some((IkeId(1), 1280)));
+        assert_eq!(bench.probed(1, 1280, Some(true)), Some((1280, Why::Probe)));
+        bench.down(1, 2);
+        assert_eq!(bench.mtus.next(), None);
+        bench.down(2, 3);
+        assert!(bench.is_empty(), "{:?}", bench.mtus);
+    }
+
+    #[test]
+    fn only_packets_of_ours_are_a_reason_to_look() {
+        let mut bench = Bench::new();
+        bench.up(1, 2, true);
+        bench.up(2, 3, false);
+        assert!(bench.mtus.next().is_some() && bench.mtus.next().is_some());
+        bench.probed(1, 1500, Some(true));
+        bench.probed(2, 1500, Some(true));
+        let udp = |local, remote| Quoted::Udp { local, remote };
+        for (quoted, from, to) in [
+            (udp(4500, 4501), end(1, 0), end(2, 0)),
+            (udp(4501, 4500), end(1, 0), end(2, 0)),
+            (udp(4500, 4500), end(9, 0), end(2, 0)),
+            (udp(4500, 4500), end(1, 0), end(9, 0)),
+            (udp(4500, 4500), end(2, 0), end(1, 0)),
+            (Quoted::Esp { spi: 1002 }, end(1, 0), end(2, 0)),
+            (Quoted::Esp { spi: 1002 }, end(1, 0), end(3, 0)),
+            (Quoted::Esp { spi: 1009 }, end(1, 0), end(3, 0)),
+            (Quoted::Esp { spi: 1003 }, end(9, 0), end(3, 0)),
+        ] {
+            assert_eq!(bench.hint(quoted, from, to), None, "{quoted:?} {from} {to}");
+        }
+        assert_eq!(bench.hint(udp(4500, 4500), end(1, 0), end(2, 0)), Some((IkeId(1), 1500)));
+        assert_eq!(bench.hint(Quoted::Esp { spi: 1003 }, end(1, 0), end(3, 0)), Some((IkeId(2), 1500)));
+        assert_eq!(bench.probed(1, 1500, Some(true)), None);
+        assert_eq!(bench.probed(2, 1500, Some(false)), None);
+        assert_eq!(bench.mtus.next(), Some((IkeId(2), 1300)));
+        assert_eq!(bench.probed(2, 1300, Some(true)), Some((1300, Why::Hint)));
+        // The SPI is another's now.
+        bench.mtus.child_down(ChildId(3), &bench.installer);
+        assert_eq!(bench.hint(Quoted::Esp { spi: 1003 }, end(1, 0), end(3, 0)), Some((IkeId(2), 1500)), "once more");
+        assert_eq!(bench.mtus.by_outbound.get(&1003), None);
+    }
+
+    /// Thousands that come up together take turns.
+    #[test]
+    fn so_many_probes_are_on_their_way_and_no_more() {
+        let mut bench = Bench::new();
+        let count = 2 * PROBES as u64;
+        (1..=count).for_each(|n| bench.up(n, n, true));
+        let sent: Vec<_> = std::iter::from_fn(|| bench.mtus.next()).collect();
+        assert_eq!(sent.len(), PROBES);
+        assert_eq!(bench.probed(1, 1500, Some(true)), None);
+        assert_eq!(bench.mtus.next(), Some((IkeId(PROBES as u64 + 1), 1500)));
+        bench.down(2, 2);
+        assert!(bench.mtus.next().is_some(), "it went with its probe");
+        assert_eq!(bench.mtus.next(), None);
+    }
+
+    #[test]
+    fn a_probe_that_was_not_sent_is_sent_later() {
+        let mut bench = Bench::new();
+        bench.up(1, 2, true);
+        bench.mtus.next();
+        assert_eq!(bench.probed(1, 1500, None), None);
+        assert_eq!((bench.mtus.next(), bench.mtus.deadline()), (None, Some(NOW + AGAIN)));
+        assert!(bench.mtus.tick(NOW + AGAIN).is_empty());
+        assert_eq!(bench.mtus.next(), Some((IkeId(1), 1500)));
+        // Nor is one that the IKE SA had no answer to when it was rekeyed.
+        bench.mtus.ike_rekeyed(IkeId(1), IkeId(7));
+        bench.installer.ike_rekeyed(IkeId(1), IkeId(7));
+        assert_eq!(bench.probed(1, 1500, None), None);
+        assert_eq!(bench.mtus.next(), Some((IkeId(7), 1500)));
+        bench.down(7, 2);
+        assert!(bench.is_empty());
+    }
+
+    #[test]
+    fn another_port_is_the_same_path_and_another_address_is_not() {
+        let mut bench = Bench::new();
+        bench.up(1, 2, true);
+        bench.mtus.next();
+        assert_eq!(bench.probed(1, 1500, Some(false)), None);
+        bench.mtus.next();
+        assert!(bench.probed(1, 1280, Some(true)).is_some());
+        let change = |bench: &mut Bench, remote| {
+            let path = IkePath { remote, ..path(2, true) };
+            bench.installer.path_changed(IkeId(1), &path);
+            bench.mtus.path_changed(NOW, IkeId(1), &path, &mut bench.installer);
+            bench.installer.outer_path(IkeId(1)).unwrap().mtu
+        };
+        assert_eq!(change(&mut bench, end(2, 4999)), 1280);
+        assert_eq!(bench.mtus.next(), Some((IkeId(1), 1500)));
+        assert_eq!(change(&mut bench, end(8, 4500)), 1500);
+        assert_eq!(bench.probed(1, 1500, Some(true)), None);
+        assert_eq!(bench.mtus.next(), None, "its answer may be that of the old path");
+        bench.mtus.tick(NOW + AGAIN);
+        bench.proven(1);
+        assert_eq!(bench.hint(Quoted::Udp { local: 4500, remote: 4500 }, end(1, 0), end(2, 0)), None);
+        assert!(bench.hint(Quoted::Udp { local: 4500, remote: 4500 }, end(1, 0), end(8, 0)).is_some());
+    }
+
+    #[test]
+    fn traffic_keeps_a_path_under_watch() {
+        let mut bench = Bench::new();
+        bench.up(1, 2, true);
+        bench.proven(1);
+        let spi = bench.installer.get(ChildId(2)).unwrap().terms.spi_in;
+        let usage = [Usage { id: ChildId(2), bytes: 1, packets: 1, sequence_permille: 0 }];
+        let silence = Seen { unanswered: vec![spi], ..Seen::default() };
+        let Bench { mtus, installer, .. } = &mut bench;
+        mtus.seen(NOW + CONFIRM / 2, &Seen::default(), &usage, installer);
+        assert_eq!(mtus.next(), None);
+        mtus.seen(NOW + CONFIRM, &Seen::default(), &usage, installer);
+        assert_eq!(mtus.next(), Some((IkeId(1), 1500)));
+        mtus.probed(NOW, IkeId(1), 1500, Some(true));
+        mtus.seen(NOW + DOUBT, &silence, &[], installer);
+        assert_eq!(mtus.next(), Some((IkeId(1), 1500)));
+    }
+
+    #[test]
+    fn routes_are_looked_at_again_a_few_at_a_time() {
+        let mut bench = Bench::new();
+        let count = LOOKS as u64 + 3;
+        (1..=count).for_each(|n| bench.up(n, n, true));
+        assert!(bench.mtus.tick(NOW).is_empty() && bench.mtus.deadline().is_none());
+        bench.mtus.review();
+        let first = bench.mtus.tick(NOW);
+        assert_eq!(first.len(), LOOKS);
+        let Changed { change, remote, .. } = &first[0];
+        assert_eq!((*change, remote.ip().is_ipv4()), (Change { old: 1500, new: 1400, why: Why::Route }, true));
+        assert_eq!(bench.mtus.deadline(), Some(Duration::ZERO));
+        assert_eq!((bench.mtus.tick(NOW).len(), bench.mtus.deadline()), (3, None));
     }
 }

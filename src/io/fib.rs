@@ -112,7 +112,9 @@ mod tests {
             let netlink = Netlink::open().expect("netlink");
             netlink.add_veth("near", "far").expect("veth");
             let [near, far] = ["near", "far"].map(|name| netlink.link(name).expect(name).index);
-            [near, far].map(|link| netlink.set_up(link, true).expect("up"));
+            for link in [near, far] {
+                netlink.set_up(link, true).expect("up");
+            }
             assert_eq!((mtu("127.0.0.1"), mtu("::1")), (Some(65_536), Some(65_536)));
             for (addr, prefix_len, beyond, gateway) in
                 [("10.7.0.1", 24, ("10.8.0.0", 16), "10.7.0.2"), ("fd07::1", 64, ("fd08::", 64), "fd07::2")]
