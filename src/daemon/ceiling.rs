@@ -101,7 +101,7 @@ mod tests {
     fn connection(name: &str, remote: &str, child: &str) -> String {
         let net = 2 + name.len();
         format!(
-            "[connections.{name}]\nremote_addrs = [\"{remote}\"]\n[connections.{name}.children.lan]\n\
+            "[connections.{name}]\nremote_addrs = [\"{remote}\"]\nremote = {{ id = \"gw\" }}\n[connections.{name}.children.lan]\n\
              local_ts = [\"10.1.0.0/16\"]\nremote_ts = [\"10.{net}.0.0/16\"]\n{child}\n"
         )
     }

@@ -335,21 +335,16 @@ fn read_name(name: &libc::sockaddr_in6) -> Option<SocketAddr> {
     }
 }
 
-/// Smallest MTU of IPv6 (RFC 8200 section 5).
-const IPV6_LEAST: libc::c_int = 1280;
-
 /// Turns DF on or off for what follows. With DF a datagram longer than the device's MTU fails with EMSGSIZE instead of being fragmented here. The
-/// kernel's own idea of the path MTU never counts, with DF or without: whoever forges an ICMP message is believed by it. Without DF, IPv4 is
-/// fragmented by whom it is too long for; IPv6, which nobody else may fragment, is cut to what passes everywhere.
+/// kernel's own idea of the path MTU does not count then, since anybody can put ideas into it by ICMP; nor does it without DF for IPv4, which
+/// is fragmented by whom it is too long for. IPv6 is fragmented by nobody else: there it must count, and lies cost fragments at worst.
 pub(super) fn set_dont_fragment(socket: &Socket, ipv6: bool, on: bool) -> io::Result<()> {
-    let fd = socket.as_fd();
     if ipv6 {
-        let (mode, largest) = if on { (libc::IPV6_PMTUDISC_PROBE, 0) } else { (libc::IPV6_PMTUDISC_OMIT, IPV6_LEAST) };
-        set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_MTU, largest)?;
-        set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, mode)
+        let mode = if on { libc::IPV6_PMTUDISC_PROBE } else { libc::IPV6_PMTUDISC_DONT };
+        set_option(socket.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, mode)
     } else {
         let mode = if on { libc::IP_PMTUDISC_PROBE } else { libc::IP_PMTUDISC_OMIT };
-        set_option(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, mode)
+        set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, mode)
     }
 }
 
