@@ -6,6 +6,7 @@ use crate::ike::event::IkePath;
 use crate::ike::policy::{ChildPolicy, Connection, Remote};
 use crate::io::fib;
 use crate::ipsec::path::{Encap, inner_mtu};
+use crate::ipsec::pmtu::LARGEST;
 use crate::wire::payload::Proposal;
 use crate::wire::registry::{EncrId, IntegId, TransformType};
 use std::net::IpAddr;
@@ -14,8 +15,6 @@ use std::net::IpAddr;
 const USUAL: u16 = 1500;
 /// The smallest MTU with which a device carries IPv6 (RFC 8200 section 5).
 const LEAST: u16 = 1280;
-/// No device may have more; nobody has.
-const MOST: u16 = 65_000;
 
 /// The largest outer packet of a path, as far as its route and the device say; `None`: there is no route.
 pub fn of_path(path: &IkePath, mark: u32) -> Option<u16> {
@@ -53,13 +52,13 @@ pub fn of_device(config: &Config, uses: impl Fn(&str) -> bool) -> u32 {
             least = Some(least.map_or(mtu, |least| least.min(mtu)));
         }
     }
-    least.unwrap_or(LEAST).min(MOST).into()
+    least.unwrap_or(LEAST).into()
 }
 
 fn towards(remote: IpAddr, local: Option<IpAddr>, mark: u32) -> Option<u16> {
     let found = fib::mtu_towards(remote, local, mark);
     let mtu = found.inspect_err(|error| tracing::debug!(%error, "no MTU is known of a path")).ok()?;
-    Some(u16::try_from(mtu).unwrap_or(u16::MAX))
+    Some(u16::try_from(mtu).unwrap_or(u16::MAX).min(LARGEST))
 }
 
 /// The largest packet that fits under every cipher that may be negotiated.
@@ -140,7 +139,7 @@ mod tests {
                 udp: true,
                 may_move: false,
             };
-            assert_eq!((of_path(&lo, 0xdc), of_new_path(&lo, 0xdc)), (Some(65_535), 65_535));
+            assert_eq!((of_path(&lo, 0xdc), of_new_path(&lo, 0xdc)), (Some(LARGEST), LARGEST));
             let nowhere = IkePath { local: ([0, 0, 0, 0], 4500).into(), remote: ([192, 0, 2, 1], 4500).into(), ..lo };
             assert_eq!((of_path(&nowhere, 0xdc), of_new_path(&nowhere, 0xdc)), (None, USUAL));
         });

@@ -4,15 +4,16 @@ use super::install::Installer;
 use crate::ike::event::{ChildId, ChildUp, IkeId, IkePath, Seen, Usage};
 use crate::io::icmp_watch::{Quoted, Report};
 use crate::ipsec::pmtu::{Change, Pmtu};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Probes that are on their way at a time, of all IKE SAs: when thousands come up at once, others wait.
 const PROBES: usize = 128;
-/// A probe that could not be sent is sent again after this time.
+/// A probe that could not be sent is sent again after this time, and after twice of it when that fails, too, and so on.
 const AGAIN: Duration = Duration::from_secs(1);
+const DOUBLINGS: u32 = 6;
 /// Routes that are looked at in one turn, when any has changed.
 const LOOKS: usize = 32;
 
@@ -32,13 +33,13 @@ pub struct Mtus {
     /// They want a probe.
     waiting: VecDeque<PathId>,
     /// Their probe was not sent, and is due then.
-    later: VecDeque<(Duration, PathId)>,
+    later: BTreeSet<(Duration, PathId)>,
     on_their_way: usize,
     /// Their routes are to be looked at.
     review: VecDeque<PathId>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct PathId(u64);
 
 #[derive(Debug)]
@@ -48,6 +49,8 @@ struct Watched {
     path: IkePath,
     pmtu: Pmtu,
     probe: Probe,
+    /// So many probes in a row could not be sent.
+    unsent: u32,
     /// SPIs, inbound and outbound.
     children: Vec<(u32, u32)>,
 }
@@ -89,7 +92,7 @@ impl Mtus {
             by_inbound: HashMap::new(),
             by_outbound: HashMap::new(),
             waiting: VecDeque::new(),
-            later: VecDeque::new(),
+            later: BTreeSet::new(),
             on_their_way: 0,
             review: VecDeque::new(),
         }
@@ -109,6 +112,7 @@ impl Mtus {
                     path: up.path,
                     pmtu: Pmtu::new(now, path.mtu, path.remote.is_ipv6()),
                     probe: Probe::None,
+                    unsent: 0,
                     children: Vec::new(),
                 };
                 self.paths.insert(id, watched);
@@ -222,7 +226,8 @@ impl Mtus {
 
     /// Does what is due.
     pub fn tick(&mut self, now: Duration) -> Vec<Changed> {
-        while let Some((_, id)) = self.later.pop_front_if(|(at, _)| *at <= now) {
+        while let Some((_, id)) = self.later.first().copied().filter(|(at, _)| *at <= now) {
+            self.later.pop_first();
             self.waiting.push_back(id);
         }
         let mut changes = Vec::new();
@@ -243,7 +248,7 @@ impl Mtus {
         if !self.review.is_empty() {
             return Some(Duration::ZERO);
         }
-        self.later.front().map(|(at, _)| *at)
+        self.later.first().map(|(at, _)| *at)
     }
 
     /// A probe to be sent: the IKE SA, and octets of the outer packet.
@@ -271,11 +276,13 @@ impl Mtus {
         watched.probe = Probe::None;
         let Some(fits) = fits.filter(|_| !stale) else {
             watched.probe = Probe::Waits;
-            self.later.push_back((now + AGAIN, id));
+            self.later.insert((now + AGAIN * 2_u32.pow(watched.unsent), id));
+            watched.unsent = (watched.unsent + 1).min(DOUBLINGS);
             return None;
         };
+        watched.unsent = 0;
         tracing::debug!(connection = %watched.connection, remote = %watched.path.remote, size, fits, "path MTU probe");
-        let changed = watched.pmtu.probed(now, size, fits).map(|change| watched.changed(change));
+        let changed = watched.pmtu.probed(now, size, size, fits).map(|change| watched.changed(change));
         self.ask(id);
         changed
     }
@@ -483,6 +490,8 @@ mod tests {
         bench.installer.ike_rekeyed(IkeId(1), IkeId(7));
         assert_eq!(bench.probed(1, 1500, None), None);
         assert_eq!(bench.mtus.next(), Some((IkeId(7), 1500)));
+        assert_eq!(bench.probed(7, 1500, None), None);
+        assert_eq!(bench.mtus.deadline(), Some(NOW + 2 * AGAIN), "less and less often");
         bench.down(7, 2);
         assert!(bench.is_empty());
     }

@@ -14,14 +14,16 @@ use std::time::Duration;
 pub const FLOOR_V4: u16 = 576;
 /// No path of IPv6 is smaller (RFC 8200 section 5).
 pub const FLOOR_V6: u16 = 1280;
-/// There is always one that is larger.
-const LARGEST: u16 = u16::MAX - 1;
+/// No probe is larger, and so no path: larger frames exist between the machines of a rack alone.
+pub const LARGEST: u16 = 9216;
 /// Nearly all paths carry this much: the first to be tried when the present size does not pass.
 const SAFE: u16 = 1280;
 /// The search ends when the value is so near to a size that does not pass, in octets.
 pub const ACCURACY: u16 = 8;
 /// A larger size is tried after this time (RFC 1191 section 6.3).
 pub const RAISE: Duration = Duration::from_secs(600);
+/// By so many octets: the largest block of a cipher, which is how exact the size of a probe can be.
+const RAISE_BY: u16 = 16;
 /// The present size is looked at so often while there is traffic.
 pub const CONFIRM: Duration = Duration::from_secs(60);
 /// And so soon after the last look if what is sent stays unanswered, or an ICMP message says that it does not pass.
@@ -57,7 +59,7 @@ enum Phase {
     /// Which smaller one does. `sure`: the present one does not; else a probe of it was lost, and may have been lost by chance.
     Descend { trying: u16, sure: bool, hint: Hint },
     /// How much larger it may be: `hi` is larger than what passes, or than what the route allows if it is not `refuted`.
-    Climb { trying: u16, lost: bool, hi: u16, refuted: bool },
+    Climb { trying: u16, hi: u16, refuted: bool },
 }
 
 /// What ICMP has said.
@@ -141,9 +143,9 @@ impl Pmtu {
             return;
         }
         if self.raise_at <= now && self.current < self.ceiling {
-            // What has grown has grown by more than that: mostly it is lost, and all is as it was.
-            let trying = (self.current + ACCURACY).min(self.ceiling);
-            self.phase = Phase::Climb { trying, lost: false, hi: self.ceiling + 1, refuted: false };
+            // A path that has grown has grown by more than that; mostly it has not.
+            let trying = (self.current + RAISE_BY).min(self.ceiling);
+            self.phase = Phase::Climb { trying, hi: self.ceiling + 1, refuted: false };
         } else if self.checked + CONFIRM <= now {
             self.check(Hint::Nothing);
         }
@@ -172,17 +174,18 @@ impl Pmtu {
         self.hints_from = now + DOUBT;
     }
 
-    /// What became of a probe.
-    pub fn probed(&mut self, now: Duration, size: u16, fits: bool) -> Option<Change> {
+    /// What became of the probe that was wanted, of `size` octets: what was sent is `sent`, a little less where the cipher of IKE works by blocks, and
+    /// only that is proven.
+    pub fn probed(&mut self, now: Duration, size: u16, sent: u16, fits: bool) -> Option<Change> {
         if self.wanted() != Some(size) {
             return None;
         }
-        let old = self.current;
+        let (old, sent) = (self.current, sent.min(size).max(self.floor));
         let mut why = Why::Probe;
         match (self.phase, fits) {
             (Phase::Settled, _) => {}
             (Phase::Check { .. }, true) => {
-                self.proven = true;
+                (self.current, self.proven) = (sent, true);
                 self.settle(now);
             }
             (Phase::Check { hint, .. }, false) if hint != Hint::Nothing || !self.proven => {
@@ -196,19 +199,17 @@ impl Pmtu {
                     // It was true: the next router may have one, too.
                     self.hints_from = now;
                 }
-                (self.current, self.proven) = (size, true);
+                (self.current, self.proven) = (sent, true);
                 self.raise_at = now + RAISE;
                 self.climb_after(now, old, sure, hint == Hint::Size(size));
             }
             (Phase::Descend { trying, sure, hint }, false) => self.descend_below(now, trying, sure, hint),
-            (Phase::Climb { hi, refuted, .. }, true) => {
-                (self.current, self.proven) = (size, true);
+            (Phase::Climb { hi, refuted, .. }, true) if sent > old => {
+                (self.current, self.proven) = (sent, true);
                 self.climb(now, hi, refuted);
             }
-            (Phase::Climb { trying, lost: false, hi, refuted }, false) => {
-                self.phase = Phase::Climb { trying, lost: true, hi, refuted };
-            }
-            (Phase::Climb { trying, .. }, false) => self.climb(now, trying, true),
+            // Too large, or nearer than probes can be told apart.
+            (Phase::Climb { trying, .. }, _) => self.climb(now, trying, true),
         }
         self.change(old, why)
     }
@@ -265,10 +266,9 @@ impl Pmtu {
     /// A smaller size passes than the one that was lost. `exact`: it is the one that a router has told.
     fn climb_after(&mut self, now: Duration, lost: u16, sure: bool, exact: bool) {
         if !sure {
-            // Once more would be twice.
-            self.phase = Phase::Climb { trying: lost, lost: true, hi: lost + 1, refuted: false };
+            self.phase = Phase::Climb { trying: lost, hi: lost + 1, refuted: false };
         } else if exact && self.current + ACCURACY < lost {
-            self.phase = Phase::Climb { trying: self.current + ACCURACY, lost: false, hi: lost, refuted: true };
+            self.phase = Phase::Climb { trying: self.current + ACCURACY, hi: lost, refuted: true };
         } else {
             self.climb(now, lost, true);
         }
@@ -282,7 +282,7 @@ impl Pmtu {
             return self.settle(now);
         }
         let trying = if refuted { between(self.current, hi) } else { hi - 1 };
-        self.phase = Phase::Climb { trying, lost: false, hi, refuted };
+        self.phase = Phase::Climb { trying, hi, refuted };
     }
 }
 
