@@ -295,8 +295,8 @@ impl Engine {
                 installer.path_changed(*ike, path);
                 self.mtus.path_changed(now, *ike, path, installer);
             }
-            Event::Probed { ike, size, fits } => {
-                let changed = self.mtus.probed(now, *ike, *size, *fits);
+            Event::Probed { ike, size, sent, fits } => {
+                let changed = self.mtus.probed(now, *ike, (*size, *sent), *fits);
                 changed.into_iter().for_each(|changed| self.mtu_changed(now, &changed));
             }
             Event::Failed(failure) => {

@@ -267,8 +267,14 @@ impl Mtus {
         None
     }
 
-    /// What became of a probe.
-    pub fn probed(&mut self, now: Duration, ike: IkeId, size: u16, fits: Option<bool>) -> Option<Changed> {
+    /// What became of a probe of `size` octets, `sent` of which were sent.
+    pub fn probed(
+        &mut self,
+        now: Duration,
+        ike: IkeId,
+        (size, sent): (u16, u16),
+        fits: Option<bool>,
+    ) -> Option<Changed> {
         let id = *self.by_ike.get(&ike)?;
         let watched = self.paths.get_mut(&id)?;
         let Probe::Sent { stale } = watched.probe else { return None };
@@ -282,7 +288,7 @@ impl Mtus {
         };
         watched.unsent = 0;
         tracing::debug!(connection = %watched.connection, remote = %watched.path.remote, size, fits, "path MTU probe");
-        let changed = watched.pmtu.probed(now, size, size, fits).map(|change| watched.changed(change));
+        let changed = watched.pmtu.probed(now, size, sent, fits).map(|change| watched.changed(change));
         self.ask(id);
         changed
     }
@@ -390,7 +396,7 @@ mod tests {
             self.installer.ike_down(IkeId(ike));
         }
         fn probed(&mut self, ike: u64, size: u16, fits: Option<bool>) -> Option<(u16, Why)> {
-            let changed = self.mtus.probed(NOW, IkeId(ike), size, fits)?;
+            let changed = self.mtus.probed(NOW, IkeId(ike), (size, size), fits)?;
             Some((changed.change.new, changed.change.why))
         }
         /// The first probe is answered.
@@ -534,7 +540,7 @@ mod tests {
         assert_eq!(mtus.next(), None);
         mtus.seen(NOW + CONFIRM, &Seen::default(), &usage, installer);
         assert_eq!(mtus.next(), Some((IkeId(1), 1500)));
-        mtus.probed(NOW, IkeId(1), 1500, Some(true));
+        mtus.probed(NOW, IkeId(1), (1500, 1500), Some(true));
         mtus.seen(NOW + DOUBT, &silence, &[], installer);
         assert_eq!(mtus.next(), Some((IkeId(1), 1500)));
     }

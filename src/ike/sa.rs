@@ -158,7 +158,12 @@ pub(super) enum Task {
     DeleteIke,
     Liveness,
     /// An outer packet of so many octets.
-    Probe(u16),
+    Probe {
+        /// As it was asked for.
+        size: u16,
+        /// As it is.
+        sent: u16,
+    },
     Mobike(mobike::Ask),
 }
 /// A request that we have made.
