@@ -158,7 +158,7 @@ mod tests {
                 for len in [1300, 1233, 2464, 2465, 9001, 40_000] {
                     let data: Vec<u8> = (0..2 * len).map(|i: usize| (i % 251) as u8 | 1).collect();
                     assert_eq!(sender.send(&to, &data, len).expect("send"), 2);
-                    let (mut batch, mut got) = (ReceiveBatch::new(8), Vec::new());
+                    let (mut batch, mut got) = (ReceiveBatch::new(8), Vec::<u8>::new());
                     while got.len() < data.len() {
                         poll.wait(&mut Vec::new(), Some(Duration::from_secs(5))).expect("wait");
                         receiver.receive(&mut batch).expect("receive");

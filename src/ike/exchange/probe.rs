@@ -52,7 +52,7 @@ pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, est: &mut Establ
     };
     let header = core.header(ExchangeType::INFORMATIONAL, core.window.next_id(), false);
     let sealed = est.channel.seal_whole(header, &[Payload::Notify(Notify::new(PADDING, vec![0; padding]))]);
-    let missing = sealed.datagrams.first().map_or(0, |whole| room.saturating_sub(whole.len()));
+    let missing = sealed.datagrams().first().map_or(0, |whole| room.saturating_sub(whole.len()));
     core.request(cx, ExchangeType::INFORMATIONAL, sealed);
     let wait = core.size.round_trip.map_or(USUAL, |time| (2 * time).clamp(LEAST, MOST));
     core.window.insist(cx.now, wait);
