@@ -26,8 +26,10 @@ pub const RAISE: Duration = Duration::from_secs(600);
 const RAISE_BY: u16 = 16;
 /// The present size is looked at so often while there is traffic.
 pub const CONFIRM: Duration = Duration::from_secs(60);
-/// And so soon after the last look if what is sent stays unanswered, or an ICMP message says that it does not pass.
+/// And so soon after the last look if what is sent stays unanswered.
 pub const DOUBT: Duration = Duration::from_secs(10);
+/// ICMP that was wrong is not listened to for so long: whoever forges it costs us a probe each time, and no more.
+pub const DEAF: Duration = Duration::from_secs(3);
 /// Sizes that paths have: Ethernet, and what is left of it by PPPoE, tunnels in each other and mobile networks; FDDI and jumbo frames.
 const PLATEAUS: [u16; 18] =
     [1006, 1280, 1320, 1340, 1360, 1380, 1400, 1420, 1440, 1450, 1460, 1472, 1480, 1492, 1500, 4352, 8192, 9000];
@@ -158,7 +160,7 @@ impl Pmtu {
         }
     }
 
-    /// An ICMP message that quotes a packet of ours says that `mtu` is the largest: worth a probe each `DOUBT`, as long as such messages prove wrong.
+    /// An ICMP message that quotes a packet of ours says that `mtu` is the largest: worth a probe each `DEAF`, as long as such messages prove wrong.
     pub fn hint(&mut self, now: Duration, mtu: u16) {
         if mtu >= self.current || now < self.hints_from {
             return;
@@ -171,7 +173,7 @@ impl Pmtu {
             // The search finds out by itself.
             Phase::Descend { .. } | Phase::Climb { .. } => return,
         }
-        self.hints_from = now + DOUBT;
+        self.hints_from = now + DEAF;
     }
 
     /// What became of the probe that was wanted, of `size` octets: what was sent is `sent`, a little less where the cipher of IKE works by blocks, and
