@@ -1,5 +1,5 @@
 //! What routes and devices allow: how large an outer packet may be at most, and how large an inner one is that fits whatever is negotiated.
-use crate::config::Config;
+use crate::config::{Config, ConnectionConfig};
 use crate::crypto::cipher::Cipher;
 use crate::crypto::integ::Integ;
 use crate::ike::event::IkePath;
@@ -9,6 +9,7 @@ use crate::ipsec::path::{Encap, inner_mtu};
 use crate::ipsec::pmtu::LARGEST;
 use crate::wire::payload::Proposal;
 use crate::wire::registry::{EncrId, IntegId, TransformType};
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 /// What nearly every device takes.
@@ -26,9 +27,9 @@ pub fn of_new_path(path: &IkePath, mark: u32) -> u16 {
     of_path(path, mark).unwrap_or(USUAL)
 }
 
-/// The MTU of a device for the connections that `uses` picks: what each of their children says, or what surely crosses the ways to the peers
+/// The MTU of a device for the connections that are on it: what each of their children says, or what surely crosses the ways to the peers
 /// that are known, in UDP, whichever proposal is chosen. The least of all.
-pub fn of_device(config: &Config, uses: impl Fn(&str) -> bool) -> u32 {
+pub fn of_device(config: &Config, on_it: impl Fn(&ConnectionConfig) -> bool) -> u32 {
     let mark = config.gateway.mark;
     let listens = |ipv6| config.gateway.listen.iter().any(|addr| addr.is_ipv6() == ipv6);
     let fits = |connection: &Connection| -> Vec<(u16, bool)> {
@@ -39,12 +40,11 @@ pub fn of_device(config: &Config, uses: impl Fn(&str) -> bool) -> u32 {
         };
         connection.remote_addrs.iter().map(way).collect()
     };
+    let policies: HashMap<_, _> = config.policy.connections.iter().map(|policy| (&policy.name, policy)).collect();
     let mut least = None::<u16>;
-    for connection in config.policy.connections.iter().filter(|connection| uses(&connection.name)) {
-        let settings = config.connections.iter().find(|settings| settings.name == connection.name);
-        let said = |child: &ChildPolicy| {
-            settings.and_then(|s| s.children.iter().find(|settings| settings.name == child.name)?.mtu)
-        };
+    for settings in config.connections.iter().filter(|settings| on_it(settings)) {
+        let Some(connection) = policies.get(&settings.name) else { continue };
+        let said = |child: &ChildPolicy| settings.children.iter().find(|settings| settings.name == child.name)?.mtu;
         let ways = fits(connection);
         for child in &connection.children {
             let exact = ways.iter().map(|(mtu, ipv6)| worst(child, *mtu, *ipv6)).min().unwrap_or(LEAST).max(LEAST);
@@ -126,7 +126,7 @@ mod tests {
             let v4 = "[gateway]\nlisten = [\"0.0.0.0\"]\n".to_owned() + &connection("a", "gw.example.com", gcm);
             assert_eq!(device(&v4), 1438);
             let config = parse(&[source(&both)], &secret::System).unwrap();
-            assert_eq!(of_device(&config, |name| name == "a"), 1438, "a device of its own");
+            assert_eq!(of_device(&config, |connection| &*connection.name == "a"), 1438, "a device of its own");
         });
     }
 

@@ -7,6 +7,7 @@ pub mod backstop;
 pub mod ceiling;
 pub mod clock;
 pub mod compute;
+pub mod devices;
 pub mod engine;
 mod expiry;
 pub mod fetch;
@@ -33,7 +34,7 @@ pub mod status;
 pub mod traps;
 pub mod workers;
 
-use crate::config::{self, Config, OnExit};
+use crate::config::{self, Config, ConnectionConfig, OnExit};
 use crate::control::request::Engine as ApiEngine;
 use crate::control::routes::Api;
 use crate::control::server::Server;
@@ -98,6 +99,9 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     let said = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
     // Before any thread: they inherit which signals are blocked.
     let signals = Signals::new().map_err(said("signals"))?;
+    if let Err(error) = system::raise_descriptor_limit() {
+        tracing::warn!(%error, "the number of open descriptors stays limited; many devices need many");
+    }
     let socket = ControlSocket::bind(&config.gateway.control_socket).map_err(|error| error.to_string())?;
     if let Some(sentence) = preflight::powerless() {
         return Err(sentence);
@@ -117,13 +121,18 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     let (sockets, of_workers) = sockets::bind(&config.gateway, workers)?;
     let queues = Device::create(&config.gateway.device, workers.into()).map_err(|error| error.to_string())?;
     let tables = Arc::new(Tables::new());
+    let inboxes = workers::inboxes(workers).map_err(said("eventfd"))?;
+    let mut devices = devices::Devices::new(inboxes.clone());
     let mut installer = install::Installer::new(tables.clone(), DEVICE, ceiling::of_new_path, config.gateway.mark);
     let mut places = places::Places::new(workers);
+    let own_mtu = |connection: &ConnectionConfig| ceiling::of_device(&config, |other| other.name == connection.name);
+    installer.follow_devices(devices.configure(clock::now(), &config, own_mtu));
     installer.configure(&config, &mut places);
-    network.attach(ceiling::of_device(&config, |_| true)).map_err(said("the device"))?;
+    network.attach(ceiling::of_device(&config, is_shared)).map_err(said("the device"))?;
+    devices.tick(clock::now());
 
     let workers =
-        workers::Workers::start(&tables, DEVICE, queues, of_workers, config.gateway.pin_workers, wake.clone())
+        workers::Workers::start(&tables, DEVICE, queues, of_workers, inboxes, config.gateway.pin_workers, wake.clone())
             .map_err(said("workers"))?;
     let threads = system::usable_cores().min(2);
     let pool = compute::Pool::start(threads, wake.clone()).map_err(said("compute threads"))?;
@@ -141,6 +150,7 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
         host,
         installer,
         network,
+        devices,
         sockets,
         pool,
         fetcher,
@@ -164,10 +174,10 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
 
 /// Takes everything down; what keeps protected packets in goes last, if it goes at all.
 fn stop(parts: Parts, end: &Result<End, String>) -> Result<(), String> {
-    let Parts { workers, pool, mut network, config, .. } = parts;
+    let Parts { workers, pool, devices, mut network, config, .. } = parts;
     drop(pool);
     // Only `open` takes protection away, and it must not end before the device has: a packet in between would pass in the clear.
-    drop(workers);
+    drop((workers, devices));
     let on_exit = leaving(end, config.gateway.on_exit);
     network.leave(on_exit).map_err(|error| format!("routes could not be left as `on_exit` says: {error}"))?;
     if on_exit == OnExit::Open {
@@ -189,6 +199,11 @@ fn workers(config: &Config) -> u8 {
         n => n.into(),
     };
     u8::try_from(wanted.clamp(1, MAX_WORKERS)).unwrap_or(1)
+}
+
+/// Its children are on the gateway's device.
+fn is_shared(connection: &ConnectionConfig) -> bool {
+    connection.interface.is_none()
 }
 
 #[cfg(test)]

@@ -235,7 +235,7 @@ pub(crate) mod tests {
         let netlink = Netlink::open().expect("netlink");
         netlink.add_veth("near", "far").expect("veth");
         let other = Namespace::create().expect("namespace");
-        netlink.move_link(netlink.link("far").expect("far").index, other.as_fd()).expect("move");
+        netlink.move_link(netlink.link("far").expect("far").index, other.as_fd(), "far").expect("move");
         let dress = |name: &str, which: usize| {
             let netlink = Netlink::open().expect("netlink");
             let link = netlink.link(name).expect("link").index;

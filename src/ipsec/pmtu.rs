@@ -22,8 +22,8 @@ const SAFE: u16 = 1280;
 pub const ACCURACY: u16 = 8;
 /// A larger size is tried after this time (RFC 1191 section 6.3).
 pub const RAISE: Duration = Duration::from_secs(600);
-/// By so many octets: the largest block of a cipher, which is how exact the size of a probe can be.
-const RAISE_BY: u16 = 16;
+/// The largest block of a cipher: how exact the size of a probe can be.
+const BLOCK: u16 = 16;
 /// The present size is looked at so often while there is traffic.
 pub const CONFIRM: Duration = Duration::from_secs(60);
 /// And so soon after the last look if what is sent stays unanswered.
@@ -146,7 +146,7 @@ impl Pmtu {
         }
         if self.raise_at <= now && self.current < self.ceiling {
             // A path that has grown has grown by more than that; mostly it has not.
-            let trying = (self.current + RAISE_BY).min(self.ceiling);
+            let trying = (self.current + BLOCK).min(self.ceiling);
             self.phase = Phase::Climb { trying, hi: self.ceiling + 1, refuted: false };
         } else if self.checked + CONFIRM <= now {
             self.check(Hint::Nothing);
@@ -210,7 +210,10 @@ impl Pmtu {
                 (self.current, self.proven) = (sent, true);
                 self.climb(now, hi, refuted);
             }
-            // Too large, or nearer than probes can be told apart.
+            // Nearer than probes can be told apart.
+            (Phase::Climb { hi, refuted, .. }, true) if old + BLOCK < hi => {
+                self.phase = Phase::Climb { trying: old + BLOCK, hi, refuted };
+            }
             (Phase::Climb { trying, .. }, _) => self.climb(now, trying, true),
         }
         self.change(old, why)

@@ -341,7 +341,7 @@ proptest! {
         road.drive(RAISE + 2 * CONFIRM);
         let truth = road.truth.min(ceiling);
         let mtu = road.pmtu.mtu();
-        prop_assert!(mtu <= truth && truth - mtu < ACCURACY + block - 1, "{mtu} of {truth}: {:?}", road.probes);
+        prop_assert!(mtu <= truth && truth - mtu < ACCURACY.max(block) + block - 1, "{mtu} of {truth}: {:?}", road.probes);
         for (change, probe) in road.changes.iter().zip(1..) {
             prop_assert!(change.new != change.old, "{probe}");
         }
