@@ -150,6 +150,10 @@ impl View<'_> {
             encap: path.map(|path| path.encap == Encap::Udp),
             local_ts,
             remote_ts,
+            translate: settings.and_then(|child| child.translation).map(|translation| {
+                let [local, remote] = translation.here().map(|here| here.map(|(addr, len)| format!("{addr}/{len}")));
+                types::Translate { local, remote }
+            }),
             mtu: installed.map(|sa| mtu(&sa.outbound, settings.map(ChildConfig::fitting).unwrap_or_default())),
             bytes_in: 0,
             bytes_out: 0,

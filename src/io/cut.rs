@@ -1,7 +1,7 @@
 //! IPv6 packets in fragments that are made here (RFC 8200 section 4.5): no router makes them, and the kernel does only where ICMP has told it
 //! to, which may be lost, or a lie.
 use super::sys::{self, context};
-use super::{Destination, mmsg};
+use super::{Destination, mmsg, outside};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
@@ -45,6 +45,7 @@ impl Cutter {
         if let Some(mark) = mark {
             socket.set_mark(mark)?;
         }
+        outside::bind(&socket)?;
         sys::set_buffers(&socket, BUFFERS);
         Ok(Self { socket, protocol, packet: Vec::new(), fragment: Vec::new() })
     }

@@ -4,7 +4,7 @@
 use super::cut::Cutter;
 use super::mmsg::{self, Patience, Receiver};
 use super::sys::{self, bpf, context};
-use super::{Datagrams, Destination, ReceiveBatch, Received};
+use super::{Datagrams, Destination, ReceiveBatch, Received, outside};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -52,6 +52,7 @@ impl RawEsp {
         if ipv6 {
             mmsg::set_receive_info(&socket, ipv6)?;
         }
+        outside::bind(&socket)?;
         if let Some(mark) = mark {
             socket.set_mark(mark)?;
         }

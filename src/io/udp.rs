@@ -2,7 +2,7 @@
 use super::cut::Cutter;
 use super::mmsg::{self, Patience, Receiver};
 use super::sys::{self, bpf, context};
-use super::{Datagrams, Destination, ReceiveBatch};
+use super::{Datagrams, Destination, ReceiveBatch, outside};
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use socket2::{Domain, SockFilter, Socket, Type};
 use std::io;
@@ -90,6 +90,7 @@ impl UdpSocket {
         if shared {
             socket.set_reuse_port(true)?;
         }
+        outside::bind(&socket)?;
         if let Some(mark) = options.mark {
             socket.set_mark(mark)?;
         }

@@ -11,3 +11,4 @@ pub mod spd;
 pub mod tables;
 #[cfg(test)]
 mod tests;
+pub mod translate;
