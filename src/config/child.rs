@@ -2,7 +2,7 @@
 use super::keys::{self, Fields};
 use super::report::Report;
 use super::text::{At, Entry, Node, Value};
-use super::{ChildConfig, Mode, later, proposal, value};
+use super::{ChildConfig, Mode, later, monitor, proposal, value};
 use crate::ike::policy::{ChildPolicy, DpdAction, StartAction};
 use crate::wire::keyword;
 use crate::wire::registry::ProtocolId;
@@ -53,6 +53,9 @@ pub(super) fn read(report: &mut Report<'_>, entry: &Entry, respond_only: bool) -
         resources: fields.read(report, "per_resource_sas", |r, n| value::integer(r, n, 0..=16)).unwrap_or(0),
         mtu: mtu(report, &fields, local_ts.iter().chain(&remote_ts)),
         mss: fields.read(report, "mss", |r, n| auto(r, n, 64..=65_495)).flatten(),
+        monitor: matches!(mode, Mode::Tunnel | Mode::Transport)
+            .then(|| monitor::read(report, &fields, (&local_ts, &remote_ts), respond_only))
+            .flatten(),
         local_ts,
         remote_ts,
     };
@@ -85,7 +88,9 @@ fn pairs(child: Child) -> Vec<Child> {
     let one = |(n, (local, remote)): (usize, &(Selector, Selector))| {
         let (name, local_ts, remote_ts) =
             (format!("{}-{}", child.config.name, n + 1).into(), vec![*local], vec![*remote]);
-        let config = ChildConfig { name, local_ts, remote_ts, ..child.config.clone() };
+        let mut config = ChildConfig { name, local_ts, remote_ts, ..child.config.clone() };
+        // Its target is in one of them.
+        config.monitor = config.monitor.filter(|monitor| monitor.fits(&config));
         let policy = child.policy.clone().map(|policy| ChildPolicy {
             name: config.name.clone(),
             local_ts: config.local_ts.clone(),

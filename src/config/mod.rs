@@ -11,6 +11,7 @@ mod gateway;
 pub mod keylog;
 mod keys;
 mod later;
+mod monitor;
 mod peer;
 mod pool;
 mod proposal;
@@ -24,6 +25,7 @@ mod value;
 
 pub use error::{Errors, Finding, Severity};
 pub use files::load;
+pub use monitor::{Monitor, MonitorAction};
 pub use secret::{Secrets, System};
 
 use crate::ike::policy::{Policy, Ports};
@@ -219,6 +221,8 @@ pub struct ChildConfig {
     pub mtu: Option<u16>,
     /// TCP MSS clamp; `None` = from the MTU.
     pub mss: Option<u16>,
+    /// Probes that tell whether traffic passes.
+    pub monitor: Option<Monitor>,
 }
 
 /// Parses and checks sources that were already read; files and the environment are reached through `secrets` alone.

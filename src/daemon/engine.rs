@@ -2,6 +2,8 @@
 //!
 //! In each turn: signals, what other threads have done, orders of the API, upcalls of the workers, the sockets, IKE messages (known SAs
 //! first), timers. It waits for nothing but its one poll.
+mod traffic;
+
 use super::clock;
 use super::compute::{Job, Pool};
 use super::expiry;
@@ -14,6 +16,7 @@ use super::lanes::Lanes;
 use super::leases::Leases;
 use super::network::Network;
 use super::pending::Pending;
+use super::probes::{self, Probes};
 use super::sockets::Sockets;
 use super::status::{self, View};
 use super::traps::Traps;
@@ -97,6 +100,9 @@ pub struct Engine {
     traps: Traps,
     leases: Leases,
     keylog: Keylog,
+    /// Monitors of children, and the connections that stay down because of them.
+    probes: Probes,
+    holds: traffic::Holds,
     started: Duration,
     /// ESP was looked at.
     looked: Duration,
@@ -152,6 +158,8 @@ impl Engine {
             pending: Pending::default(),
             traps: Traps::default(),
             leases: Leases::default(),
+            probes: Probes::default(),
+            holds: traffic::Holds::default(),
             started: now,
             looked: now,
             look_interval: Duration::MAX,
@@ -185,6 +193,7 @@ impl Engine {
     fn set_policy(&mut self, now: Duration) {
         let policy = self.parts.config.policy.clone();
         self.look_interval = policy.look_interval();
+        self.probes.configure(now, &self.parts.config, &self.poll);
         self.feed(now, Input::Command(Command::SetPolicy(policy)));
     }
 
@@ -201,7 +210,7 @@ impl Engine {
             self.request(now, request);
         }
         self.upcalls(now);
-        for token in ready.iter().filter(|token| **token >= SOCKETS) {
+        for token in ready.iter().filter(|token| (SOCKETS..probes::TOKENS).contains(token)) {
             self.parts.sockets.receive((token - SOCKETS) as usize, &mut self.lanes, &self.endpoint);
         }
         if ready.contains(&MONITOR) && self.monitor.as_ref().is_some_and(Monitor::drain) {
@@ -213,6 +222,7 @@ impl Engine {
             self.feed(now, Input::Datagram { local, remote, data });
         }
         self.timers(now);
+        self.probe(now, ready);
         self.answer_pending(now);
     }
 
@@ -230,6 +240,8 @@ impl Engine {
             self.parts.installer.has_any().then(|| self.looked.saturating_add(self.look_interval)),
             Some(self.expiry_at),
             Some(self.parts.network.deadline()),
+            self.probes.deadline(),
+            self.holds.deadline(),
         ];
         dues.into_iter().flatten().min().unwrap_or(now).saturating_sub(now)
     }
@@ -252,6 +264,7 @@ impl Engine {
         self.parts.journal.tell(now, event);
         self.keylog.tell(event);
         self.traps.note(&self.parts.config.policy, event);
+        self.probes.note(now, event);
         let Parts { installer, host, workers, network, .. } = &mut self.parts;
         if self.leases.note(event) {
             network.give(&self.leases.ours());
@@ -406,6 +419,9 @@ impl Engine {
         if let Some(refusal) = refusal {
             return drop(change.reply.send(Err(refusal)));
         }
+        if change.verb != Verb::Rekey {
+            self.end_hold(&change.connection);
+        }
         let (connection, child) = (change.connection.clone(), change.child.clone());
         let command = match change.verb {
             Verb::Up => Command::Up { connection, child },
@@ -458,7 +474,8 @@ impl Engine {
     fn status(&mut self, now: Duration) -> Arc<Status> {
         if self.dirty || self.picture.0 + FRESH <= now {
             let Parts { config, installer, host, .. } = &self.parts;
-            let view = View { config, installer, places: &host.places, leases: &self.leases, now };
+            let (places, leases, probes) = (&host.places, &self.leases, &self.probes);
+            let view = View { config, installer, places, leases, probes, now };
             let mut ike = self.endpoint.status();
             for status in &mut ike {
                 let noted = self.noted.get(&status.name);
@@ -534,6 +551,7 @@ impl Engine {
         self.dirty = true;
         self.expiry_at = now;
         self.set_policy(now);
+        self.review_holds(now);
         tracing::info!("the configuration was read again");
     }
 }

@@ -116,6 +116,25 @@ impl Endpoint {
         }
         self.common.touched.insert(connection.into());
     }
+    /// Takes what is up down and makes it anew at once, as if the peer had been dead; what a peer made that we cannot call stays.
+    pub(super) fn restart(&mut self, now: Duration, host: &mut dyn Host, connection: &str) {
+        let Some(link) = self.common.links.get_mut(connection).filter(|link| link.can_initiate()) else { return };
+        for (policy, wish) in link.connection.children.iter().zip(&mut link.wishes) {
+            let has = |id: &IkeId| matches!(self.sas.get(id).map(|sa| &sa.phase), Some(Phase::Established(est)) if est.closing.is_none() && est.has_or_makes(&policy.name));
+            if link.sas.iter().any(has) && !wish.down {
+                (wish.wanted, wish.persistent) = (true, true);
+                wish.retry = Retry::now(now);
+            }
+        }
+        link.ike = Retry::now(now);
+        let sas: Vec<IkeId> = link.sas.iter().copied().collect();
+        for id in sas {
+            if matches!(self.sas.get(&id).map(|sa| &sa.phase), Some(Phase::Established(_))) {
+                self.close(now, host, id, CLOSING_TIME);
+            }
+        }
+        self.common.touched.insert(connection.into());
+    }
     /// Rekeys the IKE SAs of a connection, or a child.
     pub(super) fn rekey(&mut self, now: Duration, host: &mut dyn Host, connection: &str, child: Option<&str>) {
         let sas = self.common.links.get(connection).map_or(Vec::new(), |link| link.sas.iter().copied().collect());

@@ -276,6 +276,7 @@ impl Endpoint {
             Command::SetPolicy(policy) => self.set_policy(now, host, policy),
             Command::Up { connection, child } => self.up(now, &connection, child.as_deref()),
             Command::Down { connection, child } => self.down(now, host, &connection, child.as_deref()),
+            Command::Restart { connection } => self.restart(now, host, &connection),
             Command::Rekey { connection, child } => self.rekey(now, host, &connection, child.as_deref()),
             Command::Shutdown => self.begin_shutdown(now, host),
         }

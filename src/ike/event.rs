@@ -151,6 +151,11 @@ pub enum Command {
         /// Child, or the IKE SA.
         child: Option<Arc<str>>,
     },
+    /// Make the IKE SAs of a connection anew, with the children that are up: nothing passes through them.
+    Restart {
+        /// Connection.
+        connection: Arc<str>,
+    },
     /// Delete everything politely; `Event::Drained` follows when all peers have answered or 2 s have passed.
     Shutdown,
 }
