@@ -14,6 +14,7 @@ import interop.hijack  # noqa: E402,F401
 import interop.hostile  # noqa: E402,F401
 import interop.kernel  # noqa: E402,F401
 import interop.modes  # noqa: E402,F401
+import interop.monitor  # noqa: E402,F401
 import interop.moves  # noqa: E402,F401
 import interop.ourselves  # noqa: E402,F401
 import interop.quantum  # noqa: E402,F401

@@ -347,6 +347,7 @@ impl Engine {
             Upcall::FirstPacket { spi } => self.parts.installer.first_packet(spi),
             // The endpoint asked for this packet's keys: its answer is late or lost.
             Upcall::Larval { spi } => self.feed(now, Input::LarvalHit(spi)),
+            Upcall::UnknownSpi { spi, local, remote } => self.feed(now, Input::UnknownSpi { spi, local, remote }),
             Upcall::Exhausting { slot } => {
                 let usage = self.parts.installer.usage(slot);
                 self.tell_usage(now, &usage);

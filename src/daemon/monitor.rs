@@ -338,10 +338,10 @@ mod tests {
     #[test]
     fn fewer_losses_than_that_are_none_and_late_answers_count() {
         let mut world = World::new(3, ms(10));
-        world.run(ms(10_000));
+        world.run(ms(10_500));
         world.stop_passing();
         // Two are lost, and the third gets through.
-        world.run(ms(10_000) + INTERVAL + ms(1_500));
+        world.run(ms(13_900));
         world.broken = None;
         world.run(ms(60_000));
         assert!(world.failing.is_empty() && world.watch.figures().loss_percent > 0.0);
@@ -409,9 +409,9 @@ mod tests {
     #[test]
     fn what_was_lost_with_a_child_does_not_count_against_the_next() {
         let mut world = World::new(3, ms(10));
-        world.run(ms(10_000));
+        world.run(ms(10_500));
         world.stop_passing();
-        world.run(ms(13_500));
+        world.run(ms(13_900));
         world.watch.down(world.now);
         assert_eq!((world.watch.deadline(), world.watch.passing().0), (None, Passing::Unknown));
         world.watch.up(ms(20_000));
@@ -428,7 +428,7 @@ mod tests {
     #[test]
     fn a_machine_that_slept_has_lost_one_probe_at_most() {
         let mut world = World::new(3, ms(10));
-        world.run(ms(10_001));
+        world.run(ms(10_500));
         let mut now = world.watch.deadline().unwrap();
         world.watch.tick(now, || [1; TOKEN]);
         now += Duration::from_secs(7200);

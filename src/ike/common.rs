@@ -1,5 +1,6 @@
 //! What all IKE SAs share, and the context in which a step of one of them runs.
 use super::admission::Admission;
+use super::calls::Calls;
 use super::channel::Sealed;
 use super::diagnose::Failure;
 use super::directory::Directory;
@@ -50,6 +51,8 @@ pub(super) struct Common {
     pub relieved: Vec<(IkeId, IkeId)>,
     /// Which IKE SA waits for which computation.
     pub jobs: HashMap<u64, IkeId>,
+    /// Attempts that are under way.
+    pub calls: Calls,
     /// Addresses that peers have from our pools.
     pub leases: Leases,
     /// How many IKE SAs are established.
@@ -103,6 +106,7 @@ impl Common {
             touched: BTreeSet::new(),
             redundant: Vec::new(),
             jobs: HashMap::new(),
+            calls: Calls::default(),
             leases: Leases::default(),
             established: 0,
             counter: 0,

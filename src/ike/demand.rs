@@ -1,4 +1,5 @@
 //! What is wanted: policy and commands change it, and `reconcile` compares it with what there is.
+use super::calls::Caller;
 use super::child::{Child, ChildState};
 use super::common::Cx;
 use super::diagnose::{Failure, Phase as Where};
@@ -256,6 +257,9 @@ impl Endpoint {
             let link = cx.common.links.get(name)?;
             return link.wishes.iter().any(|w| w.wanted).then_some(link.ike.at);
         };
+        if !cx.common.calls.may_begin(remote, Caller::Link(name.clone())) {
+            return None;
+        }
         let ends = (SocketAddr::new(local, ports.ike), SocketAddr::new(remote, ports.ike));
         let sa = ike_sa_init::request(&mut cx, connection, child, ends)?;
         let link = cx.common.links.get_mut(name)?;

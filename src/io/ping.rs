@@ -139,9 +139,9 @@ mod tests {
         fresh(|| {
             unanswered("192.0.2.1");
             let (near, stranger) = ("192.0.2.1".parse().expect("address"), "192.0.2.99".parse().expect("address"));
-            let mut bound = Pinger::open(near, near, 7, Some("near")).expect("open");
+            let mut bound = Pinger::open(near, near, 7, Some("far")).expect("open");
             let mut free = Pinger::open(near, near, 7, None).expect("open");
-            // An address of our own is reached by `lo`.
+            // What goes to an address of our own counts as come by the device that has it.
             free.send(1, b"data").expect("send");
             let poll = Poll::new().expect("poll");
             poll.add(&free, 0).expect("add");

@@ -485,7 +485,7 @@ fn a_monitor_may_say_no_more_than_whom_to_ask() {
     );
     assert_eq!(monitor(&any).map(|monitor| monitor.action), Some(MonitorAction::None));
     let any = any.replace("{ target = ", "{ action = \"restart\", target = ");
-    assert_eq!(errors(&any), ["start.any@7"]);
+    assert_eq!(errors(&any), ["start.any@6"]);
 }
 
 #[test]

@@ -268,11 +268,6 @@ fn child(draw: &mut Draw, name: &str, (n, m): (usize, usize), any: bool, file: u
         ),
         _ => (vec![format!("10.{n}.0.0/16")], vec![format!("10.{n}.{}.0/24", 100 + m)]),
     };
-    // Where only one port is open, nobody answers pings.
-    let target = match remote[0].contains('[') {
-        true => None,
-        false => Some(remote[0].replace(".0/24", ".9").replace("::/64", "::9")),
-    };
     let mut keys = vec![("local_ts".into(), list(local)), ("remote_ts".into(), list(remote))];
     let esp = ["aes256-sha256-modp2048-esn-noesn", "aes128gcm16", "default", "aes256-sha512-ecp256"];
     let start: &[&str] = if any { &["trap", "none"] } else { &["start", "trap", "none"] };
@@ -298,12 +293,6 @@ fn child(draw: &mut Draw, name: &str, (n, m): (usize, usize), any: bool, file: u
         if draw.once_in(4) {
             keys.push((key.to_string(), val));
         }
-    }
-    if let Some(target) = target.filter(|_| draw.once_in(3)) {
-        let actions: &[&str] = if any { &["none"] } else { &["restart", "failover", "none"] };
-        let interval = raw(draw.of(&["\"100ms\"", "2", "0.5", "\"1h\""]));
-        let monitor = [("target", quoted(&target)), ("interval", interval), ("action", quoted(draw.of(actions)))];
-        keys.push(("monitor".into(), table(monitor)));
     }
     Section { path, keys, file, inline: inline || draw.once_in(3) }
 }

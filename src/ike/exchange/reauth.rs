@@ -1,6 +1,7 @@
 //! Reauthentication (RFC 7296 section 2.8.3, RFC 4478): an IKE SA from scratch with all children, and then the old one is deleted.
 use super::Contents;
 use super::ike_sa_init;
+use crate::ike::calls::Caller;
 use crate::ike::child::ChildState;
 use crate::ike::common::Cx;
 use crate::ike::endpoint::Endpoint;
@@ -35,7 +36,7 @@ impl Endpoint {
             self.relieve(now, host, old, new);
         }
     }
-    fn renew_one(&mut self, now: Duration, host: &mut dyn Host, old: IkeId) {
+    pub(in crate::ike) fn renew_one(&mut self, now: Duration, host: &mut dyn Host, old: IkeId) {
         let Some(IkeSa { core, phase: Phase::Established(est) }) = self.sas.get(&old) else { return };
         let Some(link) = self.common.links.get(&est.connection.name).filter(|link| link.can_initiate()) else { return };
         let comes = |id: &IkeId| self.sas.get(id).is_some_and(|sa| sa.core.replaces == Some(old));
@@ -47,6 +48,9 @@ impl Endpoint {
         let Some(child) = up.or_else(|| connection.children.first().map(|c| c.name.clone())) else { return };
         let port = self.common.directory.policy.ports.ike;
         let ends = (SocketAddr::new(core.local.ip(), port), SocketAddr::new(core.remote.ip(), port));
+        if !self.common.calls.may_begin(core.remote.ip(), Caller::Renewal(old)) {
+            return;
+        }
         let mut cx = Cx { now, host, common: &mut self.common };
         let Some(mut sa) = ike_sa_init::request(&mut cx, connection.clone(), child, ends) else { return };
         sa.core.replaces = Some(old);
