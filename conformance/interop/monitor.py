@@ -121,20 +121,12 @@ def failover():
         lab.right.address("lo", f"{second}/32")
         lab.router.ip("route", "add", f"{second}/32", "dev", lab.router_right)
         inside = [prefix(a) for a in INNER[4]]
-        monitor = f'monitor = {{ target = "{INNER[4][1]}", interval = "500ms", action = "failover" }}'
-        ends = {"first": (OUTER[4][1], "priority = 10"), "second": (second, "")}
-
-        def both(mine, others, flip, child_extra):
-            parts = []
-            for name, (theirs, priority) in ends.items():
-                here, there = (theirs, "%any") if flip else (OUTER[4][0], theirs)
-                names = [f"{end}-{name}.example" for end in (("right", "left") if flip else ("left", "right"))]
-                extra = f"{priority}\n{child_extra if name == 'first' else ''}"
-                parts.append(sandhog.config(here, there, IKE, ESP, mine, others, PSK, *names, name=name, extra='rehearse = "never"', child_extra=extra))
-            return parts[0] + parts[1].replace("[gateway]\n", "", 1)
-
-        sandhog.Sandhog(lab.right, both(*reversed(inside), True, 'dpd_action = "clear"'))
-        us = sandhog.Sandhog(lab.left, both(*inside, False, monitor))
+        monitor = f'monitor = {{ target = "{INNER[4][1]}", interval = "500ms", action = "failover" }}\npriority = 10'
+        ends = {"first": (OUTER[4][1], monitor), "second": (second, "")}
+        parts = [sandhog.config(OUTER[4][0], there, IKE, ESP, *inside, PSK, f"{name}.example", "right.example", name=name,
+                                extra='rehearse = "never"', child_extra=extra) for name, (there, extra) in ends.items()]
+        sandhog.Sandhog(lab.right, sandhog.config(f'{OUTER[4][1]}", "{second}', "%any", IKE, ESP, *reversed(inside), PSK, "right.example", "%any"))
+        us = sandhog.Sandhog(lab.left, parts[0] + parts[1].replace("[gateway]\n", "", 1))
         for name in ends:
             up, why = us.up(name)
             if not up:

@@ -73,7 +73,12 @@ fn target(report: &mut Report<'_>, node: &Node, remote_ts: &[Selector]) -> Optio
     let target = value::address(report, node)?;
     let code = "monitor.target";
     if target.is_multicast() || target.is_unspecified() || target.is_loopback() {
-        return report.refuse(node.at, code, format!("{target} is not one host of the peer's"), "the address of one host");
+        return report.refuse(
+            node.at,
+            code,
+            format!("{target} is not one host of the peer's"),
+            "the address of one host",
+        );
     }
     if !remote_ts.is_empty() && !remote_ts.iter().any(|ts| holds(ts, target)) {
         let list: Vec<String> = remote_ts.iter().take(5).map(ToString::to_string).collect();

@@ -52,7 +52,9 @@ impl Journal {
     pub fn tell_monitor(&mut self, now: Duration, connection: &str, child: &str, failure: Option<&Failure>) {
         let why = if failure.is_some() { "failing" } else { "passing" };
         match failure {
-            Some(failure) => tracing::warn!(connection, child, probes = ?failure.local, "the child is up and nothing passes"),
+            Some(failure) => {
+                tracing::warn!(connection, child, probes = ?failure.local, "the child is up and nothing passes")
+            }
             None => tracing::info!(connection, child, "traffic passes again"),
         }
         let told = types::Event {

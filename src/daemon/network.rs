@@ -124,7 +124,10 @@ impl Network {
         let site = self.applied.as_ref()?;
         let holds = |addr: &IpAddr| {
             let alike = addr.is_ipv4() == target.is_ipv4();
-            alike && local_ts.iter().any(|ts| ts.start.is_ipv4() == target.is_ipv4() && ts.start <= *addr && *addr <= ts.end)
+            alike
+                && local_ts
+                    .iter()
+                    .any(|ts| ts.start.is_ipv4() == target.is_ipv4() && ts.start <= *addr && *addr <= ts.end)
         };
         let given = site.given.iter().copied().filter(holds).min();
         let own = || site.addresses.iter().map(|address| address.addr).filter(holds);

@@ -4,7 +4,7 @@
 //! packets, one pass of merging. Within an SA the order of arrival stays.
 use super::Upcall;
 use super::burst::Burst;
-use super::limit::Bucket;
+use super::limit::{Bucket, PerSpi};
 use super::merge::Merge;
 use super::park::{Parked, Parking};
 use super::spread;
@@ -32,10 +32,8 @@ const PART: usize = 16;
 const PACKETS: usize = SLOTS * 64;
 /// Octets of what is answered to a packet that belongs to nothing here: an IKE header and a notification with an SPI.
 const DENIAL: usize = 28 + 12;
-/// So many such packets a worker tells of in a second, and
-const UNKNOWN_RATE: u64 = 100;
-/// so many after a while without.
-const UNKNOWN_BURST: u64 = 256;
+/// So many such packets a worker tells of in a second at most.
+const UNKNOWN_RATE: u64 = 500;
 
 /// A worker's receiving half: buffers only, all state is in the SAs.
 #[derive(Debug)]
@@ -46,7 +44,8 @@ pub struct Inbound {
     merge: Merge,
     parked: Parked,
     pub(super) burst: Burst,
-    unknowns: Bucket,
+    /// What is told of packets that belong to nothing here.
+    unknowns: (PerSpi, Bucket),
 }
 
 /// An ESP packet in the batch's buffer.
@@ -81,7 +80,7 @@ impl Inbound {
             merge: Merge::new(PACKETS),
             parked: Parked::default(),
             burst: Burst::default(),
-            unknowns: Bucket::new(UNKNOWN_RATE, UNKNOWN_BURST),
+            unknowns: (PerSpi::default(), Bucket::new(UNKNOWN_RATE, UNKNOWN_RATE)),
         }
     }
 
@@ -190,7 +189,8 @@ impl Inbound {
     /// Its sender may not know that we have lost the SA; what we answer is no larger than the packet.
     fn tell_unknown(&mut self, now: Duration, spi: u32, packet: usize, shared: &Shared) {
         let Some(packet) = self.packets.get(packet).filter(|packet| packet.len >= DENIAL) else { return };
-        if self.unknowns.take(now) {
+        let (each, all) = &mut self.unknowns;
+        if each.take(spi, now) && all.take(now) {
             let from = &self.batch.datagrams[packet.datagram];
             shared.tell(Upcall::UnknownSpi { spi, local: from.local, remote: from.remote });
         }

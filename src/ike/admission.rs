@@ -57,7 +57,7 @@ impl Admission {
             failing_sources: Failures::default(),
             failing_ids: Failures::default(),
             answers: Rate::new(now, 100, 1000),
-            denials: Rate::new(now, 100, 1000),
+            denials: Rate::new(now, 1000, 2000),
             hints: Rate::new(now, 100_000, 1_000_000),
             reports: Rate::new(now, 10, 20),
         }

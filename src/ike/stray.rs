@@ -20,8 +20,14 @@ impl Endpoint {
         if let Some(spi) = lost_esp(header, from.data) {
             return self.on_lost_esp(now, host, spi, from.remote);
         }
-        let protected = [PayloadType::SK, PayloadType::SKF].contains(&header.first);
-        if protected && self.may_deny(now, host, from.local, from.remote) {
+        // What only an established IKE SA says. Attempts are answered by silence: they are not worth a doubt.
+        let says = [ExchangeType::INFORMATIONAL, ExchangeType::CREATE_CHILD_SA].contains(&header.exchange);
+        if says
+            && header.first == PayloadType::SK
+            && !header.spi_i.is_none()
+            && !header.spi_r.is_none()
+            && self.may_deny(now, host, from.local, from.remote)
+        {
             let answer = Header { initiator: !header.initiator, response: true, ..*header };
             self.deny(answer, Notify::new(NotifyType::INVALID_IKE_SPI, Vec::new()), from.local, from.remote);
         }

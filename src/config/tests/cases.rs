@@ -479,10 +479,8 @@ fn a_monitor_may_say_no_more_than_whom_to_ask() {
     };
     assert_eq!(monitor(&monitored(all)), Some(wanted));
     // A peer that cannot be called is only watched.
-    let any = monitored("{ target = \"10.2.0.1\" }").replace(
-        "remote_addrs = [\"203.0.113.7\"]",
-        "remote_addrs = [\"%any\"]\nremote = { id = \"203.0.113.7\" }",
-    );
+    let any = monitored("{ target = \"10.2.0.1\" }")
+        .replace("remote_addrs = [\"203.0.113.7\"]", "remote_addrs = [\"%any\"]\nremote = { id = \"203.0.113.7\" }");
     assert_eq!(monitor(&any).map(|monitor| monitor.action), Some(MonitorAction::None));
     let any = any.replace("{ target = ", "{ action = \"restart\", target = ");
     assert_eq!(errors(&any), ["start.any@6"]);
@@ -509,7 +507,8 @@ fn a_monitor_whose_probes_would_not_travel_is_refused() {
 
 #[test]
 fn of_several_pairs_the_one_with_the_target_is_monitored() {
-    let text = monitored("{ target = \"10.3.0.1\" }").replace("\"10.2.0.0/16\"]", "\"10.2.0.0/16\", \"10.3.0.0/16\"]\nts_mode = \"per_pair\"");
+    let text = monitored("{ target = \"10.3.0.1\" }")
+        .replace("\"10.2.0.0/16\"]", "\"10.2.0.0/16\", \"10.3.0.0/16\"]\nts_mode = \"per_pair\"");
     let children = &accepted(&text).connections[0].children;
     assert_eq!(children.iter().map(|child| child.monitor.is_some()).collect::<Vec<_>>(), [false, true]);
 }
