@@ -126,7 +126,7 @@ def failover():
         parts = [sandhog.config(OUTER[4][0], there, IKE, ESP, *inside, PSK, f"{name}.example", "right.example", name=name,
                                 extra='rehearse = "never"', child_extra=extra) for name, (there, extra) in ends.items()]
         sandhog.Sandhog(lab.right, sandhog.config(f'{OUTER[4][1]}", "{second}', "%any", IKE, ESP, *reversed(inside), PSK, "right.example", "%any"))
-        us = sandhog.Sandhog(lab.left, parts[0] + parts[1].replace("[gateway]\n", "", 1))
+        us = sandhog.Sandhog(lab.left, parts[0] + parts[1].replace("[gateway]\n", "", 1).split("[secrets")[0])
         for name in ends:
             up, why = us.up(name)
             if not up:

@@ -16,8 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) enum Caller {
     /// A connection without an IKE SA.
     Link(Arc<str>),
-    /// One that is to be made anew from scratch.
-    Renewal(IkeId),
+    /// One that is to be made anew from scratch, and whether it is lost.
+    Renewal(IkeId, bool),
 }
 
 /// Attempts of ours that are under way, and those that wait for one of them to come to its end.

@@ -47,6 +47,8 @@ pub(super) struct Common {
     pub conceded: Vec<IkeId>,
     /// IKE SAs that need another one in their place, made from scratch.
     pub renew: Vec<IkeId>,
+    /// The same of those that their peer has lost.
+    pub lost: Vec<IkeId>,
     /// IKE SAs and those that are established now in their place.
     pub relieved: Vec<(IkeId, IkeId)>,
     /// Which IKE SA waits for which computation.
@@ -101,6 +103,7 @@ impl Common {
             estates: Vec::new(),
             conceded: Vec::new(),
             renew: Vec::new(),
+            lost: Vec::new(),
             relieved: Vec::new(),
             links: HashMap::new(),
             touched: BTreeSet::new(),

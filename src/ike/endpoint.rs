@@ -293,7 +293,7 @@ impl Endpoint {
             for caller in woken {
                 match caller {
                     Caller::Link(name) => self.reconcile(now, host, &name),
-                    Caller::Renewal(old) => self.renew_one(now, host, old),
+                    Caller::Renewal(old, lost) => self.renew_one(now, host, old, lost),
                 }
             }
         }

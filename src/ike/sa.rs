@@ -66,6 +66,8 @@ pub(super) struct Core {
     pub sent: Duration,
     /// It is made from scratch to take the place of this one.
     pub replaces: Option<IkeId>,
+    /// That one is lost: the peer is told so (INITIAL_CONTACT), and it goes without a word.
+    pub abandons: bool,
     /// The peer has answered, as ESP on this SPI shows: our request was sent again, once.
     pub hit: Option<u32>,
 }

@@ -127,7 +127,8 @@ fn what_is_not_esp_goes_its_way() {
     right.turn();
     let path = right.path.load();
     let told = right.told();
-    let [Upcall::Ike { local, remote, data }, Upcall::UnknownSpi { spi, local: here, remote: there }] = &told[..] else {
+    let [Upcall::Ike { local, remote, data }, Upcall::UnknownSpi { spi, local: here, remote: there }] = &told[..]
+    else {
         panic!("{told:?}")
     };
     assert_eq!((*local, *remote, &data[..]), (path.local, path.remote, &ike[4..]));

@@ -75,7 +75,7 @@ pub(in crate::ike) fn hint(
         return;
     }
     if header.id == core.window.next_id() && core.window.is_silent() && from.remote.ip() == core.remote.ip() {
-        cx.common.renew.push(core.id);
+        cx.common.lost.push(core.id);
     } else {
         doubt(cx, core, est);
     }
