@@ -119,7 +119,8 @@ class Gateway:
 
     def come_back(self):
         """As after a boot."""
-        self.site.give_addresses(self.name)
+        for dev in (self.wan, self.lan):
+            self.host.ip("addr", "flush", "dev", dev)
         self.site.links(self.name, "up")
         self.site.give_addresses(self.name)
         self.us.start()

@@ -1,4 +1,4 @@
-//! Keys whose feature comes with a later version: their shape is checked; where ignoring one would not be safe it is refused, where it is harmless it is accepted.
+//! Keys whose feature comes with a later version: their shape is checked, and they are refused: ignoring one would not be safe.
 use super::keys::{self, Fields};
 use super::report::Report;
 use super::text::Node;
@@ -29,18 +29,12 @@ pub(super) fn connection(report: &mut Report<'_>, fields: &Fields<'_>) {
     refuse(report, fields, "profile", "profiles", "write out what the profile would say", |report, node| {
         value::choice(report, node, &PROFILES).is_some()
     });
-    let hint = "leave interface out: children of all connections share the gateway's device";
-    refuse(report, fields, "interface", "devices of a connection's own", hint, interface);
 }
 
 /// The keys of a child that later versions honour.
 pub(super) fn child(report: &mut Report<'_>, fields: &Fields<'_>) {
     let hint = "leave translate out; the networks of both sides must differ";
     refuse(report, fields, "translate", "translation", hint, translate);
-    let fragments = [("auto", false), ("always", true), ("never", true)];
-    if fields.read(report, "outer_fragments", |r, n| value::choice(r, n, &fragments)) == Some(true) {
-        harmless(report, fields, "outer_fragments", "a choice about outer fragments");
-    }
 }
 
 /// `asks` reads the value and tells whether it is sound and asks for the feature.
@@ -59,27 +53,11 @@ fn refuse(
     }
 }
 
-fn harmless(report: &mut Report<'_>, fields: &Fields<'_>, key: &str, feature: &str) {
-    if let Some(entry) = fields.entry(key) {
-        let message = format!("{feature} comes with a later version; `{key}` is ignored");
-        report.warn(entry.at, "feature.not_yet", message, "nothing needs to be done, it does no harm");
-    }
-}
-
 /// Sound if reading it finds nothing wrong.
 fn sound(report: &mut Report<'_>, read: impl FnOnce(&mut Report<'_>)) -> bool {
     let before = report.errors();
     read(report);
     report.errors() == before
-}
-
-fn interface(report: &mut Report<'_>, node: &Node) -> bool {
-    sound(report, |report| {
-        let Some(fields) = Fields::of_node(report, &keys::INTERFACE, node) else { return };
-        fields.read(report, "name", value::device);
-        fields.read(report, "addresses", |r, n| value::list(r, n, |r, n| value::prefix(r, n, true)));
-        fields.read(report, "netns", value::string);
-    })
 }
 
 fn translate(report: &mut Report<'_>, node: &Node) -> bool {

@@ -8,6 +8,7 @@ mod credentials;
 pub mod error;
 mod files;
 mod gateway;
+mod interface;
 pub mod keylog;
 mod keys;
 mod later;
@@ -25,10 +26,12 @@ mod value;
 
 pub use error::{Errors, Finding, Severity};
 pub use files::load;
+pub use interface::Interface;
 pub use monitor::{Monitor, MonitorAction};
 pub use secret::{Secrets, System};
 
 use crate::ike::policy::{Policy, Ports};
+use crate::ipsec::fitting::{Fitting, Mss, OuterFragments};
 use crate::wire::selector::Selector;
 use connection::Connection;
 use report::Report;
@@ -175,6 +178,8 @@ pub struct ConnectionConfig {
     pub name: Arc<str>,
     /// Vendor preset.
     pub profile: Option<String>,
+    /// A device of its own, for what is routed into it.
+    pub interface: Option<Interface>,
     /// All children, also those that IKE never sees (`pass`, `drop`), in the order of the configuration.
     pub children: Vec<ChildConfig>,
     /// Log level of this connection, if it has its own.
@@ -219,10 +224,18 @@ pub struct ChildConfig {
     pub resources: u32,
     /// Inner MTU; `None` = found out.
     pub mtu: Option<u16>,
-    /// TCP MSS clamp; `None` = from the MTU.
-    pub mss: Option<u16>,
+    /// TCP MSS clamp.
+    pub mss: Mss,
+    /// Which outer packets may be fragmented.
+    pub outer_fragments: OuterFragments,
     /// Probes that tell whether traffic passes.
     pub monitor: Option<Monitor>,
+}
+impl ChildConfig {
+    /// How its packets are made to fit.
+    pub fn fitting(&self) -> Fitting {
+        Fitting { mtu: self.mtu, mss: self.mss, outer_fragments: self.outer_fragments }
+    }
 }
 
 /// Parses and checks sources that were already read; files and the environment are reached through `secrets` alone.
@@ -253,6 +266,7 @@ pub fn parse(sources: &[Source], secrets: &dyn Secrets) -> Result<Config, Errors
         if gateway_sound {
             check::listening(&mut report, &gateway.gateway, &connections);
             check::limits(&mut report, &gateway.limits, &connections);
+            check::interfaces(&mut report, &gateway.gateway.device, &connections);
         }
         check::overlaps(&mut report, &connections);
     }

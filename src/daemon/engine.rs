@@ -6,6 +6,7 @@ mod traffic;
 
 use super::clock;
 use super::compute::{Job, Pool};
+use super::devices::Devices;
 use super::expiry;
 use super::fetch::Fetcher;
 use super::host::DaemonHost;
@@ -21,7 +22,8 @@ use super::sockets::Sockets;
 use super::status::{self, View};
 use super::traps::Traps;
 use super::workers::{UPCALLS, Workers};
-use crate::config::{self, Config};
+use super::{DEVICE, device_mtu};
+use crate::config::{self, Config, ConnectionConfig};
 use crate::control::request::{Change, Refusal, Request};
 use crate::control::types::{Info, Stats, Status, Verb};
 use crate::crypto::rng::SystemRng;
@@ -66,6 +68,8 @@ pub struct Parts {
     pub installer: Installer,
     /// Routes, rules and the guard.
     pub network: Network,
+    /// Of connections' own.
+    pub devices: Devices,
     /// The engine's sockets.
     pub sockets: Sockets,
     /// Public-key work.
@@ -146,6 +150,7 @@ impl Engine {
         if let Some(monitor) = &monitor {
             poll.add(monitor, MONITOR)?;
         }
+        parts.network.aside = parts.devices.links();
         parts.host.addresses = parts.network.outer_addresses();
         Ok(Self {
             endpoint: Endpoint::new(now, &mut parts.host),
@@ -242,6 +247,7 @@ impl Engine {
             Some(self.parts.network.deadline()),
             self.probes.deadline(),
             self.holds.deadline(),
+            self.parts.devices.deadline(),
         ];
         dues.into_iter().flatten().min().unwrap_or(now).saturating_sub(now)
     }
@@ -250,8 +256,10 @@ impl Engine {
         self.endpoint.handle(now, input, &mut self.parts.host);
         for output in messages_last(std::iter::from_fn(|| self.endpoint.poll())) {
             match output {
-                Output::Transmit { local, remote, data } => self.parts.sockets.send(local, remote, &data),
-                Output::Keepalive { local, remote } => self.parts.sockets.send_raw(local, remote, &[0xff]),
+                Output::Transmit { local, remote, data, dont_fragment } => {
+                    self.parts.sockets.send(local, remote, &data, dont_fragment);
+                }
+                Output::Keepalive { local, remote } => self.parts.sockets.send_raw(local, remote, &[0xff], false),
                 Output::Compute { job, work } => self.parts.pool.submit(Job { job, work }),
                 Output::Fetch { job, urls, allowed } => self.parts.fetcher.ask(job, urls, allowed),
                 Output::Event(event) => self.event(now, &event),
@@ -265,6 +273,7 @@ impl Engine {
         self.keylog.tell(event);
         self.traps.note(&self.parts.config.policy, event);
         self.probes.note(now, event);
+        self.parts.devices.note(event);
         let Parts { installer, host, workers, network, .. } = &mut self.parts;
         if self.leases.note(event) {
             network.give(&self.leases.ours());
@@ -289,7 +298,7 @@ impl Engine {
             // It may have been given up before we hear of it.
             Event::Larval { spi } if host.places.holds(*spi) => installer.larval(*spi),
             Event::Larval { .. } => {}
-            Event::Addresses { .. } | Event::KeyLog(_) | Event::Warning { .. } => {}
+            Event::Addresses { .. } | Event::Probed { .. } | Event::KeyLog(_) | Event::Warning { .. } => {}
             Event::Drained => self.drained = true,
         }
     }
@@ -352,6 +361,7 @@ impl Engine {
                 let usage = self.parts.installer.usage(slot);
                 self.tell_usage(now, &usage);
             }
+            Upcall::DeviceLost { device } if device != DEVICE => self.parts.devices.lost(now, device),
             Upcall::DeviceLost { device } => {
                 tracing::error!(
                     device = device.0,
@@ -378,6 +388,7 @@ impl Engine {
         }
         if self.changed_at.is_some_and(|at| at <= now) {
             self.changed_at = None;
+            self.parts.network.aside = self.parts.devices.links();
             self.parts.host.addresses = self.parts.network.outer_addresses();
             self.parts.network.hurry();
             self.feed(now, Input::AddrsChanged);
@@ -389,6 +400,10 @@ impl Engine {
         }
         self.parts.installer.tick(now, &mut self.parts.host.places);
         self.parts.network.tick(now);
+        self.parts.devices.tick(now);
+        for event in self.parts.devices.news() {
+            self.event(now, &event);
+        }
     }
 
     fn tell_usage(&mut self, now: Duration, usage: &[Usage]) {
@@ -474,9 +489,9 @@ impl Engine {
     /// A picture of now; one that is a moment old if nothing happened since but packets.
     fn status(&mut self, now: Duration) -> Arc<Status> {
         if self.dirty || self.picture.0 + FRESH <= now {
-            let Parts { config, installer, host, .. } = &self.parts;
+            let Parts { config, installer, devices, host, .. } = &self.parts;
             let (places, leases, probes) = (&host.places, &self.leases, &self.probes);
-            let view = View { config, installer, places, leases, probes, now };
+            let view = View { config, installer, devices, places, leases, probes, now };
             let mut ike = self.endpoint.status();
             for status in &mut ike {
                 let noted = self.noted.get(&status.name);
@@ -537,11 +552,13 @@ impl Engine {
                 "addresses, ports, device, table, mark, workers and sockets of [gateway] change with a restart only"
             );
         }
-        let Parts { installer, network, host, .. } = &mut self.parts;
+        let Parts { installer, network, devices, host, .. } = &mut self.parts;
         // What is protected is protected before anything is torn down or brought up.
         if let Err(error) = network.configure(&config) {
             return tracing::error!(%error, "routes could not be set, nothing else was changed");
         }
+        let mtu = |connection: &ConnectionConfig| device_mtu(&config, |other| other.name == connection.name);
+        installer.follow_devices(devices.configure(now, &config, mtu));
         installer.configure(&config, &mut host.places);
         self.parts.config = Config {
             gateway: config::Gateway { on_exit: config.gateway.on_exit, ..self.parts.config.gateway.clone() },
@@ -586,7 +603,7 @@ mod tests {
     #[test]
     fn the_tables_follow_before_an_answer_leaves() {
         let end = std::net::SocketAddr::from(([192, 0, 2, 1], 4500));
-        let message = |data: u8| Output::Transmit { local: end, remote: end, data: vec![data] };
+        let message = |data: u8| Output::Transmit { local: end, remote: end, data: vec![data], dont_fragment: false };
         let outputs = [message(1), Output::Event(Event::Drained), message(2), Output::Event(Event::Larval { spi: 9 })];
         let ordered = messages_last(outputs.into_iter()).into_iter().map(|output| match output {
             Output::Transmit { data, .. } => format!("message {}", data[0]),

@@ -5,12 +5,13 @@
 use super::clock;
 use super::monitor::{Due, Passing, TOKEN, Watch};
 use super::network::Network;
-use crate::config::{self, Config, MonitorAction};
+use crate::config::{self, Config, Interface, MonitorAction};
 use crate::control::types::{self, MonitorState};
 use crate::crypto::rng::Rng;
 use crate::ike::diagnose::{Failure, Phase};
 use crate::ike::event::{ChildId, Event};
 use crate::io::fds::Poll;
+use crate::io::netns::Namespace;
 use crate::io::ping::Pinger;
 use crate::wire::selector::Selector;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -38,6 +39,8 @@ struct Probe {
     key: Key,
     settings: config::Monitor,
     device: String,
+    /// Of the connection's own, perhaps in another namespace.
+    interface: Option<Interface>,
     local_ts: Vec<Selector>,
     watch: Watch,
     pinger: Option<Pinger>,
@@ -80,9 +83,11 @@ impl Probes {
             for child in &connection.children {
                 let Some(settings) = child.monitor else { continue };
                 let key = (connection.name.clone(), child.name.clone());
-                let device = config.gateway.device.clone();
+                let interface = connection.interface.clone();
+                let device = interface.as_ref().map_or(&config.gateway.device, |interface| &interface.name).clone();
                 let same = |(_, old): &(u64, Probe)| {
-                    old.settings == settings && old.local_ts == child.local_ts && old.device == device
+                    let alike = old.settings == settings && old.local_ts == child.local_ts;
+                    alike && old.device == device && old.interface == interface
                 };
                 if let Some((token, probe)) = before.remove(&key).filter(same) {
                     self.probes.insert(token, probe);
@@ -94,7 +99,8 @@ impl Probes {
                 }
                 let local_ts = child.local_ts.clone();
                 let (pinger, source, trouble, failure) = (None, None, None, None);
-                let probe = Probe { key, settings, device, local_ts, watch, pinger, source, trouble, failure };
+                let probe =
+                    Probe { key, settings, device, interface, local_ts, watch, pinger, source, trouble, failure };
                 self.next += 1;
                 self.probes.insert(TOKENS + self.next, probe);
             }
@@ -189,7 +195,7 @@ impl Probe {
             return Ok(());
         }
         let (child, target) = (&self.key.1, self.settings.target);
-        let Some(source) = self.settings.source.or_else(|| network.source_within(&self.local_ts, target)) else {
+        let Some(source) = self.settings.source.or_else(|| self.choose_source(network)) else {
             return Err(format!(
                 "monitor.no_source: this host has no address in local_ts of {child} to ask {target} from, so nobody knows whether \
                  traffic passes; give it one (ip addr add ADDRESS dev lo), or name one of its addresses as monitor.source"
@@ -203,10 +209,27 @@ impl Probe {
             _ => format!("monitor.no_source: no probe can leave for {child}: {error}"),
         };
         // The low half of the token tells ours from each other; others' pings carry no token of ours.
-        let pinger = Pinger::open(source, target, token as u16, Some(&self.device)).map_err(failed)?;
+        let open = || Pinger::open(source, target, token as u16, Some(&self.device));
+        let pinger = match self.interface.as_ref().and_then(|interface| interface.netns.as_deref()) {
+            Some(path) => Namespace::open(path).and_then(|namespace| namespace.run(open)?),
+            None => open(),
+        };
+        let pinger = pinger.map_err(failed)?;
         poll.add(&pinger, token).map_err(failed)?;
         (self.pinger, self.source, self.trouble) = (Some(pinger), Some(source), None);
         Ok(())
+    }
+    /// An address on the connection's own device, if there is one; else that which the routes choose.
+    fn choose_source(&self, network: &Network) -> Option<IpAddr> {
+        let target = self.settings.target;
+        let holds = |addr: &IpAddr| {
+            let within = |ts: &Selector| ts.start.is_ipv4() == addr.is_ipv4() && ts.start <= *addr && *addr <= ts.end;
+            addr.is_ipv4() == target.is_ipv4() && self.local_ts.iter().any(within)
+        };
+        let on_device =
+            self.interface.iter().flat_map(|interface| &interface.addresses).map(|(addr, _)| *addr).find(holds);
+        let elsewhere = self.interface.as_ref().is_some_and(|interface| interface.netns.is_some());
+        on_device.or_else(|| if elsewhere { None } else { network.source_within(&self.local_ts, target) })
     }
     fn close(&mut self, poll: &Poll) {
         if let Some(pinger) = self.pinger.take() {

@@ -1,12 +1,13 @@
 //! The picture that the API shows: the endpoint's status, what is installed, and the counters, by the names of interface.md.
 use super::clock;
+use super::devices::Devices;
 use super::expiry;
 use super::install::Installer;
 use super::keylog;
 use super::leases::Leases;
 use super::places::{Key, Places};
 use super::probes::Probes;
-use crate::config::{Config, ConnectionConfig, Mode, remedy};
+use crate::config::{Config, ConnectionConfig, Interface, Mode, remedy};
 use crate::control::types::{self, ChildMode, ChildSa, ChildState, ConnectionState, IkeSa, Peer};
 use crate::esp::drop::Drop;
 use crate::ike::diagnose::{self, Certainty};
@@ -27,6 +28,8 @@ pub struct View<'a> {
     pub config: &'a Config,
     /// What is installed.
     pub installer: &'a Installer,
+    /// Of connections' own.
+    pub devices: &'a Devices,
     /// Slots of children.
     pub places: &'a Places,
     /// Addresses of configuration payloads.
@@ -58,6 +61,8 @@ impl View<'_> {
         let credentials = self.config.policy.credentials.get(&config.name);
         let ending = credentials.map_or_else(Vec::new, |c| expiry::warnings(c, clock::unix()));
         let (hindered, not_passing) = self.probes.of(&config.name);
+        let warnings = keylog::warning(config).into_iter().chain(ending).chain(self.devices.warnings(&config.name));
+        let warnings = warnings.chain(hindered);
         let sas = status.map_or(&[][..], |status| &status.sas);
         let current = sas.iter().find(|sa| sa.state == State::Up).or(sas.last());
         let shown = current.map(|sa| self.ike_sa(sa));
@@ -88,8 +93,14 @@ impl View<'_> {
                 .max_by_key(|failure| failure.time)
                 .map(failure),
             certificate_until: credentials.and_then(|c| expiry::until(c)),
-            warnings: keylog::warning(config).into_iter().chain(ending).chain(hindered).collect(),
+            interface: config.interface.as_ref().map(|interface| self.interface(config, interface)),
+            warnings: warnings.collect(),
         }
+    }
+
+    fn interface(&self, config: &ConnectionConfig, interface: &Interface) -> types::Interface {
+        let (name, present) = self.devices.of(&config.name).unwrap_or((&interface.name, false));
+        types::Interface { name: name.to_owned(), netns: interface.namespace(), present }
     }
 
     fn peer(&self, config: &ConnectionConfig, policy: Option<&policy::Connection>, sa: &IkeStatus) -> Peer {
@@ -404,6 +415,7 @@ mod tests {
         let status = View {
             config: &config,
             installer: &installer,
+            devices: &Devices::new(Vec::new()),
             places: &places,
             leases: &Leases::default(),
             probes: &Probes::default(),

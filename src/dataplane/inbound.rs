@@ -6,6 +6,7 @@ use super::Upcall;
 use super::burst::Burst;
 use super::limit::{Bucket, PerSpi};
 use super::merge::Merge;
+use super::mss;
 use super::park::{Parked, Parking};
 use super::spread;
 use super::stats::Direction;
@@ -19,6 +20,7 @@ use crate::ipsec::path::Encap;
 use crate::ipsec::sad::{InboundEntry, Mode, slot_of};
 use crate::wire::encap::{Datagram, classify};
 use crate::wire::esp::parse_header;
+use crate::wire::ip::Packet;
 use std::io::{ErrorKind, IoSlice};
 use std::net::IpAddr;
 use std::ops::Range;
@@ -205,7 +207,7 @@ impl Inbound {
         ends: &mut Ends<D, T>,
         shared: &Shared,
     ) {
-        let mut device = ends.device(entry.child.device);
+        let mut device = ends.devices.get_mut(entry.child.device());
         let mut newest = None;
         for from in run.clone().step_by(PART) {
             self.open(entry, from..run.end.min(from + PART), shared);
@@ -364,6 +366,12 @@ fn rebuild<'p>(
     if let Some(sent) = sent {
         fix_checksum(payload, opened.next_header, sent, seen);
     }
+    let outside = header.octets().len();
+    if let Some(tcp) = payload.get_mut(parsed.l4 - outside..)
+        && mss::announces(tcp, &Packet { l4: 0, ..parsed })
+    {
+        clamp(entry, tcp, outside, parsed.flow.src.is_ipv4());
+    }
     Ok((header, payload))
 }
 
@@ -373,10 +381,26 @@ fn check_inner(entry: &InboundEntry, opened: &Opened, packet: &mut [u8], outer_t
     let inner = tunnel_payload(opened, packet)?;
     entry.admits(&inner.ip.flow)?;
     let tos = tos::decapsulate(inner.ip.tos, outer_tos)?;
+    let inside = &mut packet[inner.range.clone()];
     if tos != inner.ip.tos {
-        tos::set(&mut packet[inner.range.clone()], tos);
+        tos::set(inside, tos);
+    }
+    if mss::announces(inside, &inner.ip) {
+        clamp(entry, &mut inside[inner.ip.l4..], 0, inner.ip.flow.src.is_ipv4());
     }
     Ok(inner)
+}
+
+/// What the peer's host announces in `tcp` is what ours will send it: no more than our path takes. `outside`: octets of the IP header, if it
+/// stays outside of ESP.
+fn clamp(entry: &InboundEntry, tcp: &mut [u8], outside: usize, ipv4: bool) {
+    let outbound = entry.child.outbound.load();
+    let Some(outbound) = outbound.as_deref() else { return };
+    let path = outbound.path.load().inner_mtu(outbound.sa.params().cipher);
+    let fitting = &entry.child.fitting;
+    if let Some(most) = fitting.mss(fitting.mtu(usize::from(path) + outside), ipv4) {
+        mss::clamp(tcp, most, false);
+    }
 }
 
 /// To the worker's own queue of the device; or, where the child's flows are spread, to the queue of the worker that shall serve this flow.

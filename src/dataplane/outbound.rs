@@ -1,12 +1,14 @@
 //! From the TUN to the wire, in packet order: read, look up, hand over, fit, seal, send. What is not carried is counted and, where the
 //! sender can do something about it, answered.
 use super::Upcall;
+use super::fit::{Fit, fit};
 use super::fragment::Fragments;
 use super::gather::{Added, Gathering};
 use super::hold::Held;
 use super::home::{Arrived, Parcel};
 use super::icmp::{self, Reason};
 use super::limit::{Bucket, PerChild};
+use super::mss;
 use super::segment::{Pieces, Segments};
 use super::stats::Direction;
 use super::train::{Sealed, Sealing, Track, Train};
@@ -20,7 +22,6 @@ use crate::ipsec::spd::{Action, DeviceId, Found, Slot, Spd};
 use crate::ipsec::tables::{Child, Children, OutboundEntry};
 use crate::wire::esp::{NEXT_HEADER_DUMMY, NEXT_HEADER_IPV4, NEXT_HEADER_IPV6};
 use crate::wire::ip::{self, Flow, Packet};
-use crate::wire::selector::Selector;
 use std::io::{ErrorKind, IoSlice};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,10 +31,6 @@ const BATCH: usize = 64;
 const BATCH_OCTETS: usize = 1 << 18;
 /// Room for the largest packet: an IPv6 header, which its length does not count.
 const READ: usize = 65_535 + 40;
-/// Smallest MTU of IPv6 (RFC 8200 section 5).
-const IPV6_MIN_MTU: usize = 1280;
-/// Smallest MTU of IPv4 (RFC 791 section 3.2).
-const IPV4_MIN_MTU: usize = 68;
 /// ICMP answers of one worker, of each kind: a flood of what is prohibited must not keep a path MTU from being told.
 const ANSWERS_PER_SECOND: u64 = 200;
 const ANSWERS_AT_ONCE: u64 = 50;
@@ -62,9 +59,7 @@ pub struct Outbound {
 /// What is the same for all packets of a batch.
 struct Batch<'a, D, T> {
     now: Duration,
-    /// Index among the worker's devices.
-    device: usize,
-    id: DeviceId,
+    device: DeviceId,
     ends: &'a mut Ends<D, T>,
     spd: &'a Spd,
     children: &'a Children,
@@ -73,9 +68,9 @@ struct Batch<'a, D, T> {
 
 /// Why a packet is not carried, and what its sender hears of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Refusal {
-    drop: Drop,
-    answer: Option<Reason>,
+pub(super) struct Refusal {
+    pub(super) drop: Drop,
+    pub(super) answer: Option<Reason>,
 }
 
 impl Refusal {
@@ -114,26 +109,26 @@ impl Outbound {
         }
     }
 
-    /// Reads a device (an index among the worker's) until it is empty or the batch is full, and sends what came of it. An error is the
-    /// device's end.
+    /// Reads a device until it is empty or the batch is full, and sends what came of it. An error is the device's end.
     pub fn serve<D: Datagrams, T: Tun>(
         &mut self,
         now: Duration,
-        device: usize,
+        device: DeviceId,
         ends: &mut Ends<D, T>,
         shared: &Shared,
     ) -> std::io::Result<()> {
-        let Some(&(id, _)) = ends.devices.get(device) else { return Ok(()) };
         self.release(now, ends, shared);
         let (spd, children) = (shared.tables.spd.load(), shared.tables.children.load());
-        let mut batch = Batch { now, device, id, ends, spd: &spd, children: &children, shared };
+        let mut batch = Batch { now, device, ends, spd: &spd, children: &children, shared };
         let mut result = Ok(());
         let (mut count, mut octets) = (0, 0);
         let mut packet = std::mem::take(&mut self.packet);
         while count < BATCH && octets < BATCH_OCTETS {
-            match batch.ends.devices[device].1.read(&mut packet) {
+            // It may have been left since it was ready.
+            let Some(tun) = batch.ends.devices.get_mut(device) else { break };
+            match tun.read(&mut packet) {
                 Ok((header, len)) => {
-                    self.packet(&header, &packet[..len.min(READ)], &mut batch);
+                    self.packet(&header, &mut packet[..len.min(READ)], &mut batch);
                     octets += len;
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
@@ -179,12 +174,12 @@ impl Outbound {
             let Some((packet, data)) = arrived.next(&shared.team, &shared.stats) else { break false };
             count += 1;
             octets += data.len();
-            let id = packet.device;
-            let Some(device) = ends.devices.iter().position(|(device, _)| *device == id) else {
-                shared.stats.count_drops(Drop::Device, 1);
+            let device = packet.device;
+            if ends.devices.get_mut(device).is_none() {
+                shared.stats.count_drops(Drop::Device, packet.header.packets(data.len()));
                 continue;
-            };
-            let mut batch = Batch { now, device, id, ends, spd: &spd, children: &children, shared };
+            }
+            let mut batch = Batch { now, device, ends, spd: &spd, children: &children, shared };
             self.packet(&packet.header, data, &mut batch);
         };
         self.arrived = arrived;
@@ -203,10 +198,9 @@ impl Outbound {
         let worker = shared.team.index();
         let has_sa = |slot| children.get(slot).is_some_and(|child| child.outbound_for(worker).is_some());
         while let Some(packets) = self.held.release(has_sa) {
-            for packet in packets {
-                let Some(&(id, _)) = ends.devices.get(packet.device) else { continue };
-                let mut batch = Batch { now, device: packet.device, id, ends, spd: &spd, children: &children, shared };
-                self.packet(&packet.header, &packet.data, &mut batch);
+            for mut packet in packets {
+                let mut batch = Batch { now, device: packet.device, ends, spd: &spd, children: &children, shared };
+                self.packet(&packet.header, &mut packet.data, &mut batch);
             }
         }
         self.hand_over(&children, shared);
@@ -217,6 +211,18 @@ impl Outbound {
                 child.counters.record_drops(Drop::NoSa, count);
             }
         });
+    }
+
+    /// Nothing that came from this device is carried any more: its number may soon be another's.
+    pub fn forget(&mut self, device: DeviceId, shared: &Shared) {
+        let children = shared.tables.children.load();
+        self.held.forget(device, |slot, count| {
+            shared.stats.count_drops(Drop::Device, count);
+            if let Some(child) = children.get(slot) {
+                child.counters.record_drops(Drop::Device, count);
+            }
+        });
+        shared.stats.count_drops(Drop::Device, self.gathering.forget(device));
     }
 
     /// When `release` is due though nothing has happened, or `take_over`: at once.
@@ -241,7 +247,7 @@ impl Outbound {
     }
 
     /// One packet or super-packet, or a fragment.
-    fn packet<D: Datagrams, T: Tun>(&mut self, header: &VnetHeader, data: &[u8], batch: &mut Batch<'_, D, T>) {
+    fn packet<D: Datagrams, T: Tun>(&mut self, header: &VnetHeader, data: &mut [u8], batch: &mut Batch<'_, D, T>) {
         let Ok(parsed) = ip::parse(data) else {
             return batch.shared.stats.count_drops(Drop::Malformed, 1);
         };
@@ -253,13 +259,13 @@ impl Outbound {
             Added::Unknown => self.carry(header, data, &parsed, batch),
             Added::Waits => {}
             Added::Broken => batch.shared.stats.count_drops(Drop::LaterFragment, 1),
-            Added::Whole(whole) => {
+            Added::Whole(mut whole) => {
                 let Ok(parsed) = ip::parse(&whole) else {
                     return batch.shared.stats.count_drops(Drop::Malformed, 1);
                 };
                 // Its sender has cut it, so it may be cut again, also if it is IPv6.
                 let parsed = Packet { dont_fragment: false, ..parsed };
-                self.carry(&VnetHeader::default(), &whole, &parsed, batch);
+                self.carry(&VnetHeader::default(), &mut whole, &parsed, batch);
             }
         }
     }
@@ -268,11 +274,11 @@ impl Outbound {
     fn carry<D: Datagrams, T: Tun>(
         &mut self,
         header: &VnetHeader,
-        data: &[u8],
+        data: &mut [u8],
         parsed: &Packet,
         batch: &mut Batch<'_, D, T>,
     ) {
-        let found = batch.spd.lookup(batch.id, &parsed.flow);
+        let found = batch.spd.lookup(batch.device, &parsed.flow);
         let slot = found.and_then(|found| match found.action {
             Action::Protect(slot) => Some(slot),
             Action::Pass | Action::Drop => None,
@@ -287,7 +293,7 @@ impl Outbound {
             if self.leaving.len() <= home {
                 self.leaving.resize_with(batch.shared.team.len(), Parcel::default);
             }
-            return self.leaving[home].push(child.slot, batch.id, header, data);
+            return self.leaving[home].push(child.slot, batch.device, header, data);
         }
         let result = permit(found, &parsed.flow).and_then(|()| child.ok_or(Drop::NoSa.into())).and_then(|child| {
             let outbound = own.unwrap_or_else(|| child.outbound.load());
@@ -359,8 +365,8 @@ impl Outbound {
         };
         if limit.take(batch.now) {
             // A device that does not take it has a full queue or is going away; the sender will ask again.
-            let tun = &mut batch.ends.devices[batch.device].1;
-            let _ = tun.write(&VnetHeader::default(), &[IoSlice::new(&out[..len])]);
+            let tun = batch.ends.devices.get_mut(batch.device);
+            let _ = tun.map(|tun| tun.write(&VnetHeader::default(), &[IoSlice::new(&out[..len])]));
         }
     }
 }
@@ -387,15 +393,6 @@ struct Sealer {
     segment: Box<[u8]>,
 }
 
-/// How a packet fits its path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fit {
-    /// As it is, with this DF on the outer packet.
-    Whole { dont_fragment: bool },
-    /// As fragments of at most this many octets.
-    Fragments(usize),
-}
-
 impl Sealer {
     /// Through an SA of the child's. How many sequence numbers that has left.
     fn protect<D: Datagrams, T>(
@@ -403,7 +400,7 @@ impl Sealer {
         child: &Child,
         entry: &OutboundEntry,
         header: &VnetHeader,
-        data: &[u8],
+        data: &mut [u8],
         parsed: &Packet,
         batch: &mut Batch<'_, D, T>,
     ) -> Result<u64, Refusal> {
@@ -420,10 +417,19 @@ impl Sealer {
             (false, true) => (0, NEXT_HEADER_IPV4),
             (false, false) => (0, NEXT_HEADER_IPV6),
         };
-        let mtu = usize::from(path.inner_mtu(entry.sa.params().cipher)) + outside;
-        let fit = fit(segments.len_of(0), parsed, mtu, entry)?;
+        let mtu = child.fitting.mtu(usize::from(path.inner_mtu(entry.sa.params().cipher)) + outside);
+        let fit = fit(segments.len_of(0), parsed, mtu, child.fitting.outer_fragments, entry)?;
+        // Who is refused hears of the packet as it was: it is changed only now.
+        let segments = if mss::announces(data, parsed)
+            && let Some(most) = child.fitting.mss(mtu, parsed.flow.src.is_ipv4())
+        {
+            mss::clamp(&mut data[parsed.l4..parsed.len], most, header.is_partial(parsed.l4));
+            Segments::new(header, data, parsed).map_err(|_| Drop::Malformed)?
+        } else {
+            segments
+        };
         let tos = if entry.transport { parsed.tos } else { tos::encapsulate(parsed.tos, child.copy_dscp) };
-        let track = track(&path, tos, fit == Fit::Whole { dont_fragment: true }, batch.ends)?;
+        let track = track(&path, tos, fit.dont_fragment(), batch.ends)?;
         let sealing = Sealing { sa: &entry.sa, next_header, track };
         let mut sealed = Sealed::default();
         let result = match fit {
@@ -484,26 +490,4 @@ impl Sealer {
 fn track<D, T>(path: &Path, tos: u8, dont_fragment: bool, ends: &Ends<D, T>) -> Result<Track, Drop> {
     let socket = ends.socket_for(path.encap, path.local, path.remote).ok_or(Drop::Device)?;
     Ok(Track { socket, to: Destination { local: path.local, remote: path.remote, tos, dont_fragment } })
-}
-
-/// `largest`: octets of the largest inner packet, `mtu`: what the path takes. IPv4 that may be fragmented is, before ESP; but where the
-/// selectors have ports the peer could not check the fragments (RFC 4301 section 7.3), and transport mode carries none (RFC 4303 section
-/// 3.1.1), so there the outer packet is fragmented. So it is for IPv6 on a path that is too narrow for IPv6's smallest packet (RFC 2473 section 7.1).
-fn fit(largest: usize, parsed: &Packet, mtu: usize, entry: &OutboundEntry) -> Result<Fit, Refusal> {
-    let ipv4 = parsed.flow.src.is_ipv4();
-    if largest <= mtu {
-        return Ok(Fit::Whole { dont_fragment: parsed.dont_fragment });
-    }
-    if !ipv4 && largest <= IPV6_MIN_MTU {
-        return Ok(Fit::Whole { dont_fragment: false });
-    }
-    if parsed.dont_fragment {
-        let floor = if ipv4 { IPV4_MIN_MTU } else { IPV6_MIN_MTU };
-        let mtu = u16::try_from(mtu.max(floor)).unwrap_or(u16::MAX);
-        return Err(Refusal { drop: Drop::TooBig, answer: Some(Reason::TooBig(mtu)) });
-    }
-    if entry.transport || entry.local_ts.iter().chain(&*entry.remote_ts).any(Selector::has_ports) {
-        return Ok(Fit::Whole { dont_fragment: false });
-    }
-    Ok(Fit::Fragments(mtu))
 }

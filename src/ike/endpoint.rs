@@ -7,7 +7,7 @@ use super::error::Refusal;
 use super::event::{Command, Ended, Event, Host, IkeId, Input, Output};
 use super::exchange::ike_sa_init::responder::{self, Opened};
 use super::exchange::{Arrival, create_child, delete, half_open, ike_auth, ike_sa_init, mobike, rekey_ike};
-use super::exchange::{Contents, followup_ke, informational, intermediate, liveness};
+use super::exchange::{Contents, followup_ke, informational, intermediate, liveness, probe};
 use super::ikev1;
 use super::inbox::Early;
 use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, Phase, RELIEF_TIME, Standing};
@@ -191,6 +191,15 @@ impl Endpoint {
         self.succeed(now, host);
     }
 
+    fn probe(&mut self, now: Duration, host: &mut dyn Host, ike: IkeId, size: u16) {
+        if !self.sas.contains_key(&ike) {
+            return self.common.emit(Event::Probed { ike, size, fits: None });
+        }
+        self.step(now, host, ike, |cx, sa| {
+            probe::ask(cx, sa, size);
+            Ok(())
+        });
+    }
     fn on_computed(&mut self, now: Duration, host: &mut dyn Host, job: u64, done: Done) {
         let Some(id) = self.common.jobs.remove(&job) else { return };
         self.step(now, host, id, |cx, sa| computed(cx, sa, job, done));
@@ -306,6 +315,7 @@ impl Endpoint {
             Command::Down { connection, child } => self.down(now, host, &connection, child.as_deref()),
             Command::Restart { connection } => self.restart(now, host, &connection),
             Command::Rekey { connection, child } => self.rekey(now, host, &connection, child.as_deref()),
+            Command::Probe { ike, size } => self.probe(now, host, ike, size),
             Command::Shutdown => self.begin_shutdown(now, host),
         }
     }
@@ -388,7 +398,8 @@ fn on_protected(
     };
     if header.response {
         est.signs.heard(cx.now);
-        core.window.settle();
+        probe::answered(cx, core, est);
+        core.settle(cx.now);
         mobike::answered(core, est, from);
         return Some(Authentic::Response(inside));
     }
@@ -504,6 +515,7 @@ fn tick(cx: &mut Cx<'_>, sa: &mut IkeSa) -> Result<(), Ended> {
             if step == Err(Ended::PeerDead) && est.standing == Standing::Current {
                 let failure = Failure::new(cx.now, Where::Traffic, core.initiator, "dpd.no_response");
                 cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&est.connection));
+                probe::died(cx, core, est);
             }
             return step;
         }
@@ -540,6 +552,7 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
                     cx.common.redundant.push(Redundant { ike: rival, how: How::Now });
                 }
             }
+            probe::cancel(cx, core.id, &mut est);
             // What waited for the window goes with the children, if they have somewhere to go.
             est.abandon(cx);
             if est.standing != Standing::Current {

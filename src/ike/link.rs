@@ -24,6 +24,8 @@ pub(super) struct Link {
     pub ike: Retry,
     /// The last attempt failed, and nothing has come up since.
     pub failed: bool,
+    /// The path is not probed until then.
+    pub fragile: Duration,
     /// Which of the remote addresses is tried next.
     pub next_remote: usize,
     /// Established IKE SAs by peer.
@@ -105,6 +107,7 @@ impl Link {
             last_failure: None,
             ike: Retry::now(now),
             failed: false,
+            fragile: Duration::ZERO,
             next_remote: 0,
             peers: HashMap::new(),
             peer_of: HashMap::new(),

@@ -2,7 +2,7 @@
 //! sections 1.5 and 2.21.4). We say so in the clear, and not more often than `admission` allows. Whoever hears it believes nothing: it asks
 //! the peer on the IKE SA itself, and if that is not answered but denied, too, begins another one beside it.
 use super::endpoint::Endpoint;
-use super::event::{Host, IkeId};
+use super::event::{Host, IkeId, Output};
 use super::exchange::{Arrival, liveness};
 use super::sa::{IkeSa, Phase};
 use crate::wire::message::{Header, IkeSpi, Message};
@@ -68,7 +68,7 @@ impl Endpoint {
     fn deny(&mut self, header: Header, notify: Notify, local: SocketAddr, remote: SocketAddr) {
         let header = Header { first: PayloadType::NONE, version: (2, 0), length: 0, ..header };
         let data = Message { header, payloads: vec![Payload::Notify(notify)] }.encode();
-        self.common.out.push_back(super::event::Output::Transmit { local, remote, data });
+        self.common.out.push_back(Output::Transmit { local, remote, data, dont_fragment: false });
     }
     /// Somebody says that the peer has lost the SA that we send on.
     fn on_lost_esp(&mut self, now: Duration, host: &mut dyn Host, spi: u32, remote: SocketAddr) {

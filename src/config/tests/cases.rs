@@ -4,6 +4,7 @@ use crate::config::{Config, Gateway, LogFormat, LogLevel, Mode, Monitor, Monitor
 use crate::ike::policy::{
     Childless, DpdAction, EncapPolicy, IdMatch, Limits, RekeyBy, Remote, Retransmit, StartAction, Unique,
 };
+use crate::ipsec::fitting::{Fitting, Mss, OuterFragments};
 use crate::wire::keyword;
 use crate::wire::registry::ProtocolId;
 use std::time::Duration;
@@ -155,7 +156,21 @@ fn the_documented_connection_is_the_default_but_for_its_suites() {
     assert_eq!(short.children[0].proposals, keyword::defaults(ProtocolId::ESP));
     let child = &accepted(SHORT).connections[0].children[0];
     assert_eq!((child.mode, child.priority, child.copy_dscp), (Mode::Tunnel, 0, true));
-    assert_eq!((child.replay_window, child.peer_window, child.mtu, child.mss), (4096, 64, None, None));
+    assert_eq!((child.replay_window, child.peer_window, child.mtu), (4096, 64, None));
+    assert_eq!(child.fitting(), Fitting::default());
+}
+
+#[test]
+fn sizes_can_be_other_than_the_default() {
+    let fitting = |more: &str| {
+        let text = SHORT.replace("remote_ts = [", &format!("{more}\nremote_ts = ["));
+        accepted(&text).connections[0].children[0].fitting()
+    };
+    assert_eq!(fitting("mss = \"off\"").mss, Mss::Off);
+    assert_eq!(fitting("mss = 1360").mss, Mss::Most(1360));
+    assert_eq!(fitting("outer_fragments = \"always\"").outer_fragments, OuterFragments::Always);
+    assert_eq!(fitting("outer_fragments = \"never\"").outer_fragments, OuterFragments::Never);
+    assert_eq!(fitting("mtu = 1400"), Fitting { mtu: Some(1400), ..Fitting::default() });
 }
 
 #[test]
@@ -370,6 +385,65 @@ fn overlap_is_an_error_where_nothing_decides() {
     assert_eq!(two("0.0.0.0/0", "0.0.0.0/0", "mode = \"drop\""), Ok(()));
     assert_eq!(two("10.1.0.0/16", "10.2.0.0/16", "mode = \"drop\""), refused);
     assert_eq!(two("10.1.0.0/16", "10.2.0.0/16[tcp/22]", "mode = \"pass\""), refused);
+}
+
+/// What children of the connection `SHORT` and of another one say.
+fn with_devices(first: &str, second: &str) -> String {
+    let first = SHORT.replace("[connections.hangzhou]\n", &format!("[connections.hangzhou]\n{first}\n"));
+    let everything = "local_ts = [\"0.0.0.0/0\", \"::/0\"]\nremote_ts = [\"0.0.0.0/0\", \"::/0\"]\n";
+    format!(
+        "{first}[connections.b]\nremote_addrs = [\"203.0.113.7\"]\n{second}\n[connections.b.children.x]\n{everything}"
+    )
+}
+
+#[test]
+fn a_connection_has_a_device_of_its_own() {
+    let interface =
+        "interface = { name = \"vti-b\", addresses = [\"169.254.10.1/30\", \"fd00::1/64\"], netns = \"tenant-b\" }";
+    let config = accepted(&with_devices("", interface));
+    assert_eq!(config.connections[0].interface, None);
+    let interface = config.connections[1].interface.as_ref().unwrap();
+    let addresses = [("169.254.10.1".parse().unwrap(), 30), ("fd00::1".parse().unwrap(), 64)];
+    assert_eq!((&*interface.name, &interface.addresses[..]), ("vti-b", &addresses[..]));
+    assert_eq!(interface.netns.as_deref(), Some(std::path::Path::new("/run/netns/tenant-b")));
+    assert_eq!(interface.namespace().as_deref(), Some("tenant-b"));
+    let path = with_devices("", "interface = { name = \"vti-b\", netns = \"/proc/7/ns/net\" }");
+    assert_eq!(accepted(&path).connections[1].interface.as_ref().unwrap().namespace().unwrap(), "/proc/7/ns/net");
+}
+
+#[test]
+fn children_overlap_on_one_device_only() {
+    let devices = ["interface = { name = \"vti-a\" }", "interface = { name = \"vti-b\" }"];
+    accepted(&with_devices("", devices[1]));
+    accepted(&with_devices(devices[0], devices[1]));
+    assert_eq!(errors(&with_devices("", "")), ["ts.overlap@13"]);
+    let within = format!(
+        "{}[connections.b.children.y]\nlocal_ts = [\"10.0.0.0/8\"]\nremote_ts = [\"10.0.0.0/8\"]\n",
+        with_devices("", devices[1])
+    );
+    assert_eq!(errors(&within), ["ts.overlap@16"]);
+}
+
+#[test]
+fn each_device_has_a_name_of_its_own_in_its_namespace() {
+    let device = |name: &str, netns: &str| format!("interface = {{ name = \"{name}\"{netns} }}");
+    let (red, blue) = (", netns = \"red\"", ", netns = \"/run/netns/blue\"");
+    accepted(&with_devices(&device("vti", red), &device("vti", blue)));
+    accepted(&with_devices(&device("sandhog0", red), &device("vti", "")));
+    assert_eq!(errors(&with_devices(&device("vti", ""), &device("vti", ""))), ["interface.twice@12"]);
+    let same = ", netns = \"/run/netns/red\"";
+    assert_eq!(errors(&with_devices(&device("vti", red), &device("vti", same))), ["interface.twice@12"]);
+    assert_eq!(errors(&with_devices(&device("sandhog0", ""), "")), ["interface.twice@2"]);
+}
+
+#[test]
+fn what_a_device_of_its_own_cannot_do_is_refused() {
+    let device = "interface = { name = \"vti-b\" }";
+    assert_eq!(errors(&with_devices("", &format!("{device}\nvips = [\"0.0.0.0\"]"))), ["interface.vips@13"]);
+    accepted(&with_devices("", &format!("{device}\nvips = []")));
+    let pass =
+        "[connections.b.children.p]\nmode = \"pass\"\nlocal_ts = [\"10.0.0.0/8\"]\nremote_ts = [\"10.0.0.0/8\"]\n";
+    assert_eq!(errors(&format!("{}{pass}", with_devices("", device))), ["interface.pass@16"]);
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn what_may_be_fragmented_is() {
     let (mut left, mut right) = pair(&Setup::default());
     let trains = left.send(VnetHeader::default(), build.packet());
     assert_eq!(trains.iter().flat_map(Train::datagrams).count(), 3);
-    assert!(trains.iter().all(|train| !train.dont_fragment));
+    assert!(trains.iter().all(|train| train.dont_fragment));
     assert!(trains.iter().flat_map(Train::datagrams).all(|datagram| datagram.len() <= 1472));
     trains.into_iter().for_each(|train| right.port.inject(train));
     right.turn();
@@ -342,7 +342,7 @@ impl Datagrams for Notes {
 fn a_train_is_what_the_kernel_takes() {
     let (left, _) = pair(&Setup::default());
     let sockets = vec![Socket { encap: Encap::Udp, local: "0.0.0.0".parse().unwrap(), io: Notes::default() }];
-    let devices = vec![(DEVICE, left.host.clone())];
+    let devices = [(DEVICE, left.host.clone())].into_iter().collect();
     let shared = Shared {
         tables: left.tables.clone(),
         upcalls: sync_channel(1).0,

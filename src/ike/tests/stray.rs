@@ -69,14 +69,14 @@ fn who_lives_is_asked_and_nothing_else_follows() {
     for _ in 0..100 {
         let lost = Notify::new(NotifyType::INVALID_SPI, spi.to_be_bytes());
         let data = Message { header, payloads: vec![Payload::Notify(lost)] }.encode();
-        world.deliver(&wire::Datagram { from, to, data });
+        world.deliver(&wire::Datagram { from, to, data, dont_fragment: false });
         // And the same of the IKE SA, as if it were the answer to what is in flight.
         let (core, _) = world.alices();
         let header =
             Header { initiator: false, ..core.header(ExchangeType::INFORMATIONAL, core.window.next_id(), true) };
         let denied = Notify::new(NotifyType::INVALID_IKE_SPI, []);
         let data = Message { header, payloads: vec![Payload::Notify(denied)] }.encode();
-        world.deliver(&wire::Datagram { from, to, data });
+        world.deliver(&wire::Datagram { from, to, data, dont_fragment: false });
         world.pass(Duration::from_millis(100));
     }
     let asked = world.sent_by(ALICE).len();
@@ -102,7 +102,7 @@ fn only_the_peer_may_say_that_it_has_lost_what_we_send_on() {
     ] {
         let data =
             Message { header, payloads: vec![Payload::Notify(Notify::new(NotifyType::INVALID_SPI, data))] }.encode();
-        world.deliver(&wire::Datagram { from: SocketAddr::new(addr(from), 500), to, data });
+        world.deliver(&wire::Datagram { from: SocketAddr::new(addr(from), 500), to, data, dont_fragment: false });
     }
     assert!(world.log.is_empty());
 }
