@@ -1,7 +1,6 @@
 """Is traffic passing? Filters drop ESP while IKE lives, and the monitor of a child has to notice it."""
 import json
 import signal
-import subprocess
 import threading
 import time
 
@@ -22,26 +21,24 @@ class Events:
 
     def __init__(self, us):
         self.list = []
-        argv = ["curl", "-sN", "--unix-socket", us.socket, "http://localhost/v1/events"]
-        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+        self.connection = sandhog.UnixHttp(us.socket)
+        self.connection.request("GET", "/v1/events")
+        self.answer = self.connection.getresponse()
         threading.Thread(target=self.read, daemon=True).start()
-        us.host.lab.processes.append(self)
 
     def read(self):
-        """Until it ends."""
-        for line in self.process.stdout:
-            if line.startswith("data:"):
-                self.list.append((time.monotonic(), json.loads(line[5:])))
+        """Until the daemon ends, or has nothing to tell for a while."""
+        try:
+            for line in self.answer:
+                if line.startswith(b"data:"):
+                    self.list.append((time.monotonic(), json.loads(line[5:])))
+        except OSError:
+            pass
 
     def first(self, name, why=None, after=0.0):
         """When an event was told first after a moment, or None."""
         times = [at for at, e in self.list if at > after and e["event"] == name and (why is None or e["why"] == why)]
         return times[0] if times else None
-
-    def stop(self):
-        """With the lab."""
-        self.process.kill()
-        self.process.wait()
 
 
 def monitored(lab, peer, action="restart", family=4, encap="always", **more):
