@@ -2,7 +2,7 @@
 use super::keys::{self, Fields};
 use super::report::Report;
 use super::text::{At, Entry, Node, Value};
-use super::{ChildConfig, Mode, later, monitor, proposal, value};
+use super::{ChildConfig, Mode, monitor, proposal, translate, value};
 use crate::ike::policy::{ChildPolicy, DpdAction, StartAction};
 use crate::ipsec::fitting::{LEAST_MSS, Mss, OuterFragments};
 use crate::wire::keyword;
@@ -60,13 +60,15 @@ pub(super) fn read(report: &mut Report<'_>, entry: &Entry, respond_only: bool) -
         outer_fragments: fields
             .read(report, "outer_fragments", |r, n| value::choice(r, n, &OUTER_FRAGMENTS))
             .unwrap_or_default(),
-        monitor: matches!(mode, Mode::Tunnel | Mode::Transport)
-            .then(|| monitor::read(report, &fields, (&local_ts, &remote_ts), respond_only))
-            .flatten(),
+        translation: translate::read(report, &fields, mode, &local_ts, &remote_ts),
+        monitor: None,
         local_ts,
         remote_ts,
     };
-    later::child(report, &fields);
+    if matches!(mode, Mode::Tunnel | Mode::Transport) {
+        let here = (config.local_here(), config.remote_here());
+        config.monitor = monitor::read(report, &fields, (&here.0, &here.1), respond_only);
+    }
     let policy = match mode {
         Mode::Tunnel | Mode::Transport => Some(policy(report, &fields, &config, respond_only)),
         Mode::Pass | Mode::Drop => {

@@ -39,7 +39,7 @@ pub enum MonitorAction {
     None,
 }
 
-/// Reads it. A peer at `%any` cannot be called, so its tunnel can only be watched.
+/// Reads it; selectors are by the names that networks have here. A peer at `%any` cannot be called, so its tunnel can only be watched.
 pub(super) fn read(
     report: &mut Report<'_>,
     fields: &Fields<'_>,
@@ -64,8 +64,9 @@ pub(super) fn read(
 impl Monitor {
     /// Its probes are packets of this child.
     pub(super) fn fits(&self, child: &ChildConfig) -> bool {
-        let local = child.local_ts.iter().any(|ts| echoes(ts, self.target) && self.source.is_none_or(|s| holds(ts, s)));
-        local && child.remote_ts.iter().any(|ts| holds(ts, self.target) && echoes(ts, self.target))
+        let (local_ts, remote_ts) = (child.local_here(), child.remote_here());
+        let local = local_ts.iter().any(|ts| echoes(ts, self.target) && self.source.is_none_or(|s| holds(ts, s)));
+        local && remote_ts.iter().any(|ts| holds(ts, self.target) && echoes(ts, self.target))
     }
 }
 

@@ -41,6 +41,7 @@ struct Probe {
     device: String,
     /// Of the connection's own, perhaps in another namespace.
     interface: Option<Interface>,
+    /// By the names that networks have here.
     local_ts: Vec<Selector>,
     watch: Watch,
     pinger: Option<Pinger>,
@@ -86,7 +87,7 @@ impl Probes {
                 let interface = connection.interface.clone();
                 let device = interface.as_ref().map_or(&config.gateway.device, |interface| &interface.name).clone();
                 let same = |(_, old): &(u64, Probe)| {
-                    let alike = old.settings == settings && old.local_ts == child.local_ts;
+                    let alike = old.settings == settings && old.local_ts == child.local_here();
                     alike && old.device == device && old.interface == interface
                 };
                 if let Some((token, probe)) = before.remove(&key).filter(same) {
@@ -97,7 +98,7 @@ impl Probes {
                 if self.up.contains_key(&key) {
                     watch.up(now);
                 }
-                let local_ts = child.local_ts.clone();
+                let local_ts = child.local_here();
                 let (pinger, source, trouble, failure) = (None, None, None, None);
                 let probe =
                     Probe { key, settings, device, interface, local_ts, watch, pinger, source, trouble, failure };

@@ -98,13 +98,14 @@ fn the_documented_gateway_is_the_default() {
 #[test]
 fn the_gateway_can_be_other_than_the_default() {
     let config = accepted(
-        "[gateway]\nlisten = [\"192.0.2.1\"]\nports = { natt = 4501 }\nworkers = 3\npin_workers = false\ndevice = \"x\"\nroute_table = \"none\"\nmark = 7\non_exit = \"open\"\n\
+        "[gateway]\nlisten = [\"192.0.2.1\"]\nports = { natt = 4501 }\nworkers = 3\npin_workers = false\ndevice = \"x\"\nroute_table = \"none\"\nmark = 7\nbind_device = \"vrf-wan\"\non_exit = \"open\"\n\
          control_socket = \"/a\"\nobserve_socket = \"/b\"\nstate_dir = \"/c\"\nmetrics = \"[::1]:1\"\nlog = { level = \"debug\", format = \"journald\" }\n\
          retransmit = { first = 1, factor = 2, max = \"4s\", tries = 3 }\nlimits = { half_open = 32, auth_failures_per_minute = 9 }\n",
     );
     let gateway = &config.gateway;
     assert_eq!(gateway.listen, ["192.0.2.1".parse::<std::net::IpAddr>().expect("an address")]);
     assert_eq!((gateway.ports.ike, gateway.ports.natt, gateway.workers, gateway.mark), (500, 4501, 3, 7));
+    assert_eq!(gateway.bind_device.as_deref(), Some("vrf-wan"));
     assert!(!gateway.pin_workers && Gateway::default().pin_workers);
     assert_eq!((gateway.device.as_str(), gateway.route_table, gateway.on_exit), ("x", None, OnExit::Open));
     assert_eq!((gateway.log.level, gateway.log.format), (LogLevel::Debug, LogFormat::Journald));
@@ -122,6 +123,11 @@ fn the_gateway_can_be_other_than_the_default() {
         "what depends on half_open follows it"
     );
     assert_eq!(config.policy.ports, gateway.ports);
+}
+
+#[test]
+fn a_tunnel_is_not_its_own_uplink() {
+    assert_eq!(errors("[gateway]\nbind_device = \"sandhog0\"\n"), ["device.same@2"]);
 }
 
 #[test]
@@ -585,4 +591,17 @@ fn of_several_pairs_the_one_with_the_target_is_monitored() {
         .replace("\"10.2.0.0/16\"]", "\"10.2.0.0/16\", \"10.3.0.0/16\"]\nts_mode = \"per_pair\"");
     let children = &accepted(&text).connections[0].children;
     assert_eq!(children.iter().map(|child| child.monitor.is_some()).collect::<Vec<_>>(), [false, true]);
+}
+
+#[test]
+fn a_monitor_asks_by_the_names_of_this_side() {
+    let text = monitored("{ target = \"172.31.2.5\", source = \"10.0.0.3\" }")
+        .replace(
+            "local_ts = [\"10.1.0.0/16\"]",
+            "local_ts = [\"198.18.1.0/24\"]\ntranslate = { local = \"10.0.0.0/24\", remote = \"172.31.2.0/24\" }",
+        )
+        .replace("10.2.0.0/16", "10.0.0.0/24");
+    assert!(accepted(&text).connections[0].children[0].monitor.is_some());
+    assert_eq!(errors(&text.replace("172.31.2.5", "10.0.0.5")), ["monitor.target@6"]);
+    assert_eq!(errors(&text.replace("10.0.0.3", "198.18.1.3")), ["monitor.source@6"]);
 }
