@@ -21,6 +21,8 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_secs(10);
 /// One that was taken away is tried again after this time: whoever did it may be at work still.
 const SOON: Duration = Duration::from_secs(1);
+/// So many are made in one turn: each takes the kernel some milliseconds, and peers wait for answers.
+const AT_ONCE: usize = 16;
 /// The number of a device that is gone is not another's before: nothing that came from it waits so long anywhere.
 const REST: Duration = Duration::from_secs(60);
 
@@ -148,9 +150,8 @@ impl Devices {
             self.look(now);
         }
         let due = |entry: &Entry| entry.device.is_none() && entry.retry_at <= now;
-        let missing: Vec<_> =
-            self.by_connection.iter().filter(|(_, entry)| due(entry)).map(|(name, _)| name.clone()).collect();
-        for connection in missing {
+        let missing = self.by_connection.iter().filter(|(_, entry)| due(entry)).map(|(name, _)| name.clone());
+        for connection in missing.take(AT_ONCE).collect::<Vec<_>>() {
             self.make(now, &connection);
         }
         let absent = self.by_connection.values().filter(|entry| entry.device.is_none());
