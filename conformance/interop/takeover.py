@@ -109,12 +109,12 @@ class Gateway:
         return self.us.status("peer")["state"] == "up"
 
     def die(self):
-        """Everything at once: kill -9, and both links."""
+        """Everything at once: kill -9, so that keepalived resigns nothing, and both links."""
         children = self.host.run("ps", "-o", "pid=", "--ppid", self.keepalived.popen.pid, check=False).split()
-        self.site.links(self.name, "down")
         for pid in (self.keepalived.popen.pid, *map(int, children)):
             os.kill(pid, signal.SIGKILL)
         self.us.kill()
+        self.site.links(self.name, "down")
         self.keepalived.popen.wait()
 
     def come_back(self):
