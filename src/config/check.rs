@@ -1,14 +1,15 @@
 //! What only shows when all parts are seen together. Only parts that are sound by themselves are looked at, so that one fault is reported once.
 use super::connection::Connection;
 use super::report::Report;
-use super::text::At;
-use super::{ChildConfig, Gateway, Mode, secret};
+use super::{Gateway, secret};
 use crate::ike::policy::{AuthKind, IdMatch, Limits, SharedSecret, Unique};
 use crate::wire::payload::Id;
 use crate::wire::registry::IdType;
-use crate::wire::selector::Selector;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+
+/// Connections with a device of their own.
+pub(super) const MAX_INTERFACES: usize = 4096;
 
 /// Each connection that IKE negotiates needs the secret of its peer.
 pub(super) fn secrets(report: &mut Report<'_>, connections: &[Connection], secrets: &[SharedSecret]) {
@@ -105,67 +106,19 @@ pub(super) fn limits(report: &mut Report<'_>, limits: &Limits, connections: &[Co
     }
 }
 
-/// A policy in the search for overlaps.
-struct Policy<'c> {
-    at: At,
-    name: String,
-    child: &'c ChildConfig,
-}
-
-/// Two children of one device may want the same packet only if their priorities say which one gets it.
-pub(super) fn overlaps(report: &mut Report<'_>, connections: &[Connection]) {
-    let policies: Vec<Policy<'_>> = connections
-        .iter()
-        .flat_map(|c| c.children.iter().map(move |child| (c, child)))
-        .filter(|(_, child)| child.sound)
-        .map(|(c, child)| Policy {
-            at: child.at,
-            name: format!("{}/{}", c.policy.name, child.config.name),
-            child: &child.config,
-        })
-        .collect();
-    let mut found: BTreeSet<(usize, usize)> = BTreeSet::new();
-    // By first address: only neighbours whose ranges reach each other are compared.
-    let mut ranges: Vec<(&Selector, usize)> =
-        policies.iter().enumerate().flat_map(|(i, p)| p.child.remote_ts.iter().map(move |ts| (ts, i))).collect();
-    ranges.sort_by_key(|(ts, _)| ts.start);
-    for (k, (remote, i)) in ranges.iter().enumerate() {
-        for (other, j) in ranges[k + 1..].iter().take_while(|(other, _)| other.start <= remote.end) {
-            let (first, second) = (*i.min(j), *i.max(j));
-            if first == second || found.contains(&(first, second)) {
-                continue;
-            }
-            let (a, b) = (policies[first].child, policies[second].child);
-            let pair = if i < j { (*remote, *other) } else { (*other, *remote) };
-            if a.priority == b.priority && clash(a, b, pair) {
-                found.insert((first, second));
-            }
+/// Two devices of one network namespace have two names. At most so many as there are numbers for, with some to spare.
+pub(super) fn interfaces(report: &mut Report<'_>, gateway: &str, connections: &[Connection]) {
+    let mut taken: HashMap<_, String> = HashMap::from([((None, gateway), "[gateway]".to_owned())]);
+    let devices = connections.iter().filter_map(|c| Some((&c.policy.name, c.interface.as_ref()?)));
+    for (count, (connection, (interface, at))) in devices.enumerate() {
+        if count == MAX_INTERFACES {
+            let message = format!("more than {MAX_INTERFACES} connections have a device of their own");
+            report.error(*at, "limit.exceeded", message, "let some share a device, or run another gateway");
+        }
+        let place = (interface.netns.as_deref(), interface.name.as_str());
+        if let Some(other) = taken.insert(place, format!("`{connection}`")) {
+            let message = format!("{other} has a device named `{}` already", interface.name);
+            report.error(*at, "interface.twice", message, "each needs a name of its own in its namespace");
         }
     }
-    for (i, j) in found {
-        let (earlier, later) = if policies[i].at < policies[j].at { (i, j) } else { (j, i) };
-        let (earlier, later) = (&policies[earlier], &policies[later]);
-        let message = format!("`{}` and `{}` would take the same packets", later.name, earlier.name);
-        let hint = format!("give one of them a higher priority; the other is at {}", report.place(earlier.at));
-        report.error(later.at, "ts.overlap", message, hint);
-    }
-}
-
-/// Whether both want a packet towards these remote selectors, and nothing decides between them.
-fn clash(a: &ChildConfig, b: &ChildConfig, (remote_a, remote_b): (&Selector, &Selector)) -> bool {
-    if remote_a.intersect(remote_b).is_none() {
-        return false;
-    }
-    let except = |child: &ChildConfig| matches!(child.mode, Mode::Pass | Mode::Drop);
-    a.local_ts.iter().flat_map(|l| b.local_ts.iter().map(move |m| (l, m))).any(|(local_a, local_b)| {
-        // An exception inside what it excepts from is meant: the longest match decides.
-        let alike = same_prefix(remote_a, remote_b) && same_prefix(local_a, local_b);
-        local_a.intersect(local_b).is_some() && (alike || except(a) == except(b))
-    })
-}
-
-/// One prefix is in both, so that the length of the match does not tell them apart.
-fn same_prefix(a: &Selector, b: &Selector) -> bool {
-    let of_b = b.prefixes();
-    a.prefixes().iter().any(|prefix| of_b.contains(prefix))
 }

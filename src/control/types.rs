@@ -96,7 +96,21 @@ pub struct Connection {
     pub last_failure: Option<Failure>,
     /// Until when our own certificate is good, RFC 3339; `null` with a pre-shared key.
     pub certificate_until: Option<String>,
+    /// Its own device; `null` on the gateway's.
+    #[serde(default)]
+    pub interface: Option<Interface>,
     pub warnings: Vec<String>,
+}
+/// The device of a connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct Interface {
+    /// As it is called now.
+    pub name: String,
+    /// The network namespace that it is in; `null` in the daemon's own.
+    pub netns: Option<String>,
+    /// It is there; if not, `warnings` say why.
+    pub present: bool,
 }
 /// What was negotiated for an IKE SA.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -158,6 +172,9 @@ pub struct Child {
     /// As negotiated; as configured while there is no SA.
     pub local_ts: Vec<String>,
     pub remote_ts: Vec<String>,
+    /// This side's own names for them, if it has any.
+    #[serde(default)]
+    pub translate: Option<Translate>,
     /// Largest inner packet, octets.
     pub mtu: Option<u16>,
     pub bytes_in: u64,
@@ -167,6 +184,13 @@ pub struct Child {
     pub drops: BTreeMap<String, u64>,
     pub rekey_in_s: Option<u64>,
     pub sas: Vec<ChildSa>,
+}
+/// This side's names for the networks of a child; none where they are those of the wire.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct Translate {
+    pub local: Option<String>,
+    pub remote: Option<String>,
 }
 /// One pair of ESP SAs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -276,7 +300,7 @@ pub struct Event {
     /// Counts up by one; a gap means that events were lost.
     pub id: u64,
     pub time: String,
-    /// `ike.up`, `ike.down`, `ike.rekeyed`, `child.up`, `child.down`, `path.changed`, `addresses`, `warning`, `failed`.
+    /// `ike.up`, `ike.down`, `ike.rekeyed`, `child.up`, `child.down`, `path.changed`, `addresses`, `mtu`, `warning`, `failed`.
     pub event: String,
     pub connection: Option<String>,
     pub child: Option<String>,
@@ -287,6 +311,18 @@ pub struct Event {
     pub why: Option<String>,
     pub failure: Option<Failure>,
     pub warning: Option<Warning>,
+    /// What an outer path carries is another size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<MtuChange>,
+}
+/// Another path MTU: octets of the largest outer packet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct MtuChange {
+    pub old: u16,
+    pub new: u16,
+    /// `probe`; `hint`: a probe that an ICMP message was the reason for; `route`.
+    pub reason: String,
 }
 /// What works and will not for ever: a certificate that ends soon, a revocation list that is missing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -329,6 +365,7 @@ mod tests {
             encap: Some(true),
             local_ts: vec!["10.1.0.0/16".into()],
             remote_ts: vec![],
+            translate: None,
             mtu: Some(1422),
             bytes_in: 0,
             bytes_out: 0,
@@ -355,6 +392,7 @@ mod tests {
             peers: vec![],
             last_failure: None,
             certificate_until: None,
+            interface: None,
             warnings: vec![],
         }
     }
@@ -370,6 +408,7 @@ mod tests {
                 "certificate_until",
                 "children",
                 "ike",
+                "interface",
                 "last_failure",
                 "local",
                 "local_id",
@@ -403,7 +442,8 @@ mod tests {
                 "sas",
                 "spi_in",
                 "spi_out",
-                "state"
+                "state",
+                "translate"
             ]
         );
         assert_eq!(connection["state"], json!("up"));

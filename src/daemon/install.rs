@@ -5,7 +5,7 @@
 //! old one (that its Delete came, or that ours leaves), or 30 s. Of the SAs that are for one worker alone (RFC 9611) each is taken into use by
 //! itself; until then the worker sends on the one that is for all. Who replaced a child keeps its old inbound SA 5 s more for what is still on its way.
 use super::fixed::Fixed;
-use super::installed::{Installed, Terms};
+use super::installed::{self, Installed, Terms};
 use super::places::{Key, Places};
 use crate::config::{ChildConfig, Config, Mode};
 use crate::crypto::rng::Rng;
@@ -39,8 +39,13 @@ struct PolicyChange {
     policy: Ordered,
     comes: bool,
 }
-/// A policy with its order.
-pub(super) type Ordered = (u64, Arc<PolicyEntry>);
+/// A policy with its place.
+#[derive(Clone, Debug)]
+pub(super) struct Ordered {
+    device: DeviceId,
+    order: u64,
+    policy: Arc<PolicyEntry>,
+}
 /// The policies of peers come before those of the configuration.
 const CONFIGURED: u64 = 1 << 63;
 
@@ -49,7 +54,9 @@ const CONFIGURED: u64 = 1 << 63;
 pub struct Installer {
     tables: Arc<Tables>,
     device: DeviceId,
-    /// Path MTU towards a peer.
+    /// By connection, where it is another.
+    devices: HashMap<Arc<str>, DeviceId>,
+    /// The largest outer packet of a path of which nothing is known yet.
     mtu: fn(&IkePath, u32) -> u16,
     mark: u32,
     /// Policies of the configuration, each with its order.
@@ -70,11 +77,12 @@ pub struct Installer {
 }
 
 impl Installer {
-    /// Writes to `tables`; policies are those of `device`; `mtu` tells the largest outer packet of a path for packets with `mark`.
+    /// Writes to `tables`; policies are those of `device`, but for connections that have their own; `mtu` tells the largest outer packet of a path for packets with `mark`.
     pub fn new(tables: Arc<Tables>, device: DeviceId, mtu: fn(&IkePath, u32) -> u16, mark: u32) -> Self {
         Self {
             tables,
             device,
+            devices: HashMap::new(),
             mtu,
             mark,
             configured: HashMap::new(),
@@ -98,19 +106,28 @@ impl Installer {
         self.installed.get(&id)
     }
 
+    /// The devices of connections that have one of their own, from the next `configure` on.
+    pub fn follow_devices(&mut self, devices: HashMap<Arc<str>, DeviceId>) {
+        self.devices = devices;
+    }
+
+    fn device_of(&self, connection: &str) -> DeviceId {
+        self.devices.get(connection).copied().unwrap_or(self.device)
+    }
+
     /// Publishes the children and policies of a configuration, and takes away what is not in it any more. Children that stay keep slot,
     /// counters and SAs, and their policies if those are still the same.
     pub fn configure(&mut self, config: &Config, places: &mut Places) {
         let mut before = std::mem::take(&mut self.configured);
-        let priorities: HashMap<_, _> = self.settings.drain().map(|(key, child)| (key, child.priority)).collect();
+        self.settings.clear();
         for connection in &config.connections {
             for child in &connection.children {
                 let key = Key { connection: connection.name.clone(), child: child.name.clone(), peer: 0 };
                 self.settings.insert((key.connection.clone(), key.child.clone()), child.clone());
                 let policy = PolicyEntry {
                     name: key.name(),
-                    local: child.local_ts.clone().into(),
-                    remote: child.remote_ts.clone().into(),
+                    local: child.local_here().into(),
+                    remote: child.remote_here().into(),
                     priority: child.priority,
                     action: self.action(child, &key, places),
                 };
@@ -119,7 +136,7 @@ impl Installer {
             }
         }
         self.changes.extend(before.into_values().map(|policy| PolicyChange { policy, comes: false }));
-        self.follow_priorities(&priorities);
+        self.follow_settings(places);
         let stays = |key: &Key| self.configured.contains_key(&Key { peer: 0, ..key.clone() });
         let gone: Vec<_> = places.all().filter(|(key, _)| !stays(key)).map(|(key, slot)| (key.clone(), slot)).collect();
         for (_, slot) in &gone {
@@ -139,7 +156,7 @@ impl Installer {
         for child in self.unsettled(places) {
             tracing::warn!(
                 %child,
-                "copy_dscp, mtu, mss, outer_fragments, peer_window, per_resource_sas or start is another, and counts from when it has no SA: take it down and up"
+                "translate, copy_dscp, mtu, mss, outer_fragments, peer_window, per_resource_sas or start is another, and counts from when it has no SA: take it down and up"
             );
         }
     }
@@ -153,11 +170,12 @@ impl Installer {
 
     /// A policy of the configuration, and the one of the same child that was there before.
     fn configured_policy(&mut self, key: Key, before: Option<Ordered>, policy: PolicyEntry) {
+        let device = self.device_of(&key.connection);
         let policy = match before {
-            Some((order, before)) if *before == policy => (order, before),
+            Some(before) if *before.policy == policy && before.device == device => before,
             before => {
-                let order = before.as_ref().map_or_else(|| self.next_order(), |(order, _)| *order);
-                let policy = (order, Arc::new(policy));
+                let order = before.as_ref().map_or_else(|| self.next_order(), |before| before.order);
+                let policy = Ordered { device, order, policy: Arc::new(policy) };
                 self.changes.extend(before.map(|policy| PolicyChange { policy, comes: false }));
                 self.changes.push(PolicyChange { policy: policy.clone(), comes: true });
                 policy
@@ -171,22 +189,25 @@ impl Installer {
         CONFIGURED | self.arrivals
     }
 
-    /// The policies of peers have the priority of their child, which may be another one than before.
-    fn follow_priorities(&mut self, before: &HashMap<(Arc<str>, Arc<str>), i32>) {
-        let same = |(key, child): (_, &ChildConfig)| before.get(key).is_none_or(|before| *before == child.priority);
-        if self.settings.iter().all(same) {
-            return;
+    /// Children that stay may have another device than before, and the policies of peers have its and the priority of their child.
+    fn follow_settings(&mut self, places: &Places) {
+        let children = self.tables.children.load();
+        for (key, slot) in places.all() {
+            children.get(slot).inspect(|child| child.set_device(self.device_of(&key.connection)));
         }
-        let Self { installed, settings, changes, .. } = self;
+        let Self { installed, settings, changes, devices, device, .. } = self;
         for sa in installed.values_mut() {
-            let Some(policy) = &mut sa.policy else { continue };
+            let Some(present) = &mut sa.policy else { continue };
             let child = settings.get(&(sa.key.connection.clone(), sa.key.child.clone()));
             let priority = child.map_or(0, |child| child.priority);
-            if policy.1.priority != priority {
-                changes.push(PolicyChange { policy: policy.clone(), comes: false });
-                policy.1 = Arc::new(PolicyEntry { priority, ..PolicyEntry::clone(&policy.1) });
-                changes.push(PolicyChange { policy: policy.clone(), comes: true });
+            let device = *devices.get(&sa.key.connection).unwrap_or(device);
+            if (present.policy.priority, present.device) == (priority, device) {
+                continue;
             }
+            changes.push(PolicyChange { policy: present.clone(), comes: false });
+            present.device = device;
+            present.policy = Arc::new(PolicyEntry { priority, ..PolicyEntry::clone(&present.policy) });
+            changes.push(PolicyChange { policy: present.clone(), comes: true });
         }
     }
 
@@ -214,7 +235,7 @@ impl Installer {
         if present.as_ref().is_some_and(|child| Fixed::of(child) == fixed || self.by_slot.contains_key(&slot)) {
             return Some(slot);
         }
-        let child = fixed.child(slot, key.name(), self.device);
+        let child = fixed.child(slot, key.name(), self.device_of(&key.connection));
         if let Some(before) = present {
             child.counters.add_in(before.counters.bytes_in.load(Relaxed), before.counters.packets_in.load(Relaxed));
             child.counters.add_out(before.counters.bytes_out.load(Relaxed), before.counters.packets_out.load(Relaxed));
@@ -230,10 +251,10 @@ impl Installer {
     /// 100,000 policies most of what one change costs.
     fn publish_policies(&mut self) {
         let mut spd = Spd::clone(&self.tables.spd.load());
-        for PolicyChange { policy: (order, policy), comes } in self.changes.drain(..) {
+        for PolicyChange { policy: Ordered { device, order, policy }, comes } in self.changes.drain(..) {
             match comes {
-                true => spd.insert(self.device, order, &policy),
-                false => spd.remove(self.device, order, &policy),
+                true => spd.insert(device, order, &policy),
+                false => spd.remove(device, order, &policy),
             }
         }
         self.tables.publish_policies(spd);
@@ -272,13 +293,15 @@ impl Installer {
         let path = self.path(up.ike, &up.path);
         let replaces = up.replaces.filter(|old| self.installed.contains_key(old));
         self.arrivals += 1;
+        let here = installed::here(&inbound);
         let has_it = |sa: &Installed| {
-            let policy = sa.policy.as_ref();
-            policy.is_some_and(|(_, policy)| policy.local == local_ts && policy.remote == remote_ts)
+            let policy = sa.policy.as_ref().map(|present| &present.policy);
+            policy.is_some_and(|policy| policy.local == here.0 && policy.remote == here.1)
         };
         let policy = (up.peer != 0 && !self.of_slot(slot).any(has_it)).then(|| {
-            let (name, local, remote) = (inbound.child.name.clone(), local_ts.clone(), remote_ts.clone());
-            (up.id.0, Arc::new(PolicyEntry { name, local, remote, priority, action: Action::Protect(slot) }))
+            let (name, local, remote) = (inbound.child.name.clone(), here.0.clone(), here.1.clone());
+            let policy = Arc::new(PolicyEntry { name, local, remote, priority, action: Action::Protect(slot) });
+            Ordered { device: self.device_of(&up.connection), order: up.id.0, policy }
         });
         self.changes.extend(policy.clone().map(|policy| PolicyChange { policy, comes: true }));
         let installed = Installed {
@@ -359,8 +382,8 @@ impl Installer {
 
     /// To another SA of the slot with these selectors; if there is none, the policy goes.
     fn leave_policy(&mut self, slot: Slot, policy: Ordered) {
-        let for_it =
-            |sa: &Installed| sa.outbound.local_ts == policy.1.local && sa.outbound.remote_ts == policy.1.remote;
+        let of = (policy.policy.local.clone(), policy.policy.remote.clone());
+        let for_it = |sa: &Installed| installed::here(&sa.inbound) == of;
         let heir = self.by_slot.get(&slot).into_iter().flatten().find(|id| self.installed.get(id).is_some_and(for_it));
         match heir.and_then(|id| self.installed.get_mut(id)) {
             Some(heir) => heir.policy = Some(policy),
@@ -399,6 +422,18 @@ impl Installer {
         let new = self.path_of(path);
         if let Some(path) = self.paths.get(&ike) {
             path.store(Arc::new(new));
+        }
+    }
+
+    /// The outer path of an IKE SA that has, or had, children.
+    pub fn outer_path(&self, ike: IkeId) -> Option<Path> {
+        self.paths.get(&ike).map(|path| **path.load())
+    }
+
+    /// The largest outer packet of its path is another one.
+    pub fn set_mtu(&self, ike: IkeId, mtu: u16) {
+        if let Some(path) = self.paths.get(&ike) {
+            path.store(Arc::new(Path { mtu, ..**path.load() }));
         }
     }
 
@@ -513,8 +548,12 @@ impl Installer {
     }
 
     fn path(&mut self, ike: IkeId, path: &IkePath) -> Arc<ArcSwap<Path>> {
-        let new = self.path_of(path);
-        self.paths.entry(ike).or_insert_with(|| Arc::new(ArcSwap::from_pointee(new))).clone()
+        if let Some(present) = self.paths.get(&ike) {
+            return present.clone();
+        }
+        let new = Arc::new(ArcSwap::from_pointee(self.path_of(path)));
+        self.paths.insert(ike, new.clone());
+        new
     }
 
     fn path_of(&self, path: &IkePath) -> Path {
@@ -670,7 +709,7 @@ mod tests {
     fn a_child_without_a_slot_drops() {
         let mut bench = Bench { places: Places::full(), ..Bench::new() };
         bench.installer.configure(&resources(0), &mut bench.places);
-        let policies: Vec<_> = bench.installer.configured.values().map(|(_, policy)| policy.action).collect();
+        let policies: Vec<_> = bench.installer.configured.values().map(|present| present.policy.action).collect();
         assert_eq!(policies, [Action::Drop]);
     }
 
@@ -1086,7 +1125,7 @@ mod tests {
         };
         let changes = |bench: &mut Bench| {
             let changes: Vec<_> =
-                bench.installer.changes.iter().map(|change| (change.policy.0, change.comes)).collect();
+                bench.installer.changes.iter().map(|change| (change.policy.order, change.comes)).collect();
             bench.tick(NOW);
             changes
         };
@@ -1114,6 +1153,57 @@ mod tests {
         let text = child("b", "10.2.0.0/16") + &if other { child("c", "10.3.0.0/16") } else { String::new() };
         let source = crate::config::Source { name: "a.toml".into(), text };
         crate::config::parse(&[source], &crate::config::secret::System).unwrap()
+    }
+
+    /// What a peer has made of the selectors on the wire, policies know by the names that it has here; SAs know the wire.
+    #[test]
+    fn the_policies_of_peers_have_the_names_of_this_side() {
+        let text = r#"
+            [connections.a]
+            remote_addrs = ["%any"]
+            remote = { id = "r" }
+            [connections.a.children.b]
+            local_ts = ["198.18.1.0/24"]
+            remote_ts = ["10.0.0.0/16"]
+            translate = { local = "10.0.0.0/24", remote = "172.31.0.0/16" }
+            [secrets.s]
+            id = ["r"]
+            secret = "correct horse battery staple"
+        "#;
+        let source = crate::config::Source { name: "a.toml".into(), text: text.into() };
+        let config = crate::config::parse(&[source], &crate::config::secret::System).unwrap();
+        let mut bench = Bench::new();
+        bench.installer.configure(&config, &mut bench.places);
+        let slot_of = |bench: &Bench, dst: [u8; 4]| {
+            let (src, dst) = ([10, 0, 0, 3].into(), dst.into());
+            let flow = crate::wire::ip::Flow { src, dst, proto: 17, sport: 1, dport: 2, later_fragment: false };
+            let spd = bench.installer.tables.spd.load();
+            spd.lookup(DeviceId(0), &flow).map(|found| match found.action {
+                Action::Protect(slot) => slot,
+                other => panic!("{other:?}"),
+            })
+        };
+        let any = slot_of(&bench, [172, 31, 1, 5]).expect("the configured policy");
+        assert_eq!(slot_of(&bench, [10, 0, 1, 5]), None);
+        let key = Key { connection: "a".into(), child: "b".into(), peer: 1 };
+        for id in [1, 2] {
+            let spi_in = bench.places.allocate_spi(&key, id as u32).unwrap();
+            let (local_ts, remote_ts) = (vec!["198.18.1.0/24".parse().unwrap()], vec!["10.0.1.0/24".parse().unwrap()]);
+            let up = ChildUp { peer: 1, spi_in, local_ts, remote_ts, ..bench.offer(id, false, None) };
+            bench.installer.child_up(NOW, &up, &mut bench.places, &mut bench.rng);
+        }
+        bench.tick(NOW);
+        let peer = slot_of(&bench, [172, 31, 1, 5]).expect("the peer's policy");
+        assert_ne!(peer, any);
+        assert_eq!((slot_of(&bench, [172, 31, 2, 5]), slot_of(&bench, [10, 0, 1, 5])), (Some(any), None));
+        assert_eq!(bench.pair(1).0.remote_ts[0].to_string(), "10.0.1.0/24");
+        // It is one for both of its SAs, and goes with the last.
+        bench.down(1, Ended::ByPeer);
+        bench.tick(NOW);
+        assert_eq!(slot_of(&bench, [172, 31, 1, 5]), Some(peer));
+        bench.down(2, Ended::ByPeer);
+        bench.tick(NOW);
+        assert_eq!(slot_of(&bench, [172, 31, 1, 5]), Some(any));
     }
 
     /// No policy names a child that the configuration has taken away, and those that stay are what they were.
@@ -1200,5 +1290,38 @@ mod tests {
         bench.installer.path_changed(IkeId(1), &path);
         let path = **bench.installer.get(ChildId(1)).unwrap().outbound.path.load();
         assert_eq!((path.remote, path.encap), (moved, Encap::Raw));
+        bench.installer.set_mtu(IkeId(1), 1400);
+        assert_eq!(bench.installer.outer_path(IkeId(1)), Some(Path { mtu: 1400, ..path }));
+        assert_eq!(bench.installer.get(ChildId(1)).unwrap().outbound.path.load().mtu, 1400);
+    }
+
+    /// Packets of one device never meet the children of another, and what comes goes to the device that the connection has now.
+    #[test]
+    fn children_follow_the_device_of_their_connection() {
+        let mut bench = Bench::new();
+        bench.installer.configure(&resources(0), &mut bench.places);
+        bench.up(1, true, None);
+        let flow = crate::wire::ip::Flow {
+            src: "10.1.0.1".parse().unwrap(),
+            dst: "10.2.0.1".parse().unwrap(),
+            proto: 17,
+            sport: 1,
+            dport: 2,
+            later_fragment: false,
+        };
+        let on = |bench: &Bench| {
+            let spd = bench.installer.tables.spd.load();
+            let found: Vec<_> = (0..4).filter(|id| spd.lookup(DeviceId(*id), &flow).is_some()).collect();
+            (found, bench.pair(1).1.child.device().0)
+        };
+        assert_eq!(on(&bench), (vec![0], 0));
+        for device in [2, 3] {
+            bench.installer.follow_devices(HashMap::from([("a".into(), DeviceId(device))]));
+            bench.installer.configure(&resources(0), &mut bench.places);
+            assert_eq!(on(&bench), (vec![device], device));
+        }
+        bench.installer.follow_devices(HashMap::new());
+        bench.installer.configure(&resources(0), &mut bench.places);
+        assert_eq!(on(&bench), (vec![0], 0));
     }
 }

@@ -4,12 +4,15 @@
 //! forwards the workers' upcalls. Start and stop are in [`run`], in the order that keeps protected traffic out of the clear: routes and
 //! guard come first and, unless `on_exit = "open"`, never go.
 pub mod backstop;
+pub mod ceiling;
 pub mod clock;
 pub mod compute;
+pub mod devices;
 pub mod engine;
 mod expiry;
 pub mod fetch;
 mod fixed;
+mod hints;
 pub mod host;
 pub mod install;
 pub mod installed;
@@ -18,6 +21,7 @@ pub mod keylog;
 pub mod lanes;
 pub mod leases;
 pub mod logging;
+pub mod mtu;
 pub mod network;
 pub mod pending;
 pub mod places;
@@ -30,15 +34,14 @@ pub mod status;
 pub mod traps;
 pub mod workers;
 
-use crate::config::{self, Config, OnExit};
+use crate::config::{self, Config, ConnectionConfig, OnExit};
 use crate::control::request::Engine as ApiEngine;
 use crate::control::routes::Api;
 use crate::control::server::Server;
 use crate::control::socket::ControlSocket;
-use crate::ike::event::IkePath;
 use crate::io::fds::{EventFd, Signals};
 use crate::io::tun::Device;
-use crate::io::{host as system, udp};
+use crate::io::{host as system, outside};
 use crate::ipsec::spd::DeviceId;
 use crate::ipsec::tables::Tables;
 use engine::{End, Engine, Parts};
@@ -54,11 +57,6 @@ const DEVICE: DeviceId = DeviceId(0);
 const MAX_WORKERS: usize = 16;
 /// Requests of the API that wait.
 const REQUESTS: usize = 256;
-/// What ESP, UDP and an IPv4 or IPv6 header take of a path's MTU at most, with a little to spare: 1400 on Ethernet.
-const OVERHEAD_V4: u32 = 100;
-const OVERHEAD_V6: u32 = 120;
-const LEAST_MTU: u32 = 1280;
-const USUAL_MTU: u32 = 1500;
 
 /// What the command line says.
 #[derive(Clone, Debug)]
@@ -101,9 +99,15 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     let said = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
     // Before any thread: they inherit which signals are blocked.
     let signals = Signals::new().map_err(said("signals"))?;
+    if let Err(error) = system::raise_descriptor_limit() {
+        tracing::warn!(%error, "the number of open descriptors stays limited; many devices need many");
+    }
     let socket = ControlSocket::bind(&config.gateway.control_socket).map_err(|error| error.to_string())?;
     if let Some(sentence) = preflight::powerless() {
         return Err(sentence);
+    }
+    if let Some(device) = config.gateway.bind_device.clone() {
+        outside::bind_to(device);
     }
     // Whatever else keeps us from starting, nothing passes in the clear from here on.
     let mut network = network::Network::open(&config.gateway).map_err(|error| match error.kind() {
@@ -120,13 +124,18 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     let (sockets, of_workers) = sockets::bind(&config.gateway, workers)?;
     let queues = Device::create(&config.gateway.device, workers.into()).map_err(|error| error.to_string())?;
     let tables = Arc::new(Tables::new());
-    let mut installer = install::Installer::new(tables.clone(), DEVICE, path_mtu, config.gateway.mark);
+    let inboxes = workers::inboxes(workers).map_err(said("eventfd"))?;
+    let mut devices = devices::Devices::new(inboxes.clone());
+    let mut installer = install::Installer::new(tables.clone(), DEVICE, ceiling::of_new_path, config.gateway.mark);
     let mut places = places::Places::new(workers);
+    let own_mtu = |connection: &ConnectionConfig| ceiling::of_device(&config, |other| other.name == connection.name);
+    installer.follow_devices(devices.configure(clock::now(), &config, own_mtu));
     installer.configure(&config, &mut places);
-    network.attach(device_mtu(&config)).map_err(said("the device"))?;
+    network.attach(ceiling::of_device(&config, is_shared)).map_err(said("the device"))?;
+    devices.tick(clock::now());
 
     let workers =
-        workers::Workers::start(&tables, DEVICE, queues, of_workers, config.gateway.pin_workers, wake.clone())
+        workers::Workers::start(&tables, DEVICE, queues, of_workers, inboxes, config.gateway.pin_workers, wake.clone())
             .map_err(said("workers"))?;
     let threads = system::usable_cores().min(2);
     let pool = compute::Pool::start(threads, wake.clone()).map_err(said("compute threads"))?;
@@ -144,6 +153,7 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
         host,
         installer,
         network,
+        devices,
         sockets,
         pool,
         fetcher,
@@ -167,10 +177,10 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
 
 /// Takes everything down; what keeps protected packets in goes last, if it goes at all.
 fn stop(parts: Parts, end: &Result<End, String>) -> Result<(), String> {
-    let Parts { workers, pool, mut network, config, .. } = parts;
+    let Parts { workers, pool, devices, mut network, config, .. } = parts;
     drop(pool);
     // Only `open` takes protection away, and it must not end before the device has: a packet in between would pass in the clear.
-    drop(workers);
+    drop((workers, devices));
     let on_exit = leaving(end, config.gateway.on_exit);
     network.leave(on_exit).map_err(|error| format!("routes could not be left as `on_exit` says: {error}"))?;
     if on_exit == OnExit::Open {
@@ -194,27 +204,9 @@ fn workers(config: &Config) -> u8 {
     u8::try_from(wanted.clamp(1, MAX_WORKERS)).unwrap_or(1)
 }
 
-/// The largest outer packet of a path, as the kernel knows it.
-fn path_mtu(path: &IkePath, mark: u32) -> u16 {
-    let found = udp::route_to(path.remote.ip(), Some(mark)).map_or(USUAL_MTU, |route| route.mtu);
-    u16::try_from(found).unwrap_or(u16::MAX)
-}
-
-/// What the configuration says for its children; else what surely fits the paths to the peers that are known.
-fn device_mtu(config: &Config) -> u32 {
-    let children = || config.connections.iter().flat_map(|connection| &connection.children);
-    if let Some(said) = children().filter_map(|child| child.mtu).min() {
-        return said.into();
-    }
-    let peers = config.policy.connections.iter().flat_map(|connection| &connection.remote_addrs);
-    let fits = peers.filter_map(|remote| match remote {
-        crate::ike::policy::Remote::Addr(addr) => {
-            let mtu = udp::route_to(*addr, Some(config.gateway.mark)).map_or(USUAL_MTU, |route| route.mtu);
-            Some(mtu.saturating_sub(if addr.is_ipv4() { OVERHEAD_V4 } else { OVERHEAD_V6 }))
-        }
-        _ => None,
-    });
-    fits.min().unwrap_or(USUAL_MTU - OVERHEAD_V6).clamp(LEAST_MTU, 65_000)
+/// Its children are on the gateway's device.
+fn is_shared(connection: &ConnectionConfig) -> bool {
+    connection.interface.is_none()
 }
 
 #[cfg(test)]

@@ -37,6 +37,8 @@ pub struct Network {
     refresh_at: Duration,
     /// What could not be put into place, for status.
     pub warnings: Vec<String>,
+    /// Devices of connections' own: their addresses are within tunnels.
+    pub aside: BTreeSet<u32>,
 }
 
 /// Outer ends that the configuration names.
@@ -70,6 +72,7 @@ impl Network {
             guarded: false,
             refresh_at: Duration::ZERO,
             warnings: Vec::new(),
+            aside: BTreeSet::new(),
         })
     }
     /// What the configuration protects from now on. Before there is a device, nothing is taken away and a guard that is there stays: it
@@ -101,7 +104,7 @@ impl Network {
     pub fn hurry(&mut self) {
         self.refresh_at = Duration::ZERO;
     }
-    /// Where peers may reach us: the addresses of the host, but for those that belong to a protected network or to our own device.
+    /// Where peers may reach us: the addresses of the host, but for those that belong to a protected network or to a device of ours.
     pub fn outer_addresses(&self) -> Vec<IpAddr> {
         let found = self.netlink.addresses().unwrap_or_default();
         let inside = |addr: IpAddr| {
@@ -114,7 +117,8 @@ impl Network {
             IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
             IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local(),
         };
-        let theirs = found.iter().filter(|a| Some(a.link) != self.link).map(|a| a.addr);
+        let ours = |link: u32| Some(link) == self.link || self.aside.contains(&link);
+        let theirs = found.iter().filter(|a| !ours(a.link)).map(|a| a.addr);
         theirs.filter(|addr| !local(*addr) && !inside(*addr)).collect()
     }
     /// Puts the addresses that peers have given us on our device, and takes away those that are not wanted any more, if it was we who put them

@@ -20,6 +20,7 @@ use crate::io::{Datagrams, Destination, Tun, VnetHeader};
 use crate::ipsec::path::Path;
 use crate::ipsec::spd::{Action, DeviceId, Found, Slot, Spd};
 use crate::ipsec::tables::{Child, Children, OutboundEntry};
+use crate::ipsec::translate::Way;
 use crate::wire::esp::{NEXT_HEADER_DUMMY, NEXT_HEADER_IPV4, NEXT_HEADER_IPV6};
 use crate::wire::ip::{self, Flow, Packet};
 use std::io::{ErrorKind, IoSlice};
@@ -59,9 +60,7 @@ pub struct Outbound {
 /// What is the same for all packets of a batch.
 struct Batch<'a, D, T> {
     now: Duration,
-    /// Index among the worker's devices.
-    device: usize,
-    id: DeviceId,
+    device: DeviceId,
     ends: &'a mut Ends<D, T>,
     spd: &'a Spd,
     children: &'a Children,
@@ -111,24 +110,24 @@ impl Outbound {
         }
     }
 
-    /// Reads a device (an index among the worker's) until it is empty or the batch is full, and sends what came of it. An error is the
-    /// device's end.
+    /// Reads a device until it is empty or the batch is full, and sends what came of it. An error is the device's end.
     pub fn serve<D: Datagrams, T: Tun>(
         &mut self,
         now: Duration,
-        device: usize,
+        device: DeviceId,
         ends: &mut Ends<D, T>,
         shared: &Shared,
     ) -> std::io::Result<()> {
-        let Some(&(id, _)) = ends.devices.get(device) else { return Ok(()) };
         self.release(now, ends, shared);
         let (spd, children) = (shared.tables.spd.load(), shared.tables.children.load());
-        let mut batch = Batch { now, device, id, ends, spd: &spd, children: &children, shared };
+        let mut batch = Batch { now, device, ends, spd: &spd, children: &children, shared };
         let mut result = Ok(());
         let (mut count, mut octets) = (0, 0);
         let mut packet = std::mem::take(&mut self.packet);
         while count < BATCH && octets < BATCH_OCTETS {
-            match batch.ends.devices[device].1.read(&mut packet) {
+            // It may have been left since it was ready.
+            let Some(tun) = batch.ends.devices.get_mut(device) else { break };
+            match tun.read(&mut packet) {
                 Ok((header, len)) => {
                     self.packet(&header, &mut packet[..len.min(READ)], &mut batch);
                     octets += len;
@@ -176,12 +175,12 @@ impl Outbound {
             let Some((packet, data)) = arrived.next(&shared.team, &shared.stats) else { break false };
             count += 1;
             octets += data.len();
-            let id = packet.device;
-            let Some(device) = ends.devices.iter().position(|(device, _)| *device == id) else {
-                shared.stats.count_drops(Drop::Device, 1);
+            let device = packet.device;
+            if ends.devices.get_mut(device).is_none() {
+                shared.stats.count_drops(Drop::Device, packet.header.packets(data.len()));
                 continue;
-            };
-            let mut batch = Batch { now, device, id, ends, spd: &spd, children: &children, shared };
+            }
+            let mut batch = Batch { now, device, ends, spd: &spd, children: &children, shared };
             self.packet(&packet.header, data, &mut batch);
         };
         self.arrived = arrived;
@@ -201,8 +200,7 @@ impl Outbound {
         let has_sa = |slot| children.get(slot).is_some_and(|child| child.outbound_for(worker).is_some());
         while let Some(packets) = self.held.release(has_sa) {
             for mut packet in packets {
-                let Some(&(id, _)) = ends.devices.get(packet.device) else { continue };
-                let mut batch = Batch { now, device: packet.device, id, ends, spd: &spd, children: &children, shared };
+                let mut batch = Batch { now, device: packet.device, ends, spd: &spd, children: &children, shared };
                 self.packet(&packet.header, &mut packet.data, &mut batch);
             }
         }
@@ -214,6 +212,18 @@ impl Outbound {
                 child.counters.record_drops(Drop::NoSa, count);
             }
         });
+    }
+
+    /// Nothing that came from this device is carried any more: its number may soon be another's.
+    pub fn forget(&mut self, device: DeviceId, shared: &Shared) {
+        let children = shared.tables.children.load();
+        self.held.forget(device, |slot, count| {
+            shared.stats.count_drops(Drop::Device, count);
+            if let Some(child) = children.get(slot) {
+                child.counters.record_drops(Drop::Device, count);
+            }
+        });
+        shared.stats.count_drops(Drop::Device, self.gathering.forget(device));
     }
 
     /// When `release` is due though nothing has happened, or `take_over`: at once.
@@ -269,7 +279,7 @@ impl Outbound {
         parsed: &Packet,
         batch: &mut Batch<'_, D, T>,
     ) {
-        let found = batch.spd.lookup(batch.id, &parsed.flow);
+        let found = batch.spd.lookup(batch.device, &parsed.flow);
         let slot = found.and_then(|found| match found.action {
             Action::Protect(slot) => Some(slot),
             Action::Pass | Action::Drop => None,
@@ -284,7 +294,7 @@ impl Outbound {
             if self.leaving.len() <= home {
                 self.leaving.resize_with(batch.shared.team.len(), Parcel::default);
             }
-            return self.leaving[home].push(child.slot, batch.id, header, data);
+            return self.leaving[home].push(child.slot, batch.device, header, data);
         }
         let result = permit(found, &parsed.flow).and_then(|()| child.ok_or(Drop::NoSa.into())).and_then(|child| {
             let outbound = own.unwrap_or_else(|| child.outbound.load());
@@ -356,8 +366,8 @@ impl Outbound {
         };
         if limit.take(batch.now) {
             // A device that does not take it has a full queue or is going away; the sender will ask again.
-            let tun = &mut batch.ends.devices[batch.device].1;
-            let _ = tun.write(&VnetHeader::default(), &[IoSlice::new(&out[..len])]);
+            let tun = batch.ends.devices.get_mut(batch.device);
+            let _ = tun.map(|tun| tun.write(&VnetHeader::default(), &[IoSlice::new(&out[..len])]));
         }
     }
 }
@@ -396,7 +406,13 @@ impl Sealer {
         batch: &mut Batch<'_, D, T>,
     ) -> Result<u64, Refusal> {
         // The SA in use may be narrower than its policy. What it may not carry, the peer would drop (RFC 4301 section 5.2).
-        entry.admits(&parsed.flow).map_err(|drop| match drop {
+        let admitted = match &child.translation {
+            None => entry.admits(&parsed.flow),
+            Some(translation) => (translation.flow(Way::Outward, &parsed.flow))
+                .ok_or(Drop::SelectorMismatch)
+                .and_then(|flow| entry.admits(&flow)),
+        };
+        admitted.map_err(|drop| match drop {
             Drop::SelectorMismatch => Refusal::prohibited(drop),
             _ => drop.into(),
         })?;
@@ -411,10 +427,8 @@ impl Sealer {
         let mtu = child.fitting.mtu(usize::from(path.inner_mtu(entry.sa.params().cipher)) + outside);
         let fit = fit(segments.len_of(0), parsed, mtu, child.fitting.outer_fragments, entry)?;
         // Who is refused hears of the packet as it was: it is changed only now.
-        let segments = if mss::announces(data, parsed)
-            && let Some(most) = child.fitting.mss(mtu, parsed.flow.src.is_ipv4())
-        {
-            mss::clamp(&mut data[parsed.l4..parsed.len], most, header.is_partial(parsed.l4));
+        let segments = if child.translation.is_some() || mss::announces(data, parsed) {
+            adapt(child, header, data, parsed, mtu);
             Segments::new(header, data, parsed).map_err(|_| Drop::Malformed)?
         } else {
             segments
@@ -475,6 +489,19 @@ impl Sealer {
             self.train.seal(&fragments, sealing, batch.ends, &batch.shared.stats, sealed)?;
         }
         Ok(())
+    }
+}
+
+/// Gives the packet what it has on the wire alone: the names there, and an MSS that fits the path.
+fn adapt(child: &Child, header: &VnetHeader, data: &mut [u8], parsed: &Packet, mtu: usize) {
+    let partial = header.is_partial(parsed.l4);
+    if mss::announces(data, parsed)
+        && let Some(most) = child.fitting.mss(mtu, parsed.flow.src.is_ipv4())
+    {
+        mss::clamp(&mut data[parsed.l4..parsed.len], most, partial);
+    }
+    if let Some(translation) = &child.translation {
+        translation.packet(Way::Outward, data, parsed, partial);
     }
 }
 

@@ -3,6 +3,7 @@ mod admit;
 pub mod fitting;
 pub mod larval;
 pub mod path;
+pub mod pmtu;
 mod prefix;
 mod rules;
 pub mod sad;
@@ -10,3 +11,4 @@ pub mod spd;
 pub mod tables;
 #[cfg(test)]
 mod tests;
+pub mod translate;

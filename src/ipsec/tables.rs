@@ -5,6 +5,7 @@ use super::larval::Larvae;
 use super::path::Path;
 use super::sad::{InboundEntry, Sad};
 use super::spd::{DeviceId, Slot, Spd};
+use super::translate::Translation;
 use crate::esp::drop::Drop;
 use crate::esp::line::CACHE_LINE;
 use crate::esp::outbound::OutboundSa;
@@ -13,7 +14,7 @@ use crate::wire::selector::Selector;
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use std::any::Any;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A child as workers see it: its place is fixed, its outbound SA is exchanged by rekeys.
@@ -23,8 +24,8 @@ pub struct Child {
     pub slot: Slot,
     /// `connection/child`, for events and acquires.
     pub name: Arc<str>,
-    /// Where its inner packets come from and go to.
-    pub device: DeviceId,
+    /// Number of the device that its inner packets come from and go to: see [`Self::device()`].
+    pub device: AtomicU16,
     /// The SA to send on, if there is one.
     pub outbound: ArcSwapOption<OutboundEntry>,
     /// By worker, the SAs that are for it alone (RFC 9611); empty where there shall be none.
@@ -33,6 +34,8 @@ pub struct Child {
     pub copy_dscp: bool,
     /// How its packets are made to fit.
     pub fitting: Fitting,
+    /// This side's own names for its networks.
+    pub translation: Option<Translation>,
     /// Packets for it wait for a moment when there is no SA to send them on: one may come.
     pub waits: bool,
     /// The worker that alone seals for it, because the peer's window is narrow; the same as in its SPIs. `None`: any worker seals.
@@ -47,11 +50,12 @@ impl Child {
         Self {
             slot,
             name,
-            device,
+            device: AtomicU16::new(device.0),
             outbound: ArcSwapOption::empty(),
             resources: Box::default(),
             copy_dscp,
             fitting: Fitting::default(),
+            translation: None,
             waits: false,
             home: None,
             counters: ChildCounters::new(),
@@ -60,6 +64,16 @@ impl Child {
 }
 
 impl Child {
+    /// The device that its inner packets come from and go to.
+    pub fn device(&self) -> DeviceId {
+        DeviceId(self.device.load(Ordering::Relaxed))
+    }
+
+    /// From now on another one, also for the SAs that it has.
+    pub fn set_device(&self, device: DeviceId) {
+        self.device.store(device.0, Ordering::Relaxed);
+    }
+
     /// With room for SAs of so many workers.
     pub fn with_resources(self, workers: u32) -> Self {
         Self { resources: (0..workers).map(|_| ArcSwapOption::empty()).collect(), ..self }

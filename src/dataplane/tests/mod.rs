@@ -12,6 +12,8 @@ mod outbound;
 mod refusals;
 mod run;
 pub mod segment;
+mod tenants;
+mod translate;
 mod transport;
 mod tunnel;
 mod wait;
