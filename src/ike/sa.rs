@@ -66,6 +66,8 @@ pub(super) struct Core {
     pub sent: Duration,
     /// It is made from scratch to take the place of this one.
     pub replaces: Option<IkeId>,
+    /// That one is lost: the peer is told so (INITIAL_CONTACT), and it goes without a word.
+    pub abandons: bool,
     /// The peer has answered, as ESP on this SPI shows: our request was sent again, once.
     pub hit: Option<u32>,
 }
@@ -268,8 +270,8 @@ impl Core {
             self.size.round_trip = Some(time);
         }
     }
-    /// A request in flight that insists on its size does so no longer: it is sent at once in small fragments or, if the peer does not understand
-    /// those, as one that may be fragmented on its way.
+    /// A request in flight that insists on its size does so no longer: it is sent at once as one that may be cut on its way and, if the peer
+    /// understands those, in small fragments.
     pub(super) fn relent(&mut self, now: Duration, channel: &mut Channel) {
         let room = self.size.smallest(self.remote);
         self.window.relent(now, |sealed| channel.relent(sealed, room));
@@ -544,6 +546,10 @@ impl IkeSa {
             _ => None,
         };
         offer.is_some_and(|offer| offer.spi_in == spi)
+    }
+    /// We are the initiator, and it is not established yet.
+    pub(super) fn is_attempt(&self) -> bool {
+        matches!(self.phase, Phase::Opening(_) | Phase::Agreeing(_) | Phase::Mixing(_) | Phase::Proving(_))
     }
     /// When it wants `Input::Timer`.
     pub(super) fn deadline(&self) -> Option<Duration> {
