@@ -21,6 +21,8 @@ class Beset(Path):
     def __init__(self):
         super().__init__("frg")
         self.stranger = self.host("s")
+        # it would not forward what seems to come from itself
+        self.m.sysctl("net.ipv4.conf.all.accept_local", 1)
         dev, router = self.wire(self.stranger, self.m)
         for theirs, his, length in STRANGER.values():
             self.m.address(router, f"{theirs}/{length}")

@@ -122,12 +122,16 @@ def cell(peer, encap, inner, outer, path, icmp, aws=False):
         two_way = peer == "ourselves" and path != ODD and not aws
         if two_way and becomes(other, fits) is None:
             wrong.append(f"their mtu {mtu_of(other)} not {fits}")
+        early = outside.count()
+        if not traffic.tcp(lab.a, lab.b, *HOSTS[inner], 1, timeout=20)[0]:
+            wrong.append("third transfer LOST")
         before = outside.count()
         wrong += told(lab, inner, fits, two_way)
         time.sleep(0.2)
         count, narrow = outside.count(), inner == 6 and exact < IPV6_LEAST
-        if (count > before) != narrow or (count and not narrow):
-            wrong.append(f"{count} outer fragments, {before} of them early, {'some' if narrow else 'none'} expected")
+        # TCP needs none once the path is known: its segments are small enough
+        if before > early or (count > before) != narrow or (count and not narrow):
+            wrong.append(f"{count} outer fragments, {early} until the path was known, {before - early} of TCP's then; {'some of datagrams' if narrow else 'none'} expected")
         return check(not wrong, "; ".join(wrong) or f"mtu {mtu_of(us)}, first 5 MB in {seconds} s, {count} outer fragments")
 
 

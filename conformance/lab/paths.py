@@ -12,6 +12,8 @@ BETWEEN = {4: ("198.51.100.1", "198.51.100.2"), 6: ("2001:db8:2::1", "2001:db8:2
 HOSTS = {4: ("10.1.0.2", "10.2.0.2"), 6: ("fd00:1::2", "fd00:2::2")}
 NETWORKS = {4: ("10.1.0.0/24", "10.2.0.0/24"), 6: ("fd00:1::/64", "fd00:2::/64")}
 LENGTH = {4: 24, 6: 64}
+CUT_ESP = {4: "ip[6:2] & 0x3fff = 0x2000 and (ip proto 50 or (udp src port 4500 and udp[8:4] != 0))",
+           6: "ip6[6] = 44 and ip6[42:2] & 0xfff8 = 0 and (ip6[40] = 50 or (ip6[40] = 17 and ip6[48:2] = 4500 and ip6[56:4] != 0))"}
 TOO_BIG = {4: "icmp type destination-unreachable icmp code frag-needed", 6: "icmpv6 type packet-too-big"}
 ALL_ICMP = {4: "ip protocol icmp", 6: "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem, echo-request, echo-reply }"}
 
@@ -70,9 +72,9 @@ class Path(Lab):
             host.ip("-6", "route", "flush", "cache")
 
     def fragments(self, family):
-        """A watcher of outer fragments that the left gateway's packets are in on the narrow link, whoever cut them."""
-        cut = {4: "ip[6:2] & 0x3fff != 0", 6: "ip6[6] == 44"}[family]
-        return Watch(self.m, "fragments", self.m_dev, f"src {GATEWAYS[family][0]} and {cut}")
+        """A watcher of the left gateway's ESP packets that cross the narrow link in fragments, whoever cut them: it counts the first ones. (IKE may
+        be cut: that is how a probe that was too large comes to be answered.)"""
+        return Watch(self.m, "fragments", self.m_dev, f"src {GATEWAYS[family][0]} and {CUT_ESP[family]}")
 
 
 class Watch:
