@@ -66,6 +66,8 @@ pub(super) struct Core {
     pub sent: Duration,
     /// It is made from scratch to take the place of this one.
     pub replaces: Option<IkeId>,
+    /// That one is lost: the peer is told so (INITIAL_CONTACT), and it goes without a word.
+    pub abandons: bool,
     /// The peer has answered, as ESP on this SPI shows: our request was sent again, once.
     pub hit: Option<u32>,
 }
@@ -265,9 +267,12 @@ impl Core {
                     let room = self.size.room(self.remote);
                     self.window.cut(cx.now, &times, |sealed| channel.shrink(sealed, room));
                 }
-                mobike::elsewhere(cx, self);
             }
             (Due::Resend | Due::Shrink, _) => {}
+        }
+        if self.window.is_silent() {
+            cx.common.silent.push(self.id);
+            mobike::elsewhere(cx, self);
         }
         self.resend(cx);
         Ok(())

@@ -1,15 +1,14 @@
 //! Reauthentication (RFC 7296 section 2.8.3, RFC 4478): an IKE SA from scratch with all children, and then the old one is deleted.
 use super::Contents;
-use super::ike_sa_init;
 use crate::ike::child::ChildState;
-use crate::ike::common::Cx;
+use crate::ike::common::{Cx, How, Redundant};
+use crate::ike::demand::Attempt;
 use crate::ike::endpoint::Endpoint;
 use crate::ike::event::{Host, IkeId};
 use crate::ike::policy::Connection;
 use crate::ike::sa::{Established, IkeSa, Phase, Standing, Task};
 use crate::wire::payload::{Notify, Payload};
 use crate::wire::registry::NotifyType;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// A responder that wants to be authenticated again says so: only the initiator can do it (RFC 4478).
@@ -45,26 +44,23 @@ impl Endpoint {
         let connection = est.connection.clone();
         let up = est.children.iter().find(|c| c.state == ChildState::Up).map(|c| c.policy.name.clone());
         let Some(child) = up.or_else(|| connection.children.first().map(|c| c.name.clone())) else { return };
-        let port = self.common.directory.policy.ports.ike;
-        let ends = (SocketAddr::new(core.local.ip(), port), SocketAddr::new(core.remote.ip(), port));
-        let mut cx = Cx { now, host, common: &mut self.common };
-        let Some(mut sa) = ike_sa_init::request(&mut cx, connection.clone(), child, ends) else { return };
-        sa.core.replaces = Some(old);
-        if let Some(link) = self.common.links.get_mut(&connection.name) {
-            link.sas.insert(sa.core.id);
-        }
-        self.register(sa);
+        let way = (core.local.ip(), core.remote.ip());
+        self.attempt(now, host, &connection.name, Attempt { child, way, replaces: Some(old), abandons: false });
     }
-    /// The new one is established: it makes the other children, too, and then the old one is deleted. A peer that has begun the new one shall
-    /// show that it has it.
+    /// The new one is established: it makes the other children, too, and then the old one is deleted. One that is lost goes at once. A peer that
+    /// has begun the new one shall show that it has it.
     fn relieve(&mut self, now: Duration, host: &mut dyn Host, old: IkeId, new: IkeId) {
         let Some(IkeSa { phase: Phase::Established(est), .. }) = self.sas.get(&old) else { return };
         let up = est.children.iter().filter(|c| c.state == ChildState::Up && c.resource.is_none());
         let mut names: Vec<_> = up.map(|c| c.policy.name.clone()).collect();
         names.dedup();
+        let lost = self.sas.get(&new).is_some_and(|sa| sa.core.abandons);
+        if lost {
+            self.common.redundant.push(Redundant { ike: old, how: How::Silently });
+        }
         self.step(now, host, new, |cx, sa| {
             if let Phase::Established(est) = &mut sa.phase {
-                est.relieves = Some(old);
+                est.relieves = Some(old).filter(|_| !lost);
                 if !sa.core.initiator {
                     est.plan(Task::Liveness);
                 }

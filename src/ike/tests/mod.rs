@@ -34,6 +34,7 @@ mod siblings;
 mod silence;
 mod stranger;
 mod transport;
+mod ways;
 mod windows;
 mod wire;
 
