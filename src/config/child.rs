@@ -4,6 +4,7 @@ use super::report::Report;
 use super::text::{At, Entry, Node, Value};
 use super::{ChildConfig, Mode, later, proposal, value};
 use crate::ike::policy::{ChildPolicy, DpdAction, StartAction};
+use crate::ipsec::fitting::{LEAST_MSS, Mss, OuterFragments};
 use crate::wire::keyword;
 use crate::wire::registry::ProtocolId;
 use crate::wire::selector::Selector;
@@ -12,6 +13,9 @@ use std::time::Duration;
 
 /// Most selectors of one side: their number has one octet (RFC 7296 section 3.13).
 const MOST_SELECTORS: usize = 255;
+
+const OUTER_FRAGMENTS: [(&str, OuterFragments); 3] =
+    [("auto", OuterFragments::Auto), ("always", OuterFragments::Always), ("never", OuterFragments::Never)];
 
 /// A child as far as it could be read.
 pub(super) struct Child {
@@ -52,7 +56,10 @@ pub(super) fn read(report: &mut Report<'_>, entry: &Entry, respond_only: bool) -
         peer_window: fields.read(report, "peer_window", |r, n| value::integer(r, n, 1..=65_536)).unwrap_or(64),
         resources: fields.read(report, "per_resource_sas", |r, n| value::integer(r, n, 0..=16)).unwrap_or(0),
         mtu: mtu(report, &fields, local_ts.iter().chain(&remote_ts)),
-        mss: fields.read(report, "mss", |r, n| auto(r, n, 64..=65_495)).flatten(),
+        mss: fields.read(report, "mss", mss).unwrap_or_default(),
+        outer_fragments: fields
+            .read(report, "outer_fragments", |r, n| value::choice(r, n, &OUTER_FRAGMENTS))
+            .unwrap_or_default(),
         local_ts,
         remote_ts,
     };
@@ -239,5 +246,12 @@ fn auto(report: &mut Report<'_>, node: &Node, range: std::ops::RangeInclusive<i1
     match node.value {
         Value::String(_) => value::choice(report, node, &[("auto", None)]),
         _ => value::integer(report, node, range).map(Some),
+    }
+}
+
+fn mss(report: &mut Report<'_>, node: &Node) -> Option<Mss> {
+    match node.value {
+        Value::String(_) => value::choice(report, node, &[("auto", Mss::Auto), ("off", Mss::Off)]),
+        _ => value::integer(report, node, LEAST_MSS.into()..=65_495).map(Mss::Most),
     }
 }

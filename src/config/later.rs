@@ -1,4 +1,4 @@
-//! Keys whose feature comes with a later version: their shape is checked; where ignoring one would not be safe it is refused, where it is harmless it is accepted.
+//! Keys whose feature comes with a later version: their shape is checked, and they are refused: ignoring one would not be safe.
 use super::keys::{self, Fields};
 use super::report::Report;
 use super::text::Node;
@@ -37,10 +37,6 @@ pub(super) fn connection(report: &mut Report<'_>, fields: &Fields<'_>) {
 pub(super) fn child(report: &mut Report<'_>, fields: &Fields<'_>) {
     let hint = "leave translate out; the networks of both sides must differ";
     refuse(report, fields, "translate", "translation", hint, translate);
-    let fragments = [("auto", false), ("always", true), ("never", true)];
-    if fields.read(report, "outer_fragments", |r, n| value::choice(r, n, &fragments)) == Some(true) {
-        harmless(report, fields, "outer_fragments", "a choice about outer fragments");
-    }
 }
 
 /// `asks` reads the value and tells whether it is sound and asks for the feature.
@@ -56,13 +52,6 @@ fn refuse(
         && asks(report, &entry.node)
     {
         report.error(entry.at, "feature.not_yet", format!("{feature} come with a later version"), hint);
-    }
-}
-
-fn harmless(report: &mut Report<'_>, fields: &Fields<'_>, key: &str, feature: &str) {
-    if let Some(entry) = fields.entry(key) {
-        let message = format!("{feature} comes with a later version; `{key}` is ignored");
-        report.warn(entry.at, "feature.not_yet", message, "nothing needs to be done, it does no harm");
     }
 }
 

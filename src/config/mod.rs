@@ -27,6 +27,7 @@ pub use files::load;
 pub use secret::{Secrets, System};
 
 use crate::ike::policy::{Policy, Ports};
+use crate::ipsec::fitting::{Fitting, Mss, OuterFragments};
 use crate::wire::selector::Selector;
 use connection::Connection;
 use report::Report;
@@ -217,8 +218,16 @@ pub struct ChildConfig {
     pub resources: u32,
     /// Inner MTU; `None` = found out.
     pub mtu: Option<u16>,
-    /// TCP MSS clamp; `None` = from the MTU.
-    pub mss: Option<u16>,
+    /// TCP MSS clamp.
+    pub mss: Mss,
+    /// Which outer packets may be fragmented.
+    pub outer_fragments: OuterFragments,
+}
+impl ChildConfig {
+    /// How its packets are made to fit.
+    pub fn fitting(&self) -> Fitting {
+        Fitting { mtu: self.mtu, mss: self.mss, outer_fragments: self.outer_fragments }
+    }
 }
 
 /// Parses and checks sources that were already read; files and the environment are reached through `secrets` alone.

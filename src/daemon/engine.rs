@@ -238,8 +238,10 @@ impl Engine {
         self.endpoint.handle(now, input, &mut self.parts.host);
         for output in messages_last(std::iter::from_fn(|| self.endpoint.poll())) {
             match output {
-                Output::Transmit { local, remote, data } => self.parts.sockets.send(local, remote, &data),
-                Output::Keepalive { local, remote } => self.parts.sockets.send_raw(local, remote, &[0xff]),
+                Output::Transmit { local, remote, data, dont_fragment } => {
+                    self.parts.sockets.send(local, remote, &data, dont_fragment);
+                }
+                Output::Keepalive { local, remote } => self.parts.sockets.send_raw(local, remote, &[0xff], false),
                 Output::Compute { job, work } => self.parts.pool.submit(Job { job, work }),
                 Output::Fetch { job, urls, allowed } => self.parts.fetcher.ask(job, urls, allowed),
                 Output::Event(event) => self.event(now, &event),
@@ -276,7 +278,7 @@ impl Engine {
             // It may have been given up before we hear of it.
             Event::Larval { spi } if host.places.holds(*spi) => installer.larval(*spi),
             Event::Larval { .. } => {}
-            Event::Addresses { .. } | Event::KeyLog(_) | Event::Warning { .. } => {}
+            Event::Addresses { .. } | Event::Probed { .. } | Event::KeyLog(_) | Event::Warning { .. } => {}
             Event::Drained => self.drained = true,
         }
     }
@@ -567,7 +569,7 @@ mod tests {
     #[test]
     fn the_tables_follow_before_an_answer_leaves() {
         let end = std::net::SocketAddr::from(([192, 0, 2, 1], 4500));
-        let message = |data: u8| Output::Transmit { local: end, remote: end, data: vec![data] };
+        let message = |data: u8| Output::Transmit { local: end, remote: end, data: vec![data], dont_fragment: false };
         let outputs = [message(1), Output::Event(Event::Drained), message(2), Output::Event(Event::Larval { spi: 9 })];
         let ordered = messages_last(outputs.into_iter()).into_iter().map(|output| match output {
             Output::Transmit { data, .. } => format!("message {}", data[0]),

@@ -1,6 +1,7 @@
 //! Settings that workers read in a child itself: they stay as they are while it has SAs.
 use super::places::Places;
 use crate::config::ChildConfig;
+use crate::ipsec::fitting::Fitting;
 use crate::ipsec::spd::{DeviceId, Slot};
 use crate::ipsec::tables::Child;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ const WIDE_WINDOW: u32 = 1024;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fixed {
     copy_dscp: bool,
+    fitting: Fitting,
     waits: bool,
     home: Option<u8>,
     resources: u32,
@@ -24,6 +26,7 @@ impl Fixed {
         let wide = settings.is_some_and(|child| child.peer_window >= WIDE_WINDOW);
         Self {
             copy_dscp: settings.is_some_and(|child| child.copy_dscp),
+            fitting: settings.map(ChildConfig::fitting).unwrap_or_default(),
             waits: settings.is_some_and(|child| child.waits),
             home: (!wide).then(|| places.worker(slot)),
             resources: settings.map_or(0, |child| child.resources).min(places.workers()),
@@ -32,13 +35,13 @@ impl Fixed {
 
     /// As it is in a child.
     pub(super) fn of(child: &Child) -> Self {
-        let &Child { copy_dscp, waits, home, .. } = child;
-        Self { copy_dscp, waits, home, resources: child.resources.len() as u32 }
+        let &Child { copy_dscp, fitting, waits, home, .. } = child;
+        Self { copy_dscp, fitting, waits, home, resources: child.resources.len() as u32 }
     }
 
     /// A child with these, without SAs.
     pub(super) fn child(self, slot: Slot, name: Arc<str>, device: DeviceId) -> Child {
         let child = Child::new(slot, name, device, self.copy_dscp).with_resources(self.resources);
-        Child { waits: self.waits, home: self.home, ..child }
+        Child { fitting: self.fitting, waits: self.waits, home: self.home, ..child }
     }
 }

@@ -139,7 +139,7 @@ impl Installer {
         for child in self.unsettled(places) {
             tracing::warn!(
                 %child,
-                "copy_dscp, peer_window, per_resource_sas or start is another, and counts from when it has no SA: take it down and up"
+                "copy_dscp, mtu, mss, outer_fragments, peer_window, per_resource_sas or start is another, and counts from when it has no SA: take it down and up"
             );
         }
     }

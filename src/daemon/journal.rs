@@ -117,7 +117,11 @@ fn log(event: &Event) -> Option<Told> {
             tracing::warn!(%connection, code, ?values, "it works, but look at this");
             Some(("warning", text(connection), None, None))
         }
-        Event::ChildLeaving { .. } | Event::Larval { .. } | Event::KeyLog(_) | Event::Drained => None,
+        Event::ChildLeaving { .. }
+        | Event::Larval { .. }
+        | Event::Probed { .. }
+        | Event::KeyLog(_)
+        | Event::Drained => None,
     }
 }
 

@@ -110,23 +110,24 @@ impl Sockets {
         }
     }
     /// Sends an IKE message, with the marker where ESP shares the port.
-    pub fn send(&mut self, local: SocketAddr, remote: SocketAddr, data: &[u8]) {
+    pub fn send(&mut self, local: SocketAddr, remote: SocketAddr, data: &[u8], dont_fragment: bool) {
         if local.port() == self.natt_port {
             let marked = [&NON_ESP_MARKER, data].concat();
-            self.send_raw(local, remote, &marked);
+            self.send_raw(local, remote, &marked, dont_fragment);
         } else {
-            self.send_raw(local, remote, data);
+            self.send_raw(local, remote, data, dont_fragment);
         }
     }
     /// Sends octets as they are.
-    pub fn send_raw(&mut self, local: SocketAddr, remote: SocketAddr, data: &[u8]) {
+    pub fn send_raw(&mut self, local: SocketAddr, remote: SocketAddr, data: &[u8], dont_fragment: bool) {
         let fits = |socket: &&mut UdpSocket| {
             let bound = socket.local_addr();
             bound.port() == local.port()
                 && bound.is_ipv4() == remote.is_ipv4()
                 && (bound.ip().is_unspecified() || bound.ip() == local.ip())
         };
-        let sent = self.list.iter_mut().find(fits).map(|socket| socket.send_to(local.ip(), remote, data));
+        let sent =
+            self.list.iter_mut().find(fits).map(|socket| socket.send_to(local.ip(), remote, data, dont_fragment));
         if !matches!(sent, Some(Ok(()))) {
             self.unsent += 1;
             tracing::debug!(%local, %remote, result = ?sent, "a datagram was not sent");

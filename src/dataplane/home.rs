@@ -182,14 +182,14 @@ pub struct Arrived {
 
 impl Arrived {
     /// The next packet: of the parcel that is open, or of the next worker's. `None` if nothing waits, from nobody.
-    pub fn next(&mut self, team: &Team, stats: &WorkerStats) -> Option<(Packet, &[u8])> {
+    pub fn next(&mut self, team: &Team, stats: &WorkerStats) -> Option<(Packet, &mut [u8])> {
         if self.done.0 >= self.parcel.len() {
             self.open_next(team, stats);
         }
         let (count, octets) = self.done;
         let packet = *self.parcel.packets.get(count)?;
         self.done = (count + 1, octets + packet.len);
-        Some((packet, &self.parcel.data[octets..octets + packet.len]))
+        Some((packet, &mut self.parcel.data[octets..octets + packet.len]))
     }
 
     /// The next parcel, if there is one. All workers have their turn.

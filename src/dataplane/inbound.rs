@@ -5,6 +5,7 @@
 use super::Upcall;
 use super::burst::Burst;
 use super::merge::Merge;
+use super::mss;
 use super::park::{Parked, Parking};
 use super::spread;
 use super::stats::Direction;
@@ -18,6 +19,7 @@ use crate::ipsec::path::Encap;
 use crate::ipsec::sad::{InboundEntry, Mode, slot_of};
 use crate::wire::encap::{Datagram, classify};
 use crate::wire::esp::parse_header;
+use crate::wire::ip::Packet;
 use std::io::{ErrorKind, IoSlice};
 use std::net::IpAddr;
 use std::ops::Range;
@@ -345,6 +347,12 @@ fn rebuild<'p>(
     if let Some(sent) = sent {
         fix_checksum(payload, opened.next_header, sent, seen);
     }
+    let outside = header.octets().len();
+    if let Some(tcp) = payload.get_mut(parsed.l4 - outside..)
+        && mss::announces(tcp, &Packet { l4: 0, ..parsed })
+    {
+        clamp(entry, tcp, outside, parsed.flow.src.is_ipv4());
+    }
     Ok((header, payload))
 }
 
@@ -354,10 +362,26 @@ fn check_inner(entry: &InboundEntry, opened: &Opened, packet: &mut [u8], outer_t
     let inner = tunnel_payload(opened, packet)?;
     entry.admits(&inner.ip.flow)?;
     let tos = tos::decapsulate(inner.ip.tos, outer_tos)?;
+    let inside = &mut packet[inner.range.clone()];
     if tos != inner.ip.tos {
-        tos::set(&mut packet[inner.range.clone()], tos);
+        tos::set(inside, tos);
+    }
+    if mss::announces(inside, &inner.ip) {
+        clamp(entry, &mut inside[inner.ip.l4..], 0, inner.ip.flow.src.is_ipv4());
     }
     Ok(inner)
+}
+
+/// What the peer's host announces in `tcp` is what ours will send it: no more than our path takes. `outside`: octets of the IP header, if it
+/// stays outside of ESP.
+fn clamp(entry: &InboundEntry, tcp: &mut [u8], outside: usize, ipv4: bool) {
+    let outbound = entry.child.outbound.load();
+    let Some(outbound) = outbound.as_deref() else { return };
+    let path = outbound.path.load().inner_mtu(outbound.sa.params().cipher);
+    let fitting = &entry.child.fitting;
+    if let Some(most) = fitting.mss(fitting.mtu(usize::from(path) + outside), ipv4) {
+        mss::clamp(tcp, most, false);
+    }
 }
 
 /// To the worker's own queue of the device; or, where the child's flows are spread, to the queue of the worker that shall serve this flow.

@@ -1,12 +1,14 @@
 //! From the TUN to the wire, in packet order: read, look up, hand over, fit, seal, send. What is not carried is counted and, where the
 //! sender can do something about it, answered.
 use super::Upcall;
+use super::fit::{Fit, fit};
 use super::fragment::Fragments;
 use super::gather::{Added, Gathering};
 use super::hold::Held;
 use super::home::{Arrived, Parcel};
 use super::icmp::{self, Reason};
 use super::limit::{Bucket, PerChild};
+use super::mss;
 use super::segment::{Pieces, Segments};
 use super::stats::Direction;
 use super::train::{Sealed, Sealing, Track, Train};
@@ -20,7 +22,6 @@ use crate::ipsec::spd::{Action, DeviceId, Found, Slot, Spd};
 use crate::ipsec::tables::{Child, Children, OutboundEntry};
 use crate::wire::esp::{NEXT_HEADER_DUMMY, NEXT_HEADER_IPV4, NEXT_HEADER_IPV6};
 use crate::wire::ip::{self, Flow, Packet};
-use crate::wire::selector::Selector;
 use std::io::{ErrorKind, IoSlice};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,10 +31,6 @@ const BATCH: usize = 64;
 const BATCH_OCTETS: usize = 1 << 18;
 /// Room for the largest packet: an IPv6 header, which its length does not count.
 const READ: usize = 65_535 + 40;
-/// Smallest MTU of IPv6 (RFC 8200 section 5).
-const IPV6_MIN_MTU: usize = 1280;
-/// Smallest MTU of IPv4 (RFC 791 section 3.2).
-const IPV4_MIN_MTU: usize = 68;
 /// ICMP answers of one worker, of each kind: a flood of what is prohibited must not keep a path MTU from being told.
 const ANSWERS_PER_SECOND: u64 = 200;
 const ANSWERS_AT_ONCE: u64 = 50;
@@ -73,9 +70,9 @@ struct Batch<'a, D, T> {
 
 /// Why a packet is not carried, and what its sender hears of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Refusal {
-    drop: Drop,
-    answer: Option<Reason>,
+pub(super) struct Refusal {
+    pub(super) drop: Drop,
+    pub(super) answer: Option<Reason>,
 }
 
 impl Refusal {
@@ -133,7 +130,7 @@ impl Outbound {
         while count < BATCH && octets < BATCH_OCTETS {
             match batch.ends.devices[device].1.read(&mut packet) {
                 Ok((header, len)) => {
-                    self.packet(&header, &packet[..len.min(READ)], &mut batch);
+                    self.packet(&header, &mut packet[..len.min(READ)], &mut batch);
                     octets += len;
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
@@ -203,10 +200,10 @@ impl Outbound {
         let worker = shared.team.index();
         let has_sa = |slot| children.get(slot).is_some_and(|child| child.outbound_for(worker).is_some());
         while let Some(packets) = self.held.release(has_sa) {
-            for packet in packets {
+            for mut packet in packets {
                 let Some(&(id, _)) = ends.devices.get(packet.device) else { continue };
                 let mut batch = Batch { now, device: packet.device, id, ends, spd: &spd, children: &children, shared };
-                self.packet(&packet.header, &packet.data, &mut batch);
+                self.packet(&packet.header, &mut packet.data, &mut batch);
             }
         }
         self.hand_over(&children, shared);
@@ -241,7 +238,7 @@ impl Outbound {
     }
 
     /// One packet or super-packet, or a fragment.
-    fn packet<D: Datagrams, T: Tun>(&mut self, header: &VnetHeader, data: &[u8], batch: &mut Batch<'_, D, T>) {
+    fn packet<D: Datagrams, T: Tun>(&mut self, header: &VnetHeader, data: &mut [u8], batch: &mut Batch<'_, D, T>) {
         let Ok(parsed) = ip::parse(data) else {
             return batch.shared.stats.count_drops(Drop::Malformed, 1);
         };
@@ -253,13 +250,13 @@ impl Outbound {
             Added::Unknown => self.carry(header, data, &parsed, batch),
             Added::Waits => {}
             Added::Broken => batch.shared.stats.count_drops(Drop::LaterFragment, 1),
-            Added::Whole(whole) => {
+            Added::Whole(mut whole) => {
                 let Ok(parsed) = ip::parse(&whole) else {
                     return batch.shared.stats.count_drops(Drop::Malformed, 1);
                 };
                 // Its sender has cut it, so it may be cut again, also if it is IPv6.
                 let parsed = Packet { dont_fragment: false, ..parsed };
-                self.carry(&VnetHeader::default(), &whole, &parsed, batch);
+                self.carry(&VnetHeader::default(), &mut whole, &parsed, batch);
             }
         }
     }
@@ -268,7 +265,7 @@ impl Outbound {
     fn carry<D: Datagrams, T: Tun>(
         &mut self,
         header: &VnetHeader,
-        data: &[u8],
+        data: &mut [u8],
         parsed: &Packet,
         batch: &mut Batch<'_, D, T>,
     ) {
@@ -387,15 +384,6 @@ struct Sealer {
     segment: Box<[u8]>,
 }
 
-/// How a packet fits its path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fit {
-    /// As it is, with this DF on the outer packet.
-    Whole { dont_fragment: bool },
-    /// As fragments of at most this many octets.
-    Fragments(usize),
-}
-
 impl Sealer {
     /// Through an SA of the child's. How many sequence numbers that has left.
     fn protect<D: Datagrams, T>(
@@ -403,7 +391,7 @@ impl Sealer {
         child: &Child,
         entry: &OutboundEntry,
         header: &VnetHeader,
-        data: &[u8],
+        data: &mut [u8],
         parsed: &Packet,
         batch: &mut Batch<'_, D, T>,
     ) -> Result<u64, Refusal> {
@@ -420,10 +408,19 @@ impl Sealer {
             (false, true) => (0, NEXT_HEADER_IPV4),
             (false, false) => (0, NEXT_HEADER_IPV6),
         };
-        let mtu = usize::from(path.inner_mtu(entry.sa.params().cipher)) + outside;
-        let fit = fit(segments.len_of(0), parsed, mtu, entry)?;
+        let mtu = child.fitting.mtu(usize::from(path.inner_mtu(entry.sa.params().cipher)) + outside);
+        let fit = fit(segments.len_of(0), parsed, mtu, child.fitting.outer_fragments, entry)?;
+        // Who is refused hears of the packet as it was: it is changed only now.
+        let segments = if mss::announces(data, parsed)
+            && let Some(most) = child.fitting.mss(mtu, parsed.flow.src.is_ipv4())
+        {
+            mss::clamp(&mut data[parsed.l4..parsed.len], most, header.is_partial(parsed.l4));
+            Segments::new(header, data, parsed).map_err(|_| Drop::Malformed)?
+        } else {
+            segments
+        };
         let tos = if entry.transport { parsed.tos } else { tos::encapsulate(parsed.tos, child.copy_dscp) };
-        let track = track(&path, tos, fit == Fit::Whole { dont_fragment: true }, batch.ends)?;
+        let track = track(&path, tos, fit.dont_fragment(), batch.ends)?;
         let sealing = Sealing { sa: &entry.sa, next_header, track };
         let mut sealed = Sealed::default();
         let result = match fit {
@@ -484,26 +481,4 @@ impl Sealer {
 fn track<D, T>(path: &Path, tos: u8, dont_fragment: bool, ends: &Ends<D, T>) -> Result<Track, Drop> {
     let socket = ends.socket_for(path.encap, path.local, path.remote).ok_or(Drop::Device)?;
     Ok(Track { socket, to: Destination { local: path.local, remote: path.remote, tos, dont_fragment } })
-}
-
-/// `largest`: octets of the largest inner packet, `mtu`: what the path takes. IPv4 that may be fragmented is, before ESP; but where the
-/// selectors have ports the peer could not check the fragments (RFC 4301 section 7.3), and transport mode carries none (RFC 4303 section
-/// 3.1.1), so there the outer packet is fragmented. So it is for IPv6 on a path that is too narrow for IPv6's smallest packet (RFC 2473 section 7.1).
-fn fit(largest: usize, parsed: &Packet, mtu: usize, entry: &OutboundEntry) -> Result<Fit, Refusal> {
-    let ipv4 = parsed.flow.src.is_ipv4();
-    if largest <= mtu {
-        return Ok(Fit::Whole { dont_fragment: parsed.dont_fragment });
-    }
-    if !ipv4 && largest <= IPV6_MIN_MTU {
-        return Ok(Fit::Whole { dont_fragment: false });
-    }
-    if parsed.dont_fragment {
-        let floor = if ipv4 { IPV4_MIN_MTU } else { IPV6_MIN_MTU };
-        let mtu = u16::try_from(mtu.max(floor)).unwrap_or(u16::MAX);
-        return Err(Refusal { drop: Drop::TooBig, answer: Some(Reason::TooBig(mtu)) });
-    }
-    if entry.transport || entry.local_ts.iter().chain(&*entry.remote_ts).any(Selector::has_ports) {
-        return Ok(Fit::Whole { dont_fragment: false });
-    }
-    Ok(Fit::Fragments(mtu))
 }

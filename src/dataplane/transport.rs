@@ -4,7 +4,7 @@ use super::icmp::pseudo_header;
 use super::segment::{Pieces, get16, put16};
 use crate::esp::drop::Drop;
 use crate::wire::esp::NEXT_HEADER_DUMMY;
-use crate::wire::ip::{self, Packet, checksum_add, checksum_fold};
+use crate::wire::ip::{self, Packet, checksum_add, checksum_fold, checksum_update};
 use std::net::IpAddr;
 
 const TCP: u8 = 6;
@@ -116,10 +116,10 @@ pub fn fix_checksum(payload: &mut [u8], proto: u8, sent: (IpAddr, IpAddr), seen:
     if proto == UDP && old == 0 {
         return;
     }
-    // RFC 1624: the old sum, less what the old addresses gave, and what the new ones give.
-    let before = checksum_fold(pseudo_header(sent.0, sent.1, 0, 0));
-    let after = pseudo_header(seen.0, seen.1, 0, 0);
-    let sum = checksum_fold(u64::from(!old) + u64::from(!before) + after);
-    let new = if proto == UDP && !sum == 0 { 0xffff } else { !sum };
+    let sum = |ends: (IpAddr, IpAddr)| pseudo_header(ends.0, ends.1, 0, 0);
+    let new = match checksum_update(old, sum(sent), sum(seen)) {
+        0 if proto == UDP => 0xffff,
+        new => new,
+    };
     put16(payload, at, new);
 }

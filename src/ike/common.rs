@@ -139,7 +139,7 @@ impl Cx<'_> {
         super::window::patience(&self.policy().retransmit)
     }
     pub(super) fn transmit(&mut self, local: SocketAddr, remote: SocketAddr, data: Vec<u8>) {
-        self.common.out.push_back(Output::Transmit { local, remote, data });
+        self.common.out.push_back(Output::Transmit { local, remote, data, dont_fragment: false });
     }
     /// One message, or its fragments.
     pub(super) fn transmit_all(&mut self, local: SocketAddr, remote: SocketAddr, sealed: &Sealed) {

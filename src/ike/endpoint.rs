@@ -269,6 +269,7 @@ impl Endpoint {
             Command::Up { connection, child } => self.up(now, &connection, child.as_deref()),
             Command::Down { connection, child } => self.down(now, host, &connection, child.as_deref()),
             Command::Rekey { connection, child } => self.rekey(now, host, &connection, child.as_deref()),
+            Command::Probe { ike, size } => self.common.emit(Event::Probed { ike, size, fits: None }),
             Command::Shutdown => self.begin_shutdown(now, host),
         }
     }

@@ -166,6 +166,15 @@ pub enum Command {
         /// Child, or the IKE SA.
         child: Option<Arc<str>>,
     },
+    /// Find out whether an outer IP packet of `size` octets reaches the peer and is answered: an INFORMATIONAL request of that size with DF and,
+    /// if it is not answered soon, the same request made smaller (RFC 7383 section 2.5.2), so that a narrow path does no harm. Each command is
+    /// answered by one `Event::Probed`; at once if there is no such IKE SA, or if it is ending, being rekeyed or moving.
+    Probe {
+        /// Which.
+        ike: IkeId,
+        /// Octets of the IP packet, its header included.
+        size: u16,
+    },
     /// Delete everything politely; `Event::Drained` follows when all peers have answered or 2 s have passed.
     Shutdown,
 }
@@ -180,6 +189,8 @@ pub enum Output {
         remote: SocketAddr,
         /// The message, without marker.
         data: Vec<u8>,
+        /// In one piece or not at all: no router and no system may fragment it. If it is too large even for the device, it is lost like any other.
+        dont_fragment: bool,
     },
     /// Send one octet 0xff.
     Keepalive {
@@ -347,6 +358,16 @@ pub enum Event {
         ike: IkeId,
         /// Now.
         path: IkePath,
+    },
+    /// What became of a `Command::Probe`.
+    Probed {
+        /// Which.
+        ike: IkeId,
+        /// As it was asked for.
+        size: u16,
+        /// A request as large as that was answered; or it was not, but the same request was once it was smaller. `None`: it is not known. It was
+        /// not tried, or the IKE SA has ended, moved or been rekeyed meanwhile.
+        fits: Option<bool>,
     },
     /// An inbound SPI that we have offered and have no keys for yet: packets for it are kept for a moment (design.md, "Order of a rekey").
     /// `ChildUp` with this `spi_in`, or `Host::release_spi`, ends it.

@@ -36,6 +36,10 @@ pub struct VnetHeader {
     pub csum_offset: u16,
 }
 impl VnetHeader {
+    /// The checksum of the header that starts at `l4` is partial: it holds the sum of the pseudo-header.
+    pub fn is_partial(&self, l4: usize) -> bool {
+        self.needs_csum && usize::from(self.csum_start) == l4
+    }
     /// How many packets a super-packet of `len` octets is on the wire, as far as this header says.
     pub fn packets(&self, len: usize) -> u64 {
         let payload = len.saturating_sub(self.hdr_len.into());

@@ -106,11 +106,15 @@ impl UdpSocket {
         self.local
     }
 
-    /// Sends one datagram from `local` (an unspecified address leaves the choice to the kernel), fragmented if it must be.
-    pub fn send_to(&mut self, local: IpAddr, remote: SocketAddr, data: &[u8]) -> io::Result<()> {
-        let to = Destination { local: SocketAddr::new(local, 0), remote, tos: 0, dont_fragment: false };
-        self.set_dont_fragment(false)?;
-        mmsg::send_one(&self.socket, &mut self.patience, &mmsg::Address::new(&to, None), data)?;
+    /// Sends one datagram from `local` (an unspecified address leaves the choice to the kernel): fragmented if it must be, or with DF: then one
+    /// that is larger than the device's MTU is lost, as it would be anywhere else on its way.
+    pub fn send_to(&mut self, local: IpAddr, remote: SocketAddr, data: &[u8], dont_fragment: bool) -> io::Result<()> {
+        let to = Destination { local: SocketAddr::new(local, 0), remote, tos: 0, dont_fragment };
+        self.set_dont_fragment(dont_fragment)?;
+        match mmsg::send_one(&self.socket, &mut self.patience, &mmsg::Address::new(&to, None), data) {
+            Err(e) if dont_fragment && e.raw_os_error() == Some(libc::EMSGSIZE) => {}
+            sent => sent?,
+        }
         // Whoever sends one by one can wait for each.
         self.patience.renew();
         Ok(())
@@ -458,7 +462,7 @@ mod tests {
             let (datagrams, data) = received(&mut any);
             assert_eq!((datagrams[0].remote, datagrams[0].local, datagrams[0].tos), (local, remote, 0xb7));
             assert_eq!(data, [b"abcde"]);
-            sender.send_to(local.ip(), remote, b"f").expect("send");
+            sender.send_to(local.ip(), remote, b"f", false).expect("send");
             assert_eq!(received(&mut any).0[0].remote, local);
             let (mut six, mut other) = (receiver("::", false), receiver("::1", false));
             let remote = SocketAddr::new("::1".parse().expect("address"), six.local_addr().port());
@@ -482,8 +486,12 @@ mod tests {
                 let error = sender.send(&destination, &[1; 6000], 3000).expect_err("too long");
                 assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE));
                 assert_eq!(sender.send(&destination, &[1; 2000], 1000).expect("fits"), 2);
-                sender.send_to(destination.local.ip(), destination.remote, &[1; 3000]).expect("IKE is fragmented");
-                assert_eq!(received(&mut other).0.len(), 3);
+                let (local, remote) = (destination.local.ip(), destination.remote);
+                sender.send_to(local, remote, &[1; 3000], true).expect("lost");
+                sender.send_to(local, remote, &[1; 1400], true).expect("fits");
+                sender.send_to(local, remote, &[1; 3000], false).expect("IKE is fragmented");
+                let lengths: Vec<_> = received(&mut other).0.iter().map(|d| d.len).collect();
+                assert_eq!(lengths, [1000, 1000, 1400, 3000]);
             }
         });
     }

@@ -1,5 +1,6 @@
 //! The databases (RFC 4301 section 4.4): policies, SAs, paths, and the snapshots of them that workers read.
 mod admit;
+pub mod fitting;
 pub mod larval;
 pub mod path;
 mod prefix;

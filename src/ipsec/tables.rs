@@ -1,5 +1,6 @@
 //! What the engine publishes and workers read: policies, SAs, children.
 use super::admit::{End, admits};
+use super::fitting::Fitting;
 use super::larval::Larvae;
 use super::path::Path;
 use super::sad::{InboundEntry, Sad};
@@ -30,6 +31,8 @@ pub struct Child {
     pub resources: Box<[ArcSwapOption<OutboundEntry>]>,
     /// Copy the inner DSCP to the outer header.
     pub copy_dscp: bool,
+    /// How its packets are made to fit.
+    pub fitting: Fitting,
     /// Packets for it wait for a moment when there is no SA to send them on: one may come.
     pub waits: bool,
     /// The worker that alone seals for it, because the peer's window is narrow; the same as in its SPIs. `None`: any worker seals.
@@ -48,6 +51,7 @@ impl Child {
             outbound: ArcSwapOption::empty(),
             resources: Box::default(),
             copy_dscp,
+            fitting: Fitting::default(),
             waits: false,
             home: None,
             counters: ChildCounters::new(),

@@ -72,6 +72,10 @@ pub fn checksum_fold(mut sum: u64) -> u16 {
     }
     sum as u16
 }
+/// A checksum when some of the words that it covers have become others, whose sums are `before` and `after` (RFC 1624 section 3).
+pub fn checksum_update(checksum: u16, before: u64, after: u64) -> u16 {
+    !checksum_fold(u64::from(!checksum) + u64::from(!checksum_fold(before)) + u64::from(checksum_fold(after)))
+}
 /// Protocols in whose first octets `Flow` finds ports, or a type and a code instead (RFC 4301 section 4.4.1.1).
 pub fn has_ports(proto: u8) -> bool {
     matches!(proto, TCP | UDP | DCCP | SCTP | UDPLITE | MOBILITY) || is_icmp(proto)

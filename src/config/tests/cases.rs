@@ -4,6 +4,7 @@ use crate::config::{Config, Gateway, LogFormat, LogLevel, Mode, OnExit};
 use crate::ike::policy::{
     Childless, DpdAction, EncapPolicy, IdMatch, Limits, RekeyBy, Remote, Retransmit, StartAction, Unique,
 };
+use crate::ipsec::fitting::{Fitting, Mss, OuterFragments};
 use crate::wire::keyword;
 use crate::wire::registry::ProtocolId;
 use std::time::Duration;
@@ -155,7 +156,21 @@ fn the_documented_connection_is_the_default_but_for_its_suites() {
     assert_eq!(short.children[0].proposals, keyword::defaults(ProtocolId::ESP));
     let child = &accepted(SHORT).connections[0].children[0];
     assert_eq!((child.mode, child.priority, child.copy_dscp), (Mode::Tunnel, 0, true));
-    assert_eq!((child.replay_window, child.peer_window, child.mtu, child.mss), (4096, 64, None, None));
+    assert_eq!((child.replay_window, child.peer_window, child.mtu), (4096, 64, None));
+    assert_eq!(child.fitting(), Fitting::default());
+}
+
+#[test]
+fn sizes_can_be_other_than_the_default() {
+    let fitting = |more: &str| {
+        let text = SHORT.replace("remote_ts = [", &format!("{more}\nremote_ts = ["));
+        accepted(&text).connections[0].children[0].fitting()
+    };
+    assert_eq!(fitting("mss = \"off\"").mss, Mss::Off);
+    assert_eq!(fitting("mss = 1360").mss, Mss::Most(1360));
+    assert_eq!(fitting("outer_fragments = \"always\"").outer_fragments, OuterFragments::Always);
+    assert_eq!(fitting("outer_fragments = \"never\"").outer_fragments, OuterFragments::Never);
+    assert_eq!(fitting("mtu = 1400"), Fitting { mtu: Some(1400), ..Fitting::default() });
 }
 
 #[test]

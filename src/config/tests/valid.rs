@@ -285,8 +285,8 @@ fn child(draw: &mut Draw, name: &str, (n, m): (usize, usize), any: bool, file: u
         ("peer_window", raw("32")),
         ("per_resource_sas", raw(draw.of(&["0", "4", "16"]))),
         ("mtu", raw(draw.of(&["\"auto\"", "1400"]))),
-        ("mss", quoted("auto")),
-        ("outer_fragments", quoted("auto")),
+        ("mss", raw(draw.of(&["\"auto\"", "\"off\"", "1360", "64"]))),
+        ("outer_fragments", quoted(draw.of(&["auto", "always", "never"]))),
         ("copy_dscp", raw("false")),
     ];
     for (key, val) in all {

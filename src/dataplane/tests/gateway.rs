@@ -11,6 +11,7 @@ use crate::esp::outbound::OutboundSa;
 use crate::esp::{Cipher, SaParams};
 use crate::io::VnetHeader;
 use crate::io::memory::{Device, Knobs, Port, Train};
+use crate::ipsec::fitting::Fitting;
 use crate::ipsec::path::{Encap, Path};
 use crate::ipsec::sad::{InboundEntry, Mode};
 use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
@@ -49,6 +50,7 @@ pub struct Setup {
     /// Workers that may have an SA of their own.
     pub resources: u32,
     pub mode: Mode,
+    pub fitting: Fitting,
 }
 
 pub fn selectors(all: &[&str]) -> Vec<Selector> {
@@ -74,6 +76,7 @@ impl Default for Setup {
             home: None,
             resources: 0,
             mode: Mode::Tunnel,
+            fitting: Fitting::default(),
         }
     }
 }
@@ -124,7 +127,7 @@ impl Gateway {
         let Setup { encap, may_move, mtu, .. } = *setup;
         let tables = Arc::new(Tables::new());
         let child = Child::new(SLOT, "office/lan".into(), DEVICE, setup.copy_dscp).with_resources(setup.resources);
-        let child = Arc::new(Child { waits: setup.waits, home: setup.home, ..child });
+        let child = Arc::new(Child { waits: setup.waits, home: setup.home, fitting: setup.fitting, ..child });
         let orders = Arc::new(Orders::default());
         tables.insert_child(child.clone());
         let host = Device::new(setup.offloads);

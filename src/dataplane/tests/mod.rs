@@ -1,6 +1,7 @@
 //! The worker as a whole, over queues in memory; and what the tests of the pure parts share.
 pub mod build;
 mod copies;
+mod fit;
 mod fragment;
 mod gateway;
 mod icmp;

@@ -144,7 +144,7 @@ fn what_may_be_fragmented_is() {
     let (mut left, mut right) = pair(&Setup::default());
     let trains = left.send(VnetHeader::default(), build.packet());
     assert_eq!(trains.iter().flat_map(Train::datagrams).count(), 3);
-    assert!(trains.iter().all(|train| !train.dont_fragment));
+    assert!(trains.iter().all(|train| train.dont_fragment));
     assert!(trains.iter().flat_map(Train::datagrams).all(|datagram| datagram.len() <= 1472));
     trains.into_iter().for_each(|train| right.port.inject(train));
     right.turn();

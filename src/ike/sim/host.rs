@@ -170,7 +170,7 @@ impl Machine {
         let mut events = Vec::new();
         while let Some(output) = endpoint.poll() {
             match output {
-                Output::Transmit { local, remote, data } => effects.sent.push((local, remote, data)),
+                Output::Transmit { local, remote, data, .. } => effects.sent.push((local, remote, data)),
                 Output::Keepalive { .. } | Output::Fetch { .. } => {}
                 Output::Compute { job, work } => effects.jobs.push((job, work)),
                 Output::Event(event) => events.push(event),
@@ -205,6 +205,7 @@ impl Machine {
             Event::Drained => self.drained = true,
             Event::Larval { .. }
             | Event::Addresses { .. }
+            | Event::Probed { .. }
             | Event::KeyLog(_)
             | Event::Failed(_)
             | Event::Warning { .. } => {}

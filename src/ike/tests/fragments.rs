@@ -179,7 +179,7 @@ fn input_33_unknown_payloads_around_a_fragment() {
         let at = data.len() - 25;
         let (aad, buf) = data.split_at_mut(at);
         channel.sealing().seal(1000, aad, buf, &[]);
-        let sent = world.bob_gets(&Datagram { from, to, data });
+        let sent = world.bob_gets(&Datagram { from, to, data, dont_fragment: false });
         assert_eq!(answers(&sent), usize::from(taken), "{unknown}");
         assert_eq!(kept(&mut world), 0);
     }
@@ -200,7 +200,7 @@ fn input_34_fragments_of_every_kind() {
         let at = data.len() - 33;
         let (aad, buf) = data.split_at_mut(at);
         channel.sealing().seal(2000 + u64::from(number) * 1000 + u64::from(total), aad, buf, &[]);
-        assert!(world.bob_gets(&Datagram { from, to, data }).is_empty());
+        assert!(world.bob_gets(&Datagram { from, to, data, dont_fragment: false }).is_empty());
         assert_eq!(kept(&mut world), 0, "{number} of {total}");
     }
     // Repeats are kept once; a finer cut takes the place of a coarser one, never the other way round.
@@ -246,7 +246,7 @@ fn input_35_a_fragment_shorter_than_its_header() {
         let mut data = Header { first: PayloadType::SKF, length, ..header }.encode().to_vec();
         data.extend([0, 0, 0, len as u8, 0, 1, 0, 1]);
         data.resize(HEADER_LEN + len, 0);
-        assert!(world.bob_gets(&Datagram { from, to, data }).is_empty(), "{len}");
+        assert!(world.bob_gets(&Datagram { from, to, data, dont_fragment: false }).is_empty(), "{len}");
     }
     assert_eq!(kept(&mut world), 0);
 }

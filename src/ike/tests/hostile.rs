@@ -23,7 +23,7 @@ pub(super) fn newcomer(world: &mut World, from: SocketAddr) -> Datagram {
         Payload::Notify(Notify::new(NotifyType::NAT_DETECTION_SOURCE_IP, [0; 20])),
         Payload::Notify(Notify::new(NotifyType::NAT_DETECTION_DESTINATION_IP, [0; 20])),
     ];
-    Datagram { from, to: (addr(BOB), 500).into(), data: Message { header, payloads }.encode() }
+    Datagram { from, to: (addr(BOB), 500).into(), data: Message { header, payloads }.encode(), dont_fragment: false }
 }
 fn header(spi_i: IkeSpi, exchange: ExchangeType) -> Header {
     Header {
@@ -41,7 +41,7 @@ fn header(spi_i: IkeSpi, exchange: ExchangeType) -> Header {
 /// An answer that anybody can forge who has seen the request.
 fn forged(request: &Datagram, payloads: Vec<Payload>) -> Datagram {
     let header = Header { spi_r: IkeSpi([7; 8]), initiator: false, response: true, ..request.header() };
-    Datagram { from: request.to, to: request.from, data: Message { header, payloads }.encode() }
+    Datagram { from: request.to, to: request.from, data: Message { header, payloads }.encode(), dont_fragment: false }
 }
 pub(super) fn anybody() -> Policy {
     with(bob(), |c| c.remote_addrs = vec![Remote::Any])
@@ -185,7 +185,7 @@ fn every_exchange_in_every_phase() {
                         let data = Message { header, payloads: payloads.clone() }.encode();
                         let (a, b) = ((addr(ALICE), 500).into(), (addr(BOB), 500).into());
                         let (from, to) = if initiator { (a, b) } else { (b, a) };
-                        world.deliver(&Datagram { from, to, data });
+                        world.deliver(&Datagram { from, to, data, dont_fragment: false });
                     }
                 }
             }

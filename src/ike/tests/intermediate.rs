@@ -172,7 +172,7 @@ fn alice_says(world: &mut World, exchange: ExchangeType, id: u32, payloads: &[Pa
     let header = sa.core.header(exchange, id, false);
     let (from, to) = (sa.core.local, sa.core.remote);
     let sealed = sa.phase.channel().unwrap().seal(header, payloads, usize::MAX);
-    Datagram { from, to, data: sealed.datagrams()[0].clone() }
+    Datagram { from, to, data: sealed.datagrams()[0].clone(), dont_fragment: false }
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn an_answer_that_is_none_ends_the_attempt() {
         let Phase::HalfOpen(half) = &mut sa.phase else { panic!("half-open") };
         let sealed = half.previous.as_mut().unwrap().seal(header, &payloads, usize::MAX);
         let (from, to) = (sa.core.local, sa.core.remote);
-        world.deliver(&Datagram { from, to, data: sealed.datagrams()[0].clone() });
+        world.deliver(&Datagram { from, to, data: sealed.datagrams()[0].clone(), dont_fragment: false });
         assert_eq!(world.a.failures().len(), 1, "{payloads:?}");
         assert_eq!(world.a.computed, 1);
     }
@@ -265,7 +265,7 @@ fn a_ciphertext_of_somebody_else_leads_nowhere() {
     let ke = Payload::Ke(Ke { group: KeId::ML_KEM_768, data: vec![7; 1088] });
     let sealed = half.previous.as_mut().unwrap().seal(header, &[ke], usize::MAX);
     let (from, to) = (sa.core.local, sa.core.remote);
-    world.deliver(&Datagram { from, to, data: sealed.datagrams()[0].clone() });
+    world.deliver(&Datagram { from, to, data: sealed.datagrams()[0].clone(), dont_fragment: false });
     world.drop = |_| false;
     world.pass(seconds(5));
     assert_eq!((world.a.ikes(), world.b.ikes(), world.b.failures().len()), (0, 0, 0));

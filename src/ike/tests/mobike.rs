@@ -158,7 +158,7 @@ fn r38_the_responder_cannot_move_it() {
     let (core, channel) = world.bobs();
     let header = core.header(ExchangeType::INFORMATIONAL, core.window.next_id(), false);
     let data = channel.seal(header, &[update()], usize::MAX).datagrams()[0].clone();
-    world.deliver(&Datagram { from: end(BACKDOOR, 4500), to: end(ALICE, 4500), data });
+    world.deliver(&Datagram { from: end(BACKDOOR, 4500), to: end(ALICE, 4500), data, dont_fragment: false });
     world.pass(seconds(1));
     assert_eq!((moves(&world.a), world.alices().0.remote), (0, end(BOB, 4500)));
 }
@@ -191,7 +191,7 @@ fn r38_a_wrong_cookie_closes_the_ike_sa() {
         let header = core.header(ExchangeType::INFORMATIONAL, request.header().id, true);
         let payloads: Vec<_> = cookie.iter().map(|c| notify(NotifyType::COOKIE2, c)).collect();
         let data = channel.seal(header, &payloads, usize::MAX).datagrams()[0].clone();
-        world.deliver(&Datagram { from: request.to, to: request.from, data });
+        world.deliver(&Datagram { from: request.to, to: request.from, data, dont_fragment: false });
         world.pass(seconds(10));
         assert!(world.b.failures().contains(&"mobike.cookie"));
         let down = |e: &Event| matches!(e, Event::IkeDown { why: Ended::Failed, .. });
@@ -375,7 +375,7 @@ fn r38_after_a_rekey_by_bob_it_is_still_alice_who_moves() {
     let (core, channel) = world.bobs();
     let header = core.header(ExchangeType::INFORMATIONAL, core.window.next_id(), false);
     let data = channel.seal(header, &[update()], usize::MAX).datagrams()[0].clone();
-    world.deliver(&Datagram { from: end(BACKDOOR, 4500), to: end(AWAY, 4500), data });
+    world.deliver(&Datagram { from: end(BACKDOOR, 4500), to: end(AWAY, 4500), data, dont_fragment: false });
     world.pass(seconds(1));
     assert_eq!(world.alices().0.remote, end(BOB, 4500));
 }

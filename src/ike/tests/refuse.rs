@@ -331,7 +331,12 @@ fn the_silence_after_ike_sa_init_is_not_what_a_forger_said_before_it() {
     let request = world.hold().remove(0);
     let header = Header { spi_r: IkeSpi([7; 8]), initiator: false, response: true, ..request.header() };
     let payloads = vec![Payload::Notify(Notify::new(NotifyType::NO_PROPOSAL_CHOSEN, []))];
-    let forged = wire::Datagram { from: request.to, to: request.from, data: Message { header, payloads }.encode() };
+    let forged = wire::Datagram {
+        from: request.to,
+        to: request.from,
+        data: Message { header, payloads }.encode(),
+        dont_fragment: false,
+    };
     world.deliver(&forged);
     world.drop = |d| d.is(crate::wire::registry::ExchangeType::IKE_AUTH, false);
     world.deliver(&request);

@@ -248,7 +248,7 @@ fn r25_an_unprotected_invalid_ike_spi_only_makes_alice_ask() {
         let header = Header { initiator: false, ..header };
         let data = Message { header, payloads: vec![Payload::Notify(Notify::new(kind, []))] }.encode();
         let (from, to) = (core.remote, core.local);
-        world.deliver(&wire::Datagram { from, to, data });
+        world.deliver(&wire::Datagram { from, to, data, dont_fragment: false });
     };
     let asked = |world: &World| world.sent_by(ALICE).len();
     for kind in [NotifyType::AUTHENTICATION_FAILED, NotifyType::INVALID_SYNTAX, NotifyType::INVALID_SPI] {

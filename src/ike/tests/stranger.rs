@@ -123,7 +123,7 @@ impl Stranger {
         }
     }
     pub(super) fn datagram(&self, data: Vec<u8>) -> Datagram {
-        Datagram { from: self.here, to: self.there, data }
+        Datagram { from: self.here, to: self.there, data, dont_fragment: false }
     }
     /// SA, KE and nonce of an IKE_SA_INIT.
     pub(super) fn opening(&self) -> Vec<Payload> {

@@ -18,7 +18,7 @@ fn request(world: &mut World, exchange: ExchangeType, id: u32, payloads: &[Paylo
     let header = core.header(exchange, id, false);
     let (from, to) = (core.local, core.remote);
     let data = channel.seal(header, payloads, usize::MAX).datagrams()[0].clone();
-    Datagram { from, to, data }
+    Datagram { from, to, data, dont_fragment: false }
 }
 fn ids(sent: &[Datagram]) -> Vec<u32> {
     sent.iter().filter(|d| d.header().response).map(|d| d.header().id).collect()

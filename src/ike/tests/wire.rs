@@ -128,7 +128,9 @@ impl Peer {
         self.endpoint.handle(now, input, &mut self.host);
         while let Some(output) = self.endpoint.poll() {
             match output {
-                Output::Transmit { local, remote, data } => sent.push(Datagram { from: local, to: remote, data }),
+                Output::Transmit { local, remote, data, dont_fragment } => {
+                    sent.push(Datagram { from: local, to: remote, data, dont_fragment });
+                }
                 Output::Keepalive { .. } => self.keepalives.push(now),
                 Output::Event(event) => {
                     if let Event::ChildDown { .. } = &event {
@@ -179,6 +181,7 @@ pub(super) struct Datagram {
     pub from: SocketAddr,
     pub to: SocketAddr,
     pub data: Vec<u8>,
+    pub dont_fragment: bool,
 }
 impl Datagram {
     pub(super) fn header(&self) -> Header {
@@ -416,7 +419,7 @@ impl World {
         let sealed = channel.seal(header, payloads, usize::MAX);
         core.window.respond(sealed.clone());
         let data = sealed.datagrams()[0].clone();
-        self.deliver(&Datagram { from: request.to, to: request.from, data });
+        self.deliver(&Datagram { from: request.to, to: request.from, data, dont_fragment: false });
     }
     /// What Bob reads in a message of Alice.
     pub(super) fn bob_reads(&mut self, message: &Datagram) -> Contents {
@@ -437,7 +440,7 @@ impl World {
         let (core, channel) = self.alices();
         let header = core.header(exchange, core.window.next_id(), false);
         let data = channel.seal(header, payloads, usize::MAX).datagrams()[0].clone();
-        Datagram { from: core.local, to: core.remote, data }
+        Datagram { from: core.local, to: core.remote, data, dont_fragment: false }
     }
     /// The same in fragments, so that no message is longer than `room`; with this id.
     pub(super) fn alice_cuts(&mut self, id: u32, payloads: &[Payload], room: usize) -> Vec<Datagram> {
@@ -445,7 +448,7 @@ impl World {
         let header = core.header(ExchangeType::INFORMATIONAL, id, false);
         let (from, to) = (core.local, core.remote);
         let sealed = channel.seal(header, payloads, room);
-        sealed.datagrams().iter().map(|data| Datagram { from, to, data: data.clone() }).collect()
+        sealed.datagrams().iter().map(|data| Datagram { from, to, data: data.clone(), dont_fragment: false }).collect()
     }
     /// Gives Bob a datagram of Alice, and returns what he sends.
     pub(super) fn bob_gets(&mut self, d: &Datagram) -> Vec<Datagram> {

@@ -386,5 +386,9 @@ fn what_is_sealed_under_other_keys_is_ignored() {
     data[last] ^= 1;
     assert!(stranger.sends(&mut world, &data).payloads().len() > 4);
     let here = stranger.here;
-    assert_eq!(stranger.opens(&Datagram { from: here, to: here, data }), Err(OpenError::Icv), "reflected");
+    assert_eq!(
+        stranger.opens(&Datagram { from: here, to: here, data, dont_fragment: false }),
+        Err(OpenError::Icv),
+        "reflected"
+    );
 }
