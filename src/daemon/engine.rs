@@ -2,10 +2,12 @@
 //!
 //! In each turn: signals, what other threads have done, orders of the API, upcalls of the workers, the sockets, IKE messages (known SAs
 //! first), timers. It waits for nothing but its one poll.
+use super::changes::Changes;
 use super::clock;
 use super::compute::{Job, Pool};
 use super::expiry;
 use super::fetch::Fetcher;
+use super::hook::Hook;
 use super::host::DaemonHost;
 use super::install::Installer;
 use super::journal::Journal;
@@ -69,6 +71,8 @@ pub struct Parts {
     pub pool: Pool,
     /// Revocation lists.
     pub fetcher: Fetcher,
+    /// Somebody's program that is told of changes.
+    pub hook: Option<Hook>,
     /// The data path.
     pub workers: Workers,
     /// From the API.
@@ -96,6 +100,7 @@ pub struct Engine {
     pending: Pending,
     traps: Traps,
     leases: Leases,
+    changes: Changes,
     keylog: Keylog,
     started: Duration,
     /// ESP was looked at.
@@ -140,7 +145,7 @@ impl Engine {
         if let Some(monitor) = &monitor {
             poll.add(monitor, MONITOR)?;
         }
-        parts.host.addresses = parts.network.outer_addresses();
+        parts.host.addresses = parts.network.addresses();
         Ok(Self {
             endpoint: Endpoint::new(now, &mut parts.host),
             keylog: Keylog::of(&parts.config),
@@ -152,6 +157,7 @@ impl Engine {
             pending: Pending::default(),
             traps: Traps::default(),
             leases: Leases::default(),
+            changes: Changes::default(),
             started: now,
             looked: now,
             look_interval: Duration::MAX,
@@ -253,6 +259,12 @@ impl Engine {
         self.dirty = true;
         self.parts.journal.tell(now, event);
         self.keylog.tell(event);
+        for change in self.changes.note(event) {
+            self.parts.journal.tell_change(now, &change);
+            if let Some(hook) = &mut self.parts.hook {
+                hook.tell(&change);
+            }
+        }
         self.traps.note(&self.parts.config.policy, event);
         let Parts { installer, host, workers, network, .. } = &mut self.parts;
         if self.leases.note(event) {
@@ -306,7 +318,7 @@ impl Engine {
             self.feed(now, Input::Fetched { job, crls });
         }
         if self.parts.host.resolved() {
-            self.feed(now, Input::Timer);
+            self.feed(now, Input::Resolved);
         }
     }
 
@@ -366,7 +378,7 @@ impl Engine {
         }
         if self.changed_at.is_some_and(|at| at <= now) {
             self.changed_at = None;
-            self.parts.host.addresses = self.parts.network.outer_addresses();
+            self.parts.host.addresses = self.parts.network.addresses();
             self.parts.network.hurry();
             self.feed(now, Input::AddrsChanged);
         }
@@ -498,6 +510,7 @@ impl Engine {
             ("ike_junk", self.lanes.junk),
             ("ike_overflowed", self.lanes.overflowed),
             ("ike_unsent", self.parts.sockets.unsent),
+            ("hook_lost", self.parts.hook.as_ref().map_or(0, |hook| hook.lost)),
             ("worker_junk", sum(&|worker| worker.junk())),
             ("upcalls_lost", sum(&|worker| worker.upcalls_lost())),
         ];
@@ -518,7 +531,7 @@ impl Engine {
         };
         if fixed(&config) != fixed(&self.parts.config) {
             tracing::warn!(
-                "addresses, ports, device, table, mark, workers and sockets of [gateway] change with a restart only"
+                "addresses, ports, device, table, mark, workers, sockets and hook of [gateway] change with a restart only"
             );
         }
         let Parts { installer, network, host, .. } = &mut self.parts;

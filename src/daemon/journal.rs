@@ -1,4 +1,5 @@
 //! What happens to connections, told twice: as log lines and as events of the API.
+use super::changes::{Change, Kind};
 use super::clock;
 use super::status;
 use crate::control::types;
@@ -44,17 +45,41 @@ impl Journal {
             Event::ChildDown { resource, .. } => *resource,
             _ => None,
         };
-        let event = types::Event {
+        let why = why.map(|why| reason(why).to_owned());
+        self.send(types::Event { connection, child, resource, why, failure, warning, ..self.event(now, name) });
+    }
+    /// Tells a change: what a controller follows.
+    pub fn tell_change(&mut self, now: Duration, change: &Change) {
+        let (name, connection, (local, remote)) = (change.kind.name(), &change.connection, change.ends);
+        if change.kind == Kind::Moved {
+            tracing::info!(connection, %local, %remote, "moved");
+        }
+        self.send(types::Event {
+            connection: Some(connection.clone()),
+            child: change.child.as_deref().map(str::to_owned),
+            local: Some(local.to_string()),
+            remote: Some(remote.to_string()),
+            why: change.why.map(|why| reason(why).to_owned()),
+            ..self.event(now, name)
+        });
+    }
+    /// The next event, of nobody.
+    fn event(&self, now: Duration, name: &str) -> types::Event {
+        types::Event {
             id: self.next,
             time: clock::rfc3339(now),
             event: name.into(),
-            connection,
-            child,
-            resource,
-            why: why.map(|why| reason(why).to_owned()),
-            failure,
-            warning,
-        };
+            connection: None,
+            child: None,
+            resource: None,
+            local: None,
+            remote: None,
+            why: None,
+            failure: None,
+            warning: None,
+        }
+    }
+    fn send(&mut self, event: types::Event) {
         self.next += 1;
         // Nobody may be listening.
         let _ = self.sender.send(Arc::new(event));
@@ -125,7 +150,8 @@ fn log(event: &Event) -> Option<Told> {
     }
 }
 
-fn reason(why: Ended) -> &'static str {
+/// Why something ended, for the API.
+pub fn reason(why: Ended) -> &'static str {
     match why {
         Ended::ByUs => "by_us",
         Ended::ByPeer => "by_peer",

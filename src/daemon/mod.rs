@@ -4,12 +4,14 @@
 //! forwards the workers' upcalls. Start and stop are in [`run`], in the order that keeps protected traffic out of the clear: routes and
 //! guard come first and, unless `on_exit = "open"`, never go.
 pub mod backstop;
+pub mod changes;
 pub mod clock;
 pub mod compute;
 pub mod engine;
 mod expiry;
 pub mod fetch;
 mod fixed;
+pub mod hook;
 pub mod host;
 pub mod install;
 pub mod installed;
@@ -18,6 +20,7 @@ pub mod keylog;
 pub mod lanes;
 pub mod leases;
 pub mod logging;
+pub mod names;
 pub mod network;
 pub mod pending;
 pub mod places;
@@ -131,6 +134,7 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     let threads = system::usable_cores().min(2);
     let pool = compute::Pool::start(threads, wake.clone()).map_err(said("compute threads"))?;
     let fetcher = fetch::Fetcher::start(config.gateway.mark, wake.clone()).map_err(said("fetcher"))?;
+    let hook = config.gateway.hook.clone().map(hook::Hook::start).transpose().map_err(said("the hook"))?;
     let host = host::DaemonHost::new(places, tables, config.gateway.mark, wake.clone()).map_err(said("resolver"))?;
     let (requests, from_api) = mpsc::sync_channel(REQUESTS);
     let journal = journal::Journal::default();
@@ -147,6 +151,7 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
         sockets,
         pool,
         fetcher,
+        hook,
         workers,
         requests: from_api,
         journal,

@@ -8,7 +8,7 @@ use crate::config::{Config, Gateway, OnExit};
 use crate::ike::policy::{Ports, Remote};
 use crate::io::netlink::{Address, Netlink, Route, RouteKind, Rule};
 use crate::io::{nft, udp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -37,6 +37,17 @@ pub struct Network {
     refresh_at: Duration,
     /// What could not be put into place, for status.
     pub warnings: Vec<String>,
+}
+
+/// The addresses of the host.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    /// Where peers may reach us: not those of loopback, of a protected network, of our own device or of one without a cable.
+    pub outer: Vec<IpAddr>,
+    /// All of them.
+    pub all: HashSet<IpAddr>,
+    /// Those of devices that are up and have no cable.
+    pub unplugged: HashSet<IpAddr>,
 }
 
 /// Outer ends that the configuration names.
@@ -101,9 +112,11 @@ impl Network {
     pub fn hurry(&mut self) {
         self.refresh_at = Duration::ZERO;
     }
-    /// Where peers may reach us: the addresses of the host, but for those that belong to a protected network or to our own device.
-    pub fn outer_addresses(&self) -> Vec<IpAddr> {
+    /// The addresses that the host has now.
+    pub fn addresses(&self) -> Addresses {
         let found = self.netlink.addresses().unwrap_or_default();
+        let links = self.netlink.links().unwrap_or_default();
+        let unplugged = |link: u32| links.iter().any(|l| l.index == link && l.up && !l.carrier);
         let inside = |addr: IpAddr| {
             let host = prefix::host(addr);
             let networks =
@@ -114,8 +127,16 @@ impl Network {
             IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
             IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local(),
         };
-        let theirs = found.iter().filter(|a| Some(a.link) != self.link).map(|a| a.addr);
-        theirs.filter(|addr| !local(*addr) && !inside(*addr)).collect()
+        let mut addresses = Addresses::default();
+        for Address { link, addr, .. } in found {
+            addresses.all.insert(addr);
+            if unplugged(link) {
+                addresses.unplugged.insert(addr);
+            } else if Some(link) != self.link && !local(addr) && !inside(addr) {
+                addresses.outer.push(addr);
+            }
+        }
+        addresses
     }
     /// Puts the addresses that peers have given us on our device, and takes away those that are not wanted any more, if it was we who put them
     /// there. What the gateway itself sends through the tunnel has them as its source from then on.

@@ -194,7 +194,7 @@ impl Endpoint {
         }
         let first = missing.first().map(|(child, _)| child.clone());
         let mut next = None;
-        if let Some(id) = usable {
+        if let Some(id) = usable.filter(|_| first.is_some()) {
             let due: Vec<_> = missing.iter().filter(|(_, at)| *at <= now).map(|(child, _)| child.clone()).collect();
             next = missing.iter().map(|(_, at)| *at).filter(|at| *at > now).min();
             self.step(now, host, id, |cx, sa| {

@@ -256,7 +256,8 @@ impl Endpoint {
             _ => return,
         };
         let (here, abandons, name) = (way(core), core.abandons, link.connection.name.clone());
-        let tried = |way: &Way| *way == here || link.tries.values().any(|tried| tried == way);
+        let old = core.replaces.and_then(|old| self.sas.get(&old)).map(|old| self::way(&old.core));
+        let tried = |way: &Way| *way == here || Some(*way) == old || link.tries.values().any(|tried| tried == way);
         let ways = Ways::of(&link.connection, host).list;
         let turn = link.next_way;
         let in_turn = (0..ways.len()).map(|i| turn.wrapping_add(i));
@@ -366,7 +367,9 @@ fn leaving(cx: &mut Cx<'_>, core: &Core, est: &Established) -> Option<(Way, bool
     // What the routes say counts at once; preferences can wait.
     match from.filter(|from| *from != local && (lost || connection.local_addrs.is_empty())) {
         Some(from) => Some(((from, remote), lost)),
-        None if lost => Ways::of(&connection, cx.host).list.first().map(|way| (*way, true)),
+        None if lost => {
+            Ways::of(&connection, cx.host).list.into_iter().find(|way| *way != (local, remote)).map(|way| (way, true))
+        }
         None => None,
     }
 }
