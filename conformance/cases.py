@@ -8,7 +8,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
-import interop.certs  # noqa: E402,F401  (importing registers the cases)
+import interop.addresses  # noqa: E402,F401  (importing registers the cases)
+import interop.certs  # noqa: E402,F401
 import interop.demo  # noqa: E402,F401
 import interop.hijack  # noqa: E402,F401
 import interop.hostile  # noqa: E402,F401

@@ -243,10 +243,8 @@ fn network(code: &str, Place { connection, peer, .. }: &Place) -> (String, Strin
             format!("Check the name in {connection}.remote_addrs, the resolver of this host, and its routes."),
         ),
         "net.own_address" => (
-            "The peer's name leads to an address of this host itself.".into(),
-            format!(
-                "Correct the name's address, or the name in {connection}.remote_addrs: we do not speak with ourselves."
-            ),
+            "What is configured as the peer's address, or what its name leads to, is this host itself.".into(),
+            format!("Correct {connection}.remote_addrs, or the name's address: we do not speak with ourselves."),
         ),
         "net.no_route" => (
             "No address of ours can be used: this host has none that is configured, or no way from there to the peer."

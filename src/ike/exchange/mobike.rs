@@ -114,6 +114,8 @@ pub(in crate::ike) fn addresses_changed(cx: &mut Cx<'_>, core: &mut Core, est: &
         core.local = *local;
         let path = core.path();
         cx.emit(Event::PathChanged { ike: core.id, path });
+        // From there, so that the initiator sees it, whether or not there are further ones.
+        est.plan(Task::Mobike(Ask::Addresses));
     }
     let connection = est.connection.clone();
     if further(cx, core, &connection) != core.mobile.told {
