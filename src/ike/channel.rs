@@ -98,11 +98,13 @@ pub(super) struct Sealed {
     datagrams: Vec<Vec<u8>>,
     /// What it is made of, if it may have to be cut smaller.
     inner: Option<Box<Inner>>,
+    /// It travels as it is, or not at all.
+    pub dont_fragment: bool,
 }
 impl From<Vec<u8>> for Sealed {
     /// A message in the clear, which is never cut.
     fn from(message: Vec<u8>) -> Self {
-        Self { datagrams: vec![message], inner: None }
+        Self { datagrams: vec![message], inner: None, dont_fragment: false }
     }
 }
 impl Sealed {
@@ -131,7 +133,18 @@ impl Channel {
         let inner = Inner::new(header, payloads);
         let datagrams = self.cut(&inner, room);
         let may_shrink = room != usize::MAX && datagrams.iter().any(|d| d.len() > super::size::SMALLEST);
-        Sealed { datagrams, inner: may_shrink.then(|| inner.into()) }
+        Sealed { datagrams, inner: may_shrink.then(|| inner.into()), dont_fragment: false }
+    }
+    /// Seals a message in one piece that nobody on the way may cut, however long it is; until it has to `relent`.
+    pub(super) fn seal_whole(&mut self, header: Header, payloads: &[Payload]) -> Sealed {
+        let inner = Inner::new(header, payloads);
+        let datagrams = self.cut(&inner, usize::MAX);
+        Sealed { datagrams, inner: Some(inner.into()), dont_fragment: true }
+    }
+    /// The same message in fragments of at most `room` octets, or in the same octets if it fits; whoever has to on the way may cut it.
+    pub(super) fn relent(&mut self, sealed: &mut Sealed, room: usize) {
+        sealed.dont_fragment = false;
+        self.shrink(sealed, room);
     }
     /// Cuts a message anew, under new IVs, so that no datagram is longer than `room`. False if it stays as it is: only a greater number of
     /// fragments tells the new ones from the old (RFC 7383 section 2.5.2).
@@ -151,7 +164,8 @@ impl Channel {
     pub(super) fn cut(&mut self, inner: &Inner, room: usize) -> Vec<Vec<u8>> {
         let whole = HEADER_LEN + SK_HEADER_LEN + self.sealed_len(inner.octets.len());
         // Whatever fits in no number of fragments does not fit in the length fields either.
-        let ranges = if whole <= room { None } else { split(inner.octets.len(), self.most_inside(room)) };
+        let ranges =
+            if whole <= room { None } else { split(inner.octets.len(), self.most_inside(SKF_HEADER_LEN, room)) };
         let Some(ranges) = ranges else {
             return vec![self.seal_one(inner, PayloadType::SK, &[], inner.first, &inner.octets)];
         };
@@ -168,9 +182,13 @@ impl Channel {
         let cipher = self.cipher;
         cipher.iv_len() + (plain + 1).next_multiple_of(self.block()) + cipher.icv_len()
     }
-    /// The longest plaintext of a fragment of `room` octets.
-    fn most_inside(&self, room: usize) -> usize {
-        let body = room.saturating_sub(HEADER_LEN + SKF_HEADER_LEN + self.sealed_len(0) - self.block());
+    /// The longest inner payloads of a message of at most `room` octets in one piece. It is shorter than `room` by less than a block.
+    pub(super) fn most_in_one(&self, room: usize) -> usize {
+        self.most_inside(SK_HEADER_LEN, room)
+    }
+    /// The same behind an encrypted payload's own header of this length.
+    fn most_inside(&self, head: usize, room: usize) -> usize {
+        let body = room.saturating_sub(HEADER_LEN + head + self.sealed_len(0) - self.block());
         (body - body % self.block()).saturating_sub(1)
     }
     fn block(&self) -> usize {

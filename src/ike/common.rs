@@ -144,7 +144,8 @@ impl Cx<'_> {
     /// One message, or its fragments.
     pub(super) fn transmit_all(&mut self, local: SocketAddr, remote: SocketAddr, sealed: &Sealed) {
         for data in sealed.datagrams() {
-            self.transmit(local, remote, data.clone());
+            let (data, dont_fragment) = (data.clone(), sealed.dont_fragment);
+            self.common.out.push_back(Output::Transmit { local, remote, data, dont_fragment });
         }
     }
     pub(super) fn emit(&mut self, event: Event) {

@@ -6,7 +6,7 @@ use super::error::Refusal;
 use super::event::{Command, Ended, Event, Host, IkeId, Input, Output};
 use super::exchange::ike_sa_init::responder::{self, Opened};
 use super::exchange::{Arrival, create_child, delete, half_open, ike_auth, ike_sa_init, mobike, rekey_ike};
-use super::exchange::{Contents, followup_ke, informational, intermediate, liveness};
+use super::exchange::{Contents, followup_ke, informational, intermediate, liveness, probe};
 use super::ikev1;
 use super::inbox::Early;
 use super::sa::{Answer, Asked, CLOSING_TIME, Core, Established, IkeSa, Phase, RELIEF_TIME, Standing};
@@ -182,6 +182,15 @@ impl Endpoint {
         self.succeed(now, host);
     }
 
+    fn probe(&mut self, now: Duration, host: &mut dyn Host, ike: IkeId, size: u16) {
+        if !self.sas.contains_key(&ike) {
+            return self.common.emit(Event::Probed { ike, size, fits: None });
+        }
+        self.step(now, host, ike, |cx, sa| {
+            probe::ask(cx, sa, size);
+            Ok(())
+        });
+    }
     fn on_computed(&mut self, now: Duration, host: &mut dyn Host, job: u64, done: Done) {
         let Some(id) = self.common.jobs.remove(&job) else { return };
         self.step(now, host, id, |cx, sa| computed(cx, sa, job, done));
@@ -269,7 +278,7 @@ impl Endpoint {
             Command::Up { connection, child } => self.up(now, &connection, child.as_deref()),
             Command::Down { connection, child } => self.down(now, host, &connection, child.as_deref()),
             Command::Rekey { connection, child } => self.rekey(now, host, &connection, child.as_deref()),
-            Command::Probe { ike, size } => self.common.emit(Event::Probed { ike, size, fits: None }),
+            Command::Probe { ike, size } => self.probe(now, host, ike, size),
             Command::Shutdown => self.begin_shutdown(now, host),
         }
     }
@@ -359,7 +368,8 @@ fn on_protected(
         if core.window.is_silent() {
             cx.common.answered.push(core.id);
         }
-        core.window.settle();
+        probe::answered(cx, core, est);
+        core.settle(cx.now);
         mobike::answered(core, est, from);
         return Some(Authentic::Response(inside));
     }
@@ -511,6 +521,7 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
                     cx.common.redundant.push(Redundant { ike: rival, how: How::Now });
                 }
             }
+            probe::cancel(cx, core.id, &mut est);
             // What waited for the window goes with the children, if they have somewhere to go.
             est.abandon(cx);
             if est.standing != Standing::Current {

@@ -168,7 +168,8 @@ pub enum Command {
     },
     /// Find out whether an outer IP packet of `size` octets reaches the peer and is answered: an INFORMATIONAL request of that size with DF and,
     /// if it is not answered soon, the same request made smaller (RFC 7383 section 2.5.2), so that a narrow path does no harm. Each command is
-    /// answered by one `Event::Probed`; at once if there is no such IKE SA, or if it is ending, being rekeyed or moving.
+    /// answered by one `Event::Probed`; at once if there is no such IKE SA, or if it is ending, being rekeyed or moving. Packets of more than 9,216
+    /// octets are not tried.
     Probe {
         /// Which.
         ike: IkeId,
@@ -365,8 +366,8 @@ pub enum Event {
         ike: IkeId,
         /// As it was asked for.
         size: u16,
-        /// A request as large as that was answered; or it was not, but the same request was once it was smaller. `None`: it is not known. It was
-        /// not tried, or the IKE SA has ended, moved or been rekeyed meanwhile.
+        /// A request as large as that was answered; or it was not, but the same request was as soon as it was smaller. `None`: it is not known. It
+        /// was not tried, or nothing has come through for a while, or the IKE SA has ended, moved or been rekeyed meanwhile.
         fits: Option<bool>,
     },
     /// An inbound SPI that we have offered and have no keys for yet: packets for it are kept for a moment (design.md, "Order of a rekey").

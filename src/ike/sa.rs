@@ -10,7 +10,7 @@ use super::exchange::ike_auth::Proving;
 use super::exchange::ike_sa_init::{Agreeing, Opening};
 use super::exchange::intermediate::Mixing;
 use super::exchange::mobike::{self, Mobile};
-use super::exchange::{Arrival, Contents, delete, liveness, rekey_child, rekey_ike};
+use super::exchange::{Arrival, Contents, delete, liveness, probe, rekey_child, rekey_ike};
 use super::keys::SkD;
 use super::life::Life;
 use super::nat::Nat;
@@ -159,6 +159,8 @@ pub(super) enum Task {
     },
     DeleteIke,
     Liveness,
+    /// An outer packet of so many octets.
+    Probe(u16),
     Mobike(mobike::Ask),
 }
 /// A request that we have made.
@@ -175,6 +177,8 @@ pub(super) enum Asked {
     },
     DeleteIke,
     Liveness,
+    /// The same, until it is known whether a packet of this size has arrived.
+    Probe(u16),
     Mobike(mobike::Asked),
 }
 
@@ -255,6 +259,18 @@ impl Core {
             cx.transmit_all(self.local, self.remote, sealed);
         }
     }
+    /// The response to the request in flight has come.
+    pub(super) fn settle(&mut self, now: Duration) {
+        if let Some(time) = self.window.settle(now) {
+            self.size.round_trip = Some(time);
+        }
+    }
+    /// A request in flight that insists on its size does so no longer: it is sent at once in small fragments or, if the peer does not understand
+    /// those, as one that may be fragmented on its way.
+    pub(super) fn relent(&mut self, now: Duration, channel: &mut Channel) {
+        let room = self.size.smallest(self.remote);
+        self.window.relent(now, |sealed| channel.relent(sealed, room));
+    }
     /// Retransmits when it is time to, smaller after a while. `Err`: the peer has not answered.
     pub(super) fn retransmit(&mut self, cx: &mut Cx<'_>, channel: Option<&mut Channel>) -> Step<()> {
         let times = cx.policy().retransmit;
@@ -268,7 +284,11 @@ impl Core {
                     self.window.cut(cx.now, &times, |sealed| channel.shrink(sealed, room));
                 }
             }
-            (Due::Resend | Due::Shrink, _) => {}
+            (Due::Relent, Some(channel)) => {
+                self.relent(cx.now, channel);
+                return self.retransmit(cx, Some(channel));
+            }
+            (Due::Resend | Due::Shrink | Due::Relent, _) => {}
         }
         if self.window.is_silent() {
             cx.common.silent.push(self.id);
@@ -403,14 +423,18 @@ impl Established {
     pub(super) fn close(&mut self, now: Duration, why: Ended, patience: Duration) {
         if self.closing.is_none() {
             self.closing = Some((why, now + patience));
-            // What it still has to disown goes with the IKE SA, but `abandon` has to give the SPI back.
-            self.queue.retain(|task| matches!(task, Task::DeleteSpi { release: true, .. }));
+            // What it still has to disown goes with the IKE SA, but `abandon` has to give the SPI back. Who has asked for a probe has an answer
+            // coming.
+            self.queue.retain(|task| matches!(task, Task::DeleteSpi { release: true, .. } | Task::Probe(_)));
             self.queue.push_front(Task::DeleteIke);
         }
     }
     /// Sends the next request if the window is open.
     pub(super) fn pump(&mut self, cx: &mut Cx<'_>, core: &mut Core) {
         self.complete_groups(cx);
+        if self.closing.is_some() {
+            probe::stop(cx, core, self);
+        }
         self.send_next(cx, core);
         // All children are here, or have failed, and the peer knows this one: nothing is left to wait for.
         let waits = |task: &Task| matches!(task, Task::CreateChild(_) | Task::Liveness);
@@ -432,6 +456,7 @@ impl Established {
                 Task::DeleteSpi { spi, release } => Some(delete::disown(cx, core, self, spi, release)),
                 Task::DeleteIke => Some(delete::request_ike(cx, core, self)),
                 Task::Liveness => Some(liveness::request(cx, core, self)),
+                Task::Probe(size) => probe::request(cx, core, self, size),
                 Task::Mobike(ask) => Some(mobike::request(cx, core, self, ask)),
             };
         }
@@ -532,9 +557,10 @@ impl IkeSa {
     }
     /// Takes over the address that an authentic packet came from, where that is allowed (R37).
     pub(super) fn moved(&mut self, cx: &mut Cx<'_>, local: SocketAddr, remote: SocketAddr) {
-        let Phase::Established(_) = &self.phase else { return };
+        let Phase::Established(est) = &mut self.phase else { return };
         let core = &mut self.core;
         if core.may_move() && core.remote != remote && remote.is_ipv4() == core.local.is_ipv4() {
+            probe::stop(cx, core, est);
             core.remote = remote;
             core.local = local;
             let path = core.path();

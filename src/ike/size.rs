@@ -1,6 +1,7 @@
 //! How large a message of ours may be (RFC 7383 section 2.5.1).
 use super::channel::Opened;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// IP datagrams of this size pass nearly everywhere; they are tried first.
 const FIRST: usize = 1280;
@@ -9,7 +10,8 @@ const LAST_V4: usize = 576;
 /// Headers of IPv4, IPv6, and of UDP with the non-ESP marker, which is not everywhere but costs little.
 const IPV4: usize = 20;
 const IPV6: usize = 40;
-const UDP: usize = 8 + 4;
+const UDP: usize = 8 + MARKER;
+const MARKER: usize = 4;
 /// A message of this size is never cut.
 pub(super) const SMALLEST: usize = LAST_V4 - IPV4 - UDP;
 
@@ -20,11 +22,13 @@ pub(super) struct Size {
     pub agreed: bool,
     /// The largest message, if experience has made it smaller than the usual one.
     known: Option<usize>,
+    /// The time from the last request to its answer: a round trip, or more if something was lost.
+    pub round_trip: Option<Duration>,
 }
 impl Size {
     /// Of a new path.
     pub(super) fn new(agreed: bool) -> Self {
-        Self { agreed, known: None }
+        Self { agreed, known: None, round_trip: None }
     }
     /// The longest message towards `remote`; `usize::MAX`: fragments are not understood there.
     pub(super) fn room(self, remote: SocketAddr) -> usize {
@@ -33,6 +37,11 @@ impl Size {
             Self { agreed: false, .. } => usize::MAX,
             Self { known, .. } => known.map_or(usual, |known| known.min(usual)),
         }
+    }
+    /// The longest message that every path takes towards `remote`; `usize::MAX`: fragments are not understood there.
+    pub(super) fn smallest(mut self, remote: SocketAddr) -> usize {
+        self.shrink(remote);
+        self.room(remote)
     }
     /// Nobody answers: the smallest size from now on.
     pub(super) fn shrink(&mut self, remote: SocketAddr) {
@@ -53,6 +62,11 @@ impl Size {
     }
     /// Another path, of which nothing is known.
     pub(super) fn forget(&mut self) {
-        self.known = None;
+        (self.known, self.round_trip) = (None, None);
     }
+}
+/// The length of a message in an IP packet of `packet` octets; `None`: there is none. `marked`: a non-ESP marker stands before it.
+pub(super) fn message_in(packet: u16, remote: SocketAddr, marked: bool) -> Option<usize> {
+    let headers = if remote.is_ipv4() { IPV4 } else { IPV6 } + UDP - if marked { 0 } else { MARKER };
+    usize::from(packet).checked_sub(headers)
 }

@@ -14,6 +14,8 @@ pub(super) const SIZE: u32 = 4;
 const PROBES: u32 = 3;
 /// After so many transmissions without an answer the peer is silent.
 const SILENCE: u32 = 2;
+/// So often a request that insists on its size is sent.
+const INSISTENT: u32 = 2;
 /// So often an answer is sent again. A patient peer with many paths asks for it less often; whoever has seen one request could ask without end.
 const MAX_AGAIN: u32 = 64;
 
@@ -34,6 +36,10 @@ struct Outstanding {
     sealed: Sealed,
     sent: u32,
     resend_at: Duration,
+    /// When it was sent first; `None`: it has changed since, or the time has leapt.
+    since: Option<Duration>,
+    /// It insists on its size: so long after each transmission.
+    insists: Option<Duration>,
 }
 /// What an id of a request means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +61,8 @@ pub(super) enum Due {
     Resend,
     /// It, but smaller if it can be; then `cut` begins anew.
     Shrink,
+    /// It has insisted on its size in vain: `relent`.
+    Relent,
     GaveUp,
 }
 impl Default for Window {
@@ -86,16 +94,40 @@ impl Window {
     }
     /// Our request left, for the first time; one with the same id that was outstanding is forgotten (COOKIE, INVALID_KE_PAYLOAD).
     pub(super) fn sent(&mut self, now: Duration, exchange: ExchangeType, sealed: Sealed, times: &Retransmit) {
-        self.outstanding = Some(Outstanding { exchange, sealed, sent: 1, resend_at: now + interval(times, 0) });
+        let (resend_at, since) = (now + interval(times, 0), Some(now));
+        self.outstanding = Some(Outstanding { exchange, sealed, sent: 1, resend_at, since, insists: None });
+    }
+    /// The request that has just left is one to find out whether it arrives as large as it is: it is sent again after this time, and relents
+    /// after twice this time.
+    pub(super) fn insist(&mut self, now: Duration, wait: Duration) {
+        if let Some(o) = &mut self.outstanding {
+            (o.insists, o.resend_at) = (Some(wait), now + wait);
+        }
+    }
+    /// The request that insists gets its smaller form, which is sent at once as if it had never been sent.
+    pub(super) fn relent(&mut self, now: Duration, smaller: impl FnOnce(&mut Sealed)) {
+        if let Some(o) = &mut self.outstanding
+            && o.insists.take().is_some()
+        {
+            smaller(&mut o.sealed);
+            self.again(now);
+        }
+    }
+    /// Whether the outstanding request has kept its size. `None`: it has relented and still was not answered for long, so that the size need not
+    /// have been the reason.
+    pub(super) fn is_whole(&self) -> Option<bool> {
+        let o = self.outstanding.as_ref()?;
+        (o.insists.is_some() || o.sent <= PROBES).then_some(o.insists.is_some())
     }
     /// True for the response to the outstanding request.
     pub(super) fn awaits(&self, exchange: ExchangeType, id: u32) -> bool {
         id == self.next && self.outstanding.as_ref().is_some_and(|o| o.exchange == exchange)
     }
-    /// The response has come.
-    pub(super) fn settle(&mut self) {
-        self.outstanding = None;
+    /// The response has come. Returns the time since its request was first sent: the round trip, or more.
+    pub(super) fn settle(&mut self, now: Duration) -> Option<Duration> {
         self.next = self.next.saturating_add(1);
+        let since = self.outstanding.take()?.since?;
+        now.checked_sub(since)
     }
     /// Judges the id of a request; only after its ICV was found right may anything follow from it.
     pub(super) fn judge(&self, id: u32) -> Incoming {
@@ -131,7 +163,7 @@ impl Window {
     /// Has the outstanding request sent again at once, as if for the first time: to another address, or after a leap of the clock.
     pub(super) fn again(&mut self, now: Duration) {
         if let Some(o) = &mut self.outstanding {
-            (o.sent, o.resend_at) = (0, now);
+            (o.sent, o.resend_at, o.since) = (0, now, None);
         }
     }
     /// The outstanding request.
@@ -146,7 +178,7 @@ impl Window {
     }
     /// The outstanding request was sent again, and then again, and nothing came: the peer may not be where we think that it is.
     pub(super) fn is_silent(&self) -> bool {
-        self.outstanding.as_ref().is_some_and(|o| o.sent > SILENCE)
+        self.outstanding.as_ref().is_some_and(|o| o.insists.is_none() && o.sent > SILENCE)
     }
     /// When `poll` has something to say.
     pub(super) fn deadline(&self) -> Option<Duration> {
@@ -156,6 +188,10 @@ impl Window {
     pub(super) fn poll(&mut self, now: Duration, times: &Retransmit) -> Due {
         match &mut self.outstanding {
             Some(o) if o.resend_at <= now => {
+                if let Some(wait) = o.insists {
+                    (o.sent, o.resend_at) = (o.sent + 1, now + wait);
+                    return if o.sent > INSISTENT { Due::Relent } else { Due::Resend };
+                }
                 if o.sent > times.tries {
                     return Due::GaveUp;
                 }
@@ -202,7 +238,7 @@ mod tests {
             match w.poll(now, &times) {
                 Due::Resend | Due::Shrink => assert_eq!(w.outstanding().unwrap().datagrams(), [b"request"]),
                 Due::GaveUp => break,
-                Due::Nothing => panic!("the deadline was due"),
+                Due::Nothing | Due::Relent => panic!("the deadline was due"),
             }
             at.push(now.as_millis());
         }

@@ -267,7 +267,7 @@ pub(in crate::ike) fn response(
     if matches!(judged, Ok((Progress::Dropped, _))) {
         return Ok(Phase::Proving(proving));
     }
-    core.window.settle();
+    core.settle(cx.now);
     match (inside, judged) {
         (Ok(contents), Ok((progress, id))) => proceed(cx, core, proving, progress, (Box::new(contents), id)),
         (inside, Err(failure)) => {

@@ -80,7 +80,7 @@ impl Agreeing {
     /// g^ir is there: the response is taken, with a NAT we move to the port for it, and there are keys.
     pub(in crate::ike) fn settle(&self, cx: &mut Cx<'_>, core: &mut Core, g_ir: &Secret) -> HandshakeKeys {
         let natt = cx.policy().ports.natt;
-        core.window.settle();
+        core.settle(cx.now);
         core.spi_r = self.spi_r;
         core.nat = self.nat;
         core.size.agreed = self.fragments;

@@ -120,7 +120,7 @@ pub(in crate::ike) fn concluded(
         let failure = Failure::new(cx.now, Where::IkeAuth, true, "answer.not_offered");
         return Err(mixing.fail(cx, core, failure));
     };
-    core.window.settle();
+    core.settle(cx.now);
     let Mixing { agreeing, keys, done, request, .. } = *mixing;
     let said = (&request[..], &response.covered[..]);
     let from = Contributions { ni: agreeing.ours().0, nr: &agreeing.nr, spi_i: core.spi_i, spi_r: core.spi_r };

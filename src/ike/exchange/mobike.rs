@@ -3,7 +3,7 @@
 //!
 //! The initiator finds a path that works by sending whatever request is next on several of them; the answer tells which. Then it says so by
 //! UPDATE_SA_ADDRESSES, and when that is answered ESP follows.
-use super::{Arrival, Contents};
+use super::{Arrival, Contents, probe};
 use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
 use crate::ike::event::{Ended, Event};
@@ -111,6 +111,7 @@ pub(in crate::ike) fn addresses_changed(cx: &mut Cx<'_>, core: &mut Core, est: &
         && let Some((local, _)) = paths.first()
     {
         // The address that we send from is gone: the one case in which a responder takes another (RFC 4555 section 3.5).
+        probe::stop(cx, core, est);
         core.local = *local;
         let path = core.path();
         cx.emit(Event::PathChanged { ike: core.id, path });
@@ -124,7 +125,8 @@ pub(in crate::ike) fn addresses_changed(cx: &mut Cx<'_>, core: &mut Core, est: &
     est.pump(cx, core);
 }
 /// Sends the next request, or the one in flight, on these paths.
-fn try_paths(cx: &Cx<'_>, core: &mut Core, est: &mut Established, paths: Vec<Ends>) {
+fn try_paths(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, paths: Vec<Ends>) {
+    probe::stop(cx, core, est);
     core.mobile.trying = paths;
     core.window.again(cx.now);
     if core.window.is_free() && est.queue.is_empty() {
@@ -305,6 +307,7 @@ pub(in crate::ike) fn on_request(
 fn move_to(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, to: &Answer, contents: &Contents) {
     let ends = (to.local, to.remote);
     if ends != (core.local, core.remote) {
+        probe::stop(cx, core, est);
         core.leave(ends);
     }
     core.mobile.trying.clear();

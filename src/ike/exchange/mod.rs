@@ -9,6 +9,7 @@ pub(super) mod informational;
 pub(super) mod intermediate;
 pub(super) mod liveness;
 pub(super) mod mobike;
+pub(super) mod probe;
 pub(super) mod reauth;
 pub(super) mod rekey_child;
 pub(super) mod rekey_ike;

@@ -191,7 +191,7 @@ pub(in crate::ike) fn consider(est: &Established, contents: &Contents) -> Result
             let alone = matches!(&asked.making, Making::Ike(offer) if offer.rival.is_none());
             !alone || asked.following.is_some()
         }
-        Some(sa::Asked::Liveness) | None => false,
+        Some(sa::Asked::Liveness | sa::Asked::Probe(_)) | None => false,
         // R15.
         Some(_) => true,
     };
@@ -247,6 +247,7 @@ pub(in crate::ike) fn bequeath(cx: &mut Cx<'_>, core: &Core, est: &mut Establish
     if let Some(older) = est.older {
         cx.common.redundant.push(Redundant { ike: older, how: How::Soon });
     }
+    super::probe::cancel(cx, core.id, est);
     let children = std::mem::take(&mut est.children);
     let mut queue = std::mem::take(&mut est.queue);
     queue.retain(|task| !matches!(task, Task::RekeyIke | Task::DeleteIke | Task::Liveness));

@@ -225,6 +225,7 @@ pub(super) fn empty(machine: &Machine) {
     assert!(endpoint.sas.is_empty() && endpoint.common.jobs.is_empty(), "{name}: IKE SAs are left");
     assert!(machine.net.tables.pairs.is_empty() && machine.ikes.is_empty(), "{name}: children are left");
     assert!(machine.net.tables.held().is_empty(), "{name} holds {:x?}", machine.net.tables.held());
+    assert!(machine.probes.is_empty(), "{name}: nobody has answered {:?}", machine.probes);
     let links = &endpoint.common.links;
     assert!(links.values().all(|l| l.sas.is_empty()), "{name}: a connection remembers IKE SAs");
 }

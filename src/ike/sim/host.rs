@@ -100,11 +100,14 @@ pub(super) struct Machine {
     pub told: Duration,
     /// A shutdown is over.
     pub drained: bool,
+    /// Probes that are not answered yet.
+    pub probes: Vec<(IkeId, u16)>,
 }
 /// What a step of a machine leads to elsewhere.
 #[derive(Default)]
 pub(super) struct Effects {
-    pub sent: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
+    /// From where, to where, what, and whether in one piece.
+    pub sent: Vec<(SocketAddr, SocketAddr, Vec<u8>, bool)>,
     pub jobs: Vec<(u64, Work)>,
     pub events: Vec<Event>,
 }
@@ -127,6 +130,7 @@ impl Machine {
             sealed: Vec::new(),
             told: Duration::ZERO,
             drained: false,
+            probes: Vec::new(),
         }
     }
     /// Power goes: everything is forgotten.
@@ -136,6 +140,7 @@ impl Machine {
         self.ikes.clear();
         self.opened.clear();
         self.sealed.clear();
+        self.probes.clear();
         self.net.tables.forget();
     }
     /// Power comes back.
@@ -166,11 +171,16 @@ impl Machine {
         let shown = self.clock.shows(now);
         self.net.tables.tick(shown);
         let Some(endpoint) = &mut self.endpoint else { return effects };
+        if let Input::Command(Command::Probe { ike, size }) = input {
+            self.probes.push((ike, size));
+        }
         endpoint.handle(shown, input, &mut self.net);
         let mut events = Vec::new();
         while let Some(output) = endpoint.poll() {
             match output {
-                Output::Transmit { local, remote, data, .. } => effects.sent.push((local, remote, data)),
+                Output::Transmit { local, remote, data, dont_fragment } => {
+                    effects.sent.push((local, remote, data, dont_fragment));
+                }
                 Output::Keepalive { .. } | Output::Fetch { .. } => {}
                 Output::Compute { job, work } => effects.jobs.push((job, work)),
                 Output::Event(event) => events.push(event),
@@ -202,10 +212,13 @@ impl Machine {
             Event::ChildDown { id, why, .. } => self.net.tables.child_down(now, *id, *why),
             Event::ChildLeaving { id } => self.net.tables.child_leaving(*id),
             Event::PathChanged { ike, path } => self.net.tables.path_changed(*ike, *path),
+            Event::Probed { ike, size, .. } => {
+                let asked = self.probes.iter().position(|probe| *probe == (*ike, *size));
+                self.probes.swap_remove(asked.expect("an answer to nothing, or a second one"));
+            }
             Event::Drained => self.drained = true,
             Event::Larval { .. }
             | Event::Addresses { .. }
-            | Event::Probed { .. }
             | Event::KeyLog(_)
             | Event::Failed(_)
             | Event::Warning { .. } => {}

@@ -60,11 +60,16 @@ fn play(mut dice: Dice, talkative: bool) -> Summary {
         eprintln!("{plan:#?}");
     }
     let (fair, storm, pace) = (plan.fair, plan.storm, plan.pace);
+    // By dice of its own: a run without probes is what it was before there were any.
+    let mut probing = plan.narrow.map(|narrow| Dice::seeded(narrow as u64));
     let mut world = World::new(plan, &mut dice, talkative);
     while world.now < storm && !dice.is_spent() {
         let next = world.now + dice.between(Duration::ZERO, 2 * pace);
         quietly(&mut world, next, fair);
         operations::one(&mut world, &mut dice, fair);
+        if let Some(dice) = &mut probing {
+            operations::probe(&mut world, dice);
+        }
     }
     world.heal(FINE);
     world.traffic = Some(Duration::from_secs(1));

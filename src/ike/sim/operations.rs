@@ -1,7 +1,7 @@
 //! What users and misfortune do to a machine.
 use super::dice::Dice;
 use super::world::World;
-use crate::ike::event::Command;
+use crate::ike::event::{Command, IkeId};
 use crate::ike::policy::Policy;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -44,6 +44,19 @@ pub(super) fn one(world: &mut World, dice: &mut Dice, fair: bool) {
             let weather = &mut world.weather;
             (weather.loss, weather.duplicate, weather.jitter) = (dice.below(21), dice.below(21), dice.below(1500));
         }
+    }
+}
+/// Somebody wants to know what the path takes, often of more than one size, and now and then of an IKE SA that is not there.
+pub(super) fn probe(world: &mut World, dice: &mut Dice) {
+    if !dice.percent(40) {
+        return;
+    }
+    let machine = dice.below(world.machines.len() as u64) as usize;
+    let mut known: Vec<IkeId> = world.machines[machine].ikes.keys().copied().collect();
+    known.push(IkeId(1_000_000));
+    for _ in 0..=dice.below(2) {
+        let ike = known[dice.below(known.len() as u64) as usize];
+        world.command(machine, Command::Probe { ike, size: 400 + dice.below(1200) as u16 });
     }
 }
 /// Often the other end does the same at the same time.

@@ -37,6 +37,8 @@ pub(super) struct Plan {
     pub storm: Duration,
     /// Between two of them.
     pub pace: Duration,
+    /// The path is probed, and takes IKE messages of so many octets.
+    pub narrow: Option<usize>,
 }
 /// One host of the plan.
 #[derive(Debug)]
@@ -107,8 +109,10 @@ impl Plan {
         let mut hosts: Vec<Place> = hosts.collect();
         let (storm, pace) = (dice.millis(40_000..150_000), dice.millis(500..8000));
         // By dice of their own: a run without them is what it was before there were any.
-        resources(&mut Dice::seeded((storm.as_millis() * 10_000 + pace.as_millis()) as u64), &mut hosts);
-        Self { fair, hosts, weather, storm, pace }
+        let mut own = Dice::seeded((storm.as_millis() * 10_000 + pace.as_millis()) as u64);
+        resources(&mut own, &mut hosts);
+        let narrow = own.percent(35).then(|| 500 + own.below(1000) as usize);
+        Self { fair, hosts, weather, storm, pace, narrow }
     }
 }
 impl Terms {

@@ -68,7 +68,7 @@ impl Two {
                 let done = Input::Computed { job, done: work.run() };
                 all.push_back((machine, self.machines[machine].handle(self.now, done)));
             }
-            for (from, to, data) in effects.sent {
+            for (from, to, data, _) in effects.sent {
                 messages += 1;
                 assert!(messages < MAX_MESSAGES, "they do not stop talking");
                 if passes(&Header::parse(&data).expect("we send whole messages")) {

@@ -47,7 +47,7 @@ fn a_few_seeds() {
         return;
     }
     let sum = play_all(FEW);
-    assert!(sum.opened > 10_000 && sum.children > 500, "something happens in them: {sum:?}");
+    assert!(sum.opened > 10_000 && sum.children > 500 && sum.probes > 100, "something happens in them: {sum:?}");
 }
 
 /// `conformance/rfc/simulate` runs it.
@@ -79,7 +79,7 @@ fn what_a_rekey_has_left_is_no_disagreement_but_what_one_end_uses_is() {
     let mut moments = 0;
     for seed in 0..20 {
         let (hosts, time) = (plan::two().into(), Duration::ZERO);
-        let plan = Plan { fair: true, hosts, weather: FINE, storm: time, pace: time };
+        let plan = Plan { fair: true, hosts, weather: FINE, storm: time, pace: time, narrow: None };
         let mut world = World::new(plan, &mut Dice::seeded(seed), false);
         world.run(Duration::from_secs(1));
         world.command(1, Command::Up { connection: "net1".into(), child: None });

@@ -16,6 +16,9 @@ const PARKED: Duration = Duration::from_secs(1);
 /// More steps at one moment than this are a loop.
 const MAX_STEPS: u32 = 10_000;
 
+/// Of IPv4, UDP and the marker, and what a block cipher leaves free, at most.
+const HEADERS: usize = 20 + 8 + 4 + 16;
+
 /// An ESP packet.
 #[derive(Clone, Debug)]
 pub(super) struct Packet {
@@ -57,6 +60,8 @@ pub struct Summary {
     pub rekeyed: u64,
     /// IKE SAs that took the place of another.
     pub ikes_rekeyed: u64,
+    /// Probes that were answered.
+    pub probes: u64,
     /// Of all messages, in order.
     pub digest: u64,
 }
@@ -73,6 +78,7 @@ impl Summary {
             children: self.children + other.children,
             rekeyed: self.rekeyed + other.rekeyed,
             ikes_rekeyed: self.ikes_rekeyed + other.ikes_rekeyed,
+            probes: self.probes + other.probes,
             digest: self.digest ^ other.digest,
         }
     }
@@ -83,6 +89,8 @@ pub(super) struct World {
     pub now: Duration,
     pub machines: Vec<Machine>,
     pub weather: Weather,
+    /// IKE messages that are longer are lost if they may not be fragmented.
+    narrow: Option<usize>,
     /// A packet that is sealed from now on must be opened.
     pub strict: bool,
     /// Lifetimes are long.
@@ -113,6 +121,7 @@ impl World {
             cut: vec![Default::default(); machines.len()],
             machines,
             weather: plan.weather,
+            narrow: plan.narrow,
             strict: false,
             fair: plan.fair,
             traffic: Some(Duration::from_millis(300)),
@@ -222,6 +231,11 @@ impl World {
                     self.summary.rekeyed += u64::from(up.replaces.is_some());
                     changed = true;
                 }
+                Event::Probed { size, fits, .. } => {
+                    self.summary.probes += 1;
+                    let narrow = self.narrow.is_some_and(|most| usize::from(*size) > most + HEADERS);
+                    assert!(*fits != Some(true) || !narrow, "{name} was answered what has not arrived");
+                }
                 Event::ChildDown { .. } | Event::ChildLeaving { .. } | Event::PathChanged { .. } => changed = true,
                 _ => {}
             }
@@ -231,7 +245,11 @@ impl World {
             let after = self.dice.millis(0..30);
             self.at(self.now + after, Item::Computed { machine, life, job, done });
         }
-        for (local, remote, data) in effects.sent {
+        for (local, remote, data, dont_fragment) in effects.sent {
+            if dont_fragment && self.narrow.is_some_and(|most| data.len() > most) {
+                self.sealed.message(&data);
+                continue;
+            }
             self.send_ike(machine, local, remote, data);
         }
         check::machine(&self.machines[machine], self.now);

@@ -60,7 +60,8 @@ fn says_from(world: &mut World, from: SocketAddr, payloads: &[Payload]) -> Vec<D
     let mut d = world.alice_seals(ExchangeType::INFORMATIONAL, payloads);
     d.from = from;
     let sent = world.bob_gets(&d);
-    world.alices().0.window.settle();
+    let now = world.now;
+    world.alices().0.settle(now);
     sent
 }
 /// What is inside Bob's answer.

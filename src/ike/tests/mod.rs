@@ -25,6 +25,7 @@ mod mobike;
 mod moves;
 mod multi_ke;
 mod ppk;
+mod probe;
 mod reauth;
 mod refuse;
 mod rekey_child;

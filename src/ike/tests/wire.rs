@@ -408,7 +408,7 @@ impl World {
         let now = self.now;
         let (core, channel) = self.alices();
         let response = sent.iter().find(|d| d.header().response && d.header().exchange == exchange)?;
-        core.window.settle();
+        core.settle(now);
         let opened = channel.open_within(now, 65_536, &response.data).ok()?;
         Contents::inside(&opened.inner).ok()
     }

@@ -1,0 +1,97 @@
+//! Does an outer IP packet of a given size reach the peer? An INFORMATIONAL request as large as that tells, if no router may fragment it: it is
+//! answered or, where ICMP does not come through, it is not. Then the very same request goes out again in a form that every path takes (RFC 7383
+//! section 2.5.2), and is a liveness check from then on. So a narrow path costs a moment of the window and nothing else.
+//!
+//! What makes it large is one status notification of zeros, of a type that no peer knows and every peer has to ignore (RFC 7296 section 3.10.1).
+use crate::ike::common::Cx;
+use crate::ike::event::{Event, IkeId};
+use crate::ike::sa::{self, Core, Established, IkeSa, Phase, Standing, Task};
+use crate::ike::size;
+use crate::wire::payload::{Notify, Payload};
+use crate::wire::registry::{ExchangeType, NotifyType};
+use std::time::Duration;
+
+/// Of the range for private use.
+const PADDING: NotifyType = NotifyType(0xdf00);
+/// Octets of the notification without its data.
+const NOTIFY_LEN: usize = 8;
+/// Larger packets are not tried: no path between two gateways takes them, and peers have limits that hold for the sum of the fragments, too
+/// (strongSwan: 10,000 octets).
+const LARGEST: u16 = 9216;
+/// A request of full size is sent twice, and each time the answer has twice a round trip, but at least and at most so long.
+const LEAST: Duration = Duration::from_millis(250);
+const MOST: Duration = Duration::from_millis(1500);
+/// As long as nothing is known of the round trip.
+const USUAL: Duration = Duration::from_millis(500);
+
+/// Somebody wants to know it. There is an answer now or later.
+pub(in crate::ike) fn ask(cx: &mut Cx<'_>, sa: &mut IkeSa, size: u16) {
+    let core = &mut sa.core;
+    match &mut sa.phase {
+        Phase::Established(est) if est.may_be_probed() => {
+            est.queue.push_back(Task::Probe(size));
+            est.pump(cx, core);
+        }
+        _ => tell(cx, core.id, size, None),
+    }
+}
+impl Established {
+    /// It stays, and so does the path.
+    fn may_be_probed(&self) -> bool {
+        let rekeyed = self.rekeys_ike() || self.queue.contains(&Task::RekeyIke);
+        self.standing == Standing::Current && self.closing.is_none() && !rekeyed
+    }
+}
+/// Sends the request in its full size: with an AEAD exactly, with a block cipher as much of it as whole blocks are. `None`: there is no request
+/// of this size, or no path to try it on.
+pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, size: u16) -> Option<sa::Asked> {
+    let moves = core.mobile.proven.is_some() || !core.mobile.trying.is_empty();
+    let Some(padding) = padding(cx, core, est, size).filter(|_| !moves && size <= LARGEST) else {
+        tell(cx, core.id, size, None);
+        return None;
+    };
+    let header = core.header(ExchangeType::INFORMATIONAL, core.window.next_id(), false);
+    let sealed = est.channel.seal_whole(header, &[Payload::Notify(Notify::new(PADDING, vec![0; padding]))]);
+    core.request(cx, ExchangeType::INFORMATIONAL, sealed);
+    let wait = core.size.round_trip.map_or(USUAL, |time| (2 * time).clamp(LEAST, MOST));
+    core.window.insist(cx.now, wait);
+    Some(sa::Asked::Probe(size))
+}
+/// So many octets of data make the message as long as it has to be.
+fn padding(cx: &Cx<'_>, core: &Core, est: &Established, size: u16) -> Option<usize> {
+    let marked = core.local.port() == cx.policy().ports.natt;
+    let room = size::message_in(size, core.remote, marked)?;
+    est.channel.most_in_one(room).checked_sub(NOTIFY_LEN)
+}
+
+/// The request in flight is answered. Whatever the answer says, the request has arrived.
+pub(in crate::ike) fn answered(cx: &mut Cx<'_>, core: &Core, est: &mut Established) {
+    conclude(cx, core.id, est, core.window.is_whole());
+}
+/// The path becomes another one, or the IKE SA ends: nothing will be known of the old path, and what is in flight is not to be held up by its
+/// size.
+pub(in crate::ike) fn stop(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established) {
+    core.relent(cx.now, &mut est.channel);
+    cancel(cx, core.id, est);
+}
+/// Nothing will be known any more.
+pub(in crate::ike) fn cancel(cx: &mut Cx<'_>, id: IkeId, est: &mut Established) {
+    conclude(cx, id, est, None);
+    est.queue.retain(|task| match task {
+        Task::Probe(size) => {
+            tell(cx, id, *size, None);
+            false
+        }
+        _ => true,
+    });
+}
+/// Tells what is known. The request in flight is a liveness check from now on.
+fn conclude(cx: &mut Cx<'_>, id: IkeId, est: &mut Established, fits: Option<bool>) {
+    if let Some(sa::Asked::Probe(size)) = est.asked {
+        est.asked = Some(sa::Asked::Liveness);
+        tell(cx, id, size, fits);
+    }
+}
+fn tell(cx: &mut Cx<'_>, ike: IkeId, size: u16, fits: Option<bool>) {
+    cx.emit(Event::Probed { ike, size, fits });
+}
