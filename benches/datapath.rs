@@ -166,8 +166,10 @@ fn tables(children: u32) -> Arc<Tables> {
 /// A worker with these tables.
 fn worker_of<D: Datagrams, T: Tun>(tables: &Arc<Tables>, socket: D, tun: T) -> (Worker<D, T>, Arc<WorkerStats>) {
     let any = "0.0.0.0".parse().unwrap();
-    let ends =
-        Ends { sockets: vec![Socket { encap: Encap::Udp, local: any, io: socket }], devices: vec![(DEVICE, tun)] };
+    let ends = Ends {
+        sockets: vec![Socket { encap: Encap::Udp, local: any, io: socket }],
+        devices: [(DEVICE, tun)].into_iter().collect(),
+    };
     let stats = Arc::new(WorkerStats::default());
     let (upcalls, orders) = (sync_channel(8).0, Arc::default());
     let shared = Shared { tables: tables.clone(), upcalls, stats: stats.clone(), orders, team: Team::default() };
@@ -225,8 +227,8 @@ fn datapath(c: &mut Criterion) {
     group.bench_function("segment-checksum-seal", |b| {
         let (mut worker, stats) = worker(NullSocket::default(), null_tun());
         b.iter(|| {
-            worker.ends.devices[0].1.left = SUPER_PACKETS;
-            while worker.ends.devices[0].1.left > 0 {
+            worker.ends.devices.get_mut(DEVICE).expect("a device").left = SUPER_PACKETS;
+            while worker.ends.devices.get_mut(DEVICE).expect("a device").left > 0 {
                 worker.turn(Duration::ZERO);
             }
         });
@@ -324,9 +326,9 @@ fn shares(_: &mut Criterion) {
         octets,
         || timed(|| bare.seal(&mut buf)),
         || {
-            sender.ends.devices[0].1.left = SUPER_PACKETS;
+            sender.ends.devices.get_mut(DEVICE).expect("a device").left = SUPER_PACKETS;
             timed(|| {
-                while sender.ends.devices[0].1.left > 0 {
+                while sender.ends.devices.get_mut(DEVICE).expect("a device").left > 0 {
                     sender.turn(Duration::ZERO);
                 }
             })
@@ -367,11 +369,11 @@ fn outbound(workers: usize) -> f64 {
     let tables = tables(1);
     together(workers, |_| {
         let (mut worker, stats) = worker_of(&tables, NullSocket::default(), null_tun());
-        worker.ends.devices[0].1.left = SUPER_PACKETS;
+        worker.ends.devices.get_mut(DEVICE).expect("a device").left = SUPER_PACKETS;
         worker.turn(Duration::ZERO);
         move || {
-            worker.ends.devices[0].1.left = SUPER_PACKETS;
-            while worker.ends.devices[0].1.left > 0 {
+            worker.ends.devices.get_mut(DEVICE).expect("a device").left = SUPER_PACKETS;
+            while worker.ends.devices.get_mut(DEVICE).expect("a device").left > 0 {
                 worker.turn(Duration::ZERO);
             }
             assert_eq!(drops(&stats), []);

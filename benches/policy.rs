@@ -271,16 +271,16 @@ impl Datagrams for Sink {
 /// The whole way of a datagram of 64 octets to the socket, for so many of the children; they share no train.
 fn packets(group: &mut BenchmarkGroup<'_, WallTime>, gateway: &Gateway, children: u32, all: u32) {
     let socket = Socket { encap: Encap::Udp, local: IpAddr::from([0; 4]), io: Sink };
-    let ends = Ends { sockets: vec![socket], devices: vec![(DEVICE, Flood::new(children))] };
+    let ends = Ends { sockets: vec![socket], devices: [(DEVICE, Flood::new(children))].into_iter().collect() };
     let (stats, orders) = (Arc::new(WorkerStats::default()), Arc::default());
     let (upcalls, tables) = (sync_channel(8).0, gateway.tables.clone());
     let mut worker = Worker::new(ends, Shared { tables, upcalls, stats: stats.clone(), orders, team: Team::default() });
     group.bench_function(format!("packet to {children} of {all} children"), |bencher| {
         bencher.iter_custom(|times| {
-            worker.ends.devices[0].1.left = times;
+            worker.ends.devices.get_mut(DEVICE).expect("a device").left = times;
             let begin = clock::now();
-            while worker.ends.devices[0].1.left > 0 {
-                worker.serve(NOW, Source::Device(0)).expect("a device");
+            while worker.ends.devices.get_mut(DEVICE).expect("a device").left > 0 {
+                worker.serve(NOW, Source::Device(DEVICE)).expect("a device");
             }
             clock::now() - begin
         });

@@ -91,7 +91,15 @@ fn connection_row(connection: &Connection) -> [String; 8] {
     let suite = connection.ike.as_ref().and_then(|ike| ike.proposal.clone()).unwrap_or_default();
     let name = plain(&connection.name);
     let none = String::new;
-    [name, connection.state.name().into(), peer, none(), none(), suite, none(), none()]
+    [name, connection.state.name().into(), peer, device(connection), none(), suite, none(), none()]
+}
+
+/// The device of its own, which stands where selectors stand that say little beside it.
+fn device(connection: &Connection) -> String {
+    let Some(interface) = &connection.interface else { return String::new() };
+    let there = if interface.present { "" } else { " (missing)" };
+    let place = interface.netns.as_deref().map(|netns| format!(" in {}", plain(netns))).unwrap_or_default();
+    format!("dev {}{place}{there}", plain(&interface.name))
 }
 
 fn child_row(child: &Child) -> [String; 8] {
@@ -174,6 +182,7 @@ fn paint(table: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::types::Interface;
 
     fn status() -> Status {
         serde_json::from_value(serde_json::json!({ "connections": [ {
@@ -205,6 +214,23 @@ mod tests {
         let text = render(&status(), Some(80), false);
         let table = text.split("\n\n").next().unwrap();
         assert!(table.lines().all(|line| line.chars().count() <= 80), "{text}");
+    }
+
+    #[test]
+    fn a_device_of_its_own_is_named() {
+        let mut status = status();
+        let interface = |netns: Option<&str>, present| {
+            Some(Interface { name: "vti-hz".into(), netns: netns.map(str::to_owned), present })
+        };
+        for (interface, shown) in [
+            (interface(None, true), "dev vti-hz\n"),
+            (interface(Some("tenant-a"), true), "dev vti-hz in tenant-a\n"),
+            (interface(Some("tenant-a"), false), "dev vti-hz in tenant-a (missing)"),
+        ] {
+            status.connections[0].interface = interface;
+            let text = render(&status, None, false);
+            assert!(text.contains(shown), "{shown:?} is missing in\n{text}");
+        }
     }
 
     #[test]

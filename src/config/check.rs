@@ -10,6 +10,9 @@ use crate::wire::selector::Selector;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
+/// Connections with a device of their own.
+pub(super) const MAX_INTERFACES: usize = 4096;
+
 /// Each connection that IKE negotiates needs the secret of its peer.
 pub(super) fn secrets(report: &mut Report<'_>, connections: &[Connection], secrets: &[SharedSecret]) {
     let any = secrets.iter().any(|s| s.ids.contains(&IdMatch::Any));
@@ -105,9 +108,28 @@ pub(super) fn limits(report: &mut Report<'_>, limits: &Limits, connections: &[Co
     }
 }
 
+/// Two devices of one network namespace have two names. At most so many as there are numbers for, with some to spare.
+pub(super) fn interfaces(report: &mut Report<'_>, gateway: &str, connections: &[Connection]) {
+    let mut taken: HashMap<_, String> = HashMap::from([((None, gateway), "[gateway]".to_owned())]);
+    let devices = connections.iter().filter_map(|c| Some((&c.policy.name, c.interface.as_ref()?)));
+    for (count, (connection, (interface, at))) in devices.enumerate() {
+        if count == MAX_INTERFACES {
+            let message = format!("more than {MAX_INTERFACES} connections have a device of their own");
+            report.error(*at, "limit.exceeded", message, "let some share a device, or run another gateway");
+        }
+        let place = (interface.netns.as_deref(), interface.name.as_str());
+        if let Some(other) = taken.insert(place, format!("`{connection}`")) {
+            let message = format!("{other} has a device named `{}` already", interface.name);
+            report.error(*at, "interface.twice", message, "each needs a name of its own in its namespace");
+        }
+    }
+}
+
 /// A policy in the search for overlaps.
 struct Policy<'c> {
     at: At,
+    /// The connection, if it has a device of its own.
+    device: Option<&'c str>,
     name: String,
     child: &'c ChildConfig,
 }
@@ -120,17 +142,20 @@ pub(super) fn overlaps(report: &mut Report<'_>, connections: &[Connection]) {
         .filter(|(_, child)| child.sound)
         .map(|(c, child)| Policy {
             at: child.at,
+            device: c.own_device.then_some(&*c.policy.name),
             name: format!("{}/{}", c.policy.name, child.config.name),
             child: &child.config,
         })
         .collect();
     let mut found: BTreeSet<(usize, usize)> = BTreeSet::new();
-    // By first address: only neighbours whose ranges reach each other are compared.
+    // By device and first address: only neighbours whose ranges reach each other are compared.
     let mut ranges: Vec<(&Selector, usize)> =
         policies.iter().enumerate().flat_map(|(i, p)| p.child.remote_ts.iter().map(move |ts| (ts, i))).collect();
-    ranges.sort_by_key(|(ts, _)| ts.start);
+    ranges.sort_by_key(|(ts, i)| (policies[*i].device, ts.start));
     for (k, (remote, i)) in ranges.iter().enumerate() {
-        for (other, j) in ranges[k + 1..].iter().take_while(|(other, _)| other.start <= remote.end) {
+        let device = policies[*i].device;
+        let reached = |(other, j): &&(&Selector, usize)| policies[*j].device == device && other.start <= remote.end;
+        for (other, j) in ranges[k + 1..].iter().take_while(reached) {
             let (first, second) = (*i.min(j), *i.max(j));
             if first == second || found.contains(&(first, second)) {
                 continue;

@@ -1,5 +1,6 @@
 //! One table under `[connections]`.
 use super::child::{self, Child};
+use super::interface::{self, Placed};
 use super::keylog::{self, Keylog};
 use super::keys::{self, Fields};
 use super::peer::{self, Ends};
@@ -7,7 +8,7 @@ use super::pool::Pools;
 use super::report::Report;
 use super::secret::Secrets;
 use super::text::{At, Entry, Node, Value};
-use super::{ConnectionConfig, LogLevel, gateway, later, proposal, value};
+use super::{ConnectionConfig, LogLevel, Mode, gateway, later, proposal, value};
 use crate::ike::policy::{self, Childless, Credentials, EncapPolicy, IdMatch, PpkPolicy, RekeyBy, Unique};
 use crate::wire::keyword;
 use crate::wire::registry::ProtocolId;
@@ -29,6 +30,9 @@ pub(super) struct Connection {
     /// Certificates and keys, if a side uses them.
     pub credentials: Option<Arc<Credentials>>,
     pub local_addrs: Vec<(IpAddr, At)>,
+    /// `interface` is given, sound or not.
+    pub own_device: bool,
+    pub interface: Option<Placed>,
     pub children: Vec<Child>,
     pub log: Option<LogLevel>,
     pub keylog: Option<Keylog>,
@@ -43,6 +47,7 @@ impl Connection {
         ConnectionConfig {
             name: self.policy.name.clone(),
             profile: None,
+            interface: self.interface.as_ref().map(|(interface, _)| interface.clone()),
             children: self.children.iter().map(|child| child.config.clone()).collect(),
             log: self.log,
             keylog: self.keylog.clone(),
@@ -63,6 +68,10 @@ pub(super) fn read(report: &mut Report<'_>, entry: &Entry, pools: &Pools, from: 
         demand_peer(report, entry, &fields, &ends);
     }
     later::connection(report, &fields);
+    let interface = fields.read(report, "interface", interface::read);
+    if interface.is_some() {
+        refuse_beside_device(report, &fields, &children);
+    }
     let unique = [("replace", Unique::Replace), ("keep", Unique::Keep), ("never", Unique::Never)];
     let unique = fields.read(report, "unique", |r, n| value::choice(r, n, &unique));
     let log = fields.read(report, "log", |report, node| {
@@ -80,6 +89,8 @@ pub(super) fn read(report: &mut Report<'_>, entry: &Entry, pools: &Pools, from: 
         unique,
         credentials: credentials.map(Arc::new),
         local_addrs: ends.local_addrs.unwrap_or_default(),
+        own_device: fields.entry("interface").is_some(),
+        interface,
         children,
         log,
         keylog,
@@ -112,6 +123,19 @@ fn refuse_twins(report: &mut Report<'_>, children: &[Child]) {
                 format!("`{}` is also the name of a child that `ts_mode = \"per_pair\"` makes", child.config.name);
             report.error(child.at.max(twin.at), "name.twice", message, "another name");
         }
+    }
+}
+
+/// What makes no sense for a device that only the operator's routes lead into.
+fn refuse_beside_device(report: &mut Report<'_>, fields: &Fields<'_>, children: &[Child]) {
+    for child in children.iter().filter(|child| child.config.mode == Mode::Pass) {
+        let message = format!("`{}` passes nothing: what goes past a device is not routed into it", child.config.name);
+        report.error(child.at, "interface.pass", message, "leave it out, and route its packets elsewhere");
+    }
+    let asks = |vips: &&Entry| !matches!(&vips.node.value, Value::Array(list) if list.is_empty());
+    if let Some(vips) = fields.entry("vips").filter(asks) {
+        let message = "addresses that a peer gives are put on the gateway's device, not on one of a connection's own";
+        report.error(vips.at, "interface.vips", message, "leave vips out, and name addresses in interface");
     }
 }
 

@@ -29,8 +29,6 @@ pub(super) fn connection(report: &mut Report<'_>, fields: &Fields<'_>) {
     refuse(report, fields, "profile", "profiles", "write out what the profile would say", |report, node| {
         value::choice(report, node, &PROFILES).is_some()
     });
-    let hint = "leave interface out: children of all connections share the gateway's device";
-    refuse(report, fields, "interface", "devices of a connection's own", hint, interface);
 }
 
 /// The keys of a child that later versions honour.
@@ -60,15 +58,6 @@ fn sound(report: &mut Report<'_>, read: impl FnOnce(&mut Report<'_>)) -> bool {
     let before = report.errors();
     read(report);
     report.errors() == before
-}
-
-fn interface(report: &mut Report<'_>, node: &Node) -> bool {
-    sound(report, |report| {
-        let Some(fields) = Fields::of_node(report, &keys::INTERFACE, node) else { return };
-        fields.read(report, "name", value::device);
-        fields.read(report, "addresses", |r, n| value::list(r, n, |r, n| value::prefix(r, n, true)));
-        fields.read(report, "netns", value::string);
-    })
 }
 
 fn translate(report: &mut Report<'_>, node: &Node) -> bool {

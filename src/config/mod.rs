@@ -9,6 +9,7 @@ pub mod error;
 mod files;
 mod gateway;
 mod hook;
+mod interface;
 pub mod keylog;
 mod keys;
 mod later;
@@ -25,6 +26,7 @@ mod value;
 
 pub use error::{Errors, Finding, Severity};
 pub use files::load;
+pub use interface::Interface;
 pub use secret::{Secrets, System};
 
 use crate::ike::policy::{Policy, Ports};
@@ -192,6 +194,8 @@ pub struct ConnectionConfig {
     pub name: Arc<str>,
     /// Vendor preset.
     pub profile: Option<String>,
+    /// A device of its own, for what is routed into it.
+    pub interface: Option<Interface>,
     /// All children, also those that IKE never sees (`pass`, `drop`), in the order of the configuration.
     pub children: Vec<ChildConfig>,
     /// Log level of this connection, if it has its own.
@@ -276,6 +280,7 @@ pub fn parse(sources: &[Source], secrets: &dyn Secrets) -> Result<Config, Errors
         if gateway_sound {
             check::listening(&mut report, &gateway.gateway, &connections);
             check::limits(&mut report, &gateway.limits, &connections);
+            check::interfaces(&mut report, &gateway.gateway.device, &connections);
         }
         check::overlaps(&mut report, &connections);
     }

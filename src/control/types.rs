@@ -96,7 +96,21 @@ pub struct Connection {
     pub last_failure: Option<Failure>,
     /// Until when our own certificate is good, RFC 3339; `null` with a pre-shared key.
     pub certificate_until: Option<String>,
+    /// Its own device; `null` on the gateway's.
+    #[serde(default)]
+    pub interface: Option<Interface>,
     pub warnings: Vec<String>,
+}
+/// The device of a connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct Interface {
+    /// As it is called now.
+    pub name: String,
+    /// The network namespace that it is in; `null` in the daemon's own.
+    pub netns: Option<String>,
+    /// It is there; if not, `warnings` say why.
+    pub present: bool,
 }
 /// What was negotiated for an IKE SA.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -361,6 +375,7 @@ mod tests {
             peers: vec![],
             last_failure: None,
             certificate_until: None,
+            interface: None,
             warnings: vec![],
         }
     }
@@ -376,6 +391,7 @@ mod tests {
                 "certificate_until",
                 "children",
                 "ike",
+                "interface",
                 "last_failure",
                 "local",
                 "local_id",

@@ -5,6 +5,7 @@
 use super::changes::Changes;
 use super::clock;
 use super::compute::{Job, Pool};
+use super::devices::Devices;
 use super::expiry;
 use super::fetch::Fetcher;
 use super::hook::Hook;
@@ -20,7 +21,8 @@ use super::sockets::Sockets;
 use super::status::{self, View};
 use super::traps::Traps;
 use super::workers::{UPCALLS, Workers};
-use crate::config::{self, Config};
+use super::{DEVICE, device_mtu};
+use crate::config::{self, Config, ConnectionConfig};
 use crate::control::request::{Change, Refusal, Request};
 use crate::control::types::{Info, Stats, Status, Verb};
 use crate::crypto::rng::SystemRng;
@@ -65,6 +67,8 @@ pub struct Parts {
     pub installer: Installer,
     /// Routes, rules and the guard.
     pub network: Network,
+    /// Of connections' own.
+    pub devices: Devices,
     /// The engine's sockets.
     pub sockets: Sockets,
     /// Public-key work.
@@ -145,6 +149,7 @@ impl Engine {
         if let Some(monitor) = &monitor {
             poll.add(monitor, MONITOR)?;
         }
+        parts.network.aside = parts.devices.links();
         parts.host.addresses = parts.network.addresses();
         Ok(Self {
             endpoint: Endpoint::new(now, &mut parts.host),
@@ -236,6 +241,7 @@ impl Engine {
             self.parts.installer.has_any().then(|| self.looked.saturating_add(self.look_interval)),
             Some(self.expiry_at),
             Some(self.parts.network.deadline()),
+            self.parts.devices.deadline(),
         ];
         dues.into_iter().flatten().min().unwrap_or(now).saturating_sub(now)
     }
@@ -266,6 +272,7 @@ impl Engine {
             }
         }
         self.traps.note(&self.parts.config.policy, event);
+        self.parts.devices.note(event);
         let Parts { installer, host, workers, network, .. } = &mut self.parts;
         if self.leases.note(event) {
             network.give(&self.leases.ours());
@@ -352,6 +359,7 @@ impl Engine {
                 let usage = self.parts.installer.usage(slot);
                 self.tell_usage(now, &usage);
             }
+            Upcall::DeviceLost { device } if device != DEVICE => self.parts.devices.lost(now, device),
             Upcall::DeviceLost { device } => {
                 tracing::error!(
                     device = device.0,
@@ -378,6 +386,7 @@ impl Engine {
         }
         if self.changed_at.is_some_and(|at| at <= now) {
             self.changed_at = None;
+            self.parts.network.aside = self.parts.devices.links();
             self.parts.host.addresses = self.parts.network.addresses();
             self.parts.network.hurry();
             self.feed(now, Input::AddrsChanged);
@@ -389,6 +398,10 @@ impl Engine {
         }
         self.parts.installer.tick(now, &mut self.parts.host.places);
         self.parts.network.tick(now);
+        self.parts.devices.tick(now);
+        for event in self.parts.devices.news() {
+            self.event(now, &event);
+        }
     }
 
     fn tell_usage(&mut self, now: Duration, usage: &[Usage]) {
@@ -471,8 +484,8 @@ impl Engine {
     /// A picture of now; one that is a moment old if nothing happened since but packets.
     fn status(&mut self, now: Duration) -> Arc<Status> {
         if self.dirty || self.picture.0 + FRESH <= now {
-            let Parts { config, installer, host, .. } = &self.parts;
-            let view = View { config, installer, places: &host.places, leases: &self.leases, now };
+            let Parts { config, installer, devices, host, .. } = &self.parts;
+            let view = View { config, installer, devices, places: &host.places, leases: &self.leases, now };
             let mut ike = self.endpoint.status();
             for status in &mut ike {
                 let noted = self.noted.get(&status.name);
@@ -534,11 +547,13 @@ impl Engine {
                 "addresses, ports, device, table, mark, workers, sockets and hook of [gateway] change with a restart only"
             );
         }
-        let Parts { installer, network, host, .. } = &mut self.parts;
+        let Parts { installer, network, devices, host, .. } = &mut self.parts;
         // What is protected is protected before anything is torn down or brought up.
         if let Err(error) = network.configure(&config) {
             return tracing::error!(%error, "routes could not be set, nothing else was changed");
         }
+        let mtu = |connection: &ConnectionConfig| device_mtu(&config, |other| other.name == connection.name);
+        installer.follow_devices(devices.configure(now, &config, mtu));
         installer.configure(&config, &mut host.places);
         self.parts.config = Config {
             gateway: config::Gateway { on_exit: config.gateway.on_exit, ..self.parts.config.gateway.clone() },

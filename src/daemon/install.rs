@@ -39,8 +39,13 @@ struct PolicyChange {
     policy: Ordered,
     comes: bool,
 }
-/// A policy with its order.
-pub(super) type Ordered = (u64, Arc<PolicyEntry>);
+/// A policy with its place.
+#[derive(Clone, Debug)]
+pub(super) struct Ordered {
+    device: DeviceId,
+    order: u64,
+    policy: Arc<PolicyEntry>,
+}
 /// The policies of peers come before those of the configuration.
 const CONFIGURED: u64 = 1 << 63;
 
@@ -49,6 +54,8 @@ const CONFIGURED: u64 = 1 << 63;
 pub struct Installer {
     tables: Arc<Tables>,
     device: DeviceId,
+    /// By connection, where it is another.
+    devices: HashMap<Arc<str>, DeviceId>,
     /// Path MTU towards a peer.
     mtu: fn(&IkePath, u32) -> u16,
     mark: u32,
@@ -70,11 +77,12 @@ pub struct Installer {
 }
 
 impl Installer {
-    /// Writes to `tables`; policies are those of `device`; `mtu` tells the largest outer packet of a path for packets with `mark`.
+    /// Writes to `tables`; policies are those of `device`, but for connections that have their own; `mtu` tells the largest outer packet of a path for packets with `mark`.
     pub fn new(tables: Arc<Tables>, device: DeviceId, mtu: fn(&IkePath, u32) -> u16, mark: u32) -> Self {
         Self {
             tables,
             device,
+            devices: HashMap::new(),
             mtu,
             mark,
             configured: HashMap::new(),
@@ -98,11 +106,20 @@ impl Installer {
         self.installed.get(&id)
     }
 
+    /// The devices of connections that have one of their own, from the next `configure` on.
+    pub fn follow_devices(&mut self, devices: HashMap<Arc<str>, DeviceId>) {
+        self.devices = devices;
+    }
+
+    fn device_of(&self, connection: &str) -> DeviceId {
+        self.devices.get(connection).copied().unwrap_or(self.device)
+    }
+
     /// Publishes the children and policies of a configuration, and takes away what is not in it any more. Children that stay keep slot,
     /// counters and SAs, and their policies if those are still the same.
     pub fn configure(&mut self, config: &Config, places: &mut Places) {
         let mut before = std::mem::take(&mut self.configured);
-        let priorities: HashMap<_, _> = self.settings.drain().map(|(key, child)| (key, child.priority)).collect();
+        self.settings.clear();
         for connection in &config.connections {
             for child in &connection.children {
                 let key = Key { connection: connection.name.clone(), child: child.name.clone(), peer: 0 };
@@ -119,7 +136,7 @@ impl Installer {
             }
         }
         self.changes.extend(before.into_values().map(|policy| PolicyChange { policy, comes: false }));
-        self.follow_priorities(&priorities);
+        self.follow_settings(places);
         let stays = |key: &Key| self.configured.contains_key(&Key { peer: 0, ..key.clone() });
         let gone: Vec<_> = places.all().filter(|(key, _)| !stays(key)).map(|(key, slot)| (key.clone(), slot)).collect();
         for (_, slot) in &gone {
@@ -153,11 +170,12 @@ impl Installer {
 
     /// A policy of the configuration, and the one of the same child that was there before.
     fn configured_policy(&mut self, key: Key, before: Option<Ordered>, policy: PolicyEntry) {
+        let device = self.device_of(&key.connection);
         let policy = match before {
-            Some((order, before)) if *before == policy => (order, before),
+            Some(before) if *before.policy == policy && before.device == device => before,
             before => {
-                let order = before.as_ref().map_or_else(|| self.next_order(), |(order, _)| *order);
-                let policy = (order, Arc::new(policy));
+                let order = before.as_ref().map_or_else(|| self.next_order(), |before| before.order);
+                let policy = Ordered { device, order, policy: Arc::new(policy) };
                 self.changes.extend(before.map(|policy| PolicyChange { policy, comes: false }));
                 self.changes.push(PolicyChange { policy: policy.clone(), comes: true });
                 policy
@@ -171,22 +189,25 @@ impl Installer {
         CONFIGURED | self.arrivals
     }
 
-    /// The policies of peers have the priority of their child, which may be another one than before.
-    fn follow_priorities(&mut self, before: &HashMap<(Arc<str>, Arc<str>), i32>) {
-        let same = |(key, child): (_, &ChildConfig)| before.get(key).is_none_or(|before| *before == child.priority);
-        if self.settings.iter().all(same) {
-            return;
+    /// Children that stay may have another device than before, and the policies of peers have its and the priority of their child.
+    fn follow_settings(&mut self, places: &Places) {
+        let children = self.tables.children.load();
+        for (key, slot) in places.all() {
+            children.get(slot).inspect(|child| child.set_device(self.device_of(&key.connection)));
         }
-        let Self { installed, settings, changes, .. } = self;
+        let Self { installed, settings, changes, devices, device, .. } = self;
         for sa in installed.values_mut() {
-            let Some(policy) = &mut sa.policy else { continue };
+            let Some(present) = &mut sa.policy else { continue };
             let child = settings.get(&(sa.key.connection.clone(), sa.key.child.clone()));
             let priority = child.map_or(0, |child| child.priority);
-            if policy.1.priority != priority {
-                changes.push(PolicyChange { policy: policy.clone(), comes: false });
-                policy.1 = Arc::new(PolicyEntry { priority, ..PolicyEntry::clone(&policy.1) });
-                changes.push(PolicyChange { policy: policy.clone(), comes: true });
+            let device = *devices.get(&sa.key.connection).unwrap_or(device);
+            if (present.policy.priority, present.device) == (priority, device) {
+                continue;
             }
+            changes.push(PolicyChange { policy: present.clone(), comes: false });
+            present.device = device;
+            present.policy = Arc::new(PolicyEntry { priority, ..PolicyEntry::clone(&present.policy) });
+            changes.push(PolicyChange { policy: present.clone(), comes: true });
         }
     }
 
@@ -214,7 +235,7 @@ impl Installer {
         if present.as_ref().is_some_and(|child| Fixed::of(child) == fixed || self.by_slot.contains_key(&slot)) {
             return Some(slot);
         }
-        let child = fixed.child(slot, key.name(), self.device);
+        let child = fixed.child(slot, key.name(), self.device_of(&key.connection));
         if let Some(before) = present {
             child.counters.add_in(before.counters.bytes_in.load(Relaxed), before.counters.packets_in.load(Relaxed));
             child.counters.add_out(before.counters.bytes_out.load(Relaxed), before.counters.packets_out.load(Relaxed));
@@ -230,10 +251,10 @@ impl Installer {
     /// 100,000 policies most of what one change costs.
     fn publish_policies(&mut self) {
         let mut spd = Spd::clone(&self.tables.spd.load());
-        for PolicyChange { policy: (order, policy), comes } in self.changes.drain(..) {
+        for PolicyChange { policy: Ordered { device, order, policy }, comes } in self.changes.drain(..) {
             match comes {
-                true => spd.insert(self.device, order, &policy),
-                false => spd.remove(self.device, order, &policy),
+                true => spd.insert(device, order, &policy),
+                false => spd.remove(device, order, &policy),
             }
         }
         self.tables.publish_policies(spd);
@@ -273,12 +294,13 @@ impl Installer {
         let replaces = up.replaces.filter(|old| self.installed.contains_key(old));
         self.arrivals += 1;
         let has_it = |sa: &Installed| {
-            let policy = sa.policy.as_ref();
-            policy.is_some_and(|(_, policy)| policy.local == local_ts && policy.remote == remote_ts)
+            let policy = sa.policy.as_ref().map(|present| &present.policy);
+            policy.is_some_and(|policy| policy.local == local_ts && policy.remote == remote_ts)
         };
         let policy = (up.peer != 0 && !self.of_slot(slot).any(has_it)).then(|| {
             let (name, local, remote) = (inbound.child.name.clone(), local_ts.clone(), remote_ts.clone());
-            (up.id.0, Arc::new(PolicyEntry { name, local, remote, priority, action: Action::Protect(slot) }))
+            let policy = Arc::new(PolicyEntry { name, local, remote, priority, action: Action::Protect(slot) });
+            Ordered { device: self.device_of(&up.connection), order: up.id.0, policy }
         });
         self.changes.extend(policy.clone().map(|policy| PolicyChange { policy, comes: true }));
         let installed = Installed {
@@ -359,8 +381,8 @@ impl Installer {
 
     /// To another SA of the slot with these selectors; if there is none, the policy goes.
     fn leave_policy(&mut self, slot: Slot, policy: Ordered) {
-        let for_it =
-            |sa: &Installed| sa.outbound.local_ts == policy.1.local && sa.outbound.remote_ts == policy.1.remote;
+        let of = &policy.policy;
+        let for_it = |sa: &Installed| sa.outbound.local_ts == of.local && sa.outbound.remote_ts == of.remote;
         let heir = self.by_slot.get(&slot).into_iter().flatten().find(|id| self.installed.get(id).is_some_and(for_it));
         match heir.and_then(|id| self.installed.get_mut(id)) {
             Some(heir) => heir.policy = Some(policy),
@@ -670,7 +692,7 @@ mod tests {
     fn a_child_without_a_slot_drops() {
         let mut bench = Bench { places: Places::full(), ..Bench::new() };
         bench.installer.configure(&resources(0), &mut bench.places);
-        let policies: Vec<_> = bench.installer.configured.values().map(|(_, policy)| policy.action).collect();
+        let policies: Vec<_> = bench.installer.configured.values().map(|present| present.policy.action).collect();
         assert_eq!(policies, [Action::Drop]);
     }
 
@@ -1086,7 +1108,7 @@ mod tests {
         };
         let changes = |bench: &mut Bench| {
             let changes: Vec<_> =
-                bench.installer.changes.iter().map(|change| (change.policy.0, change.comes)).collect();
+                bench.installer.changes.iter().map(|change| (change.policy.order, change.comes)).collect();
             bench.tick(NOW);
             changes
         };

@@ -7,6 +7,7 @@ pub mod backstop;
 pub mod changes;
 pub mod clock;
 pub mod compute;
+pub mod devices;
 pub mod engine;
 mod expiry;
 pub mod fetch;
@@ -33,7 +34,7 @@ pub mod status;
 pub mod traps;
 pub mod workers;
 
-use crate::config::{self, Config, OnExit};
+use crate::config::{self, Config, ConnectionConfig, OnExit};
 use crate::control::request::Engine as ApiEngine;
 use crate::control::routes::Api;
 use crate::control::server::Server;
@@ -45,6 +46,7 @@ use crate::io::{host as system, udp};
 use crate::ipsec::spd::DeviceId;
 use crate::ipsec::tables::Tables;
 use engine::{End, Engine, Parts};
+use std::collections::HashSet;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -104,6 +106,9 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     let said = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
     // Before any thread: they inherit which signals are blocked.
     let signals = Signals::new().map_err(said("signals"))?;
+    if let Err(error) = system::raise_descriptor_limit() {
+        tracing::warn!(%error, "the number of open descriptors stays limited; many devices need many");
+    }
     let socket = ControlSocket::bind(&config.gateway.control_socket).map_err(|error| error.to_string())?;
     if let Some(sentence) = preflight::powerless() {
         return Err(sentence);
@@ -123,13 +128,18 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     let (sockets, of_workers) = sockets::bind(&config.gateway, workers)?;
     let queues = Device::create(&config.gateway.device, workers.into()).map_err(|error| error.to_string())?;
     let tables = Arc::new(Tables::new());
+    let inboxes = workers::inboxes(workers).map_err(said("eventfd"))?;
+    let mut devices = devices::Devices::new(inboxes.clone());
     let mut installer = install::Installer::new(tables.clone(), DEVICE, path_mtu, config.gateway.mark);
     let mut places = places::Places::new(workers);
+    let own_mtu = |connection: &ConnectionConfig| device_mtu(&config, |other| other.name == connection.name);
+    installer.follow_devices(devices.configure(clock::now(), &config, own_mtu));
     installer.configure(&config, &mut places);
-    network.attach(device_mtu(&config)).map_err(said("the device"))?;
+    network.attach(device_mtu(&config, is_shared)).map_err(said("the device"))?;
+    devices.tick(clock::now());
 
     let workers =
-        workers::Workers::start(&tables, DEVICE, queues, of_workers, config.gateway.pin_workers, wake.clone())
+        workers::Workers::start(&tables, DEVICE, queues, of_workers, inboxes, config.gateway.pin_workers, wake.clone())
             .map_err(said("workers"))?;
     let threads = system::usable_cores().min(2);
     let pool = compute::Pool::start(threads, wake.clone()).map_err(said("compute threads"))?;
@@ -148,6 +158,7 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
         host,
         installer,
         network,
+        devices,
         sockets,
         pool,
         fetcher,
@@ -172,10 +183,10 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
 
 /// Takes everything down; what keeps protected packets in goes last, if it goes at all.
 fn stop(parts: Parts, end: &Result<End, String>) -> Result<(), String> {
-    let Parts { workers, pool, mut network, config, .. } = parts;
+    let Parts { workers, pool, devices, mut network, config, .. } = parts;
     drop(pool);
     // Only `open` takes protection away, and it must not end before the device has: a packet in between would pass in the clear.
-    drop(workers);
+    drop((workers, devices));
     let on_exit = leaving(end, config.gateway.on_exit);
     network.leave(on_exit).map_err(|error| format!("routes could not be left as `on_exit` says: {error}"))?;
     if on_exit == OnExit::Open {
@@ -205,13 +216,20 @@ fn path_mtu(path: &IkePath, mark: u32) -> u16 {
     u16::try_from(found).unwrap_or(u16::MAX)
 }
 
-/// What the configuration says for its children; else what surely fits the paths to the peers that are known.
-fn device_mtu(config: &Config) -> u32 {
-    let children = || config.connections.iter().flat_map(|connection| &connection.children);
-    if let Some(said) = children().filter_map(|child| child.mtu).min() {
+/// Its children are on the gateway's device.
+fn is_shared(connection: &ConnectionConfig) -> bool {
+    connection.interface.is_none()
+}
+
+/// Of the device of these connections: what the configuration says for their children; else what surely fits the paths to the peers that are known.
+fn device_mtu(config: &Config, on_it: impl Fn(&ConnectionConfig) -> bool) -> u32 {
+    let connections = || config.connections.iter().filter(|connection| on_it(connection));
+    if let Some(said) = connections().flat_map(|connection| &connection.children).filter_map(|child| child.mtu).min() {
         return said.into();
     }
-    let peers = config.policy.connections.iter().flat_map(|connection| &connection.remote_addrs);
+    let names: HashSet<&str> = connections().map(|connection| &*connection.name).collect();
+    let policies = config.policy.connections.iter().filter(|policy| names.contains(&*policy.name));
+    let peers = policies.flat_map(|policy| &policy.remote_addrs);
     let fits = peers.filter_map(|remote| match remote {
         crate::ike::policy::Remote::Addr(addr) => {
             let mtu = udp::route_to(*addr, Some(config.gateway.mark)).map_or(USUAL_MTU, |route| route.mtu);

@@ -37,6 +37,8 @@ pub struct Network {
     refresh_at: Duration,
     /// What could not be put into place, for status.
     pub warnings: Vec<String>,
+    /// Devices of connections' own: their addresses are within tunnels.
+    pub aside: BTreeSet<u32>,
 }
 
 /// The addresses of the host.
@@ -81,6 +83,7 @@ impl Network {
             guarded: false,
             refresh_at: Duration::ZERO,
             warnings: Vec::new(),
+            aside: BTreeSet::new(),
         })
     }
     /// What the configuration protects from now on. Before there is a device, nothing is taken away and a guard that is there stays: it
@@ -127,12 +130,13 @@ impl Network {
             IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
             IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local(),
         };
+        let ours = |link: u32| Some(link) == self.link || self.aside.contains(&link);
         let mut addresses = Addresses::default();
         for Address { link, addr, .. } in found {
             addresses.all.insert(addr);
             if unplugged(link) {
                 addresses.unplugged.insert(addr);
-            } else if Some(link) != self.link && !local(addr) && !inside(addr) {
+            } else if !ours(link) && !local(addr) && !inside(addr) {
                 addresses.outer.push(addr);
             }
         }

@@ -32,11 +32,12 @@ fn first_missing(has: impl Fn(Capability) -> bool, tun: bool, privileged_port: b
     None
 }
 
-/// Settings that would eat packets of protected networks on `device`.
+/// Settings that would eat packets of protected networks on the gateway's device.
 pub fn warnings(config: &Config) -> Vec<String> {
-    let children = || config.connections.iter().flat_map(|connection| &connection.children);
+    let shared = config.connections.iter().filter(|connection| connection.interface.is_none());
+    let children = || shared.clone().flat_map(|connection| &connection.children);
     let family = |ipv6: bool| children().flat_map(|child| &child.local_ts).any(|ts| ts.start.is_ipv6() == ipv6);
-    let mut warnings = judge(&host::settings(&config.gateway.device), family(false), family(true));
+    let mut warnings = of_device(&config.gateway.device, family(false), family(true));
     warnings.extend(children().filter(|child| narrow_hole(child)).map(|child| {
         format!(
             "child `{}` has mode = \"pass\" and protocols or ports: routes do not tell them apart, so its packets do not pass but are refused; leave protocols and ports out",
@@ -46,11 +47,16 @@ pub fn warnings(config: &Config) -> Vec<String> {
     warnings
 }
 
+/// Settings that would eat packets of these families on one device, in the network namespace of the calling thread.
+pub fn of_device(device: &str, ipv4: bool, ipv6: bool) -> Vec<String> {
+    judge(&host::settings(device), device, ipv4, ipv6)
+}
+
 fn narrow_hole(child: &ChildConfig) -> bool {
     child.mode == Mode::Pass && child.local_ts.iter().chain(&child.remote_ts).any(|ts| !site::tells_no_ports(ts))
 }
 
-fn judge(settings: &Settings, ipv4: bool, ipv6: bool) -> Vec<String> {
+fn judge(settings: &Settings, device: &str, ipv4: bool, ipv6: bool) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut warn = |wrong: bool, what: &str, fix: &str| {
         if wrong {
@@ -69,7 +75,9 @@ fn judge(settings: &Settings, ipv4: bool, ipv6: bool) -> Vec<String> {
     );
     warn(
         ipv4 && settings.rp_filter == Some(1),
-        "rp_filter is strict, so packets are dropped whose way back is not the way they came, as with policy routing",
+        &format!(
+            "rp_filter of {device} is strict, so packets are dropped whose way back is not the way they came, as with policy routing"
+        ),
         "net.ipv4.conf.all.rp_filter=2",
     );
     warn(
@@ -102,11 +110,11 @@ mod tests {
             send_redirects: Some(true),
             src_valid_mark: None,
         };
-        let warnings = judge(&bad, true, true);
+        let warnings = judge(&bad, "tun0", true, true);
         assert_eq!(warnings.len(), 3);
         assert!(warnings.iter().all(|warning| warning.contains("sysctl -w net.")));
-        assert_eq!(judge(&bad, false, false), Vec::<String>::new());
+        assert_eq!(judge(&bad, "tun0", false, false), Vec::<String>::new());
         let good = Settings { ipv4_forward: Some(true), rp_filter: Some(2), ..Settings::default() };
-        assert_eq!(judge(&good, true, true), Vec::<String>::new());
+        assert_eq!(judge(&good, "tun0", true, true), Vec::<String>::new());
     }
 }

@@ -100,10 +100,12 @@ impl Site {
     }
 }
 
-/// The pairs of a configuration. Selectors of two families never make one.
+/// The pairs of a configuration. Selectors of two families never make one. What a connection with a device of its own carries is what the
+/// operator's routes lead there: we have none for it.
 pub fn pairs(config: &Config) -> Vec<Pair> {
     let mut pairs = Vec::new();
-    for child in config.connections.iter().flat_map(|connection| &connection.children) {
+    let shared = config.connections.iter().filter(|connection| connection.interface.is_none());
+    for child in shared.flat_map(|connection| &connection.children) {
         let treatment = match child.mode {
             // Transport mode, too: what the two hosts say to each other goes into the device, and what we make of it is marked.
             Mode::Tunnel | Mode::Transport | Mode::Drop => Treatment::Protect,
@@ -166,6 +168,24 @@ pub(super) mod tests {
         let pairs: Vec<_> = pairs(&config).iter().map(|pair| (pair.remote, pair.treatment)).collect();
         let expected = [(prefix("10.3.0.0/16"), Treatment::Pass), (prefix("10.2.0.0/16"), Treatment::Protect)];
         assert_eq!(pairs, expected);
+    }
+
+    #[test]
+    fn what_is_routed_by_others_makes_no_pairs() {
+        let text = r#"
+            [connections.a]
+            interface = { name = "vti0" }
+            [connections.a.children.none]
+            mode = "drop"
+            local_ts = ["0.0.0.0/0"]
+            remote_ts = ["10.0.0.0/8"]
+        "#;
+        let of = |text: String| {
+            let source = crate::config::Source { name: "a.toml".into(), text };
+            pairs(&crate::config::parse(&[source], &crate::config::secret::System).unwrap()).len()
+        };
+        assert_eq!(of(text.into()), 0);
+        assert_eq!(of(text.replace("interface", "#")), 1);
     }
 
     #[test]

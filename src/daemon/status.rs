@@ -1,11 +1,12 @@
 //! The picture that the API shows: the endpoint's status, what is installed, and the counters, by the names of interface.md.
 use super::clock;
+use super::devices::Devices;
 use super::expiry;
 use super::install::Installer;
 use super::keylog;
 use super::leases::Leases;
 use super::places::{Key, Places};
-use crate::config::{Config, ConnectionConfig, Mode, remedy};
+use crate::config::{Config, ConnectionConfig, Interface, Mode, remedy};
 use crate::control::types::{self, ChildMode, ChildSa, ChildState, ConnectionState, IkeSa, Peer};
 use crate::esp::drop::Drop;
 use crate::ike::diagnose::{self, Certainty};
@@ -26,6 +27,8 @@ pub struct View<'a> {
     pub config: &'a Config,
     /// What is installed.
     pub installer: &'a Installer,
+    /// Of connections' own.
+    pub devices: &'a Devices,
     /// Slots of children.
     pub places: &'a Places,
     /// Addresses of configuration payloads.
@@ -54,6 +57,7 @@ impl View<'_> {
     ) -> types::Connection {
         let credentials = self.config.policy.credentials.get(&config.name);
         let ending = credentials.map_or_else(Vec::new, |c| expiry::warnings(c, clock::unix()));
+        let warnings = keylog::warning(config).into_iter().chain(ending).chain(self.devices.warnings(&config.name));
         let sas = status.map_or(&[][..], |status| &status.sas);
         let current = sas.iter().find(|sa| sa.state == State::Up).or(sas.last());
         let shown = current.map(|sa| self.ike_sa(sa));
@@ -81,8 +85,14 @@ impl View<'_> {
                 .filter(|failure| !is_over(failure, sas, responds_only))
                 .map(failure),
             certificate_until: credentials.and_then(|c| expiry::until(c)),
-            warnings: keylog::warning(config).into_iter().chain(ending).collect(),
+            interface: config.interface.as_ref().map(|interface| self.interface(config, interface)),
+            warnings: warnings.collect(),
         }
+    }
+
+    fn interface(&self, config: &ConnectionConfig, interface: &Interface) -> types::Interface {
+        let (name, present) = self.devices.of(&config.name).unwrap_or((&interface.name, false));
+        types::Interface { name: name.to_owned(), netns: interface.namespace(), present }
     }
 
     fn peer(&self, config: &ConnectionConfig, policy: Option<&policy::Connection>, sa: &IkeStatus) -> Peer {
@@ -396,6 +406,7 @@ mod tests {
         let status = View {
             config: &config,
             installer: &installer,
+            devices: &Devices::new(Vec::new()),
             places: &places,
             leases: &Leases::default(),
             now: Duration::ZERO,

@@ -1,5 +1,6 @@
 //! The workers' threads, and the way of their upcalls to the engine.
 use super::clock;
+use super::devices::Inbox;
 use crate::dataplane::Upcall;
 use crate::dataplane::home::Team;
 use crate::dataplane::stats::WorkerStats;
@@ -22,11 +23,16 @@ pub const UPCALLS: usize = 1024;
 /// sockets' buffers: a flood of small datagrams lost most of itself so.
 const SLICE: Duration = Duration::from_micros(300);
 
+/// One for each worker.
+pub fn inboxes(workers: u8) -> io::Result<Vec<Inbox>> {
+    (0..workers).map(|_| Ok(Inbox { orders: Arc::default(), bell: Arc::new(EventFd::new()?) })).collect()
+}
+
 /// The running workers; they stop when this is dropped, and their devices go with them.
 #[derive(Debug)]
 pub struct Workers {
     stop: Arc<AtomicBool>,
-    controls: Vec<Arc<EventFd>>,
+    inboxes: Vec<Inbox>,
     /// They give their workers back, unless one ended that was not told to.
     threads: Vec<JoinHandle<Option<Worker<Outer, Queue>>>>,
     /// Takes upcalls to the engine.
@@ -37,13 +43,14 @@ pub struct Workers {
     upcalls: Receiver<Upcall>,
 }
 impl Workers {
-    /// One worker for each queue of the device, with its sockets; each stays on a core of its own with `pin`, if there are enough that this
-    /// process may use. `wake` is signalled when there is an upcall.
+    /// One worker for each queue of the device, with its sockets and its inbox; each stays on a core of its own with `pin`, if there are enough
+    /// that this process may use. `wake` is signalled when there is an upcall.
     pub fn start(
         tables: &Arc<Tables>,
         device: DeviceId,
         queues: Vec<Queue>,
         sockets: Vec<Vec<Socket<Outer>>>,
+        inboxes: Vec<Inbox>,
         pin: bool,
         wake: Arc<EventFd>,
     ) -> io::Result<Self> {
@@ -51,7 +58,7 @@ impl Workers {
         let (forward, upcalls) = mpsc::sync_channel(UPCALLS);
         let mut workers = Self {
             stop: Arc::new(AtomicBool::new(false)),
-            controls: queues.iter().map(|_| EventFd::new().map(Arc::new)).collect::<io::Result<_>>()?,
+            inboxes,
             threads: Vec::new(),
             forwarder: None,
             stats: Vec::new(),
@@ -59,14 +66,16 @@ impl Workers {
             upcalls,
         };
         let pin = pin && queues.len() <= host::usable_cores();
-        let teams = Team::of(&workers.controls);
-        for (index, ((queue, sockets), team)) in queues.into_iter().zip(sockets).zip(teams).enumerate() {
-            let control = workers.controls[index].clone();
+        let bells: Vec<_> = workers.inboxes.iter().map(|inbox| inbox.bell.clone()).collect();
+        let teams = Team::of(&bells);
+        let inboxes = workers.inboxes.clone().into_iter();
+        let parts = queues.into_iter().zip(sockets).zip(teams.into_iter().zip(inboxes));
+        for (index, ((queue, sockets), (team, inbox))) in parts.enumerate() {
             let stats = Arc::new(WorkerStats::default());
             let orders = workers.orders.clone();
             let (tables, upcalls) = (tables.clone(), sender.clone());
             let shared = Shared { tables, upcalls, stats: stats.clone(), orders, team };
-            let ends = Ends { sockets, devices: vec![(device, queue)] };
+            let ends = Ends { sockets, devices: [(device, queue)].into_iter().collect() };
             let stop = workers.stop.clone();
             let ending = Ending { stop: stop.clone(), upcalls: sender.clone(), device };
             workers.stats.push(stats);
@@ -80,7 +89,7 @@ impl Workers {
                     tracing::debug!(%error, index, "a worker's time slices stay as they are");
                 }
                 let mut worker = Worker::new(ends, shared);
-                let end = worker::run(&mut worker, &control, &stop, clock::now);
+                let end = worker::run(&mut worker, &inbox.orders, &inbox.bell, &stop, clock::now);
                 end.inspect_err(|error| tracing::error!(%error, index, "a worker ended")).ok().map(|()| worker)
             })?);
         }
@@ -100,7 +109,7 @@ impl Workers {
         if let Some(slot) = announce {
             self.orders.announce(slot);
         }
-        self.controls.iter().for_each(|control| control.signal());
+        self.inboxes.iter().for_each(|inbox| inbox.bell.signal());
     }
     /// What a worker has to say.
     pub fn next(&self) -> Option<Upcall> {
@@ -110,7 +119,7 @@ impl Workers {
 impl Drop for Workers {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        self.controls.iter().for_each(|control| control.signal());
+        self.inboxes.iter().for_each(|inbox| inbox.bell.signal());
         // The one that forwards must not wait for a channel that nobody reads any more.
         self.upcalls = mpsc::sync_channel(0).1;
         let stopped: Vec<_> = self.threads.drain(..).filter_map(|thread| thread.join().ok().flatten()).collect();

@@ -6,6 +6,7 @@
 //! with different homes share their addresses and differ in ports, later fragments go to the home of the one that is looked up first, and may be
 //! dropped there.
 use super::segment::{get16, get32, put16};
+use crate::ipsec::spd::DeviceId;
 use crate::wire::ip::{Packet, checksum_add, checksum_fold};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -41,10 +42,10 @@ pub enum Added {
     Broken,
 }
 
-/// RFC 791 section 3.2, RFC 8200 section 4.5; and the device (an index among the worker's).
+/// RFC 791 section 3.2, RFC 8200 section 4.5; and the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Key {
-    device: usize,
+    device: DeviceId,
     ends: (IpAddr, IpAddr),
     proto: u8,
     id: u32,
@@ -62,7 +63,7 @@ struct Open {
 
 impl Gathering {
     /// Keeps a first fragment; false if there is no room for it, or if it is none that is gathered here.
-    pub fn begin(&mut self, now: Duration, device: usize, data: &[u8], parsed: &Packet) -> bool {
+    pub fn begin(&mut self, now: Duration, device: DeviceId, data: &[u8], parsed: &Packet) -> bool {
         let Some(piece) = Piece::new(device, data, parsed).filter(|piece| piece.offset == 0 && piece.more) else {
             return false;
         };
@@ -79,7 +80,7 @@ impl Gathering {
     }
 
     /// Adds a later fragment.
-    pub fn add(&mut self, device: usize, data: &[u8], parsed: &Packet) -> Added {
+    pub fn add(&mut self, device: DeviceId, data: &[u8], parsed: &Packet) -> Added {
         let piece = Piece::new(device, data, parsed).filter(|piece| piece.offset > 0);
         let place = piece.as_ref().and_then(|piece| self.0.iter().position(|open| open.key == piece.key));
         let (Some(piece), Some(place)) = (piece, place) else { return Added::Unknown };
@@ -98,8 +99,17 @@ impl Gathering {
 
     /// Forgets those whose patience has ended; how many.
     pub fn expire(&mut self, now: Duration) -> u64 {
+        self.drop_where(|open| open.until <= now)
+    }
+
+    /// Forgets what came from a device; how many.
+    pub fn forget(&mut self, device: DeviceId) -> u64 {
+        self.drop_where(|open| open.key.device == device)
+    }
+
+    fn drop_where(&mut self, which: impl Fn(&Open) -> bool) -> u64 {
         let before = self.0.len();
-        self.0.retain(|open| open.until > now);
+        self.0.retain(|open| !which(open));
         (before - self.0.len()) as u64
     }
 }
@@ -133,7 +143,7 @@ struct Piece<'a> {
 
 impl<'a> Piece<'a> {
     /// `None` for an IPv6 packet with other extension headers in front of its fragment header: hosts do not send such to each other.
-    fn new(device: usize, data: &'a [u8], parsed: &Packet) -> Option<Self> {
+    fn new(device: DeviceId, data: &'a [u8], parsed: &Packet) -> Option<Self> {
         let packet = data.get(..parsed.len)?;
         let ends = (parsed.flow.src, parsed.flow.dst);
         let key = |proto, id| Key { device, ends, proto, id };

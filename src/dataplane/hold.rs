@@ -1,7 +1,7 @@
 //! Packets from the device for a child that has no SA yet: they wait until it has one, so that the packet that brings a tunnel up is not
 //! lost. Each worker keeps its own; nothing here ever leaves but through an SA.
 use crate::io::VnetHeader;
-use crate::ipsec::spd::Slot;
+use crate::ipsec::spd::{DeviceId, Slot};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -26,11 +26,11 @@ struct OfChild {
     octets: usize,
 }
 
-/// A packet or super-packet as it was read, and the device (an index among the worker's).
+/// A packet or super-packet as it was read.
 #[derive(Debug)]
 pub struct Packet {
     /// Where it came from.
-    pub device: usize,
+    pub device: DeviceId,
     /// How the kernel gave it to us.
     pub header: VnetHeader,
     /// The packet.
@@ -45,7 +45,7 @@ impl Held {
     }
 
     /// Keeps a packet behind the others of its child; false if there is no room for it.
-    pub fn keep(&mut self, now: Duration, slot: Slot, device: usize, header: &VnetHeader, data: &[u8]) -> bool {
+    pub fn keep(&mut self, now: Duration, slot: Slot, device: DeviceId, header: &VnetHeader, data: &[u8]) -> bool {
         let place = self.children.iter().position(|child| child.slot == slot);
         let (packets, octets) = place.map_or((0, 0), |at| (self.children[at].queue.len(), self.children[at].octets));
         if self.packets >= MAX_PACKETS || packets >= PER_CHILD || octets + data.len() > CHILD_OCTETS {
@@ -68,6 +68,21 @@ impl Held {
         let child = self.children.swap_remove(place);
         self.packets -= child.queue.len();
         Some(child.queue)
+    }
+
+    /// Forgets what came from a device: of which child, and how many.
+    pub fn forget(&mut self, device: DeviceId, mut forgotten: impl FnMut(Slot, u64)) {
+        for child in &mut self.children {
+            let before = child.queue.len();
+            child.queue.retain(|packet| packet.device != device);
+            child.octets = child.queue.iter().map(|packet| packet.data.len()).sum();
+            let count = before - child.queue.len();
+            self.packets -= count;
+            if count > 0 {
+                forgotten(child.slot, count as u64);
+            }
+        }
+        self.children.retain(|child| !child.queue.is_empty());
     }
 
     /// When the patience of the first one ends.

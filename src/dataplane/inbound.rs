@@ -188,7 +188,7 @@ impl Inbound {
         ends: &mut Ends<D, T>,
         shared: &Shared,
     ) {
-        let mut device = ends.device(entry.child.device);
+        let mut device = ends.devices.get_mut(entry.child.device());
         let mut newest = None;
         for from in run.clone().step_by(PART) {
             self.open(entry, from..run.end.min(from + PART), shared);

@@ -1,9 +1,10 @@
 //! Threads and queues: what a packet goes through. Read inbound.rs and outbound.rs from the top; they are in packet order.
 //!
 //! segment, merge, fragment, gather, fit, mss and icmp are pure: bytes in, bytes out. train collects what leaves together. park and hold
-//! keep what came before its SA. burst says when others have a turn. spread says by which queue of the device a flow goes to the host. home takes packets to the one worker that seals for their child. worker puts it
-//! together for one thread.
+//! keep what came before its SA. burst says when others have a turn. spread says by which queue of the device a flow goes to the host. home takes
+//! packets to the one worker that seals for their child. devices says how devices come and go. worker puts it together for one thread.
 pub mod burst;
+pub mod devices;
 mod fit;
 pub mod fragment;
 pub mod gather;

@@ -59,9 +59,7 @@ pub struct Outbound {
 /// What is the same for all packets of a batch.
 struct Batch<'a, D, T> {
     now: Duration,
-    /// Index among the worker's devices.
-    device: usize,
-    id: DeviceId,
+    device: DeviceId,
     ends: &'a mut Ends<D, T>,
     spd: &'a Spd,
     children: &'a Children,
@@ -111,24 +109,24 @@ impl Outbound {
         }
     }
 
-    /// Reads a device (an index among the worker's) until it is empty or the batch is full, and sends what came of it. An error is the
-    /// device's end.
+    /// Reads a device until it is empty or the batch is full, and sends what came of it. An error is the device's end.
     pub fn serve<D: Datagrams, T: Tun>(
         &mut self,
         now: Duration,
-        device: usize,
+        device: DeviceId,
         ends: &mut Ends<D, T>,
         shared: &Shared,
     ) -> std::io::Result<()> {
-        let Some(&(id, _)) = ends.devices.get(device) else { return Ok(()) };
         self.release(now, ends, shared);
         let (spd, children) = (shared.tables.spd.load(), shared.tables.children.load());
-        let mut batch = Batch { now, device, id, ends, spd: &spd, children: &children, shared };
+        let mut batch = Batch { now, device, ends, spd: &spd, children: &children, shared };
         let mut result = Ok(());
         let (mut count, mut octets) = (0, 0);
         let mut packet = std::mem::take(&mut self.packet);
         while count < BATCH && octets < BATCH_OCTETS {
-            match batch.ends.devices[device].1.read(&mut packet) {
+            // It may have been left since it was ready.
+            let Some(tun) = batch.ends.devices.get_mut(device) else { break };
+            match tun.read(&mut packet) {
                 Ok((header, len)) => {
                     self.packet(&header, &mut packet[..len.min(READ)], &mut batch);
                     octets += len;
@@ -176,12 +174,12 @@ impl Outbound {
             let Some((packet, data)) = arrived.next(&shared.team, &shared.stats) else { break false };
             count += 1;
             octets += data.len();
-            let id = packet.device;
-            let Some(device) = ends.devices.iter().position(|(device, _)| *device == id) else {
-                shared.stats.count_drops(Drop::Device, 1);
+            let device = packet.device;
+            if ends.devices.get_mut(device).is_none() {
+                shared.stats.count_drops(Drop::Device, packet.header.packets(data.len()));
                 continue;
-            };
-            let mut batch = Batch { now, device, id, ends, spd: &spd, children: &children, shared };
+            }
+            let mut batch = Batch { now, device, ends, spd: &spd, children: &children, shared };
             self.packet(&packet.header, data, &mut batch);
         };
         self.arrived = arrived;
@@ -201,8 +199,7 @@ impl Outbound {
         let has_sa = |slot| children.get(slot).is_some_and(|child| child.outbound_for(worker).is_some());
         while let Some(packets) = self.held.release(has_sa) {
             for mut packet in packets {
-                let Some(&(id, _)) = ends.devices.get(packet.device) else { continue };
-                let mut batch = Batch { now, device: packet.device, id, ends, spd: &spd, children: &children, shared };
+                let mut batch = Batch { now, device: packet.device, ends, spd: &spd, children: &children, shared };
                 self.packet(&packet.header, &mut packet.data, &mut batch);
             }
         }
@@ -214,6 +211,18 @@ impl Outbound {
                 child.counters.record_drops(Drop::NoSa, count);
             }
         });
+    }
+
+    /// Nothing that came from this device is carried any more: its number may soon be another's.
+    pub fn forget(&mut self, device: DeviceId, shared: &Shared) {
+        let children = shared.tables.children.load();
+        self.held.forget(device, |slot, count| {
+            shared.stats.count_drops(Drop::Device, count);
+            if let Some(child) = children.get(slot) {
+                child.counters.record_drops(Drop::Device, count);
+            }
+        });
+        shared.stats.count_drops(Drop::Device, self.gathering.forget(device));
     }
 
     /// When `release` is due though nothing has happened, or `take_over`: at once.
@@ -269,7 +278,7 @@ impl Outbound {
         parsed: &Packet,
         batch: &mut Batch<'_, D, T>,
     ) {
-        let found = batch.spd.lookup(batch.id, &parsed.flow);
+        let found = batch.spd.lookup(batch.device, &parsed.flow);
         let slot = found.and_then(|found| match found.action {
             Action::Protect(slot) => Some(slot),
             Action::Pass | Action::Drop => None,
@@ -284,7 +293,7 @@ impl Outbound {
             if self.leaving.len() <= home {
                 self.leaving.resize_with(batch.shared.team.len(), Parcel::default);
             }
-            return self.leaving[home].push(child.slot, batch.id, header, data);
+            return self.leaving[home].push(child.slot, batch.device, header, data);
         }
         let result = permit(found, &parsed.flow).and_then(|()| child.ok_or(Drop::NoSa.into())).and_then(|child| {
             let outbound = own.unwrap_or_else(|| child.outbound.load());
@@ -356,8 +365,8 @@ impl Outbound {
         };
         if limit.take(batch.now) {
             // A device that does not take it has a full queue or is going away; the sender will ask again.
-            let tun = &mut batch.ends.devices[batch.device].1;
-            let _ = tun.write(&VnetHeader::default(), &[IoSlice::new(&out[..len])]);
+            let tun = batch.ends.devices.get_mut(batch.device);
+            let _ = tun.map(|tun| tun.write(&VnetHeader::default(), &[IoSlice::new(&out[..len])]));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One thread of the data path: a set of devices, a set of sockets, and a loop that waits for them.
 use super::Upcall;
+use super::devices::{self, Devices, Order};
 use super::home::Team;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
@@ -36,7 +37,7 @@ pub struct Ends<D, T> {
     /// Outer sockets.
     pub sockets: Vec<Socket<D>>,
     /// The worker's queue of each device.
-    pub devices: Vec<(DeviceId, T)>,
+    pub devices: Devices<T>,
 }
 
 impl<D, T> Ends<D, T> {
@@ -48,11 +49,6 @@ impl<D, T> Ends<D, T> {
                 && (s.local.is_unspecified() || s.local == local.ip())
         };
         self.sockets.iter().position(fits)
-    }
-
-    /// The queue of a device.
-    pub fn device(&mut self, id: DeviceId) -> Option<&mut T> {
-        self.devices.iter_mut().find(|(device, _)| *device == id).map(|(_, tun)| tun)
     }
 }
 
@@ -116,14 +112,14 @@ pub const PATIENCE: Duration = Duration::from_millis(10);
 pub enum Source {
     /// Index among the sockets.
     Socket(usize),
-    /// Index among the devices.
-    Device(usize),
+    /// A device.
+    Device(DeviceId),
 }
 
 /// One worker. It has no clock and no thread of its own; `run` is what a thread does with it.
 #[derive(Debug)]
 pub struct Worker<D, T> {
-    /// What it reads and writes. Changed only while it does not run.
+    /// What it reads and writes. Sockets change only while it does not run.
     pub ends: Ends<D, T>,
     shared: Shared,
     inbound: Inbound,
@@ -144,8 +140,10 @@ impl<D: Datagrams, T: Tun> Worker<D, T> {
         for socket in 0..self.ends.sockets.len() {
             let _ = self.serve(now, Source::Socket(socket));
         }
-        for device in 0..self.ends.devices.len() {
+        let mut next = self.ends.devices.next(0);
+        while let Some(device) = next {
             let _ = self.serve(now, Source::Device(device));
+            next = device.0.checked_add(1).and_then(|behind| self.ends.devices.next(behind));
         }
     }
 
@@ -187,6 +185,12 @@ impl<D: Datagrams, T: Tun> Worker<D, T> {
         while self.outbound.take_over(now, &mut self.ends, &self.shared) {}
     }
 
+    /// Nothing that came from this device is carried any more.
+    pub(super) fn leave(&mut self, device: DeviceId) -> Option<T> {
+        self.outbound.forget(device, &self.shared);
+        self.ends.devices.remove(device)
+    }
+
     fn renew_patience(&mut self, now: Duration) {
         if now < self.renewal {
             return;
@@ -202,9 +206,10 @@ const DEVICE: u64 = 1 << 32;
 
 /// Serves what is ready until `stop` is true. Set it, then signal `control`. After that the worker holds no packet but those that wait for
 /// an SA: what it has read it has sent, delivered or handed over; for what others hand over until they stop see [`Worker::finish`]. A signal alone
-/// makes it look for new SAs, for packets that were handed over to it and for orders. `clock` is read once per turn.
+/// makes it look for new SAs, for packets that were handed over to it and for orders, those about its devices first. `clock` is read once per turn.
 pub fn run<D, T>(
     worker: &mut Worker<D, T>,
+    orders: &devices::Orders<T>,
     control: &EventFd,
     stop: &AtomicBool,
     clock: fn() -> Duration,
@@ -218,8 +223,8 @@ where
     for (i, socket) in worker.ends.sockets.iter().enumerate() {
         poll.add(&socket.io, i as u64)?;
     }
-    for (i, (_, tun)) in worker.ends.devices.iter().enumerate() {
-        poll.add(tun, DEVICE | i as u64)?;
+    for (id, tun) in worker.ends.devices.iter() {
+        poll.add(tun, DEVICE | u64::from(id.0))?;
     }
     let mut ready = Vec::new();
     loop {
@@ -228,22 +233,52 @@ where
         poll.wait(&mut ready, timeout)?;
         let now = clock();
         let rung = ready.contains(&CONTROL) && control.drain();
+        if rung {
+            obey(worker, orders, &poll)?;
+        }
         if rung || worker.deadline().is_some_and(|at| at <= now) {
             worker.wake(now);
         }
         for &token in ready.iter().filter(|token| **token != CONTROL) {
-            let index = (token & (DEVICE - 1)) as usize;
-            let source = if token & DEVICE == 0 { Source::Socket(index) } else { Source::Device(index) };
-            if worker.serve(now, source).is_err() {
-                let (device, tun) = &worker.ends.devices[index];
-                poll.remove(tun)?;
-                worker.shared.tell(Upcall::DeviceLost { device: *device });
+            let source = source(token);
+            if worker.serve(now, source).is_err()
+                && let Source::Device(device) = source
+                && let Some(tun) = worker.leave(device)
+            {
+                poll.remove(&tun)?;
+                drop(tun);
+                worker.shared.tell(Upcall::DeviceLost { device });
             }
         }
         if stop.load(Ordering::Acquire) {
             return Ok(());
         }
     }
+}
+
+/// What a token stands for.
+fn source(token: u64) -> Source {
+    // Both are as wide as what was put in.
+    if token & DEVICE == 0 { Source::Socket(token as usize) } else { Source::Device(DeviceId(token as u16)) }
+}
+
+/// Takes devices on and leaves others, as the engine wants it.
+fn obey<D, T>(worker: &mut Worker<D, T>, orders: &devices::Orders<T>, poll: &Poll) -> io::Result<()>
+where
+    D: Datagrams,
+    T: Tun + AsFd,
+{
+    for order in orders.take() {
+        let (Order::Serve(id, _) | Order::Leave(id)) = order;
+        if let Some(before) = worker.leave(id) {
+            poll.remove(&before)?;
+        }
+        if let Order::Serve(id, tun) = order {
+            poll.add(&tun, DEVICE | u64::from(id.0))?;
+            worker.ends.devices.insert(id, tun);
+        }
+    }
+    Ok(())
 }
 
 /// Either kind of outer socket.

@@ -485,6 +485,7 @@ fn tick(cx: &mut Cx<'_>, sa: &mut IkeSa) -> Result<(), Ended> {
             if step == Err(Ended::PeerDead) && est.standing == Standing::Current {
                 let failure = Failure::new(cx.now, Where::Traffic, core.initiator, "dpd.no_response");
                 cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&est.connection));
+                probe::died(cx, core, est);
             }
             return step;
         }

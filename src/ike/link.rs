@@ -25,6 +25,8 @@ pub(super) struct Link {
     pub ike: Retry,
     /// The last attempt failed, and nothing has come up since.
     pub failed: bool,
+    /// The path is not probed until then.
+    pub fragile: Duration,
     /// Which of the ways is tried next.
     pub next_way: usize,
     /// Attempts that we have begun, and where each goes.
@@ -112,6 +114,7 @@ impl Link {
             last_failure: None,
             ike: Retry::now(now),
             failed: false,
+            fragile: Duration::ZERO,
             next_way: 0,
             tries: BTreeMap::new(),
             stuck: None,

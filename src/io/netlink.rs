@@ -185,9 +185,9 @@ impl Netlink {
         self.change_link(link, |builder| builder.txqueuelen(packets))
     }
 
-    /// Gives a device to another network namespace.
-    pub fn move_link(&self, link: u32, namespace: BorrowedFd<'_>) -> io::Result<()> {
-        self.change_link(link, |builder| builder.setns_by_fd(namespace.as_raw_fd()))
+    /// Gives a device to another network namespace, where it has this name. `AlreadyExists` if another one has it there.
+    pub fn move_link(&self, link: u32, namespace: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+        self.change_link(link, |builder| builder.setns_by_fd(namespace.as_raw_fd()).name(name.to_owned()))
     }
 
     fn change_link(
@@ -528,7 +528,7 @@ mod tests {
             assert_eq!(netlink.links().expect("links").len(), 3);
             let other = Namespace::create().expect("namespace");
             let right = netlink.link("right").expect("right");
-            netlink.move_link(right.index, other.as_fd()).expect("move");
+            netlink.move_link(right.index, other.as_fd(), "right").expect("move");
             assert_eq!(netlink.link("right").expect_err("gone").kind(), io::ErrorKind::NotFound);
             let there = other.run(|| Netlink::open().and_then(|n| n.link("right"))).expect("enter");
             assert_eq!(there.expect("there").name, "right");

@@ -1,14 +1,20 @@
-//! Network namespaces without names: each lives as long as a descriptor, thread, process or device holds it.
+//! Network namespaces: each lives as long as a name, descriptor, thread or process holds it. A device in it does not.
 use super::sys::context;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::{prctl, signal};
 use nix::unistd::{getegid, geteuid};
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
+
+mod ioctl {
+    // NS_GET_NSTYPE of linux/nsfs.h.
+    nix::ioctl_none!(namespace_type, 0xb7, 3);
+}
 
 /// A network namespace, held by a descriptor.
 #[derive(Debug)]
@@ -17,6 +23,16 @@ impl Namespace {
     /// The one of the calling thread.
     pub fn current() -> io::Result<Self> {
         File::open("/proc/thread-self/ns/net").map(|file| Self(file.into()))
+    }
+
+    /// The one that a path stands for: `/run/netns/NAME` of a named one, `/proc/PID/ns/net` of a process. `NotFound` if it is nothing of the kind.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        // SAFETY: it takes nothing, and returns a number. An empty file, which is what is left of a name without a namespace, has no such request.
+        match unsafe { ioctl::namespace_type(file.as_raw_fd()) } {
+            Ok(libc::CLONE_NEWNET) => Ok(Self(file.into())),
+            _ => Err(io::Error::new(io::ErrorKind::NotFound, format!("{} is no network namespace", path.display()))),
+        }
     }
 
     /// A fresh one with nothing but a `lo` that is down. `PermissionDenied` without CAP_SYS_ADMIN; see [`become_root_of_user_namespace`].
@@ -131,6 +147,19 @@ mod tests {
             assert_eq!(names.iter().map(|l| l.name.as_str()).collect::<Vec<_>>(), ["lo"]);
             assert!(!names[0].up);
             assert_eq!(fs::read_link("/proc/thread-self/ns/net").expect("still inside"), inside);
+        });
+    }
+
+    #[test]
+    fn a_path_is_a_network_namespace_or_refused() {
+        fresh(|| {
+            let inside = fs::read_link("/proc/thread-self/ns/net").expect("inside");
+            let found = Namespace::open(Path::new("/proc/thread-self/ns/net")).expect("ours");
+            assert_eq!(found.run(|| fs::read_link("/proc/thread-self/ns/net").expect("link")).expect("enter"), inside);
+            for path in ["/run/netns/nobody-has-this-name", "/proc/self/ns/mnt", "/etc/passwd"] {
+                let error = Namespace::open(Path::new(path)).expect_err(path);
+                assert_eq!(error.kind(), io::ErrorKind::NotFound, "{path}");
+            }
         });
     }
 

@@ -481,7 +481,7 @@ mod tests {
             let netlink = Netlink::open().expect("netlink");
             netlink.add_veth("outer", "peer").expect("veth");
             let peer = netlink.link("peer").expect("peer").index;
-            netlink.move_link(peer, outside.as_fd()).expect("move");
+            netlink.move_link(peer, outside.as_fd(), "peer").expect("move");
             let from = ["192.0.2.2/32", "10.2.0.1/32", "10.2.1.1/32", "10.3.0.1/32", "fd00:2::1/128", "fd00:3::1/128"];
             outside.run(|| configure("peer", &from)).expect("outside");
             configure("outer", &["192.0.2.1/32", "10.1.0.1/32", "10.1.9.1/32", "fd00:1::1/128"]);

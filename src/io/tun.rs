@@ -31,7 +31,10 @@ mod ioctl {
     nix::ioctl_readwrite_bad!(set_iff, libc::TUNSETIFF, ifreq);
     nix::ioctl_write_int!(set_owner, b'T', 204);
     nix::ioctl_write_int!(set_offload, b'T', 208);
+    // This one claims an unsigned int, and writes a whole request.
+    nix::ioctl_read_bad!(get_iff, libc::TUNGETIFF, ifreq);
     nix::ioctl_write_ptr!(set_vnet_header_size, b'T', 216, c_int);
+    nix::ioctl_write_ptr!(set_carrier, b'T', 226, c_int);
     nix::ioctl_write_ptr_bad!(set_queue_length, libc::SIOCSIFTXQLEN, ifreq);
 }
 
@@ -169,6 +172,40 @@ impl AsFd for Queue {
 impl Queue {
     fn file(&self) -> &File {
         &self.all[self.index]
+    }
+}
+
+impl Queue {
+    /// A hold on the device beside its queues.
+    pub fn hold(&self) -> Hold {
+        Hold(self.all.clone())
+    }
+}
+
+/// Tells the kernel of a device, and asks about it, in whatever network namespace it is. The device lives for as long as this or a queue of it.
+#[derive(Clone, Debug)]
+pub struct Hold(Arc<[File]>);
+impl Hold {
+    /// The name that it has now. An error if it is gone: deleted, or its namespace with it.
+    pub fn name(&self) -> io::Result<String> {
+        // SAFETY: a struct of integers and pointers.
+        let mut request: libc::ifreq = unsafe { zeroed() };
+        // SAFETY: the kernel writes one request.
+        unsafe { ioctl::get_iff(self.any()?, &raw mut request) }?;
+        let name = request.ifr_name.iter().take_while(|c| **c != 0).map(|c| *c as u8).collect::<Vec<_>>();
+        Ok(String::from_utf8_lossy(&name).into_owned())
+    }
+
+    /// Whether there is somebody at the other end: without carrier the host discards what it would send here, and routes over the device count as
+    /// down. Kernels before 4.20 do not know it.
+    pub fn set_carrier(&self, up: bool) -> io::Result<()> {
+        // SAFETY: the kernel reads one int.
+        unsafe { ioctl::set_carrier(self.any()?, &up.into()) }?;
+        Ok(())
+    }
+
+    fn any(&self) -> io::Result<std::os::fd::RawFd> {
+        Ok(self.0.first().ok_or(io::ErrorKind::NotFound)?.as_raw_fd())
     }
 }
 
@@ -318,6 +355,63 @@ mod tests {
             assert!(netlink.link("tun0").is_ok());
             all.pop();
             assert!(netlink.link("tun0").is_err());
+        });
+    }
+
+    /// In another namespace, under another name, it is the same device, and its queues are what they were.
+    #[test]
+    fn a_device_is_moved_and_goes_with_its_namespace() {
+        fresh(|| {
+            let there = Namespace::create().expect("namespace");
+            let netlink = Netlink::open().expect("netlink");
+            let mut queues = Device::create("made", 2).expect("create");
+            let hold = queues[0].hold();
+            assert_eq!(hold.name().expect("name"), "made");
+            netlink.move_link(netlink.link("made").expect("link").index, there.as_fd(), "tun0").expect("move");
+            assert_eq!(hold.name().expect("name"), "tun0");
+            let set_up = || {
+                let netlink = Netlink::open().expect("netlink");
+                let link = netlink.link("tun0").expect("link").index;
+                netlink.set_up(link, true).expect("up");
+                let address = Address { link, addr: "10.0.0.1".parse().expect("address"), prefix_len: 24 };
+                netlink.add_address(&address).expect("address");
+                UdpSocket::bind("10.0.0.1:1000").expect("bind")
+            };
+            let socket = there.run(set_up).expect("enter");
+            socket.send_to(b"hello", "10.0.0.2:2000").expect("send");
+            assert!(next(&mut queues, 17).1.ends_with(b"hello"));
+            let mut packet = Vec::new();
+            let builder = PacketBuilder::ipv4([10, 0, 0, 2], [10, 0, 0, 1], 64).udp(2000, 1000);
+            builder.write(&mut packet, b"hello back").expect("build");
+            queues[1].write(&VnetHeader::default(), &[io::IoSlice::new(&packet)]).expect("write");
+            let mut buf = [0; 64];
+            let len = socket.recv(&mut buf).expect("receive");
+            assert_eq!(&buf[..len], b"hello back");
+            // Neither the queues nor the hold keep the namespace.
+            drop((socket, there));
+            let poll = Poll::new().expect("poll");
+            poll.add(&queues[1], 0).expect("add");
+            let mut ready = Vec::new();
+            while hold.name().is_ok() {
+                poll.wait(&mut ready, Some(Duration::from_secs(5))).expect("wait");
+            }
+            let error = queues[1].read(&mut buf).expect_err("gone");
+            assert_ne!(error.kind(), io::ErrorKind::WouldBlock);
+        });
+    }
+
+    #[test]
+    fn routes_see_the_carrier() {
+        fresh(|| {
+            let queues = device(1);
+            let state = || {
+                let out = std::process::Command::new("ip").args(["-o", "link", "show", "tun0"]).output();
+                String::from_utf8_lossy(&out.expect("ip").stdout).into_owned()
+            };
+            queues[0].hold().set_carrier(false).expect("off");
+            assert!(state().contains("NO-CARRIER"), "{}", state());
+            queues[0].hold().set_carrier(true).expect("on");
+            assert!(!state().contains("NO-CARRIER"), "{}", state());
         });
     }
 

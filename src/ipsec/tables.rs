@@ -13,7 +13,7 @@ use crate::wire::selector::Selector;
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use std::any::Any;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A child as workers see it: its place is fixed, its outbound SA is exchanged by rekeys.
@@ -23,8 +23,8 @@ pub struct Child {
     pub slot: Slot,
     /// `connection/child`, for events and acquires.
     pub name: Arc<str>,
-    /// Where its inner packets come from and go to.
-    pub device: DeviceId,
+    /// Number of the device that its inner packets come from and go to: see [`Self::device()`].
+    pub device: AtomicU16,
     /// The SA to send on, if there is one.
     pub outbound: ArcSwapOption<OutboundEntry>,
     /// By worker, the SAs that are for it alone (RFC 9611); empty where there shall be none.
@@ -47,7 +47,7 @@ impl Child {
         Self {
             slot,
             name,
-            device,
+            device: AtomicU16::new(device.0),
             outbound: ArcSwapOption::empty(),
             resources: Box::default(),
             copy_dscp,
@@ -60,6 +60,16 @@ impl Child {
 }
 
 impl Child {
+    /// The device that its inner packets come from and go to.
+    pub fn device(&self) -> DeviceId {
+        DeviceId(self.device.load(Ordering::Relaxed))
+    }
+
+    /// From now on another one, also for the SAs that it has.
+    pub fn set_device(&self, device: DeviceId) {
+        self.device.store(device.0, Ordering::Relaxed);
+    }
+
     /// With room for SAs of so many workers.
     pub fn with_resources(self, workers: u32) -> Self {
         Self { resources: (0..workers).map(|_| ArcSwapOption::empty()).collect(), ..self }

@@ -237,7 +237,7 @@ fn build_namespaces() -> io::Result<[Namespace; 2]> {
     both[0].run(|| {
         let netlink = Netlink::open()?;
         netlink.add_veth(OUTER_LINKS[0], OUTER_LINKS[1])?;
-        netlink.move_link(netlink.link(OUTER_LINKS[1])?.index, both[1].as_fd())
+        netlink.move_link(netlink.link(OUTER_LINKS[1])?.index, both[1].as_fd(), OUTER_LINKS[1])
     })??;
     for (side, namespace) in both.iter().enumerate() {
         namespace.run(|| {

@@ -27,7 +27,7 @@ fn colleagues<const N: usize>(right: &Gateway) -> [Colleague; N] {
         let local = right.worker.ends.sockets[0].local;
         let ends = Ends {
             sockets: vec![Socket { encap: Encap::Udp, local, io: port.clone() }],
-            devices: vec![(DEVICE, right.host.clone())],
+            devices: [(DEVICE, right.host.clone())].into_iter().collect(),
         };
         let stats = Arc::new(WorkerStats::default());
         let (shared, told) = right.share(stats.clone());

@@ -134,7 +134,7 @@ impl Gateway {
         let any: IpAddr = if setup.ipv6_outer { "::" } else { "0.0.0.0" }.parse().unwrap();
         let ends = Ends {
             sockets: vec![Socket { encap, local: any, io: port.clone() }],
-            devices: vec![(DEVICE, host.clone())],
+            devices: [(DEVICE, host.clone())].into_iter().collect(),
         };
         let (sender, upcalls) = sync_channel(64);
         let stats = Arc::new(WorkerStats::default());

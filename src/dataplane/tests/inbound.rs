@@ -239,7 +239,7 @@ fn a_later_fragment_needs_a_child_without_ports() {
 #[test]
 fn a_device_of_another_worker_is_none_of_ours() {
     let (_, mut right) = pair(&Setup::default());
-    right.worker.ends.devices.clear();
+    right.worker.ends.devices.remove(DEVICE);
     right.port.inject(right.train(&[right.forge(&right.peer_sa(), 1, &inner(1), 4)]));
     right.turn();
     assert_eq!(right.drops(), [(Drop::Device, 1)]);

@@ -12,6 +12,7 @@ mod outbound;
 mod refusals;
 mod run;
 pub mod segment;
+mod tenants;
 mod transport;
 mod tunnel;
 mod wait;

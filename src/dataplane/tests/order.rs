@@ -77,7 +77,7 @@ impl Crew {
             let (port, _) = Port::pair(Knobs::default());
             let local = "0.0.0.0".parse().unwrap();
             let sockets = vec![Socket { encap: Encap::Udp, local, io: port.clone() }];
-            let ends = Ends { sockets, devices: vec![(DEVICE, host.clone())] };
+            let ends = Ends { sockets, devices: [(DEVICE, host.clone())].into_iter().collect() };
             let (tables, orders, stats) = (crew.left.tables.clone(), crew.left.orders.clone(), Arc::default());
             let shared = Shared { tables, upcalls: sync_channel(8).0, stats: Arc::clone(&stats), orders, team };
             crew.workers.push(Worker::new(ends, shared));
@@ -371,7 +371,7 @@ fn a_late_train_keeps_few_numbers_back() {
     let worker = |host: &Device, meanwhile| {
         let io = SlowWay { came: came.clone(), meanwhile };
         let sockets = vec![Socket { encap: Encap::Udp, local: "0.0.0.0".parse().unwrap(), io }];
-        let ends = Ends { sockets, devices: vec![(DEVICE, host.clone())] };
+        let ends = Ends { sockets, devices: [(DEVICE, host.clone())].into_iter().collect() };
         Worker::new(ends, left.share(Arc::default()).0)
     };
     let (near, far) = (Device::new((true, true)), Device::new((true, true)));

@@ -342,7 +342,7 @@ impl Datagrams for Notes {
 fn a_train_is_what_the_kernel_takes() {
     let (left, _) = pair(&Setup::default());
     let sockets = vec![Socket { encap: Encap::Udp, local: "0.0.0.0".parse().unwrap(), io: Notes::default() }];
-    let devices = vec![(DEVICE, left.host.clone())];
+    let devices = [(DEVICE, left.host.clone())].into_iter().collect();
     let shared = Shared {
         tables: left.tables.clone(),
         upcalls: sync_channel(1).0,

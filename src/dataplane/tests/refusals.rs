@@ -64,7 +64,8 @@ fn what_a_socket_does_not_take_is_counted_and_its_numbers_are_gone() {
         let io = Script { answers: answers.iter().copied().collect(), ..Script::default() };
         let sockets = vec![Socket { encap: Encap::Udp, local, io }];
         let (shared, _told) = left.share(left.stats.clone());
-        let mut worker = Worker::new(Ends { sockets, devices: vec![(DEVICE, left.host.clone())] }, shared);
+        let mut worker =
+            Worker::new(Ends { sockets, devices: [(DEVICE, left.host.clone())].into_iter().collect() }, shared);
         let build = Build::udp(false, 130);
         left.host.push(build.gso(1), build.partial());
         worker.turn(Duration::ZERO);
@@ -86,7 +87,8 @@ fn sockets_are_patient_for_a_share_of_the_time() {
         let socket = |_| Socket { encap: Encap::Udp, local, io: Script::default() };
         let sockets = (0..count).map(socket).collect();
         let (shared, _told) = left.share(left.stats.clone());
-        let mut worker = Worker::new(Ends { sockets, devices: vec![(DEVICE, left.host.clone())] }, shared);
+        let mut worker =
+            Worker::new(Ends { sockets, devices: [(DEVICE, left.host.clone())].into_iter().collect() }, shared);
         let renewed = |now: Duration| {
             worker.turn(now);
             worker.turn(now);

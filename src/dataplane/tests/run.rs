@@ -2,6 +2,7 @@
 use super::build::*;
 use super::gateway::*;
 use crate::dataplane::Upcall;
+use crate::dataplane::devices::{Order, Orders};
 use crate::dataplane::home::{Parcel, Team};
 use crate::dataplane::worker::{Ends, Outer, Shared, Socket, Worker, run};
 use crate::esp::drop::Drop;
@@ -53,12 +54,10 @@ fn a_thread_serves_until_it_is_stopped() {
     let socket = UdpSocket::bind(any, Options { mark: None, gro: true }).unwrap();
     let ours = socket.local_addr();
     left.path.store(Arc::new(Path { local: ours, remote: peer.local_addr().unwrap(), ..**left.path.load() }));
-    let (tun, host) = UnixDatagram::pair().unwrap();
-    tun.set_nonblocking(true).unwrap();
-    host.set_read_timeout(PATIENCE).unwrap();
+    let (tun, mut host) = pipe();
     let ends = Ends {
         sockets: vec![Socket { encap: Encap::Udp, local: ours.ip(), io: Outer::Udp(socket) }],
-        devices: vec![(DEVICE, Pipe(tun))],
+        devices: [(DEVICE, tun)].into_iter().collect(),
     };
     let (control, bell) = (Arc::new(EventFd::new().unwrap()), Arc::new(EventFd::new().unwrap()));
     let [team, other] = Team::of(&[control.clone(), bell]).try_into().unwrap();
@@ -66,11 +65,12 @@ fn a_thread_serves_until_it_is_stopped() {
     let shared =
         Shared { tables: left.tables.clone(), upcalls, stats: left.stats.clone(), orders: left.orders.clone(), team };
     let stop = Arc::new(AtomicBool::new(false));
+    let orders = Arc::new(Orders::default());
     let thread = std::thread::spawn({
-        let (control, stop) = (control.clone(), stop.clone());
+        let (control, stop, orders) = (control.clone(), stop.clone(), orders.clone());
         move || {
             let mut worker = Worker::new(ends, shared);
-            run(&mut worker, &control, &stop, || Duration::ZERO)
+            run(&mut worker, &orders, &control, &stop, || Duration::ZERO)
         }
     });
 
@@ -102,21 +102,41 @@ fn a_thread_serves_until_it_is_stopped() {
     let mut answer = packet.clone();
     answer.copy_within(12..16, 16);
     answer[12..16].copy_from_slice(&packet[16..20]);
-    let mut arrive = |seq| {
+    let mut arrive = |seq, host: &UnixDatagram| {
         peer.send_to(&left.forge(&left.peer_sa(), seq, &answer, 4), ours).unwrap();
         let len = host.recv(&mut buf).expect("an inner packet");
         assert_eq!(&buf[..len], answer);
     };
-    arrive(1);
+    arrive(1, &host);
     assert!(matches!(told.recv(), Ok(Upcall::FirstPacket { spi: LEFT_SPI })));
 
-    host.send(&[0]).unwrap();
-    assert!(matches!(told.recv(), Ok(Upcall::DeviceLost { device: DEVICE })));
-    // It is not read any more, and all else goes on.
-    host.send(&packet).unwrap();
-    arrive(2);
+    for seq in [2, 3] {
+        host.send(&[0]).unwrap();
+        assert!(matches!(told.recv(), Ok(Upcall::DeviceLost { device: DEVICE })));
+        assert!(host.send(&packet).is_err(), "the worker has let go of it");
+        // Another one with its number.
+        let (tun, other) = pipe();
+        host = other;
+        orders.give(Order::Serve(DEVICE, tun));
+        control.signal();
+        host.send(&packet).unwrap();
+        peer.recv_from(&mut [0; 2000]).expect("an ESP packet");
+        arrive(seq, &host);
+    }
+    orders.give(Order::Leave(DEVICE));
+    control.signal();
+    // What is no packet is dropped, until its other end is closed.
+    while host.send(&[0, 0]).is_ok() {}
     stop.store(true, Ordering::Release);
     control.signal();
     thread.join().unwrap().unwrap();
-    assert_eq!(left.child.counters.packets_out.load(Ordering::Relaxed), 101);
+    assert_eq!(left.child.counters.packets_out.load(Ordering::Relaxed), 103);
+}
+
+/// A device, and its end at the host.
+fn pipe() -> (Pipe, UnixDatagram) {
+    let (tun, host) = UnixDatagram::pair().unwrap();
+    tun.set_nonblocking(true).unwrap();
+    host.set_read_timeout(PATIENCE).unwrap();
+    (Pipe(tun), host)
 }

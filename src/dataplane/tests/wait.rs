@@ -96,7 +96,7 @@ fn the_packets_that_bring_a_child_up_go_through_it() {
     assert!(left.drops().is_empty());
     left.send_on(RIGHT_SPI);
     left.host.push(VnetHeader::default(), packet(4));
-    left.worker.serve(left.now, Source::Device(0)).unwrap();
+    left.worker.serve(left.now, Source::Device(DEVICE)).unwrap();
     let trains = left.port.sent();
     assert_eq!(ports(&trains, &mut right), [1, 2, 3, 4]);
     assert_eq!(left.worker.deadline(), None);

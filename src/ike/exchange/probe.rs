@@ -1,6 +1,7 @@
 //! Does an outer IP packet of a given size reach the peer? An INFORMATIONAL request as large as that tells, if no router may fragment it: it is
 //! answered or, where ICMP does not come through, it is not. Then the very same request goes out again in a form that every path takes (RFC 7383
-//! section 2.5.2), and is a liveness check from then on. So a narrow path costs a moment of the window and nothing else.
+//! section 2.5.2), and is a liveness check from then on. So a narrow path costs a moment of the window and nothing else. Where the peer does not
+//! know fragments of IKE, IP has to cut it, and some paths swallow what IP has cut; then the IKE SA dies of it, but not twice.
 //!
 //! What makes it large is one status notification of zeros, of a type that no peer knows and every peer has to ignore (RFC 7296 section 3.10.1).
 use crate::ike::common::Cx;
@@ -18,9 +19,13 @@ const NOTIFY_LEN: usize = 8;
 /// Larger packets are not tried: no path between two gateways takes them, and peers have limits that hold for the sum of the fragments, too
 /// (strongSwan: 10,000 octets).
 const LARGEST: u16 = 9216;
+/// Where there is no smaller form: the peer does not know fragments, and no router cuts what is too long for IPv6. All paths take this.
+const LARGEST_WHOLE: u16 = 1280;
 /// A request of full size is sent twice, and each time the answer has twice a round trip, but at least and at most so long.
 const LEAST: Duration = Duration::from_millis(250);
 const MOST: Duration = Duration::from_millis(1500);
+/// No more probes for this time where one may have been the end of an IKE SA.
+const CAUTION: Duration = Duration::from_secs(3600);
 /// As long as nothing is known of the round trip.
 const USUAL: Duration = Duration::from_millis(500);
 
@@ -45,8 +50,7 @@ impl Established {
 /// Sends the request in its full size: with an AEAD exactly, with a block cipher as much of it as whole blocks are. `None`: there is no request
 /// of this size, or no path to try it on.
 pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, size: u16) -> Option<sa::Asked> {
-    let moves = core.mobile.proven.is_some() || !core.mobile.trying.is_empty();
-    let Some(padding) = padding(cx, core, est, size).filter(|_| !moves && size <= LARGEST) else {
+    let Some(padding) = padding(cx, core, est, size).filter(|_| size <= largest(cx, core, est)) else {
         tell(cx, core.id, size, None);
         return None;
     };
@@ -56,6 +60,16 @@ pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, est: &mut Establ
     let wait = core.size.round_trip.map_or(USUAL, |time| (2 * time).clamp(LEAST, MOST));
     core.window.insist(cx.now, wait);
     Some(sa::Asked::Probe(size))
+}
+/// The largest packet that may be tried: without harm, if it should be too large.
+fn largest(cx: &Cx<'_>, core: &Core, est: &Established) -> u16 {
+    let moves = core.mobile.proven.is_some() || !core.mobile.trying.is_empty();
+    let fragile = cx.common.links.get(&est.connection.name).is_some_and(|link| link.fragile > cx.now);
+    match core.remote.is_ipv4() || core.size.agreed {
+        _ if moves || fragile => 0,
+        true => LARGEST,
+        false => LARGEST_WHOLE,
+    }
 }
 /// So many octets of data make the message as long as it has to be.
 fn padding(cx: &Cx<'_>, core: &Core, est: &Established, size: u16) -> Option<usize> {
@@ -84,6 +98,15 @@ pub(in crate::ike) fn cancel(cx: &mut Cx<'_>, id: IkeId, est: &mut Established) 
         }
         _ => true,
     });
+}
+/// The peer is dead. If it does not know fragments, that may be because the request did not get through in any form.
+pub(in crate::ike) fn died(cx: &mut Cx<'_>, core: &Core, est: &Established) {
+    if !core.size.agreed
+        && matches!(est.asked, Some(sa::Asked::Probe(_)))
+        && let Some(link) = cx.common.links.get_mut(&est.connection.name)
+    {
+        link.fragile = cx.now + CAUTION;
+    }
 }
 /// Tells what is known. The request in flight is a liveness check from now on.
 fn conclude(cx: &mut Cx<'_>, id: IkeId, est: &mut Established, fits: Option<bool>) {

@@ -33,6 +33,10 @@ fn requests(world: &World) -> Vec<(Duration, &Datagram)> {
 fn is_fragment(d: &Datagram) -> bool {
     d.header().first == PayloadType::SKF
 }
+/// The policy for a host with this address and a peer with that.
+fn at(policy: Policy, local: &str, remote: &str) -> Policy {
+    with(policy, |c| (c.local_addrs, c.remote_addrs) = (vec![addr(local)], vec![Remote::Addr(addr(remote))]))
+}
 fn tunnel() -> World {
     tunnel_of(alice(), bob())
 }
@@ -81,16 +85,13 @@ fn the_packet_has_the_size_that_was_asked_for() {
     let six = ("2001:db8:1::1", "2001:db8:2::7");
     for (suite, block) in suites {
         for (marked, ends) in [(false, (ALICE, BOB)), (true, (ALICE, BOB)), (false, six), (true, six)] {
-            let at = |policy, local: &str, remote: &str| {
+            let both = |policy| {
                 with(policy, |c| {
-                    (c.local_addrs, c.remote_addrs) = (vec![addr(local)], vec![Remote::Addr(addr(remote))]);
                     c.proposals = ike(suite);
-                    if marked {
-                        c.encap = EncapPolicy::Always;
-                    }
+                    c.encap = if marked { EncapPolicy::Always } else { EncapPolicy::Auto };
                 })
             };
-            let mut world = World::new(at(alice(), ends.0, ends.1), at(bob(), ends.1, ends.0));
+            let mut world = World::new(both(at(alice(), ends.0, ends.1)), both(at(bob(), ends.1, ends.0)));
             (world.a.host.addr, world.b.host.addr) = (addr(ends.0), addr(ends.1));
             world.command_a(up());
             world.pass(seconds(1));
@@ -173,6 +174,42 @@ fn a_peer_that_knows_no_fragments_gets_the_same_octets_without_df() {
     assert_eq!(df, [true, true, false]);
     assert!(sent.iter().all(|(_, d)| d.data == sent[0].1.data));
     assert_unharmed(&mut world);
+}
+
+/// Nor do all paths take what IP has cut.
+#[test]
+fn a_path_that_swallows_every_form_kills_once() {
+    let start = |policy| with_child(policy, |c| c.start = StartAction::Start);
+    let mut world = tunnel_of(with(start(alice()), |c| c.fragmentation = false), bob());
+    world.drop = |d| outer(d) > NARROW;
+    ask(&mut world, 1500);
+    world.pass(seconds(100));
+    assert!(world.a.failures().contains(&"dpd.no_response"));
+    assert_one_tunnel(&world);
+    ask(&mut world, 1500);
+    world.pass(seconds(200));
+    assert_eq!(answers(&world.a), [(1500, None), (1500, None)]);
+    assert_eq!(world.a.failures().len(), 1);
+    world.pass(seconds(3600));
+    world.drop = |_| false;
+    ask(&mut world, 1500);
+    world.pass(seconds(1));
+    assert_eq!(answers(&world.a)[2..], [(1500, Some(true))], "but an hour later perhaps");
+}
+
+/// Over IPv6 nobody would cut it at all.
+#[test]
+fn without_any_smaller_form_nothing_is_tried() {
+    let six = ("2001:db8:1::1", "2001:db8:2::7");
+    let mut world = World::new(at(alice(), six.0, six.1), with(at(bob(), six.1, six.0), |c| c.fragmentation = false));
+    (world.a.host.addr, world.b.host.addr) = (addr(six.0), addr(six.1));
+    world.command_a(up());
+    world.pass(seconds(1));
+    for size in [1281, 1500, 1280] {
+        ask(&mut world, size);
+        world.pass(seconds(1));
+    }
+    assert_eq!(answers(&world.a), [(1281, None), (1500, None), (1280, Some(true))]);
 }
 
 #[test]

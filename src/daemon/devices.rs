@@ -1,0 +1,664 @@
+//! Devices of connections' own (`interface = { ... }`): made here, moved into their namespaces, given addresses and a carrier; looked after,
+//! and made anew when they were taken away. What happens to one concerns its connection alone.
+use super::preflight;
+use crate::config::{Config, ConnectionConfig, Interface};
+use crate::dataplane::devices::{Order, Orders};
+use crate::ike::event::{ChildId, Event};
+use crate::ike::policy::{DpdAction, StartAction};
+use crate::io::fds::EventFd;
+use crate::io::netlink::{Address, Netlink};
+use crate::io::netns::Namespace;
+use crate::io::tun::{Device, Hold, Queue};
+use crate::ipsec::spd::DeviceId;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::io;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Devices are looked at, and those that are missing are tried, this often.
+const LOOK: Duration = Duration::from_secs(10);
+/// One that was taken away is tried again after this time: whoever did it may be at work still.
+const SOON: Duration = Duration::from_secs(1);
+/// The number of a device that is gone is not another's before: nothing that came from it waits so long anywhere.
+const REST: Duration = Duration::from_secs(60);
+
+/// The way to one worker: orders, and the bell that makes it look.
+#[derive(Clone, Debug)]
+pub struct Inbox {
+    /// About devices.
+    pub orders: Arc<Orders<Queue>>,
+    /// The worker's control.
+    pub bell: Arc<EventFd>,
+}
+
+/// All devices of connections' own.
+#[derive(Debug)]
+pub struct Devices {
+    inboxes: Vec<Inbox>,
+    by_connection: BTreeMap<Arc<str>, Entry>,
+    /// Numbers from 1; 0 is the gateway's device.
+    next: u16,
+    resting: VecDeque<(Duration, DeviceId)>,
+    look_at: Duration,
+    news: Vec<Event>,
+}
+
+/// The device of a connection, whether or not it is there.
+#[derive(Debug)]
+struct Entry {
+    id: DeviceId,
+    interface: Interface,
+    mtu: u32,
+    /// Families of its inner packets: IPv4, IPv6.
+    families: (bool, bool),
+    /// Packets may bring a child up, so they must come.
+    traps: bool,
+    /// Those that are up.
+    children: BTreeSet<ChildId>,
+    device: Option<Present>,
+    retry_at: Duration,
+    /// Why it is not there, or not as it should be.
+    trouble: Option<String>,
+    /// Settings of the host that would eat its packets.
+    warnings: Vec<String>,
+}
+
+/// A device that is there.
+#[derive(Debug)]
+struct Present {
+    hold: Hold,
+    /// Its number in its namespace.
+    link: u32,
+    /// As it is called now.
+    name: String,
+}
+
+impl Devices {
+    /// None yet; each will have one queue for each of these workers.
+    pub fn new(inboxes: Vec<Inbox>) -> Self {
+        Self {
+            inboxes,
+            by_connection: BTreeMap::new(),
+            next: 1,
+            resting: VecDeque::new(),
+            look_at: Duration::ZERO,
+            news: Vec::new(),
+        }
+    }
+
+    /// Takes away what is not configured any more, and changes what is configured otherwise; `mtu` is that of a connection's device. What is to
+    /// be made `tick` makes. The numbers of all devices by connection.
+    pub fn configure(
+        &mut self,
+        now: Duration,
+        config: &Config,
+        mtu: impl Fn(&ConnectionConfig) -> u32,
+    ) -> HashMap<Arc<str>, DeviceId> {
+        let mut before = std::mem::take(&mut self.by_connection);
+        let mut wanted = Vec::new();
+        for connection in &config.connections {
+            let Some(interface) = &connection.interface else { continue };
+            let known = before.remove(&connection.name);
+            wanted.push((connection, interface, known));
+        }
+        // Names are free, and numbers at rest, before others may have them.
+        for (connection, entry) in before {
+            tracing::info!(%connection, device = entry.interface.name, "the device of a connection goes");
+            self.take_away(&entry);
+            self.resting.push_back((now + REST, entry.id));
+        }
+        for (connection, interface, known) in wanted {
+            let mut entry = match known {
+                Some(entry) => entry,
+                None => match self.allocate(now) {
+                    Some(id) => Entry::new(id, interface, now),
+                    None => {
+                        tracing::error!(connection = %connection.name, "there are no more numbers for devices");
+                        continue;
+                    }
+                },
+            };
+            let families =
+                |ipv6| connection.children.iter().flat_map(|c| &c.local_ts).any(|s| s.start.is_ipv6() == ipv6);
+            entry.families = (families(false), families(true));
+            entry.traps = has_traps(config, &connection.name);
+            if (&entry.interface.name, &entry.interface.netns) != (&interface.name, &interface.netns) {
+                self.take_away(&entry);
+                (entry.device, entry.retry_at) = (None, now);
+            }
+            entry.change(interface, mtu(connection));
+            self.by_connection.insert(connection.name.clone(), entry);
+        }
+        self.by_connection.iter().map(|(connection, entry)| (connection.clone(), entry.id)).collect()
+    }
+
+    /// Makes what is missing, and looks whether the others are still there, when it is time.
+    pub fn tick(&mut self, now: Duration) {
+        if now >= self.look_at {
+            self.look_at = now + LOOK;
+            self.look(now);
+        }
+        let due = |entry: &Entry| entry.device.is_none() && entry.retry_at <= now;
+        let missing: Vec<_> =
+            self.by_connection.iter().filter(|(_, entry)| due(entry)).map(|(name, _)| name.clone()).collect();
+        for connection in missing {
+            self.make(now, &connection);
+        }
+    }
+
+    /// When `tick` is due.
+    pub fn deadline(&self) -> Option<Duration> {
+        let missing = self.by_connection.values().filter(|entry| entry.device.is_none()).map(|entry| entry.retry_at);
+        (!self.by_connection.is_empty()).then(|| missing.fold(self.look_at, Duration::min))
+    }
+
+    /// A worker cannot read a device any more.
+    pub fn lost(&mut self, now: Duration, id: DeviceId) {
+        let found = self.by_connection.iter().find(|(_, entry)| entry.id == id);
+        let Some(connection) = found.map(|(connection, _)| connection.clone()) else { return };
+        self.look_at_one(now, &connection);
+    }
+
+    /// Follows the children of connections: a device has a carrier while one is up.
+    pub fn note(&mut self, event: &Event) {
+        let (connection, id, up) = match event {
+            Event::ChildUp(up) => (&up.connection, up.id, true),
+            Event::ChildDown { connection, id, .. } => (connection, *id, false),
+            _ => return,
+        };
+        let Some(entry) = self.by_connection.get_mut(connection) else { return };
+        let before = entry.carrier();
+        if up {
+            entry.children.insert(id)
+        } else {
+            entry.children.remove(&id)
+        };
+        if let Some(device) = entry.device.as_ref().filter(|_| entry.carrier() != before) {
+            entry.set_carrier(&device.hold);
+        }
+    }
+
+    /// What is to be told since the last call.
+    pub fn news(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// The name that the device of a connection has, and whether it is there.
+    pub fn of(&self, connection: &str) -> Option<(&str, bool)> {
+        let entry = self.by_connection.get(connection)?;
+        let device = entry.device.as_ref();
+        Some((device.map_or(&entry.interface.name, |device| &device.name), device.is_some()))
+    }
+
+    /// The numbers of those that are in our own namespace.
+    pub fn links(&self) -> BTreeSet<u32> {
+        let here = self.by_connection.values().filter(|entry| entry.interface.netns.is_none());
+        here.filter_map(|entry| Some(entry.device.as_ref()?.link)).collect()
+    }
+
+    /// What is wrong with the device of a connection.
+    pub fn warnings(&self, connection: &str) -> impl Iterator<Item = String> {
+        let entry = self.by_connection.get(connection);
+        entry.into_iter().flat_map(|entry| entry.trouble.iter().chain(&entry.warnings).cloned())
+    }
+
+    /// One that was never used, or has rested.
+    fn allocate(&mut self, now: Duration) -> Option<DeviceId> {
+        if let Some((_, id)) = self.resting.pop_front_if(|(until, _)| *until <= now) {
+            return Some(id);
+        }
+        let id = DeviceId(self.next);
+        self.next = self.next.checked_add(1)?;
+        Some(id)
+    }
+
+    fn give(&self, mut order: impl FnMut(usize) -> Option<Order<Queue>>) {
+        for (worker, inbox) in self.inboxes.iter().enumerate() {
+            if let Some(order) = order(worker) {
+                inbox.orders.give(order);
+                inbox.bell.signal();
+            }
+        }
+    }
+
+    /// Workers leave it; and its name is free at once.
+    fn take_away(&self, entry: &Entry) {
+        self.give(|_| Some(Order::Leave(entry.id)));
+        let Some(device) = &entry.device else { return };
+        let delete = |netlink: &Netlink| {
+            // By then its number may be another's.
+            let ours = device.hold.name().and_then(|name| netlink.link(&name)).is_ok_and(|l| l.index == device.link);
+            if ours { netlink.delete_link(device.link).map(drop) } else { Ok(()) }
+        };
+        if let Err(error) = inside(entry.interface.netns.as_deref(), delete) {
+            // It goes when the last worker has left it.
+            tracing::debug!(%error, device = device.name, "a device was not deleted");
+        }
+    }
+
+    fn make(&mut self, now: Duration, connection: &Arc<str>) {
+        let queues = self.inboxes.len();
+        let Some(entry) = self.by_connection.get_mut(connection) else { return };
+        match entry.make(queues) {
+            Ok(made) => {
+                entry.trouble = None;
+                let (id, name, netns) = (entry.id, &entry.interface.name, entry.interface.namespace());
+                tracing::info!(%connection, device = name, netns, "the device of a connection is there");
+                let mut made = made.into_iter();
+                self.give(|_| made.next().map(|queue| Order::Serve(id, queue)));
+            }
+            Err(sentence) => {
+                entry.retry_at = now + LOOK;
+                // Told once, and shown for as long as it is so.
+                if entry.trouble.as_ref() != Some(&sentence) {
+                    tracing::error!(%connection, "{sentence}");
+                    let (connection, values) = (connection.clone(), vec![sentence.clone()]);
+                    self.news.push(Event::Warning { connection, code: "interface.missing", values });
+                    entry.trouble = Some(sentence);
+                }
+            }
+        }
+    }
+
+    fn look(&mut self, now: Duration) {
+        let all: Vec<_> = self.by_connection.keys().cloned().collect();
+        all.iter().for_each(|connection| self.look_at_one(now, connection));
+    }
+
+    /// Whether it is still there, and what it is called.
+    fn look_at_one(&mut self, now: Duration, connection: &Arc<str>) {
+        let Some(entry) = self.by_connection.get_mut(connection) else { return };
+        let Some(device) = &mut entry.device else { return };
+        match device.hold.name() {
+            Ok(name) if name == device.name => {}
+            Ok(name) => {
+                tracing::warn!(%connection, device = device.name, name, "the device of a connection was renamed");
+                device.name = name;
+            }
+            Err(_) => {
+                let sentence = format!("the device {} was taken away; it is made anew", device.name);
+                tracing::error!(%connection, "{sentence}");
+                (entry.device, entry.retry_at) = (None, now + SOON);
+                let (id, values) = (entry.id, vec![sentence.clone()]);
+                entry.trouble = Some(sentence);
+                self.news.push(Event::Warning { connection: connection.clone(), code: "interface.lost", values });
+                self.give(|_| Some(Order::Leave(id)));
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn new(id: DeviceId, interface: &Interface, now: Duration) -> Self {
+        Self {
+            id,
+            interface: interface.clone(),
+            mtu: 0,
+            families: (false, false),
+            traps: false,
+            children: BTreeSet::new(),
+            device: None,
+            retry_at: now,
+            trouble: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Makes the device and puts it into its place: a queue for each worker. An error is a sentence that says what to do.
+    fn make(&mut self, queues: usize) -> Result<Vec<Queue>, String> {
+        let (name, netns) = (&self.interface.name, self.interface.netns.as_deref());
+        let namespace = netns.map(Namespace::open).transpose().map_err(|error| self.no_namespace(&error))?;
+        // On its way it must not meet a name that is taken here.
+        let made_as = if namespace.is_some() { format!("sandhog-{}", self.id.0) } else { name.clone() };
+        let made = Device::create(&made_as, queues).map_err(|error| error.to_string())?;
+        let hold = made.first().map(Queue::hold).ok_or("there are no workers")?;
+        // Before it is up, so that no packet is let in for a moment.
+        self.set_carrier(&hold);
+        let said = |error: io::Error| format!("the device {name} could not be set up: {error}");
+        if let Some(namespace) = &namespace {
+            use std::os::fd::AsFd;
+            let netlink = Netlink::open().map_err(said)?;
+            let link = netlink.link(&made_as).map_err(said)?.index;
+            netlink.move_link(link, namespace.as_fd(), name).map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => format!(
+                    "there is a network device {name} already in {}: choose another name, or remove that one",
+                    self.interface.namespace().unwrap_or_default()
+                ),
+                _ => said(error),
+            })?;
+        }
+        let (addresses, mtu, (ipv4, ipv6)) = (&self.interface.addresses, self.mtu, self.families);
+        let set_up = |netlink: &Netlink| {
+            let link = netlink.link(name)?.index;
+            netlink.set_mtu(link, mtu)?;
+            addresses.iter().try_for_each(|address| netlink.add_address(&on(link, address)))?;
+            netlink.set_up(link, true)?;
+            Ok((link, preflight::of_device(name, ipv4, ipv6)))
+        };
+        let (link, warnings) = inside(netns, set_up).map_err(said)?;
+        self.device = Some(Present { hold, link, name: name.clone() });
+        self.warnings = warnings;
+        Ok(made)
+    }
+
+    fn no_namespace(&self, error: &io::Error) -> String {
+        let name = self.interface.namespace().unwrap_or_default();
+        match error.kind() {
+            io::ErrorKind::NotFound if !name.starts_with('/') => {
+                format!("there is no network namespace {name}: make it with `ip netns add {name}`")
+            }
+            io::ErrorKind::NotFound => format!("{name} is no network namespace: start what makes it"),
+            _ => format!("the network namespace {name} cannot be opened: {error}"),
+        }
+    }
+
+    /// Takes on what can be changed on a device that is there.
+    fn change(&mut self, interface: &Interface, mtu: u32) {
+        let before = std::mem::replace(&mut self.interface, interface.clone());
+        let mtu_before = std::mem::replace(&mut self.mtu, mtu);
+        let Some(device) = &self.device else { return };
+        let (old, new, link) = (&before.addresses, &interface.addresses, device.link);
+        let change = |netlink: &Netlink| {
+            if mtu != mtu_before {
+                netlink.set_mtu(link, mtu)?;
+            }
+            let gone = old.iter().filter(|address| !new.contains(address));
+            let come = new.iter().filter(|address| !old.contains(address));
+            for address in gone {
+                netlink.delete_address(&on(link, address))?;
+            }
+            come.into_iter().try_for_each(|address| netlink.add_address(&on(link, address)))
+        };
+        if (mtu, new) == (mtu_before, old) {
+            return;
+        }
+        self.trouble = inside(interface.netns.as_deref(), change).err().map(|error| {
+            let sentence = format!("the device {} could not be changed: {error}", device.name);
+            tracing::error!("{sentence}");
+            sentence
+        });
+    }
+
+    fn carrier(&self) -> bool {
+        self.traps || !self.children.is_empty()
+    }
+
+    /// An old kernel has no carrier to set, and nothing is lost by that.
+    fn set_carrier(&self, hold: &Hold) {
+        let carrier = self.carrier();
+        if let Err(error) = hold.set_carrier(carrier) {
+            tracing::debug!(%error, carrier, device = self.interface.name, "the carrier was not set");
+        }
+    }
+}
+
+/// Asks the kernel within a network namespace, or ours. Nothing of it stays open: that would keep alive a namespace that others delete.
+fn inside<T: Send>(netns: Option<&Path>, ask: impl FnOnce(&Netlink) -> io::Result<T> + Send) -> io::Result<T> {
+    match netns {
+        None => ask(&Netlink::open()?),
+        Some(path) => Namespace::open(path)?.run(|| ask(&Netlink::open()?))?,
+    }
+}
+
+fn on(link: u32, &(addr, prefix_len): &(IpAddr, u8)) -> Address {
+    Address { link, addr, prefix_len }
+}
+
+/// Packets may bring up a child of it, now or when a peer has died.
+fn has_traps(config: &Config, connection: &str) -> bool {
+    let children = config.policy.connections.iter().filter(|c| *c.name == *connection).flat_map(|c| &c.children);
+    children.into_iter().any(|child| child.start == StartAction::Trap || child.dpd == DpdAction::Trap)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Source};
+    use crate::io::netlink::Link;
+    use crate::io::netns::fresh;
+    use crate::io::{Tun, VnetHeader};
+    use std::fs;
+
+    const NOW: Duration = Duration::from_secs(1000);
+
+    fn config(interfaces: &[(&str, &str)]) -> Config {
+        let connection = |(name, interface): &(&str, &str)| {
+            format!(
+                "[connections.{name}]\nremote_addrs = [\"192.0.2.9\"]\ninterface = {{ {interface} }}\n\
+                 [connections.{name}.children.all]\nlocal_ts = [\"0.0.0.0/0\"]\nremote_ts = [\"0.0.0.0/0\"]\n"
+            )
+        };
+        let secret = "[secrets.s]\nid = [\"192.0.2.9\"]\nsecret = \"correct horse battery staple\"\n".to_owned();
+        let text = interfaces.iter().map(connection).chain([secret]).collect();
+        config::parse(&[Source { name: "a.toml".into(), text }], &config::secret::System).expect("valid")
+    }
+
+    /// Devices for two workers, and what these have been given.
+    struct Bench {
+        devices: Devices,
+        inboxes: Vec<Inbox>,
+        queues: Vec<BTreeMap<DeviceId, Queue>>,
+    }
+    impl Bench {
+        fn new() -> Self {
+            let inboxes = super::super::workers::inboxes(2).expect("inboxes");
+            let queues = inboxes.iter().map(|_| BTreeMap::new()).collect();
+            Self { devices: Devices::new(inboxes.clone()), inboxes, queues }
+        }
+        fn configure(&mut self, now: Duration, interfaces: &[(&str, &str)]) -> HashMap<Arc<str>, DeviceId> {
+            let ids = self.devices.configure(now, &config(interfaces), |_| 1400);
+            self.tick(now);
+            ids
+        }
+        fn tick(&mut self, now: Duration) {
+            self.devices.tick(now);
+            for (inbox, queues) in self.inboxes.iter().zip(&mut self.queues) {
+                for order in inbox.orders.take() {
+                    let (Order::Serve(id, _) | Order::Leave(id)) = order;
+                    queues.remove(&id);
+                    if let Order::Serve(id, queue) = order {
+                        queues.insert(id, queue);
+                    }
+                }
+            }
+        }
+        /// The numbers that each worker serves.
+        fn served(&self) -> Vec<Vec<u16>> {
+            self.queues.iter().map(|queues| queues.keys().map(|id| id.0).collect()).collect()
+        }
+        fn told(&mut self) -> Vec<(String, String)> {
+            let told = |event| match event {
+                Event::Warning { connection, code, values } => (format!("{connection} {code}"), values.concat()),
+                other => panic!("{other:?}"),
+            };
+            self.devices.news().into_iter().map(told).collect()
+        }
+        fn warnings(&self, connection: &str) -> String {
+            // But for settings of the host that the test runs on.
+            self.devices.warnings(connection).filter(|text| !text.contains("sysctl")).collect::<Vec<_>>().join("; ")
+        }
+    }
+
+    fn link(name: &str) -> Option<Link> {
+        Netlink::open().expect("netlink").link(name).ok()
+    }
+
+    fn addresses(name: &str) -> Vec<String> {
+        let netlink = Netlink::open().expect("netlink");
+        let link = netlink.link(name).expect("link").index;
+        let mut all: Vec<_> = netlink.addresses().expect("list").into_iter().filter(|a| a.link == link).collect();
+        all.retain(|address| !address.addr.to_string().starts_with("fe80"));
+        let mut all: Vec<_> = all.iter().map(|a| format!("{}/{}", a.addr, a.prefix_len)).collect();
+        all.sort();
+        all
+    }
+
+    /// A namespace that has a name for as long as this lives: that of a thread of ours.
+    fn named(namespace: &Namespace) -> (String, impl Drop + use<>) {
+        struct Held(std::sync::mpsc::SyncSender<()>, Option<std::thread::JoinHandle<io::Result<()>>>);
+        impl Drop for Held {
+            fn drop(&mut self) {
+                self.0 = std::sync::mpsc::sync_channel(0).0;
+                let _ = self.1.take().expect("once").join().expect("no panic");
+            }
+        }
+        let (held, until) = std::sync::mpsc::sync_channel::<()>(0);
+        let (tell, told) = std::sync::mpsc::channel();
+        let thread = namespace.spawn(move || {
+            tell.send(fs::read_link("/proc/thread-self").expect("proc")).expect("told");
+            let _ = until.recv();
+        });
+        let thread = thread.expect("thread");
+        let path = told.recv().expect("path");
+        (format!("/proc/{}/ns/net", path.display()), Held(held, Some(thread)))
+    }
+
+    #[test]
+    fn devices_come_change_and_go_with_the_configuration() {
+        fresh(|| {
+            let mut bench = Bench::new();
+            let (a, b) = (r#"name = "vti-a", addresses = ["10.0.0.1/30", "fd00::1/64"]"#, r#"name = "vti-b""#);
+            let ids = bench.configure(NOW, &[("a", a), ("b", b)]);
+            assert_eq!((ids["a"], ids["b"]), (DeviceId(1), DeviceId(2)));
+            assert_eq!(bench.served(), [[1, 2], [1, 2]]);
+            let made = link("vti-a").expect("made");
+            assert_eq!((made.up, made.mtu), (true, 1400));
+            assert_eq!(addresses("vti-a"), ["10.0.0.1/30", "fd00::1/64"]);
+            // Another address: the device stays what it is.
+            bench.configure(NOW, &[("a", r#"name = "vti-a", addresses = ["fd00::1/64", "10.0.0.5/30"]"#), ("b", b)]);
+            assert_eq!(addresses("vti-a"), ["10.0.0.5/30", "fd00::1/64"]);
+            assert_eq!(link("vti-a").map(|link| link.index), Some(made.index));
+            // Its name goes to another connection, and it has another one.
+            let ids = bench.configure(NOW, &[("a", r#"name = "vti-c""#), ("d", r#"name = "vti-a""#), ("b", b)]);
+            assert_eq!((ids["a"], ids["b"], ids["d"]), (DeviceId(1), DeviceId(2), DeviceId(3)));
+            assert!(link("vti-c").is_some() && link("vti-a").is_some_and(|link| link.index != made.index));
+            assert_eq!((bench.served(), bench.told()), (vec![vec![1, 2, 3]; 2], vec![]));
+            // A number is at rest before another has it.
+            assert_eq!(bench.configure(NOW, &[("b", b)]).len(), 1);
+            assert_eq!((bench.served(), link("vti-a"), link("vti-c")), (vec![vec![2]; 2], None, None));
+            assert_eq!(bench.configure(NOW + REST / 2, &[("b", b), ("e", a)])["e"], DeviceId(4));
+            assert_eq!(bench.configure(NOW + REST, &[("b", b), ("e", a), ("f", r#"name = "f""#)])["f"], DeviceId(1));
+        });
+    }
+
+    #[test]
+    fn a_device_is_made_when_its_namespace_is_there_and_others_do_not_wait() {
+        fresh(|| {
+            let mut bench = Bench::new();
+            let there = Namespace::create().expect("namespace");
+            let (path, held) = named(&there);
+            let text = format!(r#"name = "vti", addresses = ["10.0.0.1/30"], netns = "{path}""#);
+            // Both tenants have the same name and address.
+            let absent = r#"name = "vti", addresses = ["10.0.0.1/30"], netns = "sandhog-no-such-tenant""#;
+            bench.configure(NOW, &[("a", absent), ("b", &text)]);
+            assert_eq!(bench.served(), [[2], [2]]);
+            assert_eq!(there.run(|| addresses("vti")).expect("enter"), ["10.0.0.1/30"]);
+            assert_eq!((link("vti"), bench.devices.of("a")), (None, Some(("vti", false))));
+            let sentence = "there is no network namespace sandhog-no-such-tenant: make it with `ip netns add sandhog-no-such-tenant`";
+            assert_eq!(bench.warnings("a"), sentence);
+            assert_eq!(bench.told(), [("a interface.missing".into(), sentence.to_owned())]);
+            assert_eq!(bench.devices.deadline(), Some(NOW + LOOK));
+            bench.tick(NOW + LOOK);
+            assert_eq!(bench.told(), [], "told once");
+            // The namespace of the other one goes, and its device with it.
+            drop((there, held));
+            while bench.devices.by_connection["b"].device.as_ref().is_some_and(|device| device.hold.name().is_ok()) {
+                std::thread::yield_now();
+            }
+            bench.devices.lost(NOW + LOOK, DeviceId(2));
+            bench.tick(NOW + LOOK);
+            assert_eq!(bench.served(), [[0_u16; 0]; 2]);
+            assert_eq!(bench.told()[0].0, "b interface.lost");
+            assert!(bench.warnings("b").contains("taken away"));
+            assert_eq!(bench.devices.deadline(), Some(NOW + LOOK + SOON));
+        });
+    }
+
+    #[test]
+    fn what_was_deleted_is_made_anew_and_late_news_of_it_are_no_news() {
+        fresh(|| {
+            let mut bench = Bench::new();
+            bench.configure(NOW, &[("a", r#"name = "vti-a""#), ("b", r#"name = "vti-b""#)]);
+            let netlink = Netlink::open().expect("netlink");
+            let before = link("vti-a").expect("made").index;
+            assert!(netlink.delete_link(before).expect("delete"));
+            let mut queue = bench.queues[0].remove(&DeviceId(1)).expect("a queue");
+            assert_ne!(queue.read(&mut [0; 2000]).expect_err("gone").kind(), io::ErrorKind::WouldBlock);
+            bench.devices.lost(NOW, DeviceId(1));
+            bench.tick(NOW);
+            assert_eq!((bench.served(), bench.devices.of("a")), (vec![vec![2]; 2], Some(("vti-a", false))));
+            bench.tick(NOW + SOON);
+            assert_eq!(bench.served(), [[1, 2], [1, 2]]);
+            assert_eq!((bench.devices.of("a"), bench.warnings("a")), (Some(("vti-a", true)), String::new()));
+            bench.devices.lost(NOW + SOON, DeviceId(1));
+            bench.tick(NOW + SOON);
+            assert_eq!((bench.served(), bench.told().len()), (vec![vec![1, 2]; 2], 1));
+        });
+    }
+
+    #[test]
+    fn a_device_that_was_renamed_or_whose_name_is_taken() {
+        fresh(|| {
+            let mut bench = Bench::new();
+            let netlink = Netlink::open().expect("netlink");
+            netlink.add_veth("vti-b", "other").expect("veth");
+            bench.configure(NOW, &[("a", r#"name = "vti-a""#), ("b", r#"name = "vti-b""#)]);
+            assert!(
+                bench.warnings("b").contains("there is a network device `vti-b` already"),
+                "{}",
+                bench.warnings("b")
+            );
+            assert_eq!(bench.served(), [[1], [1]]);
+            let rename = ["link", "set", "dev", "vti-a", "down", "name", "mine"];
+            assert!(std::process::Command::new("ip").args(rename).status().expect("ip").success());
+            bench.tick(NOW + LOOK);
+            assert_eq!((bench.devices.of("a"), bench.served()), (Some(("mine", true)), vec![vec![1]; 2]));
+            assert!(netlink.delete_link(link("vti-b").expect("veth").index).expect("delete"));
+            bench.tick(NOW + LOOK * 2);
+            assert_eq!((bench.served(), bench.warnings("b")), (vec![vec![1, 2]; 2], String::new()));
+            // Renamed or not, it goes when it is not configured any more.
+            bench.configure(NOW + LOOK * 2, &[("b", r#"name = "vti-b""#)]);
+            assert_eq!((link("mine"), bench.served()), (None, vec![vec![2]; 2]));
+        });
+    }
+
+    #[test]
+    fn a_carrier_is_there_while_a_child_is_up() {
+        fresh(|| {
+            let mut bench = Bench::new();
+            bench.configure(NOW, &[("a", r#"name = "vti-a", addresses = ["10.0.0.1/24"]"#)]);
+            let down = |id| Event::ChildDown {
+                id: ChildId(id),
+                connection: "a".into(),
+                child: "all".into(),
+                resource: None,
+                why: crate::ike::event::Ended::ByPeer,
+            };
+            let sends = |bench: &mut Bench| {
+                let socket = std::net::UdpSocket::bind("10.0.0.1:0").expect("bind");
+                let _ = socket.send_to(b"hello", "10.0.0.2:2000");
+                let queues = bench.queues.iter_mut().flat_map(|queues| queues.values_mut());
+                let mut came = Vec::new();
+                for queue in queues {
+                    let mut buf = [0; 2000];
+                    while let Ok((VnetHeader { .. }, len)) = queue.read(&mut buf) {
+                        came.push(buf[..len].ends_with(b"hello"));
+                    }
+                }
+                came.contains(&true)
+            };
+            assert!(!sends(&mut bench), "nothing is up");
+            let entry = bench.devices.by_connection.get_mut("a").expect("entry");
+            entry.children.insert(ChildId(1));
+            entry.set_carrier(&entry.device.as_ref().expect("device").hold);
+            // The kernel lets packets go a moment later.
+            assert!((0..1_000_000).any(|_| sends(&mut bench)), "one is up");
+            bench.devices.note(&down(2));
+            assert!(sends(&mut bench), "another's end");
+            bench.devices.note(&down(1));
+            assert!((0..1_000_000).any(|_| !sends(&mut bench)), "none is up");
+        });
+    }
+}
