@@ -125,7 +125,7 @@ const VALUES: &[OfValue] = &[
     ("a hook of nothing", "value.empty", Gateway, "hook", &["{ command = ¤[] }"]),
     ("a hook of a stranger", "hook.user", Gateway, "hook", &["{ command = ['/sbin/notify'], user = ¤'stranger' }"]),
     ("a hook that takes all day", "value.range", Gateway, "hook", &["{ command = ['/sbin/notify'], timeout = ¤'6m' }", "{ command = ['/sbin/notify'], timeout = ¤0 }"]),
-    ("an address of ours listed twice", "value.duplicate", Connection, "local_addrs", &["['192.0.2.250', '192.0.2.251', ¤'192.0.2.250']"]),
+    ("an address of ours listed twice", "value.duplicate", Connection, "local_addrs", &["['192.0.2.250', '2001:db8:ffff::1', ¤'192.0.2.250']"]),
     ("half a key log", "keylog.incomplete", Connection, "¤keylog", &["{ path = '/root/keys' }", "{ until = '2026-11-23T12:00:00Z' }"]),
     ("a key log anywhere", "value.path", Connection, "keylog", &["{ path = ¤'keys', until = '2026-11-23T12:00:00Z' }"]),
     ("a key log until some day", "value.time", Connection, "keylog", &["{ path = '/root/keys', until = ¤'tomorrow' }", "{ path = '/root/keys', until = ¤'2026-11-23T12:00:00' }"]),

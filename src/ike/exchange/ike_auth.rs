@@ -179,9 +179,8 @@ fn secret_of(connection: &Connection, core: &Core) -> Id {
 /// R36: we hold nothing with this pair of identities but what is lost, and no other connection could.
 fn is_first_contact(cx: &Cx<'_>, core: &Core, connection: &Connection, local_id: &Id) -> bool {
     let IdMatch::Exact(remote_id) = &connection.remote_id else { return false };
-    let lost = |ike| core.abandons && core.replaces == Some(ike);
     let held = cx.common.links.get(&connection.name).map_or(Vec::new(), |l| l.of_pair(local_id, remote_id));
-    let none = held.iter().all(|sa| lost(sa.ike));
+    let none = held.iter().all(|sa| core.abandons && core.replaces == Some(sa.ike));
     connection.unique != Unique::Never && none && !cx.common.directory.shares_ids(connection)
 }
 impl Proving {
