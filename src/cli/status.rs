@@ -104,6 +104,15 @@ fn device(connection: &Connection) -> String {
 
 fn child_row(child: &Child) -> [String; 8] {
     let list = |selectors: &[String]| selectors.join(", ");
+    // Where this side has names of its own: those, and what they are on the wire.
+    let names = |here: Option<&String>, wire: &[String]| match here {
+        Some(here) => format!("{here} = {}", list(wire)),
+        None => list(wire),
+    };
+    let (local, remote) = match &child.translate {
+        Some(translate) => (translate.local.as_ref(), translate.remote.as_ref()),
+        None => (None, None),
+    };
     [
         format!("  {}", plain(&child.name)),
         child.state.name().into(),
@@ -112,8 +121,8 @@ fn child_row(child: &Child) -> [String; 8] {
             Some(false) => "ESP".into(),
             None => String::new(),
         },
-        list(&child.local_ts),
-        list(&child.remote_ts),
+        names(local, &child.local_ts),
+        names(remote, &child.remote_ts),
         child.proposal.clone().unwrap_or_default(),
         octets(child.bytes_in),
         octets(child.bytes_out),

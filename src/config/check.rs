@@ -1,13 +1,11 @@
 //! What only shows when all parts are seen together. Only parts that are sound by themselves are looked at, so that one fault is reported once.
 use super::connection::Connection;
 use super::report::Report;
-use super::text::At;
-use super::{ChildConfig, Gateway, Mode, secret};
+use super::{Gateway, secret};
 use crate::ike::policy::{AuthKind, IdMatch, Limits, SharedSecret, Unique};
 use crate::wire::payload::Id;
 use crate::wire::registry::IdType;
-use crate::wire::selector::Selector;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 /// Connections with a device of their own.
@@ -123,74 +121,4 @@ pub(super) fn interfaces(report: &mut Report<'_>, gateway: &str, connections: &[
             report.error(*at, "interface.twice", message, "each needs a name of its own in its namespace");
         }
     }
-}
-
-/// A policy in the search for overlaps.
-struct Policy<'c> {
-    at: At,
-    /// The connection, if it has a device of its own.
-    device: Option<&'c str>,
-    name: String,
-    child: &'c ChildConfig,
-}
-
-/// Two children of one device may want the same packet only if their priorities say which one gets it.
-pub(super) fn overlaps(report: &mut Report<'_>, connections: &[Connection]) {
-    let policies: Vec<Policy<'_>> = connections
-        .iter()
-        .flat_map(|c| c.children.iter().map(move |child| (c, child)))
-        .filter(|(_, child)| child.sound)
-        .map(|(c, child)| Policy {
-            at: child.at,
-            device: c.own_device.then_some(&*c.policy.name),
-            name: format!("{}/{}", c.policy.name, child.config.name),
-            child: &child.config,
-        })
-        .collect();
-    let mut found: BTreeSet<(usize, usize)> = BTreeSet::new();
-    // By device and first address: only neighbours whose ranges reach each other are compared.
-    let mut ranges: Vec<(&Selector, usize)> =
-        policies.iter().enumerate().flat_map(|(i, p)| p.child.remote_ts.iter().map(move |ts| (ts, i))).collect();
-    ranges.sort_by_key(|(ts, i)| (policies[*i].device, ts.start));
-    for (k, (remote, i)) in ranges.iter().enumerate() {
-        let device = policies[*i].device;
-        let reached = |(other, j): &&(&Selector, usize)| policies[*j].device == device && other.start <= remote.end;
-        for (other, j) in ranges[k + 1..].iter().take_while(reached) {
-            let (first, second) = (*i.min(j), *i.max(j));
-            if first == second || found.contains(&(first, second)) {
-                continue;
-            }
-            let (a, b) = (policies[first].child, policies[second].child);
-            let pair = if i < j { (*remote, *other) } else { (*other, *remote) };
-            if a.priority == b.priority && clash(a, b, pair) {
-                found.insert((first, second));
-            }
-        }
-    }
-    for (i, j) in found {
-        let (earlier, later) = if policies[i].at < policies[j].at { (i, j) } else { (j, i) };
-        let (earlier, later) = (&policies[earlier], &policies[later]);
-        let message = format!("`{}` and `{}` would take the same packets", later.name, earlier.name);
-        let hint = format!("give one of them a higher priority; the other is at {}", report.place(earlier.at));
-        report.error(later.at, "ts.overlap", message, hint);
-    }
-}
-
-/// Whether both want a packet towards these remote selectors, and nothing decides between them.
-fn clash(a: &ChildConfig, b: &ChildConfig, (remote_a, remote_b): (&Selector, &Selector)) -> bool {
-    if remote_a.intersect(remote_b).is_none() {
-        return false;
-    }
-    let except = |child: &ChildConfig| matches!(child.mode, Mode::Pass | Mode::Drop);
-    a.local_ts.iter().flat_map(|l| b.local_ts.iter().map(move |m| (l, m))).any(|(local_a, local_b)| {
-        // An exception inside what it excepts from is meant: the longest match decides.
-        let alike = same_prefix(remote_a, remote_b) && same_prefix(local_a, local_b);
-        local_a.intersect(local_b).is_some() && (alike || except(a) == except(b))
-    })
-}
-
-/// One prefix is in both, so that the length of the match does not tell them apart.
-fn same_prefix(a: &Selector, b: &Selector) -> bool {
-    let of_b = b.prefixes();
-    a.prefixes().iter().any(|prefix| of_b.contains(prefix))
 }

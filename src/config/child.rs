@@ -2,7 +2,7 @@
 use super::keys::{self, Fields};
 use super::report::Report;
 use super::text::{At, Entry, Node, Value};
-use super::{ChildConfig, Mode, later, proposal, value};
+use super::{ChildConfig, Mode, proposal, translate, value};
 use crate::ike::policy::{ChildPolicy, DpdAction, StartAction};
 use crate::ipsec::fitting::{LEAST_MSS, Mss, OuterFragments};
 use crate::wire::keyword;
@@ -60,10 +60,10 @@ pub(super) fn read(report: &mut Report<'_>, entry: &Entry, respond_only: bool) -
         outer_fragments: fields
             .read(report, "outer_fragments", |r, n| value::choice(r, n, &OUTER_FRAGMENTS))
             .unwrap_or_default(),
+        translation: translate::read(report, &fields, mode, &local_ts, &remote_ts),
         local_ts,
         remote_ts,
     };
-    later::child(report, &fields);
     let policy = match mode {
         Mode::Tunnel | Mode::Transport => Some(policy(report, &fields, &config, respond_only)),
         Mode::Pass | Mode::Drop => {

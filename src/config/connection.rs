@@ -67,6 +67,7 @@ pub(super) fn read(report: &mut Report<'_>, entry: &Entry, pools: &Pools, from: 
     if negotiates {
         demand_peer(report, entry, &fields, &ends);
     }
+    refuse_given(report, &fields, &children);
     later::connection(report, &fields);
     let interface = fields.read(report, "interface", interface::read);
     if interface.is_some() {
@@ -123,6 +124,20 @@ fn refuse_twins(report: &mut Report<'_>, children: &[Child]) {
                 format!("`{}` is also the name of a child that `ts_mode = \"per_pair\"` makes", child.config.name);
             report.error(child.at.max(twin.at), "name.twice", message, "another name");
         }
+    }
+}
+
+/// What the peer gives us is an address on the wire, and hosts here do not know it by that name.
+fn refuse_given(report: &mut Report<'_>, fields: &Fields<'_>, children: &[Child]) {
+    let asks =
+        fields.entry("vips").is_some_and(|vips| !matches!(&vips.node.value, Value::Array(none) if none.is_empty()));
+    let named = |child: &&Child| child.config.translation.is_some_and(|translation| translation.here()[0].is_some());
+    if asks && let Some(child) = children.iter().find(named) {
+        let message = format!(
+            "`{}` translates our side's names, and `vips` asks the peer for an address there",
+            child.config.name
+        );
+        report.error(child.at, "translate.vips", message, "remove vips, or translate.local");
     }
 }
 

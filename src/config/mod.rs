@@ -7,12 +7,14 @@ mod connection;
 mod credentials;
 pub mod error;
 mod files;
+mod free;
 mod gateway;
 mod hook;
 mod interface;
 pub mod keylog;
 mod keys;
 mod later;
+mod overlap;
 mod peer;
 mod pool;
 mod proposal;
@@ -22,6 +24,7 @@ pub mod secret;
 #[cfg(test)]
 mod tests;
 mod text;
+mod translate;
 mod value;
 
 pub use error::{Errors, Finding, Severity};
@@ -31,6 +34,7 @@ pub use secret::{Secrets, System};
 
 use crate::ike::policy::{Policy, Ports};
 use crate::ipsec::fitting::{Fitting, Mss, OuterFragments};
+use crate::ipsec::translate::Translation;
 use crate::wire::selector::Selector;
 use connection::Connection;
 use report::Report;
@@ -85,6 +89,8 @@ pub struct Gateway {
     pub route_table: Option<u32>,
     /// Mark on our own outer packets, never 0.
     pub mark: u32,
+    /// The device or VRF that they leave by; `None` = as the routes say.
+    pub bind_device: Option<String>,
     /// What a clean stop leaves for protected destinations.
     pub on_exit: OnExit,
     /// Socket of the control API.
@@ -110,6 +116,7 @@ impl Default for Gateway {
             device: "sandhog0".into(),
             route_table: Some(220),
             mark: 0xdc,
+            bind_device: None,
             on_exit: OnExit::Closed,
             control_socket: "/run/sandhog/control.sock".into(),
             observe_socket: "/run/sandhog/observe.sock".into(),
@@ -224,9 +231,9 @@ pub struct ChildConfig {
     pub mode: Mode,
     /// Higher wins among equally long matches.
     pub priority: i32,
-    /// Selectors on our side; in transport mode one address.
+    /// Selectors on our side, as they are on the wire; in transport mode one address.
     pub local_ts: Vec<Selector>,
-    /// Selectors on the peer's side.
+    /// Selectors on the peer's side, as they are on the wire.
     pub remote_ts: Vec<Selector>,
     /// Packets wait for a moment where there is no SA for them: one may come, by itself or because of them.
     pub waits: bool,
@@ -244,11 +251,23 @@ pub struct ChildConfig {
     pub mss: Mss,
     /// Which outer packets may be fragmented.
     pub outer_fragments: OuterFragments,
+    /// This side's own names for its networks.
+    pub translation: Option<Translation>,
 }
 impl ChildConfig {
     /// How its packets are made to fit.
     pub fn fitting(&self) -> Fitting {
         Fitting { mtu: self.mtu, mss: self.mss, outer_fragments: self.outer_fragments }
+    }
+    /// The selectors of our side by the names that they have here: what hosts, routes and policies know.
+    pub fn local_here(&self) -> Vec<Selector> {
+        let here = |ts: &Selector| self.translation.map_or(Some(*ts), |translation| translation.local_here(ts));
+        self.local_ts.iter().filter_map(here).collect()
+    }
+    /// The same of the peer's side.
+    pub fn remote_here(&self) -> Vec<Selector> {
+        let here = |ts: &Selector| self.translation.map_or(Some(*ts), |translation| translation.remote_here(ts));
+        self.remote_ts.iter().filter_map(here).collect()
     }
 }
 
@@ -282,7 +301,7 @@ pub fn parse(sources: &[Source], secrets: &dyn Secrets) -> Result<Config, Errors
             check::limits(&mut report, &gateway.limits, &connections);
             check::interfaces(&mut report, &gateway.gateway.device, &connections);
         }
-        check::overlaps(&mut report, &connections);
+        overlap::check(&mut report, &gateway.gateway, &connections);
     }
     check::unique(&mut connections);
 

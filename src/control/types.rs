@@ -172,6 +172,9 @@ pub struct Child {
     /// As negotiated; as configured while there is no SA.
     pub local_ts: Vec<String>,
     pub remote_ts: Vec<String>,
+    /// This side's own names for them, if it has any.
+    #[serde(default)]
+    pub translate: Option<Translate>,
     /// Largest inner packet, octets.
     pub mtu: Option<u16>,
     pub bytes_in: u64,
@@ -181,6 +184,13 @@ pub struct Child {
     pub drops: BTreeMap<String, u64>,
     pub rekey_in_s: Option<u64>,
     pub sas: Vec<ChildSa>,
+}
+/// This side's names for the networks of a child; none where they are those of the wire.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct Translate {
+    pub local: Option<String>,
+    pub remote: Option<String>,
 }
 /// One pair of ESP SAs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -349,6 +359,7 @@ mod tests {
             encap: Some(true),
             local_ts: vec!["10.1.0.0/16".into()],
             remote_ts: vec![],
+            translate: None,
             mtu: Some(1422),
             bytes_in: 0,
             bytes_out: 0,
@@ -425,7 +436,8 @@ mod tests {
                 "sas",
                 "spi_in",
                 "spi_out",
-                "state"
+                "state",
+                "translate"
             ]
         );
         assert_eq!(connection["state"], json!("up"));

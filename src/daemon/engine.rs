@@ -544,7 +544,7 @@ impl Engine {
         };
         if fixed(&config) != fixed(&self.parts.config) {
             tracing::warn!(
-                "addresses, ports, device, table, mark, workers, sockets and hook of [gateway] change with a restart only"
+                "addresses, ports, devices, table, mark, workers, sockets and hook of [gateway] change with a restart only"
             );
         }
         let Parts { installer, network, devices, host, .. } = &mut self.parts;

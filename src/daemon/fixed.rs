@@ -4,6 +4,7 @@ use crate::config::ChildConfig;
 use crate::ipsec::fitting::Fitting;
 use crate::ipsec::spd::{DeviceId, Slot};
 use crate::ipsec::tables::Child;
+use crate::ipsec::translate::Translation;
 use std::sync::Arc;
 
 /// Towards a peer whose window is narrower one worker seals all. Of several, one may have reserved the numbers of a train (up to 64) that the
@@ -15,6 +16,7 @@ const WIDE_WINDOW: u32 = 1024;
 pub(super) struct Fixed {
     copy_dscp: bool,
     fitting: Fitting,
+    translation: Option<Translation>,
     waits: bool,
     home: Option<u8>,
     resources: u32,
@@ -27,6 +29,7 @@ impl Fixed {
         Self {
             copy_dscp: settings.is_some_and(|child| child.copy_dscp),
             fitting: settings.map(ChildConfig::fitting).unwrap_or_default(),
+            translation: settings.and_then(|child| child.translation),
             waits: settings.is_some_and(|child| child.waits),
             home: (!wide).then(|| places.worker(slot)),
             resources: settings.map_or(0, |child| child.resources).min(places.workers()),
@@ -35,13 +38,14 @@ impl Fixed {
 
     /// As it is in a child.
     pub(super) fn of(child: &Child) -> Self {
-        let &Child { copy_dscp, fitting, waits, home, .. } = child;
-        Self { copy_dscp, fitting, waits, home, resources: child.resources.len() as u32 }
+        let &Child { copy_dscp, fitting, translation, waits, home, .. } = child;
+        Self { copy_dscp, fitting, translation, waits, home, resources: child.resources.len() as u32 }
     }
 
     /// A child with these, without SAs.
     pub(super) fn child(self, slot: Slot, name: Arc<str>, device: DeviceId) -> Child {
         let child = Child::new(slot, name, device, self.copy_dscp).with_resources(self.resources);
-        Child { fitting: self.fitting, waits: self.waits, home: self.home, ..child }
+        let Self { fitting, translation, waits, home, .. } = self;
+        Child { fitting, translation, waits, home, ..child }
     }
 }

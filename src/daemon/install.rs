@@ -5,7 +5,7 @@
 //! old one (that its Delete came, or that ours leaves), or 30 s. Of the SAs that are for one worker alone (RFC 9611) each is taken into use by
 //! itself; until then the worker sends on the one that is for all. Who replaced a child keeps its old inbound SA 5 s more for what is still on its way.
 use super::fixed::Fixed;
-use super::installed::{Installed, Terms};
+use super::installed::{self, Installed, Terms};
 use super::places::{Key, Places};
 use crate::config::{ChildConfig, Config, Mode};
 use crate::crypto::rng::Rng;
@@ -126,8 +126,8 @@ impl Installer {
                 self.settings.insert((key.connection.clone(), key.child.clone()), child.clone());
                 let policy = PolicyEntry {
                     name: key.name(),
-                    local: child.local_ts.clone().into(),
-                    remote: child.remote_ts.clone().into(),
+                    local: child.local_here().into(),
+                    remote: child.remote_here().into(),
                     priority: child.priority,
                     action: self.action(child, &key, places),
                 };
@@ -156,7 +156,7 @@ impl Installer {
         for child in self.unsettled(places) {
             tracing::warn!(
                 %child,
-                "copy_dscp, mtu, mss, outer_fragments, peer_window, per_resource_sas or start is another, and counts from when it has no SA: take it down and up"
+                "translate, copy_dscp, mtu, mss, outer_fragments, peer_window, per_resource_sas or start is another, and counts from when it has no SA: take it down and up"
             );
         }
     }
@@ -293,12 +293,13 @@ impl Installer {
         let path = self.path(up.ike, &up.path);
         let replaces = up.replaces.filter(|old| self.installed.contains_key(old));
         self.arrivals += 1;
+        let here = installed::here(&inbound);
         let has_it = |sa: &Installed| {
             let policy = sa.policy.as_ref().map(|present| &present.policy);
-            policy.is_some_and(|policy| policy.local == local_ts && policy.remote == remote_ts)
+            policy.is_some_and(|policy| policy.local == here.0 && policy.remote == here.1)
         };
         let policy = (up.peer != 0 && !self.of_slot(slot).any(has_it)).then(|| {
-            let (name, local, remote) = (inbound.child.name.clone(), local_ts.clone(), remote_ts.clone());
+            let (name, local, remote) = (inbound.child.name.clone(), here.0.clone(), here.1.clone());
             let policy = Arc::new(PolicyEntry { name, local, remote, priority, action: Action::Protect(slot) });
             Ordered { device: self.device_of(&up.connection), order: up.id.0, policy }
         });
@@ -381,8 +382,8 @@ impl Installer {
 
     /// To another SA of the slot with these selectors; if there is none, the policy goes.
     fn leave_policy(&mut self, slot: Slot, policy: Ordered) {
-        let of = &policy.policy;
-        let for_it = |sa: &Installed| sa.outbound.local_ts == of.local && sa.outbound.remote_ts == of.remote;
+        let of = (policy.policy.local.clone(), policy.policy.remote.clone());
+        let for_it = |sa: &Installed| installed::here(&sa.inbound) == of;
         let heir = self.by_slot.get(&slot).into_iter().flatten().find(|id| self.installed.get(id).is_some_and(for_it));
         match heir.and_then(|id| self.installed.get_mut(id)) {
             Some(heir) => heir.policy = Some(policy),
@@ -1138,6 +1139,57 @@ mod tests {
         crate::config::parse(&[source], &crate::config::secret::System).unwrap()
     }
 
+    /// What a peer has made of the selectors on the wire, policies know by the names that it has here; SAs know the wire.
+    #[test]
+    fn the_policies_of_peers_have_the_names_of_this_side() {
+        let text = r#"
+            [connections.a]
+            remote_addrs = ["%any"]
+            remote = { id = "r" }
+            [connections.a.children.b]
+            local_ts = ["198.18.1.0/24"]
+            remote_ts = ["10.0.0.0/16"]
+            translate = { local = "10.0.0.0/24", remote = "172.31.0.0/16" }
+            [secrets.s]
+            id = ["r"]
+            secret = "correct horse battery staple"
+        "#;
+        let source = crate::config::Source { name: "a.toml".into(), text: text.into() };
+        let config = crate::config::parse(&[source], &crate::config::secret::System).unwrap();
+        let mut bench = Bench::new();
+        bench.installer.configure(&config, &mut bench.places);
+        let slot_of = |bench: &Bench, dst: [u8; 4]| {
+            let (src, dst) = ([10, 0, 0, 3].into(), dst.into());
+            let flow = crate::wire::ip::Flow { src, dst, proto: 17, sport: 1, dport: 2, later_fragment: false };
+            let spd = bench.installer.tables.spd.load();
+            spd.lookup(DeviceId(0), &flow).map(|found| match found.action {
+                Action::Protect(slot) => slot,
+                other => panic!("{other:?}"),
+            })
+        };
+        let any = slot_of(&bench, [172, 31, 1, 5]).expect("the configured policy");
+        assert_eq!(slot_of(&bench, [10, 0, 1, 5]), None);
+        let key = Key { connection: "a".into(), child: "b".into(), peer: 1 };
+        for id in [1, 2] {
+            let spi_in = bench.places.allocate_spi(&key, id as u32).unwrap();
+            let (local_ts, remote_ts) = (vec!["198.18.1.0/24".parse().unwrap()], vec!["10.0.1.0/24".parse().unwrap()]);
+            let up = ChildUp { peer: 1, spi_in, local_ts, remote_ts, ..bench.offer(id, false, None) };
+            bench.installer.child_up(NOW, &up, &mut bench.places, &mut bench.rng);
+        }
+        bench.tick(NOW);
+        let peer = slot_of(&bench, [172, 31, 1, 5]).expect("the peer's policy");
+        assert_ne!(peer, any);
+        assert_eq!((slot_of(&bench, [172, 31, 2, 5]), slot_of(&bench, [10, 0, 1, 5])), (Some(any), None));
+        assert_eq!(bench.pair(1).0.remote_ts[0].to_string(), "10.0.1.0/24");
+        // It is one for both of its SAs, and goes with the last.
+        bench.down(1, Ended::ByPeer);
+        bench.tick(NOW);
+        assert_eq!(slot_of(&bench, [172, 31, 1, 5]), Some(peer));
+        bench.down(2, Ended::ByPeer);
+        bench.tick(NOW);
+        assert_eq!(slot_of(&bench, [172, 31, 1, 5]), Some(any));
+    }
+
     /// No policy names a child that the configuration has taken away, and those that stay are what they were.
     #[test]
     fn another_configuration_changes_what_is_another() {
@@ -1222,5 +1274,35 @@ mod tests {
         bench.installer.path_changed(IkeId(1), &path);
         let path = **bench.installer.get(ChildId(1)).unwrap().outbound.path.load();
         assert_eq!((path.remote, path.encap), (moved, Encap::Raw));
+    }
+
+    /// Packets of one device never meet the children of another, and what comes goes to the device that the connection has now.
+    #[test]
+    fn children_follow_the_device_of_their_connection() {
+        let mut bench = Bench::new();
+        bench.installer.configure(&resources(0), &mut bench.places);
+        bench.up(1, true, None);
+        let flow = crate::wire::ip::Flow {
+            src: "10.1.0.1".parse().unwrap(),
+            dst: "10.2.0.1".parse().unwrap(),
+            proto: 17,
+            sport: 1,
+            dport: 2,
+            later_fragment: false,
+        };
+        let on = |bench: &Bench| {
+            let spd = bench.installer.tables.spd.load();
+            let found: Vec<_> = (0..4).filter(|id| spd.lookup(DeviceId(*id), &flow).is_some()).collect();
+            (found, bench.pair(1).1.child.device().0)
+        };
+        assert_eq!(on(&bench), (vec![0], 0));
+        for device in [2, 3] {
+            bench.installer.follow_devices(HashMap::from([("a".into(), DeviceId(device))]));
+            bench.installer.configure(&resources(0), &mut bench.places);
+            assert_eq!(on(&bench), (vec![device], device));
+        }
+        bench.installer.follow_devices(HashMap::new());
+        bench.installer.configure(&resources(0), &mut bench.places);
+        assert_eq!(on(&bench), (vec![0], 0));
     }
 }

@@ -5,6 +5,7 @@ use crate::ike::event::{ChildId, Seen, Usage};
 use crate::ipsec::sad::InboundEntry;
 use crate::ipsec::spd::Slot;
 use crate::ipsec::tables::OutboundEntry;
+use crate::wire::selector::Selector;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -49,6 +50,18 @@ pub struct Terms {
     pub esn: bool,
     /// What it takes the place of.
     pub replaces: Option<ChildId>,
+}
+
+/// The selectors of an SA, local and remote, by the names that policies know: those of this side.
+pub(super) fn here(inbound: &InboundEntry) -> (Arc<[Selector]>, Arc<[Selector]>) {
+    let InboundEntry { local_ts, remote_ts, child, .. } = inbound;
+    match &child.translation {
+        None => (local_ts.clone(), remote_ts.clone()),
+        Some(names) => (
+            local_ts.iter().filter_map(|ts| names.local_here(ts)).collect(),
+            remote_ts.iter().filter_map(|ts| names.remote_here(ts)).collect(),
+        ),
+    }
 }
 
 impl Installed {

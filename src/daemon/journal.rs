@@ -139,7 +139,7 @@ fn log(event: &Event) -> Option<Told> {
             Some(("addresses", text(connection), None, None))
         }
         Event::Warning { connection, code, values } => {
-            tracing::warn!(%connection, code, ?values, "it works, but look at this");
+            tracing::warn!(%connection, code, ?values, "look at this");
             Some(("warning", text(connection), None, None))
         }
         Event::ChildLeaving { .. }

@@ -42,7 +42,7 @@ use crate::control::socket::ControlSocket;
 use crate::ike::event::IkePath;
 use crate::io::fds::{EventFd, Signals};
 use crate::io::tun::Device;
-use crate::io::{host as system, udp};
+use crate::io::{host as system, outside, udp};
 use crate::ipsec::spd::DeviceId;
 use crate::ipsec::tables::Tables;
 use engine::{End, Engine, Parts};
@@ -112,6 +112,9 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     let socket = ControlSocket::bind(&config.gateway.control_socket).map_err(|error| error.to_string())?;
     if let Some(sentence) = preflight::powerless() {
         return Err(sentence);
+    }
+    if let Some(device) = config.gateway.bind_device.clone() {
+        outside::bind_to(device);
     }
     // Whatever else keeps us from starting, nothing passes in the clear from here on.
     let mut network = network::Network::open(&config.gateway).map_err(|error| match error.kind() {

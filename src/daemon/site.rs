@@ -100,8 +100,8 @@ impl Site {
     }
 }
 
-/// The pairs of a configuration. Selectors of two families never make one. What a connection with a device of its own carries is what the
-/// operator's routes lead there: we have none for it.
+/// The pairs of a configuration, by the names that they have here. Selectors of two families never make one. What a connection with a device of
+/// its own carries is what the operator's routes lead there: we have none for it.
 pub fn pairs(config: &Config) -> Vec<Pair> {
     let mut pairs = Vec::new();
     let shared = config.connections.iter().filter(|connection| connection.interface.is_none());
@@ -113,8 +113,8 @@ pub fn pairs(config: &Config) -> Vec<Pair> {
         };
         // A hole for some ports would be one for all: such packets stay inside, where they are refused.
         let wanted = |selector: &&Selector| treatment == Treatment::Protect || tells_no_ports(selector);
-        let locals: Vec<_> = child.local_ts.iter().filter(wanted).flat_map(Selector::prefixes).collect();
-        let remotes: Vec<_> = child.remote_ts.iter().filter(wanted).flat_map(Selector::prefixes).collect();
+        let locals: Vec<_> = child.local_here().iter().filter(wanted).flat_map(Selector::prefixes).collect();
+        let remotes: Vec<_> = child.remote_here().iter().filter(wanted).flat_map(Selector::prefixes).collect();
         for &local in &locals {
             let same_family = remotes.iter().filter(|remote| remote.0.is_ipv4() == local.0.is_ipv4());
             pairs.extend(same_family.map(|&remote| Pair { local, remote, priority: child.priority, treatment }));
@@ -168,6 +168,25 @@ pub(super) mod tests {
         let pairs: Vec<_> = pairs(&config).iter().map(|pair| (pair.remote, pair.treatment)).collect();
         let expected = [(prefix("10.3.0.0/16"), Treatment::Pass), (prefix("10.2.0.0/16"), Treatment::Protect)];
         assert_eq!(pairs, expected);
+    }
+
+    #[test]
+    fn routes_and_the_guard_know_the_names_of_this_side() {
+        let text = r#"
+            [connections.a]
+            remote_addrs = ["203.0.113.7"]
+            [connections.a.children.b]
+            local_ts = ["198.18.1.0/24"]
+            remote_ts = ["10.0.0.0/24"]
+            translate = { local = "10.0.0.0/24", remote = "172.31.2.0/24" }
+            [secrets.a]
+            id = ["203.0.113.7"]
+            secret = "correct horse battery staple 7Q"
+        "#;
+        let source = crate::config::Source { name: "a.toml".into(), text: text.into() };
+        let config = crate::config::parse(&[source], &crate::config::secret::System).unwrap();
+        let pairs: Vec<_> = pairs(&config).iter().map(|pair| (pair.local, pair.remote)).collect();
+        assert_eq!(pairs, [(prefix("10.0.0.0/24"), prefix("172.31.2.0/24"))]);
     }
 
     #[test]

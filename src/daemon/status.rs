@@ -145,6 +145,10 @@ impl View<'_> {
             encap: path.map(|path| path.encap == Encap::Udp),
             local_ts,
             remote_ts,
+            translate: settings.and_then(|child| child.translation).map(|translation| {
+                let [local, remote] = translation.here().map(|here| here.map(|(addr, len)| format!("{addr}/{len}")));
+                types::Translate { local, remote }
+            }),
             mtu: installed.zip(path).map(|(sa, path)| {
                 let outside = match path.remote.is_ipv4() {
                     _ if !sa.outbound.transport => 0,

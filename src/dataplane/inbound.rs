@@ -17,6 +17,7 @@ use crate::esp::tos;
 use crate::io::{Datagrams, ReceiveBatch, Received, Tun, VnetHeader};
 use crate::ipsec::path::Encap;
 use crate::ipsec::sad::{InboundEntry, Mode, slot_of};
+use crate::ipsec::translate::Way;
 use crate::wire::encap::{Datagram, classify};
 use crate::wire::esp::parse_header;
 use crate::wire::ip::Packet;
@@ -356,10 +357,10 @@ fn rebuild<'p>(
     Ok((header, payload))
 }
 
-/// The inner packet is whole, of the version that the next header says, within the selectors, and has survived congestion. Its ECN field
-/// takes on what the outer header says. The hop limit stays: the kernel forwards from the TUN and counts it down there.
+/// The inner packet is whole, of the version that the next header says, within the selectors, which are the wire's, and has survived
+/// congestion. Its ECN field takes on what the outer header says, and its addresses the names that they have here. The hop limit stays: the kernel forwards from the TUN and counts it down there.
 fn check_inner(entry: &InboundEntry, opened: &Opened, packet: &mut [u8], outer_tos: u8) -> Result<Inner, Drop> {
-    let inner = tunnel_payload(opened, packet)?;
+    let mut inner = tunnel_payload(opened, packet)?;
     entry.admits(&inner.ip.flow)?;
     let tos = tos::decapsulate(inner.ip.tos, outer_tos)?;
     let inside = &mut packet[inner.range.clone()];
@@ -368,6 +369,10 @@ fn check_inner(entry: &InboundEntry, opened: &Opened, packet: &mut [u8], outer_t
     }
     if mss::announces(inside, &inner.ip) {
         clamp(entry, &mut inside[inner.ip.l4..], 0, inner.ip.flow.src.is_ipv4());
+    }
+    if let Some(translation) = &entry.child.translation {
+        let flow = translation.packet(Way::Inward, inside, &inner.ip, false);
+        inner.ip.flow = flow.ok_or(Drop::SelectorMismatch)?;
     }
     Ok(inner)
 }

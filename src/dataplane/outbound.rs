@@ -20,6 +20,7 @@ use crate::io::{Datagrams, Destination, Tun, VnetHeader};
 use crate::ipsec::path::Path;
 use crate::ipsec::spd::{Action, DeviceId, Found, Slot, Spd};
 use crate::ipsec::tables::{Child, Children, OutboundEntry};
+use crate::ipsec::translate::Way;
 use crate::wire::esp::{NEXT_HEADER_DUMMY, NEXT_HEADER_IPV4, NEXT_HEADER_IPV6};
 use crate::wire::ip::{self, Flow, Packet};
 use std::io::{ErrorKind, IoSlice};
@@ -405,7 +406,13 @@ impl Sealer {
         batch: &mut Batch<'_, D, T>,
     ) -> Result<u64, Refusal> {
         // The SA in use may be narrower than its policy. What it may not carry, the peer would drop (RFC 4301 section 5.2).
-        entry.admits(&parsed.flow).map_err(|drop| match drop {
+        let admitted = match &child.translation {
+            None => entry.admits(&parsed.flow),
+            Some(translation) => (translation.flow(Way::Outward, &parsed.flow))
+                .ok_or(Drop::SelectorMismatch)
+                .and_then(|flow| entry.admits(&flow)),
+        };
+        admitted.map_err(|drop| match drop {
             Drop::SelectorMismatch => Refusal::prohibited(drop),
             _ => drop.into(),
         })?;
@@ -420,10 +427,8 @@ impl Sealer {
         let mtu = child.fitting.mtu(usize::from(path.inner_mtu(entry.sa.params().cipher)) + outside);
         let fit = fit(segments.len_of(0), parsed, mtu, child.fitting.outer_fragments, entry)?;
         // Who is refused hears of the packet as it was: it is changed only now.
-        let segments = if mss::announces(data, parsed)
-            && let Some(most) = child.fitting.mss(mtu, parsed.flow.src.is_ipv4())
-        {
-            mss::clamp(&mut data[parsed.l4..parsed.len], most, header.is_partial(parsed.l4));
+        let segments = if child.translation.is_some() || mss::announces(data, parsed) {
+            adapt(child, header, data, parsed, mtu);
             Segments::new(header, data, parsed).map_err(|_| Drop::Malformed)?
         } else {
             segments
@@ -484,6 +489,19 @@ impl Sealer {
             self.train.seal(&fragments, sealing, batch.ends, &batch.shared.stats, sealed)?;
         }
         Ok(())
+    }
+}
+
+/// Gives the packet what it has on the wire alone: the names there, and an MSS that fits the path.
+fn adapt(child: &Child, header: &VnetHeader, data: &mut [u8], parsed: &Packet, mtu: usize) {
+    let partial = header.is_partial(parsed.l4);
+    if mss::announces(data, parsed)
+        && let Some(most) = child.fitting.mss(mtu, parsed.flow.src.is_ipv4())
+    {
+        mss::clamp(&mut data[parsed.l4..parsed.len], most, partial);
+    }
+    if let Some(translation) = &child.translation {
+        translation.packet(Way::Outward, data, parsed, partial);
     }
 }
 

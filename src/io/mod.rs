@@ -9,6 +9,7 @@ pub mod monitor;
 pub mod netlink;
 pub mod netns;
 pub mod nft;
+pub mod outside;
 pub mod packet;
 pub mod ping;
 pub mod private;

@@ -3,7 +3,7 @@
 //! The kernel copies every ESP packet to every such socket, so each worker's has a filter; there is neither GSO nor GRO.
 use super::mmsg::{self, Patience, Receiver};
 use super::sys::{self, bpf, context};
-use super::{Datagrams, Destination, ReceiveBatch, Received};
+use super::{Datagrams, Destination, ReceiveBatch, Received, outside};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -48,6 +48,7 @@ impl RawEsp {
         if ipv6 {
             mmsg::set_receive_info(&socket, ipv6)?;
         }
+        outside::bind(&socket)?;
         if let Some(mark) = mark {
             socket.set_mark(mark)?;
         }

@@ -1,7 +1,7 @@
 //! UDP sockets: batches, trains (GSO, GRO), addresses and TOS by control message, steering among a group of sockets.
 use super::mmsg::{self, Patience, Receiver};
 use super::sys::{self, bpf, context};
-use super::{Datagrams, Destination, ReceiveBatch};
+use super::{Datagrams, Destination, ReceiveBatch, outside};
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use socket2::{Domain, SockFilter, Socket, Type};
 use std::io;
@@ -86,6 +86,7 @@ impl UdpSocket {
         if shared {
             socket.set_reuse_port(true)?;
         }
+        outside::bind(&socket)?;
         if let Some(mark) = options.mark {
             socket.set_mark(mark)?;
         }

@@ -10,3 +10,4 @@ pub mod spd;
 pub mod tables;
 #[cfg(test)]
 mod tests;
+pub mod translate;

@@ -5,6 +5,7 @@ use super::larval::Larvae;
 use super::path::Path;
 use super::sad::{InboundEntry, Sad};
 use super::spd::{DeviceId, Slot, Spd};
+use super::translate::Translation;
 use crate::esp::drop::Drop;
 use crate::esp::line::CACHE_LINE;
 use crate::esp::outbound::OutboundSa;
@@ -33,6 +34,8 @@ pub struct Child {
     pub copy_dscp: bool,
     /// How its packets are made to fit.
     pub fitting: Fitting,
+    /// This side's own names for its networks.
+    pub translation: Option<Translation>,
     /// Packets for it wait for a moment when there is no SA to send them on: one may come.
     pub waits: bool,
     /// The worker that alone seals for it, because the peer's window is narrow; the same as in its SPIs. `None`: any worker seals.
@@ -52,6 +55,7 @@ impl Child {
             resources: Box::default(),
             copy_dscp,
             fitting: Fitting::default(),
+            translation: None,
             waits: false,
             home: None,
             counters: ChildCounters::new(),

@@ -46,6 +46,50 @@ pub fn parse(data: &[u8]) -> Result<Packet, Malformed> {
         _ => Err(Malformed),
     }
 }
+/// What an ICMP error says of the packet that it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quoted {
+    /// Source address.
+    pub src: IpAddr,
+    /// Destination address.
+    pub dst: IpAddr,
+    /// Upper-layer protocol; 59, which is none, if it is not quoted or in another fragment.
+    pub proto: u8,
+    /// Offset of the upper-layer header, at most `len`.
+    pub l4: usize,
+    /// Octets of the packet that are there: it may be cut off anywhere behind its first header.
+    pub len: usize,
+}
+
+/// Reads the beginning of a packet.
+pub fn parse_quoted(data: &[u8]) -> Result<Quoted, Malformed> {
+    let told = |at: usize| data.get(at..at + 2).map(|len| usize::from(u16::from_be_bytes([len[0], len[1]])));
+    match data.first().map(|b| b >> 4) {
+        Some(4) => {
+            let header: &[u8; 20] = data.first_chunk().ok_or(Malformed)?;
+            let len = told(2).unwrap_or(0).min(data.len());
+            let l4 = usize::from(header[0] & 0x0f) * 4;
+            if l4 < header.len() || len < header.len() {
+                return Err(Malformed);
+            }
+            let later = u16::from_be_bytes([header[6], header[7]]) & OFFSET_V4 != 0;
+            let (proto, l4) = if later || l4 > len { (NO_NEXT_HEADER, len) } else { (header[9], l4) };
+            let src = IpAddr::from([header[12], header[13], header[14], header[15]]);
+            let dst = IpAddr::from([header[16], header[17], header[18], header[19]]);
+            Ok(Quoted { src, dst, proto, l4, len })
+        }
+        Some(6) => {
+            let header: &[u8; V6_HEADER_LEN] = data.first_chunk().ok_or(Malformed)?;
+            let len = (V6_HEADER_LEN + told(4).unwrap_or(0)).min(data.len());
+            let chain = extensions(&data[..len], header[6]).ok();
+            let seen = chain.filter(|chain| !chain.later_fragment && chain.l4 <= len);
+            let [src, dst] = ends_v6(header);
+            let (proto, l4) = seen.map_or((NO_NEXT_HEADER, len), |chain| (chain.proto, chain.l4));
+            Ok(Quoted { src, dst, proto, l4, len })
+        }
+        _ => Err(Malformed),
+    }
+}
 /// The ones' complement sum of RFC 1071 over `data`, added to `sum`, not folded (16-bit big-endian words; odd tail padded with 0, so that only the last
 /// piece of a sum may have an odd length).
 pub fn checksum_add(sum: u64, data: &[u8]) -> u64 {
@@ -167,13 +211,18 @@ fn parse_v6(data: &[u8]) -> Result<Packet, Malformed> {
     let len = V6_HEADER_LEN + usize::from(u16::from_be_bytes([header[4], header[5]]));
     let packet = data.get(..len).ok_or(Malformed)?;
     let chain = extensions(packet, header[6])?;
+    let [src, dst] = ends_v6(header);
+    let flow = flow(src, dst, chain.proto, chain.later_fragment, packet.get(chain.l4..).ok_or(Malformed)?)?;
+    let tos = header[0] << 4 | header[1] >> 4;
+    Ok(Packet { flow, len, l4: chain.l4, tos, dont_fragment: true, fragment: chain.fragment })
+}
+
+/// Source and destination of an IPv6 header.
+fn ends_v6(header: &[u8; V6_HEADER_LEN]) -> [IpAddr; 2] {
     let [mut src, mut dst] = [[0; 16]; 2];
     src.copy_from_slice(&header[8..24]);
     dst.copy_from_slice(&header[24..]);
-    let flow =
-        flow(src.into(), dst.into(), chain.proto, chain.later_fragment, packet.get(chain.l4..).ok_or(Malformed)?)?;
-    let tos = header[0] << 4 | header[1] >> 4;
-    Ok(Packet { flow, len, l4: chain.l4, tos, dont_fragment: true, fragment: chain.fragment })
+    [src.into(), dst.into()]
 }
 
 /// What stands between an IPv6 header and the upper layer.

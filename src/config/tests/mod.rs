@@ -6,6 +6,7 @@ mod faults;
 mod files;
 mod generated;
 mod secrets;
+mod translate;
 mod valid;
 
 use super::secret::Refusal;

@@ -5,7 +5,7 @@ use crate::wire::ip;
 use etherparse::defrag::{IpDefragPayloadVec, IpDefragPool};
 use etherparse::{IpNumber, SlicedPacket};
 
-fn fragments(packet: &[u8], mtu: usize) -> Option<Vec<Vec<u8>>> {
+pub fn fragments(packet: &[u8], mtu: usize) -> Option<Vec<Vec<u8>>> {
     let parsed = ip::parse(packet).expect("a packet");
     Some(all(&Fragments::new(packet, &parsed, mtu)?))
 }

@@ -16,6 +16,7 @@ use crate::ipsec::path::{Encap, Path};
 use crate::ipsec::sad::{InboundEntry, Mode};
 use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
 use crate::ipsec::tables::{Child, OutboundEntry, Tables, Traffic};
+use crate::ipsec::translate::Translation;
 use crate::wire::selector::Selector;
 use arc_swap::ArcSwap;
 use std::net::{IpAddr, SocketAddr};
@@ -51,6 +52,8 @@ pub struct Setup {
     pub resources: u32,
     pub mode: Mode,
     pub fitting: Fitting,
+    /// Names that the left side's hosts use.
+    pub translation: Option<Translation>,
 }
 
 pub fn selectors(all: &[&str]) -> Vec<Selector> {
@@ -77,6 +80,7 @@ impl Default for Setup {
             resources: 0,
             mode: Mode::Tunnel,
             fitting: Fitting::default(),
+            translation: None,
         }
     }
 }
@@ -127,7 +131,9 @@ impl Gateway {
         let Setup { encap, may_move, mtu, .. } = *setup;
         let tables = Arc::new(Tables::new());
         let child = Child::new(SLOT, "office/lan".into(), DEVICE, setup.copy_dscp).with_resources(setup.resources);
-        let child = Arc::new(Child { waits: setup.waits, home: setup.home, fitting: setup.fitting, ..child });
+        let Setup { waits, home, fitting, .. } = *setup;
+        let translation = setup.translation.filter(|_| left);
+        let child = Arc::new(Child { waits, home, fitting, translation, ..child });
         let orders = Arc::new(Orders::default());
         tables.insert_child(child.clone());
         let host = Device::new(setup.offloads);
@@ -164,7 +170,11 @@ impl Gateway {
     }
 
     pub fn policies(&self, action: Action) {
-        let (local, remote) = self.sides();
+        let (mut local, mut remote) = self.sides();
+        if let Some(names) = &self.child.translation {
+            local = local.iter().filter_map(|ts| names.local_here(ts)).collect();
+            remote = remote.iter().filter_map(|ts| names.remote_here(ts)).collect();
+        }
         let entry =
             PolicyEntry { name: "office/lan".into(), local: local.into(), remote: remote.into(), priority: 0, action };
         self.tables.publish_policies(Spd::new([(DEVICE, entry)]));

@@ -13,6 +13,7 @@ mod refusals;
 mod run;
 pub mod segment;
 mod tenants;
+mod translate;
 mod transport;
 mod tunnel;
 mod wait;
