@@ -1,9 +1,11 @@
 //! What happens to connections, told twice: as log lines and as events of the API.
-use super::changes::{Change, Kind};
+use super::changes::{self, Kind};
 use super::clock;
+use super::mtu::Changed;
 use super::status;
 use crate::control::types;
 use crate::ike::event::{Ended, Event};
+use crate::ipsec::pmtu::Change;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
@@ -49,7 +51,7 @@ impl Journal {
         self.send(types::Event { connection, child, resource, why, failure, warning, ..self.event(now, name) });
     }
     /// Tells a change: what a controller follows.
-    pub fn tell_change(&mut self, now: Duration, change: &Change) {
+    pub fn tell_change(&mut self, now: Duration, change: &changes::Change) {
         let (name, connection, (local, remote)) = (change.kind.name(), &change.connection, change.ends);
         if change.kind == Kind::Moved {
             tracing::info!(connection, %local, %remote, "moved");
@@ -77,7 +79,18 @@ impl Journal {
             why: None,
             failure: None,
             warning: None,
+            mtu: None,
         }
+    }
+    /// Tells that the MTU of a path is another one.
+    pub fn mtu(&mut self, now: Duration, changed: &Changed) {
+        let Changed { connection, remote, change: Change { old, new, why }, .. } = changed;
+        tracing::info!(%connection, %remote, old, new, reason = why.name(), "the MTU of the path is another one");
+        self.send(types::Event {
+            connection: Some(connection.to_string()),
+            mtu: Some(types::MtuChange { old: *old, new: *new, reason: why.name().into() }),
+            ..self.event(now, "mtu")
+        });
     }
     fn send(&mut self, event: types::Event) {
         self.next += 1;
@@ -179,6 +192,18 @@ mod tests {
             let told = client.try_recv().unwrap();
             assert_eq!((told.child.as_deref(), told.resource), (Some("b"), resource));
         }
+    }
+    #[test]
+    fn another_mtu_is_told_with_its_reason() {
+        let mut journal = Journal::default();
+        let mut client = journal.sender().subscribe();
+        let change = Change { old: 1500, new: 1400, why: crate::ipsec::pmtu::Why::Hint };
+        let remote = ([192, 0, 2, 1], 4500).into();
+        let ike = crate::ike::event::IkeId(1);
+        journal.mtu(Duration::from_secs(1), &Changed { ike, connection: "a".into(), remote, change });
+        let told = client.try_recv().unwrap();
+        assert_eq!((told.event.as_str(), told.connection.as_deref()), ("mtu", Some("a")));
+        assert_eq!(told.mtu, Some(types::MtuChange { old: 1500, new: 1400, reason: "hint".into() }));
     }
     #[test]
     fn a_warning_says_what_and_of_whom() {
