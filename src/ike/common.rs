@@ -1,5 +1,6 @@
 //! What all IKE SAs share, and the context in which a step of one of them runs.
 use super::admission::Admission;
+use super::calls::Calls;
 use super::channel::Sealed;
 use super::diagnose::Failure;
 use super::directory::Directory;
@@ -50,10 +51,14 @@ pub(super) struct Common {
     pub silent: Vec<IkeId>,
     /// IKE SAs that have got an answer: there is no need to look elsewhere.
     pub answered: Vec<IkeId>,
+    /// The same of those that their peer has lost.
+    pub lost: Vec<IkeId>,
     /// IKE SAs and those that are established now in their place.
     pub relieved: Vec<(IkeId, IkeId)>,
     /// Which IKE SA waits for which computation.
     pub jobs: HashMap<u64, IkeId>,
+    /// Attempts that are under way.
+    pub calls: Calls,
     /// Addresses that peers have from our pools.
     pub leases: Leases,
     /// How many IKE SAs are established.
@@ -104,11 +109,13 @@ impl Common {
             renew: Vec::new(),
             silent: Vec::new(),
             answered: Vec::new(),
+            lost: Vec::new(),
             relieved: Vec::new(),
             links: HashMap::new(),
             touched: BTreeSet::new(),
             redundant: Vec::new(),
             jobs: HashMap::new(),
+            calls: Calls::default(),
             leases: Leases::default(),
             established: 0,
             counter: 0,

@@ -1,4 +1,5 @@
 //! What is wanted: policy and commands change it, and `reconcile` compares it with what there is.
+use super::calls::Caller;
 use super::child::{Child, ChildState};
 use super::common::Cx;
 use super::diagnose::{Failure, Phase as Where};
@@ -115,6 +116,25 @@ impl Endpoint {
         }
         self.common.touched.insert(connection.into());
     }
+    /// Takes what is up down and makes it anew at once, as if the peer had been dead; what a peer made that we cannot call stays.
+    pub(super) fn restart(&mut self, now: Duration, host: &mut dyn Host, connection: &str) {
+        let Some(link) = self.common.links.get_mut(connection).filter(|link| link.can_initiate()) else { return };
+        for (policy, wish) in link.connection.children.iter().zip(&mut link.wishes) {
+            let has = |id: &IkeId| matches!(self.sas.get(id).map(|sa| &sa.phase), Some(Phase::Established(est)) if est.closing.is_none() && est.has_or_makes(&policy.name));
+            if link.sas.iter().any(has) && !wish.down {
+                (wish.wanted, wish.persistent) = (true, true);
+                wish.retry = Retry::now(now);
+            }
+        }
+        link.ike = Retry::now(now);
+        let sas: Vec<IkeId> = link.sas.iter().copied().collect();
+        for id in sas {
+            if matches!(self.sas.get(&id).map(|sa| &sa.phase), Some(Phase::Established(_))) {
+                self.close(now, host, id, CLOSING_TIME);
+            }
+        }
+        self.common.touched.insert(connection.into());
+    }
     /// Rekeys the IKE SAs of a connection, or a child.
     pub(super) fn rekey(&mut self, now: Duration, host: &mut dyn Host, connection: &str, child: Option<&str>) {
         let sas = self.common.links.get(connection).map_or(Vec::new(), |link| link.sas.iter().copied().collect());
@@ -216,7 +236,13 @@ impl Endpoint {
     /// Begins an IKE SA. Returns when to try again if there is nobody to send to.
     fn initiate(&mut self, now: Duration, host: &mut dyn Host, name: &Arc<str>, child: Arc<str>) -> Option<Duration> {
         match self.next_way(now, host, name) {
-            Ok(way) => self.attempt(now, host, name, Attempt { child, way, replaces: None, abandons: false }),
+            Ok(way) if self.common.calls.may_begin(way.1, Caller::Link(name.clone())) => {
+                if let Some(link) = self.common.links.get_mut(name) {
+                    link.next_way = link.next_way.wrapping_add(1);
+                }
+                self.attempt(now, host, name, Attempt { child, way, replaces: None, abandons: false });
+            }
+            Ok(_) => {}
             Err(at) => {
                 let link = self.common.links.get(name)?;
                 return link.wishes.iter().any(|w| w.wanted).then_some(at);

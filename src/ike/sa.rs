@@ -550,6 +550,10 @@ impl IkeSa {
         };
         offer.is_some_and(|offer| offer.spi_in == spi)
     }
+    /// We are the initiator, and it is not established yet.
+    pub(super) fn is_attempt(&self) -> bool {
+        matches!(self.phase, Phase::Opening(_) | Phase::Agreeing(_) | Phase::Mixing(_) | Phase::Proving(_))
+    }
     /// When it wants `Input::Timer`.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let core = &self.core;

@@ -2,6 +2,7 @@
 //!
 //! With MOBIKE an IKE SA moves (`exchange::mobike`). Without it a new one is made from scratch in the place of the old one: at once where the
 //! old one has lost its address, beside it where the peer is silent there. Whichever is answered first goes on.
+use super::calls::Caller;
 use super::child::ChildState;
 use super::common::Cx;
 use super::demand::Attempt;
@@ -149,7 +150,6 @@ impl Endpoint {
         let turn = link.next_way;
         if let Some(way) = ways.list.get(turn.checked_rem(ways.list.len()).unwrap_or_default()) {
             link.stuck = None;
-            link.next_way = turn.wrapping_add(1);
             return Ok(*way);
         }
         // That takes a moment, and is no failure yet.
@@ -226,8 +226,10 @@ impl Endpoint {
                 }
                 _ => Ok(()),
             });
-            if let Some((way, lost)) = leaves {
-                self.renew_at(now, host, id, way, lost);
+            if let Some((way, lost)) = leaves
+                && self.common.calls.may_begin(way.1, Caller::Renewal(id, lost))
+            {
+                self.renew_on(now, host, id, way, lost);
             }
         }
     }
@@ -240,8 +242,9 @@ impl Endpoint {
             self.look_elsewhere(now, host, id);
         }
     }
-    fn look_elsewhere(&mut self, now: Duration, host: &mut dyn Host, id: IkeId) {
-        let Some(IkeSa { core, phase }) = self.sas.get(&id) else { return };
+    /// This one is silent: from another of our addresses, or at another of the peer's, there may be an answer.
+    pub(super) fn look_elsewhere(&mut self, now: Duration, host: &mut dyn Host, id: IkeId) {
+        let Some(IkeSa { core, phase }) = self.sas.get(&id).filter(|sa| sa.core.window.is_silent()) else { return };
         let Some(link) = core.connection.as_ref().and_then(|name| self.common.links.get(name)) else { return };
         if !link.can_initiate() {
             return;
@@ -264,11 +267,14 @@ impl Endpoint {
         let next =
             in_turn.filter_map(|i| Some((i, *ways.get(i.checked_rem(ways.len())?)?))).find(|(_, way)| !tried(way));
         let Some((turn, way)) = next.filter(|_| link.tries.len() < MAX_TRIES) else { return };
+        if !self.common.calls.may_begin(way.1, Caller::Elsewhere(id)) {
+            return;
+        }
         if let Some(link) = self.common.links.get_mut(&name) {
             link.next_way = turn.wrapping_add(1);
         }
         match (replaces, child) {
-            (Some(old), None) => self.renew_at(now, host, old, way, true),
+            (Some(old), None) => self.renew_on(now, host, old, way, true),
             (replaces, Some(child)) => {
                 self.attempt(now, host, &name, Attempt { child, way, replaces, abandons });
             }
@@ -290,7 +296,7 @@ impl Endpoint {
         }
     }
     /// A new IKE SA in the place of one, on this way. `lost`: the old one will not be heard any more.
-    fn renew_at(&mut self, now: Duration, host: &mut dyn Host, old: IkeId, way: Way, lost: bool) {
+    fn renew_on(&mut self, now: Duration, host: &mut dyn Host, old: IkeId, way: Way, lost: bool) {
         let Some(IkeSa { phase: Phase::Established(est), .. }) = self.sas.get(&old) else { return };
         let Some(link) = self.common.links.get(&est.connection.name) else { return };
         let up = est.children.iter().find(|c| c.state == ChildState::Up).map(|c| c.policy.name.clone());
@@ -329,7 +335,7 @@ impl Endpoint {
                     Ok(())
                 });
             } else if let Some(best) = best {
-                self.renew_at(now, host, id, (best, remote), false);
+                self.renew_on(now, host, id, (best, remote), false);
             }
         }
         self.common.links.get(name)?.home.at
@@ -355,7 +361,7 @@ fn has_lost(cx: &mut Cx<'_>, core: &Core) -> bool {
     !cx.host.reaches(local, remote)
 }
 /// The way on which an IKE SA without MOBIKE has to be made anew, if it has to, and whether it is lost where it is.
-fn leaving(cx: &mut Cx<'_>, core: &Core, est: &Established) -> Option<(Way, bool)> {
+pub(super) fn leaving(cx: &mut Cx<'_>, core: &Core, est: &Established) -> Option<(Way, bool)> {
     let link = cx.common.links.get(&est.connection.name).filter(|link| link.can_initiate())?;
     let connection = link.connection.clone();
     if is_tied(core, est) {

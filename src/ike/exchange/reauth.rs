@@ -1,5 +1,6 @@
 //! Reauthentication (RFC 7296 section 2.8.3, RFC 4478): an IKE SA from scratch with all children, and then the old one is deleted.
 use super::Contents;
+use crate::ike::calls::Caller;
 use crate::ike::child::ChildState;
 use crate::ike::common::{Cx, How, Redundant};
 use crate::ike::demand::Attempt;
@@ -7,6 +8,7 @@ use crate::ike::endpoint::Endpoint;
 use crate::ike::event::{Host, IkeId};
 use crate::ike::policy::Connection;
 use crate::ike::sa::{Established, IkeSa, Phase, Standing, Task};
+use crate::ike::ways;
 use crate::wire::payload::{Notify, Payload};
 use crate::wire::registry::NotifyType;
 use std::time::Duration;
@@ -28,13 +30,17 @@ impl Endpoint {
     /// Begins IKE SAs in the place of others, and lets those go on that are established.
     pub(in crate::ike) fn renew(&mut self, now: Duration, host: &mut dyn Host) {
         for old in std::mem::take(&mut self.common.renew) {
-            self.renew_one(now, host, old);
+            self.renew_one(now, host, old, false);
+        }
+        for old in std::mem::take(&mut self.common.lost) {
+            self.renew_one(now, host, old, true);
         }
         for (old, new) in std::mem::take(&mut self.common.relieved) {
             self.relieve(now, host, old, new);
         }
     }
-    fn renew_one(&mut self, now: Duration, host: &mut dyn Host, old: IkeId) {
+    /// `lost`: the old one will not be heard any more.
+    pub(in crate::ike) fn renew_one(&mut self, now: Duration, host: &mut dyn Host, old: IkeId, lost: bool) {
         let Some(IkeSa { core, phase: Phase::Established(est) }) = self.sas.get(&old) else { return };
         let Some(link) = self.common.links.get(&est.connection.name).filter(|link| link.can_initiate()) else { return };
         let comes = |id: &IkeId| self.sas.get(id).is_some_and(|sa| sa.core.replaces == Some(old));
@@ -44,8 +50,12 @@ impl Endpoint {
         let connection = est.connection.clone();
         let up = est.children.iter().find(|c| c.state == ChildState::Up).map(|c| c.policy.name.clone());
         let Some(child) = up.or_else(|| connection.children.first().map(|c| c.name.clone())) else { return };
-        let way = (core.local.ip(), core.remote.ip());
-        self.attempt(now, host, &connection.name, Attempt { child, way, replaces: Some(old), abandons: false });
+        let here = (core.local.ip(), core.remote.ip());
+        let mut cx = Cx { now, host, common: &mut self.common };
+        let way = ways::leaving(&mut cx, core, est).map_or(here, |(way, _)| way);
+        if self.common.calls.may_begin(way.1, Caller::Renewal(old, lost)) {
+            self.attempt(now, host, &connection.name, Attempt { child, way, replaces: Some(old), abandons: lost });
+        }
     }
     /// The new one is established: it makes the other children, too, and then the old one is deleted. One that is lost goes at once. A peer that
     /// has begun the new one shall show that it has it.
