@@ -261,21 +261,20 @@ impl Pmtu {
     /// What is to be tried below a size that was lost. If that is nothing, the path is dead, and the value remains.
     fn descend_below(&mut self, now: Duration, lost: u16, sure: bool, hint: Hint) {
         let hinted = if let Hint::Size(size) = hint { size } else { self.floor };
-        let smaller = [hinted, SAFE, self.floor].into_iter().filter(|size| *size < lost && *size >= self.floor).max();
+        let smaller = [hinted, SAFE, self.floor].into_iter().filter(|size| *size < lost).max();
         match smaller {
             Some(trying) => self.phase = Phase::Descend { trying, sure, hint },
             None => self.settle(now),
         }
     }
 
-    /// A smaller size passes than the one that was lost. `exact`: it is the one that a router has told.
+    /// A smaller size passes than the one that was lost. `exact`: it is the one that a router has told, so that what is larger will be lost.
     fn climb_after(&mut self, now: Duration, lost: u16, sure: bool, exact: bool) {
-        if !sure {
-            self.phase = Phase::Climb { trying: lost, hi: lost + 1, refuted: false };
-        } else if exact && self.current + ACCURACY < lost {
-            self.phase = Phase::Climb { trying: self.current + ACCURACY, hi: lost, refuted: true };
+        let hi = if sure { lost } else { lost + 1 };
+        if exact && self.current + ACCURACY < lost {
+            self.phase = Phase::Climb { trying: self.current + ACCURACY, hi, refuted: sure };
         } else {
-            self.climb(now, lost, true);
+            self.climb(now, hi, sure);
         }
     }
 
