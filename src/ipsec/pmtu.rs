@@ -26,7 +26,7 @@ pub const RAISE: Duration = Duration::from_secs(600);
 const BLOCK: u16 = 16;
 /// The present size is looked at so often while there is traffic.
 pub const CONFIRM: Duration = Duration::from_secs(60);
-/// And so soon after the last look if what is sent stays unanswered.
+/// And at once when what is sent stays unanswered, but then not again for so long: much traffic is never answered.
 pub const DOUBT: Duration = Duration::from_secs(10);
 /// ICMP that was wrong is not listened to for so long: whoever forges it costs us a probe each time, and no more.
 pub const DEAF: Duration = Duration::from_secs(3);
@@ -47,6 +47,8 @@ pub struct Pmtu {
     checked: Duration,
     /// A larger size is tried from then.
     raise_at: Duration,
+    /// Silence is a reason to look from then.
+    doubts_from: Duration,
     /// ICMP is listened to from then.
     hints_from: Duration,
 }
@@ -119,6 +121,7 @@ impl Pmtu {
             phase: Phase::Settled,
             checked: now,
             raise_at: now + RAISE,
+            doubts_from: now,
             hints_from: now,
         };
         new.check(Hint::Nothing);
@@ -155,7 +158,8 @@ impl Pmtu {
 
     /// We send, and nothing comes back.
     pub fn unanswered(&mut self, now: Duration) {
-        if self.phase == Phase::Settled && self.checked + DOUBT <= now {
+        if self.phase == Phase::Settled && self.doubts_from <= now {
+            self.doubts_from = now + DOUBT;
             self.check(Hint::Nothing);
         }
     }

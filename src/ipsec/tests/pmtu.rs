@@ -144,9 +144,11 @@ fn a_size_that_was_proven_is_given_up_after_two_losses() {
 fn what_is_sent_and_not_answered_is_a_reason_to_look() {
     let mut road = Road::new(1500, 1500, false);
     road.settle();
+    road.pmtu.unanswered(road.now);
+    assert_eq!((road.settle(), road.pmtu.mtu()), (1, 1500));
+    road.truth = 1300;
     road.pmtu.unanswered(road.now + DOUBT / 2);
     assert_eq!(road.pmtu.wanted(), None, "too soon");
-    road.truth = 1300;
     road.now += DOUBT;
     road.pmtu.unanswered(road.now);
     road.settle();
