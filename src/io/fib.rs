@@ -73,7 +73,7 @@ impl Kernel {
         question.header.destination_prefix_length = bits;
         question.header.flags = RouteFlags::FibMatch;
         question.attributes = vec![RouteAttribute::Destination(remote.into()), RouteAttribute::Mark(mark)];
-        question.attributes.extend(outside::link().map(RouteAttribute::Oif));
+        question.attributes.extend(outside::link()?.map(RouteAttribute::Oif));
         if let Some(local) = local {
             question.header.source_prefix_length = bits;
             question.attributes.push(RouteAttribute::Source(local.into()));

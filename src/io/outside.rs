@@ -14,9 +14,12 @@ pub fn bind_to(device: String) {
     let _ = DEVICE.set(device);
 }
 
-/// Its number; `None`: packets may leave by any.
-pub(super) fn link() -> Option<u32> {
-    DEVICE.get().and_then(|device| if_nametoindex(device.as_str()).ok())
+/// The number of that device, if there shall be one.
+///
+/// # Errors
+/// `ENODEV` if there is no such device now.
+pub(super) fn link() -> io::Result<Option<u32>> {
+    Ok(DEVICE.get().map(|device| if_nametoindex(device.as_str())).transpose()?)
 }
 
 /// Binds a socket that has no address yet.
