@@ -18,11 +18,13 @@ import interop.moves  # noqa: E402,F401
 import interop.ourselves  # noqa: E402,F401
 import interop.quantum  # noqa: E402,F401
 import interop.resources  # noqa: E402,F401
+import interop.routes  # noqa: E402,F401
 import interop.schedules  # noqa: E402,F401
 import interop.storm  # noqa: E402,F401
 import interop.strongswan  # noqa: E402,F401
 import interop.strongswan6  # noqa: E402,F401
 import interop.translation  # noqa: E402,F401
+import interop.tenants  # noqa: E402,F401
 import interop.zeros  # noqa: E402,F401
 import perf.benches  # noqa: E402,F401
 import perf.fast  # noqa: E402,F401

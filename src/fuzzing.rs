@@ -2,6 +2,7 @@
 //! panic, and asserts that what parses survives encoding and parsing again.
 use crate::crypto::cert::{Certificate, Crl, Revocation, Trust, Verify};
 use crate::crypto::sign::Scheme;
+use crate::io::icmp_watch;
 use crate::wire::encap::{self, Datagram};
 use crate::wire::fragment::{Gathered, Reassembly};
 use crate::wire::message::{HEADER_LEN, Header, MAX_MESSAGE, MAX_PAYLOADS, Message, encode_chain, parse_chain};
@@ -29,6 +30,7 @@ pub const TARGETS: &[Target] = &[
     ("sealed", sealed),
     ("operations", operations),
     ("certificate", certificate),
+    ("icmp", icmp),
 ];
 
 /// One datagram on port 500.
@@ -78,6 +80,16 @@ pub fn ip(data: &[u8]) {
     assert_eq!(ip::parse(&data[..packet.len]), Ok(packet));
     let host = Selector::prefix(packet.flow.dst, 128);
     assert!(host.matches(packet.flow.dst, &packet.flow, packet.flow.dport));
+}
+
+/// What anybody may send as an ICMP error about a packet of ours: the first octet tells the family.
+pub fn icmp(data: &[u8]) {
+    let Some((family, data)) = data.split_first() else { return };
+    let ipv6 = family & 1 == 1;
+    let Some(report) = icmp_watch::parse(ipv6, data) else { return };
+    assert_eq!((report.local.is_ipv6(), report.remote.is_ipv6()), (ipv6, ipv6));
+    // What comes behind what is quoted changes nothing.
+    assert_eq!(icmp_watch::parse(ipv6, &[data, &[0; 9]].concat()), Some(report));
 }
 
 /// What a peer may send as a certificate, a revocation list, or an algorithm.
@@ -268,6 +280,7 @@ mod tests {
                 Scheme::Pss(crate::crypto::sign::Hash::Sha256).to_der().unwrap(),
                 Scheme::Ed25519.to_der().unwrap(),
             ],
+            "icmp" => crate::io::icmp_watch::tests::seeds(),
             other => panic!("no seeds for {other}"),
         }
     }
@@ -299,7 +312,7 @@ mod tests {
     fn every_corpus_holds_what_is_taken_in() {
         let text = |seed: &[u8]| String::from_utf8(seed.to_vec()).unwrap_or_default();
         type Takes<'a> = &'a dyn Fn(&[u8]) -> bool;
-        let taken: [(&str, Takes<'_>); 16] = [
+        let taken: [(&str, Takes<'_>); 18] = [
             ("certificate", &|seed| {
                 Certificate::parse(seed).is_ok_and(|ca| Trust::new(vec![ca], Vec::new(), Revocation::Strict).is_ok())
             }),
@@ -307,6 +320,8 @@ mod tests {
             ("certificate", &|seed| Scheme::from_der(seed).is_some()),
             ("encap", &|seed| matches!(encap::classify(seed), Datagram::Ike(ike) if Message::parse(ike).is_ok())),
             ("encap", &|seed| matches!(encap::classify(seed), Datagram::Esp(_))),
+            ("icmp", &|seed| seed[0] == 0 && icmp_watch::parse(false, &seed[1..]).is_some()),
+            ("icmp", &|seed| seed[0] == 1 && icmp_watch::parse(true, &seed[1..]).is_some()),
             ("ip", &|seed| ip::parse(seed).is_ok_and(|packet| packet.flow.src.is_ipv4())),
             ("ip", &|seed| ip::parse(seed).is_ok_and(|packet| packet.flow.src.is_ipv6() && packet.fragment)),
             ("selector_str", &|seed| text(seed).parse::<Selector>().is_ok()),

@@ -122,6 +122,10 @@ class Sandhog:
         os.kill(self.process.popen.pid, signal.SIGKILL)
         self.process.popen.wait()
 
+    def reload(self):
+        """The files are read again."""
+        self.process.popen.send_signal(signal.SIGHUP)
+
     def stop(self):
         """SIGTERM; the exit code."""
         return self.process.stop()

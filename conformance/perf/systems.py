@@ -8,7 +8,7 @@ from lab.net import LabError, run
 from lab.pair import INNER, OUTER, PSK, prefix
 
 PEERS = os.path.join(os.environ.get("SANDHOG_LAB", "/var/cache/sandhog-lab"), "peers", "bin")
-# Of the null gateway's device: what ours has when nothing is said.
+# Of ours and of the null gateway: so the comparison is one of equal packets, whatever would fit.
 MTU = 1400
 # One that all gateways use: AES-256-GCM in UDP where they have it.
 IKE, GCM, CBC = "aes256gcm16-prfsha384-x25519", "aes256gcm16", "aes256-sha256"
@@ -53,7 +53,7 @@ class Sandhog(System):
         self.processes[0] = self._end(0, "start").spawn()
 
     def _end(self, i, start):
-        text = sandhog.config(self.outer[i], self.outer[1 - i], IKE, self.esp, prefix(self.inner[i]), prefix(self.inner[1 - i]), PSK, start=start, encap="always", gateway="pin_workers = false")
+        text = sandhog.config(self.outer[i], self.outer[1 - i], IKE, self.esp, prefix(self.inner[i]), prefix(self.inner[1 - i]), PSK, start=start, encap="always", child_extra=f"mtu = {MTU}", gateway="pin_workers = false")
         self.ends[i] = sandhog.Sandhog(self.hosts[i], text, start=False)
         return self.ends[i]
 

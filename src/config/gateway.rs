@@ -35,6 +35,7 @@ pub(super) fn read(report: &mut Report<'_>, entries: &[Entry]) -> Read {
     set(&mut gateway.device, fields.read(report, "device", value::device));
     set(&mut gateway.route_table, fields.read(report, "route_table", route_table));
     set(&mut gateway.mark, fields.read(report, "mark", |r, n| value::integer(r, n, 1..=u32::MAX.into())));
+    gateway.bind_device = fields.read(report, "bind_device", value::device);
     let on_exit = [("closed", OnExit::Closed), ("open", OnExit::Open)];
     set(&mut gateway.on_exit, fields.read(report, "on_exit", |r, n| value::choice(r, n, &on_exit)));
     set(&mut gateway.control_socket, fields.read(report, "control_socket", socket_path));
@@ -49,6 +50,10 @@ pub(super) fn read(report: &mut Report<'_>, entries: &[Entry]) -> Read {
     {
         let hint = "the read-only socket needs a path of its own";
         report.error(socket.node.at, "socket.same", "control_socket and observe_socket are the same", hint);
+    }
+    if let Some(bound) = fields.entry("bind_device").filter(|_| gateway.bind_device.as_ref() == Some(&gateway.device)) {
+        let hint = "the uplink or VRF that our own packets leave by";
+        report.error(bound.node.at, "device.same", "a tunnel cannot be the way to its own end", hint);
     }
     Read { gateway, retransmit, limits }
 }

@@ -26,6 +26,7 @@ pub(super) const GATEWAY: Keys = Keys {
         "device",
         "route_table",
         "mark",
+        "bind_device",
         "on_exit",
         "control_socket",
         "observe_socket",

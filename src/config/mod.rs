@@ -87,6 +87,8 @@ pub struct Gateway {
     pub route_table: Option<u32>,
     /// Mark on our own outer packets, never 0.
     pub mark: u32,
+    /// The device or VRF that they leave by; `None` = as the routes say.
+    pub bind_device: Option<String>,
     /// What a clean stop leaves for protected destinations.
     pub on_exit: OnExit,
     /// Socket of the control API.
@@ -110,6 +112,7 @@ impl Default for Gateway {
             device: "sandhog0".into(),
             route_table: Some(220),
             mark: 0xdc,
+            bind_device: None,
             on_exit: OnExit::Closed,
             control_socket: "/run/sandhog/control.sock".into(),
             observe_socket: "/run/sandhog/observe.sock".into(),

@@ -300,7 +300,7 @@ pub struct Event {
     /// Counts up by one; a gap means that events were lost.
     pub id: u64,
     pub time: String,
-    /// `ike.up`, `ike.down`, `ike.rekeyed`, `child.up`, `child.down`, `path.changed`, `addresses`, `warning`, `failed`.
+    /// `ike.up`, `ike.down`, `ike.rekeyed`, `child.up`, `child.down`, `path.changed`, `addresses`, `mtu`, `warning`, `failed`.
     pub event: String,
     pub connection: Option<String>,
     pub child: Option<String>,
@@ -311,6 +311,18 @@ pub struct Event {
     pub why: Option<String>,
     pub failure: Option<Failure>,
     pub warning: Option<Warning>,
+    /// What an outer path carries is another size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<MtuChange>,
+}
+/// Another path MTU: octets of the largest outer packet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct MtuChange {
+    pub old: u16,
+    pub new: u16,
+    /// `probe`; `hint`: a probe that an ICMP message was the reason for; `route`.
+    pub reason: String,
 }
 /// What works and will not for ever: a certificate that ends soon, a revocation list that is missing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -42,6 +42,8 @@ pub struct Devices {
     next: u16,
     resting: VecDeque<(Duration, DeviceId)>,
     look_at: Duration,
+    /// When there is anything to do; no later than `look_at`.
+    due_at: Duration,
     news: Vec<Event>,
 }
 
@@ -84,6 +86,7 @@ impl Devices {
             next: 1,
             resting: VecDeque::new(),
             look_at: Duration::ZERO,
+            due_at: Duration::ZERO,
             news: Vec::new(),
         }
     }
@@ -131,11 +134,15 @@ impl Devices {
             entry.change(interface, mtu(connection));
             self.by_connection.insert(connection.name.clone(), entry);
         }
+        self.due_at = now;
         self.by_connection.iter().map(|(connection, entry)| (connection.clone(), entry.id)).collect()
     }
 
     /// Makes what is missing, and looks whether the others are still there, when it is time.
     pub fn tick(&mut self, now: Duration) {
+        if now < self.due_at {
+            return;
+        }
         if now >= self.look_at {
             self.look_at = now + LOOK;
             self.look(now);
@@ -146,12 +153,13 @@ impl Devices {
         for connection in missing {
             self.make(now, &connection);
         }
+        let absent = self.by_connection.values().filter(|entry| entry.device.is_none());
+        self.due_at = absent.map(|entry| entry.retry_at).fold(self.look_at, Duration::min);
     }
 
     /// When `tick` is due.
     pub fn deadline(&self) -> Option<Duration> {
-        let missing = self.by_connection.values().filter(|entry| entry.device.is_none()).map(|entry| entry.retry_at);
-        (!self.by_connection.is_empty()).then(|| missing.fold(self.look_at, Duration::min))
+        (!self.by_connection.is_empty()).then_some(self.due_at)
     }
 
     /// A worker cannot read a device any more.
@@ -253,7 +261,6 @@ impl Devices {
                 entry.retry_at = now + LOOK;
                 // Told once, and shown for as long as it is so.
                 if entry.trouble.as_ref() != Some(&sentence) {
-                    tracing::error!(%connection, "{sentence}");
                     let (connection, values) = (connection.clone(), vec![sentence.clone()]);
                     self.news.push(Event::Warning { connection, code: "interface.missing", values });
                     entry.trouble = Some(sentence);
@@ -279,8 +286,8 @@ impl Devices {
             }
             Err(_) => {
                 let sentence = format!("the device {} was taken away; it is made anew", device.name);
-                tracing::error!(%connection, "{sentence}");
                 (entry.device, entry.retry_at) = (None, now + SOON);
+                self.due_at = self.due_at.min(entry.retry_at);
                 let (id, values) = (entry.id, vec![sentence.clone()]);
                 entry.trouble = Some(sentence);
                 self.news.push(Event::Warning { connection: connection.clone(), code: "interface.lost", values });
@@ -316,7 +323,12 @@ impl Entry {
         let hold = made.first().map(Queue::hold).ok_or("there are no workers")?;
         // Before it is up, so that no packet is let in for a moment.
         self.set_carrier(&hold);
-        let said = |error: io::Error| format!("the device {name} could not be set up: {error}");
+        let said = |error: io::Error| match error.kind() {
+            io::ErrorKind::PermissionDenied if netns.is_some() => {
+                preflight::grant("CAP_SYS_ADMIN", "devices in other network namespaces")
+            }
+            _ => format!("the device {name} could not be set up: {error}"),
+        };
         if let Some(namespace) = &namespace {
             use std::os::fd::AsFd;
             let netlink = Netlink::open().map_err(said)?;

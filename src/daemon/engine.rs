@@ -2,38 +2,42 @@
 //!
 //! In each turn: signals, what other threads have done, orders of the API, upcalls of the workers, the sockets, IKE messages (known SAs
 //! first), timers. It waits for nothing but its one poll.
+mod figures;
+mod paths;
+
+use super::DEVICE;
+use super::ceiling;
 use super::clock;
 use super::compute::{Job, Pool};
 use super::devices::Devices;
 use super::expiry;
 use super::fetch::Fetcher;
+use super::hints::Hints;
 use super::host::DaemonHost;
 use super::install::Installer;
 use super::journal::Journal;
 use super::keylog::Keylog;
 use super::lanes::Lanes;
 use super::leases::Leases;
+use super::mtu::Mtus;
 use super::network::Network;
 use super::pending::Pending;
 use super::sockets::Sockets;
 use super::status::{self, View};
 use super::traps::Traps;
 use super::workers::{UPCALLS, Workers};
-use super::{DEVICE, device_mtu};
 use crate::config::{self, Config, ConnectionConfig};
 use crate::control::request::{Change, Refusal, Request};
-use crate::control::types::{Info, Stats, Status, Verb};
+use crate::control::types::{Status, Verb};
 use crate::crypto::rng::SystemRng;
 use crate::dataplane::Upcall;
-use crate::dataplane::stats::{Direction, WorkerStats};
-use crate::esp::drop::Drop;
 use crate::ike::diagnose::{Certainty, Failure, Phase};
 use crate::ike::endpoint::Endpoint;
 use crate::ike::event::{Command, Event, Input, Output, Usage};
 use crate::ike::status::State;
 use crate::io::fds::{EventFd, Poll, Signal, Signals};
 use crate::io::monitor::Monitor;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,7 +47,8 @@ use std::time::Duration;
 const WAKE: u64 = 0;
 const SIGNALS: u64 = 1;
 const MONITOR: u64 = 2;
-const SOCKETS: u64 = 3;
+const ICMP: [u64; 2] = [3, 4];
+const SOCKETS: u64 = 5;
 
 /// Changes of addresses and routes come in crowds: so long after the first of them they are looked at together.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -96,6 +101,8 @@ pub struct Engine {
     /// Tells of changes of addresses and routes, and when they are to be looked at.
     monitor: Option<Monitor>,
     changed_at: Option<Duration>,
+    mtus: Mtus,
+    hints: Hints,
     lanes: Lanes,
     pending: Pending,
     traps: Traps,
@@ -146,7 +153,10 @@ impl Engine {
         }
         parts.network.aside = parts.devices.links();
         parts.host.addresses = parts.network.outer_addresses();
+        let hints = Hints::open(&poll, ICMP)?;
         Ok(Self {
+            mtus: Mtus::new(ceiling::of_path, parts.config.gateway.mark),
+            hints,
             endpoint: Endpoint::new(now, &mut parts.host),
             keylog: Keylog::of(&parts.config),
             parts,
@@ -218,6 +228,7 @@ impl Engine {
             self.feed(now, Input::Datagram { local, remote, data });
         }
         self.timers(now);
+        self.watch_paths(now, ready);
         self.answer_pending(now);
     }
 
@@ -232,6 +243,8 @@ impl Engine {
             self.pending.deadline(),
             self.stop_at,
             self.changed_at,
+            self.mtus.deadline(),
+            self.hints.deadline(),
             self.parts.installer.has_any().then(|| self.looked.saturating_add(self.look_interval)),
             Some(self.expiry_at),
             Some(self.parts.network.deadline()),
@@ -267,15 +280,32 @@ impl Engine {
         }
         match event {
             Event::IkeUp { connection, .. } => drop(self.noted.remove(connection)),
-            Event::IkeDown { ike, .. } => installer.ike_down(*ike),
-            Event::IkeRekeyed { old, new, .. } => installer.ike_rekeyed(*old, *new),
+            Event::IkeDown { ike, .. } => {
+                installer.ike_down(*ike);
+                self.mtus.ike_down(*ike);
+            }
+            Event::IkeRekeyed { old, new, .. } => {
+                installer.ike_rekeyed(*old, *new);
+                self.mtus.ike_rekeyed(*old, *new);
+            }
             Event::ChildUp(up) => {
                 installer.child_up(now, up, &mut host.places, &mut SystemRng);
+                self.mtus.child_up(now, up, installer);
                 workers.installed(installer.unheard(up));
             }
-            Event::ChildDown { id, why, .. } => installer.child_down(now, *id, *why, &mut host.places),
+            Event::ChildDown { id, why, .. } => {
+                self.mtus.child_down(*id, installer);
+                installer.child_down(now, *id, *why, &mut host.places);
+            }
             Event::ChildLeaving { id } => installer.child_leaving(*id),
-            Event::PathChanged { ike, path } => installer.path_changed(*ike, path),
+            Event::PathChanged { ike, path } => {
+                installer.path_changed(*ike, path);
+                self.mtus.path_changed(now, *ike, path, installer);
+            }
+            Event::Probed { ike, size, sent, fits } => {
+                let changed = self.mtus.probed(now, *ike, (*size, *sent), *fits);
+                changed.into_iter().for_each(|changed| self.mtu_changed(now, &changed));
+            }
             Event::Failed(failure) => {
                 // What a peer tried and failed at is no answer to who waits for an attempt of ours.
                 if let Some(connection) = failure.connection.as_deref().filter(|_| failure.initiator) {
@@ -285,7 +315,7 @@ impl Engine {
             // It may have been given up before we hear of it.
             Event::Larval { spi } if host.places.holds(*spi) => installer.larval(*spi),
             Event::Larval { .. } => {}
-            Event::Addresses { .. } | Event::Probed { .. } | Event::KeyLog(_) | Event::Warning { .. } => {}
+            Event::Addresses { .. } | Event::KeyLog(_) | Event::Warning { .. } => {}
             Event::Drained => self.drained = true,
         }
     }
@@ -363,6 +393,7 @@ impl Engine {
         if now.saturating_sub(self.looked) >= self.look_interval {
             let since = std::mem::replace(&mut self.looked, now);
             let (seen, usage) = self.parts.installer.look(since);
+            self.mtus.seen(now, &seen, &usage, &self.parts.installer);
             if !seen.is_empty() {
                 self.feed(now, Input::EspSeen(&seen));
             }
@@ -377,6 +408,7 @@ impl Engine {
             self.parts.network.aside = self.parts.devices.links();
             self.parts.host.addresses = self.parts.network.outer_addresses();
             self.parts.network.hurry();
+            self.mtus.review();
             self.feed(now, Input::AddrsChanged);
         }
         if self.expiry_at <= now {
@@ -489,40 +521,6 @@ impl Engine {
         self.picture.1.clone()
     }
 
-    fn info(&self) -> Info {
-        let gateway = &self.parts.config.gateway;
-        Info {
-            version: env!("CARGO_PKG_VERSION").into(),
-            pid: std::process::id(),
-            started: clock::rfc3339(self.started),
-            config: self.parts.path.display().to_string(),
-            device: gateway.device.clone(),
-            workers: u16::try_from(self.parts.workers.stats.len()).unwrap_or(u16::MAX),
-            listen: gateway.listen.iter().map(ToString::to_string).collect(),
-            warnings: self.parts.warnings.iter().chain(&self.parts.network.warnings).cloned().collect(),
-        }
-    }
-
-    fn stats(&self, now: Duration) -> Stats {
-        let workers = &self.parts.workers.stats;
-        let sum = |count: &dyn Fn(&WorkerStats) -> u64| workers.iter().map(|w| count(w)).sum();
-        let engine = [
-            ("ike_received", self.lanes.received),
-            ("ike_junk", self.lanes.junk),
-            ("ike_overflowed", self.lanes.overflowed),
-            ("ike_unsent", self.parts.sockets.unsent),
-            ("worker_junk", sum(&|worker| worker.junk())),
-            ("upcalls_lost", sum(&|worker| worker.upcalls_lost())),
-        ];
-        let drops = Drop::ALL.iter().map(|drop| (drop.name().to_owned(), sum(&|worker| worker.drops(*drop))));
-        Stats {
-            uptime_s: (now - self.started).as_secs(),
-            engine: engine.into_iter().map(|(name, n)| (name.to_owned(), n)).collect(),
-            drops: drops.collect(),
-            batches: workers.iter().map(|worker| batches(worker)).collect(),
-        }
-    }
-
     /// Reads the files again; what is wrong with them leaves everything as it is.
     fn reload(&mut self, now: Duration) {
         let config = match config::load(&self.parts.path) {
@@ -531,7 +529,7 @@ impl Engine {
         };
         if fixed(&config) != fixed(&self.parts.config) {
             tracing::warn!(
-                "addresses, ports, device, table, mark, workers and sockets of [gateway] change with a restart only"
+                "addresses, ports, devices, table, mark, workers and sockets of [gateway] change with a restart only"
             );
         }
         let Parts { installer, network, devices, host, .. } = &mut self.parts;
@@ -539,7 +537,7 @@ impl Engine {
         if let Err(error) = network.configure(&config) {
             return tracing::error!(%error, "routes could not be set, nothing else was changed");
         }
-        let mtu = |connection: &ConnectionConfig| device_mtu(&config, |other| other.name == connection.name);
+        let mtu = |connection: &ConnectionConfig| ceiling::of_device(&config, |other| other.name == connection.name);
         installer.follow_devices(devices.configure(now, &config, mtu));
         installer.configure(&config, &mut host.places);
         self.parts.config = Config {
@@ -553,12 +551,6 @@ impl Engine {
         self.set_policy(now);
         tracing::info!("the configuration was read again");
     }
-}
-
-/// How full the batches of a worker were.
-fn batches(worker: &WorkerStats) -> BTreeMap<String, Vec<u64>> {
-    let directions = [("in", Direction::In), ("out", Direction::Out), ("handed", Direction::Handed)];
-    directions.map(|(name, direction)| (name.to_owned(), worker.batches(direction).to_vec())).into()
 }
 
 /// What a reload cannot change.

@@ -56,7 +56,7 @@ pub struct Installer {
     device: DeviceId,
     /// By connection, where it is another.
     devices: HashMap<Arc<str>, DeviceId>,
-    /// Path MTU towards a peer.
+    /// The largest outer packet of a path of which nothing is known yet.
     mtu: fn(&IkePath, u32) -> u16,
     mark: u32,
     /// Policies of the configuration, each with its order.
@@ -425,6 +425,18 @@ impl Installer {
         }
     }
 
+    /// The outer path of an IKE SA that has, or had, children.
+    pub fn outer_path(&self, ike: IkeId) -> Option<Path> {
+        self.paths.get(&ike).map(|path| **path.load())
+    }
+
+    /// The largest outer packet of its path is another one.
+    pub fn set_mtu(&self, ike: IkeId, mtu: u16) {
+        if let Some(path) = self.paths.get(&ike) {
+            path.store(Arc::new(Path { mtu, ..**path.load() }));
+        }
+    }
+
     /// An authentic packet came on this SA: the peer has it.
     pub fn first_packet(&mut self, spi: u32) {
         let slot = sad::slot_of(spi);
@@ -536,8 +548,12 @@ impl Installer {
     }
 
     fn path(&mut self, ike: IkeId, path: &IkePath) -> Arc<ArcSwap<Path>> {
-        let new = self.path_of(path);
-        self.paths.entry(ike).or_insert_with(|| Arc::new(ArcSwap::from_pointee(new))).clone()
+        if let Some(present) = self.paths.get(&ike) {
+            return present.clone();
+        }
+        let new = Arc::new(ArcSwap::from_pointee(self.path_of(path)));
+        self.paths.insert(ike, new.clone());
+        new
     }
 
     fn path_of(&self, path: &IkePath) -> Path {
@@ -1274,5 +1290,38 @@ mod tests {
         bench.installer.path_changed(IkeId(1), &path);
         let path = **bench.installer.get(ChildId(1)).unwrap().outbound.path.load();
         assert_eq!((path.remote, path.encap), (moved, Encap::Raw));
+        bench.installer.set_mtu(IkeId(1), 1400);
+        assert_eq!(bench.installer.outer_path(IkeId(1)), Some(Path { mtu: 1400, ..path }));
+        assert_eq!(bench.installer.get(ChildId(1)).unwrap().outbound.path.load().mtu, 1400);
+    }
+
+    /// Packets of one device never meet the children of another, and what comes goes to the device that the connection has now.
+    #[test]
+    fn children_follow_the_device_of_their_connection() {
+        let mut bench = Bench::new();
+        bench.installer.configure(&resources(0), &mut bench.places);
+        bench.up(1, true, None);
+        let flow = crate::wire::ip::Flow {
+            src: "10.1.0.1".parse().unwrap(),
+            dst: "10.2.0.1".parse().unwrap(),
+            proto: 17,
+            sport: 1,
+            dport: 2,
+            later_fragment: false,
+        };
+        let on = |bench: &Bench| {
+            let spd = bench.installer.tables.spd.load();
+            let found: Vec<_> = (0..4).filter(|id| spd.lookup(DeviceId(*id), &flow).is_some()).collect();
+            (found, bench.pair(1).1.child.device().0)
+        };
+        assert_eq!(on(&bench), (vec![0], 0));
+        for device in [2, 3] {
+            bench.installer.follow_devices(HashMap::from([("a".into(), DeviceId(device))]));
+            bench.installer.configure(&resources(0), &mut bench.places);
+            assert_eq!(on(&bench), (vec![device], device));
+        }
+        bench.installer.follow_devices(HashMap::new());
+        bench.installer.configure(&resources(0), &mut bench.places);
+        assert_eq!(on(&bench), (vec![0], 0));
     }
 }

@@ -1,8 +1,10 @@
 //! What happens to connections, told twice: as log lines and as events of the API.
 use super::clock;
+use super::mtu::Changed;
 use super::status;
 use crate::control::types;
 use crate::ike::event::{Ended, Event};
+use crate::ipsec::pmtu::Change;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
@@ -54,7 +56,29 @@ impl Journal {
             why: why.map(|why| reason(why).to_owned()),
             failure,
             warning,
+            mtu: None,
         };
+        self.send(event);
+    }
+    /// Tells that the MTU of a path is another one.
+    pub fn mtu(&mut self, now: Duration, changed: &Changed) {
+        let Changed { connection, remote, change: Change { old, new, why }, .. } = changed;
+        tracing::info!(%connection, %remote, old, new, reason = why.name(), "the MTU of the path is another one");
+        let event = types::Event {
+            id: self.next,
+            time: clock::rfc3339(now),
+            event: "mtu".into(),
+            connection: Some(connection.to_string()),
+            child: None,
+            resource: None,
+            why: None,
+            failure: None,
+            warning: None,
+            mtu: Some(types::MtuChange { old: *old, new: *new, reason: why.name().into() }),
+        };
+        self.send(event);
+    }
+    fn send(&mut self, event: types::Event) {
         self.next += 1;
         // Nobody may be listening.
         let _ = self.sender.send(Arc::new(event));
@@ -114,7 +138,7 @@ fn log(event: &Event) -> Option<Told> {
             Some(("addresses", text(connection), None, None))
         }
         Event::Warning { connection, code, values } => {
-            tracing::warn!(%connection, code, ?values, "it works, but look at this");
+            tracing::warn!(%connection, code, ?values, "look at this");
             Some(("warning", text(connection), None, None))
         }
         Event::ChildLeaving { .. }
@@ -153,6 +177,18 @@ mod tests {
             let told = client.try_recv().unwrap();
             assert_eq!((told.child.as_deref(), told.resource), (Some("b"), resource));
         }
+    }
+    #[test]
+    fn another_mtu_is_told_with_its_reason() {
+        let mut journal = Journal::default();
+        let mut client = journal.sender().subscribe();
+        let change = Change { old: 1500, new: 1400, why: crate::ipsec::pmtu::Why::Hint };
+        let remote = ([192, 0, 2, 1], 4500).into();
+        let ike = crate::ike::event::IkeId(1);
+        journal.mtu(Duration::from_secs(1), &Changed { ike, connection: "a".into(), remote, change });
+        let told = client.try_recv().unwrap();
+        assert_eq!((told.event.as_str(), told.connection.as_deref()), ("mtu", Some("a")));
+        assert_eq!(told.mtu, Some(types::MtuChange { old: 1500, new: 1400, reason: "hint".into() }));
     }
     #[test]
     fn a_warning_says_what_and_of_whom() {

@@ -4,6 +4,7 @@
 //! forwards the workers' upcalls. Start and stop are in [`run`], in the order that keeps protected traffic out of the clear: routes and
 //! guard come first and, unless `on_exit = "open"`, never go.
 pub mod backstop;
+pub mod ceiling;
 pub mod clock;
 pub mod compute;
 pub mod devices;
@@ -11,6 +12,7 @@ pub mod engine;
 mod expiry;
 pub mod fetch;
 mod fixed;
+mod hints;
 pub mod host;
 pub mod install;
 pub mod installed;
@@ -19,6 +21,7 @@ pub mod keylog;
 pub mod lanes;
 pub mod leases;
 pub mod logging;
+pub mod mtu;
 pub mod network;
 pub mod pending;
 pub mod places;
@@ -36,14 +39,12 @@ use crate::control::request::Engine as ApiEngine;
 use crate::control::routes::Api;
 use crate::control::server::Server;
 use crate::control::socket::ControlSocket;
-use crate::ike::event::IkePath;
 use crate::io::fds::{EventFd, Signals};
 use crate::io::tun::Device;
-use crate::io::{host as system, udp};
+use crate::io::{host as system, outside};
 use crate::ipsec::spd::DeviceId;
 use crate::ipsec::tables::Tables;
 use engine::{End, Engine, Parts};
-use std::collections::HashSet;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,11 +57,6 @@ const DEVICE: DeviceId = DeviceId(0);
 const MAX_WORKERS: usize = 16;
 /// Requests of the API that wait.
 const REQUESTS: usize = 256;
-/// What ESP, UDP and an IPv4 or IPv6 header take of a path's MTU at most, with a little to spare: 1400 on Ethernet.
-const OVERHEAD_V4: u32 = 100;
-const OVERHEAD_V6: u32 = 120;
-const LEAST_MTU: u32 = 1280;
-const USUAL_MTU: u32 = 1500;
 
 /// What the command line says.
 #[derive(Clone, Debug)]
@@ -110,6 +106,9 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     if let Some(sentence) = preflight::powerless() {
         return Err(sentence);
     }
+    if let Some(device) = config.gateway.bind_device.clone() {
+        outside::bind_to(device);
+    }
     // Whatever else keeps us from starting, nothing passes in the clear from here on.
     let mut network = network::Network::open(&config.gateway).map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => error.to_string(),
@@ -127,12 +126,12 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     let tables = Arc::new(Tables::new());
     let inboxes = workers::inboxes(workers).map_err(said("eventfd"))?;
     let mut devices = devices::Devices::new(inboxes.clone());
-    let mut installer = install::Installer::new(tables.clone(), DEVICE, path_mtu, config.gateway.mark);
+    let mut installer = install::Installer::new(tables.clone(), DEVICE, ceiling::of_new_path, config.gateway.mark);
     let mut places = places::Places::new(workers);
-    let own_mtu = |connection: &ConnectionConfig| device_mtu(&config, |other| other.name == connection.name);
+    let own_mtu = |connection: &ConnectionConfig| ceiling::of_device(&config, |other| other.name == connection.name);
     installer.follow_devices(devices.configure(clock::now(), &config, own_mtu));
     installer.configure(&config, &mut places);
-    network.attach(device_mtu(&config, is_shared)).map_err(said("the device"))?;
+    network.attach(ceiling::of_device(&config, is_shared)).map_err(said("the device"))?;
     devices.tick(clock::now());
 
     let workers =
@@ -205,34 +204,9 @@ fn workers(config: &Config) -> u8 {
     u8::try_from(wanted.clamp(1, MAX_WORKERS)).unwrap_or(1)
 }
 
-/// The largest outer packet of a path, as the kernel knows it.
-fn path_mtu(path: &IkePath, mark: u32) -> u16 {
-    let found = udp::route_to(path.remote.ip(), Some(mark)).map_or(USUAL_MTU, |route| route.mtu);
-    u16::try_from(found).unwrap_or(u16::MAX)
-}
-
 /// Its children are on the gateway's device.
 fn is_shared(connection: &ConnectionConfig) -> bool {
     connection.interface.is_none()
-}
-
-/// Of the device of these connections: what the configuration says for their children; else what surely fits the paths to the peers that are known.
-fn device_mtu(config: &Config, on_it: impl Fn(&ConnectionConfig) -> bool) -> u32 {
-    let connections = || config.connections.iter().filter(|connection| on_it(connection));
-    if let Some(said) = connections().flat_map(|connection| &connection.children).filter_map(|child| child.mtu).min() {
-        return said.into();
-    }
-    let names: HashSet<&str> = connections().map(|connection| &*connection.name).collect();
-    let policies = config.policy.connections.iter().filter(|policy| names.contains(&*policy.name));
-    let peers = policies.flat_map(|policy| &policy.remote_addrs);
-    let fits = peers.filter_map(|remote| match remote {
-        crate::ike::policy::Remote::Addr(addr) => {
-            let mtu = udp::route_to(*addr, Some(config.gateway.mark)).map_or(USUAL_MTU, |route| route.mtu);
-            Some(mtu.saturating_sub(if addr.is_ipv4() { OVERHEAD_V4 } else { OVERHEAD_V6 }))
-        }
-        _ => None,
-    });
-    fits.min().unwrap_or(USUAL_MTU - OVERHEAD_V6).clamp(LEAST_MTU, 65_000)
 }
 
 #[cfg(test)]

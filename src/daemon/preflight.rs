@@ -2,6 +2,7 @@
 use super::site;
 use crate::config::{ChildConfig, Config, Mode};
 use crate::io::host::{self, Capability, Settings};
+use crate::io::netlink::Netlink;
 
 /// Why not even packets can be kept from leaving in the clear, as one sentence.
 pub fn powerless() -> Option<String> {
@@ -10,12 +11,23 @@ pub fn powerless() -> Option<String> {
 
 /// What is missing without which nothing else works, as one sentence.
 pub fn missing(config: &Config) -> Option<String> {
+    if let Some(device) = config.gateway.bind_device.as_deref().filter(|device| is_absent(device)) {
+        return Some(format!(
+            "there is no network device {device}, which `bind_device` names: make it first (a VRF: `ip link add {device} type vrf table NUMBER`), or leave it out"
+        ));
+    }
     let ports = config.gateway.ports;
     let privileged = ports.ike < 1024 || ports.natt < 1024;
     first_missing(host::has, std::path::Path::new("/dev/net/tun").exists(), privileged)
 }
 
-fn grant(name: &str, what: &str) -> String {
+fn is_absent(device: &str) -> bool {
+    let found = Netlink::open().and_then(|netlink| netlink.link(device));
+    found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// A privilege is missing.
+pub(super) fn grant(name: &str, what: &str) -> String {
     format!(
         "{name} is missing, which {what} need: start sandhogd as root, or by systemd with AmbientCapabilities={name}, or in a container with --cap-add {}",
         name.trim_start_matches("CAP_")
@@ -99,6 +111,17 @@ mod tests {
         assert!(first_missing(admin, true, true).unwrap().contains("--cap-add NET_BIND_SERVICE"));
         assert!(first_missing(admin, false, false).unwrap().contains("/dev/net/tun"));
         assert_eq!(first_missing(admin, true, false), None);
+    }
+
+    #[test]
+    fn an_uplink_that_is_not_there_is_told() {
+        let config = |device: &str| {
+            let text = format!("[gateway]\nbind_device = \"{device}\"\nports = {{ ike = 5000, natt = 4500 }}");
+            let source = crate::config::Source { name: "a.toml".into(), text };
+            crate::config::parse(&[source], &crate::config::secret::System).unwrap()
+        };
+        let sentence = missing(&config("no-such-vrf")).unwrap();
+        assert!(sentence.contains("there is no network device no-such-vrf"), "{sentence}");
     }
 
     #[test]

@@ -6,19 +6,24 @@ use super::install::Installer;
 use super::keylog;
 use super::leases::Leases;
 use super::places::{Key, Places};
-use crate::config::{Config, ConnectionConfig, Interface, Mode, remedy};
+use crate::config::{ChildConfig, Config, ConnectionConfig, Interface, Mode, remedy};
 use crate::control::types::{self, ChildMode, ChildSa, ChildState, ConnectionState, IkeSa, Peer};
 use crate::esp::drop::Drop;
 use crate::ike::diagnose::{self, Certainty};
 use crate::ike::policy::{self, StartAction};
 use crate::ike::status::{self, ConnectionStatus, IkeStatus, State};
+use crate::ipsec::fitting::{Fitting, OuterFragments};
 use crate::ipsec::path::Encap;
+use crate::ipsec::tables::OutboundEntry;
 use crate::wire::keyword;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+
+/// Smallest MTU of IPv6 (RFC 8200 section 5).
+const IPV6_LEAST: usize = 1280;
 
 /// Where the picture is taken from.
 #[derive(Clone, Copy, Debug)]
@@ -149,15 +154,7 @@ impl View<'_> {
                 let [local, remote] = translation.here().map(|here| here.map(|(addr, len)| format!("{addr}/{len}")));
                 types::Translate { local, remote }
             }),
-            mtu: installed.zip(path).map(|(sa, path)| {
-                let outside = match path.remote.is_ipv4() {
-                    _ if !sa.outbound.transport => 0,
-                    true => 20,
-                    false => 40,
-                };
-                let found = path.inner_mtu(sa.outbound.sa.params().cipher) + outside;
-                settings.and_then(|child| child.mtu).map_or(found, |said| said.min(found))
-            }),
+            mtu: installed.map(|sa| mtu(&sa.outbound, settings.map(ChildConfig::fitting).unwrap_or_default())),
             bytes_in: 0,
             bytes_out: 0,
             packets_in: 0,
@@ -230,6 +227,21 @@ impl View<'_> {
             resource: sa.resource,
         }
     }
+}
+
+/// The largest inner packet of a child under its cipher, on its path as it is now. IPv6 has no MTU below 1280: what the path does not take of it
+/// whole is fragmented outside, unless that is forbidden.
+fn mtu(sa: &OutboundEntry, fitting: Fitting) -> u16 {
+    let path = sa.path.load();
+    let outside = match path.remote.is_ipv4() {
+        _ if !sa.transport => 0,
+        true => 20,
+        false => 40,
+    };
+    let whole = fitting.mtu(usize::from(path.inner_mtu(sa.sa.params().cipher)) + outside);
+    let ipv6 = sa.local_ts.iter().all(|selector| selector.start.is_ipv6());
+    let cut = ipv6 && fitting.outer_fragments != OuterFragments::Never;
+    u16::try_from(if cut { whole.max(IPV6_LEAST) } else { whole }).unwrap_or(u16::MAX)
 }
 
 /// What failed has been done since: the SA that was wanted, or that of the child, is up. Where many peers come, the success of one says
@@ -329,7 +341,44 @@ fn spi(spi: u32) -> String {
 mod tests {
     use super::*;
     use crate::config;
+    use crate::crypto::cipher::Cipher;
+    use crate::crypto::secret::Secret;
+    use crate::esp::SaParams;
+    use crate::esp::outbound::OutboundSa;
     use crate::ike::event::ChildId;
+    use crate::ipsec::path::Path;
+    use crate::ipsec::tables::Traffic;
+    use arc_swap::ArcSwap;
+
+    /// Under AES-GCM in UDP.
+    #[test]
+    fn the_mtu_of_a_child_is_what_its_hosts_may_send() {
+        let of = |path_mtu, ts: &[&str], transport, fitting| {
+            let end = ([192, 0, 2, 1], 4500).into();
+            let path = Path { local: end, remote: end, encap: Encap::Udp, may_move: false, mtu: path_mtu };
+            let (spi, cipher, integ) = (1000, Cipher::AesGcm128, Secret::default());
+            let params = SaParams { spi, cipher, encr: Secret::new(vec![7; 20]), integ, esn: false };
+            let ts: Arc<[_]> = ts.iter().map(|ts| ts.parse().unwrap()).collect();
+            let entry = OutboundEntry {
+                sa: OutboundSa::new(&params, [0; 16]),
+                local_ts: ts.clone(),
+                remote_ts: ts,
+                path: Arc::new(ArcSwap::from_pointee(path)),
+                transport,
+                traffic: Traffic::default(),
+            };
+            mtu(&entry, fitting)
+        };
+        let auto = Fitting::default();
+        let never = Fitting { outer_fragments: OuterFragments::Never, ..auto };
+        let said = Fitting { mtu: Some(1400), ..auto };
+        assert_eq!(of(1500, &["10.1.0.0/16"], false, auto), 1438);
+        assert_eq!(of(1500, &["10.1.0.0/16"], true, auto), 1458);
+        assert_eq!((of(1500, &["10.1.0.0/16"], false, said), of(1400, &["10.1.0.0/16"], false, said)), (1400, 1338));
+        assert_eq!(of(1280, &["10.1.0.0/16"], false, auto), 1218);
+        assert_eq!((of(1280, &["fd00::/64"], false, auto), of(1280, &["fd00::/64"], false, never)), (1280, 1218));
+        assert_eq!(of(1280, &["fd00::/64", "10.1.0.0/16"], false, auto), 1218);
+    }
 
     fn sa(connecting: bool, closing: bool) -> status::ChildStatus {
         status::ChildStatus {

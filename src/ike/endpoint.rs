@@ -183,7 +183,7 @@ impl Endpoint {
 
     fn probe(&mut self, now: Duration, host: &mut dyn Host, ike: IkeId, size: u16) {
         if !self.sas.contains_key(&ike) {
-            return self.common.emit(Event::Probed { ike, size, fits: None });
+            return self.common.emit(Event::Probed { ike, size, sent: size, fits: None });
         }
         self.step(now, host, ike, |cx, sa| {
             probe::ask(cx, sa, size);

@@ -351,6 +351,8 @@ pub enum Event {
         ike: IkeId,
         /// As it was asked for.
         size: u16,
+        /// As it was sent: the same, or up to 15 octets less where IKE's cipher works by blocks.
+        sent: u16,
         /// A request as large as that was answered; or it was not, but the same request was as soon as it was smaller. `None`: it is not known. It
         /// was not tried, or nothing has come through for a while, or the IKE SA has ended, moved or been rekeyed meanwhile.
         fits: Option<bool>,

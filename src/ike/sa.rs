@@ -176,7 +176,12 @@ pub(super) enum Asked {
     DeleteIke,
     Liveness,
     /// The same, until it is known whether a packet of this size has arrived.
-    Probe(u16),
+    Probe {
+        /// As it was asked for.
+        size: u16,
+        /// As it is.
+        sent: u16,
+    },
     Mobike(mobike::Asked),
 }
 

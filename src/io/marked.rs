@@ -1,4 +1,5 @@
 //! Sockets for our own errands beside IKE: marked, so that no route into a tunnel takes them.
+use super::outside;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -21,6 +22,7 @@ pub fn udp(local: SocketAddr, mark: u32) -> io::Result<UdpSocket> {
 }
 fn socket(family: SocketAddr, kind: Type, protocol: Protocol, mark: u32) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(family), kind.nonblocking().cloexec(), Some(protocol))?;
+    outside::bind(&socket)?;
     socket.set_mark(mark)?;
     Ok(socket)
 }

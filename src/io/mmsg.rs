@@ -335,14 +335,15 @@ fn read_name(name: &libc::sockaddr_in6) -> Option<SocketAddr> {
     }
 }
 
-/// Turns DF on or off for what follows. With DF a datagram longer than the device's MTU fails with EMSGSIZE instead of being fragmented here; the
-/// kernel's own idea of the path MTU never counts, since ours is fed by authentic traffic only.
+/// Turns DF on or off for what follows. With DF a datagram longer than the device's MTU fails with EMSGSIZE instead of being fragmented here. The
+/// kernel's own idea of the path MTU does not count then, since anybody can put ideas into it by ICMP; nor does it without DF for IPv4, which
+/// is fragmented by whom it is too long for. IPv6 is fragmented by nobody else: there it must count, and lies cost fragments at worst.
 pub(super) fn set_dont_fragment(socket: &Socket, ipv6: bool, on: bool) -> io::Result<()> {
     if ipv6 {
         let mode = if on { libc::IPV6_PMTUDISC_PROBE } else { libc::IPV6_PMTUDISC_DONT };
         set_option(socket.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, mode)
     } else {
-        let mode = if on { libc::IP_PMTUDISC_PROBE } else { libc::IP_PMTUDISC_DONT };
+        let mode = if on { libc::IP_PMTUDISC_PROBE } else { libc::IP_PMTUDISC_OMIT };
         set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, mode)
     }
 }

@@ -1,7 +1,10 @@
 //! The operating system; the only place of `unsafe`, each block with its `// SAFETY:`.
 #![allow(unsafe_code, reason = "ioctl, control messages, BPF: this is the one address of unsafe")]
+mod cut;
 pub mod fds;
+pub mod fib;
 pub mod host;
+pub mod icmp_watch;
 pub mod marked;
 pub mod memory;
 mod mmsg;
@@ -9,6 +12,7 @@ pub mod monitor;
 pub mod netlink;
 pub mod netns;
 pub mod nft;
+pub mod outside;
 pub mod packet;
 pub mod ping;
 pub mod private;
@@ -82,7 +86,7 @@ pub struct Destination {
     pub remote: SocketAddr,
     /// TOS or traffic class.
     pub tos: u8,
-    /// DF of IPv4.
+    /// DF of IPv4; IPv6 may not be fragmented here either.
     pub dont_fragment: bool,
 }
 /// Outer datagrams, UDP or raw ESP. Workers are generic over it; `memory` has another.

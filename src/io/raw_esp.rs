@@ -1,9 +1,10 @@
 //! Raw sockets for IP protocol 50: ESP without UDP.
 //!
 //! The kernel copies every ESP packet to every such socket, so each worker's has a filter; there is neither GSO nor GRO.
+use super::cut::Cutter;
 use super::mmsg::{self, Patience, Receiver};
 use super::sys::{self, bpf, context};
-use super::{Datagrams, Destination, ReceiveBatch, Received};
+use super::{Datagrams, Destination, ReceiveBatch, Received, outside};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -29,6 +30,9 @@ pub struct RawEsp {
     receiver: Receiver,
     dont_fragment: Option<bool>,
     patience: Patience,
+    mark: Option<u32>,
+    /// For IPv6 that may be fragmented, once there was some.
+    cutter: Option<Cutter>,
 }
 
 impl RawEsp {
@@ -48,13 +52,14 @@ impl RawEsp {
         if ipv6 {
             mmsg::set_receive_info(&socket, ipv6)?;
         }
+        outside::bind(&socket)?;
         if let Some(mark) = mark {
             socket.set_mark(mark)?;
         }
         sys::set_buffers(&socket, BUFFERS);
         socket.bind(&address.into()).map_err(|e| context(&e, format_args!("raw ESP on {local}")))?;
         let (receiver, patience) = (Receiver::new(), Patience::default());
-        Ok(Some(Self { socket, local, receiver, dont_fragment: None, patience }))
+        Ok(Some(Self { socket, local, receiver, dont_fragment: None, patience, mark, cutter: None }))
     }
 
     /// Where it is bound.
@@ -82,6 +87,11 @@ impl Datagrams for RawEsp {
     }
 
     fn send(&mut self, to: &Destination, data: &[u8], segment: usize) -> io::Result<usize> {
+        if Cutter::is_for(to, segment)
+            && let Some(cutter) = super::cut::ready(&mut self.cutter, libc::IPPROTO_ESP as u8, self.mark)
+        {
+            return cutter.send(to, data, segment);
+        }
         if self.dont_fragment != Some(to.dont_fragment) {
             mmsg::set_dont_fragment(&self.socket, self.local.is_ipv6(), to.dont_fragment)?;
             self.dont_fragment = Some(to.dont_fragment);

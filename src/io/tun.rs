@@ -50,9 +50,7 @@ pub enum Error {
     #[error("not allowed to create network devices: run as root or with CAP_NET_ADMIN")]
     NoPermission,
     /// Another process or another kind of device has the name.
-    #[error(
-        "there is a network device `{0}` already that is not ours: choose another name (`device = ...`) or stop what uses it"
-    )]
+    #[error("there is a network device `{0}` already that is not ours: choose another name, or stop what uses it")]
     Taken(String),
     /// Empty, too long (15 octets at most), or with a slash, colon, percent sign, white space or control character in it, or `.` or `..`.
     #[error("`{0}` is not a name for a network device: 1 to 15 characters, no slash, colon, percent sign or space")]

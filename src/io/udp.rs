@@ -1,7 +1,8 @@
 //! UDP sockets: batches, trains (GSO, GRO), addresses and TOS by control message, steering among a group of sockets.
+use super::cut::Cutter;
 use super::mmsg::{self, Patience, Receiver};
 use super::sys::{self, bpf, context};
-use super::{Datagrams, Destination, ReceiveBatch};
+use super::{Datagrams, Destination, ReceiveBatch, outside};
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use socket2::{Domain, SockFilter, Socket, Type};
 use std::io;
@@ -36,6 +37,9 @@ pub struct UdpSocket {
     receiver: Receiver,
     dont_fragment: Option<bool>,
     patience: Patience,
+    mark: Option<u32>,
+    /// For IPv6 that may be fragmented, once there was some.
+    cutter: Option<Cutter>,
     /// One for each destination at most.
     refusing: Vec<Refusal>,
 }
@@ -86,6 +90,7 @@ impl UdpSocket {
         if shared {
             socket.set_reuse_port(true)?;
         }
+        outside::bind(&socket)?;
         if let Some(mark) = options.mark {
             socket.set_mark(mark)?;
         }
@@ -98,7 +103,8 @@ impl UdpSocket {
         socket.bind(&local.into())?;
         let local = local_address(&socket)?;
         let (receiver, patience) = (Receiver::new(), Patience::default());
-        Ok(Self { socket, local, receiver, dont_fragment: None, patience, refusing: Vec::new() })
+        let (mark, cutter, refusing) = (options.mark, None, Vec::new());
+        Ok(Self { socket, local, receiver, dont_fragment: None, patience, mark, cutter, refusing })
     }
 
     /// Where it is bound.
@@ -161,6 +167,12 @@ impl Datagrams for UdpSocket {
     }
 
     fn send(&mut self, to: &Destination, data: &[u8], segment: usize) -> io::Result<usize> {
+        if Cutter::is_for(to, segment)
+            && let Some(cutter) = super::cut::ready(&mut self.cutter, libc::IPPROTO_UDP as u8, self.mark)
+        {
+            let local = SocketAddr::new(to.local.ip(), self.local.port());
+            return cutter.send(&Destination { local, ..*to }, data, segment);
+        }
         let per_train = (TRAIN_OCTETS / segment.max(1)).clamp(1, TRAIN_DATAGRAMS);
         self.set_dont_fragment(to.dont_fragment)?;
         let mut sent = 0;
@@ -344,7 +356,8 @@ mod tests {
             for (address, segment) in [("127.0.0.1", 1472), ("::1", 1452)] {
                 let (mut sender, mut other) = (receiver(address, false), receiver(address, true));
                 let count = TRAIN_OCTETS / segment;
-                assert_eq!(sender.send(&to(&sender, &other), &vec![7; count * segment], segment).expect("send"), count);
+                let whole = Destination { dont_fragment: true, ..to(&sender, &other) };
+                assert_eq!(sender.send(&whole, &vec![7; count * segment], segment).expect("send"), count);
                 let (trains, _) = received(&mut other);
                 assert_eq!(trains.iter().map(|t| t.len / segment).collect::<Vec<_>>(), [count], "{address}");
             }

@@ -3,6 +3,7 @@ mod admit;
 pub mod fitting;
 pub mod larval;
 pub mod path;
+pub mod pmtu;
 mod prefix;
 mod rules;
 pub mod sad;

@@ -98,13 +98,14 @@ fn the_documented_gateway_is_the_default() {
 #[test]
 fn the_gateway_can_be_other_than_the_default() {
     let config = accepted(
-        "[gateway]\nlisten = [\"192.0.2.1\"]\nports = { natt = 4501 }\nworkers = 3\npin_workers = false\ndevice = \"x\"\nroute_table = \"none\"\nmark = 7\non_exit = \"open\"\n\
+        "[gateway]\nlisten = [\"192.0.2.1\"]\nports = { natt = 4501 }\nworkers = 3\npin_workers = false\ndevice = \"x\"\nroute_table = \"none\"\nmark = 7\nbind_device = \"vrf-wan\"\non_exit = \"open\"\n\
          control_socket = \"/a\"\nobserve_socket = \"/b\"\nstate_dir = \"/c\"\nmetrics = \"[::1]:1\"\nlog = { level = \"debug\", format = \"journald\" }\n\
          retransmit = { first = 1, factor = 2, max = \"4s\", tries = 3 }\nlimits = { half_open = 32, auth_failures_per_minute = 9 }\n",
     );
     let gateway = &config.gateway;
     assert_eq!(gateway.listen, ["192.0.2.1".parse::<std::net::IpAddr>().expect("an address")]);
     assert_eq!((gateway.ports.ike, gateway.ports.natt, gateway.workers, gateway.mark), (500, 4501, 3, 7));
+    assert_eq!(gateway.bind_device.as_deref(), Some("vrf-wan"));
     assert!(!gateway.pin_workers && Gateway::default().pin_workers);
     assert_eq!((gateway.device.as_str(), gateway.route_table, gateway.on_exit), ("x", None, OnExit::Open));
     assert_eq!((gateway.log.level, gateway.log.format), (LogLevel::Debug, LogFormat::Journald));
@@ -122,6 +123,11 @@ fn the_gateway_can_be_other_than_the_default() {
         "what depends on half_open follows it"
     );
     assert_eq!(config.policy.ports, gateway.ports);
+}
+
+#[test]
+fn a_tunnel_is_not_its_own_uplink() {
+    assert_eq!(errors("[gateway]\nbind_device = \"sandhog0\"\n"), ["device.same@2"]);
 }
 
 #[test]

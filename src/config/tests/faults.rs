@@ -75,6 +75,7 @@ const VALUES: &[OfValue] = &[
     ("a peer's address that is none", "value.address", Connection, "remote_addrs", &["[¤'203.0.113']", "[¤'2001:db8::g']", "[¤'10.0.0.1/32']"]),
     ("a relative path", "value.path", Gateway, "state_dir", &["¤'var/lib'", "¤''"]),
     ("a device that cannot be", "value.device", Gateway, "device", &["¤'sandhog-gateway-0'", "¤'a/b'", "¤'lo'", "¤''"]),
+    ("an uplink that cannot be", "value.device", Gateway, "bind_device", &["¤'vrf/wan'", "¤'all'", "¤''"]),
     ("an empty list", "value.empty", Child, "remote_ts", &["¤[]"]),
     ("an address listed twice", "value.duplicate", Gateway, "listen", &["['0.0.0.0', '::', ¤'0.0.0.0']"]),
     ("listening where nobody can", "listen.address", Gateway, "listen", &["['0.0.0.0', '::', ¤'224.0.0.1']", "['0.0.0.0', ¤'ff02::1', '::']"]),

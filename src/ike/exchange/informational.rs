@@ -47,7 +47,7 @@ pub(in crate::ike) fn response(
         Asked::DeleteChildren { ids, unheard } => delete::response(cx, est, &ids, unheard, contents),
         Asked::DeleteSpi { spi, release: true } => cx.host.release_spi(spi),
         Asked::Mobike(asked) => return mobike::response(cx, core, est, &asked, contents),
-        Asked::Liveness | Asked::Probe(_) => mobike::look(core, est, contents),
+        Asked::Liveness | Asked::Probe { .. } => mobike::look(core, est, contents),
         Asked::DeleteSpi { release: false, .. } | Asked::Create(_) => {}
     }
     Ok(())

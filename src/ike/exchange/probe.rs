@@ -37,7 +37,7 @@ pub(in crate::ike) fn ask(cx: &mut Cx<'_>, sa: &mut IkeSa, size: u16) {
             est.queue.push_back(Task::Probe(size));
             est.pump(cx, core);
         }
-        _ => tell(cx, core.id, size, None),
+        _ => tell(cx, core.id, (size, size), None),
     }
 }
 impl Established {
@@ -50,16 +50,17 @@ impl Established {
 /// Sends the request in its full size: with an AEAD exactly, with a block cipher as much of it as whole blocks are. `None`: there is no request
 /// of this size, or no path to try it on.
 pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, size: u16) -> Option<sa::Asked> {
-    let Some(padding) = padding(cx, core, est, size).filter(|_| size <= largest(cx, core, est)) else {
-        tell(cx, core.id, size, None);
+    let Some((padding, room)) = padding(cx, core, est, size).filter(|_| size <= largest(cx, core, est)) else {
+        tell(cx, core.id, (size, size), None);
         return None;
     };
     let header = core.header(ExchangeType::INFORMATIONAL, core.window.next_id(), false);
     let sealed = est.channel.seal_whole(header, &[Payload::Notify(Notify::new(PADDING, vec![0; padding]))]);
+    let missing = sealed.datagrams().first().map_or(0, |whole| room.saturating_sub(whole.len()));
     core.request(cx, ExchangeType::INFORMATIONAL, sealed);
     let wait = core.size.round_trip.map_or(USUAL, |time| (2 * time).clamp(LEAST, MOST));
     core.window.insist(cx.now, wait);
-    Some(sa::Asked::Probe(size))
+    Some(sa::Asked::Probe { size, sent: size.saturating_sub(u16::try_from(missing).unwrap_or(u16::MAX)) })
 }
 /// The largest packet that may be tried: without harm, if it should be too large.
 fn largest(cx: &Cx<'_>, core: &Core, est: &Established) -> u16 {
@@ -71,11 +72,11 @@ fn largest(cx: &Cx<'_>, core: &Core, est: &Established) -> u16 {
         false => LARGEST_WHOLE,
     }
 }
-/// So many octets of data make the message as long as it has to be.
-fn padding(cx: &Cx<'_>, core: &Core, est: &Established, size: u16) -> Option<usize> {
+/// So many octets of data make the message as long as it has to be, and that long.
+fn padding(cx: &Cx<'_>, core: &Core, est: &Established, size: u16) -> Option<(usize, usize)> {
     let marked = core.local.port() == cx.policy().ports.natt;
     let room = size::message_in(size, core.remote, marked)?;
-    est.channel.most_in_one(room).checked_sub(NOTIFY_LEN)
+    Some((est.channel.most_in_one(room).checked_sub(NOTIFY_LEN)?, room))
 }
 
 /// The request in flight is answered. Whatever the answer says, the request has arrived.
@@ -93,7 +94,7 @@ pub(in crate::ike) fn cancel(cx: &mut Cx<'_>, id: IkeId, est: &mut Established) 
     conclude(cx, id, est, None);
     est.queue.retain(|task| match task {
         Task::Probe(size) => {
-            tell(cx, id, *size, None);
+            tell(cx, id, (*size, *size), None);
             false
         }
         _ => true,
@@ -102,7 +103,7 @@ pub(in crate::ike) fn cancel(cx: &mut Cx<'_>, id: IkeId, est: &mut Established) 
 /// The peer is dead. If it does not know fragments, that may be because the request did not get through in any form.
 pub(in crate::ike) fn died(cx: &mut Cx<'_>, core: &Core, est: &Established) {
     if !core.size.agreed
-        && matches!(est.asked, Some(sa::Asked::Probe(_)))
+        && matches!(est.asked, Some(sa::Asked::Probe { .. }))
         && let Some(link) = cx.common.links.get_mut(&est.connection.name)
     {
         link.fragile = cx.now + CAUTION;
@@ -110,11 +111,11 @@ pub(in crate::ike) fn died(cx: &mut Cx<'_>, core: &Core, est: &Established) {
 }
 /// Tells what is known. The request in flight is a liveness check from now on.
 fn conclude(cx: &mut Cx<'_>, id: IkeId, est: &mut Established, fits: Option<bool>) {
-    if let Some(sa::Asked::Probe(size)) = est.asked {
+    if let Some(sa::Asked::Probe { size, sent }) = est.asked {
         est.asked = Some(sa::Asked::Liveness);
-        tell(cx, id, size, fits);
+        tell(cx, id, (size, sent), fits);
     }
 }
-fn tell(cx: &mut Cx<'_>, ike: IkeId, size: u16, fits: Option<bool>) {
-    cx.emit(Event::Probed { ike, size, fits });
+fn tell(cx: &mut Cx<'_>, ike: IkeId, (size, sent): (u16, u16), fits: Option<bool>) {
+    cx.emit(Event::Probed { ike, size, sent, fits });
 }

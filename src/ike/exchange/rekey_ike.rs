@@ -191,7 +191,7 @@ pub(in crate::ike) fn consider(est: &Established, contents: &Contents) -> Result
             let alone = matches!(&asked.making, Making::Ike(offer) if offer.rival.is_none());
             !alone || asked.following.is_some()
         }
-        Some(sa::Asked::Liveness | sa::Asked::Probe(_)) | None => false,
+        Some(sa::Asked::Liveness | sa::Asked::Probe { .. }) | None => false,
         // R15.
         Some(_) => true,
     };

@@ -231,9 +231,9 @@ impl World {
                     self.summary.rekeyed += u64::from(up.replaces.is_some());
                     changed = true;
                 }
-                Event::Probed { size, fits, .. } => {
+                Event::Probed { sent, fits, .. } => {
                     self.summary.probes += 1;
-                    let narrow = self.narrow.is_some_and(|most| usize::from(*size) > most + HEADERS);
+                    let narrow = self.narrow.is_some_and(|most| usize::from(*sent) > most + HEADERS);
                     assert!(*fits != Some(true) || !narrow, "{name} was answered what has not arrived");
                 }
                 Event::ChildDown { .. } | Event::ChildLeaving { .. } | Event::PathChanged { .. } => changed = true,

@@ -105,6 +105,8 @@ fn the_packet_has_the_size_that_was_asked_for() {
                 let outer = outer(request);
                 let size = usize::from(size);
                 assert!(outer <= size && size < outer + block, "{suite} {ends:?} {marked}: {outer} for {size}");
+                let sent = |e: &Event| if let Event::Probed { sent, .. } = e { Some(usize::from(*sent)) } else { None };
+                assert_eq!(world.a.events.iter().rev().find_map(sent), Some(outer), "and that is told");
             }
             assert!(answers(&world.a).len() == 25 && answers(&world.a).iter().all(|(_, fits)| *fits == Some(true)));
         }

@@ -1,6 +1,7 @@
 //! Tests of the databases, one file per database.
 mod admit;
 mod path;
+mod pmtu;
 mod sad;
 mod spd;
 mod tables;

@@ -1,0 +1,52 @@
+//! What the engine tells of itself: version, settings, counters.
+use super::Engine;
+use crate::control::types::{Info, Stats};
+use crate::daemon::clock;
+use crate::dataplane::stats::{Direction, WorkerStats};
+use crate::esp::drop::Drop;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+impl Engine {
+    /// What runs here.
+    pub(super) fn info(&self) -> Info {
+        let gateway = &self.parts.config.gateway;
+        Info {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            started: clock::rfc3339(self.started),
+            config: self.parts.path.display().to_string(),
+            device: gateway.device.clone(),
+            workers: u16::try_from(self.parts.workers.stats.len()).unwrap_or(u16::MAX),
+            listen: gateway.listen.iter().map(ToString::to_string).collect(),
+            warnings: self.parts.warnings.iter().chain(&self.parts.network.warnings).cloned().collect(),
+        }
+    }
+
+    /// What was counted since the start.
+    pub(super) fn stats(&self, now: Duration) -> Stats {
+        let workers = &self.parts.workers.stats;
+        let sum = |count: &dyn Fn(&WorkerStats) -> u64| workers.iter().map(|w| count(w)).sum();
+        let engine = [
+            ("ike_received", self.lanes.received),
+            ("ike_junk", self.lanes.junk),
+            ("ike_overflowed", self.lanes.overflowed),
+            ("ike_unsent", self.parts.sockets.unsent),
+            ("worker_junk", sum(&|worker| worker.junk())),
+            ("upcalls_lost", sum(&|worker| worker.upcalls_lost())),
+        ];
+        let drops = Drop::ALL.iter().map(|drop| (drop.name().to_owned(), sum(&|worker| worker.drops(*drop))));
+        Stats {
+            uptime_s: (now - self.started).as_secs(),
+            engine: engine.into_iter().map(|(name, n)| (name.to_owned(), n)).collect(),
+            drops: drops.collect(),
+            batches: workers.iter().map(|worker| batches(worker)).collect(),
+        }
+    }
+}
+
+/// How full the batches of a worker were.
+fn batches(worker: &WorkerStats) -> BTreeMap<String, Vec<u64>> {
+    let directions = [("in", Direction::In), ("out", Direction::Out), ("handed", Direction::Handed)];
+    directions.map(|(name, direction)| (name.to_owned(), worker.batches(direction).to_vec())).into()
+}

@@ -1,0 +1,562 @@
+//! The MTU of each outer path: which [`Pmtu`] hears what, and whose probe goes out next. A path is that of an IKE SA and its children, and stays
+//! itself over rekeys.
+use super::install::Installer;
+use crate::ike::event::{ChildId, ChildUp, IkeId, IkePath, Seen, Usage};
+use crate::io::icmp_watch::{Quoted, Report};
+use crate::ipsec::pmtu::{Change, Pmtu};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Probes that are on their way at a time, of all IKE SAs: when thousands come up at once, others wait.
+const PROBES: usize = 128;
+/// A probe that could not be sent is sent again after this time, and after twice of it when that fails, too, and so on.
+const AGAIN: Duration = Duration::from_secs(1);
+const DOUBLINGS: u32 = 6;
+/// Routes that are looked at in one turn, when any has changed.
+const LOOKS: usize = 32;
+
+/// All paths.
+#[derive(Debug)]
+pub struct Mtus {
+    /// What a path may carry at most by its route, for packets with `mark`.
+    ceiling: fn(&IkePath, u32) -> Option<u16>,
+    mark: u32,
+    paths: HashMap<PathId, Watched>,
+    /// Numbers of paths are never used twice.
+    last: u64,
+    by_ike: HashMap<IkeId, PathId>,
+    by_remote: HashMap<SocketAddr, Vec<PathId>>,
+    by_inbound: HashMap<u32, PathId>,
+    by_outbound: HashMap<u32, Vec<PathId>>,
+    /// They want a probe.
+    waiting: VecDeque<PathId>,
+    /// Their probe was not sent, and is due then.
+    later: BTreeSet<(Duration, PathId)>,
+    on_their_way: usize,
+    /// Their routes are to be looked at.
+    review: VecDeque<PathId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct PathId(u64);
+
+#[derive(Debug)]
+struct Watched {
+    ike: IkeId,
+    connection: Arc<str>,
+    path: IkePath,
+    pmtu: Pmtu,
+    probe: Probe,
+    /// So many probes in a row could not be sent.
+    unsent: u32,
+    /// SPIs, inbound and outbound.
+    children: Vec<(u32, u32)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Probe {
+    None,
+    /// In one of the queues.
+    Waits,
+    /// Its fate says nothing if it was sent on another path than the present one.
+    Sent {
+        stale: bool,
+    },
+}
+
+/// The MTU of a path is another one.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// Whose path it is.
+    pub ike: IkeId,
+    /// Its connection.
+    pub connection: Arc<str>,
+    /// Its far end.
+    pub remote: SocketAddr,
+    /// What has changed, and why.
+    pub change: Change,
+}
+
+impl Mtus {
+    /// `ceiling` tells what a path may carry by its route, for packets with `mark`.
+    pub fn new(ceiling: fn(&IkePath, u32) -> Option<u16>, mark: u32) -> Self {
+        Self {
+            ceiling,
+            mark,
+            paths: HashMap::new(),
+            last: 0,
+            by_ike: HashMap::new(),
+            by_remote: HashMap::new(),
+            by_inbound: HashMap::new(),
+            by_outbound: HashMap::new(),
+            waiting: VecDeque::new(),
+            later: BTreeSet::new(),
+            on_their_way: 0,
+            review: VecDeque::new(),
+        }
+    }
+
+    /// A child is installed, the first of its path or another one.
+    pub fn child_up(&mut self, now: Duration, up: &ChildUp, installer: &Installer) {
+        let id = match self.by_ike.get(&up.ike) {
+            Some(id) => *id,
+            None => {
+                let Some(path) = installer.outer_path(up.ike) else { return };
+                self.last += 1;
+                let id = PathId(self.last);
+                let watched = Watched {
+                    ike: up.ike,
+                    connection: up.connection.clone(),
+                    path: up.path,
+                    pmtu: Pmtu::new(now, path.mtu, path.remote.is_ipv6()),
+                    probe: Probe::None,
+                    unsent: 0,
+                    children: Vec::new(),
+                };
+                self.paths.insert(id, watched);
+                self.by_ike.insert(up.ike, id);
+                self.by_remote.entry(up.path.remote).or_default().push(id);
+                id
+            }
+        };
+        if let Some(watched) = self.paths.get_mut(&id) {
+            watched.children.push((up.spi_in, up.spi_out));
+            self.by_inbound.insert(up.spi_in, id);
+            self.by_outbound.entry(up.spi_out).or_default().push(id);
+        }
+        self.ask(id);
+    }
+
+    /// It is about to be taken out of the tables.
+    pub fn child_down(&mut self, child: ChildId, installer: &Installer) {
+        let Some(spi_in) = installer.get(child).map(|sa| sa.terms.spi_in) else { return };
+        let Some(id) = self.by_inbound.get(&spi_in).copied() else { return };
+        let Some(watched) = self.paths.get_mut(&id) else { return };
+        if let Some(at) = watched.children.iter().position(|(inbound, _)| *inbound == spi_in) {
+            let spis = watched.children.swap_remove(at);
+            self.forget_child(id, spis);
+        }
+    }
+
+    /// Another IKE SA has the path.
+    pub fn ike_rekeyed(&mut self, old: IkeId, new: IkeId) {
+        let Some(id) = self.by_ike.remove(&old) else { return };
+        let Some(watched) = self.paths.get_mut(&id) else { return };
+        watched.ike = new;
+        self.by_ike.insert(new, id);
+        // The answer would name the old one, and is not waited for.
+        if let Probe::Sent { .. } = watched.probe {
+            watched.probe = Probe::None;
+            self.on_their_way -= 1;
+            self.ask(id);
+        }
+    }
+
+    /// It is gone, and its path with it.
+    pub fn ike_down(&mut self, ike: IkeId) {
+        let Some(id) = self.by_ike.remove(&ike) else { return };
+        let Some(watched) = self.paths.remove(&id) else { return };
+        if let Probe::Sent { .. } = watched.probe {
+            self.on_their_way -= 1;
+        }
+        remove(&mut self.by_remote, &watched.path.remote, id);
+        watched.children.into_iter().for_each(|spis| self.forget_child(id, spis));
+    }
+
+    /// The path of an IKE SA leads elsewhere: of another one nothing is known. Behind the same addresses with another port it is the same.
+    pub fn path_changed(&mut self, now: Duration, ike: IkeId, path: &IkePath, installer: &mut Installer) {
+        let Some(id) = self.by_ike.get(&ike).copied() else { return };
+        let Some(watched) = self.paths.get_mut(&id) else { return };
+        let before = std::mem::replace(&mut watched.path, *path);
+        remove(&mut self.by_remote, &before.remote, id);
+        self.by_remote.entry(path.remote).or_default().push(id);
+        if (before.local.ip(), before.remote.ip()) != (path.local.ip(), path.remote.ip())
+            && let Some(new) = installer.outer_path(ike)
+        {
+            watched.pmtu = Pmtu::new(now, new.mtu, new.remote.is_ipv6());
+            if let Probe::Sent { stale } = &mut watched.probe {
+                *stale = true;
+            }
+        }
+        installer.set_mtu(ike, watched.pmtu.mtu());
+        self.ask(id);
+    }
+
+    /// What was seen of ESP, and how much has travelled.
+    pub fn seen(&mut self, now: Duration, seen: &Seen, usage: &[Usage], installer: &Installer) {
+        let used = usage.iter().filter_map(|usage| Some(installer.get(usage.id)?.terms.spi_in));
+        used.for_each(|spi_in| self.tell(spi_in, |pmtu| pmtu.used(now)));
+        seen.unanswered.iter().for_each(|spi_in| self.tell(*spi_in, |pmtu| pmtu.unanswered(now)));
+    }
+
+    fn tell(&mut self, spi_in: u32, what: impl FnOnce(&mut Pmtu)) {
+        let Some(id) = self.by_inbound.get(&spi_in).copied() else { return };
+        let Some(watched) = self.paths.get_mut(&id) else { return };
+        what(&mut watched.pmtu);
+        self.ask(id);
+    }
+
+    /// Somebody says by ICMP that a packet was too large. It counts if the packet can have been one of ours: from one end of a path to the other,
+    /// with its ports or the SPI of a child there.
+    pub fn reported(&mut self, now: Duration, report: &Report) {
+        let ids = match report.quoted {
+            Quoted::Udp { remote, .. } => self.by_remote.get(&SocketAddr::new(report.remote, remote)),
+            Quoted::Esp { spi } => self.by_outbound.get(&spi),
+        };
+        for id in ids.cloned().into_iter().flatten() {
+            let Some(watched) = self.paths.get_mut(&id) else { continue };
+            let path = watched.path;
+            let ours = match report.quoted {
+                Quoted::Udp { local, .. } => local == path.local.port(),
+                Quoted::Esp { .. } => !path.udp,
+            };
+            if ours && (report.local, report.remote) == (path.local.ip(), path.remote.ip()) {
+                watched.pmtu.hint(now, report.mtu);
+                self.ask(id);
+            }
+        }
+    }
+
+    /// Routes or devices have changed: they are looked at in the next turns.
+    pub fn review(&mut self) {
+        self.review = self.paths.keys().copied().collect();
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self, now: Duration) -> Vec<Changed> {
+        while let Some((_, id)) = self.later.first().copied().filter(|(at, _)| *at <= now) {
+            self.later.pop_first();
+            self.waiting.push_back(id);
+        }
+        let mut changes = Vec::new();
+        for _ in 0..LOOKS {
+            let Some(id) = self.review.pop_front() else { break };
+            let Some(watched) = self.paths.get_mut(&id) else { continue };
+            // Without a route nothing is sent, whatever its size.
+            let Some(mtu) = (self.ceiling)(&watched.path, self.mark) else { continue };
+            let change = watched.pmtu.ceiling(now, mtu);
+            changes.extend(change.map(|change| watched.changed(change)));
+            self.ask(id);
+        }
+        changes
+    }
+
+    /// When `tick` is due.
+    pub fn deadline(&self) -> Option<Duration> {
+        if !self.review.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        self.later.first().map(|(at, _)| *at)
+    }
+
+    /// A probe to be sent: the IKE SA, and octets of the outer packet.
+    pub fn next(&mut self) -> Option<(IkeId, u16)> {
+        while self.on_their_way < PROBES {
+            let id = self.waiting.pop_front()?;
+            let Some(watched) = self.paths.get_mut(&id) else { continue };
+            let Some(size) = watched.pmtu.wanted() else {
+                watched.probe = Probe::None;
+                continue;
+            };
+            watched.probe = Probe::Sent { stale: false };
+            self.on_their_way += 1;
+            return Some((watched.ike, size));
+        }
+        None
+    }
+
+    /// What became of a probe of `size` octets, `sent` of which were sent.
+    pub fn probed(
+        &mut self,
+        now: Duration,
+        ike: IkeId,
+        (size, sent): (u16, u16),
+        fits: Option<bool>,
+    ) -> Option<Changed> {
+        let id = *self.by_ike.get(&ike)?;
+        let watched = self.paths.get_mut(&id)?;
+        let Probe::Sent { stale } = watched.probe else { return None };
+        self.on_their_way -= 1;
+        watched.probe = Probe::None;
+        let Some(fits) = fits.filter(|_| !stale) else {
+            watched.probe = Probe::Waits;
+            self.later.insert((now + AGAIN * 2_u32.pow(watched.unsent), id));
+            watched.unsent = (watched.unsent + 1).min(DOUBLINGS);
+            return None;
+        };
+        watched.unsent = 0;
+        tracing::debug!(connection = %watched.connection, remote = %watched.path.remote, size, fits, "path MTU probe");
+        let changed = watched.pmtu.probed(now, size, sent, fits).map(|change| watched.changed(change));
+        self.ask(id);
+        changed
+    }
+
+    /// Lets a path wait for its turn if it wants a probe.
+    fn ask(&mut self, id: PathId) {
+        let Some(watched) = self.paths.get_mut(&id) else { return };
+        if watched.probe == Probe::None && watched.pmtu.wanted().is_some() {
+            watched.probe = Probe::Waits;
+            self.waiting.push_back(id);
+        }
+    }
+
+    fn forget_child(&mut self, id: PathId, (spi_in, spi_out): (u32, u32)) {
+        self.by_inbound.remove(&spi_in);
+        remove(&mut self.by_outbound, &spi_out, id);
+    }
+}
+
+impl Watched {
+    fn changed(&self, change: Change) -> Changed {
+        Changed { ike: self.ike, connection: self.connection.clone(), remote: self.path.remote, change }
+    }
+}
+
+/// One of the paths with this key.
+fn remove<K: std::hash::Hash + Eq>(paths: &mut HashMap<K, Vec<PathId>>, key: &K, id: PathId) {
+    let Some(with_key) = paths.get_mut(key) else { return };
+    if let Some(at) = with_key.iter().position(|other| *other == id) {
+        with_key.swap_remove(at);
+    }
+    if with_key.is_empty() {
+        paths.remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::cipher::Cipher;
+    use crate::crypto::rng::SeededRng;
+    use crate::crypto::secret::Secret;
+    use crate::daemon::places::{Key, Places};
+    use crate::ike::event::{DirectionKeys, Ended};
+    use crate::ipsec::pmtu::{CONFIRM, DOUBT, Why};
+    use crate::ipsec::spd::DeviceId;
+    use crate::ipsec::tables::Tables;
+    use crate::wire::payload::Proposal;
+    use crate::wire::registry::ProtocolId;
+
+    const NOW: Duration = Duration::from_secs(100);
+
+    fn end(last: u8, port: u16) -> SocketAddr {
+        ([192, 0, 2, last], port).into()
+    }
+    fn path(last: u8, udp: bool) -> IkePath {
+        IkePath { local: end(1, 4500), remote: end(last, 4500), udp, may_move: false }
+    }
+
+    struct Bench {
+        mtus: Mtus,
+        installer: Installer,
+        places: Places,
+    }
+    impl Bench {
+        fn new() -> Self {
+            let installer = Installer::new(Arc::new(Tables::new()), DeviceId(0), |_, _| 1500, 0);
+            Self { mtus: Mtus::new(|_, _| Some(1400), 0), installer, places: Places::new(1) }
+        }
+        /// A child of this IKE SA, towards the peer with the number of the child; its SPI is 1000 and that number.
+        fn up(&mut self, ike: u64, id: u64, udp: bool) {
+            let (connection, child): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+            let key = Key { connection: connection.clone(), child: child.clone(), peer: id as u32 };
+            let keys = || DirectionKeys { encr: Secret::new(vec![7; 20]), integ: Secret::default() };
+            let up = ChildUp {
+                ike: IkeId(ike),
+                id: ChildId(id),
+                connection,
+                child,
+                peer: key.peer,
+                spi_in: self.places.allocate_spi(&key, id as u32).unwrap(),
+                spi_out: 1000 + id as u32,
+                cipher: Cipher::AesGcm128,
+                esn: false,
+                keys_in: keys(),
+                keys_out: keys(),
+                transport: false,
+                nat_original: None,
+                local_ts: vec!["10.1.0.0/16".parse().unwrap()],
+                remote_ts: vec!["10.2.0.0/16".parse().unwrap()],
+                path: path(id as u8, udp),
+                proposal: Proposal { number: 1, protocol: ProtocolId::ESP, spi: vec![], transforms: vec![] },
+                initiator: true,
+                replaces: None,
+                resource: None,
+                inbound_only: false,
+            };
+            self.installer.child_up(NOW, &up, &mut self.places, &mut SeededRng::new(1));
+            self.mtus.child_up(NOW, &up, &self.installer);
+        }
+        fn down(&mut self, ike: u64, id: u64) {
+            self.mtus.child_down(ChildId(id), &self.installer);
+            self.installer.child_down(NOW, ChildId(id), Ended::ByPeer, &mut self.places);
+            self.mtus.ike_down(IkeId(ike));
+            self.installer.ike_down(IkeId(ike));
+        }
+        fn probed(&mut self, ike: u64, size: u16, fits: Option<bool>) -> Option<(u16, Why)> {
+            let changed = self.mtus.probed(NOW, IkeId(ike), (size, size), fits)?;
+            Some((changed.change.new, changed.change.why))
+        }
+        /// The first probe is answered.
+        fn proven(&mut self, ike: u64) {
+            assert_eq!(self.mtus.next(), Some((IkeId(ike), 1500)));
+            assert_eq!(self.probed(ike, 1500, Some(true)), None);
+            assert_eq!(self.mtus.next(), None);
+        }
+        fn hint(&mut self, quoted: Quoted, from: SocketAddr, to: SocketAddr) -> Option<(IkeId, u16)> {
+            let report = Report { local: from.ip(), remote: to.ip(), quoted, mtu: 1300 };
+            self.mtus.reported(NOW, &report);
+            self.mtus.next()
+        }
+        fn is_empty(&self) -> bool {
+            let Mtus { paths, by_ike, by_remote, by_inbound, by_outbound, on_their_way, .. } = &self.mtus;
+            let maps = paths.is_empty() && by_ike.is_empty() && by_remote.is_empty() && by_inbound.is_empty();
+            maps && by_outbound.is_empty() && *on_their_way == 0
+        }
+    }
+
+    #[test]
+    fn a_path_is_probed_when_it_comes_and_forgotten_when_it_goes() {
+        let mut bench = Bench::new();
+        bench.up(1, 2, true);
+        bench.up(2, 3, false);
+        assert_eq!((bench.mtus.next(), bench.mtus.next()), (Some((IkeId(1), 1500)), Some((IkeId(2), 1500))));
+        assert_eq!(bench.mtus.next(), None, "one at a time");
+        assert_eq!(bench.probed(1, 1500, Some(false)), None);
+        assert_eq!(bench.mtus.next(), Some((IkeId(1), 1280)));
+        assert_eq!(bench.probed(1, 1280, Some(true)), Some((1280, Why::Probe)));
+        bench.down(1, 2);
+        assert_eq!(bench.mtus.next(), None);
+        bench.down(2, 3);
+        assert!(bench.is_empty(), "{:?}", bench.mtus);
+    }
+
+    #[test]
+    fn only_packets_of_ours_are_a_reason_to_look() {
+        let mut bench = Bench::new();
+        bench.up(1, 2, true);
+        bench.up(2, 3, false);
+        assert!(bench.mtus.next().is_some() && bench.mtus.next().is_some());
+        bench.probed(1, 1500, Some(true));
+        bench.probed(2, 1500, Some(true));
+        let udp = |local, remote| Quoted::Udp { local, remote };
+        for (quoted, from, to) in [
+            (udp(4500, 4501), end(1, 0), end(2, 0)),
+            (udp(4501, 4500), end(1, 0), end(2, 0)),
+            (udp(4500, 4500), end(9, 0), end(2, 0)),
+            (udp(4500, 4500), end(1, 0), end(9, 0)),
+            (udp(4500, 4500), end(2, 0), end(1, 0)),
+            (Quoted::Esp { spi: 1002 }, end(1, 0), end(2, 0)),
+            (Quoted::Esp { spi: 1002 }, end(1, 0), end(3, 0)),
+            (Quoted::Esp { spi: 1009 }, end(1, 0), end(3, 0)),
+            (Quoted::Esp { spi: 1003 }, end(9, 0), end(3, 0)),
+        ] {
+            assert_eq!(bench.hint(quoted, from, to), None, "{quoted:?} {from} {to}");
+        }
+        assert_eq!(bench.hint(udp(4500, 4500), end(1, 0), end(2, 0)), Some((IkeId(1), 1500)));
+        assert_eq!(bench.hint(Quoted::Esp { spi: 1003 }, end(1, 0), end(3, 0)), Some((IkeId(2), 1500)));
+        assert_eq!(bench.probed(1, 1500, Some(true)), None);
+        assert_eq!(bench.probed(2, 1500, Some(false)), None);
+        assert_eq!(bench.mtus.next(), Some((IkeId(2), 1300)));
+        assert_eq!(bench.probed(2, 1300, Some(true)), Some((1300, Why::Hint)));
+        // The SPI is another's now.
+        bench.mtus.child_down(ChildId(3), &bench.installer);
+        assert_eq!(bench.hint(Quoted::Esp { spi: 1003 }, end(1, 0), end(3, 0)), Some((IkeId(2), 1500)), "once more");
+        assert_eq!(bench.mtus.by_outbound.get(&1003), None);
+    }
+
+    /// Thousands that come up together take turns.
+    #[test]
+    fn so_many_probes_are_on_their_way_and_no_more() {
+        let mut bench = Bench::new();
+        let count = 2 * PROBES as u64;
+        (1..=count).for_each(|n| bench.up(n, n, true));
+        let sent: Vec<_> = std::iter::from_fn(|| bench.mtus.next()).collect();
+        assert_eq!(sent.len(), PROBES);
+        assert_eq!(bench.probed(1, 1500, Some(true)), None);
+        assert_eq!(bench.mtus.next(), Some((IkeId(PROBES as u64 + 1), 1500)));
+        bench.down(2, 2);
+        assert!(bench.mtus.next().is_some(), "it went with its probe");
+        assert_eq!(bench.mtus.next(), None);
+    }
+
+    #[test]
+    fn a_probe_that_was_not_sent_is_sent_later() {
+        let mut bench = Bench::new();
+        bench.up(1, 2, true);
+        bench.mtus.next();
+        assert_eq!(bench.probed(1, 1500, None), None);
+        assert_eq!((bench.mtus.next(), bench.mtus.deadline()), (None, Some(NOW + AGAIN)));
+        assert!(bench.mtus.tick(NOW + AGAIN).is_empty());
+        assert_eq!(bench.mtus.next(), Some((IkeId(1), 1500)));
+        // Nor is one that the IKE SA had no answer to when it was rekeyed.
+        bench.mtus.ike_rekeyed(IkeId(1), IkeId(7));
+        bench.installer.ike_rekeyed(IkeId(1), IkeId(7));
+        assert_eq!(bench.probed(1, 1500, None), None);
+        assert_eq!(bench.mtus.next(), Some((IkeId(7), 1500)));
+        assert_eq!(bench.probed(7, 1500, None), None);
+        assert_eq!(bench.mtus.deadline(), Some(NOW + 2 * AGAIN), "less and less often");
+        bench.down(7, 2);
+        assert!(bench.is_empty());
+    }
+
+    #[test]
+    fn another_port_is_the_same_path_and_another_address_is_not() {
+        let mut bench = Bench::new();
+        bench.up(1, 2, true);
+        bench.mtus.next();
+        assert_eq!(bench.probed(1, 1500, Some(false)), None);
+        bench.mtus.next();
+        assert!(bench.probed(1, 1280, Some(true)).is_some());
+        let change = |bench: &mut Bench, remote| {
+            let path = IkePath { remote, ..path(2, true) };
+            bench.installer.path_changed(IkeId(1), &path);
+            bench.mtus.path_changed(NOW, IkeId(1), &path, &mut bench.installer);
+            bench.installer.outer_path(IkeId(1)).unwrap().mtu
+        };
+        assert_eq!(change(&mut bench, end(2, 4999)), 1280);
+        assert_eq!(bench.mtus.next(), Some((IkeId(1), 1500)));
+        assert_eq!(change(&mut bench, end(8, 4500)), 1500);
+        assert_eq!(bench.probed(1, 1500, Some(true)), None);
+        assert_eq!(bench.mtus.next(), None, "its answer may be that of the old path");
+        bench.mtus.tick(NOW + AGAIN);
+        bench.proven(1);
+        assert_eq!(bench.hint(Quoted::Udp { local: 4500, remote: 4500 }, end(1, 0), end(2, 0)), None);
+        assert!(bench.hint(Quoted::Udp { local: 4500, remote: 4500 }, end(1, 0), end(8, 0)).is_some());
+    }
+
+    #[test]
+    fn traffic_keeps_a_path_under_watch() {
+        let mut bench = Bench::new();
+        bench.up(1, 2, true);
+        bench.proven(1);
+        let spi = bench.installer.get(ChildId(2)).unwrap().terms.spi_in;
+        let usage = [Usage { id: ChildId(2), bytes: 1, packets: 1, sequence_permille: 0 }];
+        let silence = Seen { unanswered: vec![spi], ..Seen::default() };
+        let Bench { mtus, installer, .. } = &mut bench;
+        mtus.seen(NOW + CONFIRM / 2, &Seen::default(), &usage, installer);
+        assert_eq!(mtus.next(), None);
+        mtus.seen(NOW + CONFIRM, &Seen::default(), &usage, installer);
+        assert_eq!(mtus.next(), Some((IkeId(1), 1500)));
+        mtus.probed(NOW, IkeId(1), (1500, 1500), Some(true));
+        mtus.seen(NOW + DOUBT, &silence, &[], installer);
+        assert_eq!(mtus.next(), Some((IkeId(1), 1500)));
+    }
+
+    #[test]
+    fn routes_are_looked_at_again_a_few_at_a_time() {
+        let mut bench = Bench::new();
+        let count = LOOKS as u64 + 3;
+        (1..=count).for_each(|n| bench.up(n, n, true));
+        assert!(bench.mtus.tick(NOW).is_empty() && bench.mtus.deadline().is_none());
+        bench.mtus.review();
+        let first = bench.mtus.tick(NOW);
+        assert_eq!(first.len(), LOOKS);
+        let Changed { change, remote, .. } = &first[0];
+        assert_eq!((*change, remote.ip().is_ipv4()), (Change { old: 1500, new: 1400, why: Why::Route }, true));
+        assert_eq!(bench.mtus.deadline(), Some(Duration::ZERO));
+        assert_eq!((bench.mtus.tick(NOW).len(), bench.mtus.deadline()), (3, None));
+    }
+}

@@ -1,0 +1,22 @@
+//! The device that packets of our own leave by (`bind_device`): an uplink, or a VRF with its own table of routes.
+//!
+//! It is one for the whole process, known before its first socket and never another. A socket that is forgotten would leave by the routes that all
+//! others shall not use, so each for packets of our own asks here instead of being told.
+use socket2::Socket;
+use std::io;
+use std::sync::OnceLock;
+
+static DEVICE: OnceLock<String> = OnceLock::new();
+
+/// From now on every outer socket is bound to this device, and routes are asked for as it sees them. Only the first call counts.
+pub fn bind_to(device: String) {
+    let _ = DEVICE.set(device);
+}
+
+/// Binds a socket that has no address yet.
+///
+/// # Errors
+/// `ENODEV` if there is no such device now.
+pub(super) fn bind(socket: &Socket) -> io::Result<()> {
+    DEVICE.get().map_or(Ok(()), |device| socket.bind_device(Some(device.as_bytes())))
+}
