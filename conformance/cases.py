@@ -23,8 +23,8 @@ import interop.schedules  # noqa: E402,F401
 import interop.storm  # noqa: E402,F401
 import interop.strongswan  # noqa: E402,F401
 import interop.strongswan6  # noqa: E402,F401
-import interop.translation  # noqa: E402,F401
 import interop.tenants  # noqa: E402,F401
+import interop.translation  # noqa: E402,F401
 import interop.zeros  # noqa: E402,F401
 import perf.benches  # noqa: E402,F401
 import perf.fast  # noqa: E402,F401
