@@ -141,10 +141,14 @@ impl Channel {
         let datagrams = self.cut(&inner, usize::MAX);
         Sealed { datagrams, inner: Some(inner.into()), dont_fragment: true }
     }
-    /// The same message in fragments of at most `room` octets, or in the same octets if it fits; whoever has to on the way may cut it.
+    /// Whoever has to on the way may cut the message from now on, and it travels in fragments of at most `room` octets besides, if it is longer.
+    /// Each form alone fails somewhere: some paths swallow what IP has cut, and strongSwan, as Debian builds it, a fragmented INFORMATIONAL.
     pub(super) fn relent(&mut self, sealed: &mut Sealed, room: usize) {
         sealed.dont_fragment = false;
-        self.shrink(sealed, room);
+        let whole = sealed.datagrams.clone();
+        if self.shrink(sealed, room) {
+            sealed.datagrams.extend(whole);
+        }
     }
     /// Cuts a message anew, under new IVs, so that no datagram is longer than `room`. False if it stays as it is: only a greater number of
     /// fragments tells the new ones from the old (RFC 7383 section 2.5.2).

@@ -268,8 +268,8 @@ impl Core {
             self.size.round_trip = Some(time);
         }
     }
-    /// A request in flight that insists on its size does so no longer: it is sent at once in small fragments or, if the peer does not understand
-    /// those, as one that may be fragmented on its way.
+    /// A request in flight that insists on its size does so no longer: it is sent at once as one that may be cut on its way and, if the peer
+    /// understands those, in small fragments.
     pub(super) fn relent(&mut self, now: Duration, channel: &mut Channel) {
         let room = self.size.smallest(self.remote);
         self.window.relent(now, |sealed| channel.relent(sealed, room));

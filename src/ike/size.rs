@@ -24,11 +24,13 @@ pub(super) struct Size {
     known: Option<usize>,
     /// The time from the last request to its answer: a round trip, or more if something was lost.
     pub round_trip: Option<Duration>,
+    /// The largest probe that was answered in its full size, in octets of the IP packet.
+    pub proven: u16,
 }
 impl Size {
     /// Of a new path.
     pub(super) fn new(agreed: bool) -> Self {
-        Self { agreed, known: None, round_trip: None }
+        Self { agreed, known: None, round_trip: None, proven: 0 }
     }
     /// The longest message towards `remote`; `usize::MAX`: fragments are not understood there.
     pub(super) fn room(self, remote: SocketAddr) -> usize {
@@ -62,7 +64,7 @@ impl Size {
     }
     /// Another path, of which nothing is known.
     pub(super) fn forget(&mut self) {
-        (self.known, self.round_trip) = (None, None);
+        *self = Self::new(self.agreed);
     }
 }
 /// The length of a message in an IP packet of `packet` octets; `None`: there is none. `marked`: a non-ESP marker stands before it.

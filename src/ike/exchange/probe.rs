@@ -1,7 +1,7 @@
 //! Does an outer IP packet of a given size reach the peer? An INFORMATIONAL request as large as that tells, if no router may fragment it: it is
 //! answered or, where ICMP does not come through, it is not. Then the very same request goes out again in a form that every path takes (RFC 7383
-//! section 2.5.2), and is a liveness check from then on. So a narrow path costs a moment of the window and nothing else. Where the peer does not
-//! know fragments of IKE, IP has to cut it, and some paths swallow what IP has cut; then the IKE SA dies of it, but not twice.
+//! section 2.5.2), and is a liveness check from then on. So a narrow path costs a moment of the window and nothing else. It goes out in fragments of
+//! IKE and also as a whole that IP may cut. Where neither gets through the IKE SA dies of it, but not again and again.
 //!
 //! What makes it large is one status notification of zeros, of a type that no peer knows and every peer has to ignore (RFC 7296 section 3.10.1).
 use crate::ike::common::Cx;
@@ -80,8 +80,12 @@ fn padding(cx: &Cx<'_>, core: &Core, est: &Established, size: u16) -> Option<(us
 }
 
 /// The request in flight is answered. Whatever the answer says, the request has arrived.
-pub(in crate::ike) fn answered(cx: &mut Cx<'_>, core: &Core, est: &mut Established) {
-    conclude(cx, core.id, est, core.window.is_whole());
+pub(in crate::ike) fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established) {
+    let fits = core.window.is_whole();
+    if let (Some(true), Some(sa::Asked::Probe { size, .. })) = (fits, &est.asked) {
+        core.size.proven = core.size.proven.max(*size);
+    }
+    conclude(cx, core.id, est, fits);
 }
 /// The path becomes another one, or the IKE SA ends: nothing will be known of the old path, and what is in flight is not to be held up by its
 /// size.
@@ -100,10 +104,10 @@ pub(in crate::ike) fn cancel(cx: &mut Cx<'_>, id: IkeId, est: &mut Established) 
         _ => true,
     });
 }
-/// The peer is dead. If it does not know fragments, that may be because the request did not get through in any form.
+/// The peer does not answer any more. If it never has answered such a request, it may be alive: no form of it gets through.
 pub(in crate::ike) fn died(cx: &mut Cx<'_>, core: &Core, est: &Established) {
-    if !core.size.agreed
-        && matches!(est.asked, Some(sa::Asked::Probe { .. }))
+    if let Some(sa::Asked::Probe { size, .. }) = est.asked
+        && size > core.size.proven
         && let Some(link) = cx.common.links.get_mut(&est.connection.name)
     {
         link.fragile = cx.now + CAUTION;

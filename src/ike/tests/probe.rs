@@ -149,10 +149,11 @@ fn on_a_narrow_path_the_same_request_arrives_in_fragments() {
     assert_eq!(answers(&world.a), [(1500, Some(false))]);
     let sent = requests(&world);
     let times: Vec<_> = sent.iter().map(|(at, _)| (*at - asked).as_millis()).collect();
-    assert_eq!(times, [0, 250, 500, 500, 500], "twice, then three fragments");
+    assert_eq!(times, [0, 250, 500, 500, 500, 500], "twice, then three fragments, and once more");
     assert_eq!(sent[0].1, sent[1].1, "octet for octet");
     assert!(sent[..2].iter().all(|(_, d)| d.dont_fragment && outer(d) == 1500 && !is_fragment(d)));
-    assert!(sent[2..].iter().all(|(_, d)| !d.dont_fragment && outer(d) <= 576 && is_fragment(d)));
+    assert!(sent[2..5].iter().all(|(_, d)| !d.dont_fragment && outer(d) <= 576 && is_fragment(d)));
+    assert!(!sent[5].1.dont_fragment && sent[5].1.data == sent[0].1.data);
     assert!(sent.iter().all(|(_, d)| d.header().id == sent[0].1.header().id));
     assert_sealed_once(&world);
     // It was not a matter of the path as such: the next messages are as large as ever.
@@ -178,12 +179,23 @@ fn a_peer_that_knows_no_fragments_gets_the_same_octets_without_df() {
     assert_unharmed(&mut world);
 }
 
-/// Nor do all paths take what IP has cut.
+/// Debian's strongSwan takes a fragmented INFORMATIONAL for something else.
 #[test]
-fn a_path_that_swallows_every_form_kills_once() {
+fn a_peer_that_takes_no_fragments_though_it_has_said_so_gets_what_ip_has_cut() {
+    let mut world = tunnel();
+    world.drop = |d| narrow(d) || is_fragment(d);
+    ask(&mut world, 1500);
+    world.pass(seconds(2));
+    assert_eq!(answers(&world.a), [(1500, Some(false))]);
+    assert_unharmed(&mut world);
+}
+
+/// And some paths swallow what IP has cut: who does not answer a request in any form may yet be alive.
+#[test]
+fn a_request_that_gets_through_in_no_form_kills_once() {
     let start = |policy| with_child(policy, |c| c.start = StartAction::Start);
-    let mut world = tunnel_of(with(start(alice()), |c| c.fragmentation = false), bob());
-    world.drop = |d| outer(d) > NARROW;
+    let mut world = tunnel_of(start(alice()), bob());
+    world.drop = |d| outer(d) > NARROW || is_fragment(d);
     ask(&mut world, 1500);
     world.pass(seconds(100));
     assert!(world.a.failures().contains(&"dpd.no_response"));
@@ -197,6 +209,16 @@ fn a_path_that_swallows_every_form_kills_once() {
     ask(&mut world, 1500);
     world.pass(seconds(1));
     assert_eq!(answers(&world.a)[2..], [(1500, Some(true))], "but an hour later perhaps");
+    // Who has answered one like it before is dead if it does not now, and nothing is held against the path.
+    world.drop = |_| true;
+    ask(&mut world, 1500);
+    world.pass(seconds(100));
+    world.drop = |_| false;
+    world.pass(seconds(100));
+    assert_one_tunnel(&world);
+    ask(&mut world, 1500);
+    world.pass(seconds(1));
+    assert_eq!(answers(&world.a)[3..], [(1500, None), (1500, Some(true))]);
 }
 
 /// Over IPv6 nobody would cut it at all.
