@@ -1,5 +1,6 @@
 """One gateway, several tenants: each has a device in a namespace of its own, and all have the same device names, addresses and ports. Nothing of one comes to another."""
 import json
+import subprocess
 import time
 
 from interop.routes import GATEWAY, routed
@@ -34,6 +35,7 @@ class Tenants(Lab):
 
     def _wire(self, far, n):
         mine, its = self.wire(self.g, far)
+        self.outer = mine
         self.g.address(mine, f"192.0.2.{4 * n + 1}/30")
         far.address(its, f"192.0.2.{4 * n + 2}/30")
 
@@ -237,7 +239,17 @@ def absent():
 @case(ROW, "the device of one is deleted")
 def deleted():
     """By root inside; it is made again."""
-    return disturbed("td", lambda lab: lab.hosts["ta"].ip("link", "del", DEVICE), lambda lab: None)
+    old = []
+
+    def delete(lab):
+        old.append(link(lab.hosts["ta"])["ifindex"])
+        lab.hosts["ta"].ip("link", "del", DEVICE)
+
+    def another(lab):
+        now = link(lab.hosts["ta"])
+        return now and now["ifindex"] not in old and lab.us.status("a")["interface"]["present"] and "another device"
+
+    return disturbed("td", delete, lambda lab: None, another)
 
 
 @case(ROW, "the device of one gets another name")
@@ -246,7 +258,26 @@ def renamed():
     def rename(lab, old, new):
         for change in (("down",), ("name", new), ("up",)):
             lab.hosts["ta"].ip("link", "set", old if change != ("up",) else new, *change)
-    return disturbed("te", lambda lab: rename(lab, DEVICE, "other0"), lambda lab: rename(lab, "other0", DEVICE), lambda lab: lab.us.status("a")["interface"]["name"] == "other0")
+    return disturbed("te", lambda lab: rename(lab, DEVICE, "other0"), lambda lab: rename(lab, "other0", DEVICE), lambda lab: lab.us.status("a")["interface"]["name"] == "other0" and "its new name")
+
+
+@case(ROW, "the gateway is killed under traffic and started again")
+def killed():
+    """The devices of all vanish and come back, each in its namespace."""
+    with Tenants("tk", shared=True) as lab:
+        lab.daemons()
+        flows = Traffic(lab, 1 << 40, 500)
+        time.sleep(2)
+        lab.us.kill()
+        gone = [link(lab.hosts[f"t{t}"]) is None for t in lab.tenants]
+        begin = time.monotonic()
+        lab.us.start()
+        for tenant in lab.tenants:
+            lab.carries(tenant)
+        back = time.monotonic() - begin
+        pings = [lab.ping(t, 100) for t in lab.tenants]
+        received, crossed, _, words = flows.result(3)
+        return check(all(gone) and pings == [100, 100] and received and crossed == 0, f"back after {back:.1f} s, {pings} of 100 pings; {words}")
 
 
 @case(ROW, "a third one is added under traffic")
@@ -269,3 +300,29 @@ def added():
         time.sleep(1)
         lost, of, gap = ended(pulses)
         return check(lost == 0, f"added and taken away again; the others lost {lost} of {of}, gap {gap} s")
+
+
+@case(ROW, "outer sockets in a VRF, or bound to a device where the kernel has no VRF")
+def bound():
+    """All routes of the host lead to the peer by another wire, at which nobody answers."""
+    with Tenants("tw", tenants="a") as lab:
+        lab.far("a")
+        net, device = "192.0.2.0/30", lab.outer
+        wrong, _ = lab.wire(lab.g, lab.host("x"))
+        vrf = subprocess.run(["ip", "-n", lab.g.ns, "link", "add", "vrf-wan", "type", "vrf", "table", "100"], capture_output=True).returncode == 0
+        if vrf:
+            device = "vrf-wan"
+            lab.g.ip("link", "set", device, "up")
+            lab.g.ip("link", "set", lab.outer, "master", device)
+        else:
+            lab.g.ip("route", "del", net, "dev", lab.outer)
+            lab.g.ip("route", "add", net, "dev", lab.outer, "src", "192.0.2.1", "metric", "100")
+        lab.g.ip("route", "add", net, "dev", wrong, "metric", "1")
+        lab.us = sandhog.Sandhog(lab.g, lab.config())
+        unbound, _ = lab.us.up("a", timeout=3)
+        lab.us.stop()
+        lab.us.write(lab.config().replace("[gateway]\n", f"[gateway]\nbind_device = \"{device}\"\n"))
+        lab.us.start()
+        lab.carries("a")
+        pings = [lab.ping("a", 100, family) for family in (4, 6)]
+        return check(not unbound and pings == [100, 100], f"by {'a VRF' if vrf else 'the device'}: {pings} of 100 pings; without: {'UP' if unbound else 'not up'}")

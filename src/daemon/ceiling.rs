@@ -40,10 +40,10 @@ pub fn of_device(config: &Config, on_it: impl Fn(&ConnectionConfig) -> bool) -> 
         };
         connection.remote_addrs.iter().map(way).collect()
     };
-    let policies: HashMap<_, _> = config.policy.connections.iter().map(|policy| (&policy.name, policy)).collect();
+    let on_it: HashMap<_, _> = config.connections.iter().filter(|c| on_it(c)).map(|c| (&c.name, c)).collect();
     let mut least = None::<u16>;
-    for settings in config.connections.iter().filter(|settings| on_it(settings)) {
-        let Some(connection) = policies.get(&settings.name) else { continue };
+    for connection in &config.policy.connections {
+        let Some(settings) = on_it.get(&connection.name) else { continue };
         let said = |child: &ChildPolicy| settings.children.iter().find(|settings| settings.name == child.name)?.mtu;
         let ways = fits(connection);
         for child in &connection.children {

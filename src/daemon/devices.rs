@@ -4,15 +4,16 @@ use super::preflight;
 use crate::config::{Config, ConnectionConfig, Interface};
 use crate::dataplane::devices::{Order, Orders};
 use crate::ike::event::{ChildId, Event};
-use crate::ike::policy::{DpdAction, StartAction};
+use crate::ike::policy::{ChildPolicy, DpdAction, StartAction};
 use crate::io::fds::EventFd;
 use crate::io::netlink::{Address, Netlink};
 use crate::io::netns::Namespace;
 use crate::io::tun::{Device, Hold, Queue};
 use crate::ipsec::spd::DeviceId;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,8 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_secs(10);
 /// One that was taken away is tried again after this time: whoever did it may be at work still.
 const SOON: Duration = Duration::from_secs(1);
+/// So many are made in one turn: each takes the kernel some milliseconds, and peers wait for answers.
+const AT_ONCE: usize = 16;
 /// The number of a device that is gone is not another's before: nothing that came from it waits so long anywhere.
 const REST: Duration = Duration::from_secs(60);
 
@@ -99,6 +102,7 @@ impl Devices {
         config: &Config,
         mtu: impl Fn(&ConnectionConfig) -> u32,
     ) -> HashMap<Arc<str>, DeviceId> {
+        let trapped = trapped(config);
         let mut before = std::mem::take(&mut self.by_connection);
         let mut wanted = Vec::new();
         for connection in &config.connections {
@@ -126,7 +130,7 @@ impl Devices {
             let families =
                 |ipv6| connection.children.iter().flat_map(|c| &c.local_ts).any(|s| s.start.is_ipv6() == ipv6);
             entry.families = (families(false), families(true));
-            entry.traps = has_traps(config, &connection.name);
+            entry.traps = trapped.contains(&connection.name);
             if (&entry.interface.name, &entry.interface.netns) != (&interface.name, &interface.netns) {
                 self.take_away(&entry);
                 (entry.device, entry.retry_at) = (None, now);
@@ -148,9 +152,8 @@ impl Devices {
             self.look(now);
         }
         let due = |entry: &Entry| entry.device.is_none() && entry.retry_at <= now;
-        let missing: Vec<_> =
-            self.by_connection.iter().filter(|(_, entry)| due(entry)).map(|(name, _)| name.clone()).collect();
-        for connection in missing {
+        let missing = self.by_connection.iter().filter(|(_, entry)| due(entry)).map(|(name, _)| name.clone());
+        for connection in missing.take(AT_ONCE).collect::<Vec<_>>() {
             self.make(now, &connection);
         }
         let absent = self.by_connection.values().filter(|entry| entry.device.is_none());
@@ -330,7 +333,6 @@ impl Entry {
             _ => format!("the device {name} could not be set up: {error}"),
         };
         if let Some(namespace) = &namespace {
-            use std::os::fd::AsFd;
             let netlink = Netlink::open().map_err(said)?;
             let link = netlink.link(&made_as).map_err(said)?.index;
             netlink.move_link(link, namespace.as_fd(), name).map_err(|error| match error.kind() {
@@ -418,10 +420,11 @@ fn on(link: u32, &(addr, prefix_len): &(IpAddr, u8)) -> Address {
     Address { link, addr, prefix_len }
 }
 
-/// Packets may bring up a child of it, now or when a peer has died.
-fn has_traps(config: &Config, connection: &str) -> bool {
-    let children = config.policy.connections.iter().filter(|c| *c.name == *connection).flat_map(|c| &c.children);
-    children.into_iter().any(|child| child.start == StartAction::Trap || child.dpd == DpdAction::Trap)
+/// Connections of which packets may bring up a child, now or when a peer has died.
+fn trapped(config: &Config) -> HashSet<Arc<str>> {
+    let trap = |child: &Arc<ChildPolicy>| child.start == StartAction::Trap || child.dpd == DpdAction::Trap;
+    let connections = config.policy.connections.iter();
+    connections.filter(|connection| connection.children.iter().any(trap)).map(|c| c.name.clone()).collect()
 }
 
 #[cfg(test)]

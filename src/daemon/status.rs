@@ -6,6 +6,7 @@ use super::install::Installer;
 use super::keylog;
 use super::leases::Leases;
 use super::places::{Key, Places};
+use super::probes::Probes;
 use crate::config::{ChildConfig, Config, ConnectionConfig, Interface, Mode, remedy};
 use crate::control::types::{self, ChildMode, ChildSa, ChildState, ConnectionState, IkeSa, Peer};
 use crate::esp::drop::Drop;
@@ -38,6 +39,8 @@ pub struct View<'a> {
     pub places: &'a Places,
     /// Addresses of configuration payloads.
     pub leases: &'a Leases,
+    /// Monitors of children.
+    pub probes: &'a Probes,
     /// When it is taken.
     pub now: Duration,
 }
@@ -62,7 +65,9 @@ impl View<'_> {
     ) -> types::Connection {
         let credentials = self.config.policy.credentials.get(&config.name);
         let ending = credentials.map_or_else(Vec::new, |c| expiry::warnings(c, clock::unix()));
+        let (hindered, not_passing) = self.probes.of(&config.name);
         let warnings = keylog::warning(config).into_iter().chain(ending).chain(self.devices.warnings(&config.name));
+        let warnings = warnings.chain(hindered);
         let sas = status.map_or(&[][..], |status| &status.sas);
         let current = sas.iter().find(|sa| sa.state == State::Up).or(sas.last());
         let shown = current.map(|sa| self.ike_sa(sa));
@@ -88,6 +93,9 @@ impl View<'_> {
             last_failure: status
                 .and_then(|status| status.last_failure.as_ref())
                 .filter(|failure| !is_over(failure, sas, responds_only))
+                .into_iter()
+                .chain(not_passing)
+                .max_by_key(|failure| failure.time)
                 .map(failure),
             certificate_until: credentials.and_then(|c| expiry::until(c)),
             interface: config.interface.as_ref().map(|interface| self.interface(config, interface)),
@@ -162,6 +170,7 @@ impl View<'_> {
             drops: Drop::ALL.iter().map(|drop| (drop.name().to_owned(), 0)).collect(),
             rekey_in_s: current.and_then(|sa| sa.rekey_at).map(|at| self.seconds_to(at)),
             sas: sas.iter().map(|sa| self.child_sa(sa)).collect(),
+            monitor: self.probes.shown(&config.name, name).filter(|_| peer.is_none()),
         };
         self.count(&mut child, &config.name, name, peer);
         child
@@ -462,6 +471,7 @@ mod tests {
             devices: &Devices::new(Vec::new()),
             places: &places,
             leases: &Leases::default(),
+            probes: &Probes::default(),
             now: Duration::ZERO,
         }
         .status(&[]);

@@ -40,7 +40,8 @@ impl<T> Devices<T> {
 
     /// All that there are, by number.
     pub fn iter(&self) -> impl Iterator<Item = (DeviceId, &T)> {
-        (0..).map(DeviceId).zip(&self.queues).filter_map(|(id, queue)| Some((id, queue.as_ref()?)))
+        // A place is a number that was put in.
+        self.queues.iter().enumerate().filter_map(|(id, queue)| Some((DeviceId(id as u16), queue.as_ref()?)))
     }
 
     /// The first one behind a number, or at it.

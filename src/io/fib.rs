@@ -1,5 +1,6 @@
 //! What the routes and devices say of the way to an address (RTM_GETROUTE), without what the kernel has been told since: it takes ICMP messages
 //! about our packets at their word, also forged ones, and a socket's IP_MTU repeats them.
+use super::outside;
 use super::sys::context;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
 use rtnetlink::packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
@@ -72,6 +73,7 @@ impl Kernel {
         question.header.destination_prefix_length = bits;
         question.header.flags = RouteFlags::FibMatch;
         question.attributes = vec![RouteAttribute::Destination(remote.into()), RouteAttribute::Mark(mark)];
+        question.attributes.extend(outside::link()?.map(RouteAttribute::Oif));
         if let Some(local) = local {
             question.header.source_prefix_length = bits;
             question.attributes.push(RouteAttribute::Source(local.into()));

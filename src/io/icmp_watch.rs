@@ -1,5 +1,6 @@
 //! What ICMP says about the size of packets that we have sent (RFC 792, RFC 1191 section 4, RFC 4443 section 3.2). Anybody can write such
 //! a message: what is read here is a claim, no more.
+use super::outside;
 use super::sys::{bpf, context, set_buffers, set_option};
 use nix::sys::socket::{MsgFlags, recv};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
@@ -65,6 +66,7 @@ impl IcmpWatch {
         let (domain, protocol) = if ipv6 { (Domain::IPV6, Protocol::ICMPV6) } else { (Domain::IPV4, Protocol::ICMPV4) };
         let socket = Socket::new(domain, Type::RAW.nonblocking(), Some(protocol))
             .map_err(|e| context(&e, "raw socket for ICMP"))?;
+        outside::bind(&socket)?;
         if ipv6 {
             let mut types = [u32::MAX; 8];
             types[0] &= !(1 << PACKET_TOO_BIG);

@@ -2,6 +2,7 @@
 //!
 //! It is one for the whole process, known before its first socket and never another. A socket that is forgotten would leave by the routes that all
 //! others shall not use, so each for packets of our own asks here instead of being told.
+use nix::net::if_::if_nametoindex;
 use socket2::Socket;
 use std::io;
 use std::sync::OnceLock;
@@ -11,6 +12,14 @@ static DEVICE: OnceLock<String> = OnceLock::new();
 /// From now on every outer socket is bound to this device, and routes are asked for as it sees them. Only the first call counts.
 pub fn bind_to(device: String) {
     let _ = DEVICE.set(device);
+}
+
+/// The number of that device, if there shall be one.
+///
+/// # Errors
+/// `ENODEV` if there is no such device now.
+pub(super) fn link() -> io::Result<Option<u32>> {
+    Ok(DEVICE.get().map(|device| if_nametoindex(device.as_str())).transpose()?)
 }
 
 /// Binds a socket that has no address yet.
