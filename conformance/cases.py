@@ -17,6 +17,7 @@ import interop.modes  # noqa: E402,F401
 import interop.monitor  # noqa: E402,F401
 import interop.moves  # noqa: E402,F401
 import interop.ourselves  # noqa: E402,F401
+import interop.padded  # noqa: E402,F401
 import interop.quantum  # noqa: E402,F401
 import interop.resources  # noqa: E402,F401
 import interop.routes  # noqa: E402,F401
