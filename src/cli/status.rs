@@ -1,7 +1,7 @@
 //! `sandhog status`: connections, their children, counters, and what failed last.
 use super::client::{Client, ClientError, escape};
 use super::output::{self, octets, plain};
-use crate::control::types::{Child, ChildState, Connection, Failure, Status};
+use crate::control::types::{Child, ChildState, Connection, Failure, Monitor, Status};
 use std::process::ExitCode;
 use tabled::builder::Builder;
 use tabled::settings::peaker::Priority;
@@ -135,6 +135,9 @@ fn connection_notes(connection: &Connection) -> String {
     if let Some(failure) = &connection.last_failure {
         notes.push_str(&failure_note(&name, failure));
     }
+    for (child, monitor) in connection.children.iter().filter_map(|child| Some((child, child.monitor.as_ref()?))) {
+        notes.push_str(&monitor_note(&name, &plain(&child.name), monitor));
+    }
     let carries = |child: &&Child| matches!(child.state, ChildState::Up | ChildState::Rekeying);
     for child in connection.children.iter().filter(carries) {
         // A dummy is no loss: it says that the peer uses a new SA, or hides how much it has to say.
@@ -148,6 +151,13 @@ fn connection_notes(connection: &Connection) -> String {
         notes.push_str(&format!("\n{name}: warning: {}\n", plain(warning)));
     }
     notes
+}
+
+fn monitor_note(connection: &str, child: &str, monitor: &Monitor) -> String {
+    let rtt = monitor.rtt_ms.map_or_else(String::new, |rtt| format!(", {rtt:.1} ms"));
+    let Monitor { state, since, loss_percent, target, .. } = monitor;
+    let (state, since, target) = (state.name(), plain(since), plain(target));
+    format!("\n{connection}/{child}: monitor {target}: {state} since {since}{rtt}, {loss_percent} % lost\n")
 }
 
 fn failure_note(name: &str, failure: &Failure) -> String {
@@ -194,12 +204,14 @@ mod tests {
     use crate::control::types::Interface;
 
     fn status() -> Status {
+        let monitor = serde_json::json!({ "target": "10.2.0.1", "source": null, "state": "failing", "since": "2026-11-21T10:00:00Z",
+            "rtt_ms": 1.25, "rtt_last_ms": 1.0, "rtt_min_ms": 1.0, "rtt_max_ms": 2.0, "loss_percent": 2.5, "sent": 40, "received": 39 });
         serde_json::from_value(serde_json::json!({ "connections": [ {
             "name": "hangzhou", "state": "failed", "since": null, "local": null, "remote": "203.0.113.7:4500",
             "local_id": null, "remote_id": "gw.example\u{1b}[2J", "ike": null,
             "children": [ { "name": "lan", "mode": "tunnel", "state": "routed", "spi_in": null, "spi_out": null, "proposal": null, "encap": null,
                 "local_ts": ["10.1.0.0/16"], "remote_ts": ["10.2.0.0/16", "10.3.0.0/16"], "mtu": null, "bytes_in": 2048, "bytes_out": 0,
-                "packets_in": 1, "packets_out": 0, "drops": {}, "rekey_in_s": null, "sas": [] } ],
+                "packets_in": 1, "packets_out": 0, "drops": {}, "rekey_in_s": null, "sas": [], "monitor": monitor } ],
             "sas": [], "peers": [],
             "last_failure": { "time": "2026-11-21T10:00:00Z", "phase": "ike_auth", "code": "auth.failed", "certainty": "likely",
                 "candidates": [], "local": ["a"], "peer": [], "differing": [], "notify": null, "explain": "It refused.", "fix": "Compare." },
@@ -210,9 +222,17 @@ mod tests {
     #[test]
     fn what_matters_is_in_the_table() {
         let text = render(&status(), None, false);
-        for part in
-            ["hangzhou", "failed", "203.0.113.7:4500", "  lan", "routed", "2.0 KiB", "auth.failed", "fix: Compare."]
-        {
+        for part in [
+            "hangzhou",
+            "failed",
+            "203.0.113.7:4500",
+            "  lan",
+            "routed",
+            "2.0 KiB",
+            "auth.failed",
+            "fix: Compare.",
+            "hangzhou/lan: monitor 10.2.0.1: failing since 2026-11-21T10:00:00Z, 1.2 ms, 2.5 % lost",
+        ] {
             assert!(text.contains(part), "{part:?} is missing in\n{text}");
         }
         assert!(!text.contains('\u{1b}'), "a peer's escape sequence, or a colour where there is no terminal");

@@ -2,7 +2,7 @@
 use super::keys::{self, Fields};
 use super::report::Report;
 use super::text::{At, Entry, Node, Value};
-use super::{ChildConfig, Mode, proposal, translate, value};
+use super::{ChildConfig, Mode, monitor, proposal, translate, value};
 use crate::ike::policy::{ChildPolicy, DpdAction, StartAction};
 use crate::ipsec::fitting::{LEAST_MSS, Mss, OuterFragments};
 use crate::wire::keyword;
@@ -61,9 +61,14 @@ pub(super) fn read(report: &mut Report<'_>, entry: &Entry, respond_only: bool) -
             .read(report, "outer_fragments", |r, n| value::choice(r, n, &OUTER_FRAGMENTS))
             .unwrap_or_default(),
         translation: translate::read(report, &fields, mode, &local_ts, &remote_ts),
+        monitor: None,
         local_ts,
         remote_ts,
     };
+    if matches!(mode, Mode::Tunnel | Mode::Transport) {
+        let here = (config.local_here(), config.remote_here());
+        config.monitor = monitor::read(report, &fields, (&here.0, &here.1), respond_only);
+    }
     let policy = match mode {
         Mode::Tunnel | Mode::Transport => Some(policy(report, &fields, &config, respond_only)),
         Mode::Pass | Mode::Drop => {
@@ -92,7 +97,9 @@ fn pairs(child: Child) -> Vec<Child> {
     let one = |(n, (local, remote)): (usize, &(Selector, Selector))| {
         let (name, local_ts, remote_ts) =
             (format!("{}-{}", child.config.name, n + 1).into(), vec![*local], vec![*remote]);
-        let config = ChildConfig { name, local_ts, remote_ts, ..child.config.clone() };
+        let mut config = ChildConfig { name, local_ts, remote_ts, ..child.config.clone() };
+        // Its target is in one of them.
+        config.monitor = config.monitor.filter(|monitor| monitor.fits(&config));
         let policy = child.policy.clone().map(|policy| ChildPolicy {
             name: config.name.clone(),
             local_ts: config.local_ts.clone(),

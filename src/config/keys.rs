@@ -116,15 +116,17 @@ pub(super) const CHILD: Keys = Keys {
         "outer_fragments",
         "copy_dscp",
         "translate",
+        "monitor",
     ],
 };
 /// Of the keys of a child those that say which packets are meant and what becomes of them, whether or not anything is negotiated.
 pub(super) const POLICY: [&str; 5] = ["local_ts", "remote_ts", "mode", "priority", "translate"];
 pub(super) const TRANSLATE: Keys = Keys { place: "translate", keys: &["local", "remote"] };
+pub(super) const MONITOR: Keys = Keys { place: "monitor", keys: &["target", "source", "interval", "loss", "action"] };
 pub(super) const SECRET: Keys = Keys { place: "a secret", keys: &["id", "secret", "secret_file", "secret_env"] };
 pub(super) const POOL: Keys = Keys { place: "a pool", keys: &["addrs"] };
 
-const ALL: [&Keys; 17] = [
+const ALL: [&Keys; 18] = [
     &TOP,
     &GATEWAY,
     &CONNECTION,
@@ -142,6 +144,7 @@ const ALL: [&Keys; 17] = [
     &INTERFACE,
     &KEYLOG,
     &TRANSLATE,
+    &MONITOR,
 ];
 
 /// The entries of one table, all of whose keys are known.

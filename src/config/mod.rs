@@ -13,6 +13,7 @@ mod interface;
 pub mod keylog;
 mod keys;
 mod later;
+mod monitor;
 mod overlap;
 mod peer;
 mod pool;
@@ -29,6 +30,7 @@ mod value;
 pub use error::{Errors, Finding, Severity};
 pub use files::load;
 pub use interface::Interface;
+pub use monitor::{Monitor, MonitorAction};
 pub use secret::{Secrets, System};
 
 use crate::ike::policy::{Policy, Ports};
@@ -235,6 +237,8 @@ pub struct ChildConfig {
     pub outer_fragments: OuterFragments,
     /// This side's own names for its networks.
     pub translation: Option<Translation>,
+    /// Probes that tell whether traffic passes.
+    pub monitor: Option<Monitor>,
 }
 impl ChildConfig {
     /// How its packets are made to fit.

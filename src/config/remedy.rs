@@ -291,6 +291,10 @@ fn others(code: &str, place: &Place) -> (String, String) {
             "Packets arrive too late for the replay window.".into(),
             format!("Raise {child}.replay_window; look for what reorders packets on the way."),
         ),
+        "traffic.not_passing" => (
+            format!("The tunnel to {peer} is up, but nothing passes through it: the probes of its monitor are not answered."),
+            "See whether ESP (UDP 4500 or IP protocol 50) passes in both directions, and whether the monitor's target answers pings; monitor.action says what we do about it.".into(),
+        ),
         "mtu.exceeded" => (
             "Packets are too large for the way to the peer.".into(),
             format!("Set {child}.mtu lower, to 1400 for example."),
@@ -404,7 +408,7 @@ mod tests {
             child.refused net.no_response net.no_address net.filtered net.nat dpd.no_response version.ikev1_peer answer.not_offered \
             answer.malformed message.malformed message.incomplete limit.peer limit.connections limit.per_identity limit.auth_failures limit.compute_queue limit.spis \
             mobike.refused mobike.nat mobike.cookie address.none_left address.not_asked address.refused childless.unsupported \
-            lifetime.peer_shorter replay.window mtu.exceeded esp.keys esp.truncation";
+            lifetime.peer_shorter replay.window mtu.exceeded esp.keys esp.truncation traffic.not_passing";
         let mut seen = std::collections::BTreeSet::new();
         for code in codes.split_whitespace() {
             let (explain, fix) = super::explain(&failure(code));

@@ -71,6 +71,7 @@ macro_rules! names {
         }
     };
 }
+names!(MonitorState: Unknown = "unknown", Passing = "passing", Failing = "failing");
 names!(ConnectionState: Down = "down", Connecting = "connecting", Up = "up", Closing = "closing", Failed = "failed");
 names!(ChildState: Down = "down", Routed = "routed", Connecting = "connecting", Up = "up", Rekeying = "rekeying", Closing = "closing");
 
@@ -184,6 +185,38 @@ pub struct Child {
     pub drops: BTreeMap<String, u64>,
     pub rekey_in_s: Option<u64>,
     pub sas: Vec<ChildSa>,
+    /// Whether traffic passes, if the child has a monitor.
+    #[serde(default)]
+    pub monitor: Option<Monitor>,
+}
+/// What probes through a child say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct Monitor {
+    pub target: String,
+    /// Our end; `null` while there is none.
+    pub source: Option<String>,
+    pub state: MonitorState,
+    /// When it came to this state, RFC 3339.
+    pub since: String,
+    /// Smoothed round-trip time; `null` before the first answer.
+    pub rtt_ms: Option<f64>,
+    pub rtt_last_ms: Option<f64>,
+    /// Of the last hundred probes, as the other extreme and `loss_percent`.
+    pub rtt_min_ms: Option<f64>,
+    pub rtt_max_ms: Option<f64>,
+    pub loss_percent: f64,
+    pub sent: u64,
+    pub received: u64,
+}
+/// Whether traffic passes through a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub enum MonitorState {
+    Unknown,
+    Passing,
+    Failing,
 }
 /// This side's names for the networks of a child; none where they are those of the wire.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -300,14 +333,14 @@ pub struct Event {
     /// Counts up by one; a gap means that events were lost.
     pub id: u64,
     pub time: String,
-    /// `ike.up`, `ike.down`, `ike.rekeyed`, `child.up`, `child.down`, `path.changed`, `addresses`, `mtu`, `warning`, `failed`.
+    /// `ike.up`, `ike.down`, `ike.rekeyed`, `child.up`, `child.down`, `path.changed`, `addresses`, `mtu`, `warning`, `monitor`, `failed`.
     pub event: String,
     pub connection: Option<String>,
     pub child: Option<String>,
     /// The worker that the child is for, if it is for one alone (RFC 9611).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<u32>,
-    /// Why it ended: `by_us`, `by_peer`, `replaced`, `expired`, `peer_dead`, `failed`.
+    /// Why it ended: `by_us`, `by_peer`, `replaced`, `expired`, `peer_dead`, `failed`; of a `monitor`: `failing` or `passing`.
     pub why: Option<String>,
     pub failure: Option<Failure>,
     pub warning: Option<Warning>,
@@ -374,6 +407,7 @@ mod tests {
             drops: BTreeMap::from([("replayed".into(), 0)]),
             rekey_in_s: None,
             sas: vec![],
+            monitor: None,
         }
     }
 
@@ -432,6 +466,7 @@ mod tests {
                 "encap",
                 "local_ts",
                 "mode",
+                "monitor",
                 "mtu",
                 "name",
                 "packets_in",

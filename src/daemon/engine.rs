@@ -4,6 +4,7 @@
 //! first), timers. It waits for nothing but its one poll.
 mod figures;
 mod paths;
+mod traffic;
 
 use super::DEVICE;
 use super::ceiling;
@@ -22,11 +23,12 @@ use super::leases::Leases;
 use super::mtu::Mtus;
 use super::network::Network;
 use super::pending::Pending;
+use super::probes::{self, Probes};
 use super::sockets::Sockets;
 use super::status::{self, View};
 use super::traps::Traps;
 use super::workers::{UPCALLS, Workers};
-use crate::config::{self, Config, ConnectionConfig};
+use crate::config::{self, Config};
 use crate::control::request::{Change, Refusal, Request};
 use crate::control::types::{Status, Verb};
 use crate::crypto::rng::SystemRng;
@@ -108,6 +110,9 @@ pub struct Engine {
     traps: Traps,
     leases: Leases,
     keylog: Keylog,
+    /// Monitors of children, and the connections that stay down because of them.
+    probes: Probes,
+    holds: traffic::Holds,
     started: Duration,
     /// ESP was looked at.
     looked: Duration,
@@ -167,6 +172,8 @@ impl Engine {
             pending: Pending::default(),
             traps: Traps::default(),
             leases: Leases::default(),
+            probes: Probes::default(),
+            holds: traffic::Holds::default(),
             started: now,
             looked: now,
             look_interval: Duration::MAX,
@@ -200,6 +207,7 @@ impl Engine {
     fn set_policy(&mut self, now: Duration) {
         let policy = self.parts.config.policy.clone();
         self.look_interval = policy.look_interval();
+        self.probes.configure(now, &self.parts.config, &self.poll);
         self.feed(now, Input::Command(Command::SetPolicy(policy)));
     }
 
@@ -216,7 +224,7 @@ impl Engine {
             self.request(now, request);
         }
         self.upcalls(now);
-        for token in ready.iter().filter(|token| **token >= SOCKETS) {
+        for token in ready.iter().filter(|token| (SOCKETS..probes::TOKENS).contains(token)) {
             self.parts.sockets.receive((token - SOCKETS) as usize, &mut self.lanes, &self.endpoint);
         }
         if ready.contains(&MONITOR) && self.monitor.as_ref().is_some_and(Monitor::drain) {
@@ -228,6 +236,7 @@ impl Engine {
             self.feed(now, Input::Datagram { local, remote, data });
         }
         self.timers(now);
+        self.probe(now, ready);
         self.watch_paths(now, ready);
         self.answer_pending(now);
     }
@@ -248,6 +257,8 @@ impl Engine {
             self.parts.installer.has_any().then(|| self.looked.saturating_add(self.look_interval)),
             Some(self.expiry_at),
             Some(self.parts.network.deadline()),
+            self.probes.deadline(),
+            self.holds.deadline(),
             self.parts.devices.deadline(),
         ];
         dues.into_iter().flatten().min().unwrap_or(now).saturating_sub(now)
@@ -273,6 +284,7 @@ impl Engine {
         self.parts.journal.tell(now, event);
         self.keylog.tell(event);
         self.traps.note(&self.parts.config.policy, event);
+        self.probes.note(now, event);
         self.parts.devices.note(event);
         let Parts { installer, host, workers, network, .. } = &mut self.parts;
         if self.leases.note(event) {
@@ -373,6 +385,7 @@ impl Engine {
             Upcall::FirstPacket { spi } => self.parts.installer.first_packet(spi),
             // The endpoint asked for this packet's keys: its answer is late or lost.
             Upcall::Larval { spi } => self.feed(now, Input::LarvalHit(spi)),
+            Upcall::UnknownSpi { spi, local, remote } => self.feed(now, Input::UnknownSpi { spi, local, remote }),
             Upcall::Exhausting { slot } => {
                 let usage = self.parts.installer.usage(slot);
                 self.tell_usage(now, &usage);
@@ -453,6 +466,9 @@ impl Engine {
         if let Some(refusal) = refusal {
             return drop(change.reply.send(Err(refusal)));
         }
+        if change.verb != Verb::Rekey {
+            self.end_hold(&change.connection);
+        }
         let (connection, child) = (change.connection.clone(), change.child.clone());
         let command = match change.verb {
             Verb::Up => Command::Up { connection, child },
@@ -505,7 +521,8 @@ impl Engine {
     fn status(&mut self, now: Duration) -> Arc<Status> {
         if self.dirty || self.picture.0 + FRESH <= now {
             let Parts { config, installer, devices, host, .. } = &self.parts;
-            let view = View { config, installer, devices, places: &host.places, leases: &self.leases, now };
+            let (places, leases, probes) = (&host.places, &self.leases, &self.probes);
+            let view = View { config, installer, devices, places, leases, probes, now };
             let mut ike = self.endpoint.status();
             for status in &mut ike {
                 let noted = self.noted.get(&status.name);
@@ -537,8 +554,7 @@ impl Engine {
         if let Err(error) = network.configure(&config) {
             return tracing::error!(%error, "routes could not be set, nothing else was changed");
         }
-        let mtu = |connection: &ConnectionConfig| ceiling::of_device(&config, |other| other.name == connection.name);
-        installer.follow_devices(devices.configure(now, &config, mtu));
+        installer.follow_devices(devices.configure(now, &config, &ceiling::of_own_devices(&config)));
         installer.configure(&config, &mut host.places);
         self.parts.config = Config {
             gateway: config::Gateway { on_exit: config.gateway.on_exit, ..self.parts.config.gateway.clone() },
@@ -549,6 +565,7 @@ impl Engine {
         self.dirty = true;
         self.expiry_at = now;
         self.set_policy(now);
+        self.review_holds(now);
         tracing::info!("the configuration was read again");
     }
 }

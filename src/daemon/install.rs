@@ -161,6 +161,21 @@ impl Installer {
         }
     }
 
+    /// The configured policies of a connection go, so that its packets are left to others, or refused if there are none. Once.
+    pub fn withhold(&mut self, connection: &str) {
+        self.show(connection, false);
+    }
+    /// They come back.
+    pub fn restore(&mut self, connection: &str) {
+        self.show(connection, true);
+    }
+    fn show(&mut self, connection: &str, comes: bool) {
+        let of_it = self.configured.iter().filter(|(key, _)| *key.connection == *connection);
+        let changes = of_it.map(|(_, policy)| PolicyChange { policy: policy.clone(), comes });
+        self.changes.extend(changes);
+        self.publish_policies();
+    }
+
     /// Children with SAs whose settings, fixed while there are any, are not those of the configuration any more.
     fn unsettled(&self, places: &Places) -> BTreeSet<Arc<str>> {
         let configured = |sa: &Installed| Fixed::configured(self.setting(&sa.key), sa.slot, places);

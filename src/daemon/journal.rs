@@ -3,6 +3,7 @@ use super::clock;
 use super::mtu::Changed;
 use super::status;
 use crate::control::types;
+use crate::ike::diagnose::Failure;
 use crate::ike::event::{Ended, Event};
 use crate::ipsec::pmtu::Change;
 use std::sync::Arc;
@@ -46,42 +47,56 @@ impl Journal {
             Event::ChildDown { resource, .. } => *resource,
             _ => None,
         };
-        let event = types::Event {
-            id: self.next,
-            time: clock::rfc3339(now),
-            event: name.into(),
-            connection,
-            child,
-            resource,
-            why: why.map(|why| reason(why).to_owned()),
-            failure,
-            warning,
-            mtu: None,
+        let why = why.map(|why| reason(why).to_owned());
+        self.send(now, types::Event { connection, child, resource, why, failure, warning, ..nothing(name) });
+    }
+    /// Tells that nothing passes through a child any more, and why that is thought, or that something does again.
+    pub fn tell_monitor(&mut self, now: Duration, connection: &str, child: &str, failure: Option<&Failure>) {
+        let why = if failure.is_some() { "failing" } else { "passing" };
+        match failure {
+            Some(failure) => {
+                tracing::warn!(connection, child, probes = ?failure.local, "the child is up and nothing passes")
+            }
+            None => tracing::info!(connection, child, "traffic passes again"),
+        }
+        let told = types::Event {
+            connection: Some(connection.into()),
+            child: Some(child.into()),
+            why: Some(why.into()),
+            failure: failure.map(status::failure),
+            ..nothing("monitor")
         };
-        self.send(event);
+        self.send(now, told);
     }
     /// Tells that the MTU of a path is another one.
     pub fn mtu(&mut self, now: Duration, changed: &Changed) {
         let Changed { connection, remote, change: Change { old, new, why }, .. } = changed;
         tracing::info!(%connection, %remote, old, new, reason = why.name(), "the MTU of the path is another one");
-        let event = types::Event {
-            id: self.next,
-            time: clock::rfc3339(now),
-            event: "mtu".into(),
-            connection: Some(connection.to_string()),
-            child: None,
-            resource: None,
-            why: None,
-            failure: None,
-            warning: None,
-            mtu: Some(types::MtuChange { old: *old, new: *new, reason: why.name().into() }),
-        };
-        self.send(event);
+        let mtu = types::MtuChange { old: *old, new: *new, reason: why.name().into() };
+        self.send(now, types::Event { connection: Some(connection.to_string()), mtu: Some(mtu), ..nothing("mtu") });
     }
-    fn send(&mut self, event: types::Event) {
+
+    fn send(&mut self, now: Duration, event: types::Event) {
+        let event = types::Event { id: self.next, time: clock::rfc3339(now), ..event };
         self.next += 1;
         // Nobody may be listening.
         let _ = self.sender.send(Arc::new(event));
+    }
+}
+
+/// An event with a name and nothing else.
+fn nothing(name: &str) -> types::Event {
+    types::Event {
+        id: 0,
+        time: String::new(),
+        event: name.into(),
+        connection: None,
+        child: None,
+        resource: None,
+        why: None,
+        failure: None,
+        warning: None,
+        mtu: None,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::config::{Config, Gateway, OnExit};
 use crate::ike::policy::{Ports, Remote};
 use crate::io::netlink::{Address, Netlink, Route, RouteKind, Rule};
 use crate::io::{nft, udp};
+use crate::wire::selector::Selector;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
@@ -120,6 +121,21 @@ impl Network {
         let ours = |link: u32| Some(link) == self.link || self.aside.contains(&link);
         let theirs = found.iter().filter(|a| !ours(a.link)).map(|a| a.addr);
         theirs.filter(|addr| !local(*addr) && !inside(*addr)).collect()
+    }
+    /// The address of this host that a packet of its own to `target` has as its source, as one of these selectors: as the routes choose it
+    /// (an address that a peer gave us first, an outer one last).
+    pub fn source_within(&self, local_ts: &[Selector], target: IpAddr) -> Option<IpAddr> {
+        let site = self.applied.as_ref()?;
+        let holds = |addr: &IpAddr| {
+            let alike = addr.is_ipv4() == target.is_ipv4();
+            alike
+                && local_ts
+                    .iter()
+                    .any(|ts| ts.start.is_ipv4() == target.is_ipv4() && ts.start <= *addr && *addr <= ts.end)
+        };
+        let given = site.given.iter().copied().filter(holds).min();
+        let own = || site.addresses.iter().map(|address| address.addr).filter(holds);
+        given.or_else(|| own().filter(|addr| !site.outer.contains(addr)).min()).or_else(|| own().min())
     }
     /// Puts the addresses that peers have given us on our device, and takes away those that are not wanted any more, if it was we who put them
     /// there. What the gateway itself sends through the tunnel has them as its source from then on.

@@ -6,13 +6,14 @@ use super::install::Installer;
 use super::keylog;
 use super::leases::Leases;
 use super::places::{Key, Places};
+use super::probes::Probes;
 use crate::config::{ChildConfig, Config, ConnectionConfig, Interface, Mode, remedy};
 use crate::control::types::{self, ChildMode, ChildSa, ChildState, ConnectionState, IkeSa, Peer};
 use crate::esp::drop::Drop;
 use crate::ike::diagnose::{self, Certainty};
 use crate::ike::policy::{self, StartAction};
 use crate::ike::status::{self, ConnectionStatus, IkeStatus, State};
-use crate::ipsec::fitting::{Fitting, OuterFragments};
+use crate::ipsec::fitting::Fitting;
 use crate::ipsec::path::Encap;
 use crate::ipsec::tables::OutboundEntry;
 use crate::wire::keyword;
@@ -21,9 +22,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-
-/// Smallest MTU of IPv6 (RFC 8200 section 5).
-const IPV6_LEAST: usize = 1280;
 
 /// Where the picture is taken from.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +36,8 @@ pub struct View<'a> {
     pub places: &'a Places,
     /// Addresses of configuration payloads.
     pub leases: &'a Leases,
+    /// Monitors of children.
+    pub probes: &'a Probes,
     /// When it is taken.
     pub now: Duration,
 }
@@ -62,7 +62,9 @@ impl View<'_> {
     ) -> types::Connection {
         let credentials = self.config.policy.credentials.get(&config.name);
         let ending = credentials.map_or_else(Vec::new, |c| expiry::warnings(c, clock::unix()));
+        let (hindered, not_passing) = self.probes.of(&config.name);
         let warnings = keylog::warning(config).into_iter().chain(ending).chain(self.devices.warnings(&config.name));
+        let warnings = warnings.chain(hindered);
         let sas = status.map_or(&[][..], |status| &status.sas);
         let current = sas.iter().find(|sa| sa.state == State::Up).or(sas.last());
         let shown = current.map(|sa| self.ike_sa(sa));
@@ -88,6 +90,9 @@ impl View<'_> {
             last_failure: status
                 .and_then(|status| status.last_failure.as_ref())
                 .filter(|failure| !is_over(failure, sas, responds_only))
+                .into_iter()
+                .chain(not_passing)
+                .max_by_key(|failure| failure.time)
                 .map(failure),
             certificate_until: credentials.and_then(|c| expiry::until(c)),
             interface: config.interface.as_ref().map(|interface| self.interface(config, interface)),
@@ -162,6 +167,7 @@ impl View<'_> {
             drops: Drop::ALL.iter().map(|drop| (drop.name().to_owned(), 0)).collect(),
             rekey_in_s: current.and_then(|sa| sa.rekey_at).map(|at| self.seconds_to(at)),
             sas: sas.iter().map(|sa| self.child_sa(sa)).collect(),
+            monitor: self.probes.shown(&config.name, name).filter(|_| peer.is_none()),
         };
         self.count(&mut child, &config.name, name, peer);
         child
@@ -229,8 +235,7 @@ impl View<'_> {
     }
 }
 
-/// The largest inner packet of a child under its cipher, on its path as it is now. IPv6 has no MTU below 1280: what the path does not take of it
-/// whole is fragmented outside, unless that is forbidden.
+/// The largest inner packet of a child that its path takes whole as it is now, under its cipher.
 fn mtu(sa: &OutboundEntry, fitting: Fitting) -> u16 {
     let path = sa.path.load();
     let outside = match path.remote.is_ipv4() {
@@ -239,9 +244,7 @@ fn mtu(sa: &OutboundEntry, fitting: Fitting) -> u16 {
         false => 40,
     };
     let whole = fitting.mtu(usize::from(path.inner_mtu(sa.sa.params().cipher)) + outside);
-    let ipv6 = sa.local_ts.iter().all(|selector| selector.start.is_ipv6());
-    let cut = ipv6 && fitting.outer_fragments != OuterFragments::Never;
-    u16::try_from(if cut { whole.max(IPV6_LEAST) } else { whole }).unwrap_or(u16::MAX)
+    u16::try_from(whole).unwrap_or(u16::MAX)
 }
 
 /// What failed has been done since: the SA that was wanted, or that of the child, is up. Where many peers come, the success of one says
@@ -370,14 +373,12 @@ mod tests {
             mtu(&entry, fitting)
         };
         let auto = Fitting::default();
-        let never = Fitting { outer_fragments: OuterFragments::Never, ..auto };
         let said = Fitting { mtu: Some(1400), ..auto };
         assert_eq!(of(1500, &["10.1.0.0/16"], false, auto), 1438);
         assert_eq!(of(1500, &["10.1.0.0/16"], true, auto), 1458);
         assert_eq!((of(1500, &["10.1.0.0/16"], false, said), of(1400, &["10.1.0.0/16"], false, said)), (1400, 1338));
         assert_eq!(of(1280, &["10.1.0.0/16"], false, auto), 1218);
-        assert_eq!((of(1280, &["fd00::/64"], false, auto), of(1280, &["fd00::/64"], false, never)), (1280, 1218));
-        assert_eq!(of(1280, &["fd00::/64", "10.1.0.0/16"], false, auto), 1218);
+        assert_eq!(of(1280, &["fd00::/64"], false, auto), 1218, "whole; larger ones are fragmented outside");
     }
 
     fn sa(connecting: bool, closing: bool) -> status::ChildStatus {
@@ -462,6 +463,7 @@ mod tests {
             devices: &Devices::new(Vec::new()),
             places: &places,
             leases: &Leases::default(),
+            probes: &Probes::default(),
             now: Duration::ZERO,
         }
         .status(&[]);

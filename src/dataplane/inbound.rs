@@ -4,6 +4,7 @@
 //! packets, one pass of merging. Within an SA the order of arrival stays.
 use super::Upcall;
 use super::burst::Burst;
+use super::limit::{Bucket, PerSpi};
 use super::merge::Merge;
 use super::mss;
 use super::park::{Parked, Parking};
@@ -32,6 +33,10 @@ const SLOTS: usize = 16;
 const PART: usize = 16;
 /// Packets for which there is room without allocating: 64 in each train.
 const PACKETS: usize = SLOTS * 64;
+/// Octets of what is answered to a packet that belongs to nothing here: an IKE header and a notification with an SPI.
+const DENIAL: usize = 28 + 12;
+/// So many such packets a worker tells of in a second at most.
+const UNKNOWN_RATE: u64 = 500;
 
 /// A worker's receiving half: buffers only, all state is in the SAs.
 #[derive(Debug)]
@@ -42,6 +47,8 @@ pub struct Inbound {
     merge: Merge,
     parked: Parked,
     pub(super) burst: Burst,
+    /// What is told of packets that belong to nothing here.
+    unknowns: (PerSpi, Bucket),
 }
 
 /// An ESP packet in the batch's buffer.
@@ -76,6 +83,7 @@ impl Inbound {
             merge: Merge::new(PACKETS),
             parked: Parked::default(),
             burst: Burst::default(),
+            unknowns: (PerSpi::default(), Bucket::new(UNKNOWN_RATE, UNKNOWN_RATE)),
         }
     }
 
@@ -168,6 +176,7 @@ impl Inbound {
     fn unknown(&mut self, now: Duration, spi: u32, run: Range<usize>, encap: Encap, shared: &Shared) {
         let tables = &shared.tables;
         if !tables.larvae.contains(spi) && !tables.sad.knows(spi) {
+            self.tell_unknown(now, spi, run.start, shared);
             return shared.stats.count_drops(Drop::UnknownSpi, run.len() as u64);
         }
         for packet in &self.packets[run] {
@@ -177,6 +186,16 @@ impl Inbound {
                 Parking::Behind => {}
                 Parking::Full => shared.stats.count_drops(Drop::QueueFull, 1),
             }
+        }
+    }
+
+    /// Its sender may not know that we have lost the SA; what we answer is no larger than the packet.
+    fn tell_unknown(&mut self, now: Duration, spi: u32, packet: usize, shared: &Shared) {
+        let Some(packet) = self.packets.get(packet).filter(|packet| packet.len >= DENIAL) else { return };
+        let (each, all) = &mut self.unknowns;
+        if each.take(spi, now) && all.take(now) {
+            let from = &self.batch.datagrams[packet.datagram];
+            shared.tell(Upcall::UnknownSpi { spi, local: from.local, remote: from.remote });
         }
     }
 

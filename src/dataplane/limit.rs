@@ -52,6 +52,36 @@ impl PerChild {
     }
 }
 
+/// Places of a table of SPIs that belong to nothing here.
+const PLACES: usize = 4096;
+
+/// Once per second for each of many SPIs, as far as a small table tells them apart: nobody can make it grow, and who speaks most does not
+/// speak for all.
+#[derive(Debug)]
+pub struct PerSpi {
+    next: Box<[Duration]>,
+}
+
+impl Default for PerSpi {
+    fn default() -> Self {
+        Self { next: vec![Duration::ZERO; PLACES].into() }
+    }
+}
+
+impl PerSpi {
+    /// True if this SPI may be spoken of now.
+    pub fn take(&mut self, spi: u32, now: Duration) -> bool {
+        // The high bits of a product depend on all bits of its factors.
+        let place = spi.wrapping_mul(0x9e37_79b1) as usize >> 20;
+        let Some(next) = self.next.get_mut(place) else { return false };
+        let granted = now >= *next;
+        if granted {
+            *next = now + Duration::from_secs(1);
+        }
+        granted
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +99,18 @@ mod tests {
         let mut take = |slot, ms| limit.take(Slot(slot), Duration::from_millis(ms));
         assert!(take(0, 0) && take(1, 10) && !take(0, 999) && take(0, 1000) && !take(1, 1009) && take(1, 1010));
         assert!(!take(MAX_SLOTS, 5000));
+    }
+
+    #[test]
+    fn each_spi_is_spoken_of_once_a_second_and_few_hinder_each_other() {
+        let mut limit = PerSpi::default();
+        let spis = || (0..200u32).map(|n| 0x8000_0000 + n * 0x1_0007);
+        let at = |ms| Duration::from_millis(ms);
+        let first: Vec<_> = spis().filter(|spi| limit.take(*spi, at(5000))).collect();
+        assert!(first.len() > 180, "{}", first.len());
+        assert_eq!(spis().filter(|spi| limit.take(*spi, at(5999))).count(), 0);
+        assert_eq!(first.iter().filter(|spi| limit.take(**spi, at(6000))).count(), first.len());
+        assert!((0..100_000).filter(|spi| limit.take(*spi, at(7000))).count() <= PLACES);
+        assert!(limit.next.len() == PLACES && !limit.take(u32::MAX, at(7000)));
     }
 }

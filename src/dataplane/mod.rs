@@ -68,6 +68,15 @@ pub enum Upcall {
         /// Our SPI.
         spi: u32,
     },
+    /// A packet of at least 40 octets came with an SPI that belongs to nothing here; not every one is told of.
+    UnknownSpi {
+        /// The SPI.
+        spi: u32,
+        /// Our end; port 0 for raw ESP.
+        local: SocketAddr,
+        /// The sender; port 0 for raw ESP.
+        remote: SocketAddr,
+    },
     /// The SA's sequence numbers are near their end.
     Exhausting {
         /// Slot of the child.

@@ -36,6 +36,10 @@ pub(super) struct Admission {
     failing_ids: Failures<Id>,
     /// Answers to messages that belong to no IKE SA.
     pub answers: Rate,
+    /// What we say about SAs that are not ours.
+    pub denials: Rate,
+    /// IKE SAs that are looked at because somebody says that one is lost.
+    pub hints: Rate,
     /// Failures that we report although nobody has proven who he is.
     pub reports: Rate,
 }
@@ -53,6 +57,8 @@ impl Admission {
             failing_sources: Failures::default(),
             failing_ids: Failures::default(),
             answers: Rate::new(now, 100, 1000),
+            denials: Rate::new(now, 1000, 2000),
+            hints: Rate::new(now, 100_000, 1_000_000),
             reports: Rate::new(now, 10, 20),
         }
     }
@@ -250,6 +256,10 @@ impl Rate {
             self.tokens -= 1.0;
         }
         has
+    }
+    /// Takes more, also what is not there yet.
+    pub(super) fn pay(&mut self, tokens: usize) {
+        self.tokens -= tokens as f64;
     }
 }
 

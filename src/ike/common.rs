@@ -1,5 +1,6 @@
 //! What all IKE SAs share, and the context in which a step of one of them runs.
 use super::admission::Admission;
+use super::calls::Calls;
 use super::channel::Sealed;
 use super::diagnose::Failure;
 use super::directory::Directory;
@@ -46,10 +47,14 @@ pub(super) struct Common {
     pub conceded: Vec<IkeId>,
     /// IKE SAs that need another one in their place, made from scratch.
     pub renew: Vec<IkeId>,
+    /// The same of those that their peer has lost.
+    pub lost: Vec<IkeId>,
     /// IKE SAs and those that are established now in their place.
     pub relieved: Vec<(IkeId, IkeId)>,
     /// Which IKE SA waits for which computation.
     pub jobs: HashMap<u64, IkeId>,
+    /// Attempts that are under way.
+    pub calls: Calls,
     /// Addresses that peers have from our pools.
     pub leases: Leases,
     /// How many IKE SAs are established.
@@ -98,11 +103,13 @@ impl Common {
             estates: Vec::new(),
             conceded: Vec::new(),
             renew: Vec::new(),
+            lost: Vec::new(),
             relieved: Vec::new(),
             links: HashMap::new(),
             touched: BTreeSet::new(),
             redundant: Vec::new(),
             jobs: HashMap::new(),
+            calls: Calls::default(),
             leases: Leases::default(),
             established: 0,
             counter: 0,

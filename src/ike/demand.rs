@@ -1,4 +1,5 @@
 //! What is wanted: policy and commands change it, and `reconcile` compares it with what there is.
+use super::calls::Caller;
 use super::child::{Child, ChildState};
 use super::common::Cx;
 use super::diagnose::{Failure, Phase as Where};
@@ -112,6 +113,25 @@ impl Endpoint {
                     }
                     Ok(())
                 }),
+            }
+        }
+        self.common.touched.insert(connection.into());
+    }
+    /// Takes what is up down and makes it anew at once, as if the peer had been dead; what a peer made that we cannot call stays.
+    pub(super) fn restart(&mut self, now: Duration, host: &mut dyn Host, connection: &str) {
+        let Some(link) = self.common.links.get_mut(connection).filter(|link| link.can_initiate()) else { return };
+        for (policy, wish) in link.connection.children.iter().zip(&mut link.wishes) {
+            let has = |id: &IkeId| matches!(self.sas.get(id).map(|sa| &sa.phase), Some(Phase::Established(est)) if est.closing.is_none() && est.has_or_makes(&policy.name));
+            if link.sas.iter().any(has) && !wish.down {
+                (wish.wanted, wish.persistent) = (true, true);
+                wish.retry = Retry::now(now);
+            }
+        }
+        link.ike = Retry::now(now);
+        let sas: Vec<IkeId> = link.sas.iter().copied().collect();
+        for id in sas {
+            if matches!(self.sas.get(&id).map(|sa| &sa.phase), Some(Phase::Established(_))) {
+                self.close(now, host, id, CLOSING_TIME);
             }
         }
         self.common.touched.insert(connection.into());
@@ -237,6 +257,9 @@ impl Endpoint {
             let link = cx.common.links.get(name)?;
             return link.wishes.iter().any(|w| w.wanted).then_some(link.ike.at);
         };
+        if !cx.common.calls.may_begin(remote, Caller::Link(name.clone())) {
+            return None;
+        }
         let ends = (SocketAddr::new(local, ports.ike), SocketAddr::new(remote, ports.ike));
         let sa = ike_sa_init::request(&mut cx, connection, child, ends)?;
         let link = cx.common.links.get_mut(name)?;

@@ -1,4 +1,5 @@
 //! All IKE SAs: which message, command or deadline belongs to which, and what happens around a step of one of them.
+use super::calls::Caller;
 use super::channel::OpenError;
 use super::common::{Common, Cx, How, Redundant};
 use super::diagnose::{Failure, Phase as Where};
@@ -38,6 +39,7 @@ pub struct Endpoint {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Owner {
     Shutdown,
+    Calls,
     Link(Arc<str>),
     Sa(IkeId),
 }
@@ -67,6 +69,7 @@ impl Endpoint {
             Input::EspSeen(seen) => self.on_esp_seen(seen),
             Input::AddrsChanged => self.on_addrs_changed(now, host),
             Input::EspUsage(usage) => self.on_esp_usage(now, host, usage),
+            Input::UnknownSpi { spi, local, remote } => self.on_unknown_spi(now, host, spi, (local, remote)),
             Input::LarvalHit(spi) => self.on_larval_hit(now, host, spi),
             Input::Acquire { connection, child } => self.on_acquire(now, &connection, &child),
         }
@@ -115,7 +118,7 @@ impl Endpoint {
             return;
         }
         let ours = if header.initiator { header.spi_r } else { header.spi_i };
-        let Some(&id) = self.common.by_spi.get(&ours) else { return };
+        let Some(&id) = self.common.by_spi.get(&ours) else { return self.on_stray(now, host, &header, from) };
         self.step(now, host, id, |cx, sa| dispatch(cx, sa, &header, from));
     }
     /// An IKE_SA_INIT request.
@@ -145,6 +148,9 @@ impl Endpoint {
     pub(super) fn register(&mut self, sa: IkeSa) {
         let id = sa.core.id;
         self.common.by_spi.insert(sa.core.our_spi(), id);
+        if sa.is_attempt() {
+            self.common.calls.began(sa.core.created, sa.core.remote.ip(), id);
+        }
         self.timers.set(Owner::Sa(id), sa.deadline());
         self.sas.insert(id, sa);
     }
@@ -161,8 +167,12 @@ impl Endpoint {
             Phase::HalfOpen(half) => Some(half.key.clone()),
             _ => None,
         };
+        let attempt = sa.is_attempt();
         let mut cx = Cx { now, host, common: &mut self.common };
         let ended = f(&mut cx, &mut sa);
+        if attempt && (ended.is_err() || !sa.is_attempt()) {
+            cx.common.calls.ended(id);
+        }
         if let Some(key) = half_open
             && (ended.is_err() || !matches!(sa.phase, Phase::HalfOpen(_)))
         {
@@ -229,6 +239,7 @@ impl Endpoint {
                     self.common.touched.insert(name);
                     self.settle(now, host);
                 }
+                Owner::Calls => self.settle(now, host),
                 Owner::Shutdown => {
                     for id in self.ids() {
                         self.step(now, host, id, |_, _| Err(Ended::ByUs));
@@ -274,17 +285,35 @@ impl Endpoint {
         while let Some(name) = self.common.touched.pop_first() {
             self.reconcile(now, host, &name);
         }
+        self.begin_waiting(now, host);
         if self.shutdown.is_some() && self.sas.is_empty() {
             self.shutdown = None;
             self.timers.set(Owner::Shutdown, None);
             self.common.out.push_back(Output::Event(Event::Drained));
         }
     }
+    /// Attempts that waited for others to come to their end.
+    fn begin_waiting(&mut self, now: Duration, host: &mut dyn Host) {
+        loop {
+            let woken = self.common.calls.wake(now);
+            if woken.is_empty() {
+                break;
+            }
+            for caller in woken {
+                match caller {
+                    Caller::Link(name) => self.reconcile(now, host, &name),
+                    Caller::Renewal(old, lost) => self.renew_one(now, host, old, lost),
+                }
+            }
+        }
+        self.timers.set(Owner::Calls, self.common.calls.deadline());
+    }
     fn on_command(&mut self, now: Duration, host: &mut dyn Host, command: Command) {
         match command {
             Command::SetPolicy(policy) => self.set_policy(now, host, policy),
             Command::Up { connection, child } => self.up(now, &connection, child.as_deref()),
             Command::Down { connection, child } => self.down(now, host, &connection, child.as_deref()),
+            Command::Restart { connection } => self.restart(now, host, &connection),
             Command::Rekey { connection, child } => self.rekey(now, host, &connection, child.as_deref()),
             Command::Probe { ike, size } => self.probe(now, host, ike, size),
             Command::Shutdown => self.begin_shutdown(now, host),

@@ -89,6 +89,15 @@ pub enum Input<'a> {
     EspUsage(&'a [Usage]),
     /// A packet came with an inbound SPI that we have offered and have no keys for: the peer has answered, and its answer is late or lost (R3).
     LarvalHit(u32),
+    /// An ESP packet of at least 40 octets came with an inbound SPI that belongs to nothing here: its sender may not know that we have lost it.
+    UnknownSpi {
+        /// The SPI.
+        spi: u32,
+        /// Our end; port 0 for raw ESP.
+        local: SocketAddr,
+        /// The sender; port 0 for raw ESP.
+        remote: SocketAddr,
+    },
     /// Local addresses have come or gone, or routes have changed (MOBIKE asks the host for what there is now).
     AddrsChanged,
     /// A packet for a child without an SA.
@@ -150,6 +159,11 @@ pub enum Command {
         connection: Arc<str>,
         /// Child, or the IKE SA.
         child: Option<Arc<str>>,
+    },
+    /// Make the IKE SAs of a connection anew, with the children that are up: nothing passes through them.
+    Restart {
+        /// Connection.
+        connection: Arc<str>,
     },
     /// Find out whether an outer IP packet of `size` octets reaches the peer and is answered: an INFORMATIONAL request of that size with DF and,
     /// if it is not answered soon, the same request made smaller (RFC 7383 section 2.5.2), so that a narrow path does no harm. Each command is

@@ -9,6 +9,7 @@ pub mod status;
 
 mod admission;
 mod auth;
+mod calls;
 mod channel;
 mod child;
 mod claim;
@@ -32,6 +33,7 @@ mod resources;
 mod sa;
 mod size;
 mod spi;
+mod stray;
 mod timer;
 mod traffic;
 mod transport;

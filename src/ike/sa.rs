@@ -66,6 +66,8 @@ pub(super) struct Core {
     pub sent: Duration,
     /// It is made from scratch to take the place of this one.
     pub replaces: Option<IkeId>,
+    /// That one is lost: the peer is told so (INITIAL_CONTACT), and it goes without a word.
+    pub abandons: bool,
     /// The peer has answered, as ESP on this SPI shows: our request was sent again, once.
     pub hit: Option<u32>,
 }
@@ -544,6 +546,10 @@ impl IkeSa {
             _ => None,
         };
         offer.is_some_and(|offer| offer.spi_in == spi)
+    }
+    /// We are the initiator, and it is not established yet.
+    pub(super) fn is_attempt(&self) -> bool {
+        matches!(self.phase, Phase::Opening(_) | Phase::Agreeing(_) | Phase::Mixing(_) | Phase::Proving(_))
     }
     /// When it wants `Input::Timer`.
     pub(super) fn deadline(&self) -> Option<Duration> {

@@ -12,6 +12,8 @@ use std::time::Duration;
 pub(super) const SIZE: u32 = 4;
 /// After so many transmissions without an answer a large message is cut smaller, if it can be (RFC 7383 section 2.5.2).
 const PROBES: u32 = 3;
+/// After so many transmissions without an answer the peer is silent.
+const SILENCE: u32 = 2;
 /// So often a request that insists on its size is sent.
 const INSISTENT: u32 = 2;
 /// So often an answer is sent again. A patient peer with many paths asks for it less often; whoever has seen one request could ask without end.
@@ -173,6 +175,10 @@ impl Window {
     pub(super) fn jump(&mut self, id: u32) {
         (self.next, self.expected) = (id, id);
         self.answered.clear();
+    }
+    /// The outstanding request was sent again, and then again, and nothing came: the peer may not be where we think that it is.
+    pub(super) fn is_silent(&self) -> bool {
+        self.outstanding.as_ref().is_some_and(|o| o.sent > SILENCE)
     }
     /// When `poll` has something to say.
     pub(super) fn deadline(&self) -> Option<Duration> {

@@ -5,35 +5,50 @@ use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 
+/// Packets of others that are passed over in one look.
+const MOST_OTHERS: usize = 64;
+
+/// A reply to an echo request of ours.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reply<'a> {
+    /// The request's.
+    pub sequence: u16,
+    /// What the request carried, if the replier is honest.
+    pub data: &'a [u8],
+}
+
 /// A non-blocking socket that sends echo requests from one address to another and sees their replies.
 #[derive(Debug)]
 pub struct Pinger {
     socket: Socket,
     ipv6: bool,
     ident: u16,
+    buf: Vec<u8>,
 }
 
 impl Pinger {
-    /// Opens it; needs CAP_NET_RAW. `ident` tells its replies from those of others.
-    pub fn open(local: IpAddr, remote: IpAddr, ident: u16) -> io::Result<Self> {
+    /// Opens it; needs CAP_NET_RAW. `ident` tells its replies from those of others. With `device` nothing leaves or arrives by another one.
+    /// `AddrNotAvailable` if `local` is no address of this host.
+    pub fn open(local: IpAddr, remote: IpAddr, ident: u16, device: Option<&str>) -> io::Result<Self> {
         let ipv6 = local.is_ipv6();
         let (domain, protocol) = if ipv6 { (Domain::IPV6, Protocol::ICMPV6) } else { (Domain::IPV4, Protocol::ICMPV4) };
         let socket = Socket::new(domain, Type::RAW.nonblocking(), Some(protocol))
             .map_err(|e| context(&e, "raw socket for ICMP"))?;
+        if let Some(device) = device {
+            socket.bind_device(Some(device.as_bytes())).map_err(|e| context(&e, "SO_BINDTODEVICE"))?;
+        }
         socket.bind(&SocketAddr::new(local, 0).into())?;
         socket.connect(&SocketAddr::new(remote, 0).into())?;
-        Ok(Self { socket, ipv6, ident })
+        Ok(Self { socket, ipv6, ident, buf: vec![0; 65_536] })
     }
 
-    /// Sends a request with `len` octets of data.
-    pub fn send(&mut self, sequence: u16, len: usize) -> io::Result<()> {
-        let mut message = vec![0; 8 + len];
+    /// Sends a request with this data.
+    pub fn send(&mut self, sequence: u16, data: &[u8]) -> io::Result<()> {
+        let mut message = vec![0; 8];
         message[0] = if self.ipv6 { 128 } else { 8 };
         message[4..6].copy_from_slice(&self.ident.to_be_bytes());
         message[6..8].copy_from_slice(&sequence.to_be_bytes());
-        for (i, octet) in message[8..].iter_mut().enumerate() {
-            *octet = i as u8;
-        }
+        message.extend_from_slice(data);
         // The kernel fills in the checksum of ICMPv6, which covers the addresses.
         if !self.ipv6 {
             let checksum = checksum(&message);
@@ -42,29 +57,35 @@ impl Pinger {
         self.socket.send_with_flags(&message, libc::MSG_NOSIGNAL).map(drop)
     }
 
-    /// The sequence number of the next reply that is there, without waiting.
-    pub fn receive(&mut self) -> io::Result<Option<u16>> {
-        let mut buf = vec![0; 65_536];
-        loop {
-            let len = match self.socket.read(&mut buf) {
+    /// The next reply that is there, without waiting. Of what else travels between the two so much is looked at, and no more, that the
+    /// caller has its turn again soon.
+    pub fn receive(&mut self) -> io::Result<Option<Reply<'_>>> {
+        for _ in 0..MOST_OTHERS {
+            let len = match self.socket.read(&mut self.buf) {
                 Ok(len) => len,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => return Err(e),
             };
-            if let Some(sequence) = self.reply(&buf[..len]) {
-                return Ok(Some(sequence));
+            if let Some(sequence) = reply(self.ipv6, self.ident, &self.buf[..len]) {
+                let data = self.buf.get(header(self.ipv6, &self.buf[..len]) + 8..len).unwrap_or_default();
+                return Ok(Some(Reply { sequence, data }));
             }
         }
+        Ok(None)
     }
+}
 
-    /// The sequence number, if this is a reply to us. IPv4 raw sockets deliver the IP header, too.
-    fn reply(&self, packet: &[u8]) -> Option<u16> {
-        let header = if self.ipv6 { 0 } else { usize::from(packet.first()? & 0xf) * 4 };
-        let &[kind, 0, _, _, i0, i1, s0, s1] = packet.get(header..)?.first_chunk()? else { return None };
-        let ours = kind == if self.ipv6 { 129 } else { 0 } && [i0, i1] == self.ident.to_be_bytes();
-        ours.then_some(u16::from_be_bytes([s0, s1]))
-    }
+/// The sequence number, if this is a reply to the requests with `ident`.
+fn reply(ipv6: bool, ident: u16, packet: &[u8]) -> Option<u16> {
+    let &[kind, 0, _, _, i0, i1, s0, s1] = packet.get(header(ipv6, packet)..)?.first_chunk()? else { return None };
+    let ours = kind == if ipv6 { 129 } else { 0 } && [i0, i1] == ident.to_be_bytes();
+    ours.then_some(u16::from_be_bytes([s0, s1]))
+}
+
+/// Octets before the message: IPv4 raw sockets deliver the IP header, too.
+fn header(ipv6: bool, packet: &[u8]) -> usize {
+    if ipv6 { 0 } else { packet.first().map_or(0, |first| usize::from(first & 0xf) * 4) }
 }
 
 impl AsFd for Pinger {
@@ -83,7 +104,7 @@ fn checksum(data: &[u8]) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::super::fds::Poll;
-    use super::super::netns::fresh;
+    use super::super::netns::{fresh, unanswered};
     use super::*;
     use std::time::Duration;
 
@@ -92,23 +113,47 @@ mod tests {
         fresh(|| {
             for address in ["127.0.0.1", "::1"] {
                 let address = address.parse().expect("address");
-                let mut ours = Pinger::open(address, address, 7).expect("open");
-                let mut other = Pinger::open(address, address, 8).expect("open");
+                let mut ours = Pinger::open(address, address, 7, None).expect("open");
+                let mut other = Pinger::open(address, address, 8, Some("lo")).expect("open");
                 let poll = Poll::new().expect("poll");
                 poll.add(&ours, 0).expect("add");
-                other.send(99, 0).expect("send");
+                other.send(99, &[]).expect("send");
                 for sequence in [1, 2] {
-                    ours.send(sequence, 1001).expect("send");
+                    let sent = vec![sequence as u8; 1001];
+                    ours.send(sequence, &sent).expect("send");
                     let received = loop {
                         poll.wait(&mut Vec::new(), Some(Duration::from_secs(5))).expect("wait");
-                        if let Some(sequence) = ours.receive().expect("receive") {
-                            break sequence;
+                        if let Some(Reply { sequence, data }) = ours.receive().expect("receive") {
+                            break (sequence, data.to_vec());
                         }
                     };
-                    assert_eq!(received, sequence);
+                    assert_eq!(received, (sequence, sent));
                 }
                 assert_eq!(ours.receive().expect("receive"), None);
             }
+        });
+    }
+
+    #[test]
+    fn what_comes_by_another_device_is_not_seen() {
+        fresh(|| {
+            unanswered("192.0.2.1");
+            let (near, stranger) = ("192.0.2.1".parse().expect("address"), "192.0.2.99".parse().expect("address"));
+            let mut bound = Pinger::open(near, near, 7, Some("far")).expect("open");
+            let mut free = Pinger::open(near, near, 7, None).expect("open");
+            // What goes to an address of our own counts as come by the device that has it.
+            free.send(1, b"data").expect("send");
+            let poll = Poll::new().expect("poll");
+            poll.add(&free, 0).expect("add");
+            loop {
+                poll.wait(&mut Vec::new(), Some(Duration::from_secs(5))).expect("wait");
+                if free.receive().expect("receive").is_some() {
+                    break;
+                }
+            }
+            assert_eq!(bound.receive().expect("receive"), None);
+            let nobody = Pinger::open(stranger, near, 7, None).expect_err("not ours");
+            assert_eq!(nobody.kind(), io::ErrorKind::AddrNotAvailable);
         });
     }
 }

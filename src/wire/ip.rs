@@ -166,11 +166,13 @@ impl WordsSum {
     }
 }
 
-const ICMP: u8 = 1;
+/// ICMP (RFC 792).
+pub const ICMP: u8 = 1;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const DCCP: u8 = 33;
-const ICMPV6: u8 = 58;
+/// ICMPv6 (RFC 4443).
+pub const ICMPV6: u8 = 58;
 const NO_NEXT_HEADER: u8 = 59;
 const SCTP: u8 = 132;
 const MOBILITY: u8 = 135;

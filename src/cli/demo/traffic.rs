@@ -76,18 +76,19 @@ pub fn ping(left: &Namespace, interrupt: &Interrupt) -> Result<Pings, Failure> {
 }
 
 fn ping_here(local: IpAddr, remote: IpAddr, interrupt: &Interrupt) -> Result<Pings, Failure> {
-    let mut pinger = Pinger::open(local, remote, std::process::id() as u16).map_err(Failure::at("ping"))?;
+    let mut pinger = Pinger::open(local, remote, std::process::id() as u16, None).map_err(Failure::at("ping"))?;
     let mut sent_at: Vec<Duration> = Vec::new();
     let mut answered: Vec<Option<Duration>> = vec![None; usize::from(PINGS)];
     for sequence in 0..PINGS {
         sent_at.push(boot_time());
         // One that the kernel refuses to send is lost.
-        let _ = pinger.send(sequence, PING_OCTETS);
+        let _ = pinger.send(sequence, &[0; PING_OCTETS]);
         let last = sequence == PINGS - 1;
         let until = boot_time() + if last { PING_PATIENCE } else { PING_INTERVAL };
         while boot_time() < until && !(last && answered.iter().all(Option::is_some)) {
             interrupt.wait_for(&pinger, until.saturating_sub(boot_time()))?;
-            while let Some(sequence) = pinger.receive().map_err(Failure::at("ping"))?.map(usize::from) {
+            while let Some(reply) = pinger.receive().map_err(Failure::at("ping"))? {
+                let sequence = usize::from(reply.sequence);
                 if let (Some(at), Some(answer)) = (sent_at.get(sequence), answered.get_mut(sequence)) {
                     answer.get_or_insert(boot_time().saturating_sub(*at));
                 }

@@ -1,6 +1,6 @@
 //! Single cases: the example of the documentation, defaults, several errors at once, places, hints.
 use super::{errors, parse};
-use crate::config::{Config, Gateway, LogFormat, LogLevel, Mode, OnExit};
+use crate::config::{Config, Gateway, LogFormat, LogLevel, Mode, Monitor, MonitorAction, OnExit};
 use crate::ike::policy::{
     Childless, DpdAction, EncapPolicy, IdMatch, Limits, RekeyBy, Remote, Retransmit, StartAction, Unique,
 };
@@ -530,4 +530,78 @@ fn thousands_of_connections_are_checked_against_each_other() {
     assert_eq!(accepted(&text).policy.connections.len(), 3000);
     let clash = text.replace("10.7.9.0/24", "10.7.10.128/25");
     assert_eq!(errors(&clash), [format!("ts.overlap@{}", 8 * (7 * 256 + 10) + 3)]);
+}
+
+/// Of a child whose `monitor` is this.
+fn monitored(monitor: &str) -> String {
+    SHORT.replace("remote_ts = [", &format!("monitor = {monitor}\nremote_ts = ["))
+}
+
+#[test]
+fn a_monitor_may_say_no_more_than_whom_to_ask() {
+    let monitor = |text: &str| accepted(text).connections[0].children[0].monitor;
+    assert_eq!(monitor(SHORT), None);
+    let least = Monitor {
+        target: "10.2.0.1".parse().unwrap(),
+        source: None,
+        interval: Duration::from_secs(2),
+        loss: 3,
+        action: MonitorAction::Restart,
+    };
+    assert_eq!(monitor(&monitored("{ target = \"10.2.0.1\" }")), Some(least));
+    let all = "{ target = \"10.2.0.1\", interval = \"100ms\", loss = 1, action = \"failover\", source = \"10.1.9.9\" }";
+    let wanted = Monitor {
+        source: Some("10.1.9.9".parse().unwrap()),
+        interval: Duration::from_millis(100),
+        loss: 1,
+        action: MonitorAction::Failover,
+        ..least
+    };
+    assert_eq!(monitor(&monitored(all)), Some(wanted));
+    // A peer that cannot be called is only watched.
+    let any = monitored("{ target = \"10.2.0.1\" }")
+        .replace("remote_addrs = [\"203.0.113.7\"]", "remote_addrs = [\"%any\"]\nremote = { id = \"203.0.113.7\" }");
+    assert_eq!(monitor(&any).map(|monitor| monitor.action), Some(MonitorAction::None));
+    let any = any.replace("{ target = ", "{ action = \"restart\", target = ");
+    assert_eq!(errors(&any), ["start.any@6"]);
+}
+
+#[test]
+fn a_monitor_whose_probes_would_not_travel_is_refused() {
+    for (monitor, code) in [
+        ("{ target = \"10.1.0.1\" }", "monitor.target"),
+        ("{ target = \"fd00::1\" }", "monitor.target"),
+        ("{ target = \"10.2.0.1\", source = \"10.2.0.2\" }", "monitor.source"),
+        ("{ target = \"10.2.0.1\", source = \"fd00::1\" }", "ts.family"),
+        ("{ target = \"10.2.0.1\", interval = \"99ms\" }", "value.range"),
+        ("{ target = \"10.2.0.1\", interval = \"61m\" }", "value.range"),
+        ("{ target = \"10.2.0.1\", loss = 0 }", "value.range"),
+        ("{ target = \"10.2.0.1\", action = \"reboot\" }", "value.choice"),
+    ] {
+        assert_eq!(errors(&monitored(monitor)), [format!("{code}@5")], "{monitor}");
+    }
+    let ports = monitored("{ target = \"10.2.0.1\" }").replace("10.2.0.0/16\"]", "10.2.0.0/16[tcp/443]\"]");
+    assert_eq!(errors(&ports), ["monitor.target@5"]);
+    assert!(parse(&ports.replace("tcp/443", "icmp")).is_ok());
+}
+
+#[test]
+fn of_several_pairs_the_one_with_the_target_is_monitored() {
+    let text = monitored("{ target = \"10.3.0.1\" }")
+        .replace("\"10.2.0.0/16\"]", "\"10.2.0.0/16\", \"10.3.0.0/16\"]\nts_mode = \"per_pair\"");
+    let children = &accepted(&text).connections[0].children;
+    assert_eq!(children.iter().map(|child| child.monitor.is_some()).collect::<Vec<_>>(), [false, true]);
+}
+
+#[test]
+fn a_monitor_asks_by_the_names_of_this_side() {
+    let text = monitored("{ target = \"172.31.2.5\", source = \"10.0.0.3\" }")
+        .replace(
+            "local_ts = [\"10.1.0.0/16\"]",
+            "local_ts = [\"198.18.1.0/24\"]\ntranslate = { local = \"10.0.0.0/24\", remote = \"172.31.2.0/24\" }",
+        )
+        .replace("10.2.0.0/16", "10.0.0.0/24");
+    assert!(accepted(&text).connections[0].children[0].monitor.is_some());
+    assert_eq!(errors(&text.replace("172.31.2.5", "10.0.0.5")), ["monitor.target@6"]);
+    assert_eq!(errors(&text.replace("10.0.0.3", "198.18.1.3")), ["monitor.source@6"]);
 }

@@ -121,12 +121,19 @@ fn what_is_not_esp_goes_its_way() {
     right.port.inject(right.train(&[vec![1, 2, 3]]));
     right.port.inject(right.train(&[vec![]]));
     right.port.inject(right.train(&[vec![9; 100]]));
+    // Not told twice in a second, nor of one that is smaller than the answer.
+    right.port.inject(right.train(&[vec![9; 100]]));
+    right.port.inject(right.train(&[vec![8; 39]]));
     right.turn();
     let path = right.path.load();
     let told = right.told();
-    let [Upcall::Ike { local, remote, data }] = &told[..] else { panic!("{told:?}") };
+    let [Upcall::Ike { local, remote, data }, Upcall::UnknownSpi { spi, local: here, remote: there }] = &told[..]
+    else {
+        panic!("{told:?}")
+    };
     assert_eq!((*local, *remote, &data[..]), (path.local, path.remote, &ike[4..]));
-    assert_eq!((right.drops(), right.stats.junk()), (vec![(Drop::UnknownSpi, 1)], 3));
+    assert_eq!((*spi, *here, *there), (0x0909_0909, path.local, path.remote));
+    assert_eq!((right.drops(), right.stats.junk()), (vec![(Drop::UnknownSpi, 3)], 3));
     assert!(right.host.pop().is_none());
 }
 

@@ -176,10 +176,11 @@ fn secret_of(connection: &Connection, core: &Core) -> Id {
         IdMatch::Any => id_of(core.remote.ip()),
     }
 }
-/// R36: we hold nothing with this pair of identities, and no other connection could.
-fn is_first_contact(cx: &Cx<'_>, connection: &Connection, local_id: &Id) -> bool {
+/// R36: we hold nothing with this pair of identities but what is lost, and no other connection could.
+fn is_first_contact(cx: &Cx<'_>, core: &Core, connection: &Connection, local_id: &Id) -> bool {
     let IdMatch::Exact(remote_id) = &connection.remote_id else { return false };
-    let none = cx.common.links.get(&connection.name).is_none_or(|l| l.of_pair(local_id, remote_id).is_empty());
+    let held = cx.common.links.get(&connection.name).map_or(Vec::new(), |l| l.of_pair(local_id, remote_id));
+    let none = held.iter().all(|sa| core.abandons && core.replaces == Some(sa.ike));
     connection.unique != Unique::Never && none && !cx.common.directory.shares_ids(connection)
 }
 impl Proving {
@@ -222,7 +223,7 @@ impl Proving {
             payloads.extend(ppk::identity(&self.connection));
             payloads.extend(self.without_ppk.take().map(ppk::without));
         }
-        if is_first_contact(cx, &self.connection, &self.local_id) {
+        if is_first_contact(cx, core, &self.connection, &self.local_id) {
             payloads.push(Payload::Notify(Notify::new(NotifyType::INITIAL_CONTACT, Vec::new())));
         }
         payloads.extend(virtuals::request(&self.connection));

@@ -134,6 +134,7 @@ pub(in crate::ike) fn request(
         created: cx.now,
         sent: cx.now,
         replaces: None,
+        abandons: false,
         hit: None,
     };
     let mut opening = Opening {

@@ -9,7 +9,7 @@ use crate::wire::registry::{ExchangeType, NotifyType};
 use std::time::Duration;
 
 /// A peer that was heard so lately needs no check, whatever strangers say of it.
-const HEARD: Duration = Duration::from_secs(5);
+const HEARD: Duration = Duration::from_secs(2);
 
 /// What we send may go unanswered for this part of `dpd_delay`.
 const UNANSWERED: u32 = 2;
@@ -51,8 +51,18 @@ pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, est: &mut Establ
     est.request(cx, core, ExchangeType::INFORMATIONAL, &question);
     Asked::Liveness
 }
-/// Somebody who proves nothing says that the peer has lost this IKE SA (INVALID_IKE_SPI in the clear): a reason to ask it, no more, and not
-/// often (RFC 7296 section 2.21.4). We send no such notification ourselves: a peer that still has the IKE SA asks for itself.
+/// Somebody who proves nothing says that the peer has lost an SA of this IKE SA: a reason to ask it, no more, and not often (RFC 7296 section
+/// 2.21.4).
+pub(in crate::ike) fn doubt(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established) {
+    let silent = cx.now.saturating_sub(est.signs.last) >= HEARD && core.window.is_free() && est.closing.is_none();
+    if silent {
+        est.plan(Task::Liveness);
+        est.pump(cx, core);
+    }
+}
+/// The same of this IKE SA itself (INVALID_IKE_SPI in the clear). Where we have asked several times, get no answer, and each time are told so,
+/// another IKE SA is tried beside this one; which only goes when that one is authenticated, or when the peer has not answered for as
+/// long as any other.
 pub(in crate::ike) fn hint(
     cx: &mut Cx<'_>,
     core: &mut Core,
@@ -60,13 +70,13 @@ pub(in crate::ike) fn hint(
     header: &Header,
     from: &Arrival<'_>,
 ) {
-    let silent = cx.now.saturating_sub(est.signs.last) >= HEARD && core.window.is_free() && est.closing.is_none();
-    if !header.response || !silent {
+    let told = |p: &Payload| matches!(p, Payload::Notify(n) if n.kind == NotifyType::INVALID_IKE_SPI);
+    if !header.response || !Message::parse(from.data).is_ok_and(|message| message.payloads.first().is_some_and(told)) {
         return;
     }
-    let told = |p: &Payload| matches!(p, Payload::Notify(n) if n.kind == NotifyType::INVALID_IKE_SPI);
-    if Message::parse(from.data).is_ok_and(|message| message.payloads.first().is_some_and(told)) {
-        est.plan(Task::Liveness);
-        est.pump(cx, core);
+    if header.id == core.window.next_id() && core.window.is_silent() && from.remote.ip() == core.remote.ip() {
+        cx.common.lost.push(core.id);
+    } else {
+        doubt(cx, core, est);
     }
 }

@@ -1,8 +1,9 @@
 //! Reauthentication (RFC 7296 section 2.8.3, RFC 4478): an IKE SA from scratch with all children, and then the old one is deleted.
 use super::Contents;
 use super::ike_sa_init;
+use crate::ike::calls::Caller;
 use crate::ike::child::ChildState;
-use crate::ike::common::Cx;
+use crate::ike::common::{Cx, How, Redundant};
 use crate::ike::endpoint::Endpoint;
 use crate::ike::event::{Host, IkeId};
 use crate::ike::policy::Connection;
@@ -29,13 +30,17 @@ impl Endpoint {
     /// Begins IKE SAs in the place of others, and lets those go on that are established.
     pub(in crate::ike) fn renew(&mut self, now: Duration, host: &mut dyn Host) {
         for old in std::mem::take(&mut self.common.renew) {
-            self.renew_one(now, host, old);
+            self.renew_one(now, host, old, false);
+        }
+        for old in std::mem::take(&mut self.common.lost) {
+            self.renew_one(now, host, old, true);
         }
         for (old, new) in std::mem::take(&mut self.common.relieved) {
             self.relieve(now, host, old, new);
         }
     }
-    fn renew_one(&mut self, now: Duration, host: &mut dyn Host, old: IkeId) {
+    /// `lost`: the old one will not be heard any more.
+    pub(in crate::ike) fn renew_one(&mut self, now: Duration, host: &mut dyn Host, old: IkeId, lost: bool) {
         let Some(IkeSa { core, phase: Phase::Established(est) }) = self.sas.get(&old) else { return };
         let Some(link) = self.common.links.get(&est.connection.name).filter(|link| link.can_initiate()) else { return };
         let comes = |id: &IkeId| self.sas.get(id).is_some_and(|sa| sa.core.replaces == Some(old));
@@ -47,24 +52,31 @@ impl Endpoint {
         let Some(child) = up.or_else(|| connection.children.first().map(|c| c.name.clone())) else { return };
         let port = self.common.directory.policy.ports.ike;
         let ends = (SocketAddr::new(core.local.ip(), port), SocketAddr::new(core.remote.ip(), port));
+        if !self.common.calls.may_begin(core.remote.ip(), Caller::Renewal(old, lost)) {
+            return;
+        }
         let mut cx = Cx { now, host, common: &mut self.common };
         let Some(mut sa) = ike_sa_init::request(&mut cx, connection.clone(), child, ends) else { return };
-        sa.core.replaces = Some(old);
+        (sa.core.replaces, sa.core.abandons) = (Some(old), lost);
         if let Some(link) = self.common.links.get_mut(&connection.name) {
             link.sas.insert(sa.core.id);
         }
         self.register(sa);
     }
-    /// The new one is established: it makes the other children, too, and then the old one is deleted. A peer that has begun the new one shall
-    /// show that it has it.
+    /// The new one is established: it makes the other children, too, and then the old one is deleted. One that is lost goes at once. A peer that
+    /// has begun the new one shall show that it has it.
     fn relieve(&mut self, now: Duration, host: &mut dyn Host, old: IkeId, new: IkeId) {
         let Some(IkeSa { phase: Phase::Established(est), .. }) = self.sas.get(&old) else { return };
         let up = est.children.iter().filter(|c| c.state == ChildState::Up && c.resource.is_none());
         let mut names: Vec<_> = up.map(|c| c.policy.name.clone()).collect();
         names.dedup();
+        let lost = self.sas.get(&new).is_some_and(|sa| sa.core.abandons);
+        if lost {
+            self.common.redundant.push(Redundant { ike: old, how: How::Silently });
+        }
         self.step(now, host, new, |cx, sa| {
             if let Phase::Established(est) = &mut sa.phase {
-                est.relieves = Some(old);
+                est.relieves = Some(old).filter(|_| !lost);
                 if !sa.core.initiator {
                     est.plan(Task::Liveness);
                 }

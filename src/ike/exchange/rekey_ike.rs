@@ -287,6 +287,7 @@ fn successor(cx: &mut Cx<'_>, core: &Core, est: &Established, pending: &Pending,
         connection: core.connection.clone(),
         created: cx.now,
         sent: cx.now,
+        abandons: false,
         hit: None,
         ..*core
     };

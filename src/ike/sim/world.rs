@@ -380,12 +380,12 @@ impl World {
     }
     fn esp_arrives(&mut self, from: SocketAddr, to: SocketAddr, packet: Packet) {
         match self.enters(to, packet.udp) {
-            Some((machine, _)) => self.open(machine, packet, Some(from)),
+            Some((machine, local)) => self.open(machine, packet, Some((local, from))),
             None => assert!(!packet.strict, "{packet:?} reaches nobody at {to}"),
         }
     }
-    /// `from`: it has just come, and may be parked. Without, it has been.
-    fn open(&mut self, machine: usize, packet: Packet, from: Option<SocketAddr>) {
+    /// `ends`: it has just come there from there, and may be parked. Without, it has been.
+    fn open(&mut self, machine: usize, packet: Packet, ends: Option<(SocketAddr, SocketAddr)>) {
         let m = &mut self.machines[machine];
         m.net.tables.tick(m.clock.shows(self.now));
         match m.net.tables.open(packet.spi, &packet.key, packet.number) {
@@ -393,7 +393,7 @@ impl World {
                 self.summary.opened += 1;
                 m.opened.push(packet.spi);
                 let path = m.net.tables.pairs.get(&child).map(|p| p.path);
-                if let (Some(path), Some(from)) = (path, from)
+                if let (Some(path), Some((_, from))) = (path, ends)
                     && newest
                     && path.may_move
                     && path.remote != from
@@ -401,14 +401,19 @@ impl World {
                     self.input(machine, Input::EspMoved { spi: packet.spi, remote: from });
                 }
             }
-            Fate::Parked if from.is_some() => {
+            Fate::Parked if ends.is_some() => {
                 let life = m.life;
                 let spi = packet.spi;
                 self.at(self.now + PARKED, Item::Unpark { machine, life, packet });
                 self.input(machine, Input::LarvalHit(spi));
             }
             Fate::Parked => self.lost(machine, &packet, Use::Larval),
-            Fate::Lost(what) => self.lost(machine, &packet, what),
+            Fate::Lost(what) => {
+                self.lost(machine, &packet, what);
+                if let Some((local, remote)) = ends {
+                    self.input(machine, Input::UnknownSpi { spi: packet.spi, local, remote });
+                }
+            }
         }
     }
     /// What one end seals the other can open, unless

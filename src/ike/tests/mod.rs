@@ -34,6 +34,7 @@ mod resources;
 mod siblings;
 mod silence;
 mod stranger;
+mod stray;
 mod transport;
 mod windows;
 mod wire;
@@ -203,6 +204,12 @@ fn tunnel_of(alice: Policy, bob: Policy) -> World {
     assert_one_tunnel(&world);
     world.log.clear();
     world
+}
+/// It says in the clear that its sender has no such IKE SA, and nothing else.
+fn is_denial(datagram: &wire::Datagram) -> bool {
+    use crate::wire::{message::Message, payload::Payload, registry::NotifyType};
+    let payloads = Message::parse(&datagram.data).map(|message| message.payloads).unwrap_or_default();
+    matches!(&payloads[..], [Payload::Notify(notify)] if notify.kind == NotifyType::INVALID_IKE_SPI)
 }
 /// Both ends have the same one child, with each other's keys, SPIs and selectors.
 fn assert_one_tunnel(world: &World) {

@@ -303,7 +303,7 @@ fn a_limit_is_no_wrong_proof() {
     world.command_a(Command::SetPolicy(Arc::new(alice())));
     world.pass(seconds(31));
     world.command_a(up());
-    world.pass(seconds(1));
+    world.pass(seconds(10));
     assert_one_tunnel(&world);
 }
 

@@ -204,6 +204,7 @@ fn unknown(cx: &mut Cx<'_>, header: &Header, from: &Arrival<'_>, contents: &Cont
         created: cx.now,
         sent: cx.now,
         replaces: None,
+        abandons: false,
         hit: None,
     }
 }
