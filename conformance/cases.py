@@ -17,6 +17,7 @@ import interop.modes  # noqa: E402,F401
 import interop.monitor  # noqa: E402,F401
 import interop.moves  # noqa: E402,F401
 import interop.ourselves  # noqa: E402,F401
+import interop.padded  # noqa: E402,F401
 import interop.quantum  # noqa: E402,F401
 import interop.resources  # noqa: E402,F401
 import interop.routes  # noqa: E402,F401
@@ -26,6 +27,7 @@ import interop.strongswan  # noqa: E402,F401
 import interop.strongswan6  # noqa: E402,F401
 import interop.takeover  # noqa: E402,F401
 import interop.tenants  # noqa: E402,F401
+import interop.translation  # noqa: E402,F401
 import interop.tunnels  # noqa: E402,F401
 import interop.zeros  # noqa: E402,F401
 import perf.benches  # noqa: E402,F401

@@ -28,7 +28,7 @@ use super::sockets::Sockets;
 use super::status::{self, View};
 use super::traps::Traps;
 use super::workers::{UPCALLS, Workers};
-use crate::config::{self, Config, ConnectionConfig};
+use crate::config::{self, Config};
 use crate::control::request::{Change, Refusal, Request};
 use crate::control::types::{Status, Verb};
 use crate::crypto::rng::SystemRng;
@@ -554,8 +554,7 @@ impl Engine {
         if let Err(error) = network.configure(&config) {
             return tracing::error!(%error, "routes could not be set, nothing else was changed");
         }
-        let mtu = |connection: &ConnectionConfig| ceiling::of_device(&config, |other| other.name == connection.name);
-        installer.follow_devices(devices.configure(now, &config, mtu));
+        installer.follow_devices(devices.configure(now, &config, &ceiling::of_own_devices(&config)));
         installer.configure(&config, &mut host.places);
         self.parts.config = Config {
             gateway: config::Gateway { on_exit: config.gateway.on_exit, ..self.parts.config.gateway.clone() },

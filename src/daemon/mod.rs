@@ -130,8 +130,7 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     let mut devices = devices::Devices::new(inboxes.clone());
     let mut installer = install::Installer::new(tables.clone(), DEVICE, ceiling::of_new_path, config.gateway.mark);
     let mut places = places::Places::new(workers);
-    let own_mtu = |connection: &ConnectionConfig| ceiling::of_device(&config, |other| other.name == connection.name);
-    installer.follow_devices(devices.configure(clock::now(), &config, own_mtu));
+    installer.follow_devices(devices.configure(clock::now(), &config, &ceiling::of_own_devices(&config)));
     installer.configure(&config, &mut places);
     network.attach(ceiling::of_device(&config, is_shared)).map_err(said("the device"))?;
     devices.tick(clock::now());
