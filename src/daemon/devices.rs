@@ -1,7 +1,7 @@
 //! Devices of connections' own (`interface = { ... }`): made here, moved into their namespaces, given addresses and a carrier; looked after,
 //! and made anew when they were taken away. What happens to one concerns its connection alone.
 use super::preflight;
-use crate::config::{Config, ConnectionConfig, Interface};
+use crate::config::{Config, Interface};
 use crate::dataplane::devices::{Order, Orders};
 use crate::ike::event::{ChildId, Event};
 use crate::ike::policy::{ChildPolicy, DpdAction, StartAction};
@@ -26,6 +26,9 @@ const SOON: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 16;
 /// The number of a device that is gone is not another's before: nothing that came from it waits so long anywhere.
 const REST: Duration = Duration::from_secs(60);
+
+/// Where nothing is negotiated: the smallest with which a device carries IPv6 (RFC 8200 section 5).
+const LEAST_MTU: u32 = 1280;
 
 /// The way to one worker: orders, and the bell that makes it look.
 #[derive(Clone, Debug)]
@@ -94,13 +97,13 @@ impl Devices {
         }
     }
 
-    /// Takes away what is not configured any more, and changes what is configured otherwise; `mtu` is that of a connection's device. What is to
+    /// Takes away what is not configured any more, and changes what is configured otherwise; `mtus` are those of connections' devices. What is to
     /// be made `tick` makes. The numbers of all devices by connection.
     pub fn configure(
         &mut self,
         now: Duration,
         config: &Config,
-        mtu: impl Fn(&ConnectionConfig) -> u32,
+        mtus: &HashMap<Arc<str>, u32>,
     ) -> HashMap<Arc<str>, DeviceId> {
         let trapped = trapped(config);
         let mut before = std::mem::take(&mut self.by_connection);
@@ -135,7 +138,7 @@ impl Devices {
                 self.take_away(&entry);
                 (entry.device, entry.retry_at) = (None, now);
             }
-            entry.change(interface, mtu(connection));
+            entry.change(interface, mtus.get(&connection.name).copied().unwrap_or(LEAST_MTU));
             self.by_connection.insert(connection.name.clone(), entry);
         }
         self.due_at = now;
@@ -463,7 +466,9 @@ mod tests {
             Self { devices: Devices::new(inboxes.clone()), inboxes, queues }
         }
         fn configure(&mut self, now: Duration, interfaces: &[(&str, &str)]) -> HashMap<Arc<str>, DeviceId> {
-            let ids = self.devices.configure(now, &config(interfaces), |_| 1400);
+            let config = config(interfaces);
+            let mtus = config.connections.iter().map(|connection| (connection.name.clone(), 1400)).collect();
+            let ids = self.devices.configure(now, &config, &mtus);
             self.tick(now);
             ids
         }

@@ -461,9 +461,10 @@ mod tests {
         assert_eq!(bench.probed(2, 1500, Some(false)), None);
         assert_eq!(bench.mtus.next(), Some((IkeId(2), 1300)));
         assert_eq!(bench.probed(2, 1300, Some(true)), Some((1300, Why::Hint)));
-        // The SPI is another's now.
+        assert_eq!(bench.mtus.next(), Some((IkeId(2), 1308)));
+        assert_eq!(bench.probed(2, 1308, Some(false)), None);
+        assert_eq!(bench.hint(Quoted::Esp { spi: 1003 }, end(1, 0), end(3, 0)), None, "it is as small");
         bench.mtus.child_down(ChildId(3), &bench.installer);
-        assert_eq!(bench.hint(Quoted::Esp { spi: 1003 }, end(1, 0), end(3, 0)), Some((IkeId(2), 1500)), "once more");
         assert_eq!(bench.mtus.by_outbound.get(&1003), None);
     }
 

@@ -26,7 +26,7 @@ pub const RAISE: Duration = Duration::from_secs(600);
 const BLOCK: u16 = 16;
 /// The present size is looked at so often while there is traffic.
 pub const CONFIRM: Duration = Duration::from_secs(60);
-/// And so soon after the last look if what is sent stays unanswered.
+/// And at once when what is sent stays unanswered, but then not again for so long: much traffic is never answered.
 pub const DOUBT: Duration = Duration::from_secs(10);
 /// ICMP that was wrong is not listened to for so long: whoever forges it costs us a probe each time, and no more.
 pub const DEAF: Duration = Duration::from_secs(3);
@@ -47,6 +47,8 @@ pub struct Pmtu {
     checked: Duration,
     /// A larger size is tried from then.
     raise_at: Duration,
+    /// Silence is a reason to look from then.
+    doubts_from: Duration,
     /// ICMP is listened to from then.
     hints_from: Duration,
 }
@@ -119,6 +121,7 @@ impl Pmtu {
             phase: Phase::Settled,
             checked: now,
             raise_at: now + RAISE,
+            doubts_from: now,
             hints_from: now,
         };
         new.check(Hint::Nothing);
@@ -155,7 +158,8 @@ impl Pmtu {
 
     /// We send, and nothing comes back.
     pub fn unanswered(&mut self, now: Duration) {
-        if self.phase == Phase::Settled && self.checked + DOUBT <= now {
+        if self.phase == Phase::Settled && self.doubts_from <= now {
+            self.doubts_from = now + DOUBT;
             self.check(Hint::Nothing);
         }
     }
@@ -261,21 +265,20 @@ impl Pmtu {
     /// What is to be tried below a size that was lost. If that is nothing, the path is dead, and the value remains.
     fn descend_below(&mut self, now: Duration, lost: u16, sure: bool, hint: Hint) {
         let hinted = if let Hint::Size(size) = hint { size } else { self.floor };
-        let smaller = [hinted, SAFE, self.floor].into_iter().filter(|size| *size < lost && *size >= self.floor).max();
+        let smaller = [hinted, SAFE, self.floor].into_iter().filter(|size| *size < lost).max();
         match smaller {
             Some(trying) => self.phase = Phase::Descend { trying, sure, hint },
             None => self.settle(now),
         }
     }
 
-    /// A smaller size passes than the one that was lost. `exact`: it is the one that a router has told.
+    /// A smaller size passes than the one that was lost. `exact`: it is the one that a router has told, so that what is larger will be lost.
     fn climb_after(&mut self, now: Duration, lost: u16, sure: bool, exact: bool) {
-        if !sure {
-            self.phase = Phase::Climb { trying: lost, hi: lost + 1, refuted: false };
-        } else if exact && self.current + ACCURACY < lost {
-            self.phase = Phase::Climb { trying: self.current + ACCURACY, hi: lost, refuted: true };
+        let hi = if sure { lost } else { lost + 1 };
+        if exact && self.current + ACCURACY < lost {
+            self.phase = Phase::Climb { trying: self.current + ACCURACY, hi, refuted: sure };
         } else {
-            self.climb(now, lost, true);
+            self.climb(now, hi, sure);
         }
     }
 
