@@ -8,14 +8,17 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
-import interop.certs  # noqa: E402,F401  (importing registers the cases)
+import interop.addresses  # noqa: E402,F401  (importing registers the cases)
+import interop.certs  # noqa: E402,F401
 import interop.demo  # noqa: E402,F401
+import interop.forged  # noqa: E402,F401
 import interop.hijack  # noqa: E402,F401
 import interop.hostile  # noqa: E402,F401
 import interop.kernel  # noqa: E402,F401
 import interop.modes  # noqa: E402,F401
 import interop.monitor  # noqa: E402,F401
 import interop.moves  # noqa: E402,F401
+import interop.mtu  # noqa: E402,F401
 import interop.ourselves  # noqa: E402,F401
 import interop.padded  # noqa: E402,F401
 import interop.quantum  # noqa: E402,F401

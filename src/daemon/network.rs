@@ -9,7 +9,7 @@ use crate::ike::policy::{Ports, Remote};
 use crate::io::netlink::{Address, Netlink, Route, RouteKind, Rule};
 use crate::io::{nft, udp};
 use crate::wire::selector::Selector;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -40,6 +40,17 @@ pub struct Network {
     pub warnings: Vec<String>,
     /// Devices of connections' own: their addresses are within tunnels.
     pub aside: BTreeSet<u32>,
+}
+
+/// The addresses of the host.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    /// Where peers may reach us: not those of loopback, of a protected network, of our own device or of one without a cable.
+    pub outer: Vec<IpAddr>,
+    /// All of them.
+    pub all: HashSet<IpAddr>,
+    /// Those of devices that are up and have no cable.
+    pub unplugged: HashSet<IpAddr>,
 }
 
 /// Outer ends that the configuration names.
@@ -105,9 +116,11 @@ impl Network {
     pub fn hurry(&mut self) {
         self.refresh_at = Duration::ZERO;
     }
-    /// Where peers may reach us: the addresses of the host, but for those that belong to a protected network or to a device of ours.
-    pub fn outer_addresses(&self) -> Vec<IpAddr> {
+    /// The addresses that the host has now.
+    pub fn addresses(&self) -> Addresses {
         let found = self.netlink.addresses().unwrap_or_default();
+        let links = self.netlink.links().unwrap_or_default();
+        let unplugged = |link: u32| links.iter().any(|l| l.index == link && l.up && !l.carrier);
         let inside = |addr: IpAddr| {
             let host = prefix::host(addr);
             let networks =
@@ -119,8 +132,16 @@ impl Network {
             IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local(),
         };
         let ours = |link: u32| Some(link) == self.link || self.aside.contains(&link);
-        let theirs = found.iter().filter(|a| !ours(a.link)).map(|a| a.addr);
-        theirs.filter(|addr| !local(*addr) && !inside(*addr)).collect()
+        let mut addresses = Addresses::default();
+        for Address { link, addr, .. } in found {
+            addresses.all.insert(addr);
+            if unplugged(link) {
+                addresses.unplugged.insert(addr);
+            } else if !ours(link) && !local(addr) && !inside(addr) {
+                addresses.outer.push(addr);
+            }
+        }
+        addresses
     }
     /// The address of this host that a packet of its own to `target` has as its source, as one of these selectors: as the routes choose it
     /// (an address that a peer gave us first, an outer one last).

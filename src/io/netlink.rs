@@ -25,6 +25,8 @@ pub struct Link {
     pub mtu: u32,
     /// Administratively up.
     pub up: bool,
+    /// Something is at the other end of the cable.
+    pub carrier: bool,
 }
 /// An address on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -348,7 +350,8 @@ fn any(ipv6: bool) -> IpAddr {
 
 fn read_link(message: LinkMessage) -> Link {
     let up = message.header.flags.contains(LinkFlags::Up);
-    let mut link = Link { index: message.header.index, name: String::new(), mtu: 0, up };
+    let carrier = message.header.flags.contains(LinkFlags::LowerUp);
+    let mut link = Link { index: message.header.index, name: String::new(), mtu: 0, up, carrier };
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,

@@ -304,6 +304,12 @@ pub fn route_to(remote: IpAddr, mark: Option<u32>) -> io::Result<RouteTo> {
     Ok(RouteTo { source: local_address(&socket)?.ip(), mtu: mtu.unsigned_abs() })
 }
 
+/// True if the host has the address `local`, and marked packets from it have a way to `remote`. Nothing is sent.
+pub fn reaches(local: IpAddr, remote: IpAddr, mark: Option<u32>) -> bool {
+    let socket = UdpSocket::open(SocketAddr::new(local, 0), Options { mark, gro: false }, false);
+    socket.is_ok_and(|socket| socket.socket.connect(&SocketAddr::new(remote, 4500).into()).is_ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Received;
