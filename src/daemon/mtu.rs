@@ -428,8 +428,8 @@ mod tests {
         );
         assert_eq!(bench.mtus.next_probe(), None, "one at a time");
         assert_eq!(bench.probed(1, 1500, Some(false)), None);
-        assert_eq!(bench.mtus.next_probe(), Some((IkeId(1), 1280)));
-        assert_eq!(bench.probed(1, 1280, Some(true)), Some((1280, Why::Probe)));
+        assert_eq!(bench.mtus.next_probe(), Some((IkeId(1), 1380)));
+        assert_eq!(bench.probed(1, 1380, Some(true)), Some((1380, Why::Probe)));
         bench.down(1, 2);
         assert_eq!(bench.mtus.next_probe(), None);
         bench.down(2, 3);
@@ -513,14 +513,14 @@ mod tests {
         bench.mtus.next_probe();
         assert_eq!(bench.probed(1, 1500, Some(false)), None);
         bench.mtus.next_probe();
-        assert!(bench.probed(1, 1280, Some(true)).is_some());
+        assert!(bench.probed(1, 1380, Some(true)).is_some());
         let change = |bench: &mut Bench, remote| {
             let path = IkePath { remote, ..path(2, true) };
             bench.installer.path_changed(IkeId(1), &path);
             bench.mtus.path_changed(NOW, IkeId(1), &path, &mut bench.installer);
             bench.installer.outer_path(IkeId(1)).unwrap().mtu
         };
-        assert_eq!(change(&mut bench, end(2, 4999)), 1280);
+        assert_eq!(change(&mut bench, end(2, 4999)), 1380);
         assert_eq!(bench.mtus.next_probe(), Some((IkeId(1), 1500)));
         assert_eq!(change(&mut bench, end(8, 4500)), 1500);
         assert_eq!(bench.probed(1, 1500, Some(true)), None);
