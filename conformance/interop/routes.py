@@ -206,7 +206,10 @@ def interruption(pulses, broken):
 
 
 def one_dies(name, how, rounds, bfd=True, patience=BACK + 0.5, swan=""):
-    """The gateway that carries traffic goes away, `rounds` times: C takes over, and B has it again when it is back."""
+    """The gateway that carries traffic goes away, `rounds` times: C takes over, and B has it again when it is back.
+
+    A that lost B again within a minute waits 1, 2, 4, ... s before it calls again, which is what takes longer from round to round.
+    """
     with Triangle(name) as lab:
         lab.daemons(swan)
         lab.birds(bfd)

@@ -1,4 +1,6 @@
-"""Small conversations: an operator's TCP session, one UDP echo of a given size."""
+"""Small conversations: an operator's TCP session, one UDP echo of a given size, a traceroute."""
+import json
+import select
 import socket
 import sys
 
@@ -54,5 +56,26 @@ def udp_once(target, source, size):
     print("no answer")
 
 
+def trace(source, target, hops):
+    """Who answers to UDP with one hop limit after the other: what a socket hears whose packet the kernel recognises in the error."""
+    found = []
+    for ttl in range(1, int(hops) + 1):
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR
+        s.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+        s.bind((source, 0))
+        s.connect((target, 33434 + ttl))
+        s.send(bytes(32))
+        poll = select.poll()
+        poll.register(s, select.POLLERR)
+        if not poll.poll(2000):
+            found.append(None)
+            continue
+        _, ancillary, _, _ = s.recvmsg(512, 512, socket.MSG_ERRQUEUE)
+        # struct sock_extended_err is 16 octets, behind it the address of who has sent the error
+        found += [socket.inet_ntoa(data[20:24]) for _, _, data in ancillary]
+    print(json.dumps(found))
+
+
 if __name__ == "__main__":
-    {"serve": serve, "talk": talk, "once": lambda a: talk(a, True), "udp-serve": udp_serve, "udp-once": udp_once}[sys.argv[1]](*sys.argv[2:])
+    {"serve": serve, "talk": talk, "once": lambda a: talk(a, True), "udp-serve": udp_serve, "udp-once": udp_once, "trace": trace}[sys.argv[1]](*sys.argv[2:])

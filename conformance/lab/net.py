@@ -55,14 +55,14 @@ class Lab:
         self.hosts[name] = host
         return host
 
-    def wire(self, a, b, mtu=1500):
-        """A veth pair between two hosts; returns the two interface names."""
+    def wire(self, a, b, mtu=1500, ours=None):
+        """A veth pair between two hosts; returns the two interface names. `ours`: whether the first host is ours, if that differs from the lab's."""
         self._links += 1
         x, y = f"w{self._links}{a.name}"[:15], f"w{self._links}{b.name}"[:15]
         run("ip", "link", "add", x, "netns", a.ns, "type", "veth", "peer", "name", y, "netns", b.ns)
         for host, dev in ((a, x), (b, y)):
             host.ip("link", "set", dev, "mtu", mtu, "up")
-        if self.ours:
+        if self.ours if ours is None else ours:
             self._capture(a, x)
         return x, y
 

@@ -46,12 +46,12 @@ def tcp(sender, receiver, source, target, megabytes=200, port=5001, timeout=240)
 class Pulse:
     """Numbered datagrams at an even rate from one host to another, while a tunnel between them is moved, rekeyed or broken."""
 
-    def __init__(self, sender, receiver, source, target, rate=1000, port=5002):
+    def __init__(self, sender, receiver, source, target, rate=1000, port=5002, size=100):
         def start(host, *argv):
             return subprocess.Popen(["ip", "netns", "exec", host.ns, sys.executable, HERE, *map(str, argv)], stdout=subprocess.PIPE, text=True)
         self.receiver = start(receiver, "count", target, port)
         self.receiver.stdout.readline()
-        self.sender = start(sender, "pulse", source, target, port, rate)
+        self.sender = start(sender, "pulse", source, target, port, rate, size)
         self.sender.stdout.readline()
         sender.lab.processes.append(self)
 
@@ -128,7 +128,7 @@ def _told_to_end():
     return ended
 
 
-def _pulse(source, target, port, rate):
+def _pulse(source, target, port, rate, size):
     import socket
     s = socket.socket(_family(target), socket.SOCK_DGRAM)
     s.bind((source, 0))
@@ -141,7 +141,7 @@ def _pulse(source, target, port, rate):
             time.sleep(0.5 / float(rate))
         for _ in range(max(due, 0)):
             try:
-                s.sendto(sent.to_bytes(8, "big") + bytes(92), (target, int(port)))
+                s.sendto(sent.to_bytes(8, "big") + bytes(int(size) - 8), (target, int(port)))
             except OSError:
                 pass  # refused by a route: lost like any other
             sent += 1

@@ -29,6 +29,8 @@ def packets(path):
         kind = frame[12:14]
         if kind == b"\x08\x00":
             ip, proto, hosts = 14 + (frame[14] & 15) * 4, frame[23], frame[26:34]
+            if struct.unpack("!H", frame[20:22])[0] & 0x1FFF:
+                continue  # a later fragment has no header
         elif kind == b"\x86\xdd":
             ip, proto, hosts = 54, frame[20], frame[22:54]
         else:

@@ -1,8 +1,9 @@
 //! The `[gateway]` table.
 use super::keys::{self, Fields};
 use super::report::Report;
+use super::secret::Secrets;
 use super::text::{Entry, Node, Value};
-use super::{Gateway, Log, LogFormat, LogLevel, OnExit, value};
+use super::{Gateway, Log, LogFormat, LogLevel, OnExit, hook, value};
 use crate::ike::policy::{Limits, Ports, Retransmit};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -25,7 +26,7 @@ pub(super) struct Read {
 }
 
 /// Reads the table; what is absent or broken has its default.
-pub(super) fn read(report: &mut Report<'_>, entries: &[Entry]) -> Read {
+pub(super) fn read(report: &mut Report<'_>, entries: &[Entry], from: &dyn Secrets) -> Read {
     let fields = Fields::of(report, &keys::GATEWAY, entries);
     let mut gateway = Gateway::default();
     set(&mut gateway.listen, fields.read(report, "listen", listen));
@@ -42,6 +43,7 @@ pub(super) fn read(report: &mut Report<'_>, entries: &[Entry]) -> Read {
     set(&mut gateway.observe_socket, fields.read(report, "observe_socket", socket_path));
     set(&mut gateway.state_dir, fields.read(report, "state_dir", value::path));
     gateway.metrics = fields.read(report, "metrics", metrics);
+    gateway.hook = fields.read(report, "hook", |r, n| hook::read(r, n, from));
     set(&mut gateway.log, fields.read(report, "log", log));
     let retransmit = fields.read(report, "retransmit", retransmit).unwrap_or_default();
     let limits = fields.read(report, "limits", limits).unwrap_or_default();

@@ -32,12 +32,14 @@ pub(super) const GATEWAY: Keys = Keys {
         "observe_socket",
         "state_dir",
         "metrics",
+        "hook",
         "log",
         "retransmit",
         "limits",
     ],
 };
 pub(super) const PORTS: Keys = Keys { place: "[gateway] ports", keys: &["ike", "natt"] };
+pub(super) const HOOK: Keys = Keys { place: "[gateway] hook", keys: &["command", "user", "timeout"] };
 pub(super) const LOG: Keys = Keys { place: "[gateway] log", keys: &["level", "format"] };
 pub(super) const RETRANSMIT: Keys = Keys { place: "[gateway] retransmit", keys: &["first", "factor", "max", "tries"] };
 pub(super) const LIMITS: Keys = Keys {
@@ -126,7 +128,7 @@ pub(super) const MONITOR: Keys = Keys { place: "monitor", keys: &["target", "sou
 pub(super) const SECRET: Keys = Keys { place: "a secret", keys: &["id", "secret", "secret_file", "secret_env"] };
 pub(super) const POOL: Keys = Keys { place: "a pool", keys: &["addrs"] };
 
-const ALL: [&Keys; 18] = [
+const ALL: [&Keys; 19] = [
     &TOP,
     &GATEWAY,
     &CONNECTION,
@@ -143,6 +145,7 @@ const ALL: [&Keys; 18] = [
     &PPK,
     &INTERFACE,
     &KEYLOG,
+    &HOOK,
     &TRANSLATE,
     &MONITOR,
 ];

@@ -9,6 +9,7 @@ pub mod error;
 mod files;
 mod free;
 mod gateway;
+mod hook;
 mod interface;
 pub mod keylog;
 mod keys;
@@ -42,6 +43,7 @@ use report::Report;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use text::Document;
 
 /// One file of the configuration.
@@ -101,6 +103,8 @@ pub struct Gateway {
     pub state_dir: PathBuf,
     /// Prometheus; off unless set.
     pub metrics: Option<SocketAddr>,
+    /// A program that is told of changes.
+    pub hook: Option<Hook>,
     /// Logging.
     pub log: Log,
 }
@@ -120,9 +124,23 @@ impl Default for Gateway {
             observe_socket: "/run/sandhog/observe.sock".into(),
             state_dir: "/var/lib/sandhog".into(),
             metrics: None,
+            hook: None,
             log: Log::default(),
         }
     }
+}
+
+/// A program that is told of changes, without a shell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// An absolute path, then arguments.
+    pub command: Vec<String>,
+    /// Who runs it; 0: who runs the daemon.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// It is killed after this, 1 s to 5 min.
+    pub timeout: Duration,
 }
 
 /// What a clean stop leaves for protected destinations.
@@ -266,11 +284,11 @@ pub fn parse(sources: &[Source], secrets: &dyn Secrets) -> Result<Config, Errors
     let document = Document::read(sources, &mut report);
 
     let before = report.errors();
-    let gateway = gateway::read(&mut report, &document.gateway);
+    let from = secrets;
+    let gateway = gateway::read(&mut report, &document.gateway, from);
     let gateway_sound = report.errors() == before;
 
     let before = report.errors();
-    let from = secrets;
     let secrets = secret::read(&mut report, &document.secrets, from);
     let secrets_sound = report.errors() == before;
 

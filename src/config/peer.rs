@@ -29,6 +29,11 @@ impl Ends {
 pub(super) fn read(report: &mut Report<'_>, fields: &Fields<'_>, from: &dyn Secrets) -> Ends {
     let local_addrs = fields.read(report, "local_addrs", |r, n| value::list_of_some(r, n, local_addr));
     let remote_addrs = fields.read(report, "remote_addrs", |r, n| value::list_of_some(r, n, remote_addr));
+    for (i, (addr, at)) in local_addrs.iter().flatten().enumerate() {
+        if local_addrs.iter().flatten().take(i).any(|(before, _)| before == addr) {
+            report.error(*at, "value.duplicate", format!("{addr} is listed twice"), "remove one of the two");
+        }
+    }
     if let Some(remotes) = &remote_addrs {
         check_remotes(report, remotes);
         check_pairs(report, local_addrs.as_deref().unwrap_or_default(), remotes);

@@ -242,6 +242,17 @@ fn network(code: &str, Place { connection, peer, .. }: &Place) -> (String, Strin
             "The peer's name has no address, or none that this host can reach.".into(),
             format!("Check the name in {connection}.remote_addrs, the resolver of this host, and its routes."),
         ),
+        "net.own_address" => (
+            "What is configured as the peer's address, or what its name leads to, is this host itself.".into(),
+            format!("Correct {connection}.remote_addrs, or the name's address: we do not speak with ourselves."),
+        ),
+        "net.no_route" => (
+            "No address of ours can be used: this host has none that is configured, or no way from there to the peer."
+                .into(),
+            format!(
+                "Check {connection}.local_addrs against `ip address`, and the routes of this host: `ip route get`."
+            ),
+        ),
         "dpd.no_response" => (
             format!("{peer} was there and no longer answers."),
             "See whether the peer restarted or lost its network; dpd_action says what we do about it.".into(),
@@ -405,7 +416,7 @@ mod tests {
             proposal.esn proposal.esp proposal.ike proposal.other pfs.mismatch auth.psk auth.ppk auth.id auth.failed auth.method auth.signature auth.hash \
             auth.cert.expired auth.cert.not_yet_valid auth.cert.unknown_ca auth.cert.revoked auth.cert.name auth.cert.usage auth.cert.weak \
             auth.cert.missing auth.cert.crl_missing auth.cert.malformed ts.mismatch ts.widened \
-            child.refused net.no_response net.no_address net.filtered net.nat dpd.no_response version.ikev1_peer answer.not_offered \
+            child.refused net.no_response net.no_address net.own_address net.no_route net.filtered net.nat dpd.no_response version.ikev1_peer answer.not_offered \
             answer.malformed message.malformed message.incomplete limit.peer limit.connections limit.per_identity limit.auth_failures limit.compute_queue limit.spis \
             mobike.refused mobike.nat mobike.cookie address.none_left address.not_asked address.refused childless.unsupported \
             lifetime.peer_shorter replay.window mtu.exceeded esp.keys esp.truncation traffic.not_passing";

@@ -1,4 +1,5 @@
 //! Pre-shared keys: the text itself, a file, or the environment.
+use super::hook;
 use super::keys::{self, Fields};
 use super::report::Report;
 use super::text::{At, Entry, Node};
@@ -37,6 +38,13 @@ pub trait Secrets {
     }
     /// Value of an environment variable.
     fn env(&self, name: &str) -> Option<Vec<u8>>;
+    /// Looks at a program that the daemon would run.
+    ///
+    /// # Errors
+    /// Why it is not to be run.
+    fn program(&self, path: &Path) -> Result<(), Refusal>;
+    /// Number and group of a user of this machine.
+    fn user(&self, name: &str) -> Option<(u32, u32)>;
 }
 
 /// Why a secret file is not read.
@@ -116,6 +124,14 @@ impl Secrets for System {
     fn env(&self, name: &str) -> Option<Vec<u8>> {
         use std::os::unix::ffi::OsStringExt;
         std::env::var_os(name).map(OsStringExt::into_vec)
+    }
+
+    fn program(&self, path: &Path) -> Result<(), Refusal> {
+        hook::program(path)
+    }
+
+    fn user(&self, name: &str) -> Option<(u32, u32)> {
+        hook::user(name, &std::fs::read_to_string("/etc/passwd").ok()?)
     }
 }
 

@@ -333,13 +333,19 @@ pub struct Event {
     /// Counts up by one; a gap means that events were lost.
     pub id: u64,
     pub time: String,
-    /// `ike.up`, `ike.down`, `ike.rekeyed`, `child.up`, `child.down`, `path.changed`, `addresses`, `mtu`, `warning`, `monitor`, `failed`.
+    /// `up`, `down`, `moved` for who follows where traffic goes; in detail `ike.up`, `ike.down`, `ike.rekeyed`, `child.up`, `child.down`,
+    /// `path.changed`, `addresses`, `mtu`, `warning`, `monitor`, `failed`.
     pub event: String,
     pub connection: Option<String>,
     pub child: Option<String>,
     /// The worker that the child is for, if it is for one alone (RFC 9611).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<u32>,
+    /// Of `up`, `down` and `moved`: the outer address and port at our end, and at the peer's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<String>,
     /// Why it ended: `by_us`, `by_peer`, `replaced`, `expired`, `peer_dead`, `failed`; of a `monitor`: `failing` or `passing`.
     pub why: Option<String>,
     pub failure: Option<Failure>,

@@ -1,5 +1,5 @@
 //! What routes and devices allow: how large an outer packet may be at most, and how large an inner one is that fits whatever is negotiated.
-use crate::config::{Config, ConnectionConfig};
+use crate::config::{Config, ConnectionConfig, Gateway};
 use crate::crypto::cipher::Cipher;
 use crate::crypto::integ::Integ;
 use crate::ike::event::IkePath;
@@ -11,6 +11,7 @@ use crate::wire::payload::Proposal;
 use crate::wire::registry::{EncrId, IntegId, TransformType};
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// What nearly every device takes.
 const USUAL: u16 = 1500;
@@ -30,29 +31,36 @@ pub fn of_new_path(path: &IkePath, mark: u32) -> u16 {
 /// The MTU of a device for the connections that are on it: what each of their children says, or what surely crosses the ways to the peers
 /// that are known, in UDP, whichever proposal is chosen. The least of all.
 pub fn of_device(config: &Config, on_it: impl Fn(&ConnectionConfig) -> bool) -> u32 {
-    let mark = config.gateway.mark;
-    let listens = |ipv6| config.gateway.listen.iter().any(|addr| addr.is_ipv6() == ipv6);
-    let fits = |connection: &Connection| -> Vec<(u16, bool)> {
-        let way = |remote: &Remote| match remote {
-            Remote::Addr(addr) => (towards(*addr, None, mark).unwrap_or(USUAL), addr.is_ipv6()),
-            // It may be anywhere.
-            Remote::Name(_) | Remote::Any => (USUAL, listens(true)),
-        };
-        connection.remote_addrs.iter().map(way).collect()
-    };
+    by_connection(config, on_it).map(|(_, mtu)| mtu).min().unwrap_or(LEAST).into()
+}
+
+/// The same of each connection that has a device of its own.
+pub fn of_own_devices(config: &Config) -> HashMap<Arc<str>, u32> {
+    by_connection(config, |connection| connection.interface.is_some()).map(|(name, mtu)| (name, mtu.into())).collect()
+}
+
+fn by_connection(config: &Config, on_it: impl Fn(&ConnectionConfig) -> bool) -> impl Iterator<Item = (Arc<str>, u16)> {
     let on_it: HashMap<_, _> = config.connections.iter().filter(|c| on_it(c)).map(|c| (&c.name, c)).collect();
-    let mut least = None::<u16>;
-    for connection in &config.policy.connections {
-        let Some(settings) = on_it.get(&connection.name) else { continue };
-        let said = |child: &ChildPolicy| settings.children.iter().find(|settings| settings.name == child.name)?.mtu;
-        let ways = fits(connection);
-        for child in &connection.children {
-            let exact = ways.iter().map(|(mtu, ipv6)| worst(child, *mtu, *ipv6)).min().unwrap_or(LEAST).max(LEAST);
-            let mtu = said(child).map_or(exact, |said| said.min(exact));
-            least = Some(least.map_or(mtu, |least| least.min(mtu)));
-        }
-    }
-    least.unwrap_or(LEAST).into()
+    let of = move |connection: &Arc<Connection>| {
+        Some((connection.name.clone(), of_children(&config.gateway, on_it.get(&connection.name)?, connection)?))
+    };
+    config.policy.connections.iter().filter_map(of)
+}
+
+fn of_children(gateway: &Gateway, settings: &ConnectionConfig, connection: &Connection) -> Option<u16> {
+    let listens = |ipv6| gateway.listen.iter().any(|addr| addr.is_ipv6() == ipv6);
+    let way = |remote: &Remote| match remote {
+        Remote::Addr(addr) => (towards(*addr, None, gateway.mark).unwrap_or(USUAL), addr.is_ipv6()),
+        // It may be anywhere.
+        Remote::Name(_) | Remote::Any => (USUAL, listens(true)),
+    };
+    let ways: Vec<_> = connection.remote_addrs.iter().map(way).collect();
+    let said = |child: &ChildPolicy| settings.children.iter().find(|settings| settings.name == child.name)?.mtu;
+    let of_child = |child: &Arc<ChildPolicy>| {
+        let exact = ways.iter().map(|(mtu, ipv6)| worst(child, *mtu, *ipv6)).min().unwrap_or(LEAST).max(LEAST);
+        said(child).map_or(exact, |said| said.min(exact))
+    };
+    connection.children.iter().map(of_child).min()
 }
 
 fn towards(remote: IpAddr, local: Option<IpAddr>, mark: u32) -> Option<u16> {

@@ -1,7 +1,7 @@
 //! Devices of connections' own (`interface = { ... }`): made here, moved into their namespaces, given addresses and a carrier; looked after,
 //! and made anew when they were taken away. What happens to one concerns its connection alone.
 use super::preflight;
-use crate::config::{Config, ConnectionConfig, Interface};
+use crate::config::{Config, Interface};
 use crate::dataplane::devices::{Order, Orders};
 use crate::ike::event::{ChildId, Event};
 use crate::ike::policy::{ChildPolicy, DpdAction, StartAction};
@@ -26,6 +26,9 @@ const SOON: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 16;
 /// The number of a device that is gone is not another's before: nothing that came from it waits so long anywhere.
 const REST: Duration = Duration::from_secs(60);
+
+/// Where nothing is negotiated: the smallest with which a device carries IPv6 (RFC 8200 section 5).
+const LEAST_MTU: u32 = 1280;
 
 /// The way to one worker: orders, and the bell that makes it look.
 #[derive(Clone, Debug)]
@@ -80,6 +83,17 @@ struct Present {
     name: String,
 }
 
+impl Present {
+    /// Its namespace is not the one that has the path now, or none has: somebody still holds it, but nobody finds it any more.
+    fn is_elsewhere(&self, path: &Path) -> bool {
+        match (self.hold.namespace(), Namespace::open(path)) {
+            (Ok(has), Ok(wanted)) => has.is(&wanted).is_ok_and(|same| !same),
+            (Ok(_), Err(error)) => error.kind() == io::ErrorKind::NotFound,
+            _ => false,
+        }
+    }
+}
+
 impl Devices {
     /// None yet; each will have one queue for each of these workers.
     pub fn new(inboxes: Vec<Inbox>) -> Self {
@@ -94,13 +108,13 @@ impl Devices {
         }
     }
 
-    /// Takes away what is not configured any more, and changes what is configured otherwise; `mtu` is that of a connection's device. What is to
+    /// Takes away what is not configured any more, and changes what is configured otherwise; `mtus` are those of connections' devices. What is to
     /// be made `tick` makes. The numbers of all devices by connection.
     pub fn configure(
         &mut self,
         now: Duration,
         config: &Config,
-        mtu: impl Fn(&ConnectionConfig) -> u32,
+        mtus: &HashMap<Arc<str>, u32>,
     ) -> HashMap<Arc<str>, DeviceId> {
         let trapped = trapped(config);
         let mut before = std::mem::take(&mut self.by_connection);
@@ -135,7 +149,7 @@ impl Devices {
                 self.take_away(&entry);
                 (entry.device, entry.retry_at) = (None, now);
             }
-            entry.change(interface, mtu(connection));
+            entry.change(interface, mtus.get(&connection.name).copied().unwrap_or(LEAST_MTU));
             self.by_connection.insert(connection.name.clone(), entry);
         }
         self.due_at = now;
@@ -281,13 +295,14 @@ impl Devices {
     fn look_at_one(&mut self, now: Duration, connection: &Arc<str>) {
         let Some(entry) = self.by_connection.get_mut(connection) else { return };
         let Some(device) = &mut entry.device else { return };
-        match device.hold.name() {
-            Ok(name) if name == device.name => {}
-            Ok(name) => {
+        let elsewhere = entry.interface.netns.as_deref().is_some_and(|path| device.is_elsewhere(path));
+        match device.hold.name().ok().filter(|_| !elsewhere) {
+            Some(name) if name == device.name => {}
+            Some(name) => {
                 tracing::warn!(%connection, device = device.name, name, "the device of a connection was renamed");
                 device.name = name;
             }
-            Err(_) => {
+            None => {
                 let sentence = format!("the device {} was taken away; it is made anew", device.name);
                 (entry.device, entry.retry_at) = (None, now + SOON);
                 self.due_at = self.due_at.min(entry.retry_at);
@@ -463,7 +478,9 @@ mod tests {
             Self { devices: Devices::new(inboxes.clone()), inboxes, queues }
         }
         fn configure(&mut self, now: Duration, interfaces: &[(&str, &str)]) -> HashMap<Arc<str>, DeviceId> {
-            let ids = self.devices.configure(now, &config(interfaces), |_| 1400);
+            let config = config(interfaces);
+            let mtus = config.connections.iter().map(|connection| (connection.name.clone(), 1400)).collect();
+            let ids = self.devices.configure(now, &config, &mtus);
             self.tick(now);
             ids
         }
@@ -588,6 +605,25 @@ mod tests {
             assert_eq!(bench.told()[0].0, "b interface.lost");
             assert!(bench.warnings("b").contains("taken away"));
             assert_eq!(bench.devices.deadline(), Some(NOW + LOOK + SOON));
+        });
+    }
+
+    /// A socket of anybody keeps a namespace whose name is gone.
+    #[test]
+    fn a_device_leaves_a_namespace_that_has_lost_its_name() {
+        fresh(|| {
+            let mut bench = Bench::new();
+            let there = Namespace::create().expect("namespace");
+            let (path, held) = named(&there);
+            let text = format!(r#"name = "vti", netns = "{path}""#);
+            bench.configure(NOW, &[("a", &text)]);
+            bench.tick(NOW + LOOK);
+            assert_eq!((bench.served(), there.run(|| link("vti").is_some()).expect("enter")), (vec![vec![1]; 2], true));
+            drop(held);
+            bench.tick(NOW + LOOK * 2);
+            assert_eq!((bench.served(), bench.devices.of("a")), (vec![vec![]; 2], Some(("vti", false))));
+            assert!(there.run(|| link("vti").is_none()).expect("enter"));
+            assert_eq!(bench.told()[0].0, "a interface.lost");
         });
     }
 

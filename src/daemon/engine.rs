@@ -8,12 +8,14 @@ mod traffic;
 
 use super::DEVICE;
 use super::ceiling;
+use super::changes::Changes;
 use super::clock;
 use super::compute::{Job, Pool};
 use super::devices::Devices;
 use super::expiry;
 use super::fetch::Fetcher;
 use super::hints::Hints;
+use super::hook::Hook;
 use super::host::DaemonHost;
 use super::install::Installer;
 use super::journal::Journal;
@@ -28,7 +30,7 @@ use super::sockets::Sockets;
 use super::status::{self, View};
 use super::traps::Traps;
 use super::workers::{UPCALLS, Workers};
-use crate::config::{self, Config, ConnectionConfig};
+use crate::config::{self, Config};
 use crate::control::request::{Change, Refusal, Request};
 use crate::control::types::{Status, Verb};
 use crate::crypto::rng::SystemRng;
@@ -80,6 +82,8 @@ pub struct Parts {
     pub pool: Pool,
     /// Revocation lists.
     pub fetcher: Fetcher,
+    /// Somebody's program that is told of changes.
+    pub hook: Option<Hook>,
     /// The data path.
     pub workers: Workers,
     /// From the API.
@@ -109,6 +113,7 @@ pub struct Engine {
     pending: Pending,
     traps: Traps,
     leases: Leases,
+    changes: Changes,
     keylog: Keylog,
     /// Monitors of children, and the connections that stay down because of them.
     probes: Probes,
@@ -157,7 +162,7 @@ impl Engine {
             poll.add(monitor, MONITOR)?;
         }
         parts.network.aside = parts.devices.links();
-        parts.host.addresses = parts.network.outer_addresses();
+        parts.host.addresses = parts.network.addresses();
         let hints = Hints::open(&poll, ICMP)?;
         Ok(Self {
             mtus: Mtus::new(ceiling::of_path, parts.config.gateway.mark),
@@ -172,6 +177,7 @@ impl Engine {
             pending: Pending::default(),
             traps: Traps::default(),
             leases: Leases::default(),
+            changes: Changes::default(),
             probes: Probes::default(),
             holds: traffic::Holds::default(),
             started: now,
@@ -283,6 +289,12 @@ impl Engine {
         self.dirty = true;
         self.parts.journal.tell(now, event);
         self.keylog.tell(event);
+        for change in self.changes.note(event) {
+            self.parts.journal.tell_change(now, &change);
+            if let Some(hook) = &mut self.parts.hook {
+                hook.tell(&change);
+            }
+        }
         self.traps.note(&self.parts.config.policy, event);
         self.probes.note(now, event);
         self.parts.devices.note(event);
@@ -355,7 +367,7 @@ impl Engine {
             self.feed(now, Input::Fetched { job, crls });
         }
         if self.parts.host.resolved() {
-            self.feed(now, Input::Timer);
+            self.feed(now, Input::Resolved);
         }
     }
 
@@ -419,7 +431,7 @@ impl Engine {
         if self.changed_at.is_some_and(|at| at <= now) {
             self.changed_at = None;
             self.parts.network.aside = self.parts.devices.links();
-            self.parts.host.addresses = self.parts.network.outer_addresses();
+            self.parts.host.addresses = self.parts.network.addresses();
             self.parts.network.hurry();
             self.mtus.review();
             self.feed(now, Input::AddrsChanged);
@@ -546,7 +558,7 @@ impl Engine {
         };
         if fixed(&config) != fixed(&self.parts.config) {
             tracing::warn!(
-                "addresses, ports, devices, table, mark, workers and sockets of [gateway] change with a restart only"
+                "addresses, ports, devices, table, mark, workers, sockets and hook of [gateway] change with a restart only"
             );
         }
         let Parts { installer, network, devices, host, .. } = &mut self.parts;
@@ -554,8 +566,7 @@ impl Engine {
         if let Err(error) = network.configure(&config) {
             return tracing::error!(%error, "routes could not be set, nothing else was changed");
         }
-        let mtu = |connection: &ConnectionConfig| ceiling::of_device(&config, |other| other.name == connection.name);
-        installer.follow_devices(devices.configure(now, &config, mtu));
+        installer.follow_devices(devices.configure(now, &config, &ceiling::of_own_devices(&config)));
         installer.configure(&config, &mut host.places);
         self.parts.config = Config {
             gateway: config::Gateway { on_exit: config.gateway.on_exit, ..self.parts.config.gateway.clone() },

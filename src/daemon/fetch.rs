@@ -5,7 +5,7 @@
 //! judged is the one that is connected to; nothing is followed elsewhere; and what comes is believed only if the authority has signed it.
 mod address;
 mod cache;
-mod resolve;
+pub(super) mod resolve;
 
 use super::clock;
 use crate::crypto::cert::Crl;

@@ -1,4 +1,5 @@
 //! What happens to connections, told twice: as log lines and as events of the API.
+use super::changes::{self, Kind};
 use super::clock;
 use super::mtu::Changed;
 use super::status;
@@ -50,6 +51,22 @@ impl Journal {
         let why = why.map(|why| reason(why).to_owned());
         self.send(now, types::Event { connection, child, resource, why, failure, warning, ..nothing(name) });
     }
+    /// Tells a change: what a controller follows.
+    pub fn tell_change(&mut self, now: Duration, change: &changes::Change) {
+        let (name, connection, (local, remote)) = (change.kind.name(), &change.connection, change.ends);
+        if change.kind == Kind::Moved {
+            tracing::info!(connection, %local, %remote, "moved");
+        }
+        let told = types::Event {
+            connection: Some(connection.clone()),
+            child: change.child.as_deref().map(str::to_owned),
+            local: Some(local.to_string()),
+            remote: Some(remote.to_string()),
+            why: change.why.map(|why| reason(why).to_owned()),
+            ..nothing(name)
+        };
+        self.send(now, told);
+    }
     /// Tells that nothing passes through a child any more, and why that is thought, or that something does again.
     pub fn tell_monitor(&mut self, now: Duration, connection: &str, child: &str, failure: Option<&Failure>) {
         let why = if failure.is_some() { "failing" } else { "passing" };
@@ -93,6 +110,8 @@ fn nothing(name: &str) -> types::Event {
         connection: None,
         child: None,
         resource: None,
+        local: None,
+        remote: None,
         why: None,
         failure: None,
         warning: None,
@@ -164,7 +183,8 @@ fn log(event: &Event) -> Option<Told> {
     }
 }
 
-fn reason(why: Ended) -> &'static str {
+/// Why something ended, for the API.
+pub fn reason(why: Ended) -> &'static str {
     match why {
         Ended::ByUs => "by_us",
         Ended::ByPeer => "by_peer",

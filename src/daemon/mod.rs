@@ -5,6 +5,7 @@
 //! guard come first and, unless `on_exit = "open"`, never go.
 pub mod backstop;
 pub mod ceiling;
+pub mod changes;
 pub mod clock;
 pub mod compute;
 pub mod devices;
@@ -13,6 +14,7 @@ mod expiry;
 pub mod fetch;
 mod fixed;
 mod hints;
+pub mod hook;
 pub mod host;
 pub mod install;
 pub mod installed;
@@ -23,6 +25,7 @@ pub mod leases;
 pub mod logging;
 pub mod monitor;
 pub mod mtu;
+pub mod names;
 pub mod network;
 pub mod pending;
 pub mod places;
@@ -130,8 +133,7 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     let mut devices = devices::Devices::new(inboxes.clone());
     let mut installer = install::Installer::new(tables.clone(), DEVICE, ceiling::of_new_path, config.gateway.mark);
     let mut places = places::Places::new(workers);
-    let own_mtu = |connection: &ConnectionConfig| ceiling::of_device(&config, |other| other.name == connection.name);
-    installer.follow_devices(devices.configure(clock::now(), &config, own_mtu));
+    installer.follow_devices(devices.configure(clock::now(), &config, &ceiling::of_own_devices(&config)));
     installer.configure(&config, &mut places);
     network.attach(ceiling::of_device(&config, is_shared)).map_err(said("the device"))?;
     devices.tick(clock::now());
@@ -142,6 +144,7 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     let threads = system::usable_cores().min(2);
     let pool = compute::Pool::start(threads, wake.clone()).map_err(said("compute threads"))?;
     let fetcher = fetch::Fetcher::start(config.gateway.mark, wake.clone()).map_err(said("fetcher"))?;
+    let hook = config.gateway.hook.clone().map(hook::Hook::start).transpose().map_err(said("the hook"))?;
     let host = host::DaemonHost::new(places, tables, config.gateway.mark, wake.clone()).map_err(said("resolver"))?;
     let (requests, from_api) = mpsc::sync_channel(REQUESTS);
     let journal = journal::Journal::default();
@@ -159,6 +162,7 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
         sockets,
         pool,
         fetcher,
+        hook,
         workers,
         requests: from_api,
         journal,

@@ -9,7 +9,7 @@ use crate::ike::policy::{Ports, Remote};
 use crate::io::netlink::{Address, Netlink, Route, RouteKind, Rule};
 use crate::io::{nft, udp};
 use crate::wire::selector::Selector;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub struct Network {
     mark: u32,
     ports: Ports,
     device: String,
+    /// The device or VRF that our own packets leave by.
+    uplink: Option<String>,
     link: Option<u32>,
     /// Routes, rules and the guard are ours alone: what was not planned may go.
     settled: bool,
@@ -40,6 +42,17 @@ pub struct Network {
     pub warnings: Vec<String>,
     /// Devices of connections' own: their addresses are within tunnels.
     pub aside: BTreeSet<u32>,
+}
+
+/// The addresses of the host.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    /// Where peers may reach us: not those of loopback, of a protected network, of our own device or of one without a cable.
+    pub outer: Vec<IpAddr>,
+    /// All of them.
+    pub all: HashSet<IpAddr>,
+    /// Those of devices that are up and have no cable.
+    pub unplugged: HashSet<IpAddr>,
 }
 
 /// Outer ends that the configuration names.
@@ -64,6 +77,7 @@ impl Network {
             mark: gateway.mark,
             ports: gateway.ports,
             device: gateway.device.clone(),
+            uplink: gateway.bind_device.clone(),
             link: None,
             settled: false,
             pairs: Vec::new(),
@@ -105,9 +119,19 @@ impl Network {
     pub fn hurry(&mut self) {
         self.refresh_at = Duration::ZERO;
     }
-    /// Where peers may reach us: the addresses of the host, but for those that belong to a protected network or to a device of ours.
-    pub fn outer_addresses(&self) -> Vec<IpAddr> {
+    /// The addresses that the host has now.
+    pub fn addresses(&self) -> Addresses {
         let found = self.netlink.addresses().unwrap_or_default();
+        let links = self.netlink.links().unwrap_or_default();
+        let uplink = self.uplink.as_ref().map(|name| links.iter().find(|l| l.name == *name).map(|l| l.index));
+        let reachable = |link: u32| match uplink {
+            None => true,
+            Some(uplink) => {
+                uplink == Some(link)
+                    || links.iter().any(|l| l.index == link && l.master.is_some() && l.master == uplink)
+            }
+        };
+        let unplugged = |link: u32| links.iter().any(|l| l.index == link && l.up && !l.carrier);
         let inside = |addr: IpAddr| {
             let host = prefix::host(addr);
             let networks =
@@ -119,8 +143,16 @@ impl Network {
             IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local(),
         };
         let ours = |link: u32| Some(link) == self.link || self.aside.contains(&link);
-        let theirs = found.iter().filter(|a| !ours(a.link)).map(|a| a.addr);
-        theirs.filter(|addr| !local(*addr) && !inside(*addr)).collect()
+        let mut addresses = Addresses::default();
+        for Address { link, addr, .. } in found {
+            addresses.all.insert(addr);
+            if unplugged(link) {
+                addresses.unplugged.insert(addr);
+            } else if !ours(link) && reachable(link) && !local(addr) && !inside(addr) {
+                addresses.outer.push(addr);
+            }
+        }
+        addresses
     }
     /// The address of this host that a packet of its own to `target` has as its source, as one of these selectors: as the routes choose it
     /// (an address that a peer gave us first, an outer one last).
@@ -480,6 +512,33 @@ mod tests {
             assert_eq!(sorted(present(&network)), sorted(before));
             assert_eq!(nft::exists(backstop::TABLE).is_ok_and(|there| there), guarded);
             drop(queues);
+        });
+    }
+
+    #[test]
+    fn peers_reach_us_where_our_own_packets_leave_and_not_within_tunnels() {
+        crate::io::netns::fresh(|| {
+            let mut network = Network::open(&Gateway::default()).expect("open");
+            network.netlink.add_veth("wan", "vti").expect("veth");
+            let link = |network: &Network, name: &str| network.netlink.link(name).expect(name).index;
+            for (name, addr) in [("wan", [192, 0, 2, 1]), ("vti", [10, 9, 0, 1])] {
+                let address = Address { link: link(&network, name), addr: addr.into(), prefix_len: 24 };
+                network.netlink.add_address(&address).expect("address");
+                network.netlink.set_up(address.link, true).expect("up");
+            }
+            let outer = |network: &Network| {
+                let mut outer: Vec<_> = network.addresses().outer.iter().map(ToString::to_string).collect();
+                outer.sort();
+                outer.join(" ")
+            };
+            assert_eq!(outer(&network), "10.9.0.1 192.0.2.1");
+            network.aside = BTreeSet::from([link(&network, "vti")]);
+            assert_eq!(outer(&network), "192.0.2.1");
+            network.aside.clear();
+            for (uplink, expected) in [("wan", "192.0.2.1"), ("vti", "10.9.0.1"), ("not there", "")] {
+                network.uplink = Some(uplink.into());
+                assert_eq!(outer(&network), expected);
+            }
         });
     }
 

@@ -2,9 +2,11 @@
 use super::fragment::Fragments;
 use super::icmp::{self, Reason};
 use super::merge::{MAX_PARTS, Merge};
+use super::mss;
 use super::oracle;
 use super::segment::{Pieces, Segments};
 use crate::io::{Gso, VnetHeader};
+use crate::ipsec::translate::{Names, Translation, Way};
 use crate::wire::ip::{self, Flow, Packet};
 use std::collections::HashMap;
 
@@ -29,6 +31,7 @@ pub fn segment(data: &[u8]) {
         csum_start: word(6),
         csum_offset: word(8),
     };
+    check_adapted(&header, packet, &parsed);
     if let Ok(segments) = Segments::new(&header, packet, &parsed) {
         check_pieces(&segments, packet.len());
         match header.gso {
@@ -43,6 +46,28 @@ pub fn segment(data: &[u8]) {
     if let Some(len) = icmp::answer(Reason::TooBig(header.gso_size), packet, &parsed, &mut out) {
         assert_eq!(ip::parse(&out[..len]).map(|answer| answer.len), Ok(len));
     }
+}
+
+/// With other names and a lower MSS it is the same packet otherwise; and taken back it has its old ends.
+fn check_adapted(header: &VnetHeader, packet: &[u8], parsed: &Packet) {
+    let Flow { src, dst, .. } = parsed.flow;
+    let len = if src.is_ipv4() { 32 } else { 128 };
+    let names = |here, wire| Some(Names { here: (here, len), wire: (wire, len) });
+    let (Some(there), Some(back)) =
+        (Translation::new(names(src, dst), names(dst, src)), Translation::new(names(dst, src), names(src, dst)))
+    else {
+        return;
+    };
+    let mut other = packet.to_vec();
+    let partial = header.is_partial(parsed.l4);
+    if mss::announces(&other, parsed) {
+        mss::clamp(&mut other[parsed.l4..parsed.len], 1000, partial);
+    }
+    let flow = there.packet(Way::Outward, &mut other, parsed, partial).expect("both ends have names");
+    assert_eq!(ip::parse(&other), Ok(Packet { flow, ..*parsed }));
+    assert_eq!((flow.src, flow.dst), (dst, src));
+    back.packet(Way::Inward, &mut other, &Packet { flow, ..*parsed }, partial).expect("both ends have names");
+    assert_eq!(ip::parse(&other), Ok(*parsed));
 }
 
 fn check_pieces(pieces: &impl Pieces, largest: usize) {

@@ -18,6 +18,8 @@ pub(super) enum Caller {
     Link(Arc<str>),
     /// One that is to be made anew from scratch, and whether it is lost.
     Renewal(IkeId, bool),
+    /// One whose peer is silent: it may be elsewhere.
+    Elsewhere(IkeId),
 }
 
 /// Attempts of ours that are under way, and those that wait for one of them to come to its end.

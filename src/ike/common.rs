@@ -47,6 +47,10 @@ pub(super) struct Common {
     pub conceded: Vec<IkeId>,
     /// IKE SAs that need another one in their place, made from scratch.
     pub renew: Vec<IkeId>,
+    /// IKE SAs whose request goes unanswered.
+    pub silent: Vec<IkeId>,
+    /// IKE SAs that have got an answer: there is no need to look elsewhere.
+    pub answered: Vec<IkeId>,
     /// The same of those that their peer has lost.
     pub lost: Vec<IkeId>,
     /// IKE SAs and those that are established now in their place.
@@ -103,6 +107,8 @@ impl Common {
             estates: Vec::new(),
             conceded: Vec::new(),
             renew: Vec::new(),
+            silent: Vec::new(),
+            answered: Vec::new(),
             lost: Vec::new(),
             relieved: Vec::new(),
             links: HashMap::new(),

@@ -8,10 +8,11 @@ use super::endpoint::{Endpoint, Owner};
 use super::event::{Ended, Host, IkeId};
 use super::exchange::ike_sa_init;
 use super::link::{Link, Retry};
-use super::policy::{Connection, DpdAction, Policy, Remote, StartAction};
+use super::policy::{Connection, DpdAction, Policy, StartAction};
 use super::sa::{CLOSING_TIME, Phase, Task};
+use super::ways::Way;
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +20,6 @@ use std::time::Duration;
 const SHUTDOWN_TIME: Duration = Duration::from_secs(2);
 /// An IKE SA that lived this long was a success: the next attempt needs no patience.
 const STABLE: Duration = Duration::from_secs(60);
-/// So soon a name without addresses is looked at again.
-const RESOLVE_AGAIN: Duration = Duration::from_millis(500);
 
 impl Endpoint {
     /// Connections that are as before keep all that they have; the others are taken down and begin anew.
@@ -213,11 +212,9 @@ impl Endpoint {
                 missing.push((child.name.clone(), wish.retry.at));
             }
         }
-        let Some((first, _)) = missing.first().cloned() else {
-            return self.timers.set(Owner::Link(name.clone()), None);
-        };
+        let first = missing.first().map(|(child, _)| child.clone());
         let mut next = None;
-        if let Some(id) = usable {
+        if let Some(id) = usable.filter(|_| first.is_some()) {
             let due: Vec<_> = missing.iter().filter(|(_, at)| *at <= now).map(|(child, _)| child.clone()).collect();
             next = missing.iter().map(|(_, at)| *at).filter(|at| *at > now).min();
             self.step(now, host, id, |cx, sa| {
@@ -227,76 +224,62 @@ impl Endpoint {
                 }
                 Ok(())
             });
-        } else if !under_way && self.shutdown.is_none() {
+        } else if let Some(first) = first.filter(|_| !under_way && self.shutdown.is_none()) {
             next = match link.ike.at {
                 at if at > now => Some(at),
                 _ => self.initiate(now, host, name, first),
             };
         }
-        self.timers.set(Owner::Link(name.clone()), next);
+        let home = self.go_home(now, host, name);
+        self.timers.set(Owner::Link(name.clone()), next.into_iter().chain(home).min());
     }
     /// Begins an IKE SA. Returns when to try again if there is nobody to send to.
     fn initiate(&mut self, now: Duration, host: &mut dyn Host, name: &Arc<str>, child: Arc<str>) -> Option<Duration> {
-        let link = self.common.links.get_mut(name)?;
-        let connection = link.connection.clone();
-        let turn = link.next_remote;
-        let failures = link.ike.failures;
-        let ports = self.common.directory.policy.ports;
-        let mut cx = Cx { now, host, common: &mut self.common };
-        let Some((local, remote)) = addresses(&connection, turn, cx.host) else {
-            let failure = Failure::new(now, Where::SaInit, true, "net.no_address");
-            let link = cx.common.links.get_mut(name)?;
-            // A name is being resolved: that takes a moment, and is no failure at first.
-            if failures == 0 && connection.remote_addrs.iter().any(|r| matches!(r, Remote::Name(_))) {
-                link.ike.failures = 1;
-                link.ike.at = now + RESOLVE_AGAIN;
-            } else {
-                link.attempt_failed(now);
-                cx.fail(failure, Some(&connection));
+        match self.next_way(now, host, name) {
+            Ok(way) if self.common.calls.may_begin(way.1, Caller::Link(name.clone())) => {
+                if let Some(link) = self.common.links.get_mut(name) {
+                    link.next_way = link.next_way.wrapping_add(1);
+                }
+                self.attempt(now, host, name, Attempt { child, way, replaces: None, abandons: false });
             }
-            let link = cx.common.links.get(name)?;
-            return link.wishes.iter().any(|w| w.wanted).then_some(link.ike.at);
-        };
-        if !cx.common.calls.may_begin(remote, Caller::Link(name.clone())) {
-            return None;
+            Ok(_) => {}
+            Err(at) => {
+                let link = self.common.links.get(name)?;
+                return link.wishes.iter().any(|w| w.wanted).then_some(at);
+            }
         }
-        let ends = (SocketAddr::new(local, ports.ike), SocketAddr::new(remote, ports.ike));
-        let sa = ike_sa_init::request(&mut cx, connection, child, ends)?;
-        let link = cx.common.links.get_mut(name)?;
-        link.sas.insert(sa.core.id);
-        link.next_remote = turn.wrapping_add(1);
-        self.register(sa);
         None
     }
+    /// Begins an IKE SA as told.
+    pub(super) fn attempt(&mut self, now: Duration, host: &mut dyn Host, name: &Arc<str>, attempt: Attempt) {
+        let Some(link) = self.common.links.get(name).filter(|_| self.shutdown.is_none()) else { return };
+        let (connection, port) = (link.connection.clone(), self.common.directory.policy.ports.ike);
+        let Attempt { child, way, replaces, abandons } = attempt;
+        let ends = (SocketAddr::new(way.0, port), SocketAddr::new(way.1, port));
+        let mut cx = Cx { now, host, common: &mut self.common };
+        let Some(mut sa) = ike_sa_init::request(&mut cx, connection, child, ends) else { return };
+        (sa.core.replaces, sa.core.abandons) = (replaces, abandons);
+        if let Some(link) = cx.common.links.get_mut(name) {
+            link.sas.insert(sa.core.id);
+            link.tries.insert(sa.core.id, way);
+        }
+        self.register(sa);
+    }
+}
+/// An IKE SA from scratch.
+pub(super) struct Attempt {
+    /// The child that goes with it.
+    pub child: Arc<str>,
+    pub way: Way,
+    /// In the place of this one,
+    pub replaces: Option<IkeId>,
+    /// which is lost.
+    pub abandons: bool,
 }
 
 /// What is written down of a connection changes nothing of it.
 fn alike(a: &Connection, b: &Connection) -> bool {
     *a == Connection { keylog: a.keylog, ..b.clone() }
-}
-
-/// Both ends of attempt number `turn`: the remote addresses take turns.
-fn addresses(connection: &Connection, turn: usize, host: &mut dyn Host) -> Option<(IpAddr, IpAddr)> {
-    let mut remotes = Vec::new();
-    for remote in &connection.remote_addrs {
-        match remote {
-            Remote::Addr(addr) => remotes.push(*addr),
-            Remote::Name(name) => remotes.extend(host.resolve(name)),
-            Remote::Any => {}
-        }
-    }
-    for i in 0..remotes.len() {
-        let remote = remotes[turn.wrapping_add(i) % remotes.len()];
-        let local = match connection.local_addrs.iter().find(|l| l.is_ipv4() == remote.is_ipv4()) {
-            Some(local) => Some(*local),
-            None if connection.local_addrs.is_empty() => host.local_addr(remote),
-            None => None,
-        };
-        if let Some(local) = local {
-            return Some((local, remote));
-        }
-    }
-    None
 }
 
 impl Link {

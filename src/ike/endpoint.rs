@@ -68,6 +68,7 @@ impl Endpoint {
             Input::EspMoved { spi, remote } => self.on_esp_moved(now, host, spi, remote),
             Input::EspSeen(seen) => self.on_esp_seen(seen),
             Input::AddrsChanged => self.on_addrs_changed(now, host),
+            Input::Resolved => self.on_resolved(now, host),
             Input::EspUsage(usage) => self.on_esp_usage(now, host, usage),
             Input::UnknownSpi { spi, local, remote } => self.on_unknown_spi(now, host, spi, (local, remote)),
             Input::LarvalHit(spi) => self.on_larval_hit(now, host, spi),
@@ -208,16 +209,6 @@ impl Endpoint {
         let Some(id) = self.common.jobs.remove(&job) else { return };
         self.step(now, host, id, |cx, sa| ike_auth::on_fetched(cx, sa, job, crls));
     }
-    fn on_addrs_changed(&mut self, now: Duration, host: &mut dyn Host) {
-        for id in self.ids() {
-            self.step(now, host, id, |cx, sa| {
-                if let Phase::Established(est) = &mut sa.phase {
-                    mobike::addresses_changed(cx, &mut sa.core, est);
-                }
-                Ok(())
-            });
-        }
-    }
     /// Nobody has looked at the time for longer than was asked for.
     fn on_leap(&mut self, now: Duration, host: &mut dyn Host) {
         for id in self.ids() {
@@ -252,6 +243,7 @@ impl Endpoint {
     fn settle(&mut self, now: Duration, host: &mut dyn Host) {
         loop {
             self.renew(now, host);
+            self.look_around(now, host);
             let Some(redundant) = self.common.redundant.pop() else { break };
             self.step(now, host, redundant.ike, |cx, sa| match (&mut sa.phase, redundant.how) {
                 (Phase::Established(est), How::Now) => {
@@ -303,6 +295,7 @@ impl Endpoint {
                 match caller {
                     Caller::Link(name) => self.reconcile(now, host, &name),
                     Caller::Renewal(old, lost) => self.renew_one(now, host, old, lost),
+                    Caller::Elsewhere(id) => self.look_elsewhere(now, host, id),
                 }
             }
         }
@@ -337,6 +330,7 @@ fn dispatch(cx: &mut Cx<'_>, sa: &mut IkeSa, header: &Header, from: &Arrival<'_>
         liveness::hint(cx, core, est, header, from);
         return Ok(());
     }
+    let opening = matches!(sa.phase, Phase::Opening(_));
     let phase = std::mem::replace(&mut sa.phase, Phase::Moving);
     sa.phase = match (phase, header.exchange, header.response) {
         (Phase::Opening(opening), ExchangeType::IKE_SA_INIT, true) => {
@@ -353,6 +347,9 @@ fn dispatch(cx: &mut Cx<'_>, sa: &mut IkeSa, header: &Header, from: &Arrival<'_>
         (Phase::HalfOpen(half), _, false) => half_open::on_request(cx, core, half, header, from)?,
         (phase, _, _) => phase,
     };
+    if opening && !matches!(sa.phase, Phase::Opening(_)) {
+        cx.common.answered.push(core.id);
+    }
     Ok(())
 }
 
@@ -398,6 +395,9 @@ fn on_protected(
     };
     if header.response {
         est.signs.heard(cx.now);
+        if core.window.is_silent() {
+            cx.common.answered.push(core.id);
+        }
         probe::answered(cx, core, est);
         core.settle(cx.now);
         mobike::answered(core, est, from);
@@ -574,7 +574,8 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
     link.closed(core.id);
     match lived {
         Some((time, children)) => link.lost(cx.now, why, time, &children),
-        None if why == Ended::Failed && core.replaces.is_none() => link.attempt_failed(cx.now),
+        // Another one may still get through.
+        None if why == Ended::Failed && core.replaces.is_none() && link.tries.is_empty() => link.attempt_failed(cx.now),
         None => {}
     }
     cx.common.touched.extend(core.connection);

@@ -37,8 +37,21 @@ pub trait Host: Send {
     fn local_addrs(&mut self) -> Vec<IpAddr> {
         Vec::new()
     }
-    /// Known addresses of a name; asking starts resolving it.
+    /// Known addresses of a name; asking starts resolving it, and so does asking after they have become old.
     fn resolve(&mut self, name: &str) -> Vec<IpAddr>;
+    /// Whoever has this name is silent, so that what is known of it may not be true any more: it is resolved anew, unless that was a moment ago.
+    /// True: an answer, or that there is none, is on its way (`Input::Resolved`).
+    fn resolve_again(&mut self, _name: &str) -> bool {
+        false
+    }
+    /// This host itself has the address.
+    fn is_ours(&mut self, addr: IpAddr) -> bool {
+        self.local_addrs().contains(&addr)
+    }
+    /// The host has the address `local`, and a way from there to `remote`.
+    fn reaches(&mut self, _local: IpAddr, _remote: IpAddr) -> bool {
+        true
+    }
     /// The wall clock, since 1970: certificates are judged by it. A host without one believes no certificate.
     fn unix_time(&mut self) -> Duration {
         Duration::ZERO
@@ -98,8 +111,10 @@ pub enum Input<'a> {
         /// The sender; port 0 for raw ESP.
         remote: SocketAddr,
     },
-    /// Local addresses have come or gone, or routes have changed (MOBIKE asks the host for what there is now).
+    /// Local addresses have come or gone, or routes have changed: the host is asked for what there is now.
     AddrsChanged,
+    /// Names have been resolved, or could not be.
+    Resolved,
     /// A packet for a child without an SA.
     Acquire {
         /// Connection.

@@ -3,9 +3,10 @@ use super::diagnose::Failure;
 use super::directory::canonical;
 use super::event::IkeId;
 use super::policy::{Connection, Remote, StartAction};
+use super::ways::{Home, Stuck, Way};
 use crate::wire::message::IkeSpi;
 use crate::wire::payload::Id;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,8 +27,14 @@ pub(super) struct Link {
     pub failed: bool,
     /// The path is not probed until then.
     pub fragile: Duration,
-    /// Which of the remote addresses is tried next.
-    pub next_remote: usize,
+    /// Which of the ways is tried next.
+    pub next_way: usize,
+    /// Attempts that we have begun, and where each goes.
+    pub tries: BTreeMap<IkeId, Way>,
+    /// There is no way, and why: a name is asked for, or was and has no address, or the host has none.
+    pub stuck: Option<Stuck>,
+    /// When the first of our own addresses is tried again.
+    pub home: Home,
     /// Established IKE SAs by peer.
     peers: HashMap<Id, Peer>,
     /// Whose an established IKE SA is.
@@ -108,7 +115,10 @@ impl Link {
             ike: Retry::now(now),
             failed: false,
             fragile: Duration::ZERO,
-            next_remote: 0,
+            next_way: 0,
+            tries: BTreeMap::new(),
+            stuck: None,
+            home: Home::default(),
             peers: HashMap::new(),
             peer_of: HashMap::new(),
             free: BTreeSet::new(),
@@ -142,6 +152,8 @@ impl Link {
         self.failed = false;
         self.ike.at = sa.since;
         self.sas.insert(sa.ike);
+        self.tries.remove(&sa.ike);
+        self.next_way = 0;
         let many = self.connection.remote_addrs.contains(&Remote::Any);
         let id = canonical(id);
         let next = (self.peers.len() + self.free.len()) as u32 + 1;
@@ -157,6 +169,7 @@ impl Link {
     /// An IKE SA is gone.
     pub(super) fn closed(&mut self, ike: IkeId) {
         self.sas.remove(&ike);
+        self.tries.remove(&ike);
         let Some(id) = self.peer_of.remove(&ike) else { return };
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.sas.retain(|sa| sa.ike != ike);

@@ -39,6 +39,7 @@ mod traffic;
 mod transport;
 mod unheard;
 mod virtuals;
+mod ways;
 mod window;
 
 #[cfg(any(test, feature = "fuzzing"))]

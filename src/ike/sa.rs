@@ -288,13 +288,16 @@ impl Core {
                     let room = self.size.room(self.remote);
                     self.window.cut(cx.now, &times, |sealed| channel.shrink(sealed, room));
                 }
-                mobike::elsewhere(cx, self);
             }
             (Due::Relent, Some(channel)) => {
                 self.relent(cx.now, channel);
                 return self.retransmit(cx, Some(channel));
             }
             (Due::Resend | Due::Shrink | Due::Relent, _) => {}
+        }
+        if self.window.is_silent() {
+            cx.common.silent.push(self.id);
+            mobike::elsewhere(cx, self);
         }
         self.resend(cx);
         Ok(())

@@ -178,7 +178,7 @@ impl Window {
     }
     /// The outstanding request was sent again, and then again, and nothing came: the peer may not be where we think that it is.
     pub(super) fn is_silent(&self) -> bool {
-        self.outstanding.as_ref().is_some_and(|o| o.sent > SILENCE)
+        self.outstanding.as_ref().is_some_and(|o| o.insists.is_none() && o.sent > SILENCE)
     }
     /// When `poll` has something to say.
     pub(super) fn deadline(&self) -> Option<Duration> {

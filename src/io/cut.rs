@@ -57,11 +57,16 @@ impl Cutter {
         !to.dont_fragment && addresses && segment + UDP_HEADER + HEADER > LEAST_MTU
     }
 
-    /// As [`Datagrams::send`](super::Datagrams::send) sends it. What does not go out as a whole counts as lost.
+    /// As [`Datagrams::send`](super::Datagrams::send) sends ESP. What does not go out as a whole counts as lost.
     pub(super) fn send(&mut self, to: &Destination, data: &[u8], segment: usize) -> io::Result<usize> {
         let mut sent = 0;
         for datagram in data.chunks(segment.max(1)) {
-            match self.send_one(to, datagram) {
+            // It begins with SPI and sequence number: no two packets of an SA have the same, and who has not seen one knows none (RFC 7739).
+            let identification = match datagram.first_chunk() {
+                Some(&[a, b, c, d, e, f, g, h]) => u32::from_be_bytes([a, b, c, d]) ^ u32::from_be_bytes([e, f, g, h]),
+                None => 0,
+            };
+            match self.send_one(to, datagram, identification) {
                 Ok(()) => sent += 1,
                 Err(e) if mmsg::is_full(&e) || sent > 0 => break,
                 Err(e) => return Err(e),
@@ -70,7 +75,12 @@ impl Cutter {
         Ok(sent)
     }
 
-    fn send_one(&mut self, to: &Destination, datagram: &[u8]) -> io::Result<()> {
+    /// Sends one message of IKE. All of an IKE SA begin alike, but each ends with an ICV of its own.
+    pub(super) fn send_message(&mut self, to: &Destination, message: &[u8]) -> io::Result<()> {
+        self.send_one(to, message, message.last_chunk().map_or(0, |end| u32::from_be_bytes(*end)))
+    }
+
+    fn send_one(&mut self, to: &Destination, datagram: &[u8], identification: u32) -> io::Result<()> {
         let (IpAddr::V6(local), IpAddr::V6(remote)) = (to.local.ip(), to.remote.ip()) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
@@ -85,11 +95,6 @@ impl Cutter {
             let checksum = checksum(local, remote, &self.packet);
             self.packet[6..8].copy_from_slice(&checksum.to_be_bytes());
         }
-        // ESP begins with SPI and sequence number: no two packets of an SA have the same, and who has not seen one knows none (RFC 7739).
-        let identification = match datagram.first_chunk() {
-            Some(&[a, b, c, d, e, f, g, h]) => u32::from_be_bytes([a, b, c, d]) ^ u32::from_be_bytes([e, f, g, h]),
-            None => 0,
-        };
         let mut name = to.remote;
         name.set_port(0);
         let name = SockAddr::from(name);

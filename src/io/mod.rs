@@ -17,6 +17,7 @@ pub mod packet;
 pub mod ping;
 pub mod private;
 pub mod raw_esp;
+pub mod spawn;
 mod sys;
 pub mod tun;
 pub mod udp;

@@ -112,10 +112,13 @@ impl UdpSocket {
         self.local
     }
 
-    /// Sends one datagram from `local` (an unspecified address leaves the choice to the kernel): fragmented if it must be, or with DF: then one
-    /// that is larger than the device's MTU is lost, as it would be anywhere else on its way.
+    /// Sends one datagram from `local` (an unspecified address leaves the choice to the kernel): fragmented if it must be (over IPv6 so
+    /// that every path takes it), or with DF: then one that is larger than the device's MTU is lost, as it would be anywhere else on its way.
     pub fn send_to(&mut self, local: IpAddr, remote: SocketAddr, data: &[u8], dont_fragment: bool) -> io::Result<()> {
-        let to = Destination { local: SocketAddr::new(local, 0), remote, tos: 0, dont_fragment };
+        let to = Destination { local: SocketAddr::new(local, self.local.port()), remote, tos: 0, dont_fragment };
+        if let Some(cutter) = self.cutter(&to, data.len()) {
+            return cutter.send_message(&to, data);
+        }
         self.set_dont_fragment(dont_fragment)?;
         match mmsg::send_one(&self.socket, &mut self.patience, &mmsg::Address::new(&to, None), data) {
             Err(e) if dont_fragment && e.raw_os_error() == Some(libc::EMSGSIZE) => {}
@@ -124,6 +127,14 @@ impl UdpSocket {
         // Whoever sends one by one can wait for each.
         self.patience.renew();
         Ok(())
+    }
+
+    /// What cuts such datagrams, if they have to be cut here.
+    fn cutter(&mut self, to: &Destination, segment: usize) -> Option<&mut Cutter> {
+        if !Cutter::is_for(to, segment) {
+            return None;
+        }
+        super::cut::ready(&mut self.cutter, libc::IPPROTO_UDP as u8, self.mark)
     }
 
     fn set_dont_fragment(&mut self, on: bool) -> io::Result<()> {
@@ -167,10 +178,8 @@ impl Datagrams for UdpSocket {
     }
 
     fn send(&mut self, to: &Destination, data: &[u8], segment: usize) -> io::Result<usize> {
-        if Cutter::is_for(to, segment)
-            && let Some(cutter) = super::cut::ready(&mut self.cutter, libc::IPPROTO_UDP as u8, self.mark)
-        {
-            let local = SocketAddr::new(to.local.ip(), self.local.port());
+        let local = SocketAddr::new(to.local.ip(), self.local.port());
+        if let Some(cutter) = self.cutter(to, segment) {
             return cutter.send(&Destination { local, ..*to }, data, segment);
         }
         let per_train = (TRAIN_OCTETS / segment.max(1)).clamp(1, TRAIN_DATAGRAMS);
@@ -293,6 +302,12 @@ pub fn route_to(remote: IpAddr, mark: Option<u32>) -> io::Result<RouteTo> {
         IpAddr::V6(_) => getsockopt(&socket, sys::Ipv6Mtu)?,
     };
     Ok(RouteTo { source: local_address(&socket)?.ip(), mtu: mtu.unsigned_abs() })
+}
+
+/// True if the host has the address `local`, and marked packets from it have a way to `remote`. Nothing is sent.
+pub fn reaches(local: IpAddr, remote: IpAddr, mark: Option<u32>) -> bool {
+    let socket = UdpSocket::open(SocketAddr::new(local, 0), Options { mark, gro: false }, false);
+    socket.is_ok_and(|socket| socket.socket.connect(&SocketAddr::new(remote, 4500).into()).is_ok())
 }
 
 #[cfg(test)]
@@ -505,6 +520,31 @@ mod tests {
                 sender.send_to(local, remote, &[1; 3000], false).expect("IKE is fragmented");
                 let lengths: Vec<_> = received(&mut other).0.iter().map(|d| d.len).collect();
                 assert_eq!(lengths, [1000, 1000, 1400, 3000]);
+            }
+        });
+    }
+
+    /// A device of 1500 octets says nothing about the path behind it.
+    #[test]
+    fn a_message_over_ipv6_is_cut_for_every_path_unless_it_has_df() {
+        let counter = |name: &str| {
+            let counters = std::fs::read_to_string("/proc/thread-self/net/snmp6").expect("counters");
+            let line = counters.lines().find_map(|line| line.strip_prefix(name)).expect("a counter");
+            line.trim().parse::<u32>().expect("a number")
+        };
+        fresh(|| {
+            Netlink::open().expect("netlink").set_mtu(1, 1500).expect("mtu");
+            let (mut sender, mut other) = (receiver("::1", false), receiver("::1", false));
+            let remote = other.local_addr();
+            // What comes in as fragments is counted before it is whole again.
+            for (len, dont_fragment, pieces) in [(1232, false, 0), (1233, false, 2), (1400, true, 0), (2800, false, 3)]
+            {
+                let before = counter("Ip6ReasmReqds");
+                sender.send_to(remote.ip(), remote, &vec![len as u8 | 1; len], dont_fragment).expect("send");
+                let (datagrams, data) = received(&mut other);
+                assert_eq!((datagrams.len(), datagrams[0].remote), (1, sender.local_addr()));
+                assert_eq!(data, [vec![len as u8 | 1; len]]);
+                assert_eq!(counter("Ip6ReasmReqds") - before, pieces, "{len}");
             }
         });
     }

@@ -99,7 +99,7 @@ fn the_documented_gateway_is_the_default() {
 fn the_gateway_can_be_other_than_the_default() {
     let config = accepted(
         "[gateway]\nlisten = [\"192.0.2.1\"]\nports = { natt = 4501 }\nworkers = 3\npin_workers = false\ndevice = \"x\"\nroute_table = \"none\"\nmark = 7\nbind_device = \"vrf-wan\"\non_exit = \"open\"\n\
-         control_socket = \"/a\"\nobserve_socket = \"/b\"\nstate_dir = \"/c\"\nmetrics = \"[::1]:1\"\nlog = { level = \"debug\", format = \"journald\" }\n\
+         control_socket = \"/a\"\nobserve_socket = \"/b\"\nstate_dir = \"/c\"\nmetrics = \"[::1]:1\"\nhook = { command = [\"/sbin/notify\", \"x\"] }\nlog = { level = \"debug\", format = \"journald\" }\n\
          retransmit = { first = 1, factor = 2, max = \"4s\", tries = 3 }\nlimits = { half_open = 32, auth_failures_per_minute = 9 }\n",
     );
     let gateway = &config.gateway;
@@ -110,6 +110,8 @@ fn the_gateway_can_be_other_than_the_default() {
     assert_eq!((gateway.device.as_str(), gateway.route_table, gateway.on_exit), ("x", None, OnExit::Open));
     assert_eq!((gateway.log.level, gateway.log.format), (LogLevel::Debug, LogFormat::Journald));
     assert_eq!(gateway.metrics.map(|m| m.port()), Some(1));
+    let hook = gateway.hook.as_ref().expect("a hook");
+    assert_eq!((hook.command.len(), hook.uid, hook.gid, hook.timeout), (2, 65_534, 65_534, Duration::from_secs(10)));
     let retransmit = config.policy.retransmit;
     assert_eq!(
         (retransmit.first.as_secs(), retransmit.factor, retransmit.max.as_secs(), retransmit.tries),

@@ -29,6 +29,13 @@ impl Secrets for Fake {
     fn env(&self, name: &str) -> Option<Vec<u8>> {
         self.env.get(name).cloned()
     }
+    fn program(&self, path: &Path) -> Result<(), Refusal> {
+        let missing = Refusal { code: "hook.program", message: "no such file".into(), hint: "name another".into() };
+        if path.starts_with("/missing") { Err(missing) } else { Ok(()) }
+    }
+    fn user(&self, name: &str) -> Option<(u32, u32)> {
+        (name == "nobody").then_some((65_534, 65_534))
+    }
 }
 
 /// One file without secrets elsewhere.

@@ -148,6 +148,7 @@ fn gateway(draw: &mut Draw, doc: &mut Doc) {
         ("control_socket", quoted("/run/x/control.sock")),
         ("observe_socket", quoted("/run/x/observe.sock")),
         ("state_dir", quoted("/var/lib/x")),
+        ("hook", raw("{ command = ['/usr/local/sbin/notify', 'a word'], user = 'nobody', timeout = '5s' }")),
         ("metrics", quoted(draw.of(&["127.0.0.1:9464", "[::1]:9464"]))),
         ("log", table([("level", quoted(draw.of(&["info", "debug", "off"]))), ("format", quoted("json"))])),
         (

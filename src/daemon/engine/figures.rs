@@ -32,6 +32,7 @@ impl Engine {
             ("ike_junk", self.lanes.junk),
             ("ike_overflowed", self.lanes.overflowed),
             ("ike_unsent", self.parts.sockets.unsent),
+            ("hook_lost", self.parts.hook.as_ref().map_or(0, |hook| hook.lost)),
             ("worker_junk", sum(&|worker| worker.junk())),
             ("upcalls_lost", sum(&|worker| worker.upcalls_lost())),
         ];

@@ -1,6 +1,7 @@
 //! Names by sockets with our mark: the system's resolver would ask through the tunnel.
 use crate::io::marked;
 use hickory_resolver::Resolver;
+use hickory_resolver::config::LookupIpStrategy;
 use hickory_resolver::net::runtime::iocompat::AsyncIoTokioAsStd;
 use hickory_resolver::net::runtime::{RuntimeProvider, TokioHandle, TokioRuntimeProvider, TokioTime};
 use std::future::Future;
@@ -13,14 +14,29 @@ use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 /// Addresses of one name that are looked at.
 const MAX_ADDRESSES: usize = 8;
 
-/// Asks the name servers of `/etc/resolv.conf`.
-pub(super) struct Names {
+/// Each question to one name server; it is asked once more.
+const TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// Addresses of a name.
+#[derive(Debug)]
+pub(in crate::daemon) struct Found {
+    /// Both families.
+    pub addresses: Vec<IpAddr>,
+    /// The shortest time to live of all that led to them.
+    pub good_for: Duration,
+}
+
+/// Asks the name servers of `/etc/resolv.conf`, as it is when this is made.
+pub(in crate::daemon) struct Names {
     resolver: Resolver<Marked>,
 }
 impl Names {
-    pub(super) fn new(mark: u32) -> Result<Self, String> {
+    pub(in crate::daemon) fn new(mark: u32) -> Result<Self, String> {
         let provider = Marked { mark, tokio: TokioRuntimeProvider::new() };
-        let builder = Resolver::builder(provider).map_err(|e| e.to_string())?;
+        let mut builder = Resolver::builder(provider).map_err(|e| e.to_string())?;
+        let options = builder.options_mut();
+        options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+        (options.timeout, options.attempts) = (TIMEOUT, 1);
         Ok(Self { resolver: builder.build().map_err(|e| e.to_string())? })
     }
     /// The addresses of a name, or the address that it is.
@@ -28,10 +44,16 @@ impl Names {
         if let Ok(address) = host.parse() {
             return Ok(vec![address]);
         }
+        Ok(self.look_up(host).await?.addresses)
+    }
+    /// The addresses of a name, and for how long they are good.
+    pub(in crate::daemon) async fn look_up(&self, host: &str) -> Result<Found, String> {
         // As it stands: no domain of ours is put behind it.
         let whole = format!("{}.", host.trim_end_matches('.'));
         let found = self.resolver.lookup_ip(whole).await.map_err(|e| e.to_string())?;
-        Ok(found.iter().take(MAX_ADDRESSES).collect())
+        let seconds = found.as_lookup().answers().iter().map(|record| record.ttl).min().unwrap_or_default();
+        let addresses = found.iter().take(MAX_ADDRESSES).collect();
+        Ok(Found { addresses, good_for: Duration::from_secs(seconds.into()) })
     }
 }
 

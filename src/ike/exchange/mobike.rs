@@ -10,15 +10,17 @@ use crate::ike::event::{Ended, Event};
 use crate::ike::nat::{self, Nat};
 use crate::ike::policy::{Connection, Remote};
 use crate::ike::sa::{self, Answer, CLOSING_TIME, Core, Established, Task};
+use crate::ike::ways;
 use crate::wire::payload::{Notify, Payload};
 use crate::wire::registry::{ExchangeType, NotifyType};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 
 /// Additional addresses of a peer that we keep, and of ours that we tell.
 const MAX_ADDITIONAL: usize = 8;
 /// So many addresses of the peer are known to have answered.
 const MAX_SEEN: usize = 16;
+/// A request goes out on so many paths at most.
+const MAX_PATHS: usize = 16;
 /// UNEXPECTED_NAT_DETECTED may be an attack on a single packet: so often an update is tried again (RFC 4555 section 3.9).
 const MAX_RETRIES: u8 = 3;
 
@@ -101,7 +103,8 @@ pub(in crate::ike) fn addresses_changed(cx: &mut Cx<'_>, core: &mut Core, est: &
     let paths = paths(cx, core);
     let here = (core.local, core.remote);
     if core.mobile.mover {
-        if paths.first().is_some_and(|best| *best != here) {
+        // One that is only better than this one can wait (`ways`).
+        if !paths.is_empty() && !paths.contains(&here) {
             try_paths(cx, core, est, paths);
         }
     } else if !paths.iter().any(|(local, _)| *local == core.local)
@@ -112,6 +115,8 @@ pub(in crate::ike) fn addresses_changed(cx: &mut Cx<'_>, core: &mut Core, est: &
         core.local = *local;
         let path = core.path();
         cx.emit(Event::PathChanged { ike: core.id, path });
+        // From there, so that the initiator sees it, whether or not there are further ones.
+        est.plan(Task::Mobike(Ask::Addresses));
     }
     let connection = est.connection.clone();
     if further(cx, core, &connection) != core.mobile.told {
@@ -142,6 +147,22 @@ pub(in crate::ike) fn elsewhere(cx: &mut Cx<'_>, core: &mut Core) {
     };
     if core.mobile.trying == [here] {
         core.mobile.trying.clear();
+    }
+}
+/// Names that the peer has are resolved, and it is still silent: it may be there.
+pub(in crate::ike) fn found(cx: &mut Cx<'_>, core: &mut Core) {
+    if core.mobile.agreed && core.mobile.mover {
+        core.mobile.trying.clear();
+        elsewhere(cx, core);
+        core.resend(cx);
+    }
+}
+/// The first of our addresses may work again: whatever is asked next is asked from there first.
+pub(in crate::ike) fn try_home(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, home: IpAddr) {
+    if core.mobile.mover && core.mobile.trying.is_empty() && est.closing.is_none() {
+        let from_home = (SocketAddr::new(home, core.local.port()), core.remote);
+        try_paths(cx, core, est, vec![from_home, (core.local, core.remote)]);
+        est.pump(cx, core);
     }
 }
 /// An authentic response has come: this path works.
@@ -360,40 +381,41 @@ impl Core {
         let path = self.path();
         if path != before {
             cx.emit(Event::PathChanged { ike: self.id, path });
+            cx.common.touched.extend(self.connection.clone());
         }
     }
 }
 
 /// From where to where the initiator can send: to where the peer is, then to its further addresses, then to the configured ones; each from
-/// the address that the routes choose, if the configuration allows it.
+/// those of ours that can be used, the best first.
 fn paths(cx: &mut Cx<'_>, core: &Core) -> Vec<Ends> {
     let link = core.connection.as_ref().and_then(|name| cx.common.links.get(name));
     let Some(connection) = link.map(|link| link.connection.clone()) else { return Vec::new() };
     let port = cx.policy().ports.natt;
     let mut remotes = vec![core.remote];
     if core.mobile.mover {
-        let configured = connection.remote_addrs.iter().filter_map(|remote| match remote {
-            Remote::Addr(addr) => Some(*addr),
-            Remote::Name(_) | Remote::Any => None,
-        });
-        for addr in core.mobile.additional.iter().copied().chain(configured.take(MAX_ADDITIONAL)) {
-            if !remotes.iter().any(|r| r.ip() == addr) {
+        let mut further = core.mobile.additional.clone();
+        for remote in &connection.remote_addrs {
+            match remote {
+                Remote::Addr(addr) => further.push(*addr),
+                Remote::Name(name) => further.extend(cx.host.resolve(name)),
+                Remote::Any => {}
+            }
+        }
+        for addr in further {
+            if remotes.len() <= 2 * MAX_ADDITIONAL && !remotes.iter().any(|r| r.ip() == addr) && !cx.host.is_ours(addr)
+            {
                 remotes.push(SocketAddr::new(addr, port));
             }
         }
     }
-    let local_port = core.local.port();
-    let path = |remote: SocketAddr| Some((SocketAddr::new(local(cx, &connection, remote.ip())?, local_port), remote));
-    remotes.into_iter().filter_map(path).collect()
-}
-fn local(cx: &mut Cx<'_>, connection: &Arc<Connection>, remote: IpAddr) -> Option<IpAddr> {
-    let allowed = &connection.local_addrs;
-    let route = cx.host.local_addr(remote);
-    if let Some(addr) = route.filter(|addr| allowed.is_empty() || allowed.contains(addr)) {
-        return Some(addr);
+    let mut paths = Vec::new();
+    for remote in remotes {
+        let locals = ways::locals(&connection, remote.ip(), cx.host).into_iter();
+        paths.extend(locals.map(|local| (SocketAddr::new(local, core.local.port()), remote)));
     }
-    let here = cx.host.local_addrs();
-    allowed.iter().copied().find(|addr| addr.is_ipv4() == remote.is_ipv4() && here.contains(addr))
+    paths.truncate(MAX_PATHS);
+    paths
 }
 /// Our addresses besides the one in use.
 fn further(cx: &mut Cx<'_>, core: &Core, connection: &Connection) -> Vec<IpAddr> {

@@ -19,8 +19,6 @@ const NOTIFY_LEN: usize = 8;
 /// Larger packets are not tried: no path between two gateways takes them, and peers have limits that hold for the sum of the fragments, too
 /// (strongSwan: 10,000 octets).
 const LARGEST: u16 = 9216;
-/// Where there is no smaller form: the peer does not know fragments, and no router cuts what is too long for IPv6. All paths take this.
-const LARGEST_WHOLE: u16 = 1280;
 /// A request of full size is sent twice, and each time the answer has twice a round trip, but at least and at most so long.
 const LEAST: Duration = Duration::from_millis(250);
 const MOST: Duration = Duration::from_millis(1500);
@@ -50,7 +48,8 @@ impl Established {
 /// Sends the request in its full size: with an AEAD exactly, with a block cipher as much of it as whole blocks are. `None`: there is no request
 /// of this size, or no path to try it on.
 pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, size: u16) -> Option<sa::Asked> {
-    let Some((padding, room)) = padding(cx, core, est, size).filter(|_| size <= largest(cx, core, est)) else {
+    let Some((padding, room)) = padding(cx, core, est, size).filter(|_| size <= LARGEST && is_allowed(cx, core, est))
+    else {
         tell(cx, core.id, (size, size), None);
         return None;
     };
@@ -62,15 +61,11 @@ pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, est: &mut Establ
     core.window.insist(cx.now, wait);
     Some(sa::Asked::Probe { size, sent: size.saturating_sub(u16::try_from(missing).unwrap_or(u16::MAX)) })
 }
-/// The largest packet that may be tried: without harm, if it should be too large.
-fn largest(cx: &Cx<'_>, core: &Core, est: &Established) -> u16 {
+/// There is one path, and on it no such request may have been the end of an IKE SA of late.
+fn is_allowed(cx: &Cx<'_>, core: &Core, est: &Established) -> bool {
     let moves = core.mobile.proven.is_some() || !core.mobile.trying.is_empty();
     let fragile = cx.common.links.get(&est.connection.name).is_some_and(|link| link.fragile > cx.now);
-    match core.remote.is_ipv4() || core.size.agreed {
-        _ if moves || fragile => 0,
-        true => LARGEST,
-        false => LARGEST_WHOLE,
-    }
+    !moves && !fragile
 }
 /// So many octets of data make the message as long as it has to be, and that long.
 fn padding(cx: &Cx<'_>, core: &Core, est: &Established, size: u16) -> Option<(usize, usize)> {

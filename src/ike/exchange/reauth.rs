@@ -1,16 +1,16 @@
 //! Reauthentication (RFC 7296 section 2.8.3, RFC 4478): an IKE SA from scratch with all children, and then the old one is deleted.
 use super::Contents;
-use super::ike_sa_init;
 use crate::ike::calls::Caller;
 use crate::ike::child::ChildState;
 use crate::ike::common::{Cx, How, Redundant};
+use crate::ike::demand::Attempt;
 use crate::ike::endpoint::Endpoint;
 use crate::ike::event::{Host, IkeId};
 use crate::ike::policy::Connection;
 use crate::ike::sa::{Established, IkeSa, Phase, Standing, Task};
+use crate::ike::ways;
 use crate::wire::payload::{Notify, Payload};
 use crate::wire::registry::NotifyType;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// A responder that wants to be authenticated again says so: only the initiator can do it (RFC 4478).
@@ -50,18 +50,12 @@ impl Endpoint {
         let connection = est.connection.clone();
         let up = est.children.iter().find(|c| c.state == ChildState::Up).map(|c| c.policy.name.clone());
         let Some(child) = up.or_else(|| connection.children.first().map(|c| c.name.clone())) else { return };
-        let port = self.common.directory.policy.ports.ike;
-        let ends = (SocketAddr::new(core.local.ip(), port), SocketAddr::new(core.remote.ip(), port));
-        if !self.common.calls.may_begin(core.remote.ip(), Caller::Renewal(old, lost)) {
-            return;
-        }
+        let here = (core.local.ip(), core.remote.ip());
         let mut cx = Cx { now, host, common: &mut self.common };
-        let Some(mut sa) = ike_sa_init::request(&mut cx, connection.clone(), child, ends) else { return };
-        (sa.core.replaces, sa.core.abandons) = (Some(old), lost);
-        if let Some(link) = self.common.links.get_mut(&connection.name) {
-            link.sas.insert(sa.core.id);
+        let way = ways::leaving(&mut cx, core, est).map_or(here, |(way, _)| way);
+        if self.common.calls.may_begin(way.1, Caller::Renewal(old, lost)) {
+            self.attempt(now, host, &connection.name, Attempt { child, way, replaces: Some(old), abandons: lost });
         }
-        self.register(sa);
     }
     /// The new one is established: it makes the other children, too, and then the old one is deleted. One that is lost goes at once. A peer that
     /// has begun the new one shall show that it has it.

@@ -68,6 +68,9 @@ impl Host for Net {
     fn local_addrs(&mut self) -> Vec<IpAddr> {
         vec![self.addr]
     }
+    fn reaches(&mut self, local: IpAddr, _remote: IpAddr) -> bool {
+        local == self.addr
+    }
     fn resolve(&mut self, _name: &str) -> Vec<IpAddr> {
         Vec::new()
     }

@@ -255,6 +255,16 @@ fn r38_bob_tells_when_his_addresses_change() {
 }
 
 #[test]
+fn r38_bobs_only_address_is_another_one() {
+    let mut world = tunnel();
+    world.b.host.addr = addr(BACKDOOR);
+    world.input_b(Input::AddrsChanged);
+    world.pass(seconds(2));
+    assert_eq!((path(&world.a).remote, path(&world.b).local), (end(BACKDOOR, 4500), end(BACKDOOR, 4500)));
+    assert_one_tunnel(&world);
+}
+
+#[test]
 fn r38_an_address_that_nobody_can_have_is_refused() {
     let mut world = tunnel();
     for ip in ["224.0.0.1", "255.255.255.255", "0.0.0.0", "127.0.0.1", BOB] {

@@ -36,6 +36,7 @@ mod silence;
 mod stranger;
 mod stray;
 mod transport;
+mod ways;
 mod windows;
 mod wire;
 

@@ -221,21 +221,6 @@ fn a_request_that_gets_through_in_no_form_kills_once() {
     assert_eq!(answers(&world.a)[3..], [(1500, None), (1500, Some(true))]);
 }
 
-/// Over IPv6 nobody would cut it at all.
-#[test]
-fn without_any_smaller_form_nothing_is_tried() {
-    let six = ("2001:db8:1::1", "2001:db8:2::7");
-    let mut world = World::new(at(alice(), six.0, six.1), with(at(bob(), six.1, six.0), |c| c.fragmentation = false));
-    (world.a.host.addr, world.b.host.addr) = (addr(six.0), addr(six.1));
-    world.command_a(up());
-    world.pass(seconds(1));
-    for size in [1281, 1500, 1280] {
-        ask(&mut world, size);
-        world.pass(seconds(1));
-    }
-    assert_eq!(answers(&world.a), [(1281, None), (1500, None), (1280, Some(true))]);
-}
-
 #[test]
 fn one_of_two_is_enough() {
     let mut world = measured(20);

@@ -28,6 +28,9 @@ pub(super) struct TestHost {
     /// SPIs that were taken and not given back.
     pub spis: BTreeSet<u32>,
     pub names: HashMap<String, Vec<IpAddr>>,
+    /// What they are once they are asked for again, and that an answer is on its way.
+    pub renamed: HashMap<String, Vec<IpAddr>>,
+    pub asked: bool,
     /// No SPI is left.
     pub no_spis: bool,
     /// The wall clock.
@@ -64,6 +67,16 @@ impl Host for TestHost {
     fn resolve(&mut self, name: &str) -> Vec<IpAddr> {
         self.names.get(name).cloned().unwrap_or_default()
     }
+    fn resolve_again(&mut self, name: &str) -> bool {
+        if let Some(addresses) = self.renamed.remove(name) {
+            self.names.insert(name.to_owned(), addresses);
+            self.asked = true;
+        }
+        self.asked
+    }
+    fn reaches(&mut self, local: IpAddr, _remote: IpAddr) -> bool {
+        self.local_addrs().contains(&local)
+    }
     fn unix_time(&mut self) -> Duration {
         self.clock
     }
@@ -92,6 +105,8 @@ impl Peer {
             next_spi: first,
             spis: BTreeSet::new(),
             names: HashMap::new(),
+            renamed: HashMap::new(),
+            asked: false,
             no_spis: false,
             clock: crate::crypto::cert::tests::NOW,
             nonces: VecDeque::new(),

@@ -55,6 +55,9 @@ pub(in crate::ike) fn on_request(cx: &mut Cx<'_>, header: &Header, from: &Arriva
     if wary && !shows_cookie(cx, &contents, header, from) {
         return Opened::Nothing;
     }
+    if cx.common.directory.may_have_moved(from.remote.ip(), cx.host) {
+        return Opened::Nothing;
+    }
     // Whoever was asked for a cookie has shown it: its address is its own.
     match consider(cx, header, from, &contents, wary) {
         Some(sa) => Opened::New(Box::new(sa), key),

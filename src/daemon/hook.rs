@@ -1,0 +1,276 @@
+//! Somebody else's program that is told of changes: one at a time, in order, as a user of its own, and never longer than it may.
+use super::changes::Change;
+use super::clock;
+use super::journal::reason;
+use crate::config::Hook as Settings;
+use crate::io::fds::Poll;
+use crate::io::spawn;
+use std::io::{self, PipeReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread;
+use std::time::Duration;
+
+/// Changes that wait for their turn; more are not told.
+const QUEUE: usize = 64;
+/// Of what one run says so many octets are logged, in so many lines.
+const MAX_OUTPUT: usize = 4096;
+const MAX_LINES: usize = 32;
+/// A program that has ended is noticed after this.
+const TICK: Duration = Duration::from_millis(20);
+/// What is on no path of its own has to be named in full.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The thread that runs it. What waits when this goes is run still, but not for longer than one run may take.
+#[derive(Debug)]
+pub struct Hook {
+    queue: Option<SyncSender<Variables>>,
+    ended: Receiver<()>,
+    timeout: Duration,
+    /// Changes that were not told, as the queue was full.
+    pub lost: u64,
+}
+type Variables = Vec<(&'static str, String)>;
+
+impl Hook {
+    /// Nothing runs before the first change.
+    ///
+    /// # Errors
+    /// When the system has no more threads.
+    pub fn start(settings: Settings) -> io::Result<Self> {
+        let (queue, changes) = mpsc::sync_channel::<Variables>(QUEUE);
+        let (end, ended) = mpsc::channel();
+        let timeout = settings.timeout;
+        thread::Builder::new().name("hook".into()).spawn(move || {
+            for variables in changes {
+                match run(&settings, &variables) {
+                    Ok(End::Exited(status)) if status.success() => {}
+                    Ok(End::Exited(status)) => tracing::warn!(%status, ?variables, "the hook has failed"),
+                    Ok(End::Killed) => tracing::warn!(?variables, "the hook took too long and was killed"),
+                    Err(error) => tracing::warn!(%error, ?variables, "the hook could not be run"),
+                }
+            }
+            // Nobody may be waiting.
+            let _ = end.send(());
+        })?;
+        Ok(Self { queue: Some(queue), ended, timeout, lost: 0 })
+    }
+    /// Has it told, in its turn. Never waits.
+    pub fn tell(&mut self, change: &Change) {
+        let full = self.queue.as_ref().is_some_and(|queue| queue.try_send(variables(change)).is_err());
+        if full {
+            self.lost += 1;
+            tracing::warn!(
+                lost = self.lost,
+                event = change.kind.name(),
+                connection = change.connection,
+                "the hook is too slow: it was not told"
+            );
+        }
+    }
+}
+impl Drop for Hook {
+    fn drop(&mut self) {
+        self.queue = None;
+        let _ = self.ended.recv_timeout(self.timeout);
+    }
+}
+
+/// Names are the configuration's, addresses are numbers, and the reason is a word of ours: nothing here is text of a peer.
+fn variables(change: &Change) -> Variables {
+    vec![
+        ("SANDHOG_EVENT", change.kind.name().to_owned()),
+        ("SANDHOG_CONNECTION", change.connection.clone()),
+        ("SANDHOG_CHILD", change.child.as_deref().unwrap_or_default().to_owned()),
+        ("SANDHOG_LOCAL", change.ends.0.to_string()),
+        ("SANDHOG_REMOTE", change.ends.1.to_string()),
+        ("SANDHOG_REASON", change.why.map_or("", reason).to_owned()),
+    ]
+}
+
+/// How a run ended.
+#[derive(Debug)]
+enum End {
+    Exited(ExitStatus),
+    Killed,
+}
+fn run(settings: &Settings, variables: &Variables) -> io::Result<End> {
+    let Some((program, arguments)) = settings.command.split_first() else { return Err(io::ErrorKind::NotFound.into()) };
+    let (mut output, ours) = io::pipe()?;
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().env("PATH", PATH).envs(variables.iter().cloned()).current_dir("/");
+    command.stdin(Stdio::null()).stdout(ours.try_clone()?).stderr(ours);
+    // The supplementary groups go with the change of user.
+    if settings.uid != 0 {
+        command.uid(settings.uid).gid(settings.gid);
+    }
+    spawn::apart(&mut command);
+    let mut child = command.spawn()?;
+    // It holds the other end of the pipe.
+    drop(command);
+    let mut said = Vec::new();
+    let end = wait(&mut child, &mut output, &mut said, settings.timeout);
+    if !matches!(end, Ok(End::Exited(_))) {
+        // Nobody of it may be left.
+        let _ = spawn::kill(&child);
+        child.wait()?;
+    }
+    for line in String::from_utf8_lossy(&said).lines().take(MAX_LINES) {
+        tracing::info!(?line, "the hook says");
+    }
+    end
+}
+/// Waits for its end and takes in what it says; what is too much is read and thrown away, so that it need not wait for us.
+fn wait(child: &mut Child, output: &mut PipeReader, said: &mut Vec<u8>, timeout: Duration) -> io::Result<End> {
+    let deadline = clock::now() + timeout;
+    let (poll, mut ready, mut open) = (Poll::new()?, Vec::new(), true);
+    poll.add(output, 0)?;
+    loop {
+        let ended = child.try_wait()?;
+        // What it has said before it ended is there already.
+        poll.wait(&mut ready, Some(if ended.is_some() { Duration::ZERO } else { TICK }))?;
+        let more = open && !ready.is_empty();
+        if more && !take(output, said)? {
+            open = false;
+            poll.remove(output)?;
+        }
+        match ended {
+            Some(status) if !more || !open => return Ok(End::Exited(status)),
+            _ if deadline <= clock::now() => return Ok(End::Killed),
+            _ => {}
+        }
+    }
+}
+/// False at the end.
+fn take(output: &mut PipeReader, said: &mut Vec<u8>) -> io::Result<bool> {
+    let mut buf = [0; 1024];
+    let len = output.read(&mut buf)?;
+    let room = MAX_OUTPUT.saturating_sub(said.len());
+    said.extend(buf.iter().take(len.min(room)));
+    Ok(len > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::changes::Kind;
+    use super::*;
+    use crate::ike::event::Ended;
+    use std::fs;
+    use std::path::PathBuf;
+
+    fn settings(script: &str, timeout: Duration) -> Settings {
+        // Whoever runs the tests: only root can be somebody else.
+        let root = fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+        let (uid, gid) = if root { (65_534, 65_534) } else { (0, 0) };
+        let command = vec!["/bin/sh".into(), "-c".into(), script.into(), "hook".into(), "$(id) ; an argument".into()];
+        Settings { command, uid, gid, timeout }
+    }
+    fn change(connection: &str) -> Change {
+        let ends = ("192.0.2.1:4500".parse().unwrap(), "[2001:db8::7]:4500".parse().unwrap());
+        let (connection, child) = (connection.to_owned(), Some("lan".into()));
+        Change { kind: Kind::Down, connection, child, ends, why: Some(Ended::PeerDead) }
+    }
+    fn says(script: &str) -> (io::Result<End>, String) {
+        let settings = settings(script, Duration::from_secs(20));
+        let mut said = Vec::new();
+        let (mut output, ours) = io::pipe().unwrap();
+        let end = {
+            let mut command = Command::new(&settings.command[0]);
+            command.args(&settings.command[1..]).env_clear().envs(variables(&change("office")));
+            command.stdin(Stdio::null()).stdout(ours.try_clone().unwrap()).stderr(ours);
+            spawn::apart(&mut command);
+            let mut child = command.spawn().unwrap();
+            drop(command);
+            wait(&mut child, &mut output, &mut said, settings.timeout)
+        };
+        (end, String::from_utf8(said).unwrap())
+    }
+    fn file(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("sandhog-hook-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        folder.join("said")
+    }
+
+    #[test]
+    fn it_hears_what_has_changed_and_no_shell_reads_it() {
+        let (end, said) = says("env | grep SANDHOG | sort; echo \"$1\"; exit 3");
+        assert!(matches!(end, Ok(End::Exited(status)) if status.code() == Some(3)));
+        let expected = "SANDHOG_CHILD=lan\nSANDHOG_CONNECTION=office\nSANDHOG_EVENT=down\nSANDHOG_LOCAL=192.0.2.1:4500\n\
+            SANDHOG_REASON=peer_dead\nSANDHOG_REMOTE=[2001:db8::7]:4500\n$(id) ; an argument\n";
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn all_run_in_their_order_as_somebody_else_and_without_what_is_ours() {
+        let said = file("order");
+        let script = format!(
+            "echo \"$SANDHOG_CONNECTION $(id -u) $(id -G) $(pwd) $(grep SigBlk /proc/self/status) $HOME $PATH\" >> {}",
+            said.display()
+        );
+        let settings = settings(&script, Duration::from_secs(20));
+        let who = match settings.uid {
+            0 => fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own)).unwrap(),
+            uid => uid,
+        };
+        let mut hook = Hook::start(settings).unwrap();
+        (0..20).for_each(|n| hook.tell(&change(&format!("c{n}"))));
+        drop(hook);
+        let text = fs::read_to_string(&said).unwrap();
+        for (n, line) in text.lines().enumerate() {
+            let words: Vec<_> = line.split_whitespace().collect();
+            assert_eq!((words[0], words[1]), (format!("c{n}").as_str(), who.to_string().as_str()));
+            if who == 65_534 {
+                assert_eq!(words[2..4], ["65534", "/"], "no group of ours");
+            }
+            assert!(
+                line.ends_with(&format!("/ SigBlk: 0000000000000000 {PATH}"))
+                    || line.contains("SigBlk:\t0000000000000000")
+            );
+            assert!(line.ends_with(PATH) && !line.contains("/root"));
+        }
+        assert_eq!(text.lines().count(), 20);
+        fs::remove_dir_all(said.parent().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn who_takes_too_long_is_killed_with_all_that_it_has_started() {
+        let said = file("slow");
+        let script = format!("(while :; do date >> {}; sleep 0.05; done) & echo $! ; sleep 1000", said.display());
+        let end = run(&settings(&script, Duration::from_millis(500)), &variables(&change("office")));
+        assert!(matches!(end, Ok(End::Killed)), "{end:?}");
+        let len = || fs::metadata(&said).map(|m| m.len()).unwrap();
+        let before = len();
+        let (_end, _) = says("sleep 0.3");
+        assert!(len() == before && before > 0, "it goes on");
+        fs::remove_dir_all(said.parent().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn what_it_says_is_bounded_and_it_need_not_wait_for_us() {
+        let (end, said) = says("head -c 1000000 /dev/zero | tr '\\0' x; exit 0");
+        assert!(matches!(end, Ok(End::Exited(status)) if status.success()));
+        assert_eq!(said.len(), MAX_OUTPUT);
+        // It has ended, and something of it holds the pipe still.
+        let (end, said) = says("echo here; sleep 3 & exit 0");
+        assert!(matches!(end, Ok(End::Exited(_))) && said == "here\n");
+    }
+
+    #[test]
+    fn a_slow_one_loses_changes_and_never_holds_us_up() {
+        let mut hook = Hook::start(settings("sleep 1000", Duration::from_millis(300))).unwrap();
+        let begin = clock::now();
+        (0..200).for_each(|n| hook.tell(&change(&n.to_string())));
+        assert!(hook.lost >= 200 - QUEUE as u64 - 1, "{}", hook.lost);
+        assert!(clock::now() - begin < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_program_that_is_gone_is_an_error() {
+        let mut settings = settings("", Duration::from_secs(1));
+        settings.command = vec!["/nonexistent/hook".into()];
+        assert!(run(&settings, &variables(&change("office"))).is_err());
+    }
+}

@@ -1,0 +1,219 @@
+//! Names of peers and their addresses: a thread asks the name servers by sockets with our mark, the engine remembers what they say.
+use super::fetch::resolve::{Found, Names as Resolver};
+use crate::io::fds::EventFd;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+use tokio::sync::mpsc as channel;
+use tokio::sync::mpsc::error::TrySendError;
+
+/// A name's time to live counts from this
+const SHORTEST: Duration = Duration::from_secs(5);
+/// to this; what had none, or was not found, is good for the first.
+const LONGEST: Duration = Duration::from_secs(3600);
+/// Whoever has the name is silent: then it is asked for so often.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Name servers have so long for one name.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Names that we remember.
+const MAX_NAMES: usize = 4096;
+/// Names that are asked for at a time; others wait for their turn.
+const MAX_QUESTIONS: usize = 64;
+
+/// What is known of names, and the thread that asks. It ends with this.
+#[derive(Debug)]
+pub struct Names {
+    known: HashMap<String, Known>,
+    questions: channel::Sender<String>,
+    answers: Receiver<(String, Result<Found, String>)>,
+}
+#[derive(Debug, Default)]
+struct Known {
+    addresses: Vec<IpAddr>,
+    /// A question is on its way.
+    asking: bool,
+    /// When the last one left.
+    asked: Option<Duration>,
+    /// What is known is good until then.
+    until: Duration,
+}
+impl Names {
+    /// `mark` is that of our own packets; `wake` is signalled when a name was resolved, or could not be.
+    ///
+    /// # Errors
+    /// When the system has no more threads or descriptors.
+    pub fn start(mark: u32, wake: Arc<EventFd>) -> std::io::Result<Self> {
+        let (questions, to_ask) = channel::channel(MAX_QUESTIONS);
+        let (answer, answers) = mpsc::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        thread::Builder::new()
+            .name("resolve".into())
+            .spawn(move || runtime.block_on(serve(to_ask, mark, answer, wake)))?;
+        Ok(Self { known: HashMap::new(), questions, answers })
+    }
+    /// The addresses of a name, as far as they are known; what is not known or too old is asked for.
+    pub fn get(&mut self, name: &str, now: Duration) -> Vec<IpAddr> {
+        let Some(known) = self.entry(name) else { return Vec::new() };
+        let (old, addresses) = (known.until <= now, known.addresses.clone());
+        if old {
+            self.ask(name, now);
+        }
+        addresses
+    }
+    /// What is known may not be true any more: asks again, unless that was a moment ago. True if an answer is to be expected.
+    pub fn again(&mut self, name: &str, now: Duration) -> bool {
+        match self.entry(name) {
+            Some(known) if known.asking => true,
+            Some(known) if known.asked.is_none_or(|asked| asked + AGAIN <= now) => self.ask(name, now),
+            _ => false,
+        }
+    }
+    /// Takes in what was resolved. True if anything was, or could not be.
+    pub fn collect(&mut self, now: Duration) -> bool {
+        let mut news = false;
+        for (name, answer) in self.answers.try_iter() {
+            news = true;
+            let Some(known) = self.known.get_mut(&name) else { continue };
+            known.asking = false;
+            known.until = now + SHORTEST;
+            match answer {
+                Ok(found) => {
+                    known.until = now + found.good_for.clamp(SHORTEST, LONGEST);
+                    known.addresses = found.addresses;
+                }
+                // What was known stays: it may be the name server that has failed.
+                Err(error) => tracing::warn!(?name, %error, "a name was not resolved"),
+            }
+        }
+        news
+    }
+    fn entry(&mut self, name: &str) -> Option<&mut Known> {
+        if !self.known.contains_key(name) && self.known.len() >= MAX_NAMES {
+            return None;
+        }
+        Some(self.known.entry(name.to_owned()).or_default())
+    }
+    fn ask(&mut self, name: &str, now: Duration) -> bool {
+        let Some(known) = self.known.get_mut(name).filter(|known| !known.asking) else { return true };
+        match self.questions.try_send(name.to_owned()) {
+            Ok(()) => {
+                (known.asking, known.asked) = (true, Some(now));
+                true
+            }
+            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => false,
+        }
+    }
+}
+
+async fn serve(
+    mut to_ask: channel::Receiver<String>,
+    mark: u32,
+    answer: mpsc::Sender<(String, Result<Found, String>)>,
+    wake: Arc<EventFd>,
+) {
+    let slots = Arc::new(tokio::sync::Semaphore::new(MAX_QUESTIONS));
+    while let Some(name) = to_ask.recv().await {
+        let Ok(slot) = slots.clone().acquire_owned().await else { return };
+        let (answer, wake) = (answer.clone(), wake.clone());
+        tokio::spawn(async move {
+            let asked = tokio::time::timeout(PATIENCE, one(&name, mark)).await;
+            let found = asked.unwrap_or_else(|_| Err("the name servers do not answer".into()));
+            // The engine may be gone.
+            let _ = answer.send((name, found));
+            wake.signal();
+            drop(slot);
+        });
+    }
+}
+/// Whatever `/etc/resolv.conf` says now, and nothing from a cache: we ask because what was known is old.
+async fn one(name: &str, mark: u32) -> Result<Found, String> {
+    let mut found = Resolver::new(mark)?.look_up(name).await?;
+    found.addresses.retain(|addr| can_be_a_peer(*addr));
+    Ok(found)
+}
+/// One host's address, of a scope that needs no interface beside it. Our own are for `ike` to see.
+fn can_be_a_peer(addr: IpAddr) -> bool {
+    match addr {
+        IpAddr::V4(a) => !(a.is_unspecified() || a.is_multicast() || a.is_broadcast() || a.octets()[0] == 0),
+        IpAddr::V6(a) => {
+            !(a.is_unspecified() || a.is_multicast() || a.is_unicast_link_local() || a.to_ipv4_mapped().is_some())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Answers = mpsc::Sender<(String, Result<Found, String>)>;
+
+    /// Without the thread: the questions, and where the answers go.
+    fn names() -> (Names, channel::Receiver<String>, Answers) {
+        let (questions, asked) = channel::channel(MAX_QUESTIONS);
+        let (answer, answers) = mpsc::channel();
+        (Names { known: HashMap::new(), questions, answers }, asked, answer)
+    }
+    fn found(addresses: &[&str], seconds: u64) -> Result<Found, String> {
+        let addresses = addresses.iter().map(|a| a.parse().unwrap()).collect();
+        Ok(Found { addresses, good_for: Duration::from_secs(seconds) })
+    }
+    const fn at(millis: u64) -> Duration {
+        Duration::from_millis(1_000_000 + millis)
+    }
+
+    #[test]
+    fn times_to_live_count_within_limits_and_silence_asks_before_they_end() {
+        let (mut names, mut asked, answer) = names();
+        assert!(names.get("gw", at(0)).is_empty());
+        assert!(names.get("gw", at(1)).is_empty() && names.again("gw", at(2)), "it is being asked for");
+        assert_eq!((asked.try_recv().as_deref(), asked.try_recv().is_err()), (Ok("gw"), true));
+        answer.send(("gw".into(), found(&["192.0.2.1"], 0))).unwrap();
+        assert!(names.collect(at(10)) && !names.collect(at(10)));
+        assert_eq!(names.get("gw", at(5000)).len(), 1);
+        assert!(asked.try_recv().is_err(), "no shorter than 5 s");
+        assert!(!names.again("gw", at(999)) && names.again("gw", at(1000)));
+        assert!(asked.try_recv().is_ok());
+        answer.send(("gw".into(), found(&["192.0.2.2"], 1_000_000))).unwrap();
+        names.collect(at(6000));
+        assert_eq!(names.get("gw", at(3_605_000)), ["192.0.2.2".parse::<IpAddr>().unwrap()]);
+        assert!(asked.try_recv().is_err());
+        names.get("gw", at(3_606_000));
+        assert!(asked.try_recv().is_ok(), "no longer than an hour");
+    }
+
+    #[test]
+    fn what_was_known_outlives_a_failure_and_many_names_do_not_fill_the_memory() {
+        let (mut names, mut asked, answer) = names();
+        names.get("gw", at(0));
+        answer.send(("gw".into(), found(&["192.0.2.1", "2001:db8::1"], 1))).unwrap();
+        names.collect(at(1));
+        names.again("gw", at(2000));
+        answer.send(("gw".into(), Err("no such name".into()))).unwrap();
+        answer.send(("nobody".into(), found(&["192.0.2.9"], 1))).unwrap();
+        assert!(names.collect(at(2001)));
+        assert_eq!(names.get("gw", at(2002)).len(), 2);
+        for n in 0..10_000 {
+            names.get(&n.to_string(), at(3000));
+            let _ = asked.try_recv();
+        }
+        assert!(names.known.len() == MAX_NAMES && !names.again("new", at(9000)));
+        // Without a free place for the question there is no answer to wait for.
+        let (mut names, _asked, _answer) = self::names();
+        let asked = (0..2 * MAX_QUESTIONS).filter(|n| names.again(&n.to_string(), at(20_000))).count();
+        assert_eq!(asked, MAX_QUESTIONS);
+    }
+
+    #[test]
+    fn what_can_be_no_peers_address_is_not_one() {
+        for addr in ["0.0.0.0", "0.1.2.3", "224.0.0.1", "255.255.255.255", "::", "ff02::1", "fe80::1", "::ffff:1.2.3.4"]
+        {
+            assert!(!can_be_a_peer(addr.parse().unwrap()), "{addr}");
+        }
+        for addr in ["192.0.2.1", "10.0.0.1", "127.0.0.1", "2001:db8::1"] {
+            assert!(can_be_a_peer(addr.parse().unwrap()), "{addr}");
+        }
+    }
+}
