@@ -266,9 +266,12 @@ impl Pmtu {
 
     /// What is to be tried below a size that was lost. If that is nothing, the path is dead, and the value remains.
     fn descend_below(&mut self, now: Duration, lost: u16, sure: bool, hint: Hint) {
-        let hinted = if let Hint::Size(size) = hint { size } else { self.floor };
-        let wide = if hinted < SAFE { WIDE } else { hinted };
-        let smaller = [wide, SAFE, hinted, self.floor].into_iter().filter(|size| *size < lost).max();
+        let (wide, narrow) = match hint {
+            Hint::Size(size) if size >= SAFE => (size, self.floor),
+            Hint::Size(size) => (WIDE, size),
+            Hint::Smaller | Hint::Nothing => (WIDE, self.floor),
+        };
+        let smaller = [wide, SAFE, narrow, self.floor].into_iter().filter(|size| *size < lost).max();
         match smaller {
             Some(trying) => self.phase = Phase::Descend { trying, sure, hint },
             None => self.settle(now),
