@@ -342,9 +342,12 @@ pub(crate) mod tests {
                 assert_eq!(send(100, true), [100 + headers]);
                 let lie = if ipv6 { 1290 } else { 700 };
                 let quoted = if esp { Quoted::Esp { spi: 0x1212_1212 } } else { PORTS };
-                other.run(|| forge(ends, message(ends, quoted, lie))).expect("enter");
-                let kernels = udp::route_to(ends[1], None).expect("route").mtu;
-                assert_eq!(kernels, u32::from(lie), "else this test shows nothing");
+                // Else this test shows nothing. The kernel takes it in when it comes to it.
+                let believed = (0..1000).any(|_| {
+                    other.run(|| forge(ends, message(ends, quoted, lie))).expect("enter");
+                    udp::route_to(ends[1], None).expect("route").mtu == u32::from(lie)
+                });
+                assert!(believed, "esp: {esp}");
                 assert_eq!(fib::mtu_towards(ends[1], Some(ends[0]), 0).expect("route"), 1500);
                 assert_eq!(send(1400, true), [1400 + headers], "esp: {esp}");
                 // IPv6 cannot be fragmented on the way, so it is here, and to what passes everywhere.
