@@ -114,6 +114,7 @@ fn run(settings: &Settings, variables: &Variables) -> io::Result<End> {
     if !matches!(end, Ok(End::Exited(_))) {
         // Nobody of it may be left.
         let _ = spawn::kill(&child);
+        child.kill()?;
         child.wait()?;
     }
     for line in String::from_utf8_lossy(&said).lines().take(MAX_LINES) {
