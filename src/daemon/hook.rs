@@ -228,7 +228,7 @@ mod tests {
             if who == 65_534 {
                 assert_eq!(words[2..4], ["65534", "/"], "no group of ours");
             }
-            assert!(line.contains("SigBlk: 0000000000000000"), "{line}");
+            assert!(line.contains("SigBlk:\t0000000000000000"), "{line}");
             assert!(line.ends_with(PATH) && !line.contains("/root"));
         }
         assert_eq!(text.lines().count(), 20);
