@@ -9,9 +9,9 @@ use super::event::{Ended, Host, IkeId};
 use super::exchange::ike_sa_init;
 use super::link::{Link, Retry};
 use super::policy::{Connection, DpdAction, Policy, StartAction};
-use super::sa::{CLOSING_TIME, Phase, Task};
+use super::sa::{CLOSING_TIME, IkeSa, Phase, Task};
 use super::ways::Way;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,8 +34,12 @@ impl Endpoint {
                     link
                 }
                 other => {
+                    let mut link = Link::new(connection.clone(), now);
+                    if other.as_ref().is_some_and(|other| other.held.is_some()) {
+                        link.hold();
+                    }
                     gone.extend(other.into_iter().flat_map(|l| l.sas));
-                    Link::new(connection.clone(), now)
+                    link
                 }
             };
             self.common.touched.insert(connection.name.clone());
@@ -68,6 +72,7 @@ impl Endpoint {
             failure.connection = Some(connection.into());
             return self.report(failure);
         }
+        link.release(now);
         for (policy, wish) in link.connection.children.iter().zip(&mut link.wishes) {
             if child.is_none_or(|c| *policy.name == *c) {
                 (wish.wanted, wish.down) = (true, false);
@@ -86,6 +91,7 @@ impl Endpoint {
             return self.report(failure);
         };
         link.failed = false;
+        link.release(now);
         for (policy, wish) in link.connection.children.iter().zip(&mut link.wishes) {
             if child.is_none_or(|c| *policy.name == *c) {
                 (wish.wanted, wish.persistent, wish.down) = (false, false, true);
@@ -120,8 +126,7 @@ impl Endpoint {
     pub(super) fn restart(&mut self, now: Duration, host: &mut dyn Host, connection: &str) {
         let Some(link) = self.common.links.get_mut(connection).filter(|link| link.can_initiate()) else { return };
         for (policy, wish) in link.connection.children.iter().zip(&mut link.wishes) {
-            let has = |id: &IkeId| matches!(self.sas.get(id).map(|sa| &sa.phase), Some(Phase::Established(est)) if est.closing.is_none() && est.has_or_makes(&policy.name));
-            if link.sas.iter().any(has) && !wish.down {
+            if has(&self.sas, &link.sas, &policy.name) && !wish.down {
                 (wish.wanted, wish.persistent) = (true, true);
                 wish.retry = Retry::now(now);
             }
@@ -134,6 +139,26 @@ impl Endpoint {
             }
         }
         self.common.touched.insert(connection.into());
+    }
+    /// Takes it down until it is released.
+    pub(super) fn hold(&mut self, now: Duration, host: &mut dyn Host, connection: &str) {
+        let Some(link) = self.common.links.get_mut(connection) else { return };
+        let wishes = link.held.as_mut().unwrap_or(&mut link.wishes);
+        for (policy, wish) in link.connection.children.iter().zip(wishes) {
+            wish.wanted |= has(&self.sas, &link.sas, &policy.name) && !wish.down;
+        }
+        link.hold();
+        link.failed = false;
+        let sas: Vec<IkeId> = link.sas.iter().copied().collect();
+        sas.into_iter().for_each(|id| self.close(now, host, id, CLOSING_TIME));
+        self.common.touched.insert(connection.into());
+    }
+    /// What was wanted before is wanted again.
+    pub(super) fn release(&mut self, now: Duration, connection: &str) {
+        if let Some(link) = self.common.links.get_mut(connection) {
+            link.release(now);
+            self.common.touched.insert(connection.into());
+        }
     }
     /// Rekeys the IKE SAs of a connection, or a child.
     pub(super) fn rekey(&mut self, now: Duration, host: &mut dyn Host, connection: &str, child: Option<&str>) {
@@ -207,8 +232,7 @@ impl Endpoint {
             }
         }
         for (child, wish) in link.connection.children.iter().zip(&link.wishes).filter(|(_, w)| w.wanted) {
-            let has = |id: &IkeId| matches!(self.sas.get(id).map(|sa| &sa.phase), Some(Phase::Established(est)) if est.closing.is_none() && est.has_or_makes(&child.name));
-            if !link.sas.iter().any(has) {
+            if !has(&self.sas, &link.sas, &child.name) {
                 missing.push((child.name.clone(), wish.retry.at));
             }
         }
@@ -266,6 +290,14 @@ impl Endpoint {
         self.register(sa);
     }
 }
+/// One of these IKE SAs of a connection has the child, or is about to.
+fn has(sas: &HashMap<IkeId, IkeSa>, of_it: &BTreeSet<IkeId>, child: &str) -> bool {
+    of_it.iter().any(|id| match sas.get(id).map(|sa| &sa.phase) {
+        Some(Phase::Established(est)) => est.closing.is_none() && est.has_or_makes(child),
+        _ => false,
+    })
+}
+
 /// An IKE SA from scratch.
 pub(super) struct Attempt {
     /// The child that goes with it.

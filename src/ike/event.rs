@@ -180,6 +180,17 @@ pub enum Command {
         /// Connection.
         connection: Arc<str>,
     },
+    /// Take a connection down until it is released, or somebody says `Up` or `Down` of it: others have its traffic meanwhile. What was wanted of
+    /// its children before is wanted again then, and those that are up now come up.
+    Hold {
+        /// Connection.
+        connection: Arc<str>,
+    },
+    /// The end of that.
+    Release {
+        /// Connection.
+        connection: Arc<str>,
+    },
     /// Find out whether an outer IP packet of `size` octets reaches the peer and is answered: an INFORMATIONAL request of that size with DF and,
     /// if it is not answered soon, the same request made smaller (RFC 7383 section 2.5.2), so that a narrow path does no harm. Each command is
     /// answered by one `Event::Probed`; at once if there is no such IKE SA, or if it is ending, being rekeyed or moving. Packets of more than 9,216

@@ -18,6 +18,8 @@ pub(super) struct Link {
     pub connection: Arc<Connection>,
     /// One per child, in its order.
     pub wishes: Vec<Wish>,
+    /// It is held down, and this is wanted when it is released.
+    pub held: Option<Vec<Wish>>,
     /// Its IKE SAs, from the first request on if we initiate, from IKE_AUTH on if we respond.
     pub sas: BTreeSet<IkeId>,
     pub last_failure: Option<Failure>,
@@ -109,6 +111,7 @@ impl Link {
         };
         Self {
             wishes: connection.children.iter().map(|c| wish(c.start)).collect(),
+            held: None,
             connection,
             sas: BTreeSet::new(),
             last_failure: None,
@@ -132,6 +135,21 @@ impl Link {
     pub(super) fn wish(&mut self, child: &str) -> Option<&mut Wish> {
         let i = self.connection.children.iter().position(|c| &*c.name == child)?;
         self.wishes.get_mut(i)
+    }
+    /// Nothing is wanted until it is released.
+    pub(super) fn hold(&mut self) {
+        let before = self.wishes.clone();
+        self.held.get_or_insert(before);
+        for wish in &mut self.wishes {
+            (wish.wanted, wish.persistent, wish.down) = (false, false, true);
+        }
+    }
+    /// What was wanted before it was held down is wanted again.
+    pub(super) fn release(&mut self, now: Duration) {
+        let Some(before) = self.held.take() else { return };
+        self.wishes = before;
+        self.wishes.iter_mut().for_each(|wish| wish.retry = Retry::now(now));
+        self.ike = Retry::now(now);
     }
     /// An attempt has failed: what was asked for once is given up, the rest waits.
     pub(super) fn attempt_failed(&mut self, now: Duration) {

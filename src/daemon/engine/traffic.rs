@@ -11,21 +11,16 @@ use std::time::Duration;
 /// A connection that others take over from stays down for this long before it is tried again.
 const HOLD: Duration = Duration::from_secs(60);
 
-/// Connections that stay down for a while, with the children that come up again then.
+/// Connections that stay down for a while, and until when.
 #[derive(Debug, Default)]
-pub(super) struct Holds(BTreeMap<Arc<str>, Hold>);
-#[derive(Debug)]
-struct Hold {
-    until: Duration,
-    children: Vec<Arc<str>>,
-}
+pub(super) struct Holds(BTreeMap<Arc<str>, Duration>);
 impl Holds {
     /// When the first of them is over.
     pub(super) fn deadline(&self) -> Option<Duration> {
-        self.0.values().map(|hold| hold.until).min()
+        self.0.values().copied().min()
     }
     fn over(&self, now: Duration) -> Option<Arc<str>> {
-        self.0.iter().find(|(_, hold)| hold.until <= now).map(|(name, _)| name.clone())
+        self.0.iter().find(|(_, until)| **until <= now).map(|(name, _)| name.clone())
     }
 }
 
@@ -42,9 +37,7 @@ impl Engine {
         }
         while let Some(connection) = self.holds.over(now) {
             tracing::info!(%connection, "tried again");
-            for child in self.end_hold(&connection) {
-                self.order_up(now, &connection, child);
-            }
+            self.release(now, connection);
         }
     }
     fn on_news(&mut self, now: Duration, News { connection, child, what }: News) {
@@ -64,17 +57,21 @@ impl Engine {
     /// Takes a connection down for a while and leaves its packets to other policies; without one for them they are refused.
     fn hold(&mut self, now: Duration, connection: Arc<str>) {
         tracing::warn!(%connection, seconds = HOLD.as_secs(), "nothing passes: the connection stays down for a while");
-        let children = self.probes.children_up(&connection);
         self.parts.installer.withhold(&connection);
-        self.holds.0.insert(connection.clone(), Hold { until: now + HOLD, children });
-        self.feed(now, Input::Command(Command::Down { connection, child: None }));
+        self.holds.0.insert(connection.clone(), now + HOLD);
+        self.feed(now, Input::Command(Command::Hold { connection }));
     }
-    /// Somebody else decides about the connection from now on. The children that would have come up by themselves.
-    pub(super) fn end_hold(&mut self, connection: &str) -> Vec<Arc<str>> {
-        let Some(hold) = self.holds.0.remove(connection) else { return Vec::new() };
-        self.parts.installer.restore(connection);
-        self.dirty = true;
-        hold.children
+    /// It comes up again, and its packets come back to it.
+    fn release(&mut self, now: Duration, connection: Arc<str>) {
+        self.end_hold(&connection);
+        self.feed(now, Input::Command(Command::Release { connection }));
+    }
+    /// Its packets come back to it. The endpoint follows by itself when somebody says what is wanted of the connection.
+    pub(super) fn end_hold(&mut self, connection: &str) {
+        if self.holds.0.remove(connection).is_some() {
+            self.parts.installer.restore(connection);
+            self.dirty = true;
+        }
     }
     /// After a reload: what is still monitored so stays down, and keeps its policies away; the rest comes back.
     pub(super) fn review_holds(&mut self, now: Duration) {
@@ -86,16 +83,9 @@ impl Engine {
             };
             if found.is_some_and(|config| config.children.iter().any(fails_over)) {
                 self.parts.installer.withhold(&connection);
-                continue;
-            }
-            let configured: Vec<_> = found.iter().flat_map(|config| &config.children).map(|c| c.name.clone()).collect();
-            for child in self.end_hold(&connection).into_iter().filter(|child| configured.contains(child)) {
-                self.order_up(now, &connection, child);
+            } else {
+                self.release(now, connection);
             }
         }
-    }
-    fn order_up(&mut self, now: Duration, connection: &Arc<str>, child: Arc<str>) {
-        let connection = connection.clone();
-        self.feed(now, Input::Command(Command::Up { connection, child: Some(child) }));
     }
 }

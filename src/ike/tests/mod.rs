@@ -13,6 +13,7 @@ mod established;
 mod flood;
 mod fragments;
 mod give_way;
+mod held;
 mod hostile;
 mod ike_collisions;
 mod inputs;
