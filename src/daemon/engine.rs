@@ -297,7 +297,7 @@ impl Engine {
             }
         }
         self.traps.note(&self.parts.config.policy, event);
-        self.probes.note(now, event);
+        self.probes.note(now, event, &self.poll);
         self.parts.devices.note(event);
         let Parts { installer, host, workers, network, .. } = &mut self.parts;
         if self.leases.note(event) {

@@ -23,6 +23,9 @@ use std::time::Duration;
 /// The sockets' tokens in the engine's poll begin here.
 pub const TOKENS: u64 = 1 << 32;
 
+/// Replies that are read in a turn, of one monitor: who is asked may send more.
+const MOST_REPLIES: usize = 64;
+
 /// Whose.
 type Key = (Arc<str>, Arc<str>);
 
@@ -30,6 +33,10 @@ type Key = (Arc<str>, Arc<str>);
 #[derive(Debug, Default)]
 pub struct Probes {
     probes: BTreeMap<u64, Probe>,
+    /// Their tokens, by connection and child.
+    tokens: BTreeMap<Arc<str>, BTreeMap<Arc<str>, u64>>,
+    /// When each of them is due: with hundreds nothing may look at all of them in each turn.
+    due: BTreeSet<(Duration, u64)>,
     /// Children that are up, monitored or not: a reload may begin to.
     up: HashMap<Key, BTreeSet<ChildId>>,
     next: u64,
@@ -44,6 +51,8 @@ struct Probe {
     /// By the names that networks have here.
     local_ts: Vec<Selector>,
     watch: Watch,
+    /// As the list of all has it.
+    due: Option<Duration>,
     pinger: Option<Pinger>,
     source: Option<IpAddr>,
     /// Why no probe leaves, for people.
@@ -80,6 +89,8 @@ impl Probes {
         for (token, probe) in std::mem::take(&mut self.probes) {
             before.insert(probe.key.clone(), (token, probe));
         }
+        self.tokens.clear();
+        self.due.clear();
         for connection in &config.connections {
             for child in &connection.children {
                 let Some(settings) = child.monitor else { continue };
@@ -91,7 +102,7 @@ impl Probes {
                     alike && old.device == device && old.interface == interface
                 };
                 if let Some((token, probe)) = before.remove(&key).filter(same) {
-                    self.probes.insert(token, probe);
+                    self.add(token, probe);
                     continue;
                 }
                 let mut watch = Watch::new(&settings, now);
@@ -99,22 +110,23 @@ impl Probes {
                     watch.up(now);
                 }
                 let local_ts = child.local_here();
-                let (pinger, source, trouble, failure) = (None, None, None, None);
+                let (due, pinger, source, trouble, failure) = (None, None, None, None, None);
                 let probe =
-                    Probe { key, settings, device, interface, local_ts, watch, pinger, source, trouble, failure };
+                    Probe { key, settings, device, interface, local_ts, watch, due, pinger, source, trouble, failure };
                 self.next += 1;
-                self.probes.insert(TOKENS + self.next, probe);
+                self.add(TOKENS + self.next, probe);
             }
         }
         before.into_values().for_each(|(_, mut probe)| probe.close(poll));
     }
-    /// Follows which children are up.
-    pub fn note(&mut self, now: Duration, event: &Event) {
-        let (key, is_up) = match event {
+    /// Follows which children are up. The socket of a monitor that waits for its child, or for its device, is closed: as long as it is open the
+    /// network namespace that it is in lives on.
+    pub fn note(&mut self, now: Duration, event: &Event, poll: &Poll) {
+        let (connection, child, is_up) = match event {
             Event::ChildUp(up) => {
                 let key = (up.connection.clone(), up.child.clone());
-                self.up.entry(key.clone()).or_default().insert(up.id);
-                (key, true)
+                self.up.entry(key).or_default().insert(up.id);
+                (&up.connection, &up.child, true)
             }
             Event::ChildDown { id, connection, child, .. } => {
                 let key = (connection.clone(), child.clone());
@@ -124,64 +136,81 @@ impl Probes {
                     return;
                 }
                 self.up.remove(&key);
-                (key, false)
+                (connection, child, false)
+            }
+            Event::Warning { connection, code: "interface.lost", .. } => {
+                for token in self.tokens.get(connection).into_iter().flat_map(BTreeMap::values) {
+                    self.probes.get_mut(token).into_iter().for_each(|probe| probe.close(poll));
+                }
+                return;
             }
             _ => return,
         };
-        for probe in self.probes.values_mut().filter(|probe| probe.key == key) {
-            match is_up {
-                true => probe.watch.up(now),
-                false => probe.watch.down(now),
-            }
+        let Some(token) = self.token(connection, child) else { return };
+        let Some(probe) = self.probes.get_mut(&token) else { return };
+        if is_up {
+            probe.watch.up(now);
+        } else {
+            probe.watch.down(now);
+            probe.close(poll);
         }
-    }
-    /// The children of a connection that are up.
-    pub fn children_up(&self, connection: &str) -> Vec<Arc<str>> {
-        let mut names: Vec<_> = self.up.keys().filter(|key| *key.0 == *connection).map(|key| key.1.clone()).collect();
-        names.sort();
-        names
+        self.schedule(token);
     }
     /// When `tick` is due.
     pub fn deadline(&self) -> Option<Duration> {
-        self.probes.values().filter_map(|probe| probe.watch.deadline()).min()
+        self.due.first().map(|(at, _)| *at)
     }
     /// Takes in what has come to one socket.
     pub fn receive(&mut self, now: Duration, token: u64, news: &mut Vec<News>) {
-        if let Some(probe) = self.probes.get_mut(&token)
-            && probe.receive(now)
-        {
-            news.push(probe.news(What::Passing));
+        if let Some(probe) = self.probes.get_mut(&token) {
+            probe.receive(now, news);
         }
+        self.schedule(token);
     }
     /// Does what is due.
     pub fn tick(&mut self, now: Duration, network: &Network, poll: &Poll, rng: &mut dyn Rng, news: &mut Vec<News>) {
-        for (token, probe) in &mut self.probes {
-            if probe.watch.deadline().is_none_or(|at| now < at) {
-                continue;
+        let due = self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, token)| *token);
+        for token in due.collect::<Vec<_>>() {
+            let Some(probe) = self.probes.get_mut(&token) else { continue };
+            match probe.open(token, network, poll) {
+                Ok(()) => probe.tick(now, poll, rng, news),
+                Err(trouble) => {
+                    probe.watch.hinder(now);
+                    probe.tell_trouble(trouble);
+                }
             }
-            if let Err(trouble) = probe.open(*token, network, poll) {
-                probe.watch.hinder(now);
-                probe.tell_trouble(trouble);
-                continue;
-            }
-            let due = probe.watch.tick(now, || {
-                let mut token = [0; TOKEN];
-                rng.fill(&mut token);
-                token
-            });
-            probe.follow(now, due, poll, news);
+            self.schedule(token);
         }
     }
     /// The monitor of a child as the API shows it.
     pub fn shown(&self, connection: &str, child: &str) -> Option<types::Monitor> {
-        let is = |probe: &&Probe| *probe.key.0 == *connection && *probe.key.1 == *child;
-        self.probes.values().find(is).map(Probe::shown)
+        self.probes.get(&self.token(connection, child)?).map(Probe::shown)
     }
     /// What the API says of a connection: why there are no probes, and the last failure of a child that nothing passes.
     pub fn of(&self, connection: &str) -> (Vec<String>, Option<&Failure>) {
-        let probes = || self.probes.values().filter(|probe| *probe.key.0 == *connection);
+        let tokens = || self.tokens.get(connection).into_iter().flat_map(BTreeMap::values);
+        let probes = || tokens().filter_map(|token| self.probes.get(token));
         let failure = probes().filter_map(|probe| probe.failure.as_ref()).max_by_key(|failure| failure.time);
         (probes().filter_map(|probe| probe.trouble.clone()).collect(), failure)
+    }
+
+    fn token(&self, connection: &str, child: &str) -> Option<u64> {
+        self.tokens.get(connection)?.get(child).copied()
+    }
+    fn add(&mut self, token: u64, probe: Probe) {
+        let (connection, child) = probe.key.clone();
+        self.tokens.entry(connection).or_default().insert(child, token);
+        self.probes.insert(token, Probe { due: None, ..probe });
+        self.schedule(token);
+    }
+    /// Its watch has changed.
+    fn schedule(&mut self, token: u64) {
+        let Some(probe) = self.probes.get_mut(&token) else { return };
+        let at = probe.watch.deadline();
+        if let Some(before) = std::mem::replace(&mut probe.due, at) {
+            self.due.remove(&(before, token));
+        }
+        self.due.extend(at.map(|at| (at, token)));
     }
 }
 
@@ -245,27 +274,42 @@ impl Probe {
             self.trouble = Some(trouble);
         }
     }
-    /// Reads what is there. True if traffic passes again.
-    fn receive(&mut self, now: Duration) -> bool {
-        let Some(pinger) = &mut self.pinger else { return false };
+    /// Reads what is there, but not for ever. An error is that of a probe that somebody refused.
+    fn receive(&mut self, now: Duration, news: &mut Vec<News>) {
+        let Some(pinger) = &mut self.pinger else { return };
         let mut again = false;
-        // What cannot be read is lost.
-        while let Ok(Some(reply)) = pinger.receive() {
-            again |= self.watch.reply(now, reply.sequence, reply.data);
+        for _ in 0..MOST_REPLIES {
+            match pinger.receive() {
+                Ok(Some(reply)) => again |= self.watch.reply(now, reply.sequence, reply.data),
+                Ok(None) => break,
+                Err(_) => {}
+            }
         }
         if again {
             self.failure = None;
+            news.push(self.news(What::Passing));
         }
-        again
+    }
+    /// What has come is read before anything is taken for lost: the poll does not tell of all sockets at once.
+    fn tick(&mut self, now: Duration, poll: &Poll, rng: &mut dyn Rng, news: &mut Vec<News>) {
+        self.receive(now, news);
+        let due = self.watch.tick(now, || {
+            let mut token = [0; TOKEN];
+            rng.fill(&mut token);
+            token
+        });
+        self.follow(now, due, poll, news);
     }
     fn follow(&mut self, now: Duration, due: Due, poll: &Poll, news: &mut Vec<News>) {
         if let Some((sequence, token)) = due.probe
             && let Some(pinger) = &mut self.pinger
-            && let Err(error) = pinger.send(sequence, &token)
+            // The first error may be that of a probe before, which somebody on the way has refused.
+            && let Err(error) = pinger.send(sequence, &token).or_else(|_| pinger.send(sequence, &token))
         {
             tracing::debug!(connection = %self.key.0, child = %self.key.1, %error, "a probe was not sent");
-            // Its address or device may have gone: the next one tries anew. Where only the queue is full nothing is lost by that.
+            // That says nothing of the tunnel. Its address or device may have gone: the next one tries anew.
             self.close(poll);
+            self.watch.hinder(now);
         }
         if due.failing {
             let failure = self.failed(now);
@@ -305,5 +349,205 @@ impl Probe {
             sent: figures.sent,
             received: figures.received,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Gateway;
+    use crate::crypto::cipher::Cipher;
+    use crate::crypto::rng::SeededRng;
+    use crate::ike::event::{ChildUp, DirectionKeys, Ended, IkeId, IkePath};
+    use crate::io::netlink::{Address, Netlink};
+    use crate::io::netns::fresh;
+    use crate::wire::payload::Proposal;
+    use crate::wire::registry::ProtocolId;
+    use std::net::SocketAddr;
+
+    const INTERVAL: Duration = Duration::from_secs(2);
+
+    /// Monitors of children `a/0`, `a/1` and so on, with targets on this host; one loss is enough.
+    struct Bench {
+        netlink: Netlink,
+        network: Network,
+        poll: Poll,
+        probes: Probes,
+        now: Duration,
+    }
+    impl Bench {
+        fn new(children: u8) -> Self {
+            let netlink = Netlink::open().expect("netlink");
+            for addr in ["10.1.0.1", "10.2.0.0", "10.2.0.1", "10.2.0.2"] {
+                let address = Address { link: 1, addr: addr.parse().unwrap(), prefix_len: 32 };
+                netlink.add_address(&address).expect("an address");
+            }
+            let network = Network::open(&Gateway::default()).expect("network");
+            let (poll, now) = (Poll::new().expect("poll"), Duration::from_secs(100));
+            let mut bench = Self { netlink, network, poll, probes: Probes::default(), now };
+            bench.configure(children, "1");
+            bench
+        }
+        fn configure(&mut self, children: u8, loss: &str) {
+            let mut text = "[connections.a]\nremote_addrs = [\"192.0.2.9\"]\n[secrets.s]\nid = [\"192.0.2.9\"]\nsecret = \"correct horse battery staple\"\n".to_owned();
+            for child in 0..children {
+                text += &format!(
+                    "[connections.a.children.{child}]\nlocal_ts = [\"10.1.0.0/16\"]\nremote_ts = [\"10.2.0.{child}\"]\n\
+                     monitor = {{ target = \"10.2.0.{child}\", source = \"10.1.0.1\", loss = {loss} }}\n"
+                );
+            }
+            let source = config::Source { name: "a.toml".into(), text };
+            let mut config = config::parse(&[source], &config::secret::System).expect("valid");
+            config.gateway.device = "lo".into();
+            self.probes.configure(self.now, &config, &self.poll);
+        }
+        fn note(&mut self, event: &Event) {
+            self.probes.note(self.now, event, &self.poll);
+            self.check();
+        }
+        fn up(&mut self, child: u8) {
+            let keys = || DirectionKeys { encr: Default::default(), integ: Default::default() };
+            let end = SocketAddr::from(([192, 0, 2, 1], 4500));
+            let up = ChildUp {
+                ike: IkeId(1),
+                id: ChildId(child.into()),
+                connection: "a".into(),
+                child: child.to_string().into(),
+                peer: 0,
+                spi_in: 1000,
+                spi_out: 2000,
+                cipher: Cipher::AesGcm128,
+                esn: false,
+                keys_in: keys(),
+                keys_out: keys(),
+                transport: false,
+                nat_original: None,
+                local_ts: vec![],
+                remote_ts: vec![],
+                path: IkePath { local: end, remote: end, udp: true, may_move: false },
+                proposal: Proposal { number: 1, protocol: ProtocolId::ESP, spi: vec![], transforms: vec![] },
+                initiator: true,
+                replaces: None,
+                resource: None,
+                inbound_only: false,
+            };
+            self.note(&Event::ChildUp(Box::new(up)));
+        }
+        fn down(&mut self, child: u8) {
+            let (connection, name) = ("a".into(), child.to_string().into());
+            let (id, why) = (ChildId(child.into()), Ended::ByUs);
+            self.note(&Event::ChildDown { id, connection, child: name, resource: None, why });
+        }
+        /// So much later, without a look at what the poll says.
+        fn tick(&mut self, after: Duration) -> Vec<News> {
+            self.now += after;
+            let mut news = Vec::new();
+            self.probes.tick(self.now, &self.network, &self.poll, &mut SeededRng::new(1), &mut news);
+            self.check();
+            news
+        }
+        /// Until the replies of so many are there.
+        fn wait(&self, replies: usize) {
+            let mut ready = Vec::new();
+            while ready.len() < replies {
+                self.poll.wait(&mut ready, Some(Duration::from_secs(10))).expect("wait");
+                assert!(!ready.is_empty(), "no reply");
+            }
+        }
+        fn monitor(&self, child: u8) -> types::Monitor {
+            self.probes.shown("a", &child.to_string()).expect("a monitor")
+        }
+        fn open(&self) -> usize {
+            self.probes.probes.values().filter(|probe| probe.pinger.is_some()).count()
+        }
+        /// The list of what is due says what the monitors say.
+        fn check(&self) {
+            let deadlines = self.probes.probes.values().filter_map(|probe| probe.watch.deadline());
+            assert_eq!(self.probes.deadline(), deadlines.min());
+            assert_eq!(self.probes.due.len(), self.probes.probes.values().filter(|p| p.due.is_some()).count());
+        }
+    }
+
+    #[test]
+    fn a_reply_that_is_there_counts_however_late_anybody_looks() {
+        fresh(|| {
+            let mut bench = Bench::new(3);
+            (0..3).for_each(|child| bench.up(child));
+            assert!(bench.tick(Duration::ZERO).is_empty());
+            bench.wait(3);
+            assert!(bench.tick(INTERVAL * 3 / 4).is_empty());
+            for child in 0..3 {
+                let monitor = bench.monitor(child);
+                assert_eq!((monitor.state, monitor.sent, monitor.received), (MonitorState::Passing, 1, 1));
+            }
+        });
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_no_loss() {
+        fresh(|| {
+            let mut bench = Bench::new(1);
+            bench.up(0);
+            bench.tick(Duration::ZERO);
+            bench.wait(1);
+            bench.netlink.set_up(1, false).expect("down");
+            assert!(bench.tick(INTERVAL).is_empty());
+            assert_eq!((bench.open(), bench.monitor(0).received), (0, 1));
+            bench.netlink.set_up(1, true).expect("up");
+            for _ in 0..2 {
+                assert!(bench.tick(INTERVAL / 2).is_empty());
+            }
+            bench.wait(1);
+            bench.tick(INTERVAL / 2);
+            let monitor = bench.monitor(0);
+            assert_eq!((monitor.state, monitor.received, monitor.loss_percent), (MonitorState::Passing, 2, 0.0));
+        });
+    }
+
+    /// An open socket would keep a network namespace alive that everybody has left.
+    #[test]
+    fn who_waits_for_a_child_or_a_device_has_no_socket() {
+        fresh(|| {
+            let mut bench = Bench::new(3);
+            (0..3).for_each(|child| bench.up(child));
+            bench.tick(Duration::ZERO);
+            assert_eq!(bench.open(), 3);
+            bench.down(1);
+            assert_eq!(bench.open(), 2);
+            let lost = |connection: &str| Event::Warning {
+                connection: connection.into(),
+                code: "interface.lost",
+                values: vec![],
+            };
+            bench.note(&lost("other"));
+            assert_eq!(bench.open(), 2);
+            bench.note(&lost("a"));
+            assert_eq!(bench.open(), 0);
+            bench.tick(INTERVAL);
+            assert_eq!(bench.open(), 2, "they try again");
+        });
+    }
+
+    #[test]
+    fn each_is_looked_at_when_it_is_due() {
+        fresh(|| {
+            let mut bench = Bench::new(4);
+            assert_eq!(bench.probes.deadline(), None);
+            for child in [2, 0, 1] {
+                bench.up(child);
+                bench.tick(Duration::from_millis(100));
+            }
+            assert_eq!(bench.probes.deadline(), Some(bench.now - Duration::from_millis(200) + INTERVAL / 2));
+            bench.down(2);
+            bench.configure(3, "1");
+            bench.check();
+            bench.configure(2, "5");
+            bench.check();
+            assert!(bench.tick(INTERVAL).is_empty());
+            let sent: Vec<_> = (0..2).map(|child| bench.monitor(child).sent).collect();
+            assert_eq!((sent, bench.probes.shown("a", "2").is_none()), (vec![1, 1], true));
+            bench.configure(0, "1");
+            assert_eq!((bench.probes.deadline(), bench.probes.of("a").0.len()), (None, 0));
+        });
     }
 }
