@@ -408,7 +408,7 @@ impl Sealer {
         // The SA in use may be narrower than its policy. What it may not carry, the peer would drop (RFC 4301 section 5.2).
         let admitted = match &child.translation {
             None => entry.admits(&parsed.flow),
-            Some(translation) => (translation.flow(Way::Outward, &parsed.flow))
+            Some(translation) => (translation.flow_of(Way::Outward, data, parsed))
                 .ok_or(Drop::SelectorMismatch)
                 .and_then(|flow| entry.admits(&flow)),
         };

@@ -101,6 +101,12 @@ impl Translation {
         Some(Selector { start: here(wire.start)?, end: here(wire.end)?, ..*wire })
     }
 
+    /// The flow of a packet by its other names. `None` if it has none, or if a routing header leads the packet on: the addresses in there would
+    /// stay, and one of them counts in its checksum.
+    pub fn flow_of(&self, way: Way, data: &[u8], parsed: &Packet) -> Option<Flow> {
+        if ip::is_led_on(data, parsed) { None } else { self.flow(way, &parsed.flow) }
+    }
+
     /// The same flow by its other names; outward the source is ours, inward the destination is. `None` if one of its ends has none.
     pub fn flow(&self, way: Way, flow: &Flow) -> Option<Flow> {
         let (source, destination) = self.ends(way);
@@ -110,9 +116,9 @@ impl Translation {
     }
 
     /// Gives a packet or super-packet, of which `parsed` was read, its other names. `partial`: the checksum of its upper layer holds the sum of
-    /// the pseudo-header only. The flow that it is now; `None`, and nothing changed, if one of its ends has no other name.
+    /// the pseudo-header only. The flow that it is now; `None`, and nothing changed, if [`Self::flow_of`] has none.
     pub fn packet(&self, way: Way, data: &mut [u8], parsed: &Packet, partial: bool) -> Option<Flow> {
-        let flow = self.flow(way, &parsed.flow)?;
+        let flow = self.flow_of(way, data, parsed)?;
         let packet = data.get_mut(..parsed.len)?;
         let change = match way {
             Way::Outward => self.change,
@@ -271,13 +277,14 @@ fn update(data: &mut [u8], at: usize, before: u64, after: u64) {
     }
 }
 
-/// In UDP zero means that there is none, and none is made of it; where a sum comes out as zero it travels as all ones (RFC 768).
+/// In UDP zero means that there is none, and none is made of it. A sum that comes out as zero travels as all ones (RFC 768; RFC 3828 section
+/// 3.1 for UDP-Lite, where there always is one).
 fn update_upper(sum: &mut [u8], proto: u8, before: u64, after: u64) {
     if proto == UDP && *sum == [0; 2] {
         return;
     }
     update(sum, 0, before, after);
-    if proto == UDP && *sum == [0; 2] {
+    if matches!(proto, UDP | UDPLITE) && *sum == [0; 2] {
         sum.fill(0xff);
     }
 }

@@ -46,6 +46,16 @@ pub fn parse(data: &[u8]) -> Result<Packet, Malformed> {
         _ => Err(Malformed),
     }
 }
+/// A packet of IPv6 that is to visit other addresses before or after its present destination: it has a routing header with segments left (RFC 8200
+/// section 4.4). `parsed` was read of it.
+pub fn is_led_on(data: &[u8], parsed: &Packet) -> bool {
+    // Most have no extension headers at all.
+    if parsed.flow.src.is_ipv4() || parsed.l4 <= V6_HEADER_LEN {
+        return false;
+    }
+    let packet = data.get(..parsed.len).unwrap_or_default();
+    packet.get(6).and_then(|first| extensions(packet, *first).ok()).is_some_and(|chain| chain.led_on)
+}
 /// What an ICMP error says of the packet that it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quoted {
@@ -180,6 +190,8 @@ const UDPLITE: u8 = 136;
 
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
+/// Where a routing header says how many.
+const SEGMENTS_LEFT: usize = 3;
 const FRAGMENT: u8 = 44;
 const DESTINATION_OPTIONS: u8 = 60;
 /// No sane packet has more extension headers.
@@ -233,15 +245,19 @@ struct Chain {
     l4: usize,
     fragment: bool,
     later_fragment: bool,
+    /// There is a routing header with segments left.
+    led_on: bool,
 }
 
 /// Walks the extension headers of `packet`. ESP and AH count as upper layers: what is behind them is another policy's.
 fn extensions(packet: &[u8], first: u8) -> Result<Chain, Malformed> {
-    let mut chain = Chain { proto: first, l4: V6_HEADER_LEN, fragment: false, later_fragment: false };
+    let mut chain = Chain { proto: first, l4: V6_HEADER_LEN, fragment: false, later_fragment: false, led_on: false };
     for _ in 0..MAX_EXTENSIONS {
         match chain.proto {
             HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS => {
                 let [next, len] = *packet.get(chain.l4..).and_then(<[u8]>::first_chunk).ok_or(Malformed)?;
+                chain.led_on |=
+                    chain.proto == ROUTING && packet.get(chain.l4 + SEGMENTS_LEFT).is_none_or(|left| *left > 0);
                 chain.proto = next;
                 chain.l4 += (usize::from(len) + 1) * 8;
             }

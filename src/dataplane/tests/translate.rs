@@ -62,7 +62,7 @@ fn sum_upper(packet: &mut [u8], parsed: &ip::Packet, ends: &[u8]) {
     packet[at..at + 2].fill(0);
     let ends = if proto == 1 { 0 } else { sum16(ends, (packet.len() - parsed.l4) as u64 + u64::from(proto)) };
     let sum = match !sum16(&packet[parsed.l4..], ends.into()) {
-        0 if proto == 17 => 0xffff,
+        0 if [17, 136].contains(&proto) => 0xffff,
         sum => sum,
     };
     packet[at..at + 2].copy_from_slice(&sum.to_be_bytes());
@@ -80,6 +80,11 @@ fn translated(translation: &Translation, way: Way, packet: &[u8]) -> Vec<u8> {
 /// Build's networks behind other names: hosts, and the same hosts on the wire.
 const V4: (&str, &str) = ("10.1.0.0/24=198.18.1.0/24", "10.2.0.0/24=10.9.0.0/24");
 const V6: (&str, &str) = ("fd01::/64=fd77:1:2:3::/64", "fd02::/64=fdff:ffff::/64");
+
+/// The same names seen from the other side.
+fn turned(names: &str) -> String {
+    names.split_once('=').map(|(here, wire)| format!("{wire}={here}")).expect("two prefixes")
+}
 
 fn both(ipv6: bool) -> Translation {
     let (local, remote) = if ipv6 { V6 } else { V4 };
@@ -185,7 +190,6 @@ proptest! {
         if inbound {
             // A packet of a host there, about which one here has something to say.
             let (local, remote) = if build.ipv6 { V6 } else { V4 };
-            let turned = |text: &str| text.split_once('=').map(|(here, wire)| format!("{wire}={here}")).unwrap();
             let names = translation(&turned(remote), &turned(local));
             let error = answer(reason, &translated(&names, Way::Inward, &sent));
             prop_assert_eq!(translated(&names, Way::Outward, &error), answer(reason, &sent));
@@ -276,17 +280,54 @@ fn ping_and_what_has_no_checksum() {
 /// Of all payloads there is one whose sum is zero with the new addresses: it must not look like none.
 #[test]
 fn a_sum_of_zero_travels_as_ones() {
-    let mut ones = 0;
-    for payload in 0..=u16::MAX {
-        let packet = Build { payload: payload.to_be_bytes().into(), ..Build::udp(false, 0) }.packet();
-        let there = translated(&both(false), Way::Outward, &packet);
-        assert_ne!(there[26..28], [0, 0], "{payload}");
-        if there[26..28] == [0xff, 0xff] {
-            assert_eq!(there, between(&packet, "198.18.1.1", "10.9.0.1"));
-            ones += 1;
+    for proto in [17, 136] {
+        let mut ones = 0;
+        for payload in 0..=u16::MAX {
+            let mut packet = Build { payload: payload.to_be_bytes().into(), ..Build::udp(false, 0) }.packet();
+            packet[9] = proto;
+            let packet = between(&packet, "10.1.0.1", "10.2.0.1");
+            let there = translated(&both(false), Way::Outward, &packet);
+            assert_ne!(there[26..28], [0, 0], "{payload}");
+            if there[26..28] == [0xff, 0xff] {
+                assert_eq!(there, between(&packet, "198.18.1.1", "10.9.0.1"));
+                ones += 1;
+            }
         }
+        assert!(ones > 0, "the case is among them");
     }
-    assert!(ones > 0, "the case is among them");
+}
+
+/// A UDP packet with a routing header of type 0 that names one address, and so many segments left.
+fn led_on(left: u8) -> Vec<u8> {
+    let build = Build::udp(true, 9).packet();
+    let mut packet = [&build[..40], &[17, 2, 0, left, 0, 0, 0, 0], &octets("fd02::9"), &build[40..]].concat();
+    let len = (packet.len() - 40) as u16;
+    packet[4..6].copy_from_slice(&len.to_be_bytes());
+    packet[6] = 43;
+    packet
+}
+
+/// Its checksum is that of a packet to the last of the addresses, which would stay as it is.
+#[test]
+fn what_a_routing_header_leads_on_is_refused() {
+    for way in [Way::Outward, Way::Inward] {
+        let (local, remote) = V6;
+        let names = if way == Way::Outward { both(true) } else { translation(&turned(remote), &turned(local)) };
+        for left in [1, 255] {
+            let mut packet = led_on(left);
+            let parsed = ip::parse(&packet).expect("a packet");
+            assert_eq!(names.packet(way, &mut packet, &parsed, false), None);
+            assert_eq!(packet, led_on(left));
+        }
+        let (src, dst) = on_the_wire(true, 1);
+        let arrived = translated(&names, way, &led_on(0));
+        assert_eq!(arrived, between(&led_on(0), &src, &dst));
+    }
+    let (local, remote) = V6;
+    let (mut left, _) = gateways(local, remote);
+    assert_eq!(left.send(VnetHeader::default(), led_on(1)), []);
+    assert_eq!(left.drops(), [(Drop::SelectorMismatch, 1)]);
+    assert_eq!(left.send(VnetHeader::default(), led_on(0)).len(), 1);
 }
 
 /// Only the first fragment has the upper layer's checksum, which is that of the whole packet.
