@@ -131,7 +131,7 @@ impl Mtus {
 
     /// It is about to be taken out of the tables.
     pub fn child_down(&mut self, child: ChildId, installer: &Installer) {
-        let Some(spi_in) = installer.get(child).map(|sa| sa.terms.spi_in) else { return };
+        let Some(spi_in) = installer.spi_in(child) else { return };
         let Some(id) = self.by_inbound.get(&spi_in).copied() else { return };
         let Some(watched) = self.paths.get_mut(&id) else { return };
         if let Some(at) = watched.children.iter().position(|(inbound, _)| *inbound == spi_in) {
