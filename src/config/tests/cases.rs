@@ -289,6 +289,11 @@ fn hints_say_what_to_write() {
     let child = |line: &str| SHORT.replace("remote_ts = [\"10.2.0.0/16\"]", line);
     assert_eq!(hint(&child("remote_ts = [\"10.1.0.5/16[tcp/443]\"]")), "write \"10.1.0.0/16[tcp/443]\"");
     assert!(hint("[gateway]\nworkerz = 1\n").contains("`workers`"));
+    let peer = |remote: &str| {
+        hint(&SHORT.replace("remote_addrs = [\"203.0.113.7\"]", &format!("remote_addrs = [\"{remote}\"]")))
+    };
+    assert!(peer("x..example").contains("office.example"), "{}", peer("x..example"));
+    assert!(peer("203.0.113.7/32").ends_with("\"203.0.113.7\""), "{}", peer("203.0.113.7/32"));
     assert!(hint("[gateway]\nencap = \"always\"\n").contains("a connection"));
     assert!(hint("[gateway]\non_exit = \"close\"\n").contains("did you mean \"closed\""));
     assert!(hint(&child("remote_ts = [\"10.2.0.0/16\"]\nmode = \"bypass\"")).contains("\"pass\""));
