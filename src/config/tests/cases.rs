@@ -76,12 +76,12 @@ addrs          = "10.9.0.0/24"
 "#;
 
 /// The least that is a connection.
-const SHORT: &str = "[connections.hangzhou]\nremote_addrs = [\"203.0.113.7\"]\n\
+pub(super) const SHORT: &str = "[connections.hangzhou]\nremote_addrs = [\"203.0.113.7\"]\n\
     [connections.hangzhou.children.lan]\nlocal_ts = [\"10.1.0.0/16\"]\nremote_ts = [\"10.2.0.0/16\"]\n\
     [secrets.a]\nid = [\"203.0.113.7\"]\nsecret = \"a long secret that nobody guesses\"\n";
 
 #[track_caller]
-fn accepted(text: &str) -> Config {
+pub(super) fn accepted(text: &str) -> Config {
     parse(text).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
@@ -125,11 +125,6 @@ fn the_gateway_can_be_other_than_the_default() {
         "what depends on half_open follows it"
     );
     assert_eq!(config.policy.ports, gateway.ports);
-}
-
-#[test]
-fn a_tunnel_is_not_its_own_uplink() {
-    assert_eq!(errors("[gateway]\nbind_device = \"sandhog0\"\n"), ["device.same@2"]);
 }
 
 #[test]
@@ -299,6 +294,17 @@ fn hints_say_what_to_write() {
     assert!(hint(&child("remote_ts = [\"10.2.0.0/16\"]\nmode = \"bypass\"")).contains("\"pass\""));
     let missing = SHORT.replace("id = [\"203.0.113.7\"]", "id = [\"203.0.113.8\"]");
     assert!(hint(&missing).contains("203.0.113.8") && hint(&missing).contains("203.0.113.7"));
+}
+
+#[test]
+fn a_peer_is_named_once() {
+    let remotes = |list: &str| {
+        let given = format!("remote = {{ id = \"203.0.113.7\" }}\nremote_addrs = [{list}]");
+        SHORT.replace("remote_addrs = [\"203.0.113.7\"]", &given)
+    };
+    assert_eq!(errors(&remotes("\"192.0.2.7\", \"192.0.2.7\"")), ["value.duplicate@3"]);
+    assert_eq!(errors(&remotes("\"a.example\", \"2001:db8::7\", \"A.example.\"")), ["value.duplicate@3"]);
+    accepted(&remotes("\"a.example\", \"b.example\", \"2001:db8::7\", \"192.0.2.7\""));
 }
 
 #[test]
