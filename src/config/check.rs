@@ -138,3 +138,22 @@ pub(super) fn interfaces(report: &mut Report<'_>, gateway: &Gateway, connections
         }
     }
 }
+
+/// Who answers a monitor is not this host.
+pub(super) fn monitors(report: &mut Report<'_>, gateway: &Gateway, connections: &[Connection]) {
+    for connection in connections.iter().filter(|c| c.sound) {
+        let interface = connection.interface.as_ref().map(|(interface, _)| interface);
+        let mut ours: HashSet<IpAddr> = interface.iter().flat_map(|i| &i.addresses).map(|(addr, _)| *addr).collect();
+        // Another namespace is another host: our outer addresses mean something else there.
+        if interface.is_none_or(|interface| interface.netns.is_none()) {
+            ours.extend(connection.policy.local_addrs.iter().chain(&gateway.listen));
+        }
+        for child in &connection.children {
+            if let Some(monitor) = child.config.monitor.filter(|monitor| ours.contains(&monitor.target)) {
+                let message =
+                    format!("the monitor of `{}` asks {}, an address of this host", child.config.name, monitor.target);
+                report.error(child.at, "monitor.target", message, "an address behind the peer that answers pings");
+            }
+        }
+    }
+}

@@ -304,6 +304,7 @@ pub fn parse(sources: &[Source], secrets: &dyn Secrets) -> Result<Config, Errors
             check::listening(&mut report, &gateway.gateway, &connections);
             check::limits(&mut report, &gateway.limits, &connections);
             check::interfaces(&mut report, &gateway.gateway, &connections);
+            check::monitors(&mut report, &gateway.gateway, &connections);
         }
         overlap::check(&mut report, &gateway.gateway, &connections);
     }
