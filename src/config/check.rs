@@ -106,7 +106,7 @@ pub(super) fn limits(report: &mut Report<'_>, limits: &Limits, connections: &[Co
     }
 }
 
-/// Two devices of one network namespace have two names and two networks, and ours are no uplink. At most so many as there are numbers for, with some to spare.
+/// Two devices of one network namespace have two names, and ours are no uplink. At most so many as there are numbers for, with some to spare.
 pub(super) fn interfaces(report: &mut Report<'_>, gateway: &Gateway, connections: &[Connection]) {
     let mut names: HashMap<_, String> = HashMap::from([((None, &*gateway.device), "[gateway]".to_owned())]);
     let mut addresses: HashMap<_, (&str, u8)> = HashMap::new();
@@ -126,14 +126,15 @@ pub(super) fn interfaces(report: &mut Report<'_>, gateway: &Gateway, connections
             report.error(*at, "device.same", "a tunnel cannot be the way to its own end", hint);
         }
         for (addr, len) in &interface.addresses {
-            // Without a network of its own an address may be on several: they are unnumbered.
+            // Without a network of its own an address may be on several: they are unnumbered. And each VRF has networks of its own.
             let network = |len: u8| len < value::bits(*addr);
             if let Some((other, before)) = addresses.insert((namespace, *addr), (connection, *len))
                 && (network(*len) || network(before))
             {
                 let message = format!("the device of `{other}` has the address {addr} already");
-                let hint = format!("another one, or {addr}/{} on both", value::bits(*addr));
-                report.error(*at, "interface.address", message, hint);
+                let hint =
+                    format!("another one, or {addr}/{} on both, or each in a VRF of its own", value::bits(*addr));
+                report.warn(*at, "interface.address_twice", message, hint);
             }
         }
     }

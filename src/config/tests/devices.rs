@@ -64,16 +64,20 @@ fn names_of_devices_on_their_way_are_not_given() {
     }
 }
 
+/// Unless they are in two VRFs, of which the configuration knows nothing.
 #[test]
-fn an_address_belongs_to_one_device_of_a_namespace() {
+fn an_address_of_two_devices_is_warned_of() {
     let device = |name: &str, more: &str| format!("interface = {{ name = \"{name}\", addresses = [{more} }}");
-    let two = |a: &str, b: &str| with_devices(&device("vti-a", a), &device("vti-b", b));
-    assert_eq!(errors(&two("\"10.0.0.1/30\"]", "\"10.0.0.1/30\"]")), ["interface.address@12"]);
-    assert_eq!(errors(&two("\"10.0.0.1/32\"]", "\"10.0.0.1/30\"]")), ["interface.address@12"]);
-    assert_eq!(errors(&two("\"fd00::1/64\"]", "\"fd00::1/64\"]")), ["interface.address@12"]);
-    accepted(&two("\"10.0.0.1/30\"]", "\"10.0.0.1/30\"], netns = \"red\""));
+    let two = |a: &str, b: &str| {
+        let warnings = accepted(&with_devices(&device("vti-a", a), &device("vti-b", b))).warnings;
+        warnings.iter().map(|warning| format!("{}@{}", warning.code, warning.line)).collect::<Vec<_>>()
+    };
+    assert_eq!(two("\"10.0.0.1/30\"]", "\"10.0.0.1/30\"]"), ["interface.address_twice@12"]);
+    assert_eq!(two("\"10.0.0.1/32\"]", "\"10.0.0.1/30\"]"), ["interface.address_twice@12"]);
+    assert_eq!(two("\"fd00::1/64\"]", "\"fd00::1/64\"]"), ["interface.address_twice@12"]);
+    assert!(two("\"10.0.0.1/30\"]", "\"10.0.0.1/30\"], netns = \"red\"").is_empty());
     // Tunnels without a network of their own may share the address of the host.
-    accepted(&two("\"10.0.0.1/32\"]", "\"10.0.0.1/32\"]"));
+    assert!(two("\"10.0.0.1/32\"]", "\"10.0.0.1/32\"]").is_empty());
 }
 
 #[test]
