@@ -191,7 +191,7 @@ def loaded():
         us, _ = monitored(lab, "ourselves")
         events = Events(us)
         old = us.status("peer")["ike"]["spi_i"]
-        server = lab.right.start("iperf", ["iperf3", "-s", "-B", INNER[4][1]])
+        server = lab.right.start("iperf", ["iperf3", "-s", "--forceflush", "-B", INNER[4][1]])
         wait.until("iperf3", lambda: "listening" in server.text())
         client = lab.left.start("iperf-c", ["iperf3", "-c", INNER[4][1], "-B", INNER[4][0], "-t", "60", "--bidir"])
         client.popen.wait(timeout=90)

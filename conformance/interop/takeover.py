@@ -86,7 +86,7 @@ class Gateway:
             f.write(f'CONNECTIONS=peer\nSANDHOG="{client}"\n')
         with open(os.path.join(DEPLOY, "keepalived.conf")) as f:
             text = f.read()
-        changes = {"    enable_script_security\n": "", "/usr/bin/sandhog status": f"{client} status", "preempt_delay 10": "preempt_delay 3",
+        changes = {"    enable_script_security\n": "", "/usr/bin/sandhog status": f"{client} status", "preempt_delay 10": "preempt_delay 1",
                    "interface lan": f"interface {self.lan}", "dev lan": f"dev {self.lan}", "dev wan": f"dev {self.wan}", "        wan\n": f"        {self.wan}\n",
                    "/etc/keepalived/sandhog-notify": f"/usr/bin/env SANDHOG_STANDBY={settings} {DEPLOY}/sandhog-notify"}
         if self.name == "b":
@@ -134,7 +134,7 @@ def strongswan_peer(site):
     return end
 
 
-def gap(site, change, seconds=7.0):
+def gap(site, change, seconds):
     """The longest silence around a change, of both directions."""
     pulses = [traffic.Pulse(site.inside, site.peer, INSIDE, BEHIND, rate=100), traffic.Pulse(site.peer, site.inside, BEHIND, INSIDE, rate=100)]
     time.sleep(1)
@@ -165,9 +165,9 @@ def take_over(caller, peer="strongSwan"):
         clear = site.wan.start("clear", ["tcpdump", "-n", "-i", "br0", "-l", f"host {BEHIND}"])
         pings = traffic.ping(site.inside, INSIDE, BEHIND, count=20)
         idle, own = b.us.status("peer")["state"], traffic.ping(b.host, "10.1.0.12", BEHIND, count=3)
-        over = gap(site, a.die)
+        over = gap(site, a.die, 6.0)
         carried = b.is_up() and b.holds()
-        back = gap(site, a.come_back, 12.0)
+        back = gap(site, a.come_back, 8.0)
         again = a.is_up() and a.holds() and not b.holds() and not b.is_up()
         clear.stop()
         leaked = sum(BEHIND in line for line in clear.text().splitlines())

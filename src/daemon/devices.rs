@@ -83,6 +83,17 @@ struct Present {
     name: String,
 }
 
+impl Present {
+    /// Its namespace is not the one that has the path now, or none has: somebody still holds it, but nobody finds it any more.
+    fn is_elsewhere(&self, path: &Path) -> bool {
+        match (self.hold.namespace(), Namespace::open(path)) {
+            (Ok(has), Ok(wanted)) => has.is(&wanted).is_ok_and(|same| !same),
+            (Ok(_), Err(error)) => error.kind() == io::ErrorKind::NotFound,
+            _ => false,
+        }
+    }
+}
+
 impl Devices {
     /// None yet; each will have one queue for each of these workers.
     pub fn new(inboxes: Vec<Inbox>) -> Self {
@@ -284,13 +295,14 @@ impl Devices {
     fn look_at_one(&mut self, now: Duration, connection: &Arc<str>) {
         let Some(entry) = self.by_connection.get_mut(connection) else { return };
         let Some(device) = &mut entry.device else { return };
-        match device.hold.name() {
-            Ok(name) if name == device.name => {}
-            Ok(name) => {
+        let elsewhere = entry.interface.netns.as_deref().is_some_and(|path| device.is_elsewhere(path));
+        match device.hold.name().ok().filter(|_| !elsewhere) {
+            Some(name) if name == device.name => {}
+            Some(name) => {
                 tracing::warn!(%connection, device = device.name, name, "the device of a connection was renamed");
                 device.name = name;
             }
-            Err(_) => {
+            None => {
                 let sentence = format!("the device {} was taken away; it is made anew", device.name);
                 (entry.device, entry.retry_at) = (None, now + SOON);
                 self.due_at = self.due_at.min(entry.retry_at);
@@ -593,6 +605,25 @@ mod tests {
             assert_eq!(bench.told()[0].0, "b interface.lost");
             assert!(bench.warnings("b").contains("taken away"));
             assert_eq!(bench.devices.deadline(), Some(NOW + LOOK + SOON));
+        });
+    }
+
+    /// A socket of anybody keeps a namespace whose name is gone.
+    #[test]
+    fn a_device_leaves_a_namespace_that_has_lost_its_name() {
+        fresh(|| {
+            let mut bench = Bench::new();
+            let there = Namespace::create().expect("namespace");
+            let (path, held) = named(&there);
+            let text = format!(r#"name = "vti", netns = "{path}""#);
+            bench.configure(NOW, &[("a", &text)]);
+            bench.tick(NOW + LOOK);
+            assert_eq!((bench.served(), there.run(|| link("vti").is_some()).expect("enter")), (vec![vec![1]; 2], true));
+            drop(held);
+            bench.tick(NOW + LOOK * 2);
+            assert_eq!((bench.served(), bench.devices.of("a")), (vec![vec![]; 2], Some(("vti", false))));
+            assert!(there.run(|| link("vti").is_none()).expect("enter"));
+            assert_eq!(bench.told()[0].0, "a interface.lost");
         });
     }
 

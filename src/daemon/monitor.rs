@@ -210,7 +210,7 @@ impl Watch {
                 Fate::Waiting | Fate::Lost => None,
             })
         };
-        let extremes = (times().min(), times().max(), times().last());
+        let extremes = (times().min(), times().max(), times().next_back());
         let rtt = match (self.smoothed, extremes) {
             (Some(smoothed), (Some(least), Some(most), Some(last))) => Some(RoundTrip { last, smoothed, least, most }),
             _ => None,

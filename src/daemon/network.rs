@@ -25,6 +25,8 @@ pub struct Network {
     mark: u32,
     ports: Ports,
     device: String,
+    /// The device or VRF that our own packets leave by.
+    uplink: Option<String>,
     link: Option<u32>,
     /// Routes, rules and the guard are ours alone: what was not planned may go.
     settled: bool,
@@ -75,6 +77,7 @@ impl Network {
             mark: gateway.mark,
             ports: gateway.ports,
             device: gateway.device.clone(),
+            uplink: gateway.bind_device.clone(),
             link: None,
             settled: false,
             pairs: Vec::new(),
@@ -120,6 +123,14 @@ impl Network {
     pub fn addresses(&self) -> Addresses {
         let found = self.netlink.addresses().unwrap_or_default();
         let links = self.netlink.links().unwrap_or_default();
+        let uplink = self.uplink.as_ref().map(|name| links.iter().find(|l| l.name == *name).map(|l| l.index));
+        let reachable = |link: u32| match uplink {
+            None => true,
+            Some(uplink) => {
+                uplink == Some(link)
+                    || links.iter().any(|l| l.index == link && l.master.is_some() && l.master == uplink)
+            }
+        };
         let unplugged = |link: u32| links.iter().any(|l| l.index == link && l.up && !l.carrier);
         let inside = |addr: IpAddr| {
             let host = prefix::host(addr);
@@ -137,7 +148,7 @@ impl Network {
             addresses.all.insert(addr);
             if unplugged(link) {
                 addresses.unplugged.insert(addr);
-            } else if !ours(link) && !local(addr) && !inside(addr) {
+            } else if !ours(link) && reachable(link) && !local(addr) && !inside(addr) {
                 addresses.outer.push(addr);
             }
         }
@@ -501,6 +512,33 @@ mod tests {
             assert_eq!(sorted(present(&network)), sorted(before));
             assert_eq!(nft::exists(backstop::TABLE).is_ok_and(|there| there), guarded);
             drop(queues);
+        });
+    }
+
+    #[test]
+    fn peers_reach_us_where_our_own_packets_leave_and_not_within_tunnels() {
+        crate::io::netns::fresh(|| {
+            let mut network = Network::open(&Gateway::default()).expect("open");
+            network.netlink.add_veth("wan", "vti").expect("veth");
+            let link = |network: &Network, name: &str| network.netlink.link(name).expect(name).index;
+            for (name, addr) in [("wan", [192, 0, 2, 1]), ("vti", [10, 9, 0, 1])] {
+                let address = Address { link: link(&network, name), addr: addr.into(), prefix_len: 24 };
+                network.netlink.add_address(&address).expect("address");
+                network.netlink.set_up(address.link, true).expect("up");
+            }
+            let outer = |network: &Network| {
+                let mut outer: Vec<_> = network.addresses().outer.iter().map(ToString::to_string).collect();
+                outer.sort();
+                outer.join(" ")
+            };
+            assert_eq!(outer(&network), "10.9.0.1 192.0.2.1");
+            network.aside = BTreeSet::from([link(&network, "vti")]);
+            assert_eq!(outer(&network), "192.0.2.1");
+            network.aside.clear();
+            for (uplink, expected) in [("wan", "192.0.2.1"), ("vti", "10.9.0.1"), ("not there", "")] {
+                network.uplink = Some(uplink.into());
+                assert_eq!(outer(&network), expected);
+            }
         });
     }
 

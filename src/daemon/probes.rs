@@ -66,7 +66,7 @@ pub struct News {
 #[derive(Debug)]
 pub enum What {
     /// Nothing passes any more.
-    Failing(Failure),
+    Failing(Box<Failure>),
     /// Something passes again.
     Passing,
     /// Nothing passes, and this is to be done.
@@ -270,7 +270,7 @@ impl Probe {
         if due.failing {
             let failure = self.failed(now);
             self.failure = Some(failure.clone());
-            news.push(self.news(What::Failing(failure)));
+            news.push(self.news(What::Failing(Box::new(failure))));
         }
         if due.act {
             news.push(self.news(What::Act(self.settings.action)));

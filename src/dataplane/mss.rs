@@ -54,7 +54,7 @@ fn lower(tcp: &mut [u8], at: usize, most: u16, partial: bool) {
         return;
     }
     // Behind an odd number of octets its halves belong to two words: as a sum that is the same as one word with its octets swapped.
-    let word = |value: u16| u64::from(if at % 2 == 0 { value } else { value.swap_bytes() });
+    let word = |value: u16| u64::from(if at.is_multiple_of(2) { value } else { value.swap_bytes() });
     let sum = checksum_update(get16(tcp, CHECKSUM), word(before), word(most));
     put16(tcp, CHECKSUM, sum);
 }

@@ -27,6 +27,8 @@ pub struct Link {
     pub up: bool,
     /// Something is at the other end of the cable.
     pub carrier: bool,
+    /// The bridge, bond or VRF that it belongs to.
+    pub master: Option<u32>,
 }
 /// An address on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -351,11 +353,12 @@ fn any(ipv6: bool) -> IpAddr {
 fn read_link(message: LinkMessage) -> Link {
     let up = message.header.flags.contains(LinkFlags::Up);
     let carrier = message.header.flags.contains(LinkFlags::LowerUp);
-    let mut link = Link { index: message.header.index, name: String::new(), mtu: 0, up, carrier };
+    let mut link = Link { index: message.header.index, name: String::new(), mtu: 0, up, carrier, master: None };
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+            LinkAttribute::Controller(master) => link.master = Some(master),
             _ => {}
         }
     }

@@ -6,6 +6,7 @@ use nix::unistd::{getegid, geteuid};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -18,7 +19,7 @@ mod ioctl {
 
 /// A network namespace, held by a descriptor.
 #[derive(Debug)]
-pub struct Namespace(OwnedFd);
+pub struct Namespace(pub(super) OwnedFd);
 impl Namespace {
     /// The one of the calling thread.
     pub fn current() -> io::Result<Self> {
@@ -43,6 +44,12 @@ impl Namespace {
             Self::current()
         };
         joined(thread::Builder::new().spawn(create)?)
+    }
+
+    /// Whether both are one.
+    pub fn is(&self, other: &Self) -> io::Result<bool> {
+        let number = |one: &Self| File::from(one.0.try_clone()?).metadata().map(|about| (about.dev(), about.ino()));
+        Ok(number(self)? == number(other)?)
     }
 
     /// Runs `work` on a thread of its own inside the namespace and waits for it. A panic goes on in the caller.
@@ -156,6 +163,8 @@ mod tests {
             let inside = fs::read_link("/proc/thread-self/ns/net").expect("inside");
             let found = Namespace::open(Path::new("/proc/thread-self/ns/net")).expect("ours");
             assert_eq!(found.run(|| fs::read_link("/proc/thread-self/ns/net").expect("link")).expect("enter"), inside);
+            assert!(found.is(&Namespace::current().expect("ours")).expect("compare"));
+            assert!(!found.is(&Namespace::create().expect("another")).expect("compare"));
             for path in ["/run/netns/nobody-has-this-name", "/proc/self/ns/mnt", "/etc/passwd"] {
                 let error = Namespace::open(Path::new(path)).expect_err(path);
                 assert_eq!(error.kind(), io::ErrorKind::NotFound, "{path}");

@@ -1,4 +1,5 @@
 //! TUN devices with several queues and the virtio-net offload header.
+use super::netns::Namespace;
 use super::{Gso, Tun, VnetHeader, queue_of};
 use nix::errno::Errno;
 use nix::unistd::geteuid;
@@ -6,7 +7,7 @@ use socket2::{Domain, Socket, Type};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::mem::{MaybeUninit, zeroed};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 
@@ -35,6 +36,7 @@ mod ioctl {
     nix::ioctl_read_bad!(get_iff, libc::TUNGETIFF, ifreq);
     nix::ioctl_write_ptr!(set_vnet_header_size, b'T', 216, c_int);
     nix::ioctl_write_ptr!(set_carrier, b'T', 226, c_int);
+    nix::ioctl_none!(namespace, b'T', 227);
     nix::ioctl_write_ptr_bad!(set_queue_length, libc::SIOCSIFTXQLEN, ifreq);
 }
 
@@ -194,6 +196,12 @@ impl Hold {
         Ok(String::from_utf8_lossy(&name).into_owned())
     }
 
+    /// The network namespace that it is in. Kernels before 5.8 do not tell.
+    pub fn namespace(&self) -> io::Result<Namespace> {
+        // SAFETY: it takes nothing, and returns a new descriptor, which is nobody else's.
+        Ok(Namespace(unsafe { OwnedFd::from_raw_fd(ioctl::namespace(self.any()?)?) }))
+    }
+
     /// Whether there is somebody at the other end: without carrier the host discards what it would send here, and routes over the device count as
     /// down. Kernels before 4.20 do not know it.
     pub fn set_carrier(&self, up: bool) -> io::Result<()> {
@@ -289,7 +297,7 @@ fn encode(header: &VnetHeader) -> [u8; HEADER] {
 mod tests {
     use super::super::fds::Poll;
     use super::super::netlink::{Address, Netlink};
-    use super::super::netns::{Namespace, fresh};
+    use super::super::netns::fresh;
     use super::super::sys::{check, set_option};
     use super::*;
     use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
@@ -367,6 +375,7 @@ mod tests {
             assert_eq!(hold.name().expect("name"), "made");
             netlink.move_link(netlink.link("made").expect("link").index, there.as_fd(), "tun0").expect("move");
             assert_eq!(hold.name().expect("name"), "tun0");
+            assert!(hold.namespace().expect("namespace").is(&there).expect("compare"));
             let set_up = || {
                 let netlink = Netlink::open().expect("netlink");
                 let link = netlink.link("tun0").expect("link").index;

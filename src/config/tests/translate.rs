@@ -128,6 +128,11 @@ fn a_free_prefix_is_proposed_for_the_second_of_two_networks() {
     let taken = "local_ts = [\"10.5.0.0/24\"]\nremote_ts = [\"100.64.0.0/23\", \"100.64.2.0-100.64.3.7\"]";
     let said = hint(&[plain, taken, plain]);
     assert!(said.contains("\"100.64.4.0/24\""), "{said}");
+    // Nor what is only on the wire.
+    let wire =
+        "local_ts = [\"10.5.0.0/24\"]\nremote_ts = [\"100.64.0.0/24\"]\ntranslate = { remote = \"10.6.0.0/24\" }";
+    let said = hint(&[plain, wire, plain]);
+    assert!(said.contains("\"100.64.1.0/24\""), "{said}");
     // Too large for the first space.
     let large = "local_ts = [\"192.0.2.0/24\"]\nremote_ts = [\"20.0.0.0/9\"]";
     let said = hint(&[large, large]);
