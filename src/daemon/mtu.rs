@@ -252,7 +252,7 @@ impl Mtus {
     }
 
     /// A probe to be sent: the IKE SA, and octets of the outer packet.
-    pub fn next(&mut self) -> Option<(IkeId, u16)> {
+    pub fn next_probe(&mut self) -> Option<(IkeId, u16)> {
         while self.on_their_way < PROBES {
             let id = self.waiting.pop_front()?;
             let Some(watched) = self.paths.get_mut(&id) else { continue };
@@ -401,14 +401,14 @@ mod tests {
         }
         /// The first probe is answered.
         fn proven(&mut self, ike: u64) {
-            assert_eq!(self.mtus.next(), Some((IkeId(ike), 1500)));
+            assert_eq!(self.mtus.next_probe(), Some((IkeId(ike), 1500)));
             assert_eq!(self.probed(ike, 1500, Some(true)), None);
-            assert_eq!(self.mtus.next(), None);
+            assert_eq!(self.mtus.next_probe(), None);
         }
         fn hint(&mut self, quoted: Quoted, from: SocketAddr, to: SocketAddr) -> Option<(IkeId, u16)> {
             let report = Report { local: from.ip(), remote: to.ip(), quoted, mtu: 1300 };
             self.mtus.reported(NOW, &report);
-            self.mtus.next()
+            self.mtus.next_probe()
         }
         fn is_empty(&self) -> bool {
             let Mtus { paths, by_ike, by_remote, by_inbound, by_outbound, on_their_way, .. } = &self.mtus;
@@ -422,13 +422,16 @@ mod tests {
         let mut bench = Bench::new();
         bench.up(1, 2, true);
         bench.up(2, 3, false);
-        assert_eq!((bench.mtus.next(), bench.mtus.next()), (Some((IkeId(1), 1500)), Some((IkeId(2), 1500))));
-        assert_eq!(bench.mtus.next(), None, "one at a time");
+        assert_eq!(
+            (bench.mtus.next_probe(), bench.mtus.next_probe()),
+            (Some((IkeId(1), 1500)), Some((IkeId(2), 1500)))
+        );
+        assert_eq!(bench.mtus.next_probe(), None, "one at a time");
         assert_eq!(bench.probed(1, 1500, Some(false)), None);
-        assert_eq!(bench.mtus.next(), Some((IkeId(1), 1280)));
-        assert_eq!(bench.probed(1, 1280, Some(true)), Some((1280, Why::Probe)));
+        assert_eq!(bench.mtus.next_probe(), Some((IkeId(1), 1380)));
+        assert_eq!(bench.probed(1, 1380, Some(true)), Some((1380, Why::Probe)));
         bench.down(1, 2);
-        assert_eq!(bench.mtus.next(), None);
+        assert_eq!(bench.mtus.next_probe(), None);
         bench.down(2, 3);
         assert!(bench.is_empty(), "{:?}", bench.mtus);
     }
@@ -438,7 +441,7 @@ mod tests {
         let mut bench = Bench::new();
         bench.up(1, 2, true);
         bench.up(2, 3, false);
-        assert!(bench.mtus.next().is_some() && bench.mtus.next().is_some());
+        assert!(bench.mtus.next_probe().is_some() && bench.mtus.next_probe().is_some());
         bench.probed(1, 1500, Some(true));
         bench.probed(2, 1500, Some(true));
         let udp = |local, remote| Quoted::Udp { local, remote };
@@ -459,9 +462,9 @@ mod tests {
         assert_eq!(bench.hint(Quoted::Esp { spi: 1003 }, end(1, 0), end(3, 0)), Some((IkeId(2), 1500)));
         assert_eq!(bench.probed(1, 1500, Some(true)), None);
         assert_eq!(bench.probed(2, 1500, Some(false)), None);
-        assert_eq!(bench.mtus.next(), Some((IkeId(2), 1300)));
+        assert_eq!(bench.mtus.next_probe(), Some((IkeId(2), 1300)));
         assert_eq!(bench.probed(2, 1300, Some(true)), Some((1300, Why::Hint)));
-        assert_eq!(bench.mtus.next(), Some((IkeId(2), 1308)));
+        assert_eq!(bench.mtus.next_probe(), Some((IkeId(2), 1308)));
         assert_eq!(bench.probed(2, 1308, Some(false)), None);
         assert_eq!(bench.hint(Quoted::Esp { spi: 1003 }, end(1, 0), end(3, 0)), None, "it is as small");
         bench.mtus.child_down(ChildId(3), &bench.installer);
@@ -474,29 +477,29 @@ mod tests {
         let mut bench = Bench::new();
         let count = 2 * PROBES as u64;
         (1..=count).for_each(|n| bench.up(n, n, true));
-        let sent: Vec<_> = std::iter::from_fn(|| bench.mtus.next()).collect();
+        let sent: Vec<_> = std::iter::from_fn(|| bench.mtus.next_probe()).collect();
         assert_eq!(sent.len(), PROBES);
         assert_eq!(bench.probed(1, 1500, Some(true)), None);
-        assert_eq!(bench.mtus.next(), Some((IkeId(PROBES as u64 + 1), 1500)));
+        assert_eq!(bench.mtus.next_probe(), Some((IkeId(PROBES as u64 + 1), 1500)));
         bench.down(2, 2);
-        assert!(bench.mtus.next().is_some(), "it went with its probe");
-        assert_eq!(bench.mtus.next(), None);
+        assert!(bench.mtus.next_probe().is_some(), "it went with its probe");
+        assert_eq!(bench.mtus.next_probe(), None);
     }
 
     #[test]
     fn a_probe_that_was_not_sent_is_sent_later() {
         let mut bench = Bench::new();
         bench.up(1, 2, true);
-        bench.mtus.next();
+        bench.mtus.next_probe();
         assert_eq!(bench.probed(1, 1500, None), None);
-        assert_eq!((bench.mtus.next(), bench.mtus.deadline()), (None, Some(NOW + AGAIN)));
+        assert_eq!((bench.mtus.next_probe(), bench.mtus.deadline()), (None, Some(NOW + AGAIN)));
         assert!(bench.mtus.tick(NOW + AGAIN).is_empty());
-        assert_eq!(bench.mtus.next(), Some((IkeId(1), 1500)));
+        assert_eq!(bench.mtus.next_probe(), Some((IkeId(1), 1500)));
         // Nor is one that the IKE SA had no answer to when it was rekeyed.
         bench.mtus.ike_rekeyed(IkeId(1), IkeId(7));
         bench.installer.ike_rekeyed(IkeId(1), IkeId(7));
         assert_eq!(bench.probed(1, 1500, None), None);
-        assert_eq!(bench.mtus.next(), Some((IkeId(7), 1500)));
+        assert_eq!(bench.mtus.next_probe(), Some((IkeId(7), 1500)));
         assert_eq!(bench.probed(7, 1500, None), None);
         assert_eq!(bench.mtus.deadline(), Some(NOW + 2 * AGAIN), "less and less often");
         bench.down(7, 2);
@@ -507,21 +510,21 @@ mod tests {
     fn another_port_is_the_same_path_and_another_address_is_not() {
         let mut bench = Bench::new();
         bench.up(1, 2, true);
-        bench.mtus.next();
+        bench.mtus.next_probe();
         assert_eq!(bench.probed(1, 1500, Some(false)), None);
-        bench.mtus.next();
-        assert!(bench.probed(1, 1280, Some(true)).is_some());
+        bench.mtus.next_probe();
+        assert!(bench.probed(1, 1380, Some(true)).is_some());
         let change = |bench: &mut Bench, remote| {
             let path = IkePath { remote, ..path(2, true) };
             bench.installer.path_changed(IkeId(1), &path);
             bench.mtus.path_changed(NOW, IkeId(1), &path, &mut bench.installer);
             bench.installer.outer_path(IkeId(1)).unwrap().mtu
         };
-        assert_eq!(change(&mut bench, end(2, 4999)), 1280);
-        assert_eq!(bench.mtus.next(), Some((IkeId(1), 1500)));
+        assert_eq!(change(&mut bench, end(2, 4999)), 1380);
+        assert_eq!(bench.mtus.next_probe(), Some((IkeId(1), 1500)));
         assert_eq!(change(&mut bench, end(8, 4500)), 1500);
         assert_eq!(bench.probed(1, 1500, Some(true)), None);
-        assert_eq!(bench.mtus.next(), None, "its answer may be that of the old path");
+        assert_eq!(bench.mtus.next_probe(), None, "its answer may be that of the old path");
         bench.mtus.tick(NOW + AGAIN);
         bench.proven(1);
         assert_eq!(bench.hint(Quoted::Udp { local: 4500, remote: 4500 }, end(1, 0), end(2, 0)), None);
@@ -538,12 +541,12 @@ mod tests {
         let silence = Seen { unanswered: vec![spi], ..Seen::default() };
         let Bench { mtus, installer, .. } = &mut bench;
         mtus.seen(NOW + CONFIRM / 2, &Seen::default(), &usage, installer);
-        assert_eq!(mtus.next(), None);
+        assert_eq!(mtus.next_probe(), None);
         mtus.seen(NOW + CONFIRM, &Seen::default(), &usage, installer);
-        assert_eq!(mtus.next(), Some((IkeId(1), 1500)));
+        assert_eq!(mtus.next_probe(), Some((IkeId(1), 1500)));
         mtus.probed(NOW, IkeId(1), (1500, 1500), Some(true));
         mtus.seen(NOW + DOUBT, &silence, &[], installer);
-        assert_eq!(mtus.next(), Some((IkeId(1), 1500)));
+        assert_eq!(mtus.next_probe(), Some((IkeId(1), 1500)));
     }
 
     #[test]

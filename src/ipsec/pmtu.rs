@@ -16,7 +16,9 @@ pub const FLOOR_V4: u16 = 576;
 pub const FLOOR_V6: u16 = 1280;
 /// No probe is larger, and so no path: larger frames exist between the machines of a rack alone.
 pub const LARGEST: u16 = 9216;
-/// Nearly all paths carry this much: the first to be tried when the present size does not pass.
+/// The first to be tried when the present size does not pass: most paths carry it, and it carries IPv6's 1280 octets whole under any AEAD.
+const WIDE: u16 = 1380;
+/// And then this, which nearly all paths carry.
 const SAFE: u16 = 1280;
 /// The search ends when the value is so near to a size that does not pass, in octets.
 pub const ACCURACY: u16 = 8;
@@ -264,8 +266,12 @@ impl Pmtu {
 
     /// What is to be tried below a size that was lost. If that is nothing, the path is dead, and the value remains.
     fn descend_below(&mut self, now: Duration, lost: u16, sure: bool, hint: Hint) {
-        let hinted = if let Hint::Size(size) = hint { size } else { self.floor };
-        let smaller = [hinted, SAFE, self.floor].into_iter().filter(|size| *size < lost).max();
+        let (wide, narrow) = match hint {
+            Hint::Size(size) if size >= SAFE => (size, self.floor),
+            Hint::Size(size) => (WIDE, size),
+            Hint::Smaller | Hint::Nothing => (WIDE, self.floor),
+        };
+        let smaller = [wide, SAFE, narrow, self.floor].into_iter().filter(|size| *size < lost).max();
         match smaller {
             Some(trying) => self.phase = Phase::Descend { trying, sure, hint },
             None => self.settle(now),

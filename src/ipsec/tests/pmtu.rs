@@ -79,14 +79,17 @@ fn a_path_without_a_bottleneck_costs_one_probe() {
 fn a_smaller_path_is_found_from_below() {
     let mut road = Road::new(1500, 1400, false);
     road.settle();
-    assert_eq!(road.probes[..3], [1500, 1280, 1500]);
-    assert_eq!(road.values()[..1], [1280]);
+    assert_eq!(road.probes[..3], [1500, 1380, 1500]);
+    assert_eq!(road.values()[..1], [1380]);
     assert!(road.changes.iter().all(|change| change.new <= 1400 && change.why == Why::Probe));
     assert!(road.values().is_sorted() && road.is_near(), "{:?}", road.values());
     assert!(road.probes.len() <= 9, "{:?}", road.probes);
     let mut six = Road::new(1500, 1380, true);
     six.settle();
-    assert!(six.is_near() && six.values()[0] == 1280);
+    assert!(six.is_near() && six.values() == [1380], "never so small that IPv6 must be cut");
+    let mut narrow = Road::new(1500, 1300, false);
+    narrow.settle();
+    assert_eq!((&narrow.probes[..4], narrow.values()[0]), (&[1500, 1380, 1280, 1500][..], 1280));
 }
 
 #[test]
@@ -114,13 +117,13 @@ fn an_outage_changes_nothing() {
     road.truth = 0;
     road.now += DOUBT;
     road.pmtu.unanswered(road.now);
-    assert_eq!(road.settle(), 4);
-    assert_eq!(road.probes, [1500, 1500, 1500, 1280, 576]);
+    assert_eq!(road.settle(), 5);
+    assert_eq!(road.probes, [1500, 1500, 1500, 1380, 1280, 576]);
     assert_eq!((road.pmtu.mtu(), road.changes.len()), (1500, 0));
     road.pmtu.unanswered(road.now);
     assert_eq!(road.settle(), 0, "not at once again");
     let mut road = Road::new(1500, 0, false);
-    assert_eq!((road.settle(), road.pmtu.mtu()), (3, 1500), "nor one at the beginning");
+    assert_eq!((road.settle(), road.pmtu.mtu()), (4, 1500), "nor one at the beginning");
 }
 
 #[test]
@@ -137,7 +140,7 @@ fn a_size_that_was_proven_is_given_up_after_two_losses() {
     road.truth = 1400;
     road.drive(CONFIRM + DOUBT);
     assert!(road.is_near(), "{:?}", road.probes);
-    assert_eq!(road.probes[1..4], [1500, 1500, 1280]);
+    assert_eq!(road.probes[1..4], [1500, 1500, 1380]);
 }
 
 #[test]
