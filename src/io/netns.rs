@@ -56,10 +56,15 @@ impl Namespace {
         Ok(number(self)? == number(other)?)
     }
 
-    /// Runs `work` on a thread of its own inside the namespace and waits for it. A panic goes on in the caller.
+    /// Runs `work` on a thread of its own inside the namespace and waits for it. A panic goes on in the caller. An error, too, if there can be no
+    /// more threads.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+        self.run_on(thread::Builder::new(), work)
+    }
+
+    fn run_on<T: Send>(&self, thread: thread::Builder, work: impl FnOnce() -> T + Send) -> io::Result<T> {
         thread::scope(|scope| {
-            let thread = scope.spawn(|| self.enter().map(|()| work()));
+            let thread = thread.spawn_scoped(scope, || self.enter().map(|()| work()))?;
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
@@ -196,6 +201,14 @@ mod tests {
         let opened = told.recv_timeout(std::time::Duration::from_secs(5));
         fs::remove_file(&path).expect("remove");
         assert_eq!(opened.expect("an answer").expect_err("a pipe"), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn without_a_thread_nothing_runs_and_nothing_breaks() {
+        let ours = Namespace::current().expect("ours");
+        // More than any machine has.
+        let builder = thread::Builder::new().stack_size(1 << 60);
+        assert!(ours.run_on(builder, || ()).is_err());
     }
 
     #[test]
