@@ -26,6 +26,8 @@ const SOON: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 16;
 /// The number of a device that is gone is not another's before: nothing that came from it waits so long anywhere.
 const REST: Duration = Duration::from_secs(60);
+/// The number of a device that has none, as all are taken: no worker ever serves it, so what its connection protects goes nowhere.
+const NOWHERE: DeviceId = DeviceId(u16::MAX);
 
 /// Where nothing is negotiated: the smallest with which a device carries IPv6 (RFC 8200 section 5).
 const LEAST_MTU: u32 = 1280;
@@ -128,19 +130,15 @@ impl Devices {
         for (connection, entry) in before {
             tracing::info!(%connection, device = entry.interface.name, "the device of a connection goes");
             self.take_away(&entry);
-            self.resting.push_back((now + REST, entry.id));
+            if entry.id != NOWHERE {
+                self.resting.push_back((now + REST, entry.id));
+            }
         }
         for (connection, interface, known) in wanted {
-            let mut entry = match known {
-                Some(entry) => entry,
-                None => match self.allocate(now) {
-                    Some(id) => Entry::new(id, interface, now),
-                    None => {
-                        tracing::error!(connection = %connection.name, "there are no more numbers for devices");
-                        continue;
-                    }
-                },
-            };
+            let mut entry = known.unwrap_or_else(|| Entry::new(NOWHERE, interface, now));
+            if entry.id == NOWHERE {
+                entry.id = self.allocate(now).unwrap_or(NOWHERE);
+            }
             let families =
                 |ipv6| connection.children.iter().flat_map(|c| &c.local_ts).any(|s| s.start.is_ipv6() == ipv6);
             entry.families = (families(false), families(true));
@@ -333,6 +331,11 @@ impl Entry {
 
     /// Makes the device and puts it into its place: a queue for each worker. An error is a sentence that says what to do.
     fn make(&mut self, queues: usize) -> Result<Vec<Queue>, String> {
+        if self.id == NOWHERE {
+            return Err(
+                "there are no more numbers for devices: use fewer, or reload a minute after others have gone".into()
+            );
+        }
         let (name, netns) = (&self.interface.name, self.interface.netns.as_deref());
         let namespace = netns.map(Namespace::open).transpose().map_err(|error| self.no_namespace(&error))?;
         // On its way it must not meet a name that is taken here.
@@ -572,6 +575,24 @@ mod tests {
             assert_eq!((bench.served(), link("vti-a"), link("vti-c")), (vec![vec![2]; 2], None, None));
             assert_eq!(bench.configure(NOW + REST / 2, &[("b", b), ("e", a)])["e"], DeviceId(4));
             assert_eq!(bench.configure(NOW + REST, &[("b", b), ("e", a), ("f", r#"name = "f""#)])["f"], DeviceId(1));
+        });
+    }
+
+    /// Packets of its connection do not come to the gateway's device instead.
+    #[test]
+    fn without_a_number_a_device_is_nowhere() {
+        fresh(|| {
+            let mut bench = Bench::new();
+            bench.devices.next = u16::MAX - 1;
+            let [a, b, c] = [r#"name = "a""#, r#"name = "b""#, r#"name = "c""#];
+            let ids = bench.configure(NOW, &[("a", a), ("b", b)]);
+            assert_eq!((ids["a"], ids["b"]), (DeviceId(u16::MAX - 1), NOWHERE));
+            assert_eq!((bench.served(), bench.devices.of("b")), (vec![vec![u16::MAX - 1]; 2], Some(("b", false))));
+            assert!(bench.warnings("b").starts_with("there are no more numbers"), "{}", bench.warnings("b"));
+            assert_eq!(bench.configure(NOW, &[("c", c)])["c"], NOWHERE);
+            assert_eq!(bench.configure(NOW + REST, &[("c", c)])["c"], DeviceId(u16::MAX - 1));
+            assert_eq!(bench.configure(NOW + REST, &[("c", c), ("b", b)])["b"], NOWHERE);
+            assert_eq!((bench.served(), bench.warnings("c")), (vec![vec![u16::MAX - 1]; 2], String::new()));
         });
     }
 
