@@ -142,7 +142,7 @@ impl Devices {
             let families =
                 |ipv6| connection.children.iter().flat_map(|c| &c.local_ts).any(|s| s.start.is_ipv6() == ipv6);
             entry.families = (families(false), families(true));
-            entry.traps = trapped.contains(&connection.name);
+            entry.change_carrier(|entry| entry.traps = trapped.contains(&connection.name));
             if (&entry.interface.name, &entry.interface.netns) != (&interface.name, &interface.netns) {
                 self.take_away(&entry);
                 (entry.device, entry.retry_at) = (None, now);
@@ -192,15 +192,7 @@ impl Devices {
             _ => return,
         };
         let Some(entry) = self.by_connection.get_mut(connection) else { return };
-        let before = entry.carrier();
-        if up {
-            entry.children.insert(id)
-        } else {
-            entry.children.remove(&id)
-        };
-        if let Some(device) = entry.device.as_ref().filter(|_| entry.carrier() != before) {
-            entry.set_carrier(&device.hold);
-        }
+        entry.change_carrier(|entry| drop(if up { entry.children.insert(id) } else { entry.children.remove(&id) }));
     }
 
     /// What is to be told since the last call.
@@ -417,6 +409,15 @@ impl Entry {
         self.traps || !self.children.is_empty()
     }
 
+    /// Changes what the carrier depends on, and the carrier with it.
+    fn change_carrier(&mut self, change: impl FnOnce(&mut Self)) {
+        let before = self.carrier();
+        change(self);
+        if let Some(device) = self.device.as_ref().filter(|_| self.carrier() != before) {
+            self.set_carrier(&device.hold);
+        }
+    }
+
     /// An old kernel has no carrier to set, and nothing is lost by that.
     fn set_carrier(&self, hold: &Hold) {
         let carrier = self.carrier();
@@ -456,11 +457,11 @@ mod tests {
 
     const NOW: Duration = Duration::from_secs(1000);
 
-    fn config(interfaces: &[(&str, &str)]) -> Config {
+    fn config(interfaces: &[(&str, &str)], start: &str) -> Config {
         let connection = |(name, interface): &(&str, &str)| {
             format!(
                 "[connections.{name}]\nremote_addrs = [\"192.0.2.9\"]\ninterface = {{ {interface} }}\n\
-                 [connections.{name}.children.all]\nlocal_ts = [\"0.0.0.0/0\"]\nremote_ts = [\"0.0.0.0/0\"]\n"
+                 [connections.{name}.children.all]\nlocal_ts = [\"0.0.0.0/0\"]\nremote_ts = [\"0.0.0.0/0\"]\nstart_action = \"{start}\"\n"
             )
         };
         let secret = "[secrets.s]\nid = [\"192.0.2.9\"]\nsecret = \"correct horse battery staple\"\n".to_owned();
@@ -481,7 +482,15 @@ mod tests {
             Self { devices: Devices::new(inboxes.clone()), inboxes, queues }
         }
         fn configure(&mut self, now: Duration, interfaces: &[(&str, &str)]) -> HashMap<Arc<str>, DeviceId> {
-            let config = config(interfaces);
+            self.configure_as(now, interfaces, "start")
+        }
+        fn configure_as(
+            &mut self,
+            now: Duration,
+            interfaces: &[(&str, &str)],
+            start: &str,
+        ) -> HashMap<Arc<str>, DeviceId> {
+            let config = config(interfaces, start);
             let mtus = config.connections.iter().map(|connection| (connection.name.clone(), 1400)).collect();
             let ids = self.devices.configure(now, &config, &mtus);
             self.tick(now);
@@ -731,6 +740,18 @@ mod tests {
             assert!(sends(&mut bench), "another's end");
             bench.devices.note(&down(1));
             assert!((0..1_000_000).any(|_| !sends(&mut bench)), "none is up");
+        });
+    }
+
+    /// Without a carrier no packet comes that could bring a child up.
+    #[test]
+    fn another_configuration_is_another_carrier() {
+        fresh(|| {
+            let mut bench = Bench::new();
+            for (start, carrier) in [("start", false), ("trap", true), ("none", false)] {
+                bench.configure_as(NOW, &[("a", r#"name = "vti""#)], start);
+                assert_eq!(link("vti").map(|link| link.carrier), Some(carrier), "{start}");
+            }
         });
     }
 }
