@@ -94,6 +94,21 @@ impl Present {
             _ => false,
         }
     }
+
+    /// Asks the kernel about it in the namespace where it is, whatever its path stands for by now; `ask` is told its number there.
+    fn ask<T: Send>(
+        &self,
+        netns: Option<&Path>,
+        ask: impl FnOnce(&Netlink, u32) -> io::Result<T> + Send,
+    ) -> io::Result<T> {
+        let name = self.hold.name()?;
+        // Kernels before 5.8 do not tell.
+        let there = netns.map(|path| self.hold.namespace().or_else(|_| Namespace::open(path))).transpose()?;
+        inside(there.as_ref(), |netlink| {
+            let link = netlink.link(&name)?.index;
+            if link == self.link { ask(netlink, link) } else { Err(io::ErrorKind::NotFound.into()) }
+        })
+    }
 }
 
 impl Devices {
@@ -127,9 +142,9 @@ impl Devices {
             wanted.push((connection, interface, known));
         }
         // Names are free, and numbers at rest, before others may have them.
-        for (connection, entry) in before {
+        for (connection, mut entry) in before {
             tracing::info!(%connection, device = entry.interface.name, "the device of a connection goes");
-            self.take_away(&entry);
+            self.take_away(&mut entry);
             if entry.id != NOWHERE {
                 self.resting.push_back((now + REST, entry.id));
             }
@@ -144,10 +159,15 @@ impl Devices {
             entry.families = (families(false), families(true));
             entry.change_carrier(|entry| entry.traps = trapped.contains(&connection.name));
             if (&entry.interface.name, &entry.interface.netns) != (&interface.name, &interface.netns) {
-                self.take_away(&entry);
-                (entry.device, entry.retry_at) = (None, now);
+                self.take_away(&mut entry);
             }
-            entry.change(interface, mtus.get(&connection.name).copied().unwrap_or(LEAST_MTU));
+            if let Err(error) = entry.change(interface, mtus.get(&connection.name).copied().unwrap_or(LEAST_MTU)) {
+                tracing::warn!(connection = %connection.name, %error, "a device could not be changed; it is made anew");
+                self.take_away(&mut entry);
+            }
+            if entry.device.is_none() {
+                entry.retry_at = now;
+            }
             self.by_connection.insert(connection.name.clone(), entry);
         }
         self.due_at = now;
@@ -192,7 +212,13 @@ impl Devices {
             _ => return,
         };
         let Some(entry) = self.by_connection.get_mut(connection) else { return };
-        entry.change_carrier(|entry| drop(if up { entry.children.insert(id) } else { entry.children.remove(&id) }));
+        entry.change_carrier(|entry| {
+            if up {
+                entry.children.insert(id)
+            } else {
+                entry.children.remove(&id)
+            };
+        });
     }
 
     /// What is to be told since the last call.
@@ -239,15 +265,11 @@ impl Devices {
     }
 
     /// Workers leave it; and its name is free at once.
-    fn take_away(&self, entry: &Entry) {
+    fn take_away(&self, entry: &mut Entry) {
         self.give(|_| Some(Order::Leave(entry.id)));
-        let Some(device) = &entry.device else { return };
-        let delete = |netlink: &Netlink| {
-            // By then its number may be another's.
-            let ours = device.hold.name().and_then(|name| netlink.link(&name)).is_ok_and(|l| l.index == device.link);
-            if ours { netlink.delete_link(device.link).map(drop) } else { Ok(()) }
-        };
-        if let Err(error) = inside(entry.interface.netns.as_deref(), delete) {
+        let Some(device) = entry.device.take() else { return };
+        let delete = |netlink: &Netlink, link| netlink.delete_link(link).map(drop);
+        if let Err(error) = device.ask(entry.interface.netns.as_deref(), delete) {
             // It goes when the last worker has left it.
             tracing::debug!(%error, device = device.name, "a device was not deleted");
         }
@@ -361,7 +383,7 @@ impl Entry {
             netlink.set_up(link, true)?;
             Ok((link, preflight::of_device(name, ipv4, ipv6)))
         };
-        let (link, warnings) = inside(netns, set_up).map_err(said)?;
+        let (link, warnings) = inside(namespace.as_ref(), set_up).map_err(said)?;
         self.device = Some(Present { hold, link, name: name.clone() });
         self.warnings = warnings;
         Ok(made)
@@ -378,31 +400,29 @@ impl Entry {
         }
     }
 
-    /// Takes on what can be changed on a device that is there.
-    fn change(&mut self, interface: &Interface, mtu: u32) {
+    /// Takes on what can be changed on a device that is there. After an error it may be half changed.
+    fn change(&mut self, interface: &Interface, mtu: u32) -> io::Result<()> {
         let before = std::mem::replace(&mut self.interface, interface.clone());
         let mtu_before = std::mem::replace(&mut self.mtu, mtu);
-        let Some(device) = &self.device else { return };
-        let (old, new, link) = (&before.addresses, &interface.addresses, device.link);
-        let change = |netlink: &Netlink| {
+        let Some(device) = &self.device else { return Ok(()) };
+        let (old, new) = (&before.addresses, &interface.addresses);
+        if (mtu, new) == (mtu_before, old) {
+            return Ok(());
+        }
+        device.ask(interface.netns.as_deref(), |netlink, link| {
             if mtu != mtu_before {
                 netlink.set_mtu(link, mtu)?;
             }
-            let gone = old.iter().filter(|address| !new.contains(address));
-            let come = new.iter().filter(|address| !old.contains(address));
-            for address in gone {
+            for address in old.iter().filter(|address| !new.contains(address)) {
                 netlink.delete_address(&on(link, address))?;
             }
-            come.into_iter().try_for_each(|address| netlink.add_address(&on(link, address)))
-        };
-        if (mtu, new) == (mtu_before, old) {
-            return;
-        }
-        self.trouble = inside(interface.netns.as_deref(), change).err().map(|error| {
-            let sentence = format!("the device {} could not be changed: {error}", device.name);
-            tracing::error!("{sentence}");
-            sentence
-        });
+            let mut come = new.iter().filter(|address| !old.contains(address));
+            come.try_for_each(|address| match netlink.add_address(&on(link, address)) {
+                // Somebody was there first.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                added => added,
+            })
+        })
     }
 
     fn carrier(&self) -> bool {
@@ -428,10 +448,10 @@ impl Entry {
 }
 
 /// Asks the kernel within a network namespace, or ours. Nothing of it stays open: that would keep alive a namespace that others delete.
-fn inside<T: Send>(netns: Option<&Path>, ask: impl FnOnce(&Netlink) -> io::Result<T> + Send) -> io::Result<T> {
-    match netns {
+fn inside<T: Send>(there: Option<&Namespace>, ask: impl FnOnce(&Netlink) -> io::Result<T> + Send) -> io::Result<T> {
+    match there {
         None => ask(&Netlink::open()?),
-        Some(path) => Namespace::open(path)?.run(|| ask(&Netlink::open()?))?,
+        Some(there) => there.run(|| ask(&Netlink::open()?))?,
     }
 }
 
@@ -654,6 +674,59 @@ mod tests {
             assert_eq!((bench.served(), bench.devices.of("a")), (vec![vec![]; 2], Some(("vti", false))));
             assert!(there.run(|| link("vti").is_none()).expect("enter"));
             assert_eq!(bench.told()[0].0, "a interface.lost");
+        });
+    }
+
+    /// The path of its namespace stands for another one by now, which has a device with the same number: that is not ours to change.
+    #[test]
+    fn a_device_is_changed_where_it_is() {
+        fresh(|| {
+            let mut bench = Bench::new();
+            let [there, elsewhere] = [(); 2].map(|()| Namespace::create().expect("namespace"));
+            let path = std::env::temp_dir().join(format!("sandhog-netns-{}", std::process::id()));
+            let names = [&there, &elsewhere].map(named);
+            let point = |to: &str| {
+                let _ = fs::remove_file(&path);
+                std::os::unix::fs::symlink(to, &path).expect("link");
+            };
+            point(&names[0].0);
+            let text =
+                |addresses: &str| format!(r#"name = "vti", addresses = [{addresses}], netns = "{}""#, path.display());
+            bench.configure(NOW, &[("a", &text(r#""10.0.0.1/30""#))]);
+            let number = there.run(|| link("vti").expect("made").index).expect("enter");
+            let occupy = || {
+                let others = (1..100).map(|_| Device::create("other", 1).expect("create"));
+                // The others go, and their name with them.
+                others.into_iter().find(|_| link("other").expect("other").index == number)
+            };
+            let occupied = elsewhere.run(occupy).expect("enter").expect("a number");
+            point(&names[1].0);
+            bench.configure(NOW, &[("a", &text(r#""10.0.0.5/30""#))]);
+            fs::remove_file(&path).expect("remove");
+            assert_eq!(there.run(|| addresses("vti")).expect("enter"), ["10.0.0.5/30"]);
+            assert_eq!(elsewhere.run(|| addresses("other")).expect("enter"), Vec::<String>::new());
+            drop(occupied);
+        });
+    }
+
+    /// What somebody else has done to it already is done, and what cannot be done is tried again with a new device.
+    #[test]
+    fn a_change_that_fails_is_made_up_for() {
+        fresh(|| {
+            let mut bench = Bench::new();
+            bench.configure(NOW, &[("a", r#"name = "vti""#)]);
+            let made = link("vti").expect("made").index;
+            let netlink = Netlink::open().expect("netlink");
+            netlink.add_address(&on(made, &("10.0.0.1".parse().expect("address"), 30))).expect("address");
+            let two = r#"name = "vti", addresses = ["10.0.0.1/30", "10.0.0.5/30"]"#;
+            bench.configure(NOW, &[("a", two)]);
+            assert_eq!(
+                (addresses("vti"), link("vti").map(|l| l.index)),
+                (vec!["10.0.0.1/30".into(), "10.0.0.5/30".into()], Some(made))
+            );
+            assert!(netlink.delete_link(made).expect("delete"));
+            bench.configure(NOW, &[("a", r#"name = "vti", addresses = ["10.0.0.9/30"]"#)]);
+            assert_eq!((addresses("vti"), bench.served()), (vec!["10.0.0.9/30".into()], vec![vec![1]; 2]));
         });
     }
 
