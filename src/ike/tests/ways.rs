@@ -44,11 +44,14 @@ fn pass(world: &mut World, time: Duration) {
     let end = world.now + time;
     while world.now < end {
         world.pass(Duration::from_millis(50));
-        if std::mem::take(&mut world.a.host.asked) {
-            world.input_a(Input::Resolved);
-        }
-        if std::mem::take(&mut world.b.host.asked) {
-            world.input_b(Input::Resolved);
+        for who in [ALICE, BOB] {
+            let host = &mut world.peer_mut(who).host;
+            if !std::mem::take(&mut host.asked) {
+                continue;
+            }
+            let renamed = std::mem::take(&mut host.renamed);
+            host.names.extend(renamed);
+            if who == ALICE { world.input_a(Input::Resolved) } else { world.input_b(Input::Resolved) }
         }
     }
 }
