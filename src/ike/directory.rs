@@ -79,7 +79,7 @@ impl Directory {
     }
     /// Has all names resolved anew. True if any answer is on its way.
     pub(super) fn ask_again(&self, host: &mut dyn Host) -> bool {
-        self.names().fold(false, |asked, name| host.resolve_again(name) || asked)
+        self.names().filter(|name| host.resolve_again(name)).count() > 0
     }
     fn names(&self) -> impl Iterator<Item = &str> {
         let remotes = self.named.iter().filter_map(|i| self.policy.connections.get(*i)).flat_map(|c| &c.remote_addrs);
