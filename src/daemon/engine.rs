@@ -402,8 +402,10 @@ impl Engine {
                 let usage = self.parts.installer.usage(slot);
                 self.tell_usage(now, &usage);
             }
-            Upcall::DeviceLost { device } if device != DEVICE => self.parts.devices.lost(now, device),
-            Upcall::DeviceLost { device } => {
+            Upcall::DeviceLost { device, generation } if device != DEVICE => {
+                self.parts.devices.lost(now, device, generation);
+            }
+            Upcall::DeviceLost { device, .. } => {
                 tracing::error!(
                     device = device.0,
                     "the network device was taken away, or a worker ended; stopping, so that all can be set up anew"

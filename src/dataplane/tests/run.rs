@@ -110,14 +110,15 @@ fn a_thread_serves_until_it_is_stopped() {
     arrive(1, &host);
     assert!(matches!(told.recv(), Ok(Upcall::FirstPacket { spi: LEFT_SPI })));
 
-    for seq in [2, 3] {
+    for (seq, generation) in [(2, 0), (3, 7)] {
         host.send(&[0]).unwrap();
-        assert!(matches!(told.recv(), Ok(Upcall::DeviceLost { device: DEVICE })));
+        let Ok(Upcall::DeviceLost { device: DEVICE, generation: lost }) = told.recv() else { panic!() };
+        assert_eq!(lost, generation);
         assert!(host.send(&packet).is_err(), "the worker has let go of it");
         // Another one with its number.
         let (tun, other) = pipe();
         host = other;
-        orders.give(Order::Serve(DEVICE, tun));
+        orders.give(Order::Serve(DEVICE, 7, tun));
         control.signal();
         host.send(&packet).unwrap();
         peer.recv_from(&mut [0; 2000]).expect("an ESP packet");
