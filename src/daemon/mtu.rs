@@ -37,6 +37,8 @@ pub struct Mtus {
     on_their_way: usize,
     /// Their routes are to be looked at.
     review: VecDeque<PathId>,
+    /// Something has changed since these were queued: once more, then.
+    again: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,6 +97,7 @@ impl Mtus {
             later: BTreeSet::new(),
             on_their_way: 0,
             review: VecDeque::new(),
+            again: false,
         }
     }
 
@@ -219,9 +222,13 @@ impl Mtus {
         }
     }
 
-    /// Routes or devices have changed: they are looked at in the next turns.
+    /// Routes or devices have changed: they are looked at in the next turns. However often that is, each has its turn.
     pub fn review(&mut self) {
-        self.review = self.paths.keys().copied().collect();
+        if self.review.is_empty() {
+            self.review = self.paths.keys().copied().collect();
+        } else {
+            self.again = true;
+        }
     }
 
     /// Does what is due.
@@ -239,6 +246,9 @@ impl Mtus {
             let change = watched.pmtu.ceiling(now, mtu);
             changes.extend(change.map(|change| watched.changed(change)));
             self.ask(id);
+        }
+        if self.review.is_empty() && std::mem::take(&mut self.again) {
+            self.review();
         }
         changes
     }
@@ -562,5 +572,20 @@ mod tests {
         assert_eq!((*change, remote.ip().is_ipv4()), (Change { old: 1500, new: 1400, why: Why::Route }, true));
         assert_eq!(bench.mtus.deadline(), Some(Duration::ZERO));
         assert_eq!((bench.mtus.tick(NOW).len(), bench.mtus.deadline()), (3, None));
+    }
+
+    #[test]
+    fn routes_that_change_all_the_time_keep_no_path_from_its_turn() {
+        let mut bench = Bench::new();
+        let count = 2 * LOOKS as u64;
+        (1..=count).for_each(|n| bench.up(n, n, true));
+        for _ in 0..2 {
+            bench.mtus.review();
+            assert_eq!(bench.mtus.tick(NOW).len(), LOOKS);
+        }
+        // What came meanwhile is looked at behind that.
+        assert_eq!(bench.mtus.deadline(), Some(Duration::ZERO));
+        assert!(bench.mtus.tick(NOW).is_empty() && bench.mtus.tick(NOW).is_empty());
+        assert_eq!(bench.mtus.deadline(), None);
     }
 }
