@@ -3,7 +3,7 @@
 use super::install::Installer;
 use crate::ike::event::{ChildId, ChildUp, IkeId, IkePath, Seen, Usage};
 use crate::io::icmp_watch::{Quoted, Report};
-use crate::ipsec::pmtu::{Change, Pmtu};
+use crate::ipsec::pmtu::{Change, Pmtu, Why};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -202,22 +202,44 @@ impl Mtus {
     }
 
     /// Somebody says by ICMP that a packet was too large. It counts if the packet can have been one of ours: from one end of a path to the other,
-    /// with its ports or the SPI of a child there.
+    /// with its ports or the SPI of a child there. Where several IKE SAs have these ends one of them asks, and tells the others if it was true.
     pub fn reported(&mut self, now: Duration, report: &Report) {
         let ids = match report.quoted {
             Quoted::Udp { remote, .. } => self.by_remote.get(&SocketAddr::new(report.remote, remote)),
             Quoted::Esp { spi } => self.by_outbound.get(&spi),
         };
-        for id in ids.cloned().into_iter().flatten() {
-            let Some(watched) = self.paths.get_mut(&id) else { continue };
-            let path = watched.path;
-            let ours = match report.quoted {
+        let ours = |id: &&PathId| {
+            let Some(Watched { path, .. }) = self.paths.get(id) else { return false };
+            let quoted = match report.quoted {
                 Quoted::Udp { local, .. } => local == path.local.port(),
                 Quoted::Esp { .. } => !path.udp,
             };
-            if ours && (report.local, report.remote) == (path.local.ip(), path.remote.ip()) {
-                watched.pmtu.hint(now, report.mtu);
-                self.ask(id);
+            quoted && (report.local, report.remote) == (path.local.ip(), path.remote.ip())
+        };
+        let ours: Vec<_> = ids.into_iter().flatten().filter(ours).copied().collect();
+        if ours.iter().any(|id| self.paths.get(id).is_some_and(|watched| watched.pmtu.is_deaf(now))) {
+            return;
+        }
+        let Some(id) = ours.into_iter().find(|id| self.hint(now, *id, report.mtu)) else { return };
+        let Some(remote) = self.paths.get(&id).map(|watched| watched.path.remote) else { return };
+        // Another one is the next to ask: the peer of this one may be dead.
+        remove(&mut self.by_remote, &remote, id);
+        self.by_remote.entry(remote).or_default().push(id);
+    }
+
+    /// True if it was listened to.
+    fn hint(&mut self, now: Duration, id: PathId, mtu: u16) -> bool {
+        let heard = self.paths.get_mut(&id).is_some_and(|watched| watched.pmtu.hint(now, mtu));
+        self.ask(id);
+        heard
+    }
+
+    /// What ICMP has said of this path was true.
+    fn pass_on(&mut self, now: Duration, id: PathId, mtu: u16) {
+        let Some(path) = self.paths.get(&id).map(|watched| watched.path) else { return };
+        for other in self.by_remote.get(&path.remote).cloned().into_iter().flatten() {
+            if self.paths.get(&other).is_some_and(|watched| watched.path.local == path.local) {
+                self.hint(now, other, mtu);
             }
         }
     }
@@ -300,6 +322,9 @@ impl Mtus {
         tracing::debug!(connection = %watched.connection, remote = %watched.path.remote, size, fits, "path MTU probe");
         let changed = watched.pmtu.probed(now, size, sent, fits).map(|change| watched.changed(change));
         self.ask(id);
+        if let Some(Change { new, why: Why::Hint, .. }) = changed.as_ref().map(|changed| changed.change) {
+            self.pass_on(now, id, new);
+        }
         changed
     }
 
@@ -328,7 +353,7 @@ impl Watched {
 fn remove<K: std::hash::Hash + Eq>(paths: &mut HashMap<K, Vec<PathId>>, key: &K, id: PathId) {
     let Some(with_key) = paths.get_mut(key) else { return };
     if let Some(at) = with_key.iter().position(|other| *other == id) {
-        with_key.swap_remove(at);
+        with_key.remove(at);
     }
     if with_key.is_empty() {
         paths.remove(key);
@@ -343,7 +368,7 @@ mod tests {
     use crate::crypto::secret::Secret;
     use crate::daemon::places::{Key, Places};
     use crate::ike::event::{DirectionKeys, Ended};
-    use crate::ipsec::pmtu::{CONFIRM, DOUBT, Why};
+    use crate::ipsec::pmtu::{CONFIRM, DEAF, DOUBT};
     use crate::ipsec::spd::DeviceId;
     use crate::ipsec::tables::Tables;
     use crate::wire::payload::Proposal;
@@ -370,6 +395,9 @@ mod tests {
         }
         /// A child of this IKE SA, towards the peer with the number of the child; its SPI is 1000 and that number.
         fn up(&mut self, ike: u64, id: u64, udp: bool) {
+            self.up_to(ike, id, id as u8, udp);
+        }
+        fn up_to(&mut self, ike: u64, id: u64, last: u8, udp: bool) {
             let (connection, child): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
             let key = Key { connection: connection.clone(), child: child.clone(), peer: id as u32 };
             let keys = || DirectionKeys { encr: Secret::new(vec![7; 20]), integ: Secret::default() };
@@ -389,7 +417,7 @@ mod tests {
                 nat_original: None,
                 local_ts: vec!["10.1.0.0/16".parse().unwrap()],
                 remote_ts: vec!["10.2.0.0/16".parse().unwrap()],
-                path: path(id as u8, udp),
+                path: path(last, udp),
                 proposal: Proposal { number: 1, protocol: ProtocolId::ESP, spi: vec![], transforms: vec![] },
                 initiator: true,
                 replaces: None,
@@ -479,6 +507,33 @@ mod tests {
         assert_eq!(bench.hint(Quoted::Esp { spi: 1003 }, end(1, 0), end(3, 0)), None, "it is as small");
         bench.mtus.child_down(ChildId(3), &bench.installer);
         assert_eq!(bench.mtus.by_outbound.get(&1003), None);
+    }
+
+    /// Whoever forges a message costs us one probe, however many IKE SAs there are between the two ends.
+    #[test]
+    fn one_path_asks_for_all_between_the_same_ends() {
+        let mut bench = Bench::new();
+        for ike in [1, 2, 3] {
+            bench.up_to(ike, ike, 9, true);
+            bench.proven(ike);
+        }
+        let hint = |bench: &mut Bench, now| {
+            let quoted = Quoted::Udp { local: 4500, remote: 4500 };
+            let report = Report { local: end(1, 0).ip(), remote: end(9, 0).ip(), quoted, mtu: 1300 };
+            bench.mtus.reported(now, &report);
+            std::iter::from_fn(|| bench.mtus.next_probe()).map(|(ike, _)| ike.0).collect::<Vec<_>>()
+        };
+        assert_eq!(hint(&mut bench, NOW), [1]);
+        assert_eq!(hint(&mut bench, NOW), [0; 0]);
+        assert_eq!(bench.probed(1, 1500, Some(true)), None);
+        assert_eq!(hint(&mut bench, NOW), [0; 0], "it was wrong");
+        // Each has its turn: that one's peer may be dead.
+        assert_eq!(hint(&mut bench, NOW + DEAF), [2]);
+        assert_eq!(bench.probed(2, 1500, Some(false)), None);
+        assert_eq!(bench.mtus.next_probe(), Some((IkeId(2), 1300)));
+        assert!(bench.mtus.probed(NOW + DEAF, IkeId(2), (1300, 1300), Some(true)).is_some());
+        let others: Vec<_> = std::iter::from_fn(|| bench.mtus.next_probe()).collect();
+        assert_eq!(others, [(IkeId(2), 1308), (IkeId(3), 1500), (IkeId(1), 1500)], "it was true");
     }
 
     /// Thousands that come up together take turns.
