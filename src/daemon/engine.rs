@@ -318,7 +318,7 @@ impl Engine {
                 workers.installed(installer.unheard(up));
             }
             Event::ChildDown { id, why, .. } => {
-                self.mtus.child_down(*id, installer);
+                self.mtus.child_down(*id);
                 installer.child_down(now, *id, *why, &mut host.places);
             }
             Event::ChildLeaving { id } => installer.child_leaving(*id),
@@ -420,7 +420,7 @@ impl Engine {
         if now.saturating_sub(self.looked) >= self.look_interval {
             let since = std::mem::replace(&mut self.looked, now);
             let (seen, usage) = self.parts.installer.look(since);
-            self.mtus.seen(now, &seen, &usage, &self.parts.installer);
+            self.mtus.seen(now, &seen, &usage);
             if !seen.is_empty() {
                 self.feed(now, Input::EspSeen(&seen));
             }

@@ -28,7 +28,8 @@ pub struct Mtus {
     last: u64,
     by_ike: HashMap<IkeId, PathId>,
     by_remote: HashMap<SocketAddr, Vec<PathId>>,
-    by_inbound: HashMap<u32, PathId>,
+    by_child: HashMap<ChildId, PathId>,
+    by_inbound: HashMap<u32, ChildId>,
     by_outbound: HashMap<u32, Vec<PathId>>,
     /// They want a probe.
     waiting: VecDeque<PathId>,
@@ -53,8 +54,14 @@ struct Watched {
     probe: Probe,
     /// So many probes in a row could not be sent.
     unsent: u32,
-    /// SPIs, inbound and outbound.
-    children: Vec<(u32, u32)>,
+    children: Vec<Child>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Child {
+    id: ChildId,
+    spi_in: u32,
+    spi_out: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +98,7 @@ impl Mtus {
             last: 0,
             by_ike: HashMap::new(),
             by_remote: HashMap::new(),
+            by_child: HashMap::new(),
             by_inbound: HashMap::new(),
             by_outbound: HashMap::new(),
             waiting: VecDeque::new(),
@@ -125,21 +133,21 @@ impl Mtus {
             }
         };
         if let Some(watched) = self.paths.get_mut(&id) {
-            watched.children.push((up.spi_in, up.spi_out));
-            self.by_inbound.insert(up.spi_in, id);
+            watched.children.push(Child { id: up.id, spi_in: up.spi_in, spi_out: up.spi_out });
+            self.by_child.insert(up.id, id);
+            self.by_inbound.insert(up.spi_in, up.id);
             self.by_outbound.entry(up.spi_out).or_default().push(id);
         }
         self.ask(id);
     }
 
-    /// It is about to be taken out of the tables.
-    pub fn child_down(&mut self, child: ChildId, installer: &Installer) {
-        let Some(spi_in) = installer.get(child).map(|sa| sa.terms.spi_in) else { return };
-        let Some(id) = self.by_inbound.get(&spi_in).copied() else { return };
+    /// It is gone.
+    pub fn child_down(&mut self, child: ChildId) {
+        let Some(id) = self.by_child.get(&child).copied() else { return };
         let Some(watched) = self.paths.get_mut(&id) else { return };
-        if let Some(at) = watched.children.iter().position(|(inbound, _)| *inbound == spi_in) {
-            let spis = watched.children.swap_remove(at);
-            self.forget_child(id, spis);
+        if let Some(at) = watched.children.iter().position(|other| other.id == child) {
+            let gone = watched.children.swap_remove(at);
+            self.forget_child(id, gone);
         }
     }
 
@@ -165,7 +173,7 @@ impl Mtus {
             self.on_their_way -= 1;
         }
         remove(&mut self.by_remote, &watched.path.remote, id);
-        watched.children.into_iter().for_each(|spis| self.forget_child(id, spis));
+        watched.children.into_iter().for_each(|child| self.forget_child(id, child));
     }
 
     /// The path of an IKE SA leads elsewhere: of another one nothing is known. Behind the same addresses with another port it is the same.
@@ -188,14 +196,16 @@ impl Mtus {
     }
 
     /// What was seen of ESP, and how much has travelled.
-    pub fn seen(&mut self, now: Duration, seen: &Seen, usage: &[Usage], installer: &Installer) {
-        let used = usage.iter().filter_map(|usage| Some(installer.get(usage.id)?.terms.spi_in));
-        used.for_each(|spi_in| self.tell(spi_in, |pmtu| pmtu.used(now)));
-        seen.unanswered.iter().for_each(|spi_in| self.tell(*spi_in, |pmtu| pmtu.unanswered(now)));
+    pub fn seen(&mut self, now: Duration, seen: &Seen, usage: &[Usage]) {
+        usage.iter().for_each(|usage| self.tell(usage.id, |pmtu| pmtu.used(now)));
+        for spi_in in &seen.unanswered {
+            let Some(child) = self.by_inbound.get(spi_in).copied() else { continue };
+            self.tell(child, |pmtu| pmtu.unanswered(now));
+        }
     }
 
-    fn tell(&mut self, spi_in: u32, what: impl FnOnce(&mut Pmtu)) {
-        let Some(id) = self.by_inbound.get(&spi_in).copied() else { return };
+    fn tell(&mut self, child: ChildId, what: impl FnOnce(&mut Pmtu)) {
+        let Some(id) = self.by_child.get(&child).copied() else { return };
         let Some(watched) = self.paths.get_mut(&id) else { return };
         what(&mut watched.pmtu);
         self.ask(id);
@@ -337,9 +347,13 @@ impl Mtus {
         }
     }
 
-    fn forget_child(&mut self, id: PathId, (spi_in, spi_out): (u32, u32)) {
-        self.by_inbound.remove(&spi_in);
-        remove(&mut self.by_outbound, &spi_out, id);
+    fn forget_child(&mut self, id: PathId, child: Child) {
+        self.by_child.remove(&child.id);
+        // It may be another child's by now.
+        if self.by_inbound.get(&child.spi_in) == Some(&child.id) {
+            self.by_inbound.remove(&child.spi_in);
+        }
+        remove(&mut self.by_outbound, &child.spi_out, id);
     }
 }
 
@@ -428,7 +442,7 @@ mod tests {
             self.mtus.child_up(NOW, &up, &self.installer);
         }
         fn down(&mut self, ike: u64, id: u64) {
-            self.mtus.child_down(ChildId(id), &self.installer);
+            self.mtus.child_down(ChildId(id));
             self.installer.child_down(NOW, ChildId(id), Ended::ByPeer, &mut self.places);
             self.mtus.ike_down(IkeId(ike));
             self.installer.ike_down(IkeId(ike));
@@ -449,8 +463,12 @@ mod tests {
             self.mtus.next_probe()
         }
         fn is_empty(&self) -> bool {
-            let Mtus { paths, by_ike, by_remote, by_inbound, by_outbound, on_their_way, .. } = &self.mtus;
-            let maps = paths.is_empty() && by_ike.is_empty() && by_remote.is_empty() && by_inbound.is_empty();
+            let Mtus { paths, by_ike, by_remote, by_child, by_inbound, by_outbound, on_their_way, .. } = &self.mtus;
+            let maps = by_child.is_empty()
+                && paths.is_empty()
+                && by_ike.is_empty()
+                && by_remote.is_empty()
+                && by_inbound.is_empty();
             maps && by_outbound.is_empty() && *on_their_way == 0
         }
     }
@@ -505,8 +523,24 @@ mod tests {
         assert_eq!(bench.mtus.next_probe(), Some((IkeId(2), 1308)));
         assert_eq!(bench.probed(2, 1308, Some(false)), None);
         assert_eq!(bench.hint(Quoted::Esp { spi: 1003 }, end(1, 0), end(3, 0)), None, "it is as small");
-        bench.mtus.child_down(ChildId(3), &bench.installer);
+        bench.mtus.child_down(ChildId(3));
         assert_eq!(bench.mtus.by_outbound.get(&1003), None);
+    }
+
+    /// A reload takes a child out of the tables before its end is told; and its SPI may be another's by then.
+    #[test]
+    fn a_child_is_forgotten_whatever_the_tables_say() {
+        let mut bench = Bench::new();
+        bench.up(1, 2, false);
+        let spi_in = bench.installer.get(ChildId(2)).unwrap().terms.spi_in;
+        bench.installer.child_down(NOW, ChildId(2), Ended::ByPeer, &mut bench.places);
+        bench.mtus.by_inbound.insert(spi_in, ChildId(9));
+        bench.mtus.child_down(ChildId(2));
+        assert_eq!(bench.mtus.by_inbound.remove(&spi_in), Some(ChildId(9)));
+        bench.mtus.next_probe();
+        assert!(bench.mtus.by_child.is_empty() && bench.mtus.by_outbound.is_empty());
+        bench.mtus.ike_down(IkeId(1));
+        assert!(bench.is_empty());
     }
 
     /// Whoever forges a message costs us one probe, however many IKE SAs there are between the two ends.
@@ -604,13 +638,13 @@ mod tests {
         let spi = bench.installer.get(ChildId(2)).unwrap().terms.spi_in;
         let usage = [Usage { id: ChildId(2), bytes: 1, packets: 1, sequence_permille: 0 }];
         let silence = Seen { unanswered: vec![spi], ..Seen::default() };
-        let Bench { mtus, installer, .. } = &mut bench;
-        mtus.seen(NOW + CONFIRM / 2, &Seen::default(), &usage, installer);
+        let mtus = &mut bench.mtus;
+        mtus.seen(NOW + CONFIRM / 2, &Seen::default(), &usage);
         assert_eq!(mtus.next_probe(), None);
-        mtus.seen(NOW + CONFIRM, &Seen::default(), &usage, installer);
+        mtus.seen(NOW + CONFIRM, &Seen::default(), &usage);
         assert_eq!(mtus.next_probe(), Some((IkeId(1), 1500)));
         mtus.probed(NOW, IkeId(1), (1500, 1500), Some(true));
-        mtus.seen(NOW + DOUBT, &silence, &[], installer);
+        mtus.seen(NOW + DOUBT, &silence, &[]);
         assert_eq!(mtus.next_probe(), Some((IkeId(1), 1500)));
     }
 
