@@ -283,8 +283,12 @@ where
             poll.remove(&before)?;
         }
         if let Order::Serve(id, generation, tun) = order {
-            poll.add(&tun, token(id, generation))?;
-            worker.ends.devices.insert(id, tun);
+            if poll.add(&tun, token(id, generation)).is_ok() {
+                worker.ends.devices.insert(id, tun);
+            } else {
+                // One connection's trouble is not that of all.
+                worker.shared.tell(Upcall::DeviceLost { device: id, generation });
+            }
         }
     }
     Ok(any)
