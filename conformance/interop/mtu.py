@@ -206,6 +206,14 @@ class KernelPath(Path):
         self.kernel.charon()
 
 
+    def echoes(self, family):
+        """How many echo requests have arrived inside. Its answers may be too large for the path, of which it is told nothing, either."""
+        if family == 6:
+            return int(self.kernel.run("grep -w Icmp6InEchos /proc/net/snmp6").split()[1])
+        names, values = (line.split() for line in self.kernel.run("grep ^Icmp: /proc/net/snmp").splitlines())
+        return int(values[names.index("InEchos")])
+
+
 def pinged(lab, inner, outer, path):
     """Echo requests with DF of what just fits and of one octet more, and without of 3,000; what is wrong."""
     ours, theirs, networks = GATEWAYS[outer][0], lab.OUTER[outer][0], NETWORKS[inner]
@@ -217,7 +225,12 @@ def pinged(lab, inner, outer, path):
     fits = inner_mtu(path, outer, "raw") if inner == 4 else max(inner_mtu(path, outer, "raw"), IPV6_LEAST)
     known, headers = becomes(us, inner_mtu(path, outer, "raw")), 28 if inner == 4 else 48
     lab.forget()
-    ping = lambda size, df: traffic.ping(lab.a, *HOSTS[inner], count=10, size=size, df=df)
+
+    def ping(size, df):
+        before = lab.echoes(inner)
+        traffic.ping(lab.a, *HOSTS[inner], count=10, size=size, interval=0.05, df=df)
+        return lab.echoes(inner) - before
+
     # of the one that does not fit, and of IPv6's that is to be cut by its sender, the first is lost
     got = (ping(fits - headers, True), ping(fits - headers + 1, True), ping(3000, False))
     said = mtu_of(us)
