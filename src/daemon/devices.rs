@@ -73,6 +73,8 @@ struct Entry {
     device: Option<Present>,
     /// So many times one was made.
     generation: Generation,
+    /// The number of its namespace, if its path is that of a process: another process may have that path later.
+    first: Option<(u64, u64)>,
     retry_at: Duration,
     /// Why it is not there, or not as it should be.
     trouble: Option<String>,
@@ -179,7 +181,7 @@ impl Devices {
                 self.take_away(&mut entry);
             }
             if entry.device.is_none() {
-                entry.retry_at = now;
+                (entry.first, entry.retry_at) = (None, now);
             }
             self.by_connection.insert(connection.name.clone(), entry);
         }
@@ -357,6 +359,7 @@ impl Entry {
             children: BTreeSet::new(),
             device: None,
             generation: 0,
+            first: None,
             retry_at: now,
             trouble: None,
             warnings: Vec::new(),
@@ -370,8 +373,8 @@ impl Entry {
                 "there are no more numbers for devices: use fewer, or reload a minute after others have gone".into()
             );
         }
+        let namespace = self.namespace()?;
         let (name, netns) = (&self.interface.name, self.interface.netns.as_deref());
-        let namespace = netns.map(Namespace::open).transpose().map_err(|error| self.no_namespace(&error))?;
         // On its way it must not meet a name that is taken here.
         let made_as = if namespace.is_some() { format!("sandhog-{}", self.id.0) } else { name.clone() };
         let made = Device::create(&made_as, queues).map_err(|error| error.to_string())?;
@@ -409,6 +412,26 @@ impl Entry {
         self.device = Some(Present { hold, link, name: name.clone() });
         self.warnings = warnings;
         Ok(made)
+    }
+
+    /// Where it shall be, if not with us. A path that stands for our own namespace would lead one tenant's packets among all others'.
+    fn namespace(&mut self) -> Result<Option<Namespace>, String> {
+        let Some(path) = self.interface.netns.as_deref() else { return Ok(None) };
+        let refused = |error: &io::Error| self.no_namespace(error);
+        let there = Namespace::open(path).map_err(|error| refused(&error))?;
+        let number = there.number().map_err(|error| refused(&error))?;
+        let name = self.interface.namespace().unwrap_or_default();
+        if Namespace::current().and_then(|ours| ours.number()).is_ok_and(|ours| ours == number) {
+            return Err(format!(
+                "{name} is the network namespace of the gateway itself: name another, or leave netns out"
+            ));
+        }
+        if path.starts_with("/proc") && *self.first.get_or_insert(number) != number {
+            return Err(format!(
+                "{name} is another network namespace than it was: reload if it is the one that is meant"
+            ));
+        }
+        Ok(Some(there))
     }
 
     fn no_namespace(&self, error: &io::Error) -> String {
@@ -677,6 +700,32 @@ mod tests {
             assert_eq!(bench.told()[0].0, "b interface.lost");
             assert!(bench.warnings("b").contains("taken away"));
             assert_eq!(bench.devices.deadline(), Some(NOW + LOOK + SOON));
+        });
+    }
+
+    /// Numbers of processes are used again; whose device it is that comes back, a person has to say.
+    #[test]
+    fn a_path_of_a_process_stands_for_one_namespace_and_never_for_ours() {
+        fresh(|| {
+            let mut bench = Bench::new();
+            let text = |path: &str| format!(r#"name = "vti", netns = "{path}""#);
+            bench.configure(NOW, &[("a", &text("/proc/thread-self/ns/net"))]);
+            assert_eq!((bench.served(), link("vti")), (vec![vec![]; 2], None));
+            assert!(bench.warnings("a").contains("the gateway itself"), "{}", bench.warnings("a"));
+            let there = [(); 2].map(|()| Namespace::create().expect("namespace"));
+            let (path, held) = named(&there[0]);
+            bench.configure(NOW, &[("a", &text(&path))]);
+            assert_eq!(bench.served(), [[1], [1]]);
+            // As if it had been another one.
+            let entry = bench.devices.by_connection.get_mut("a").expect("entry");
+            entry.first = Some(there[1].number().expect("number"));
+            bench.devices.lost(NOW, DeviceId(1), 1);
+            bench.tick(NOW + SOON);
+            assert_eq!(bench.served(), [[0_u16; 0]; 2]);
+            assert!(bench.warnings("a").contains("another network namespace than it was"), "{}", bench.warnings("a"));
+            bench.configure(NOW + SOON, &[("a", &text(&path))]);
+            assert_eq!((bench.served(), bench.warnings("a")), (vec![vec![1]; 2], String::new()));
+            drop(held);
         });
     }
 
