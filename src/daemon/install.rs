@@ -98,11 +98,6 @@ impl Installer {
         self.installed.get(&id)
     }
 
-    /// The inbound SPI of a pair that the endpoint has, here or not.
-    pub fn spi_in(&self, id: ChildId) -> Option<u32> {
-        self.get(id).map(|sa| sa.terms.spi_in).or_else(|| Some(self.withdrawn.get(&id)?.spi_in))
-    }
-
     /// The devices of connections that have one of their own, from the next `configure` on.
     pub fn follow_devices(&mut self, devices: HashMap<Arc<str>, DeviceId>) {
         self.devices = devices;
@@ -647,7 +642,7 @@ mod tests {
             let renamed = bench.installer.withdraw_renamed(&other, &mut bench.places);
             assert_eq!(renamed, [("a".into(), "b".into())].into());
             assert!(!bench.receives(old) && !bench.receives(last) && bench.installer.get(ChildId(2)).is_none());
-            assert_eq!((bench.sends(), bench.installer.spi_in(ChildId(2))), (None, Some(last)));
+            assert_eq!(bench.sends(), None);
             bench.installer.configure(&other, &mut bench.places);
             assert!(bench.places.holds(last), "the endpoint has it still");
             // The slot is kept for what takes the place of it, whatever comes in between.
@@ -657,7 +652,7 @@ mod tests {
             let new = up(&mut bench, 3, Some(2));
             bench.down(2, Ended::Replaced);
             bench.tick(NOW);
-            assert!(bench.receives(new) && !bench.places.holds(last) && bench.installer.spi_in(ChildId(2)).is_none());
+            assert!(bench.receives(new) && !bench.places.holds(last));
             let (_, remote) = installed::here(&bench.pair(3).1);
             assert_eq!(remote[0].to_string(), "172.31.3.0/24");
             // If nothing ever does, the slot of a peer goes.

@@ -390,7 +390,7 @@ mod tests {
         }
         fn configure(&mut self, children: u8, loss: &str) {
             let mut text = "[connections.a]\nremote_addrs = [\"192.0.2.9\"]\n[secrets.s]\nid = [\"192.0.2.9\"]\nsecret = \"correct horse battery staple\"\n".to_owned();
-            for child in 0..children {
+            for child in 0..children.max(1) {
                 text += &format!(
                     "[connections.a.children.{child}]\nlocal_ts = [\"10.1.0.0/16\"]\nremote_ts = [\"10.2.0.{child}\"]\n\
                      monitor = {{ target = \"10.2.0.{child}\", source = \"10.1.0.1\", loss = {loss} }}\n"
@@ -399,6 +399,7 @@ mod tests {
             let source = config::Source { name: "a.toml".into(), text };
             let mut config = config::parse(&[source], &config::secret::System).expect("valid");
             config.gateway.device = "lo".into();
+            config.connections.truncate(usize::from(children));
             self.probes.configure(self.now, &config, &self.poll);
         }
         fn note(&mut self, event: &Event) {

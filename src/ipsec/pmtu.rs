@@ -27,7 +27,7 @@ pub const RAISE: Duration = Duration::from_secs(600);
 /// The largest block of a cipher: how exact the size of a probe can be.
 const BLOCK: u16 = 16;
 /// The present size is looked at so often while there is traffic.
-pub const CONFIRM: Duration = Duration::from_secs(60);
+pub const CONFIRM: Duration = Duration::from_secs(20);
 /// And at once when what is sent stays unanswered, but then not again for so long: much traffic is never answered.
 pub const DOUBT: Duration = Duration::from_secs(10);
 /// ICMP that was wrong is not listened to for so long: whoever forges it costs us a probe each time, and no more.
@@ -167,9 +167,10 @@ impl Pmtu {
     }
 
     /// An ICMP message that quotes a packet of ours says that `mtu` is the largest: worth a probe each `DEAF`, as long as such messages prove wrong.
-    pub fn hint(&mut self, now: Duration, mtu: u16) {
-        if mtu >= self.current || now < self.hints_from {
-            return;
+    /// True if it was listened to.
+    pub fn hint(&mut self, now: Duration, mtu: u16) -> bool {
+        if mtu >= self.current || self.is_deaf(now) {
+            return false;
         }
         let hint = if mtu < self.floor { Hint::Smaller } else { Hint::Size(mtu) };
         match self.phase {
@@ -177,9 +178,15 @@ impl Pmtu {
             Phase::Check { lost: false, .. } => self.phase = Phase::Check { lost: false, hint },
             Phase::Check { lost: true, .. } => self.descend(now, hint, false),
             // The search finds out by itself.
-            Phase::Descend { .. } | Phase::Climb { .. } => return,
+            Phase::Descend { .. } | Phase::Climb { .. } => return false,
         }
         self.hints_from = now + DEAF;
+        true
+    }
+
+    /// One was listened to less than `DEAF` ago, and has not proven true yet.
+    pub fn is_deaf(&self, now: Duration) -> bool {
+        now < self.hints_from
     }
 
     /// What became of the probe that was wanted, of `size` octets: what was sent is `sent`, a little less where the cipher of IKE works by blocks, and

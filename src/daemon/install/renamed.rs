@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub(super) struct Withdrawn {
     key: Key,
     slot: Slot,
-    pub(super) spi_in: u32,
+    spi_in: u32,
 }
 
 impl Installer {
