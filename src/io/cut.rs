@@ -1,11 +1,12 @@
 //! IPv6 packets in fragments that are made here (RFC 8200 section 4.5): no router makes them, and the kernel does only where ICMP has told it
 //! to, which may be lost, or a lie.
+use super::mmsg::{self, Address, Patience};
 use super::sys::{self, context};
-use super::{Destination, mmsg, outside};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use super::{Destination, outside};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Smallest MTU of IPv6 (RFC 8200 section 5): fragments of this size pass everywhere.
 const LEAST_MTU: usize = 1280;
@@ -24,6 +25,7 @@ const BUFFERS: usize = 1 << 20;
 pub(super) struct Cutter {
     socket: Socket,
     protocol: u8,
+    patience: Patience,
     /// Keys of the identifications of messages, which nobody can foresee then (RFC 7739).
     keys: RandomState,
     /// What is behind the header of one packet, and one fragment.
@@ -50,7 +52,14 @@ impl Cutter {
         }
         outside::bind(&socket)?;
         sys::set_buffers(&socket, BUFFERS);
-        Ok(Self { socket, protocol, keys: RandomState::new(), packet: Vec::new(), fragment: Vec::new() })
+        Ok(Self {
+            socket,
+            protocol,
+            patience: Patience::default(),
+            keys: RandomState::new(),
+            packet: Vec::new(),
+            fragment: Vec::new(),
+        })
     }
 
     /// A datagram of so many octets towards there may be fragmented, and has to be where the path takes no more than it must.
@@ -58,6 +67,11 @@ impl Cutter {
         let addresses =
             matches!((to.local.ip(), to.remote.ip()), (IpAddr::V6(local), IpAddr::V6(_)) if !local.is_unspecified());
         !to.dont_fragment && addresses && segment + UDP_HEADER + HEADER > LEAST_MTU
+    }
+
+    /// A full buffer may be waited for again.
+    pub(super) fn renew_patience(&mut self) {
+        self.patience.renew();
     }
 
     /// As [`Datagrams::send`](super::Datagrams::send) sends ESP. What does not go out as a whole counts as lost.
@@ -99,9 +113,8 @@ impl Cutter {
             let checksum = checksum(local, remote, &self.packet);
             self.packet[6..8].copy_from_slice(&checksum.to_be_bytes());
         }
-        let mut name = to.remote;
-        name.set_port(0);
-        let name = SockAddr::from(name);
+        // With its source, which rules of routes may ask for.
+        let address = Address::new(&Destination { remote: SocketAddr::new(to.remote.ip(), 0), ..*to }, None);
         let parts = self.packet.len().div_ceil(PART);
         for (i, part) in self.packet.chunks(PART).enumerate() {
             let more = i + 1 < parts;
@@ -117,7 +130,7 @@ impl Cutter {
             fragment.extend(((i * PART) as u16 | u16::from(more)).to_be_bytes());
             fragment.extend(identification.to_be_bytes());
             fragment.extend_from_slice(part);
-            self.socket.send_to_with_flags(fragment, &name, libc::MSG_NOSIGNAL)?;
+            mmsg::send_one(&self.socket, &mut self.patience, &address, fragment)?;
         }
         Ok(())
     }
@@ -142,12 +155,13 @@ fn checksum(local: Ipv6Addr, remote: Ipv6Addr, packet: &[u8]) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::super::fds::Poll;
+    use super::super::netlink::Netlink;
     use super::super::netns::fresh;
     use super::super::raw_esp::{RawEsp, Share};
     use super::super::udp::{Options, UdpSocket};
     use super::super::{Datagrams, ReceiveBatch};
     use super::*;
-    use std::net::SocketAddr;
+    use std::process::Command;
     use std::time::Duration;
 
     /// The kernel at the other end puts them together again, and checks the sum.
@@ -208,6 +222,36 @@ mod tests {
             let [one, other] = &mut cutters;
             let sent = [of_message(one, 1), of_message(one, 2), of_message(other, 1)];
             assert!(sent[0] != sent[1] && sent[0] != sent[2] && sent[1] != sent[2], "{sent:?}");
+        });
+    }
+
+    /// Of several uplinks, rules choose one by the source.
+    #[test]
+    fn fragments_go_where_rules_send_their_source() {
+        fresh(|| {
+            let netlink = Netlink::open().expect("netlink");
+            netlink.add_veth("near", "far").expect("veth");
+            for name in ["near", "far"] {
+                netlink.set_up(netlink.link(name).expect(name).index, true).expect("up");
+            }
+            for words in [
+                "-6 addr add 2001:db8:1::1/128 dev near nodad",
+                "-6 addr add 2001:db8:2::1/128 dev near nodad",
+                "-6 route add default dev near",
+                "-6 route add unreachable default table 100",
+                "-6 rule add from 2001:db8:2::1 table 100",
+            ] {
+                assert!(Command::new("ip").args(words.split(' ')).status().expect("ip").success(), "{words}");
+            }
+            let mut cutter = Cutter::open(UDP, None).expect("open");
+            let mut send = |local: &str| {
+                let [local, remote] =
+                    [local, "2001:db8:9::9"].map(|addr| SocketAddr::new(addr.parse().expect("address"), 500));
+                let to = Destination { local, remote, tos: 0, dont_fragment: false };
+                cutter.send(&to, &[7; 2000], 2000)
+            };
+            assert_eq!(send("2001:db8:1::1").expect("sent"), 1);
+            assert!(send("2001:db8:2::1").is_err(), "its uplink has no route");
         });
     }
 
