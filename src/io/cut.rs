@@ -26,8 +26,10 @@ pub(super) struct Cutter {
     socket: Socket,
     protocol: u8,
     patience: Patience,
-    /// Keys of the identifications of messages, which nobody can foresee then (RFC 7739).
+    /// What begins the identifications between two ends.
     keys: RandomState,
+    /// So many packets, modulo 2^32.
+    sent: u32,
     /// What is behind the header of one packet, and one fragment.
     packet: Vec<u8>,
     fragment: Vec<u8>,
@@ -57,6 +59,7 @@ impl Cutter {
             protocol,
             patience: Patience::default(),
             keys: RandomState::new(),
+            sent: 0,
             packet: Vec::new(),
             fragment: Vec::new(),
         })
@@ -78,12 +81,7 @@ impl Cutter {
     pub(super) fn send(&mut self, to: &Destination, data: &[u8], segment: usize) -> io::Result<usize> {
         let mut sent = 0;
         for datagram in data.chunks(segment.max(1)) {
-            // It begins with SPI and sequence number: no two packets of an SA have the same, and who has not seen one knows none (RFC 7739).
-            let identification = match datagram.first_chunk() {
-                Some(&[a, b, c, d, e, f, g, h]) => u32::from_be_bytes([a, b, c, d]) ^ u32::from_be_bytes([e, f, g, h]),
-                None => 0,
-            };
-            match self.send_one(to, datagram, identification) {
+            match self.send_one(to, datagram) {
                 Ok(()) => sent += 1,
                 Err(e) if mmsg::is_full(&e) || sent > 0 => break,
                 Err(e) => return Err(e),
@@ -92,16 +90,14 @@ impl Cutter {
         Ok(sent)
     }
 
-    /// Sends one message of IKE. All of an IKE SA begin alike, and those of IKE_SA_INIT end alike.
-    pub(super) fn send_message(&mut self, to: &Destination, message: &[u8]) -> io::Result<()> {
-        let identification = self.keys.hash_one(message) as u32;
-        self.send_one(to, message, identification)
-    }
-
-    fn send_one(&mut self, to: &Destination, datagram: &[u8], identification: u32) -> io::Result<()> {
+    /// Sends one datagram.
+    pub(super) fn send_one(&mut self, to: &Destination, datagram: &[u8]) -> io::Result<()> {
         let (IpAddr::V6(local), IpAddr::V6(remote)) = (to.local.ip(), to.remote.ip()) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
+        // No two packets between two ends have the same until all have been used, and who has seen none of theirs knows none (RFC 7739).
+        let identification = (self.keys.hash_one((local, remote)) as u32).wrapping_add(self.sent);
+        self.sent = self.sent.wrapping_add(1);
         self.packet.clear();
         if self.protocol == UDP {
             let len = u16::try_from(UDP_HEADER + datagram.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -215,7 +211,7 @@ mod tests {
             let to = Destination { local: end, remote: end, tos: 0, dont_fragment: false };
             let of_message = |cutter: &mut Cutter, nonce: u8| {
                 let message = [[1; 1000], [nonce; 1000], [2; 1000]].concat();
-                cutter.send_message(&to, &message).expect("send");
+                cutter.send_one(&to, &message).expect("send");
                 <[u8; 4]>::try_from(&cutter.fragment[HEADER + 4..][..4]).expect("four octets")
             };
             let mut cutters = [(); 2].map(|()| Cutter::open(UDP, None).expect("open"));
@@ -252,6 +248,22 @@ mod tests {
             };
             assert_eq!(send("2001:db8:1::1").expect("sent"), 1);
             assert!(send("2001:db8:2::1").is_err(), "its uplink has no route");
+        });
+    }
+
+    /// Here those of two SAs, whose SPIs and sequence numbers differ in the same bits.
+    #[test]
+    fn packets_have_identifications_of_their_own() {
+        fresh(|| {
+            let end = |addr: &str| SocketAddr::new(addr.parse().expect("address"), 0);
+            let mut cutter = Cutter::open(50, None).expect("open");
+            let mut of_packet = |spi: u32, seq: u32| {
+                let packet = [&spi.to_be_bytes()[..], &seq.to_be_bytes(), &[0; 2000]].concat();
+                let to = Destination { local: end("::1"), remote: end("::1"), tos: 0, dont_fragment: false };
+                assert_eq!(cutter.send(&to, &packet, packet.len()).expect("send"), 1);
+                <[u8; 4]>::try_from(&cutter.fragment[HEADER + 4..][..4]).expect("four octets")
+            };
+            assert_ne!(of_packet(0x1000, 1), of_packet(0x1001, 0));
         });
     }
 

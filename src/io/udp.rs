@@ -118,7 +118,7 @@ impl UdpSocket {
         let to = Destination { local: SocketAddr::new(local, self.local.port()), remote, tos: 0, dont_fragment };
         if let Some(cutter) = self.cutter(&to, data.len()) {
             cutter.renew_patience();
-            return cutter.send_message(&to, data);
+            return cutter.send_one(&to, data);
         }
         self.set_dont_fragment(dont_fragment)?;
         match mmsg::send_one(&self.socket, &mut self.patience, &mmsg::Address::new(&to, None), data) {
