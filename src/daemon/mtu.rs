@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Probes that are on their way at a time, of all IKE SAs: when thousands come up at once, others wait.
+/// Probes that are on their way at a time, of all IKE SAs of which something is known or of all others: when thousands come up at once, some wait.
 const PROBES: usize = 128;
 /// A probe that could not be sent is sent again after this time, and after twice of it when that fails, too, and so on.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -31,11 +31,10 @@ pub struct Mtus {
     by_child: HashMap<ChildId, PathId>,
     by_inbound: HashMap<u32, ChildId>,
     by_outbound: HashMap<u32, Vec<PathId>>,
-    /// They want a probe.
-    waiting: VecDeque<PathId>,
+    /// Of paths of which nothing is known, and of those of which something is: dead peers, whose probes take minutes, must not keep new ones waiting.
+    turns: [Turns; 2],
     /// Their probe was not sent, and is due then.
     later: BTreeSet<(Duration, PathId)>,
-    on_their_way: usize,
     /// Their routes are to be looked at.
     review: VecDeque<PathId>,
     /// Something has changed since these were queued: once more, then.
@@ -45,6 +44,13 @@ pub struct Mtus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct PathId(u64);
 
+#[derive(Debug, Default)]
+struct Turns {
+    /// They want a probe.
+    waiting: VecDeque<PathId>,
+    on_their_way: usize,
+}
+
 #[derive(Debug)]
 struct Watched {
     ike: IkeId,
@@ -52,6 +58,8 @@ struct Watched {
     path: IkePath,
     pmtu: Pmtu,
     probe: Probe,
+    /// Some probe has had an end.
+    known: bool,
     /// So many probes in a row could not be sent.
     unsent: u32,
     children: Vec<Child>,
@@ -72,6 +80,8 @@ enum Probe {
     /// Its fate says nothing if it was sent on another path than the present one.
     Sent {
         stale: bool,
+        /// Whose turn it was.
+        known: bool,
     },
 }
 
@@ -101,9 +111,8 @@ impl Mtus {
             by_child: HashMap::new(),
             by_inbound: HashMap::new(),
             by_outbound: HashMap::new(),
-            waiting: VecDeque::new(),
+            turns: Default::default(),
             later: BTreeSet::new(),
-            on_their_way: 0,
             review: VecDeque::new(),
             again: false,
         }
@@ -123,6 +132,7 @@ impl Mtus {
                     path: up.path,
                     pmtu: Pmtu::new(now, path.mtu, path.remote.is_ipv6()),
                     probe: Probe::None,
+                    known: false,
                     unsent: 0,
                     children: Vec::new(),
                 };
@@ -158,9 +168,9 @@ impl Mtus {
         watched.ike = new;
         self.by_ike.insert(new, id);
         // The answer would name the old one, and is not waited for.
-        if let Probe::Sent { .. } = watched.probe {
+        if let Probe::Sent { known, .. } = watched.probe {
             watched.probe = Probe::None;
-            self.on_their_way -= 1;
+            self.turns[usize::from(known)].on_their_way -= 1;
             self.ask(id);
         }
     }
@@ -169,8 +179,8 @@ impl Mtus {
     pub fn ike_down(&mut self, ike: IkeId) {
         let Some(id) = self.by_ike.remove(&ike) else { return };
         let Some(watched) = self.paths.remove(&id) else { return };
-        if let Probe::Sent { .. } = watched.probe {
-            self.on_their_way -= 1;
+        if let Probe::Sent { known, .. } = watched.probe {
+            self.turns[usize::from(known)].on_their_way -= 1;
         }
         remove(&mut self.by_remote, &watched.path.remote, id);
         watched.children.into_iter().for_each(|child| self.forget_child(id, child));
@@ -187,7 +197,7 @@ impl Mtus {
             && let Some(new) = installer.outer_path(ike)
         {
             watched.pmtu = Pmtu::new(now, new.mtu, new.remote.is_ipv6());
-            if let Probe::Sent { stale } = &mut watched.probe {
+            if let Probe::Sent { stale, .. } = &mut watched.probe {
                 *stale = true;
             }
         }
@@ -267,7 +277,8 @@ impl Mtus {
     pub fn tick(&mut self, now: Duration) -> Vec<Changed> {
         while let Some((_, id)) = self.later.first().copied().filter(|(at, _)| *at <= now) {
             self.later.pop_first();
-            self.waiting.push_back(id);
+            let known = self.paths.get(&id).is_some_and(|watched| watched.known);
+            self.turns[usize::from(known)].waiting.push_back(id);
         }
         let mut changes = Vec::new();
         for _ in 0..LOOKS {
@@ -295,16 +306,19 @@ impl Mtus {
 
     /// A probe to be sent: the IKE SA, and octets of the outer packet.
     pub fn next_probe(&mut self) -> Option<(IkeId, u16)> {
-        while self.on_their_way < PROBES {
-            let id = self.waiting.pop_front()?;
-            let Some(watched) = self.paths.get_mut(&id) else { continue };
-            let Some(size) = watched.pmtu.wanted() else {
-                watched.probe = Probe::None;
-                continue;
-            };
-            watched.probe = Probe::Sent { stale: false };
-            self.on_their_way += 1;
-            return Some((watched.ike, size));
+        for (known, turns) in [false, true].into_iter().zip(&mut self.turns) {
+            while turns.on_their_way < PROBES
+                && let Some(id) = turns.waiting.pop_front()
+            {
+                let Some(watched) = self.paths.get_mut(&id) else { continue };
+                let Some(size) = watched.pmtu.wanted() else {
+                    watched.probe = Probe::None;
+                    continue;
+                };
+                watched.probe = Probe::Sent { stale: false, known };
+                turns.on_their_way += 1;
+                return Some((watched.ike, size));
+            }
         }
         None
     }
@@ -319,8 +333,8 @@ impl Mtus {
     ) -> Option<Changed> {
         let id = *self.by_ike.get(&ike)?;
         let watched = self.paths.get_mut(&id)?;
-        let Probe::Sent { stale } = watched.probe else { return None };
-        self.on_their_way -= 1;
+        let Probe::Sent { stale, known } = watched.probe else { return None };
+        self.turns[usize::from(known)].on_their_way -= 1;
         watched.probe = Probe::None;
         let Some(fits) = fits.filter(|_| !stale) else {
             watched.probe = Probe::Waits;
@@ -328,7 +342,7 @@ impl Mtus {
             watched.unsent = (watched.unsent + 1).min(DOUBLINGS);
             return None;
         };
-        watched.unsent = 0;
+        (watched.unsent, watched.known) = (0, true);
         tracing::debug!(connection = %watched.connection, remote = %watched.path.remote, size, fits, "path MTU probe");
         let changed = watched.pmtu.probed(now, size, sent, fits).map(|change| watched.changed(change));
         self.ask(id);
@@ -343,7 +357,7 @@ impl Mtus {
         let Some(watched) = self.paths.get_mut(&id) else { return };
         if watched.probe == Probe::None && watched.pmtu.wanted().is_some() {
             watched.probe = Probe::Waits;
-            self.waiting.push_back(id);
+            self.turns[usize::from(watched.known)].waiting.push_back(id);
         }
     }
 
@@ -463,13 +477,13 @@ mod tests {
             self.mtus.next_probe()
         }
         fn is_empty(&self) -> bool {
-            let Mtus { paths, by_ike, by_remote, by_child, by_inbound, by_outbound, on_their_way, .. } = &self.mtus;
+            let Mtus { paths, by_ike, by_remote, by_child, by_inbound, by_outbound, turns, .. } = &self.mtus;
             let maps = by_child.is_empty()
                 && paths.is_empty()
                 && by_ike.is_empty()
                 && by_remote.is_empty()
                 && by_inbound.is_empty();
-            maps && by_outbound.is_empty() && *on_their_way == 0
+            maps && by_outbound.is_empty() && turns.iter().all(|turns| turns.on_their_way == 0)
         }
     }
 
@@ -582,6 +596,23 @@ mod tests {
         assert_eq!(bench.mtus.next_probe(), Some((IkeId(PROBES as u64 + 1), 1500)));
         bench.down(2, 2);
         assert!(bench.mtus.next_probe().is_some(), "it went with its probe");
+        assert_eq!(bench.mtus.next_probe(), None);
+    }
+
+    /// Whose peers are dead hold what they have for minutes.
+    #[test]
+    fn doubts_about_dead_peers_keep_no_new_path_waiting() {
+        let mut bench = Bench::new();
+        let count = PROBES as u64;
+        (1..=count).for_each(|n| bench.up(n, n, true));
+        while let Some((ike, _)) = bench.mtus.next_probe() {
+            bench.probed(ike.0, 1500, Some(true));
+        }
+        let unanswered = (1..=count).map(|n| bench.installer.get(ChildId(n)).unwrap().terms.spi_in).collect();
+        bench.mtus.seen(NOW + DOUBT, &Seen { unanswered, ..Seen::default() }, &[]);
+        assert_eq!(std::iter::from_fn(|| bench.mtus.next_probe()).count(), PROBES);
+        bench.up(count + 1, count + 1, true);
+        assert_eq!(bench.mtus.next_probe(), Some((IkeId(count + 1), 1500)));
         assert_eq!(bench.mtus.next_probe(), None);
     }
 

@@ -1,11 +1,12 @@
 //! IPv6 packets in fragments that are made here (RFC 8200 section 4.5): no router makes them, and the kernel does only where ICMP has told it
 //! to, which may be lost, or a lie.
+use super::mmsg::{self, Address, Patience};
 use super::sys::{self, context};
-use super::{Destination, mmsg, outside};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use super::{Destination, outside};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Smallest MTU of IPv6 (RFC 8200 section 5): fragments of this size pass everywhere.
 const LEAST_MTU: usize = 1280;
@@ -24,8 +25,11 @@ const BUFFERS: usize = 1 << 20;
 pub(super) struct Cutter {
     socket: Socket,
     protocol: u8,
-    /// Keys of the identifications of messages, which nobody can foresee then (RFC 7739).
+    patience: Patience,
+    /// What begins the identifications between two ends.
     keys: RandomState,
+    /// So many packets, modulo 2^32.
+    sent: u32,
     /// What is behind the header of one packet, and one fragment.
     packet: Vec<u8>,
     fragment: Vec<u8>,
@@ -50,7 +54,15 @@ impl Cutter {
         }
         outside::bind(&socket)?;
         sys::set_buffers(&socket, BUFFERS);
-        Ok(Self { socket, protocol, keys: RandomState::new(), packet: Vec::new(), fragment: Vec::new() })
+        Ok(Self {
+            socket,
+            protocol,
+            patience: Patience::default(),
+            keys: RandomState::new(),
+            sent: 0,
+            packet: Vec::new(),
+            fragment: Vec::new(),
+        })
     }
 
     /// A datagram of so many octets towards there may be fragmented, and has to be where the path takes no more than it must.
@@ -60,16 +72,16 @@ impl Cutter {
         !to.dont_fragment && addresses && segment + UDP_HEADER + HEADER > LEAST_MTU
     }
 
+    /// A full buffer may be waited for again.
+    pub(super) fn renew_patience(&mut self) {
+        self.patience.renew();
+    }
+
     /// As [`Datagrams::send`](super::Datagrams::send) sends ESP. What does not go out as a whole counts as lost.
     pub(super) fn send(&mut self, to: &Destination, data: &[u8], segment: usize) -> io::Result<usize> {
         let mut sent = 0;
         for datagram in data.chunks(segment.max(1)) {
-            // It begins with SPI and sequence number: no two packets of an SA have the same, and who has not seen one knows none (RFC 7739).
-            let identification = match datagram.first_chunk() {
-                Some(&[a, b, c, d, e, f, g, h]) => u32::from_be_bytes([a, b, c, d]) ^ u32::from_be_bytes([e, f, g, h]),
-                None => 0,
-            };
-            match self.send_one(to, datagram, identification) {
+            match self.send_one(to, datagram) {
                 Ok(()) => sent += 1,
                 Err(e) if mmsg::is_full(&e) || sent > 0 => break,
                 Err(e) => return Err(e),
@@ -78,16 +90,14 @@ impl Cutter {
         Ok(sent)
     }
 
-    /// Sends one message of IKE. All of an IKE SA begin alike, and those of IKE_SA_INIT end alike.
-    pub(super) fn send_message(&mut self, to: &Destination, message: &[u8]) -> io::Result<()> {
-        let identification = self.keys.hash_one(message) as u32;
-        self.send_one(to, message, identification)
-    }
-
-    fn send_one(&mut self, to: &Destination, datagram: &[u8], identification: u32) -> io::Result<()> {
+    /// Sends one datagram.
+    pub(super) fn send_one(&mut self, to: &Destination, datagram: &[u8]) -> io::Result<()> {
         let (IpAddr::V6(local), IpAddr::V6(remote)) = (to.local.ip(), to.remote.ip()) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
+        // No two packets between two ends have the same until all have been used, and who has seen none of theirs knows none (RFC 7739).
+        let identification = (self.keys.hash_one((local, remote)) as u32).wrapping_add(self.sent);
+        self.sent = self.sent.wrapping_add(1);
         self.packet.clear();
         if self.protocol == UDP {
             let len = u16::try_from(UDP_HEADER + datagram.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -99,9 +109,8 @@ impl Cutter {
             let checksum = checksum(local, remote, &self.packet);
             self.packet[6..8].copy_from_slice(&checksum.to_be_bytes());
         }
-        let mut name = to.remote;
-        name.set_port(0);
-        let name = SockAddr::from(name);
+        // With its source, which rules of routes may ask for.
+        let address = Address::new(&Destination { remote: SocketAddr::new(to.remote.ip(), 0), ..*to }, None);
         let parts = self.packet.len().div_ceil(PART);
         for (i, part) in self.packet.chunks(PART).enumerate() {
             let more = i + 1 < parts;
@@ -117,7 +126,7 @@ impl Cutter {
             fragment.extend(((i * PART) as u16 | u16::from(more)).to_be_bytes());
             fragment.extend(identification.to_be_bytes());
             fragment.extend_from_slice(part);
-            self.socket.send_to_with_flags(fragment, &name, libc::MSG_NOSIGNAL)?;
+            mmsg::send_one(&self.socket, &mut self.patience, &address, fragment)?;
         }
         Ok(())
     }
@@ -142,12 +151,13 @@ fn checksum(local: Ipv6Addr, remote: Ipv6Addr, packet: &[u8]) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::super::fds::Poll;
+    use super::super::netlink::Netlink;
     use super::super::netns::fresh;
     use super::super::raw_esp::{RawEsp, Share};
     use super::super::udp::{Options, UdpSocket};
     use super::super::{Datagrams, ReceiveBatch};
     use super::*;
-    use std::net::SocketAddr;
+    use std::process::Command;
     use std::time::Duration;
 
     /// The kernel at the other end puts them together again, and checks the sum.
@@ -201,13 +211,59 @@ mod tests {
             let to = Destination { local: end, remote: end, tos: 0, dont_fragment: false };
             let of_message = |cutter: &mut Cutter, nonce: u8| {
                 let message = [[1; 1000], [nonce; 1000], [2; 1000]].concat();
-                cutter.send_message(&to, &message).expect("send");
+                cutter.send_one(&to, &message).expect("send");
                 <[u8; 4]>::try_from(&cutter.fragment[HEADER + 4..][..4]).expect("four octets")
             };
             let mut cutters = [(); 2].map(|()| Cutter::open(UDP, None).expect("open"));
             let [one, other] = &mut cutters;
             let sent = [of_message(one, 1), of_message(one, 2), of_message(other, 1)];
             assert!(sent[0] != sent[1] && sent[0] != sent[2] && sent[1] != sent[2], "{sent:?}");
+        });
+    }
+
+    /// Of several uplinks, rules choose one by the source.
+    #[test]
+    fn fragments_go_where_rules_send_their_source() {
+        fresh(|| {
+            let netlink = Netlink::open().expect("netlink");
+            netlink.add_veth("near", "far").expect("veth");
+            for name in ["near", "far"] {
+                netlink.set_up(netlink.link(name).expect(name).index, true).expect("up");
+            }
+            for words in [
+                "-6 addr add 2001:db8:1::1/128 dev near nodad",
+                "-6 addr add 2001:db8:2::1/128 dev near nodad",
+                "-6 route add default dev near",
+                "-6 route add unreachable default table 100",
+                "-6 rule add from 2001:db8:2::1 table 100",
+            ] {
+                assert!(Command::new("ip").args(words.split(' ')).status().expect("ip").success(), "{words}");
+            }
+            let mut cutter = Cutter::open(UDP, None).expect("open");
+            let mut send = |local: &str| {
+                let [local, remote] =
+                    [local, "2001:db8:9::9"].map(|addr| SocketAddr::new(addr.parse().expect("address"), 500));
+                let to = Destination { local, remote, tos: 0, dont_fragment: false };
+                cutter.send(&to, &[7; 2000], 2000)
+            };
+            assert_eq!(send("2001:db8:1::1").expect("sent"), 1);
+            assert!(send("2001:db8:2::1").is_err(), "its uplink has no route");
+        });
+    }
+
+    /// Here those of two SAs, whose SPIs and sequence numbers differ in the same bits.
+    #[test]
+    fn packets_have_identifications_of_their_own() {
+        fresh(|| {
+            let end = |addr: &str| SocketAddr::new(addr.parse().expect("address"), 0);
+            let mut cutter = Cutter::open(50, None).expect("open");
+            let mut of_packet = |spi: u32, seq: u32| {
+                let packet = [&spi.to_be_bytes()[..], &seq.to_be_bytes(), &[0; 2000]].concat();
+                let to = Destination { local: end("::1"), remote: end("::1"), tos: 0, dont_fragment: false };
+                assert_eq!(cutter.send(&to, &packet, packet.len()).expect("send"), 1);
+                <[u8; 4]>::try_from(&cutter.fragment[HEADER + 4..][..4]).expect("four octets")
+            };
+            assert_ne!(of_packet(0x1000, 1), of_packet(0x1001, 0));
         });
     }
 

@@ -106,6 +106,7 @@ impl Datagrams for RawEsp {
 
     fn renew_patience(&mut self) {
         self.patience.renew();
+        self.cutter.iter_mut().for_each(Cutter::renew_patience);
     }
 }
 

@@ -117,7 +117,8 @@ impl UdpSocket {
     pub fn send_to(&mut self, local: IpAddr, remote: SocketAddr, data: &[u8], dont_fragment: bool) -> io::Result<()> {
         let to = Destination { local: SocketAddr::new(local, self.local.port()), remote, tos: 0, dont_fragment };
         if let Some(cutter) = self.cutter(&to, data.len()) {
-            return cutter.send_message(&to, data);
+            cutter.renew_patience();
+            return cutter.send_one(&to, data);
         }
         self.set_dont_fragment(dont_fragment)?;
         match mmsg::send_one(&self.socket, &mut self.patience, &mmsg::Address::new(&to, None), data) {
@@ -199,6 +200,7 @@ impl Datagrams for UdpSocket {
 
     fn renew_patience(&mut self) {
         self.patience.renew();
+        self.cutter.iter_mut().for_each(Cutter::renew_patience);
     }
 }
 
