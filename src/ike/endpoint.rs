@@ -68,7 +68,7 @@ impl Endpoint {
             Input::EspMoved { spi, remote } => self.on_esp_moved(now, host, spi, remote),
             Input::EspSeen(seen) => self.on_esp_seen(seen),
             Input::AddrsChanged => self.on_addrs_changed(now, host),
-            Input::Resolved => self.on_resolved(now, host),
+            Input::Resolved(names) => self.on_resolved(now, host, names),
             Input::EspUsage(usage) => self.on_esp_usage(now, host, usage),
             Input::UnknownSpi { spi, local, remote } => self.on_unknown_spi(now, host, spi, (local, remote)),
             Input::LarvalHit(spi) => self.on_larval_hit(now, host, spi),

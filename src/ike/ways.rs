@@ -36,8 +36,8 @@ pub(super) type Way = (IpAddr, IpAddr);
 /// Why there is no way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stuck {
-    /// A name is being asked for.
-    Asking,
+    /// A name is being asked for, and that is waited for until then.
+    Asking(Duration),
     /// That was told.
     Told,
 }
@@ -153,10 +153,11 @@ impl Endpoint {
             return Ok(*way);
         }
         // That takes a moment, and is no failure yet.
-        if link.stuck != Some(Stuck::Asking) && ask_again(&connection, host) {
-            link.stuck = Some(Stuck::Asking);
-            link.ike.at = now + RESOLVING;
-            return Err(link.ike.at);
+        let until = if let Some(Stuck::Asking(until)) = link.stuck { until } else { now + RESOLVING };
+        if now < until && ask_again(&connection, host) {
+            link.stuck = Some(Stuck::Asking(until));
+            link.ike.at = until;
+            return Err(until);
         }
         link.stuck = Some(Stuck::Told);
         link.attempt_failed(now);
@@ -164,14 +165,15 @@ impl Endpoint {
         Cx { now, host, common: &mut self.common }.fail(ways.failure(now, &connection), Some(&connection));
         Err(at)
     }
-    /// Names have been resolved: whoever waits for that, or for a peer that is silent, looks again.
-    pub(super) fn on_resolved(&mut self, now: Duration, host: &mut dyn Host) {
-        let named = |link: &&Link| link.connection.remote_addrs.iter().any(|r| matches!(r, Remote::Name(_)));
+    /// Names have been resolved: whoever waits for one of them, or for a peer that has it and is silent, looks again.
+    pub(super) fn on_resolved(&mut self, now: Duration, host: &mut dyn Host, names: &[String]) {
+        let is = |r: &Remote| matches!(r, Remote::Name(name) if names.iter().any(|n| **n == **name));
+        let named = |link: &&Link| link.connection.remote_addrs.iter().any(is);
         let mut links: Vec<_> = self.common.links.values().filter(named).map(|l| l.connection.name.clone()).collect();
         links.sort_unstable();
         for name in links {
             let Some(link) = self.common.links.get_mut(&name) else { continue };
-            if link.stuck == Some(Stuck::Asking) {
+            if matches!(link.stuck, Some(Stuck::Asking(_))) {
                 link.ike.at = now;
                 self.common.touched.insert(name);
                 continue;
@@ -180,11 +182,11 @@ impl Endpoint {
             let Some(link) = self.common.links.get(&name) else { continue };
             for id in link.sas.clone() {
                 if self.sas.get(&id).is_some_and(|sa| sa.core.window.is_silent()) {
-                    self.common.silent.push(id);
                     self.step(now, host, id, |cx, sa| {
                         mobike::found(cx, &mut sa.core);
                         Ok(())
                     });
+                    self.look_elsewhere(now, host, id);
                 }
             }
         }
@@ -239,6 +241,11 @@ impl Endpoint {
             self.call_off(now, host, id);
         }
         for id in std::mem::take(&mut self.common.silent) {
+            let name = self.sas.get(&id).and_then(|sa| sa.core.connection.as_ref());
+            if let Some(link) = name.and_then(|name| self.common.links.get(name)) {
+                // The answer does not ask again: one question to each of its requests that time asks for.
+                ask_again(&link.connection, host);
+            }
             self.look_elsewhere(now, host, id);
         }
     }
@@ -249,7 +256,6 @@ impl Endpoint {
         if !link.can_initiate() {
             return;
         }
-        ask_again(&link.connection, host);
         let (replaces, child) = match phase {
             Phase::Established(est) if !is_tied(core, est) => (Some(id), None),
             // One that renews what works has no hurry.

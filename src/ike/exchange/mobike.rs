@@ -152,9 +152,12 @@ pub(in crate::ike) fn elsewhere(cx: &mut Cx<'_>, core: &mut Core) {
 /// Names that the peer has are resolved, and it is still silent: it may be there.
 pub(in crate::ike) fn found(cx: &mut Cx<'_>, core: &mut Core) {
     if core.mobile.agreed && core.mobile.mover {
-        core.mobile.trying.clear();
+        let before = std::mem::take(&mut core.mobile.trying);
         elsewhere(cx, core);
-        core.resend(cx);
+        // Where it goes already it goes when it is its time.
+        if core.mobile.trying.iter().any(|path| !before.contains(path)) {
+            core.resend(cx);
+        }
     }
 }
 /// The first of our addresses may work again: whatever is asked next is asked from there first.

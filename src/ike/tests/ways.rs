@@ -45,10 +45,10 @@ fn pass(world: &mut World, time: Duration) {
     while world.now < end {
         world.pass(Duration::from_millis(50));
         if std::mem::take(&mut world.a.host.asked) {
-            world.input_a(Input::Resolved);
+            world.input_a(Input::Resolved(&[NAME.into()]));
         }
         if std::mem::take(&mut world.b.host.asked) {
-            world.input_b(Input::Resolved);
+            world.input_b(Input::Resolved(&[NAME.into()]));
         }
     }
 }
@@ -190,7 +190,7 @@ fn the_name_may_be_told_late() {
     pass(&mut world, seconds(10));
     assert!(!is_between(&world, ALICE, BACKDOOR) && world.a.ikes() == 1);
     world.a.host.names.insert(NAME.into(), vec![addr(BACKDOOR)]);
-    world.input_a(Input::Resolved);
+    world.input_a(Input::Resolved(&[NAME.into()]));
     pass(&mut world, Duration::from_millis(100));
     assert!(is_between(&world, ALICE, BACKDOOR), "at once, not with the next retransmission");
 }
@@ -225,9 +225,55 @@ fn a_name_without_an_address_is_asked_for_again_and_again() {
     assert_eq!(world.a.last_failure().unwrap().local, [NAME]);
     assert!(world.log.is_empty());
     world.a.host.names.insert(NAME.into(), vec![addr(BOB)]);
-    world.input_a(Input::Resolved);
+    world.input_a(Input::Resolved(&[NAME.into()]));
     world.pass(seconds(1));
     assert_one_tunnel(&world);
+}
+
+/// Many names are asked for at once: each answer is for those who wait for it, and only the last of one's own names is the end of waiting.
+#[test]
+fn who_waits_for_a_name_waits_for_no_other() {
+    let two = |c: &mut Connection| c.remote_addrs = vec![Remote::Name(NAME.into()), Remote::Name("slow".into())];
+    let mut world = World::new(with(alice(), two), anywhere());
+    world.a.host.asked = true;
+    world.command_a(up());
+    world.pass(seconds(1));
+    world.input_a(Input::Resolved(&["another".into()]));
+    world.input_a(Input::Resolved(&[NAME.into()]));
+    world.command_a(up());
+    world.pass(seconds(8));
+    assert!(world.a.failures().is_empty(), "the slow one is on its way");
+    world.pass(seconds(2));
+    assert_eq!(world.a.failures(), ["net.no_address"], "but not for ever");
+    world.command_a(up());
+    world.a.host.asked = false;
+    world.input_a(Input::Resolved(&["slow".into()]));
+    assert_eq!(world.a.failures().len(), 2, "nothing is left to wait for");
+}
+
+/// A hub with many spokes that have names and are gone: what is asked again is asked when it is its time.
+#[test]
+fn an_answer_without_news_makes_no_noise() {
+    for mobike in [false, true] {
+        let set = |policy| with(policy, |c| c.mobike = mobike);
+        let mut world = tunnel(set(named(roaming(alice()))), set(anywhere()));
+        world.a.host.names.insert(NAME.into(), vec![addr(BOB), addr(BACKDOOR)]);
+        world.drop = |_| true;
+        pass(&mut world, seconds(5));
+        assert!(world.sent_by(ALICE).iter().any(|d| d.to.ip() == addr(BACKDOOR)), "she looks");
+        world.log.clear();
+        world.a.host.renamed.insert(NAME.into(), vec![addr(BOB)]);
+        for name in [NAME, "another"] {
+            (0..100).for_each(|_| world.input_a(Input::Resolved(&[name.into()])));
+        }
+        assert!(world.log.is_empty(), "{} messages, mobike = {mobike}", world.log.len());
+        assert!(!world.a.host.renamed.is_empty(), "an answer is no reason to ask");
+        // But news are tried at once.
+        world.a.host.names.insert(NAME.into(), vec![addr(BOB), addr("203.0.113.98")]);
+        (0..100).for_each(|_| world.input_a(Input::Resolved(&[NAME.into()])));
+        let news = world.sent_by(ALICE).iter().filter(|d| d.to.ip() == addr("203.0.113.98")).count();
+        assert_eq!(news, 1, "mobike = {mobike}");
+    }
 }
 
 #[test]
