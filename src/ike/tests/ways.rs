@@ -474,3 +474,21 @@ fn reads_last(world: &mut World, message: &wire::Datagram) -> Contents {
     let opened = channel.open_within(now, 65_536, &message.data).expect("it is sealed for him");
     Contents::inside(&opened.inner).expect("it is well-formed")
 }
+
+/// An uplink by satellite is preferred all the same: its answer is not the first.
+#[test]
+fn an_uplink_that_is_slow_is_returned_to() {
+    let mut world = two_uplinks(true);
+    go(&mut world, AWAY, &[]);
+    pass(&mut world, seconds(30));
+    assert_eq!(uplink(&world), Some(addr(AWAY)));
+    world.slow = |d| if [d.from.ip(), d.to.ip()].contains(&addr(ALICE)) { 400 } else { 0 };
+    go(&mut world, AWAY, &[ALICE]);
+    // Something else is in flight at that moment.
+    while world.a.endpoint.sas.values().all(|sa| sa.core.mobile.trying.is_empty()) {
+        pass(&mut world, Duration::from_millis(50));
+    }
+    pass(&mut world, seconds(5));
+    assert_eq!(uplink(&world), Some(addr(ALICE)));
+    assert_one_tunnel_of(&world);
+}
