@@ -492,3 +492,42 @@ fn an_uplink_that_is_slow_is_returned_to() {
     assert_eq!(uplink(&world), Some(addr(ALICE)));
     assert_one_tunnel_of(&world);
 }
+
+/// Bob is somewhere else, and has lost everything: he says so from there.
+#[test]
+fn a_denial_is_believed_from_wherever_it_was_asked_for() {
+    let alice = with(roaming(alice()), |c| {
+        c.remote_addrs.push(Remote::Addr(addr(BACKDOOR)));
+        c.mobike = true;
+    });
+    let anywhere = with(anywhere(), |c| c.mobike = true);
+    let mut world = tunnel(alice, anywhere.clone());
+    pass(&mut world, seconds(3));
+    world.b.endpoint = crate::ike::endpoint::Endpoint::new(world.now, &mut world.b.host);
+    world.b.events.clear();
+    world.b.host.spis.clear();
+    world.b.host.addr = addr(BACKDOOR);
+    world.command_b(Command::SetPolicy(std::sync::Arc::new(anywhere)));
+    pass(&mut world, seconds(8));
+    assert!(is_between(&world, ALICE, BACKDOOR), "{:?}", ends(&world));
+    pass(&mut world, seconds(20));
+    assert_one_tunnel(&world);
+}
+
+/// Where many IKE SAs between two are allowed, INITIAL_CONTACT is not said, and Bob has to hear of the end of the old one.
+#[test]
+fn what_is_lost_and_not_forgotten_is_deleted() {
+    let never = |policy| with(policy, |c| c.unique = Unique::Never);
+    let mut world = tunnel(never(roaming(alice())), never(anywhere()));
+    go(&mut world, AWAY, &[]);
+    pass(&mut world, seconds(5));
+    assert!(is_between(&world, AWAY, BOB));
+    assert_one_tunnel(&world);
+    let mut world =
+        tunnel(never(with(roaming(alice()), |c| c.remote_addrs.push(Remote::Addr(addr(BACKDOOR))))), never(anywhere()));
+    world.b.host.others = vec![addr(BACKDOOR)];
+    world.drop = |d| d.from.ip() == addr(BOB);
+    pass(&mut world, seconds(20));
+    assert!(is_between(&world, ALICE, BACKDOOR));
+    assert_one_tunnel(&world);
+}
