@@ -256,17 +256,22 @@ impl Endpoint {
         if !link.can_initiate() {
             return;
         }
+        let renews = core.replaces.filter(|old| self.sas.contains_key(old));
         let (replaces, child) = match phase {
             Phase::Established(est) if !is_tied(core, est) => (Some(id), None),
+            Phase::Established(_) => return,
             // One that renews what works has no hurry.
-            Phase::Opening(opening) if core.replaces.is_none() || core.abandons => {
-                (core.replaces, Some(opening.child.clone()))
-            }
-            _ => return,
+            _ if renews.is_some() && !core.abandons => return,
+            phase => match brings(phase) {
+                Some(child) => (renews, Some(child)),
+                None => return,
+            },
         };
         let (here, abandons, name) = (way(core), core.abandons, link.connection.name.clone());
-        let old = core.replaces.and_then(|old| self.sas.get(&old)).map(|old| self::way(&old.core));
-        let tried = |way: &Way| *way == here || Some(*way) == old || link.tries.values().any(|tried| tried == way);
+        let old = renews.and_then(|old| self.sas.get(&old)).map(|old| self::way(&old.core));
+        let tried = |way: &Way| {
+            *way == here || Some(*way) == old || link.tries.values().chain(&link.given_up).any(|tried| tried == way)
+        };
         let ways = Ways::of(&link.connection, host).list;
         let turn = link.next_way;
         let in_turn = (0..ways.len()).map(|i| turn.wrapping_add(i));
@@ -287,14 +292,28 @@ impl Endpoint {
             (None, None) => {}
         }
     }
-    /// This one was answered: of those that look elsewhere for the same peer none is needed that has not been answered, too.
+    /// This one was answered: of those that look elsewhere for the same peer none is needed that has not been answered, too. If it is
+    /// established, none is that could still have the peer forget it; but one that has said who it is may be all that the peer has.
     fn call_off(&mut self, now: Duration, host: &mut dyn Host, id: IkeId) {
         let Some(IkeSa { core, phase }) = self.sas.get(&id) else { return };
         let Some(link) = core.connection.as_ref().and_then(|name| self.common.links.get(name)) else { return };
-        let established = matches!(phase, Phase::Established(_));
+        let (established, new) = match phase {
+            Phase::Established(est) => (true, est.since == now),
+            _ => (false, false),
+        };
+        let renews = |core: &Core| core.replaces.filter(|old| self.sas.contains_key(old));
         let needless = |other: &IkeId| {
-            let other = self.sas.get(other).filter(|sa| matches!(sa.phase, Phase::Opening(_)));
-            other.is_some_and(|sa| !established || (sa.core.replaces == Some(id) && sa.core.abandons))
+            let Some(IkeSa { core: theirs, phase }) = self.sas.get(other) else { return false };
+            let rival = new && renews(theirs) == renews(core);
+            match phase {
+                Phase::Opening(_) if !established => true,
+                Phase::Opening(_) | Phase::Agreeing(_) | Phase::Mixing(_) => {
+                    rival || (theirs.replaces == Some(id) && theirs.abandons)
+                }
+                // What it has said lately is older than what this one has.
+                Phase::Proving(_) => rival && theirs.window.is_silent(),
+                _ => false,
+            }
         };
         let others: Vec<IkeId> = link.tries.keys().copied().filter(|other| *other != id && needless(other)).collect();
         for other in others {
@@ -303,8 +322,20 @@ impl Endpoint {
     }
     /// A new IKE SA in the place of one, on this way. `lost`: the old one will not be heard any more.
     fn renew_on(&mut self, now: Duration, host: &mut dyn Host, old: IkeId, way: Way, lost: bool) {
-        let Some(IkeSa { phase: Phase::Established(est), .. }) = self.sas.get(&old) else { return };
+        let Some(IkeSa { core, phase: Phase::Established(est) }) = self.sas.get(&old) else { return };
         let Some(link) = self.common.links.get(&est.connection.name) else { return };
+        // One that was answered will take its place, or has.
+        let comes = |id: &IkeId| match self.sas.get(id) {
+            Some(IkeSa { core, phase }) if core.replaces == Some(old) => match phase {
+                Phase::Opening(_) => false,
+                Phase::Established(_) => true,
+                _ => !lost,
+            },
+            _ => false,
+        };
+        if is_tied(core, est) || link.sas.iter().any(comes) {
+            return;
+        }
         let up = est.children.iter().find(|c| c.state == ChildState::Up).map(|c| c.policy.name.clone());
         let Some(child) = up.filter(|_| !link.tries.values().any(|tried| *tried == way)) else { return };
         let name = est.connection.name.clone();
@@ -348,6 +379,15 @@ impl Endpoint {
     }
 }
 
+/// The child that comes with an attempt that waits for an answer.
+fn brings(phase: &Phase) -> Option<Arc<str>> {
+    match phase {
+        Phase::Opening(opening) => Some(opening.child.clone()),
+        Phase::Mixing(mixing) => Some(mixing.child()),
+        Phase::Proving(proving) => proving.child(),
+        Phase::Agreeing(_) | Phase::HalfOpen(_) | Phase::Established(_) | Phase::Moving => None,
+    }
+}
 /// An established IKE SA that stays where it is, or moves by itself.
 fn is_tied(core: &Core, est: &Established) -> bool {
     core.mobile.agreed || est.closing.is_some() || est.standing != Standing::Current
@@ -370,6 +410,8 @@ fn has_lost(cx: &mut Cx<'_>, core: &Core) -> bool {
 pub(super) fn leaving(cx: &mut Cx<'_>, core: &Core, est: &Established) -> Option<(Way, bool)> {
     let link = cx.common.links.get(&est.connection.name).filter(|link| link.can_initiate())?;
     let connection = link.connection.clone();
+    // Where a peer that has called us has found us is its choice, whoever has rekeyed that since.
+    let began = link.of_pair(&est.local_id, &est.remote_id).iter().any(|sa| sa.ike == core.id && sa.initiator);
     if is_tied(core, est) {
         return None;
     }
@@ -378,7 +420,8 @@ pub(super) fn leaving(cx: &mut Cx<'_>, core: &Core, est: &Established) -> Option
     let from = locals(&connection, remote, cx.host).first().copied();
     // What the routes say counts at once; preferences can wait.
     match from.filter(|from| *from != local && (lost || connection.local_addrs.is_empty())) {
-        Some(from) => Some(((from, remote), lost)),
+        Some(from) if lost || began => Some(((from, remote), lost)),
+        Some(_) => None,
         None if lost => {
             Ways::of(&connection, cx.host).list.into_iter().find(|way| *way != (local, remote)).map(|way| (way, true))
         }

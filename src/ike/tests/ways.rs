@@ -475,6 +475,68 @@ fn reads_last(world: &mut World, message: &wire::Datagram) -> Contents {
     Contents::inside(&opened.inner).expect("it is well-formed")
 }
 
+/// Alice calls Bob at two addresses, and soon notices when he is silent.
+fn two_doors() -> World {
+    let alice = with(roaming(alice()), |c| c.remote_addrs.push(Remote::Addr(addr(BACKDOOR))));
+    let mut world = tunnel(alice, anywhere());
+    world.b.host.others = vec![addr(BACKDOOR)];
+    world
+}
+
+/// What was begun elsewhere meanwhile would have Bob forget what works again.
+#[test]
+fn a_late_answer_calls_off_what_is_already_answered_elsewhere() {
+    for begins_anew in [false, true] {
+        let mut world = two_doors();
+        let before = ends(&world);
+        world.a.held = Some(Vec::new());
+        world.drop = |d| d.from.ip() == addr(BOB);
+        pass(&mut world, seconds(5));
+        assert_eq!(world.a.held.as_ref().unwrap().len(), 1, "Bob has answered at his other address");
+        if begins_anew {
+            // As after a leap of the clock.
+            let now = world.now;
+            world.a.endpoint.sas.values_mut().for_each(|sa| sa.core.window.again(now));
+        }
+        world.drop = |_| false;
+        pass(&mut world, seconds(5));
+        world.compute(ALICE);
+        world.a.held = None;
+        pass(&mut world, seconds(20));
+        assert_eq!((ends(&world), world.a.endpoint.sas.len()), (before, 1));
+        assert_one_tunnel(&world);
+    }
+}
+
+/// However the times of two attempts lie, one does not begin where the other has just given up, for ever.
+#[test]
+fn attempts_on_several_ways_come_to_an_end() {
+    let mut alice =
+        with(alice(), |c| c.remote_addrs = [101, 102].map(|i| Remote::Addr(addr(&format!("203.0.113.{i}")))).into());
+    alice.retransmit = policy::Retransmit { first: seconds(1), factor: 1.0, max: seconds(1), tries: 5 };
+    let mut world = World::new(alice, bob());
+    world.command_a(up());
+    pass(&mut world, seconds(20));
+    assert_eq!((inits(&world, ALICE), world.a.endpoint.sas.len()), (2, 0));
+    assert_eq!(world.a.state(), crate::ike::status::State::Failed);
+}
+
+/// Bob answers who asks, and is silent when it comes to the proof; at his other address he is himself.
+#[test]
+fn who_is_silent_after_the_first_answer_may_answer_there() {
+    let alice = with(alice(), |c| c.remote_addrs.push(Remote::Addr(addr(BACKDOOR))));
+    let mut world = World::new(alice, anywhere());
+    world.b.host.others = vec![addr(BACKDOOR)];
+    world.drop = |d| d.to.ip() == addr(BOB) && d.is(ExchangeType::IKE_AUTH, false);
+    world.command_a(up());
+    pass(&mut world, seconds(2));
+    assert!(is_between(&world, ALICE, BACKDOOR), "{:?}", ends(&world));
+    assert_eq!(world.a.endpoint.sas.len(), 1, "and nobody asks at the first any more");
+    pass(&mut world, seconds(200));
+    assert_one_tunnel(&world);
+    assert!(world.a.failures().is_empty(), "{:?}", world.a.failures());
+}
+
 /// An uplink by satellite is preferred all the same: its answer is not the first.
 #[test]
 fn an_uplink_that_is_slow_is_returned_to() {
@@ -491,6 +553,53 @@ fn an_uplink_that_is_slow_is_returned_to() {
     pass(&mut world, seconds(5));
     assert_eq!(uplink(&world), Some(addr(ALICE)));
     assert_one_tunnel_of(&world);
+}
+
+/// Bob has called Alice where her routes do not begin.
+#[test]
+fn what_the_peer_began_stays_where_it_is() {
+    let bob = with(bob(), |c| c.remote_addrs = vec![Remote::Addr(addr(AWAY))]);
+    let mut world = World::new(roaming(alice()), bob);
+    world.a.host.others = vec![addr(AWAY)];
+    world.command_b(up());
+    pass(&mut world, seconds(1));
+    assert_one_tunnel(&world);
+    for _ in 0..3 {
+        go(&mut world, ALICE, &[AWAY]);
+        pass(&mut world, seconds(2));
+    }
+    assert_eq!(inits(&world, ALICE), 0);
+    // Also when we have rekeyed it.
+    world.command_a(rekey(None));
+    pass(&mut world, seconds(1));
+    go(&mut world, ALICE, &[AWAY]);
+    pass(&mut world, seconds(2));
+    assert_eq!(inits(&world, ALICE), 0);
+    assert_one_tunnel(&world);
+    // Unless that address is gone.
+    go(&mut world, ALICE, &[]);
+    pass(&mut world, seconds(1));
+    assert_eq!(inits(&world, ALICE), 1);
+}
+
+/// The routes change while another IKE SA is about to take the place of one: that one is not made anew once more.
+#[test]
+fn what_has_a_successor_is_not_made_anew_for_a_route() {
+    let never = |policy| with(policy, |c| c.unique = Unique::Never);
+    let alice = with(never(two_children(roaming(alice()), "10.3.0.0/16", "10.4.0.0/16")), |c| {
+        (c.reauth_time, c.rand_time) = (seconds(300), Some(Duration::ZERO));
+    });
+    let mut world = tunnel(alice, never(two_children(anywhere(), "10.4.0.0/16", "10.3.0.0/16")));
+    pass(&mut world, seconds(5));
+    world.log.clear();
+    let until = world.now + seconds(400);
+    while !world.log.iter().any(|(_, d)| d.is(ExchangeType::CREATE_CHILD_SA, false)) {
+        assert!(world.turn(until));
+    }
+    go(&mut world, AWAY, &[ALICE]);
+    pass(&mut world, seconds(60));
+    assert_eq!((world.a.ikes(), world.b.ikes()), (1, 1));
+    assert!(is_between(&world, AWAY, BOB));
 }
 
 /// Bob is somewhere else, and has lost everything: he says so from there.
@@ -511,6 +620,27 @@ fn a_denial_is_believed_from_wherever_it_was_asked_for() {
     pass(&mut world, seconds(8));
     assert!(is_between(&world, ALICE, BACKDOOR), "{:?}", ends(&world));
     pass(&mut world, seconds(20));
+    assert_one_tunnel(&world);
+}
+
+/// What was to be replaced in peace is gone: now the attempt is all that there is.
+#[test]
+fn a_renewal_without_what_it_renews_looks_elsewhere_too() {
+    let alice = with(with_child(roaming(alice()), |c| c.start = StartAction::Start), |c| {
+        c.remote_addrs.push(Remote::Addr(addr(BACKDOOR)));
+        (c.reauth_time, c.rand_time) = (seconds(300), Some(Duration::ZERO));
+    });
+    let mut world = tunnel(alice, anywhere());
+    world.b.host.others = vec![addr(BACKDOOR)];
+    world.drop = |d| d.to.ip() == addr(BOB) && d.is(ExchangeType::IKE_SA_INIT, false);
+    while inits(&world, ALICE) == 0 {
+        pass(&mut world, seconds(1));
+    }
+    pass(&mut world, seconds(10));
+    assert_eq!((inits(&world, ALICE), world.a.ikes()), (1, 1), "there is no hurry");
+    world.command_b(down());
+    pass(&mut world, seconds(15));
+    assert!(is_between(&world, ALICE, BACKDOOR), "{:?}", ends(&world));
     assert_one_tunnel(&world);
 }
 
