@@ -301,6 +301,12 @@ impl Endpoint {
             Phase::Established(est) => (true, est.since == now),
             _ => (false, false),
         };
+        if link.tries.is_empty() {
+            return;
+        }
+        // An answer that was on its way to an address that is gone is the last one.
+        let (local, remote) = way(core);
+        let stays = host.reaches(local, remote);
         let renews = |core: &Core| core.replaces.filter(|old| self.sas.contains_key(old));
         let needless = |other: &IkeId| {
             let Some(IkeSa { core: theirs, phase }) = self.sas.get(other) else { return false };
@@ -308,7 +314,7 @@ impl Endpoint {
             match phase {
                 Phase::Opening(_) if !established => true,
                 Phase::Opening(_) | Phase::Agreeing(_) | Phase::Mixing(_) => {
-                    rival || (theirs.replaces == Some(id) && theirs.abandons)
+                    rival || (stays && theirs.replaces == Some(id) && theirs.abandons)
                 }
                 // What it has said lately is older than what this one has.
                 Phase::Proving(_) => rival && theirs.window.is_silent(),

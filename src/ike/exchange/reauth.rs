@@ -5,9 +5,9 @@ use crate::ike::child::ChildState;
 use crate::ike::common::{Cx, How, Redundant};
 use crate::ike::demand::Attempt;
 use crate::ike::endpoint::Endpoint;
-use crate::ike::event::{Host, IkeId};
+use crate::ike::event::{Ended, Host, IkeId};
 use crate::ike::policy::{Connection, IdMatch, Unique};
-use crate::ike::sa::{Core, Established, IkeSa, Phase, Standing, Task};
+use crate::ike::sa::{CLOSING_TIME, Core, Established, IkeSa, Phase, Standing, Task};
 use crate::ike::ways;
 use crate::wire::payload::{Id, Notify, Payload};
 use crate::wire::registry::NotifyType;
@@ -94,15 +94,16 @@ impl Endpoint {
         match forgotten {
             Some((true, _)) => self.common.redundant.push(Redundant { ike: old, how: How::Silently }),
             // The peer keeps it until it hears otherwise, which it does where it can be reached.
-            Some((false, ends)) => {
-                self.step(now, host, old, |cx, sa| {
-                    (sa.core.local, sa.core.remote) = ends;
-                    sa.core.mobile.trying.clear();
-                    sa.core.window.again(cx.now);
-                    Ok(())
-                });
-                self.common.redundant.push(Redundant { ike: old, how: How::Now });
-            }
+            Some((false, ends)) => self.step(now, host, old, |cx, sa| {
+                (sa.core.local, sa.core.remote) = ends;
+                sa.core.mobile.trying.clear();
+                sa.core.window.again(cx.now);
+                if let Phase::Established(est) = &mut sa.phase {
+                    est.close(cx.now, Ended::Replaced, CLOSING_TIME);
+                    est.pump(cx, &mut sa.core);
+                }
+                Ok(())
+            }),
             None => {}
         }
     }
