@@ -131,7 +131,7 @@ def _give(source, target, port, rate):
     s = socket.socket(_family(target), socket.SOCK_STREAM)
     s.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, int(rate))
     s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
-    s.settimeout(60)
+    s.settimeout(180)
     s.bind((source, 0))
     s.connect((target, int(port)))
     print("sending", flush=True)

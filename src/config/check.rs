@@ -1,7 +1,7 @@
 //! What only shows when all parts are seen together. Only parts that are sound by themselves are looked at, so that one fault is reported once.
 use super::connection::Connection;
 use super::report::Report;
-use super::{Gateway, secret};
+use super::{Gateway, secret, value};
 use crate::ike::policy::{AuthKind, IdMatch, Limits, SharedSecret, Unique};
 use crate::wire::payload::Id;
 use crate::wire::registry::IdType;
@@ -106,19 +106,55 @@ pub(super) fn limits(report: &mut Report<'_>, limits: &Limits, connections: &[Co
     }
 }
 
-/// Two devices of one network namespace have two names. At most so many as there are numbers for, with some to spare.
-pub(super) fn interfaces(report: &mut Report<'_>, gateway: &str, connections: &[Connection]) {
-    let mut taken: HashMap<_, String> = HashMap::from([((None, gateway), "[gateway]".to_owned())]);
-    let devices = connections.iter().filter_map(|c| Some((&c.policy.name, c.interface.as_ref()?)));
+/// Two devices of one network namespace have two names, and ours are no uplink. At most so many as there are numbers for, with some to spare.
+pub(super) fn interfaces(report: &mut Report<'_>, gateway: &Gateway, connections: &[Connection]) {
+    let mut names: HashMap<_, String> = HashMap::from([((None, &*gateway.device), "[gateway]".to_owned())]);
+    let mut addresses: HashMap<_, (&str, u8)> = HashMap::new();
+    let devices = connections.iter().filter_map(|c| Some((&*c.policy.name, c.interface.as_ref()?)));
     for (count, (connection, (interface, at))) in devices.enumerate() {
         if count == MAX_INTERFACES {
             let message = format!("more than {MAX_INTERFACES} connections have a device of their own");
             report.error(*at, "limit.exceeded", message, "let some share a device, or run another gateway");
         }
-        let place = (interface.netns.as_deref(), interface.name.as_str());
-        if let Some(other) = taken.insert(place, format!("`{connection}`")) {
+        let namespace = interface.netns.as_deref();
+        if let Some(other) = names.insert((namespace, &interface.name), format!("`{connection}`")) {
             let message = format!("{other} has a device named `{}` already", interface.name);
             report.error(*at, "interface.twice", message, "each needs a name of its own in its namespace");
+        }
+        if namespace.is_none() && gateway.bind_device.as_ref() == Some(&interface.name) {
+            let hint = "bind_device is the uplink or VRF that our own packets leave by";
+            report.error(*at, "device.same", "a tunnel cannot be the way to its own end", hint);
+        }
+        for (addr, len) in &interface.addresses {
+            // Without a network of its own an address may be on several: they are unnumbered. And each VRF has networks of its own.
+            let network = |len: u8| len < value::bits(*addr);
+            if let Some((other, before)) = addresses.insert((namespace, *addr), (connection, *len))
+                && (network(*len) || network(before))
+            {
+                let message = format!("the device of `{other}` has the address {addr} already");
+                let hint =
+                    format!("another one, or {addr}/{} on both, or each in a VRF of its own", value::bits(*addr));
+                report.warn(*at, "interface.address_twice", message, hint);
+            }
+        }
+    }
+}
+
+/// Who answers a monitor is not this host.
+pub(super) fn monitors(report: &mut Report<'_>, gateway: &Gateway, connections: &[Connection]) {
+    for connection in connections.iter().filter(|c| c.sound) {
+        let interface = connection.interface.as_ref().map(|(interface, _)| interface);
+        let mut ours: HashSet<IpAddr> = interface.iter().flat_map(|i| &i.addresses).map(|(addr, _)| *addr).collect();
+        // Another namespace is another host: our outer addresses mean something else there.
+        if interface.is_none_or(|interface| interface.netns.is_none()) {
+            ours.extend(connection.policy.local_addrs.iter().chain(&gateway.listen));
+        }
+        for child in &connection.children {
+            if let Some(monitor) = child.config.monitor.filter(|monitor| ours.contains(&monitor.target)) {
+                let message =
+                    format!("the monitor of `{}` asks {}, an address of this host", child.config.name, monitor.target);
+                report.error(child.at, "monitor.target", message, "an address behind the peer that answers pings");
+            }
         }
     }
 }

@@ -13,6 +13,8 @@ const SPACES: [(Ipv4Addr, u8); 4] = [
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     (Ipv4Addr::new(192, 168, 0, 0), 16),
 ];
+/// In the first of them, but clouds have their name servers, metadata and mirrors there.
+const SERVICES: (Ipv4Addr, u8) = (Ipv4Addr::new(100, 100, 0, 0), 16);
 /// So many unique local prefixes are tried.
 const TRIES: u32 = 16;
 
@@ -24,7 +26,7 @@ pub(super) struct Space {
 impl Space {
     /// All addresses that a configuration names.
     pub(super) fn of(gateway: &Gateway, connections: &[Connection]) -> Self {
-        let mut used: Vec<Selector> = Vec::new();
+        let mut used = vec![Selector::prefix(SERVICES.0.into(), SERVICES.1)];
         let host = |addr: &IpAddr| Selector::prefix(*addr, 128);
         used.extend(gateway.listen.iter().filter(|addr| !addr.is_unspecified()).map(host));
         for connection in connections {
@@ -36,6 +38,8 @@ impl Space {
             used.extend(policy.local_addrs.iter().chain(&policy.vips).chain(remotes).map(host));
             let pools = policy.pools.iter();
             used.extend(pools.map(|pool| Selector { end: pool.last, ..Selector::prefix(pool.first, 128) }));
+            let addresses = connection.interface.iter().flat_map(|(interface, _)| &interface.addresses);
+            used.extend(addresses.map(|(addr, len)| Selector::prefix(*addr, *len)));
             for child in connection.children.iter().map(|child| &child.config) {
                 used.extend(child.local_ts.iter().chain(&child.remote_ts).copied());
                 used.extend(child.local_here().into_iter().chain(child.remote_here()));
@@ -51,7 +55,9 @@ impl Space {
         let found = match like.0 {
             IpAddr::V4(_) => SPACES.iter().find_map(|space| self.first_v4(*space, like.1))?,
             IpAddr::V6(_) => {
-                let prefix = |n| Selector::prefix(unique_local(name, n), like.1);
+                // Of a single host: the first address means all routers (RFC 4291 section 2.6.1).
+                let host = u128::from(like.1 == 128);
+                let prefix = |n| Selector::prefix(Ipv6Addr::from_bits(unique_local(name, n) | host).into(), like.1);
                 (0..TRIES).map(prefix).find(|prefix| like.1 >= 16 && self.is_free(prefix))?
             }
         };
@@ -63,7 +69,7 @@ impl Space {
         !self.used.iter().any(|used| overlap(used, prefix))
     }
 
-    /// The lowest one in a space.
+    /// The lowest one in a space. One host has no address that may be the name of a network or reach all of its hosts.
     fn first_v4(&self, (first, within): (Ipv4Addr, u8), len: u8) -> Option<Selector> {
         if len < within {
             return None;
@@ -74,6 +80,7 @@ impl Space {
         while at < end {
             let prefix = Selector::prefix(Ipv4Addr::from_bits(at as u32).into(), len);
             match self.used.iter().filter(|used| overlap(used, &prefix)).map(|used| used.end).max() {
+                None if len == 32 && [0, 255].contains(&(at & 255)) => at += 1,
                 // Behind the last address of what is in the way.
                 Some(IpAddr::V4(last)) => at = (u64::from(last.to_bits()) / size + 1) * size,
                 _ => return Some(prefix),
@@ -83,14 +90,15 @@ impl Space {
     }
 }
 
-fn overlap(a: &Selector, b: &Selector) -> bool {
+/// Whether they have an address in common.
+pub(super) fn overlap(a: &Selector, b: &Selector) -> bool {
     a.start.is_ipv4() == b.start.is_ipv4() && a.start <= b.end && b.start <= a.end
 }
 
 /// A prefix of RFC 4193 whose 40 bits are a hash (FNV-1a) instead of random, so that it is the same whenever it is proposed.
-fn unique_local(name: &str, n: u32) -> IpAddr {
+fn unique_local(name: &str, n: u32) -> u128 {
     let octets = name.bytes().chain(n.to_be_bytes());
     let hash =
         octets.fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3));
-    Ipv6Addr::from_bits(0xfd << 120 | u128::from(hash >> 24) << 80).into()
+    0xfd << 120 | u128::from(hash >> 24) << 80
 }

@@ -4,8 +4,10 @@ use super::report::Report;
 use super::secret::{Refusal, Secrets};
 use super::text::Node;
 use super::{Hook, value};
+use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Who runs it unless said otherwise.
@@ -15,6 +17,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// and if it is,
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
+/// Folders and symbolic links on the way to it; the kernel follows no more than 40 links either.
+const MOST_STEPS: usize = 256;
 
 /// Reads the table.
 pub(super) fn read(report: &mut Report<'_>, node: &Node, from: &dyn Secrets) -> Option<Hook> {
@@ -73,13 +77,12 @@ fn timeout(report: &mut Report<'_>, node: &Node) -> Option<Duration> {
     report.refuse(node.at, "value.range", format!("{time:?} is out of range"), "from \"1s\" to \"5m\"")
 }
 
-/// A program that nobody but its owner can change, who is root or runs the daemon.
+/// A program that nobody but root and who runs the daemon can change or exchange.
 pub(super) fn program(path: &Path) -> Result<(), Refusal> {
     let shown = path.display();
-    let refuse = |message: String, hint: String| Err(Refusal { code: "hook.program", message, hint });
-    let found = match std::fs::metadata(path) {
+    let found = match fs::metadata(path) {
         Ok(found) => found,
-        Err(error) => return refuse(format!("cannot find {shown}: {error}"), "the path of a program".into()),
+        Err(error) => return refuse(format!("cannot find {shown}: {error}"), "the path of a program"),
     };
     if !found.is_file() || found.mode() & 0o111 == 0 {
         return refuse(format!("{shown} is not a program"), format!("chmod +x {shown}, or name another"));
@@ -91,19 +94,55 @@ pub(super) fn program(path: &Path) -> Result<(), Refusal> {
         );
     }
     // Who owns /proc/self is who we are.
-    let us = std::fs::metadata("/proc/self").map(|own| own.uid()).unwrap_or_default();
-    if ![0, us].contains(&found.uid()) {
-        return refuse(format!("{shown} belongs to user {}", found.uid()), format!("chown root {shown}"));
-    }
-    for folder in path.ancestors().skip(1) {
+    let us = fs::metadata("/proc/self").map(|own| own.uid()).unwrap_or_default();
+    owned(path, &found, us)?;
+    way(path, us)
+}
+/// All folders and links that lead to a program, as the kernel goes: who may write into a folder, or owns it, can exchange what it holds.
+fn way(path: &Path, us: u32) -> Result<(), Refusal> {
+    let mut at = PathBuf::from("/");
+    let reversed = |path: &Path| path.iter().rev().map(OsStr::to_owned).collect::<Vec<OsString>>();
+    let mut steps = reversed(path);
+    for _ in 0..MOST_STEPS {
+        let Some(step) = steps.pop() else { return Ok(()) };
+        if step == ".." {
+            at.pop();
+            continue;
+        }
+        // The `/` of an absolute path takes the place of all that was there.
+        let next = at.join(step);
+        let unseen = |error| refuse(format!("cannot look at {}: {error}", next.display()), "the path of a program");
+        let found = match next.symlink_metadata() {
+            Ok(found) => found,
+            Err(error) => return unseen(error),
+        };
+        owned(&next, &found, us)?;
+        if found.is_symlink() {
+            match fs::read_link(&next) {
+                Ok(target) => steps.extend(reversed(&target)),
+                Err(error) => return unseen(error),
+            }
+            continue;
+        }
         // In one with the sticky bit only its owner can put another file in the place of one.
-        let open = std::fs::metadata(folder).is_ok_and(|found| found.mode() & 0o022 != 0 && found.mode() & 0o1000 == 0);
-        if open {
-            let folder = folder.display();
+        if found.is_dir() && found.mode() & 0o022 != 0 && found.mode() & 0o1000 == 0 {
+            let folder = next.display();
             return refuse(format!("others can change what is in {folder}"), format!("chmod go-w {folder}"));
         }
+        at = next;
     }
-    Ok(())
+    refuse(format!("{} leads through too many folders and links", path.display()), "a shorter way to the program")
+}
+fn owned(path: &Path, found: &fs::Metadata, us: u32) -> Result<(), Refusal> {
+    if [0, us].contains(&found.uid()) {
+        return Ok(());
+    }
+    let shown = path.display();
+    let link = if found.is_symlink() { "-h " } else { "" };
+    refuse(format!("{shown} belongs to user {}", found.uid()), format!("chown {link}root {shown}"))
+}
+fn refuse(message: String, hint: impl Into<String>) -> Result<(), Refusal> {
+    Err(Refusal { code: "hook.program", message, hint: hint.into() })
 }
 /// Number and group of a user, by the text of `/etc/passwd`.
 pub(super) fn user(name: &str, passwd: &str) -> Option<(u32, u32)> {
@@ -115,8 +154,8 @@ pub(super) fn user(name: &str, passwd: &str) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::{self, Permissions};
-    use std::os::unix::fs::PermissionsExt;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
     #[test]
     fn users_are_found_by_their_whole_name() {
@@ -143,6 +182,39 @@ mod tests {
         assert!(judge(0o755, 0o775).unwrap_err().contains("go-w"));
         assert!(judge(0o777, 0o755).unwrap_err().contains("go-w"));
         assert!(program(&folder).is_err() && program(Path::new("/nonexistent/hook")).is_err());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+    #[test]
+    fn nobody_else_owns_what_leads_to_a_program() {
+        let folder = std::env::temp_dir().join(format!("sandhog-way-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        let [real, open, links] = ["real", "open", "links"].map(|name| folder.join(name));
+        for made in [&folder, &real, &open, &links] {
+            fs::create_dir(made).unwrap();
+            fs::set_permissions(made, Permissions::from_mode(0o755)).unwrap();
+        }
+        for made in [&real, &open] {
+            fs::write(made.join("hook"), "#!/bin/sh\n").unwrap();
+            fs::set_permissions(made.join("hook"), Permissions::from_mode(0o755)).unwrap();
+        }
+        fs::set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
+        // A link in a safe folder to one that others can write into, one the other way about, and one that only passes through.
+        symlink("../real/hook", links.join("good")).unwrap();
+        symlink(open.join("hook"), links.join("bad")).unwrap();
+        symlink("../open/link", links.join("through")).unwrap();
+        symlink(real.join("hook"), open.join("link")).unwrap();
+        symlink("../real", links.join("folder")).unwrap();
+        let judge = |name: &str| program(&links.join(name)).map_err(|refusal| refusal.message);
+        assert_eq!([judge("good"), judge("folder/hook"), judge("folder/../real/hook")], [Ok(()), Ok(()), Ok(())]);
+        for name in ["bad", "through", "folder/../open/hook"] {
+            assert!(judge(name).unwrap_err().contains("others can change what is in"), "{name}");
+        }
+        match chown(&real, Some(65_534), None) {
+            Ok(()) => {
+                assert!(judge("good").unwrap_err().contains("/real belongs to user 65534"), "{:?}", judge("good"))
+            }
+            Err(error) => eprintln!("SKIPPED: a folder of another user: {error}"),
+        }
         fs::remove_dir_all(&folder).unwrap();
     }
 }

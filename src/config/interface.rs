@@ -6,8 +6,9 @@ use super::value;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-/// Where iproute2 keeps the network namespaces that have a name.
+/// Where iproute2 keeps the network namespaces that have a name, and the same folder by its older name.
 const NAMED: &str = "/run/netns";
+const NAMED_BEFORE: &str = "/var/run/netns";
 
 /// The device of a connection: what the kernel routes into it is for that connection's children, and for no others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,12 +53,25 @@ pub(super) fn read(report: &mut Report<'_>, node: &Node) -> Option<Placed> {
     sound.then_some((interface, named.node.at))
 }
 
-/// One that a host can have.
+/// One that a host can have, in a network that is not nearly everywhere: the kernel makes a route for it.
 fn address(report: &mut Report<'_>, node: &Node) -> Option<(IpAddr, u8)> {
     let (addr, len) = value::prefix(report, node, true)?;
     if addr.is_multicast() || addr.is_unspecified() || addr.is_loopback() || addr == IpAddr::from([255; 4]) {
         let hint = "an address of this end with its length: \"169.254.10.1/30\"";
         return report.refuse(node.at, "interface.address", format!("no device can have the address {addr}"), hint);
+    }
+    let (least, ends) = match addr {
+        IpAddr::V4(a) => (8, len < 31 && [0, u32::MAX >> len].contains(&(a.to_bits() & u32::MAX >> len))),
+        IpAddr::V6(_) => (16, false),
+    };
+    if len < least {
+        let message = format!("a network of length {len} would draw everything into the tunnel");
+        let hint = format!("its length, at least {least}; what else goes there is for routes to say");
+        return report.refuse(node.at, "interface.address", message, hint);
+    }
+    if ends {
+        let message = format!("{addr} is the first or last address of its network, which no device can have");
+        return report.refuse(node.at, "interface.address", message, "one between them: \"169.254.10.1/30\"");
     }
     Some((addr, len))
 }
@@ -70,7 +84,8 @@ fn netns(report: &mut Report<'_>, node: &Node) -> Option<PathBuf> {
         return Some(Path::new(NAMED).join(given));
     }
     if given.starts_with('/') && !given.contains('\0') {
-        return Some(given.into());
+        let named = Path::new(given).strip_prefix(NAMED_BEFORE);
+        return Some(named.map_or_else(|_| given.into(), |name| Path::new(NAMED).join(name)));
     }
     let message = format!("{given:?} is no network namespace");
     let hint = "a name that `ip netns add NAME` made, or an absolute path such as \"/proc/1234/ns/net\"";

@@ -303,7 +303,8 @@ pub fn parse(sources: &[Source], secrets: &dyn Secrets) -> Result<Config, Errors
         if gateway_sound {
             check::listening(&mut report, &gateway.gateway, &connections);
             check::limits(&mut report, &gateway.limits, &connections);
-            check::interfaces(&mut report, &gateway.gateway.device, &connections);
+            check::interfaces(&mut report, &gateway.gateway, &connections);
+            check::monitors(&mut report, &gateway.gateway, &connections);
         }
         overlap::check(&mut report, &gateway.gateway, &connections);
     }

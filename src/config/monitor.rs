@@ -73,7 +73,7 @@ impl Monitor {
 fn target(report: &mut Report<'_>, node: &Node, remote_ts: &[Selector]) -> Option<IpAddr> {
     let target = value::address(report, node)?;
     let code = "monitor.target";
-    if target.is_multicast() || target.is_unspecified() || target.is_loopback() {
+    if target.is_multicast() || target.is_unspecified() || target.is_loopback() || target == IpAddr::from([255; 4]) {
         return report.refuse(
             node.at,
             code,
@@ -84,7 +84,8 @@ fn target(report: &mut Report<'_>, node: &Node, remote_ts: &[Selector]) -> Optio
     if !remote_ts.is_empty() && !remote_ts.iter().any(|ts| holds(ts, target)) {
         let list: Vec<String> = remote_ts.iter().take(5).map(ToString::to_string).collect();
         let hint = format!("an address in {}", list.join(", "));
-        return report.refuse(node.at, code, format!("{target} is not in remote_ts: no probe would travel here"), hint);
+        let message = format!("nobody at the peer's is called {target} here: no probe would travel");
+        return report.refuse(node.at, code, message, hint);
     }
     if !remote_ts.is_empty() && !remote_ts.iter().any(|ts| holds(ts, target) && echoes(ts, target)) {
         let hint = "add a selector for it without protocol, or with [icmp]";
@@ -99,9 +100,14 @@ fn source(report: &mut Report<'_>, node: &Node, local_ts: &[Selector], target: O
         let message = "source and target are not of one family";
         return report.refuse(node.at, "ts.family", message, "two IPv4 addresses, or two IPv6 addresses");
     }
+    if target == Some(source) {
+        let message = format!("{source} would ask itself");
+        return report.refuse(node.at, "monitor.source", message, "an address of this host, or leave it out");
+    }
     if !local_ts.is_empty() && !local_ts.iter().any(|ts| holds(ts, source) && echoes(ts, source)) {
-        let message = format!("local_ts does not let pings of {source} through");
-        let hint = "an address of this host in local_ts, or leave it out";
+        let message = format!("pings of {source} do not belong to this child");
+        let list: Vec<String> = local_ts.iter().take(5).map(ToString::to_string).collect();
+        let hint = format!("an address of this host in {}, or leave it out", list.join(", "));
         return report.refuse(node.at, "monitor.source", message, hint);
     }
     Some(source)

@@ -2,13 +2,13 @@
 //! have here, and where it can be told a free prefix is proposed.
 use super::child::Child;
 use super::connection::Connection;
-use super::free::Space;
+use super::free::{self, Space};
 use super::report::Report;
 use super::text::At;
 use super::{ChildConfig, Gateway, Mode, translate};
-use crate::ipsec::translate::Prefix;
-use crate::wire::selector::Selector;
+use crate::wire::selector::{ANY_PORTS, Selector};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 /// A policy in the search for overlaps.
 struct Policy<'c> {
@@ -66,8 +66,11 @@ pub(super) fn check(report: &mut Report<'_>, gateway: &Gateway, connections: &[C
         let message = format!("`{}` and `{}` would take the same packets", later.name, earlier.name);
         let mut hint = format!("give one of them a higher priority; the other is at {}", report.place(earlier.at));
         if let Some(free) = another_name(later, &mut space) {
+            let names = later.child.translation.map_or([None; 2], |translation| translation.here());
+            let local = names[0].map(|local| format!("local = \"{}\", ", translate::shown(local))).unwrap_or_default();
+            let instead = if names == [None; 2] { "" } else { "instead of the other one " };
             hint += &format!(
-                "; if they are two networks with the same addresses, translate = {{ remote = \"{free}\" }} in `{}`: hosts here \
+                "; if they are two networks with the same addresses, translate = {{ {local}remote = \"{free}\" }} {instead}in `{}`: hosts here \
                  then find its network at {free}, and its peer changes nothing",
                 later.name
             );
@@ -99,46 +102,56 @@ fn another_name(policy: &Policy<'_>, space: &mut Space) -> Option<String> {
     space.take(prefix, &policy.name).map(translate::shown)
 }
 
-/// Hosts of one side must not take those of the other for their neighbours. A wide prefix on both sides is usual: what is nearer is narrower.
+/// Hosts of one side must not take those of the other for their neighbours. A wide network on both sides is usual, and one within the other: what is nearer
+/// is narrower.
 fn both_sides(report: &mut Report<'_>, policy: &Policy<'_>, space: &mut Space) {
     if policy.child.mode != Mode::Tunnel {
         return;
     }
     let names = policy.child.translation.map_or([None; 2], |translation| translation.here());
-    let confused = |(local, remote): (Prefix, Prefix)| {
-        let one = Selector::prefix(local.0, local.1);
-        let other = Selector::prefix(remote.0, remote.1);
-        let narrow = local.1 >= if local.0.is_ipv4() { 16 } else { 48 };
-        let same = local == remote && narrow;
-        same || names[1].is_some() && one.intersect(&other).is_some() || names[0].is_some() && one.contains(&other)
+    let confused = |(local, remote): &(&Selector, &Selector)| {
+        let within = local.start <= remote.start && remote.end <= local.end;
+        let same = (local.start, local.end) == (remote.start, remote.end) && is_narrow(local);
+        same || names[1].is_some() && free::overlap(local, remote) || names[0].is_some() && within
     };
-    let locals = || policy.local.iter().filter_map(Selector::as_prefix);
-    let remotes = || policy.remote.iter().filter_map(Selector::as_prefix);
-    let Some((local, remote)) = locals().flat_map(|l| remotes().map(move |r| (l, r))).find(|pair| confused(*pair))
-    else {
-        return;
-    };
+    let pairs = || policy.local.iter().flat_map(|local| policy.remote.iter().map(move |remote| (local, remote)));
+    let Some((local, remote)) = pairs().find(confused) else { return };
     let Policy { at, name, .. } = policy;
     if names != [None; 2] {
-        let [local, remote] = [local, remote].map(translate::shown);
-        let message = format!("on this side `{name}` calls both ends alike: {local} and {remote}");
+        let message = format!("on this side `{name}` calls both ends alike: {} and {}", bare(local), bare(remote));
         let free = another_name(policy, space);
         let hint = free.map_or("prefixes for translate that have nothing in common".into(), |free| {
             format!("translate.remote = \"{free}\", which nothing else here uses")
         });
         return report.error(*at, "translate.overlap", message, hint);
     }
-    let free = [name.clone(), format!("{name} remote")].map(|name| space.take(local, &name).map(translate::shown));
-    let same = translate::shown(local);
+    let same = bare(local);
     let message = format!("both sides of `{name}` are {same}: hosts take those of the other side for neighbours");
-    let hint = match free {
+    let mut free = |name: &str| space.take(local.as_prefix()?, name).map(translate::shown);
+    let hint = match [free(name), free(&format!("{name} remote"))] {
         [Some(ours), Some(theirs)] => format!(
-            "local_ts = [\"{ours}\"], remote_ts = [\"{same}\"] and translate = {{ local = \"{same}\", remote = \"{theirs}\" }}: hosts here \
-             then find the other side at {theirs}, and are {ours} over there, which is what the peer's remote_ts must be"
+            "{}local_ts = [\"{ours}{}\"], remote_ts = [\"{remote}\"] and translate = {{ local = \"{same}\", remote = \"{theirs}\" }}: hosts here \
+             then find the other side at {theirs}, and are {ours} over there, which is what the peer's remote_ts must be",
+            if pairs().nth(1).is_some() { "a child of its own for this pair, with " } else { "" },
+            local.to_string().trim_start_matches(&same),
         ),
         _ => "other addresses for one of the two networks".into(),
     };
     report.error(*at, "ts.overlap", message, hint);
+}
+
+/// No more addresses than a /16 of IPv4 or a /48 of IPv6 has.
+fn is_narrow(ts: &Selector) -> bool {
+    match (ts.start, ts.end) {
+        (IpAddr::V4(start), IpAddr::V4(end)) => end.to_bits() - start.to_bits() < 1 << 16,
+        (IpAddr::V6(start), IpAddr::V6(end)) => end.to_bits() - start.to_bits() < 1 << 80,
+        _ => false,
+    }
+}
+
+/// Its addresses without protocol and ports, as people write them.
+fn bare(ts: &Selector) -> String {
+    Selector { proto: 0, ports: ANY_PORTS, ..*ts }.to_string()
 }
 
 /// One prefix is in both, so that the length of the match does not tell them apart.

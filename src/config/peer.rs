@@ -6,6 +6,7 @@ use super::text::{At, Node};
 use super::{credentials, value};
 use crate::ike::policy::{AuthKind, Credentials, IdMatch, Remote};
 use crate::wire::payload::Id;
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 /// What a connection says about its ends; `None` is broken or absent.
@@ -29,11 +30,8 @@ impl Ends {
 pub(super) fn read(report: &mut Report<'_>, fields: &Fields<'_>, from: &dyn Secrets) -> Ends {
     let local_addrs = fields.read(report, "local_addrs", |r, n| value::list_of_some(r, n, local_addr));
     let remote_addrs = fields.read(report, "remote_addrs", |r, n| value::list_of_some(r, n, remote_addr));
-    for (i, (addr, at)) in local_addrs.iter().flatten().enumerate() {
-        if local_addrs.iter().flatten().take(i).any(|(before, _)| before == addr) {
-            report.error(*at, "value.duplicate", format!("{addr} is listed twice"), "remove one of the two");
-        }
-    }
+    refuse_twice(report, local_addrs.iter().flatten().map(|(addr, at)| (addr.to_string(), *at)));
+    refuse_twice(report, remote_addrs.iter().flatten().filter_map(|(remote, at)| Some((written(remote)?, *at))));
     if let Some(remotes) = &remote_addrs {
         check_remotes(report, remotes);
         check_pairs(report, local_addrs.as_deref().unwrap_or_default(), remotes);
@@ -135,6 +133,12 @@ fn remote_addr(report: &mut Report<'_>, node: &Node) -> Option<Remote> {
     if given.parse::<IpAddr>().is_err() && is_name(given) {
         return Some(Remote::Name(given.into()));
     }
+    let length = given.split_once('/').is_some_and(|(host, _)| host.parse::<IpAddr>().is_ok());
+    if given.parse::<IpAddr>().is_err() && !length {
+        let message = format!("{given:?} is neither an IP address nor the name of a host");
+        let hint = "such as \"192.0.2.1\", \"2001:db8::1\", \"office.example\", or \"%any\"";
+        return report.refuse(node.at, "value.address", message, hint);
+    }
     let address = value::address(report, node)?;
     if unusable(address) {
         let hint = if address.is_unspecified() { "\"%any\" means anybody" } else { "the address of one host" };
@@ -165,6 +169,25 @@ fn is_name(given: &str) -> bool {
     given.len() <= 253
         && labels.iter().all(|l| label(l))
         && labels.last().is_some_and(|last| !last.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// One address by its one text, one name in whatever case; `None`: it is no place.
+fn written(remote: &Remote) -> Option<String> {
+    match remote {
+        Remote::Addr(addr) => Some(addr.to_string()),
+        Remote::Name(name) => Some(name.trim_end_matches('.').to_ascii_lowercase()),
+        Remote::Any => None,
+    }
+}
+
+fn refuse_twice(report: &mut Report<'_>, all: impl Iterator<Item = (String, At)>) {
+    let mut seen = HashSet::new();
+    for (one, at) in all {
+        let message = format!("{one} is listed twice");
+        if !seen.insert(one) {
+            report.error(at, "value.duplicate", message, "remove one of the two");
+        }
+    }
 }
 
 fn check_remotes(report: &mut Report<'_>, remotes: &[(Remote, At)]) {

@@ -65,7 +65,7 @@ fn configuration(code: &str, Place { connection, peer, .. }: &Place) -> (String,
         ),
         "config.unknown" => (
             "There is no connection or child of this name.".into(),
-            "`sandhog status` lists the names; `sandhog reload` reads the files again.".into(),
+            "`sandhog status` lists the names; `kill -HUP` makes sandhogd read the files again.".into(),
         ),
         "config.respond_only" => (
             "This connection only responds: it does not say where its peer is.".into(),

@@ -2,9 +2,20 @@
 use super::keys::{self, Fields};
 use super::report::Report;
 use super::text::Node;
-use super::{Mode, value};
+use super::{Mode, free, value};
 use crate::ipsec::translate::{Names, Prefix, Translation};
 use crate::wire::selector::Selector;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Not addresses of hosts in a network: "this host", loopback, multicast and what is reserved.
+const NO_HOSTS: [(IpAddr, u8); 6] = [
+    (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8),
+    (IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),
+    (IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)), 3),
+    (IpAddr::V6(Ipv6Addr::UNSPECIFIED), 128),
+    (IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+    (IpAddr::V6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0)), 8),
+];
 
 /// Reads it; `None` if it is absent or broken. `local` and `remote` are the selectors, empty where those are broken.
 pub(super) fn read(
@@ -38,6 +49,18 @@ pub(super) fn read(
 /// The names of one side, whose selectors `key` has.
 fn side(report: &mut Report<'_>, node: &Node, key: &str, selectors: &[Selector]) -> Option<Names> {
     let here = value::prefix(report, node, false)?;
+    if NO_HOSTS
+        .iter()
+        .any(|(addr, len)| free::overlap(&Selector::prefix(*addr, *len), &Selector::prefix(here.0, here.1)))
+    {
+        let message = format!("no host can have an address in all of {}", shown(here));
+        return report.refuse(
+            node.at,
+            "translate.hosts",
+            message,
+            "a prefix of addresses for hosts: \"172.31.2.0/24\"",
+        );
+    }
     let wire = match selectors {
         [] => return None,
         [one] => one.as_prefix().filter(|(_, len)| *len > 0),

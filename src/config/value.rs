@@ -182,8 +182,14 @@ pub(super) fn device(report: &mut Report<'_>, node: &Node) -> Option<String> {
     let given = string(report, node)?;
     let plain = given.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     let reserved = ["", ".", "..", "all", "default", "lo"].contains(&given);
-    if plain && !reserved && given.len() <= 15 {
+    let number = given.strip_prefix("sandhog-").unwrap_or_default();
+    let moving = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    if plain && !reserved && !moving && given.len() <= 15 {
         return Some(given.into());
+    }
+    if moving {
+        let message = format!("{given:?} is the name of devices on their way into a namespace");
+        return report.refuse(node.at, "value.device", message, "a name that is not sandhog- and a number");
     }
     let message = format!("{given:?} cannot be the name of a device");
     report.refuse(

@@ -26,6 +26,8 @@ const SOON: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 16;
 /// The number of a device that is gone is not another's before: nothing that came from it waits so long anywhere.
 const REST: Duration = Duration::from_secs(60);
+/// The number of a device that has none, as all are taken: no worker ever serves it, so what its connection protects goes nowhere.
+const NOWHERE: DeviceId = DeviceId(u16::MAX);
 
 /// Where nothing is negotiated: the smallest with which a device carries IPv6 (RFC 8200 section 5).
 const LEAST_MTU: u32 = 1280;
@@ -92,6 +94,21 @@ impl Present {
             _ => false,
         }
     }
+
+    /// Asks the kernel about it in the namespace where it is, whatever its path stands for by now; `ask` is told its number there.
+    fn ask<T: Send>(
+        &self,
+        netns: Option<&Path>,
+        ask: impl FnOnce(&Netlink, u32) -> io::Result<T> + Send,
+    ) -> io::Result<T> {
+        let name = self.hold.name()?;
+        // Kernels before 5.8 do not tell.
+        let there = netns.map(|path| self.hold.namespace().or_else(|_| Namespace::open(path))).transpose()?;
+        inside(there.as_ref(), |netlink| {
+            let link = netlink.link(&name)?.index;
+            if link == self.link { ask(netlink, link) } else { Err(io::ErrorKind::NotFound.into()) }
+        })
+    }
 }
 
 impl Devices {
@@ -125,31 +142,32 @@ impl Devices {
             wanted.push((connection, interface, known));
         }
         // Names are free, and numbers at rest, before others may have them.
-        for (connection, entry) in before {
+        for (connection, mut entry) in before {
             tracing::info!(%connection, device = entry.interface.name, "the device of a connection goes");
-            self.take_away(&entry);
-            self.resting.push_back((now + REST, entry.id));
+            self.take_away(&mut entry);
+            if entry.id != NOWHERE {
+                self.resting.push_back((now + REST, entry.id));
+            }
         }
         for (connection, interface, known) in wanted {
-            let mut entry = match known {
-                Some(entry) => entry,
-                None => match self.allocate(now) {
-                    Some(id) => Entry::new(id, interface, now),
-                    None => {
-                        tracing::error!(connection = %connection.name, "there are no more numbers for devices");
-                        continue;
-                    }
-                },
-            };
+            let mut entry = known.unwrap_or_else(|| Entry::new(NOWHERE, interface, now));
+            if entry.id == NOWHERE {
+                entry.id = self.allocate(now).unwrap_or(NOWHERE);
+            }
             let families =
                 |ipv6| connection.children.iter().flat_map(|c| &c.local_ts).any(|s| s.start.is_ipv6() == ipv6);
             entry.families = (families(false), families(true));
-            entry.traps = trapped.contains(&connection.name);
+            entry.change_carrier(|entry| entry.traps = trapped.contains(&connection.name));
             if (&entry.interface.name, &entry.interface.netns) != (&interface.name, &interface.netns) {
-                self.take_away(&entry);
-                (entry.device, entry.retry_at) = (None, now);
+                self.take_away(&mut entry);
             }
-            entry.change(interface, mtus.get(&connection.name).copied().unwrap_or(LEAST_MTU));
+            if let Err(error) = entry.change(interface, mtus.get(&connection.name).copied().unwrap_or(LEAST_MTU)) {
+                tracing::warn!(connection = %connection.name, %error, "a device could not be changed; it is made anew");
+                self.take_away(&mut entry);
+            }
+            if entry.device.is_none() {
+                entry.retry_at = now;
+            }
             self.by_connection.insert(connection.name.clone(), entry);
         }
         self.due_at = now;
@@ -194,15 +212,13 @@ impl Devices {
             _ => return,
         };
         let Some(entry) = self.by_connection.get_mut(connection) else { return };
-        let before = entry.carrier();
-        if up {
-            entry.children.insert(id)
-        } else {
-            entry.children.remove(&id)
-        };
-        if let Some(device) = entry.device.as_ref().filter(|_| entry.carrier() != before) {
-            entry.set_carrier(&device.hold);
-        }
+        entry.change_carrier(|entry| {
+            if up {
+                entry.children.insert(id)
+            } else {
+                entry.children.remove(&id)
+            };
+        });
     }
 
     /// What is to be told since the last call.
@@ -249,15 +265,11 @@ impl Devices {
     }
 
     /// Workers leave it; and its name is free at once.
-    fn take_away(&self, entry: &Entry) {
+    fn take_away(&self, entry: &mut Entry) {
         self.give(|_| Some(Order::Leave(entry.id)));
-        let Some(device) = &entry.device else { return };
-        let delete = |netlink: &Netlink| {
-            // By then its number may be another's.
-            let ours = device.hold.name().and_then(|name| netlink.link(&name)).is_ok_and(|l| l.index == device.link);
-            if ours { netlink.delete_link(device.link).map(drop) } else { Ok(()) }
-        };
-        if let Err(error) = inside(entry.interface.netns.as_deref(), delete) {
+        let Some(device) = entry.device.take() else { return };
+        let delete = |netlink: &Netlink, link| netlink.delete_link(link).map(drop);
+        if let Err(error) = device.ask(entry.interface.netns.as_deref(), delete) {
             // It goes when the last worker has left it.
             tracing::debug!(%error, device = device.name, "a device was not deleted");
         }
@@ -333,6 +345,11 @@ impl Entry {
 
     /// Makes the device and puts it into its place: a queue for each worker. An error is a sentence that says what to do.
     fn make(&mut self, queues: usize) -> Result<Vec<Queue>, String> {
+        if self.id == NOWHERE {
+            return Err(
+                "there are no more numbers for devices: use fewer, or reload a minute after others have gone".into()
+            );
+        }
         let (name, netns) = (&self.interface.name, self.interface.netns.as_deref());
         let namespace = netns.map(Namespace::open).transpose().map_err(|error| self.no_namespace(&error))?;
         // On its way it must not meet a name that is taken here.
@@ -366,7 +383,7 @@ impl Entry {
             netlink.set_up(link, true)?;
             Ok((link, preflight::of_device(name, ipv4, ipv6)))
         };
-        let (link, warnings) = inside(netns, set_up).map_err(said)?;
+        let (link, warnings) = inside(namespace.as_ref(), set_up).map_err(said)?;
         self.device = Some(Present { hold, link, name: name.clone() });
         self.warnings = warnings;
         Ok(made)
@@ -383,35 +400,42 @@ impl Entry {
         }
     }
 
-    /// Takes on what can be changed on a device that is there.
-    fn change(&mut self, interface: &Interface, mtu: u32) {
+    /// Takes on what can be changed on a device that is there. After an error it may be half changed.
+    fn change(&mut self, interface: &Interface, mtu: u32) -> io::Result<()> {
         let before = std::mem::replace(&mut self.interface, interface.clone());
         let mtu_before = std::mem::replace(&mut self.mtu, mtu);
-        let Some(device) = &self.device else { return };
-        let (old, new, link) = (&before.addresses, &interface.addresses, device.link);
-        let change = |netlink: &Netlink| {
+        let Some(device) = &self.device else { return Ok(()) };
+        let (old, new) = (&before.addresses, &interface.addresses);
+        if (mtu, new) == (mtu_before, old) {
+            return Ok(());
+        }
+        device.ask(interface.netns.as_deref(), |netlink, link| {
             if mtu != mtu_before {
                 netlink.set_mtu(link, mtu)?;
             }
-            let gone = old.iter().filter(|address| !new.contains(address));
-            let come = new.iter().filter(|address| !old.contains(address));
-            for address in gone {
+            for address in old.iter().filter(|address| !new.contains(address)) {
                 netlink.delete_address(&on(link, address))?;
             }
-            come.into_iter().try_for_each(|address| netlink.add_address(&on(link, address)))
-        };
-        if (mtu, new) == (mtu_before, old) {
-            return;
-        }
-        self.trouble = inside(interface.netns.as_deref(), change).err().map(|error| {
-            let sentence = format!("the device {} could not be changed: {error}", device.name);
-            tracing::error!("{sentence}");
-            sentence
-        });
+            let mut come = new.iter().filter(|address| !old.contains(address));
+            come.try_for_each(|address| match netlink.add_address(&on(link, address)) {
+                // Somebody was there first.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                added => added,
+            })
+        })
     }
 
     fn carrier(&self) -> bool {
         self.traps || !self.children.is_empty()
+    }
+
+    /// Changes what the carrier depends on, and the carrier with it.
+    fn change_carrier(&mut self, change: impl FnOnce(&mut Self)) {
+        let before = self.carrier();
+        change(self);
+        if let Some(device) = self.device.as_ref().filter(|_| self.carrier() != before) {
+            self.set_carrier(&device.hold);
+        }
     }
 
     /// An old kernel has no carrier to set, and nothing is lost by that.
@@ -424,10 +448,10 @@ impl Entry {
 }
 
 /// Asks the kernel within a network namespace, or ours. Nothing of it stays open: that would keep alive a namespace that others delete.
-fn inside<T: Send>(netns: Option<&Path>, ask: impl FnOnce(&Netlink) -> io::Result<T> + Send) -> io::Result<T> {
-    match netns {
+fn inside<T: Send>(there: Option<&Namespace>, ask: impl FnOnce(&Netlink) -> io::Result<T> + Send) -> io::Result<T> {
+    match there {
         None => ask(&Netlink::open()?),
-        Some(path) => Namespace::open(path)?.run(|| ask(&Netlink::open()?))?,
+        Some(there) => there.run(|| ask(&Netlink::open()?))?,
     }
 }
 
@@ -453,11 +477,11 @@ mod tests {
 
     const NOW: Duration = Duration::from_secs(1000);
 
-    fn config(interfaces: &[(&str, &str)]) -> Config {
+    fn config(interfaces: &[(&str, &str)], start: &str) -> Config {
         let connection = |(name, interface): &(&str, &str)| {
             format!(
                 "[connections.{name}]\nremote_addrs = [\"192.0.2.9\"]\ninterface = {{ {interface} }}\n\
-                 [connections.{name}.children.all]\nlocal_ts = [\"0.0.0.0/0\"]\nremote_ts = [\"0.0.0.0/0\"]\n"
+                 [connections.{name}.children.all]\nlocal_ts = [\"0.0.0.0/0\"]\nremote_ts = [\"0.0.0.0/0\"]\nstart_action = \"{start}\"\n"
             )
         };
         let secret = "[secrets.s]\nid = [\"192.0.2.9\"]\nsecret = \"correct horse battery staple\"\n".to_owned();
@@ -478,7 +502,15 @@ mod tests {
             Self { devices: Devices::new(inboxes.clone()), inboxes, queues }
         }
         fn configure(&mut self, now: Duration, interfaces: &[(&str, &str)]) -> HashMap<Arc<str>, DeviceId> {
-            let config = config(interfaces);
+            self.configure_as(now, interfaces, "start")
+        }
+        fn configure_as(
+            &mut self,
+            now: Duration,
+            interfaces: &[(&str, &str)],
+            start: &str,
+        ) -> HashMap<Arc<str>, DeviceId> {
+            let config = config(interfaces, start);
             let mtus = config.connections.iter().map(|connection| (connection.name.clone(), 1400)).collect();
             let ids = self.devices.configure(now, &config, &mtus);
             self.tick(now);
@@ -575,6 +607,24 @@ mod tests {
         });
     }
 
+    /// Packets of its connection do not come to the gateway's device instead.
+    #[test]
+    fn without_a_number_a_device_is_nowhere() {
+        fresh(|| {
+            let mut bench = Bench::new();
+            bench.devices.next = u16::MAX - 1;
+            let [a, b, c] = [r#"name = "a""#, r#"name = "b""#, r#"name = "c""#];
+            let ids = bench.configure(NOW, &[("a", a), ("b", b)]);
+            assert_eq!((ids["a"], ids["b"]), (DeviceId(u16::MAX - 1), NOWHERE));
+            assert_eq!((bench.served(), bench.devices.of("b")), (vec![vec![u16::MAX - 1]; 2], Some(("b", false))));
+            assert!(bench.warnings("b").starts_with("there are no more numbers"), "{}", bench.warnings("b"));
+            assert_eq!(bench.configure(NOW, &[("c", c)])["c"], NOWHERE);
+            assert_eq!(bench.configure(NOW + REST, &[("c", c)])["c"], DeviceId(u16::MAX - 1));
+            assert_eq!(bench.configure(NOW + REST, &[("c", c), ("b", b)])["b"], NOWHERE);
+            assert_eq!((bench.served(), bench.warnings("c")), (vec![vec![u16::MAX - 1]; 2], String::new()));
+        });
+    }
+
     #[test]
     fn a_device_is_made_when_its_namespace_is_there_and_others_do_not_wait() {
         fresh(|| {
@@ -624,6 +674,59 @@ mod tests {
             assert_eq!((bench.served(), bench.devices.of("a")), (vec![vec![]; 2], Some(("vti", false))));
             assert!(there.run(|| link("vti").is_none()).expect("enter"));
             assert_eq!(bench.told()[0].0, "a interface.lost");
+        });
+    }
+
+    /// The path of its namespace stands for another one by now, which has a device with the same number: that is not ours to change.
+    #[test]
+    fn a_device_is_changed_where_it_is() {
+        fresh(|| {
+            let mut bench = Bench::new();
+            let [there, elsewhere] = [(); 2].map(|()| Namespace::create().expect("namespace"));
+            let path = std::env::temp_dir().join(format!("sandhog-netns-{}", std::process::id()));
+            let names = [&there, &elsewhere].map(named);
+            let point = |to: &str| {
+                let _ = fs::remove_file(&path);
+                std::os::unix::fs::symlink(to, &path).expect("link");
+            };
+            point(&names[0].0);
+            let text =
+                |addresses: &str| format!(r#"name = "vti", addresses = [{addresses}], netns = "{}""#, path.display());
+            bench.configure(NOW, &[("a", &text(r#""10.0.0.1/30""#))]);
+            let number = there.run(|| link("vti").expect("made").index).expect("enter");
+            let occupy = || {
+                let others = (1..100).map(|_| Device::create("other", 1).expect("create"));
+                // The others go, and their name with them.
+                others.into_iter().find(|_| link("other").expect("other").index == number)
+            };
+            let occupied = elsewhere.run(occupy).expect("enter").expect("a number");
+            point(&names[1].0);
+            bench.configure(NOW, &[("a", &text(r#""10.0.0.5/30""#))]);
+            fs::remove_file(&path).expect("remove");
+            assert_eq!(there.run(|| addresses("vti")).expect("enter"), ["10.0.0.5/30"]);
+            assert_eq!(elsewhere.run(|| addresses("other")).expect("enter"), Vec::<String>::new());
+            drop(occupied);
+        });
+    }
+
+    /// What somebody else has done to it already is done, and what cannot be done is tried again with a new device.
+    #[test]
+    fn a_change_that_fails_is_made_up_for() {
+        fresh(|| {
+            let mut bench = Bench::new();
+            bench.configure(NOW, &[("a", r#"name = "vti""#)]);
+            let made = link("vti").expect("made").index;
+            let netlink = Netlink::open().expect("netlink");
+            netlink.add_address(&on(made, &("10.0.0.1".parse().expect("address"), 30))).expect("address");
+            let two = r#"name = "vti", addresses = ["10.0.0.1/30", "10.0.0.5/30"]"#;
+            bench.configure(NOW, &[("a", two)]);
+            assert_eq!(
+                (addresses("vti"), link("vti").map(|l| l.index)),
+                (vec!["10.0.0.1/30".into(), "10.0.0.5/30".into()], Some(made))
+            );
+            assert!(netlink.delete_link(made).expect("delete"));
+            bench.configure(NOW, &[("a", r#"name = "vti", addresses = ["10.0.0.9/30"]"#)]);
+            assert_eq!((addresses("vti"), bench.served()), (vec!["10.0.0.9/30".into()], vec![vec![1]; 2]));
         });
     }
 
@@ -710,6 +813,18 @@ mod tests {
             assert!(sends(&mut bench), "another's end");
             bench.devices.note(&down(1));
             assert!((0..1_000_000).any(|_| !sends(&mut bench)), "none is up");
+        });
+    }
+
+    /// Without a carrier no packet comes that could bring a child up.
+    #[test]
+    fn another_configuration_is_another_carrier() {
+        fresh(|| {
+            let mut bench = Bench::new();
+            for (start, carrier) in [("start", false), ("trap", true), ("none", false)] {
+                bench.configure_as(NOW, &[("a", r#"name = "vti""#)], start);
+                assert_eq!(link("vti").map(|link| link.carrier), Some(carrier), "{start}");
+            }
         });
     }
 }

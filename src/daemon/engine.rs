@@ -4,6 +4,7 @@
 //! first), timers. It waits for nothing but its one poll.
 mod figures;
 mod paths;
+mod reload;
 mod traffic;
 
 use super::DEVICE;
@@ -30,7 +31,7 @@ use super::sockets::Sockets;
 use super::status::{self, View};
 use super::traps::Traps;
 use super::workers::{UPCALLS, Workers};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::control::request::{Change, Refusal, Request};
 use crate::control::types::{Status, Verb};
 use crate::crypto::rng::SystemRng;
@@ -549,43 +550,6 @@ impl Engine {
         }
         self.picture.1.clone()
     }
-
-    /// Reads the files again; what is wrong with them leaves everything as it is.
-    fn reload(&mut self, now: Duration) {
-        let config = match config::load(&self.parts.path) {
-            Ok(config) => config,
-            Err(errors) => return tracing::error!("the configuration is refused, nothing was changed:\n{errors}"),
-        };
-        if fixed(&config) != fixed(&self.parts.config) {
-            tracing::warn!(
-                "addresses, ports, devices, table, mark, workers, sockets and hook of [gateway] change with a restart only"
-            );
-        }
-        let Parts { installer, network, devices, host, .. } = &mut self.parts;
-        // What is protected is protected before anything is torn down or brought up.
-        if let Err(error) = network.configure(&config) {
-            return tracing::error!(%error, "routes could not be set, nothing else was changed");
-        }
-        installer.follow_devices(devices.configure(now, &config, &ceiling::of_own_devices(&config)));
-        installer.configure(&config, &mut host.places);
-        self.parts.config = Config {
-            gateway: config::Gateway { on_exit: config.gateway.on_exit, ..self.parts.config.gateway.clone() },
-            ..config
-        };
-        self.traps.review(&self.parts.config.policy);
-        self.keylog = Keylog::of(&self.parts.config);
-        self.dirty = true;
-        self.expiry_at = now;
-        self.set_policy(now);
-        self.review_holds(now);
-        tracing::info!("the configuration was read again");
-    }
-}
-
-/// What a reload cannot change.
-fn fixed(config: &Config) -> config::Gateway {
-    let defaults = config::Gateway::default();
-    config::Gateway { on_exit: defaults.on_exit, log: defaults.log, ..config.gateway.clone() }
 }
 
 /// Everything else first: a peer acts on our answer as soon as it has it, so by then nothing may be sent on what it has deleted, and what it

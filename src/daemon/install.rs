@@ -4,6 +4,9 @@
 //! A responder goes on sending on the old SA until the peer has proved that it uses the new one: an authentic packet on it, the end of the
 //! old one (that its Delete came, or that ours leaves), or 30 s. Of the SAs that are for one worker alone (RFC 9611) each is taken into use by
 //! itself; until then the worker sends on the one that is for all. Who replaced a child keeps its old inbound SA 5 s more for what is still on its way.
+mod policies;
+mod renamed;
+
 use super::fixed::Fixed;
 use super::installed::{self, Installed, Terms};
 use super::places::{Key, Places};
@@ -15,9 +18,12 @@ use crate::esp::outbound::OutboundSa;
 use crate::ike::event::{ChildId, ChildUp, DirectionKeys, Ended, IkeId, IkePath, Seen, Usage};
 use crate::ipsec::path::{Encap, Path};
 use crate::ipsec::sad::{self, InboundEntry};
-use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
+use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot};
 use crate::ipsec::tables::{OutboundEntry, Tables, Traffic};
 use arc_swap::{ArcSwap, ArcSwapOption};
+pub(super) use policies::Ordered;
+use policies::PolicyChange;
+use renamed::Withdrawn;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -32,22 +38,6 @@ pub const GRACE: Duration = Duration::from_secs(5);
 const NEVER: Duration = Duration::MAX;
 /// Of a child that is not configured any more.
 const DEFAULT_WINDOW: u32 = 4096;
-
-/// A policy comes or goes.
-#[derive(Debug)]
-struct PolicyChange {
-    policy: Ordered,
-    comes: bool,
-}
-/// A policy with its place.
-#[derive(Clone, Debug)]
-pub(super) struct Ordered {
-    device: DeviceId,
-    order: u64,
-    policy: Arc<PolicyEntry>,
-}
-/// The policies of peers come before those of the configuration.
-const CONFIGURED: u64 = 1 << 63;
 
 /// Writes the tables.
 #[derive(Debug)]
@@ -73,6 +63,7 @@ pub struct Installer {
     deserted: Vec<(Key, Slot)>,
     paths: HashMap<IkeId, Arc<ArcSwap<Path>>>,
     retiring: Vec<(Duration, u32)>,
+    withdrawn: HashMap<ChildId, Withdrawn>,
     arrivals: u64,
 }
 
@@ -94,6 +85,7 @@ impl Installer {
             deserted: Vec::new(),
             paths: HashMap::new(),
             retiring: Vec::new(),
+            withdrawn: HashMap::new(),
             arrivals: 0,
         }
     }
@@ -156,24 +148,9 @@ impl Installer {
         for child in self.unsettled(places) {
             tracing::warn!(
                 %child,
-                "translate, copy_dscp, mtu, mss, outer_fragments, peer_window, per_resource_sas or start is another, and counts from when it has no SA: take it down and up"
+                "copy_dscp, mtu, mss, outer_fragments, peer_window, per_resource_sas or start is another, and counts from when it has no SA: take it down and up"
             );
         }
-    }
-
-    /// The configured policies of a connection go, so that its packets are left to others, or refused if there are none. Once.
-    pub fn withhold(&mut self, connection: &str) {
-        self.show(connection, false);
-    }
-    /// They come back.
-    pub fn restore(&mut self, connection: &str) {
-        self.show(connection, true);
-    }
-    fn show(&mut self, connection: &str, comes: bool) {
-        let of_it = self.configured.iter().filter(|(key, _)| *key.connection == *connection);
-        let changes = of_it.map(|(_, policy)| PolicyChange { policy: policy.clone(), comes });
-        self.changes.extend(changes);
-        self.publish_policies();
     }
 
     /// Children with SAs whose settings, fixed while there are any, are not those of the configuration any more.
@@ -181,49 +158,6 @@ impl Installer {
         let configured = |sa: &Installed| Fixed::configured(self.setting(&sa.key), sa.slot, places);
         let behind = |sa: &&Installed| Fixed::of(&sa.inbound.child) != configured(sa);
         self.installed.values().filter(behind).map(|sa| sa.inbound.child.name.clone()).collect()
-    }
-
-    /// A policy of the configuration, and the one of the same child that was there before.
-    fn configured_policy(&mut self, key: Key, before: Option<Ordered>, policy: PolicyEntry) {
-        let device = self.device_of(&key.connection);
-        let policy = match before {
-            Some(before) if *before.policy == policy && before.device == device => before,
-            before => {
-                let order = before.as_ref().map_or_else(|| self.next_order(), |before| before.order);
-                let policy = Ordered { device, order, policy: Arc::new(policy) };
-                self.changes.extend(before.map(|policy| PolicyChange { policy, comes: false }));
-                self.changes.push(PolicyChange { policy: policy.clone(), comes: true });
-                policy
-            }
-        };
-        self.configured.insert(key, policy);
-    }
-
-    fn next_order(&mut self) -> u64 {
-        self.arrivals += 1;
-        CONFIGURED | self.arrivals
-    }
-
-    /// Children that stay may have another device than before, and the policies of peers have its and the priority of their child.
-    fn follow_settings(&mut self, places: &Places) {
-        let children = self.tables.children.load();
-        for (key, slot) in places.all() {
-            children.get(slot).inspect(|child| child.set_device(self.device_of(&key.connection)));
-        }
-        let Self { installed, settings, changes, devices, device, .. } = self;
-        for sa in installed.values_mut() {
-            let Some(present) = &mut sa.policy else { continue };
-            let child = settings.get(&(sa.key.connection.clone(), sa.key.child.clone()));
-            let priority = child.map_or(0, |child| child.priority);
-            let device = *devices.get(&sa.key.connection).unwrap_or(device);
-            if (present.policy.priority, present.device) == (priority, device) {
-                continue;
-            }
-            changes.push(PolicyChange { policy: present.clone(), comes: false });
-            present.device = device;
-            present.policy = Arc::new(PolicyEntry { priority, ..PolicyEntry::clone(&present.policy) });
-            changes.push(PolicyChange { policy: present.clone(), comes: true });
-        }
     }
 
     /// What the policy of a child does; a protected child gets its slot. Without one its packets must not be left to a wider policy, which might
@@ -260,19 +194,6 @@ impl Installer {
         }
         self.tables.insert_child(Arc::new(child));
         Some(slot)
-    }
-
-    /// Those that are there with what has changed. What has not is shared, but not the list of it: that is copied once for all changes, and with
-    /// 100,000 policies most of what one change costs.
-    fn publish_policies(&mut self) {
-        let mut spd = Spd::clone(&self.tables.spd.load());
-        for PolicyChange { policy: Ordered { device, order, policy }, comes } in self.changes.drain(..) {
-            match comes {
-                true => spd.insert(device, order, &policy),
-                false => spd.remove(device, order, &policy),
-            }
-        }
-        self.tables.publish_policies(spd);
     }
 
     fn setting(&self, key: &Key) -> Option<&ChildConfig> {
@@ -368,7 +289,9 @@ impl Installer {
     /// Removes both directions; the inbound one lives on for a while if the child was replaced, also if the peer has replaced it by one of
     /// another IKE SA: its Delete may overtake packets.
     pub fn child_down(&mut self, now: Duration, id: ChildId, why: Ended, places: &mut Places) {
-        let Some(gone) = self.installed.remove(&id) else { return };
+        let Some(gone) = self.installed.remove(&id) else {
+            return self.forget_withdrawn(id, why, places);
+        };
         let left = self.by_slot.entry(gone.slot).or_default();
         left.retain(|other| *other != id);
         // The Delete of the old one is the proof that the peer uses the new one.
@@ -391,31 +314,6 @@ impl Installer {
             self.leave_policy(gone.slot, policy);
             if deserted && why != Ended::Replaced {
                 self.deserted.push((gone.key, gone.slot));
-            }
-        }
-    }
-
-    /// To another SA of the slot with these selectors; if there is none, the policy goes.
-    fn leave_policy(&mut self, slot: Slot, policy: Ordered) {
-        let of = (policy.policy.local.clone(), policy.policy.remote.clone());
-        let for_it = |sa: &Installed| installed::here(&sa.inbound) == of;
-        let heir = self.by_slot.get(&slot).into_iter().flatten().find(|id| self.installed.get(id).is_some_and(for_it));
-        match heir.and_then(|id| self.installed.get_mut(id)) {
-            Some(heir) => heir.policy = Some(policy),
-            None => self.changes.push(PolicyChange { policy, comes: false }),
-        }
-    }
-
-    /// The policies of peers as they are now; then the children that nobody needs any more go.
-    fn follow_peers(&mut self, places: &mut Places) {
-        if self.changes.is_empty() && self.deserted.is_empty() {
-            return;
-        }
-        self.publish_policies();
-        for (key, slot) in std::mem::take(&mut self.deserted) {
-            if !self.by_slot.contains_key(&slot) && places.find(&key) == Some(slot) {
-                self.tables.remove_child(slot);
-                places.leave(&key, &self.tables);
             }
         }
     }
@@ -717,6 +615,63 @@ mod tests {
         bench.down(1, Ended::ByUs);
         bench.up(2, true, None);
         assert_eq!(reload(&mut bench, 2), (2, vec![]));
+    }
+
+    /// What the peer sends must never come out by a name that is not protected any more: the SAs go before the routes do.
+    #[test]
+    fn other_names_of_networks_end_the_sas_that_have_the_old_ones() {
+        for peer in [0, 1] {
+            let mut bench = Bench::new();
+            bench.installer.configure(&translated("172.31.2.0/24", ""), &mut bench.places);
+            let key = Key { connection: "a".into(), child: "b".into(), peer };
+            let up = |bench: &mut Bench, id: u64, replaces: Option<u64>| {
+                let spi_in = bench.places.allocate_spi(&key, id as u32).unwrap();
+                let (local_ts, remote_ts) =
+                    (vec!["10.1.0.0/16".parse().unwrap()], vec!["10.0.0.0/24".parse().unwrap()]);
+                let up = ChildUp { peer, spi_in, local_ts, remote_ts, ..bench.offer(id, true, replaces) };
+                bench.installer.child_up(NOW, &up, &mut bench.places, &mut bench.rng);
+                spi_in
+            };
+            let old = up(&mut bench, 1, None);
+            let last = up(&mut bench, 2, Some(1));
+            bench.down(1, Ended::Replaced);
+            assert!(bench.receives(old) && bench.receives(last));
+            // Other settings leave it alone.
+            let (same, other) = (translated("172.31.2.0/24", "mss = 1300"), translated("172.31.3.0/24", ""));
+            assert!(bench.installer.withdraw_renamed(&same, &mut bench.places).is_empty() && bench.receives(last));
+            let renamed = bench.installer.withdraw_renamed(&other, &mut bench.places);
+            assert_eq!(renamed, [("a".into(), "b".into())].into());
+            assert!(!bench.receives(old) && !bench.receives(last) && bench.installer.get(ChildId(2)).is_none());
+            assert_eq!(bench.sends(), None);
+            bench.installer.configure(&other, &mut bench.places);
+            assert!(bench.places.holds(last), "the endpoint has it still");
+            // The slot is kept for what takes the place of it, whatever comes in between.
+            let spi_in = bench.places.allocate_spi(&key, 3).unwrap();
+            bench.tick(NOW);
+            assert_eq!(bench.places.find(&key), Some(sad::slot_of(spi_in)));
+            let new = up(&mut bench, 3, Some(2));
+            bench.down(2, Ended::Replaced);
+            bench.tick(NOW);
+            assert!(bench.receives(new) && !bench.places.holds(last));
+            let (_, remote) = installed::here(&bench.pair(3).1);
+            assert_eq!(remote[0].to_string(), "172.31.3.0/24");
+            // If nothing ever does, the slot of a peer goes.
+            bench.installer.withdraw_renamed(&same, &mut bench.places);
+            bench.installer.configure(&same, &mut bench.places);
+            bench.down(3, Ended::PeerDead);
+            bench.tick(NOW);
+            assert_eq!(bench.places.find(&key).is_some(), peer == 0);
+        }
+    }
+
+    fn translated(remote: &str, more: &str) -> Config {
+        let text = format!(
+            "[connections.a]\nremote_addrs = [\"192.0.2.9\"]\n[connections.a.children.b]\nlocal_ts = [\"10.1.0.0/16\"]\n\
+             remote_ts = [\"10.0.0.0/24\"]\ntranslate = {{ remote = \"{remote}\" }}\n{more}\n\
+             [secrets.s]\nid = [\"192.0.2.9\"]\nsecret = \"correct horse battery staple\"\n"
+        );
+        let source = crate::config::Source { name: "a.toml".into(), text };
+        crate::config::parse(&[source], &crate::config::secret::System).unwrap()
     }
 
     /// Its packets must not meet a wider policy that lets them pass.
@@ -1255,6 +1210,28 @@ mod tests {
         bench.installer.configure(&Config { connections: vec![], ..config(7, false) }, &mut bench.places);
         assert_eq!((policy(&bench, [10, 2, 1, 1]), policy(&bench, [10, 2, 2, 1])), (None, None));
         assert!(bench.installer.tables.children.load().get(slot).is_none() && !bench.receives(peer.spi_in));
+    }
+
+    /// While they are withheld others may take their place: they come back once, and go for good.
+    #[test]
+    fn withheld_policies_come_back_once() {
+        let mut bench = Bench::new();
+        let priority = |bench: &Bench| {
+            let (src, dst) = ("10.1.0.1".parse().unwrap(), "10.2.0.1".parse().unwrap());
+            let flow = crate::wire::ip::Flow { src, dst, proto: 17, sport: 1, dport: 2, later_fragment: false };
+            let spd = bench.installer.tables.spd.load();
+            spd.lookup(DeviceId(0), &flow).map(|found| found.policy.priority)
+        };
+        bench.installer.configure(&config(0, false), &mut bench.places);
+        bench.installer.withhold("a");
+        assert_eq!(priority(&bench), None);
+        bench.installer.configure(&config(7, false), &mut bench.places);
+        bench.installer.restore("a");
+        assert_eq!(priority(&bench), Some(7));
+        bench.installer.configure(&config(3, false), &mut bench.places);
+        assert_eq!(priority(&bench), Some(3));
+        bench.installer.configure(&Config { connections: vec![], ..config(3, false) }, &mut bench.places);
+        assert_eq!(priority(&bench), None);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::esp::drop::Drop;
 use crate::ike::diagnose::{self, Certainty};
 use crate::ike::policy::{self, StartAction};
 use crate::ike::status::{self, ConnectionStatus, IkeStatus, State};
-use crate::ipsec::fitting::{Fitting, OuterFragments};
+use crate::ipsec::fitting::Fitting;
 use crate::ipsec::path::Encap;
 use crate::ipsec::tables::OutboundEntry;
 use crate::wire::keyword;
@@ -22,9 +22,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-
-/// Smallest MTU of IPv6 (RFC 8200 section 5).
-const IPV6_LEAST: usize = 1280;
 
 /// Where the picture is taken from.
 #[derive(Clone, Copy, Debug)]
@@ -238,8 +235,8 @@ impl View<'_> {
     }
 }
 
-/// The largest inner packet of a child under its cipher, on its path as it is now. IPv6 has no MTU below 1280: what the path does not take of it
-/// whole is fragmented outside, unless that is forbidden.
+/// The largest inner packet of a child that its path takes whole as it is now, under its cipher. Its hosts may be told of more: IPv6 of up to 1280
+/// octets is fragmented outside.
 fn mtu(sa: &OutboundEntry, fitting: Fitting) -> u16 {
     let path = sa.path.load();
     let outside = match path.remote.is_ipv4() {
@@ -248,9 +245,7 @@ fn mtu(sa: &OutboundEntry, fitting: Fitting) -> u16 {
         false => 40,
     };
     let whole = fitting.mtu(usize::from(path.inner_mtu(sa.sa.params().cipher)) + outside);
-    let ipv6 = sa.local_ts.iter().all(|selector| selector.start.is_ipv6());
-    let cut = ipv6 && fitting.outer_fragments != OuterFragments::Never;
-    u16::try_from(if cut { whole.max(IPV6_LEAST) } else { whole }).unwrap_or(u16::MAX)
+    u16::try_from(whole).unwrap_or(u16::MAX)
 }
 
 /// What failed has been done since: the SA that was wanted, or that of the child, is up. Where many peers come, the success of one says
@@ -384,9 +379,7 @@ mod tests {
         assert_eq!(of(1500, &["10.1.0.0/16"], true, auto), 1458);
         assert_eq!((of(1500, &["10.1.0.0/16"], false, said), of(1400, &["10.1.0.0/16"], false, said)), (1400, 1338));
         assert_eq!(of(1280, &["10.1.0.0/16"], false, auto), 1218);
-        let never = Fitting { outer_fragments: OuterFragments::Never, ..auto };
-        assert_eq!((of(1280, &["fd00::/64"], false, auto), of(1280, &["fd00::/64"], false, never)), (1280, 1218));
-        assert_eq!(of(1280, &["fd00::/64", "10.1.0.0/16"], false, auto), 1218);
+        assert_eq!(of(1280, &["fd00::/64"], false, auto), 1218);
     }
 
     fn sa(connecting: bool, closing: bool) -> status::ChildStatus {

@@ -1,12 +1,13 @@
 //! Network namespaces: each lives as long as a name, descriptor, thread or process holds it. A device in it does not.
-use super::sys::context;
+use super::sys::{check, context};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::{prctl, signal};
 use nix::unistd::{getegid, geteuid};
 use std::fs::{self, File};
 use std::io;
+use std::mem::zeroed;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -28,10 +29,13 @@ impl Namespace {
 
     /// The one that a path stands for: `/run/netns/NAME` of a named one, `/proc/PID/ns/net` of a process. `NotFound` if it is nothing of the kind.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        // SAFETY: it takes nothing, and returns a number. An empty file, which is what is left of a name without a namespace, has no such request.
-        match unsafe { ioctl::namespace_type(file.as_raw_fd()) } {
-            Ok(libc::CLONE_NEWNET) => Ok(Self(file.into())),
+        // A path may lead to anything: a pipe would wait for its other end.
+        let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+        // SAFETY: it takes nothing, and returns a number. Only a namespace is asked: elsewhere the request may mean anything.
+        let kind = || unsafe { ioctl::namespace_type(file.as_raw_fd()) };
+        match is_namespace(&file)?.then(kind) {
+            Some(Ok(libc::CLONE_NEWNET)) => Ok(Self(file.into())),
+            // An empty file is what is left of a name without a namespace.
             _ => Err(io::Error::new(io::ErrorKind::NotFound, format!("{} is no network namespace", path.display()))),
         }
     }
@@ -52,10 +56,15 @@ impl Namespace {
         Ok(number(self)? == number(other)?)
     }
 
-    /// Runs `work` on a thread of its own inside the namespace and waits for it. A panic goes on in the caller.
+    /// Runs `work` on a thread of its own inside the namespace and waits for it. A panic goes on in the caller. An error, too, if there can be no
+    /// more threads.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+        self.run_on(thread::Builder::new(), work)
+    }
+
+    fn run_on<T: Send>(&self, thread: thread::Builder, work: impl FnOnce() -> T + Send) -> io::Result<T> {
         thread::scope(|scope| {
-            let thread = scope.spawn(|| self.enter().map(|()| work()));
+            let thread = thread.spawn_scoped(scope, || self.enter().map(|()| work()))?;
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
@@ -91,6 +100,15 @@ impl AsFd for Namespace {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// Whether it is a namespace, of whatever kind.
+fn is_namespace(file: &File) -> io::Result<bool> {
+    // SAFETY: a struct of integers.
+    let mut about: libc::statfs = unsafe { zeroed() };
+    // SAFETY: the kernel writes one struct.
+    check(unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut about) })?;
+    Ok(about.f_type == libc::NSFS_MAGIC)
 }
 
 /// What a thread returned; a panic goes on here.
@@ -170,6 +188,27 @@ mod tests {
                 assert_eq!(error.kind(), io::ErrorKind::NotFound, "{path}");
             }
         });
+    }
+
+    /// Whatever a path leads to, nobody waits for it.
+    #[test]
+    fn a_pipe_is_no_namespace() {
+        let path = std::env::temp_dir().join(format!("sandhog-pipe-{}", std::process::id()));
+        assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
+        let (tell, told) = std::sync::mpsc::channel();
+        let pipe = path.clone();
+        thread::spawn(move || tell.send(Namespace::open(&pipe).map_err(|error| error.kind())));
+        let opened = told.recv_timeout(std::time::Duration::from_secs(5));
+        fs::remove_file(&path).expect("remove");
+        assert_eq!(opened.expect("an answer").expect_err("a pipe"), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn without_a_thread_nothing_runs_and_nothing_breaks() {
+        let ours = Namespace::current().expect("ours");
+        // More than any machine has.
+        let builder = thread::Builder::new().stack_size(1 << 60);
+        assert!(ours.run_on(builder, || ()).is_err());
     }
 
     #[test]

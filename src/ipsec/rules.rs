@@ -186,8 +186,9 @@ impl<A: Address> Rules<A> {
         before.chain(here).rev()
     }
 
-    /// Adds one.
+    /// Adds one, in the place of one that is equal as `remove` means it: there are never two, so that one `remove` is always enough.
     pub(super) fn insert(&mut self, rule: Rule<A>) {
+        self.remove(&rule);
         self.remote_lengths.0[usize::from(rule.remote().len)] += 1;
         self.local_lengths.0[usize::from(rule.local().len)] += 1;
         let at = self.pages.partition_point(|page| page.rules[0].compare(&rule).is_lt()).saturating_sub(1);

@@ -76,12 +76,12 @@ addrs          = "10.9.0.0/24"
 "#;
 
 /// The least that is a connection.
-const SHORT: &str = "[connections.hangzhou]\nremote_addrs = [\"203.0.113.7\"]\n\
+pub(super) const SHORT: &str = "[connections.hangzhou]\nremote_addrs = [\"203.0.113.7\"]\n\
     [connections.hangzhou.children.lan]\nlocal_ts = [\"10.1.0.0/16\"]\nremote_ts = [\"10.2.0.0/16\"]\n\
     [secrets.a]\nid = [\"203.0.113.7\"]\nsecret = \"a long secret that nobody guesses\"\n";
 
 #[track_caller]
-fn accepted(text: &str) -> Config {
+pub(super) fn accepted(text: &str) -> Config {
     parse(text).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
@@ -125,11 +125,6 @@ fn the_gateway_can_be_other_than_the_default() {
         "what depends on half_open follows it"
     );
     assert_eq!(config.policy.ports, gateway.ports);
-}
-
-#[test]
-fn a_tunnel_is_not_its_own_uplink() {
-    assert_eq!(errors("[gateway]\nbind_device = \"sandhog0\"\n"), ["device.same@2"]);
 }
 
 #[test]
@@ -289,11 +284,27 @@ fn hints_say_what_to_write() {
     let child = |line: &str| SHORT.replace("remote_ts = [\"10.2.0.0/16\"]", line);
     assert_eq!(hint(&child("remote_ts = [\"10.1.0.5/16[tcp/443]\"]")), "write \"10.1.0.0/16[tcp/443]\"");
     assert!(hint("[gateway]\nworkerz = 1\n").contains("`workers`"));
+    let peer = |remote: &str| {
+        hint(&SHORT.replace("remote_addrs = [\"203.0.113.7\"]", &format!("remote_addrs = [\"{remote}\"]")))
+    };
+    assert!(peer("x..example").contains("office.example"), "{}", peer("x..example"));
+    assert!(peer("203.0.113.7/32").ends_with("\"203.0.113.7\""), "{}", peer("203.0.113.7/32"));
     assert!(hint("[gateway]\nencap = \"always\"\n").contains("a connection"));
     assert!(hint("[gateway]\non_exit = \"close\"\n").contains("did you mean \"closed\""));
     assert!(hint(&child("remote_ts = [\"10.2.0.0/16\"]\nmode = \"bypass\"")).contains("\"pass\""));
     let missing = SHORT.replace("id = [\"203.0.113.7\"]", "id = [\"203.0.113.8\"]");
     assert!(hint(&missing).contains("203.0.113.8") && hint(&missing).contains("203.0.113.7"));
+}
+
+#[test]
+fn a_peer_is_named_once() {
+    let remotes = |list: &str| {
+        let given = format!("remote = {{ id = \"203.0.113.7\" }}\nremote_addrs = [{list}]");
+        SHORT.replace("remote_addrs = [\"203.0.113.7\"]", &given)
+    };
+    assert_eq!(errors(&remotes("\"192.0.2.7\", \"192.0.2.7\"")), ["value.duplicate@3"]);
+    assert_eq!(errors(&remotes("\"a.example\", \"2001:db8::7\", \"A.example.\"")), ["value.duplicate@3"]);
+    accepted(&remotes("\"a.example\", \"b.example\", \"2001:db8::7\", \"192.0.2.7\""));
 }
 
 #[test]
@@ -393,65 +404,6 @@ fn overlap_is_an_error_where_nothing_decides() {
     assert_eq!(two("0.0.0.0/0", "0.0.0.0/0", "mode = \"drop\""), Ok(()));
     assert_eq!(two("10.1.0.0/16", "10.2.0.0/16", "mode = \"drop\""), refused);
     assert_eq!(two("10.1.0.0/16", "10.2.0.0/16[tcp/22]", "mode = \"pass\""), refused);
-}
-
-/// What children of the connection `SHORT` and of another one say.
-fn with_devices(first: &str, second: &str) -> String {
-    let first = SHORT.replace("[connections.hangzhou]\n", &format!("[connections.hangzhou]\n{first}\n"));
-    let everything = "local_ts = [\"0.0.0.0/0\", \"::/0\"]\nremote_ts = [\"0.0.0.0/0\", \"::/0\"]\n";
-    format!(
-        "{first}[connections.b]\nremote_addrs = [\"203.0.113.7\"]\n{second}\n[connections.b.children.x]\n{everything}"
-    )
-}
-
-#[test]
-fn a_connection_has_a_device_of_its_own() {
-    let interface =
-        "interface = { name = \"vti-b\", addresses = [\"169.254.10.1/30\", \"fd00::1/64\"], netns = \"tenant-b\" }";
-    let config = accepted(&with_devices("", interface));
-    assert_eq!(config.connections[0].interface, None);
-    let interface = config.connections[1].interface.as_ref().unwrap();
-    let addresses = [("169.254.10.1".parse().unwrap(), 30), ("fd00::1".parse().unwrap(), 64)];
-    assert_eq!((&*interface.name, &interface.addresses[..]), ("vti-b", &addresses[..]));
-    assert_eq!(interface.netns.as_deref(), Some(std::path::Path::new("/run/netns/tenant-b")));
-    assert_eq!(interface.namespace().as_deref(), Some("tenant-b"));
-    let path = with_devices("", "interface = { name = \"vti-b\", netns = \"/proc/7/ns/net\" }");
-    assert_eq!(accepted(&path).connections[1].interface.as_ref().unwrap().namespace().unwrap(), "/proc/7/ns/net");
-}
-
-#[test]
-fn children_overlap_on_one_device_only() {
-    let devices = ["interface = { name = \"vti-a\" }", "interface = { name = \"vti-b\" }"];
-    accepted(&with_devices("", devices[1]));
-    accepted(&with_devices(devices[0], devices[1]));
-    assert_eq!(errors(&with_devices("", "")), ["ts.overlap@13"]);
-    let within = format!(
-        "{}[connections.b.children.y]\nlocal_ts = [\"10.0.0.0/8\"]\nremote_ts = [\"10.0.0.0/8\"]\n",
-        with_devices("", devices[1])
-    );
-    assert_eq!(errors(&within), ["ts.overlap@16"]);
-}
-
-#[test]
-fn each_device_has_a_name_of_its_own_in_its_namespace() {
-    let device = |name: &str, netns: &str| format!("interface = {{ name = \"{name}\"{netns} }}");
-    let (red, blue) = (", netns = \"red\"", ", netns = \"/run/netns/blue\"");
-    accepted(&with_devices(&device("vti", red), &device("vti", blue)));
-    accepted(&with_devices(&device("sandhog0", red), &device("vti", "")));
-    assert_eq!(errors(&with_devices(&device("vti", ""), &device("vti", ""))), ["interface.twice@12"]);
-    let same = ", netns = \"/run/netns/red\"";
-    assert_eq!(errors(&with_devices(&device("vti", red), &device("vti", same))), ["interface.twice@12"]);
-    assert_eq!(errors(&with_devices(&device("sandhog0", ""), "")), ["interface.twice@2"]);
-}
-
-#[test]
-fn what_a_device_of_its_own_cannot_do_is_refused() {
-    let device = "interface = { name = \"vti-b\" }";
-    assert_eq!(errors(&with_devices("", &format!("{device}\nvips = [\"0.0.0.0\"]"))), ["interface.vips@13"]);
-    accepted(&with_devices("", &format!("{device}\nvips = []")));
-    let pass =
-        "[connections.b.children.p]\nmode = \"pass\"\nlocal_ts = [\"10.0.0.0/8\"]\nremote_ts = [\"10.0.0.0/8\"]\n";
-    assert_eq!(errors(&format!("{}{pass}", with_devices("", device))), ["interface.pass@16"]);
 }
 
 #[test]
@@ -573,6 +525,7 @@ fn a_monitor_whose_probes_would_not_travel_is_refused() {
     for (monitor, code) in [
         ("{ target = \"10.1.0.1\" }", "monitor.target"),
         ("{ target = \"fd00::1\" }", "monitor.target"),
+        ("{ target = \"10.2.0.1\", source = \"10.2.0.1\" }", "monitor.source"),
         ("{ target = \"10.2.0.1\", source = \"10.2.0.2\" }", "monitor.source"),
         ("{ target = \"10.2.0.1\", source = \"fd00::1\" }", "ts.family"),
         ("{ target = \"10.2.0.1\", interval = \"99ms\" }", "value.range"),
@@ -585,6 +538,29 @@ fn a_monitor_whose_probes_would_not_travel_is_refused() {
     let ports = monitored("{ target = \"10.2.0.1\" }").replace("10.2.0.0/16\"]", "10.2.0.0/16[tcp/443]\"]");
     assert_eq!(errors(&ports), ["monitor.target@5"]);
     assert!(parse(&ports.replace("tcp/443", "icmp")).is_ok());
+}
+
+#[test]
+fn a_monitor_asks_another_host() {
+    let wide = |local: &str, target: &str, device: &str| {
+        monitored(&format!("{{ target = \"{target}\" }}"))
+            .replace("10.1.0.0/16", "0.0.0.0/0")
+            .replace("10.2.0.0/16", "0.0.0.0/0")
+            .replace("[connections.hangzhou]\n", &format!("[gateway]\nlisten = [\"192.0.2.1\", \"192.0.2.2\"]\n[connections.hangzhou]\nlocal_addrs = [{local}]\n{device}\n"))
+    };
+    let interface = "interface = { name = \"vti\", addresses = [\"10.0.0.1/24\"] }";
+    for (local, target, device) in [
+        ("\"192.0.2.1\"", "192.0.2.1", ""),
+        ("\"192.0.2.1\"", "192.0.2.2", ""),
+        ("\"192.0.2.1\"", "10.0.0.1", interface),
+    ] {
+        assert_eq!(errors(&wide(local, target, device)), ["monitor.target@7"], "{target}");
+    }
+    assert_eq!(errors(&wide("\"192.0.2.1\"", "255.255.255.255", "")), ["monitor.target@9"]);
+    // Two hosts with a tunnel between themselves, and a tenant who has our outer address somewhere else.
+    accepted(&wide("\"192.0.2.1\"", "203.0.113.7", ""));
+    accepted(&wide("\"192.0.2.1\"", "10.0.0.2", interface));
+    accepted(&wide("\"192.0.2.1\"", "192.0.2.1", "interface = { name = \"vti\", netns = \"tenant\" }"));
 }
 
 #[test]
@@ -604,6 +580,8 @@ fn a_monitor_asks_by_the_names_of_this_side() {
         )
         .replace("10.2.0.0/16", "10.0.0.0/24");
     assert!(accepted(&text).connections[0].children[0].monitor.is_some());
-    assert_eq!(errors(&text.replace("172.31.2.5", "10.0.0.5")), ["monitor.target@6"]);
+    let wire = parse(&text.replace("172.31.2.5", "10.0.0.5")).expect_err("a name of the wire").0;
+    assert_eq!((wire[0].code, wire[0].line, &*wire[0].hint), ("monitor.target", 6, "an address in 172.31.2.0/24"));
+    assert!(!wire[0].message.contains("remote_ts"), "it is in there: {}", wire[0].message);
     assert_eq!(errors(&text.replace("10.0.0.3", "198.18.1.3")), ["monitor.source@6"]);
 }

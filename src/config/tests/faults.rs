@@ -72,7 +72,7 @@ const VALUES: &[OfValue] = &[
     ("a time without sense", "value.duration", Connection, "dpd_delay", &["¤'4 weeks'", "¤'h'", "¤'1h30m'", "¤-1", "¤nan", "¤'9999999d'"]),
     ("a size without sense", "value.size", Child, "rekey_bytes", &["¤'1 yard'", "¤-5", "¤'99999999999TiB'"]),
     ("an address that is none", "value.address", Gateway, "listen", &["[¤'300.1.1.1']", "['::', ¤'10.0.0.0/8']", "[¤'eth0', '::']"]),
-    ("a peer's address that is none", "value.address", Connection, "remote_addrs", &["[¤'203.0.113']", "[¤'2001:db8::g']", "[¤'10.0.0.1/32']"]),
+    ("a peer's address that is none", "value.address", Connection, "remote_addrs", &["[¤'203.0.113']", "[¤'2001:db8::g']", "[¤'10.0.0.1/32']", "[¤'x..example']", "['192.0.2.200', ¤'-x.example']"]),
     ("a relative path", "value.path", Gateway, "state_dir", &["¤'var/lib'", "¤''"]),
     ("a device that cannot be", "value.device", Gateway, "device", &["¤'sandhog-gateway-0'", "¤'a/b'", "¤'lo'", "¤''"]),
     ("an uplink that cannot be", "value.device", Gateway, "bind_device", &["¤'vrf/wan'", "¤'all'", "¤''"]),

@@ -1,6 +1,7 @@
 //! Tests of the whole: a generator of valid configurations, faults of known classes in them, and single cases.
 mod cases;
 mod credentials;
+mod devices;
 mod draw;
 mod faults;
 mod files;

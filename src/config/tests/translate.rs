@@ -76,6 +76,13 @@ fn what_is_no_translation_is_refused_where_it_stands() {
     one(&lan("{ local = \"10.0.0.0/25\" }"), "translate.size", 6, 23, "write \"10.0.0.0/24\"");
     one(&lan("{ remote = \"172.31.0.0/16\" }"), "translate.size", 6, 24, "write \"172.31.0.0/24\"");
     one(&lan("{ local = \"fd00::/24\" }"), "translate.family", 6, 23, "family of 198.18.1.0/24");
+    for nobody in ["127.0.0.0/24", "224.0.1.0/24", "0.0.0.0/24", "255.255.255.0/24"] {
+        one(&lan(&format!("{{ local = \"{nobody}\" }}")), "translate.hosts", 6, 23, "addresses for hosts");
+        one(&lan(&format!("{{ remote = \"{nobody}\" }}")), "translate.hosts", 6, 24, "addresses for hosts");
+    }
+    let six = "local_ts = [\"fd00::/64\"]\nremote_ts = [\"fd01::/64\"]\n";
+    one(&format!("{six}translate = {{ remote = \"ff05::/64\" }}"), "translate.hosts", 6, 24, "addresses for hosts");
+    one(&format!("{six}translate = {{ remote = \"::/64\" }}"), "translate.hosts", 6, 24, "addresses for hosts");
     one(&lan("{ remote = \"198.18.1.0/24\" }"), "translate.overlap", 3, 26, "translate.remote = \"100.64.0.0/24\"");
     one(&lan("{ local = \"10.0.0.0/24\" }"), "translate.overlap", 3, 26, "translate.remote = \"100.64.0.0/24\"");
     let many = "local_ts = [\"10.0.0.0/24\", \"10.0.1.0/24\"]\nremote_ts = [\"10.9.0.0/24\"]\ntranslate = { local = \"10.7.0.0/24\" }";
@@ -175,4 +182,76 @@ fn two_sites_with_the_same_network_are_told_what_to_write() {
         );
     }
     assert!(children(&[&format!("{same}\nmode = \"pass\"")]).is_ok(), "that is how neighbours are let through");
+}
+
+/// Only the same on both sides, or an address by two names, is refused: a part of the other side's is a usual branch.
+#[test]
+fn the_same_network_is_found_however_it_is_written() {
+    let judge = |local: &str, remote: &str| {
+        let keys = format!("local_ts = [{local}]\nremote_ts = [{remote}]");
+        children(&[&keys])
+            .map(|_| ())
+            .map_err(|errors| errors.0.iter().map(|e| (e.code, e.hint.clone())).next().unwrap())
+    };
+    let range = "\"10.0.0.1-10.0.0.9\"";
+    let (code, hint) = judge(range, range).unwrap_err();
+    assert_eq!((code, &*hint), ("ts.overlap", "other addresses for one of the two networks"));
+    assert!(judge("\"10.0.0.0/16\"", "\"10.0.0.0/16\"").is_err() && judge("\"fd00::/48\"", "\"fd00::/48\"").is_err());
+    assert!(judge("\"10.0.0.0/15\"", "\"10.0.0.0/15\"").is_ok() && judge("\"fd00::/47\"", "\"fd00::/47\"").is_ok());
+    assert!(judge("\"10.0.0.0-10.0.255.255\"", "\"10.0.0.0-10.1.0.0\"").is_ok());
+    assert!(judge("\"10.0.0.0/24\"", "\"10.0.0.0/25\"").is_ok());
+    // By another name a range is in the way as a prefix is.
+    let named = |local: &str| {
+        children(&[&format!(
+            "local_ts = [\"{local}\"]\nremote_ts = [\"10.9.0.0/24\"]\ntranslate = {{ remote = \"10.0.0.0/24\" }}"
+        )])
+    };
+    assert!(named("10.0.0.5-10.0.0.9").is_err() && named("10.0.1.5-10.0.1.9").is_ok());
+}
+
+/// Beside other networks, and with protocols and ports, what is proposed is for these two alone, and nothing is lost when it is pasted.
+#[test]
+fn a_proposal_loses_no_network() {
+    let said = |keys: &str| children(&[keys]).expect_err("the same on both sides").0[0].hint.clone();
+    let several = said("local_ts = [\"10.0.0.0/24\", \"10.9.0.0/24\"]\nremote_ts = [\"10.0.0.0/24\", \"10.8.0.0/24\"]");
+    assert!(several.starts_with("a child of its own for this pair, with local_ts = [\"100.64.0.0/24\"]"), "{several}");
+    let ports = said("local_ts = [\"10.0.0.0/24[tcp]\"]\nremote_ts = [\"10.0.0.0/24[tcp/443]\"]");
+    let parts = [
+        "local_ts = [\"100.64.0.0/24[tcp]\"], remote_ts = [\"10.0.0.0/24[tcp/443]\"]",
+        "{ local = \"10.0.0.0/24\", remote = \"100.64.1.0/24\" }",
+    ];
+    assert!(ports.starts_with(parts[0]) && ports.contains(parts[1]), "{ports}");
+    // A child has one table of names.
+    let plain = "local_ts = [\"10.7.0.0/24\"]\nremote_ts = [\"10.2.0.0/24\"]";
+    let named = "local_ts = [\"10.1.0.0/24\"]\nremote_ts = [\"10.2.0.0/24\"]\ntranslate = { local = \"10.7.0.0/24\" }";
+    let said = children(&[plain, named]).expect_err("an overlap").0[0].hint.clone();
+    let table = "translate = { local = \"10.7.0.0/24\", remote = \"100.64.0.0/24\" }";
+    assert!(said.contains(&format!("{table} instead of the other one in `c1/x`")), "{said}");
+    assert!(children(&[plain, &named.replace("translate = { local = \"10.7.0.0/24\" }", table)]).is_ok());
+}
+
+/// Free is what nobody uses: neither our devices nor what clouds have there, and a host's name is an address that hosts have.
+#[test]
+fn a_free_prefix_is_free() {
+    let two = |prefix: &str, more: &str| {
+        let plain = format!(
+            "local_ts = [\"{}\"]\nremote_ts = [\"{prefix}\"]",
+            if prefix.contains(':') { "fd99::/64" } else { "192.0.2.0/24" }
+        );
+        let text = text(&[&plain, &plain]) + more;
+        parse(&text).expect_err("an overlap").0[0].hint.clone()
+    };
+    let device = "[connections.d]\nremote_addrs = [\"203.0.113.1\"]\ninterface = { name = \"vti\", addresses = [\"100.64.0.1/22\"] }\n\
+        [connections.d.children.x]\nlocal_ts = [\"0.0.0.0/0\"]\nremote_ts = [\"0.0.0.0/0\"]\n";
+    let said = two("10.2.0.0/24", device);
+    assert!(said.contains("remote = \"100.64.4.0/24\""), "{said}");
+    let said = two("10.2.0.0/24", &device.replace("100.64.0.1/22", "100.99.0.1/10"));
+    assert!(said.contains("remote = \"172.16.0.0/24\""), "{said}");
+    let said = two("20.0.0.0/10", "");
+    assert!(said.contains("remote = \"10.0.0.0/10\""), "{said}");
+    let said = two("10.2.0.0/16", &device.replace("100.64.0.1/22\"]", "100.64.0.1/11\", \"100.96.0.1/14\"]"));
+    assert!(said.contains("remote = \"100.101.0.0/16\""), "{said}");
+    assert!(two("10.2.0.7/32", "").contains("remote = \"100.64.0.1/32\""));
+    let said = two("fd01::7/128", "");
+    assert!(said.contains("remote = \"fd") && said.contains("::1/128\""), "{said}");
 }

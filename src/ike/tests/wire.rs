@@ -28,7 +28,7 @@ pub(super) struct TestHost {
     /// SPIs that were taken and not given back.
     pub spis: BTreeSet<u32>,
     pub names: HashMap<String, Vec<IpAddr>>,
-    /// What they are once they are asked for again, and that an answer is on its way.
+    /// What they are once an answer to being asked again has come, and that one is on its way.
     pub renamed: HashMap<String, Vec<IpAddr>>,
     pub asked: bool,
     /// No SPI is left.
@@ -68,10 +68,7 @@ impl Host for TestHost {
         self.names.get(name).cloned().unwrap_or_default()
     }
     fn resolve_again(&mut self, name: &str) -> bool {
-        if let Some(addresses) = self.renamed.remove(name) {
-            self.names.insert(name.to_owned(), addresses);
-            self.asked = true;
-        }
+        self.asked |= self.renamed.contains_key(name);
         self.asked
     }
     fn reaches(&mut self, local: IpAddr, _remote: IpAddr) -> bool {

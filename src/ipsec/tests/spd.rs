@@ -159,6 +159,26 @@ proptest! {
     }
 }
 
+/// Also where it is the first of a page of rules.
+#[test]
+fn what_is_added_twice_is_there_once() {
+    let name = |n: u32| format!("10.{}.{}.0/24", n >> 8, n & 255);
+    let policies: Vec<_> = (0..300).map(|n| Arc::new(policy(&name(n), &["10.1.0.0/16"], &[&name(n)], 0))).collect();
+    let mut spd = Spd::default();
+    let numbered = || (0..).zip(&policies);
+    for _ in 0..2 {
+        numbered().for_each(|(order, policy)| spd.insert(DeviceId(3), order, policy));
+    }
+    let other = Arc::new(PolicyEntry { action: Action::Drop, ..PolicyEntry::clone(&policies[7]) });
+    spd.insert(DeviceId(3), 7, &other);
+    let to = |n: u32| flow("10.1.0.1", &name(n).replace("0/24", "1"), 17, 1, 2);
+    let found = |spd: &Spd, n: u32| spd.lookup(DeviceId(3), &to(n)).map(|found| found.action);
+    let protect = Some(Action::Protect(Slot(0)));
+    assert_eq!((found(&spd, 7), found(&spd, 8), found(&spd, 299)), (Some(Action::Drop), protect, protect));
+    numbered().for_each(|(order, policy)| spd.remove(DeviceId(3), order, policy));
+    assert!((0..300).all(|n| found(&spd, n).is_none()));
+}
+
 #[test]
 fn many_local_prefixes_for_one_remote_prefix() {
     let mut policies: Vec<PolicyEntry> =

@@ -1,0 +1,59 @@
+//! The files are read again.
+use super::{Engine, Parts};
+use crate::config::{self, Config};
+use crate::daemon::ceiling;
+use crate::daemon::keylog::Keylog;
+use crate::ike::event::{Command, Input};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Engine {
+    /// Reads the files again; what is wrong with them leaves everything as it is.
+    pub(super) fn reload(&mut self, now: Duration) {
+        let config = match config::load(&self.parts.path) {
+            Ok(config) => config,
+            Err(errors) => return tracing::error!("the configuration is refused, nothing was changed:\n{errors}"),
+        };
+        if fixed(&config) != fixed(&self.parts.config) {
+            tracing::warn!(
+                "addresses, ports, devices, table, mark, workers, sockets and hook of [gateway] change with a restart only"
+            );
+        }
+        let Parts { installer, network, devices, host, .. } = &mut self.parts;
+        let renamed = installer.withdraw_renamed(&config, &mut host.places);
+        // What is protected is protected before anything is torn down or brought up.
+        if let Err(error) = network.configure(&config) {
+            tracing::error!(%error, "routes could not be set, nothing else was changed");
+            return self.make_anew(now, renamed);
+        }
+        installer.follow_devices(devices.configure(now, &config, &ceiling::of_own_devices(&config)));
+        installer.configure(&config, &mut host.places);
+        self.parts.config = Config {
+            gateway: config::Gateway { on_exit: config.gateway.on_exit, ..self.parts.config.gateway.clone() },
+            ..config
+        };
+        self.traps.review(&self.parts.config.policy);
+        self.keylog = Keylog::of(&self.parts.config);
+        self.dirty = true;
+        self.expiry_at = now;
+        self.set_policy(now);
+        self.make_anew(now, renamed);
+        self.review_holds(now);
+        tracing::info!("the configuration was read again");
+    }
+
+    /// Children whose SAs are gone from the tables.
+    fn make_anew(&mut self, now: Duration, children: BTreeSet<(Arc<str>, Arc<str>)>) {
+        for (connection, child) in children {
+            tracing::info!(%connection, %child, "translate is another: its SAs are made anew");
+            self.feed(now, Input::Command(Command::Rekey { connection, child: Some(child) }));
+        }
+    }
+}
+
+/// What a reload cannot change.
+fn fixed(config: &Config) -> config::Gateway {
+    let defaults = config::Gateway::default();
+    config::Gateway { on_exit: defaults.on_exit, log: defaults.log, ..config.gateway.clone() }
+}

@@ -1,0 +1,66 @@
+//! Children whose networks get other names by a reload (`translate`).
+use super::super::places::{Key, Places};
+use super::Installer;
+use super::policies::PolicyChange;
+use crate::config::Config;
+use crate::ike::event::{ChildId, Ended};
+use crate::ipsec::sad;
+use crate::ipsec::spd::Slot;
+use crate::ipsec::tables::Child;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// A pair that is gone here, and not yet at the endpoint.
+#[derive(Debug)]
+pub(super) struct Withdrawn {
+    key: Key,
+    slot: Slot,
+    spi_in: u32,
+}
+
+impl Installer {
+    /// Children that stay, but whose networks will have other names, lose their SAs here, at once and before any route changes: what the peer
+    /// sends must not come out under a name that nothing protects any more, or hosts would answer in the clear. Whose they were, connection and
+    /// child: the endpoint has them still and has to rekey them.
+    pub fn withdraw_renamed(&mut self, config: &Config, places: &mut Places) -> BTreeSet<(Arc<str>, Arc<str>)> {
+        let mut names = HashMap::new();
+        for connection in &config.connections {
+            for child in &connection.children {
+                let key = Key { connection: connection.name.clone(), child: child.name.clone(), peer: 0 };
+                names.insert(key.name(), child.translation);
+            }
+        }
+        let is_renamed = |child: &&Arc<Child>| names.get(&child.name).is_some_and(|now| *now != child.translation);
+        let slots: Vec<Slot> = self.tables.children.load().iter().filter(is_renamed).map(|child| child.slot).collect();
+        slots.into_iter().flat_map(|slot| self.withdraw(slot, places)).collect()
+    }
+
+    /// Takes all SAs of a slot out of the tables, also those that only receive for a while.
+    fn withdraw(&mut self, slot: Slot, places: &mut Places) -> Option<(Arc<str>, Arc<str>)> {
+        let (now, later) =
+            std::mem::take(&mut self.retiring).into_iter().partition(|(_, spi)| sad::slot_of(*spi) == slot);
+        self.retiring = later;
+        let now: Vec<_> = now;
+        now.into_iter().for_each(|(_, spi)| self.retire(spi, places));
+        let mut of_slot = None;
+        for id in self.by_slot.remove(&slot).unwrap_or_default() {
+            let Some(sa) = self.installed.remove(&id) else { continue };
+            self.tables.retire_inbound(sa.terms.spi_in);
+            self.tables.discard(sa.outbound);
+            self.changes.extend(sa.policy.map(|policy| PolicyChange { policy, comes: false }));
+            of_slot = Some((sa.key.connection.clone(), sa.key.child.clone()));
+            self.withdrawn.insert(id, Withdrawn { key: sa.key, slot, spi_in: sa.terms.spi_in });
+        }
+        self.send_on_best(slot);
+        of_slot
+    }
+
+    /// The endpoint has let go of a pair, too.
+    pub(super) fn forget_withdrawn(&mut self, id: ChildId, why: Ended, places: &mut Places) {
+        let Some(Withdrawn { key, slot, spi_in }) = self.withdrawn.remove(&id) else { return };
+        places.removed(spi_in);
+        if key.peer != 0 && why != Ended::Replaced && !self.by_slot.contains_key(&slot) {
+            self.deserted.push((key, slot));
+        }
+    }
+}
