@@ -153,8 +153,8 @@ case(ROW, "a peer that discards all ICMP, inside and outside")(lambda: cell("str
 
 
 # Seconds until it is noticed that the path has shrunk: the routers say so, or nothing comes back any more. Where the other end knows the path by its
-# configuration (strongSwan, see above) its stream goes on and hides that ours does not: then only the look once a minute finds it.
-NOTICED = {("delivered", True): 5.0, ("delivered", False): 5.0, ("dropped", True): 20.0, ("dropped", False): 70.0}
+# configuration (strongSwan, see above) its stream goes on and hides that ours does not: then only the look each 20 seconds finds it.
+NOTICED = {("delivered", True): 5.0, ("delivered", False): 5.0, ("dropped", True): 20.0, ("dropped", False): 30.0}
 
 
 def shrinks(peer, encap, inner, outer, icmp):

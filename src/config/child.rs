@@ -66,7 +66,9 @@ pub(super) fn read(report: &mut Report<'_>, entry: &Entry, respond_only: bool) -
         remote_ts,
     };
     if matches!(mode, Mode::Tunnel | Mode::Transport) {
-        let here = (config.local_here(), config.remote_here());
+        // Without its broken names nobody knows what is called what.
+        let unknown = fields.entry("translate").is_some() && config.translation.is_none();
+        let here = if unknown { Default::default() } else { (config.local_here(), config.remote_here()) };
         config.monitor = monitor::read(report, &fields, (&here.0, &here.1), respond_only);
     }
     let policy = match mode {

@@ -17,6 +17,8 @@ const QUEUE: usize = 64;
 /// Of what one run says so many octets are logged, in so many lines.
 const MAX_OUTPUT: usize = 4096;
 const MAX_LINES: usize = 32;
+/// A program that was killed is gone in a moment; if it is not, others are not kept waiting for it.
+const PARTING: Duration = Duration::from_secs(1);
 /// A program that has ended is noticed after this.
 const TICK: Duration = Duration::from_millis(20);
 /// What is on no path of its own has to be named in full.
@@ -43,8 +45,11 @@ impl Hook {
         let (end, ended) = mpsc::channel();
         let timeout = settings.timeout;
         thread::Builder::new().name("hook".into()).spawn(move || {
+            // Those that would not go: nobody waits for them, but what is left of them in the end.
+            let mut left: Vec<Child> = Vec::new();
             for variables in changes {
-                match run(&settings, &variables) {
+                left.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+                match run(&settings, &variables, &mut left) {
                     Ok(End::Exited(status)) if status.success() => {}
                     Ok(End::Exited(status)) => tracing::warn!(%status, ?variables, "the hook has failed"),
                     Ok(End::Killed) => tracing::warn!(?variables, "the hook took too long and was killed"),
@@ -95,7 +100,7 @@ enum End {
     Exited(ExitStatus),
     Killed,
 }
-fn run(settings: &Settings, variables: &Variables) -> io::Result<End> {
+fn run(settings: &Settings, variables: &Variables, left: &mut Vec<Child>) -> io::Result<End> {
     let Some((program, arguments)) = settings.command.split_first() else { return Err(io::ErrorKind::NotFound.into()) };
     let (mut output, ours) = io::pipe()?;
     let mut command = Command::new(program);
@@ -106,40 +111,56 @@ fn run(settings: &Settings, variables: &Variables) -> io::Result<End> {
         command.uid(settings.uid).gid(settings.gid);
     }
     spawn::apart(&mut command);
-    let mut child = command.spawn()?;
+    let child = command.spawn()?;
     // It holds the other end of the pipe.
     drop(command);
     let mut said = Vec::new();
-    let end = wait(&mut child, &mut output, &mut said, settings.timeout);
-    if !matches!(end, Ok(End::Exited(_))) {
-        // Nobody of it may be left.
-        let _ = spawn::kill(&child);
-        child.kill()?;
-        child.wait()?;
+    let ended = wait(&child, &mut output, &mut said, settings.timeout);
+    // Nobody of it may be left, also if it has ended by itself.
+    if let Err(error) = spawn::kill(&child) {
+        tracing::warn!(%error, "what the hook has started could not be killed; that needs CAP_KILL");
     }
+    let status = part(child, left);
     for line in String::from_utf8_lossy(&said).lines().take(MAX_LINES) {
         tracing::info!(?line, "the hook says");
     }
-    end
+    Ok(if ended? { status?.map_or(End::Killed, End::Exited) } else { End::Killed })
 }
-/// Waits for its end and takes in what it says; what is too much is read and thrown away, so that it need not wait for us.
-fn wait(child: &mut Child, output: &mut PipeReader, said: &mut Vec<u8>, timeout: Duration) -> io::Result<End> {
+/// How it has ended. If it has not, though it was killed, it is put to those that are left.
+fn part(mut child: Child, left: &mut Vec<Child>) -> io::Result<Option<ExitStatus>> {
+    let (deadline, poll) = (clock::now() + PARTING, Poll::new()?);
+    loop {
+        let status = child.try_wait()?;
+        if status.is_some() {
+            return Ok(status);
+        }
+        if deadline <= clock::now() {
+            left.push(child);
+            return Ok(None);
+        }
+        poll.wait(&mut Vec::new(), Some(TICK))?;
+    }
+}
+/// Waits for its end and takes in what it says; what is too much is read and thrown away, so that it need not wait for us. False if it takes too
+/// long.
+fn wait(child: &Child, output: &mut PipeReader, said: &mut Vec<u8>, timeout: Duration) -> io::Result<bool> {
     let deadline = clock::now() + timeout;
     let (poll, mut ready, mut open) = (Poll::new()?, Vec::new(), true);
     poll.add(output, 0)?;
     loop {
-        let ended = child.try_wait()?;
+        let ended = spawn::has_ended(child)?;
         // What it has said before it ended is there already.
-        poll.wait(&mut ready, Some(if ended.is_some() { Duration::ZERO } else { TICK }))?;
+        poll.wait(&mut ready, Some(if ended { Duration::ZERO } else { TICK }))?;
         let more = open && !ready.is_empty();
         if more && !take(output, said)? {
             open = false;
             poll.remove(output)?;
         }
-        match ended {
-            Some(status) if !more || !open => return Ok(End::Exited(status)),
-            _ if deadline <= clock::now() => return Ok(End::Killed),
-            _ => {}
+        if ended && (!more || !open) {
+            return Ok(true);
+        }
+        if deadline <= clock::now() {
+            return Ok(false);
         }
     }
 }
@@ -158,7 +179,7 @@ mod tests {
     use super::*;
     use crate::ike::event::Ended;
     use std::fs;
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
     fn settings(script: &str, timeout: Duration) -> Settings {
         // Whoever runs the tests: only root can be somebody else.
@@ -183,7 +204,10 @@ mod tests {
             spawn::apart(&mut command);
             let mut child = command.spawn().unwrap();
             drop(command);
-            wait(&mut child, &mut output, &mut said, settings.timeout)
+            let ended = wait(&child, &mut output, &mut said, settings.timeout);
+            spawn::kill(&child).unwrap();
+            assert!(ended.unwrap());
+            child.wait().map(End::Exited)
         };
         (end, String::from_utf8(said).unwrap())
     }
@@ -239,13 +263,47 @@ mod tests {
     fn who_takes_too_long_is_killed_with_all_that_it_has_started() {
         let said = file("slow");
         let script = format!("(while :; do date >> {}; sleep 0.05; done) & echo $! ; sleep 1000", said.display());
-        let end = run(&settings(&script, Duration::from_millis(500)), &variables(&change("office")));
+        let end = once(&settings(&script, Duration::from_millis(500)));
         assert!(matches!(end, Ok(End::Killed)), "{end:?}");
-        let len = || fs::metadata(&said).map(|m| m.len()).unwrap();
+        assert_silent(&said);
+        fs::remove_dir_all(said.parent().unwrap()).unwrap();
+    }
+    fn once(settings: &Settings) -> io::Result<End> {
+        let mut left = Vec::new();
+        let end = run(settings, &variables(&change("office")), &mut left);
+        assert!(left.is_empty());
+        end
+    }
+    /// Nobody writes to this any more, but somebody did.
+    fn assert_silent(said: &Path) {
+        let len = || fs::metadata(said).map(|m| m.len()).unwrap();
         let before = len();
         let (_end, _) = says("sleep 0.3");
         assert!(len() == before && before > 0, "it goes on");
+    }
+
+    #[test]
+    fn nothing_outlives_who_has_started_it() {
+        let said = file("behind");
+        let script = format!(
+            "(while :; do date >> {0}; sleep 0.05; done) & until [ -s {0} ]; do sleep 0.05; done; exit 3",
+            said.display()
+        );
+        let end = once(&settings(&script, Duration::from_secs(20)));
+        assert!(matches!(end, Ok(End::Exited(status)) if status.code() == Some(3)), "{end:?}");
+        assert_silent(&said);
         fs::remove_dir_all(said.parent().unwrap()).unwrap();
+    }
+
+    /// As without CAP_KILL.
+    #[test]
+    fn who_cannot_be_killed_is_not_waited_for_for_ever() {
+        let mut left = Vec::new();
+        let child = Command::new("/bin/sleep").arg("1000").spawn().unwrap();
+        assert!(matches!(part(child, &mut left), Ok(None)));
+        left[0].kill().unwrap();
+        let status = part(left.remove(0), &mut left).unwrap().unwrap();
+        assert!(!status.success() && left.is_empty());
     }
 
     #[test]
@@ -260,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_slow_one_loses_changes_and_never_holds_us_up() {
-        let mut hook = Hook::start(settings("sleep 1000", Duration::from_millis(300))).unwrap();
+        let mut hook = Hook::start(settings("sleep 20", Duration::from_millis(300))).unwrap();
         let begin = clock::now();
         (0..200).for_each(|n| hook.tell(&change(&n.to_string())));
         assert!(hook.lost >= 200 - QUEUE as u64 - 1, "{}", hook.lost);
@@ -271,6 +329,6 @@ mod tests {
     fn a_program_that_is_gone_is_an_error() {
         let mut settings = settings("", Duration::from_secs(1));
         settings.command = vec!["/nonexistent/hook".into()];
-        assert!(run(&settings, &variables(&change("office"))).is_err());
+        assert!(once(&settings).is_err());
     }
 }

@@ -44,12 +44,13 @@ fn first_missing(has: impl Fn(Capability) -> bool, tun: bool, privileged_port: b
     None
 }
 
-/// Settings that would eat packets of protected networks on the gateway's device.
+/// Settings that would eat packets of protected networks on the gateway's device, and what the hook lacks.
 pub fn warnings(config: &Config) -> Vec<String> {
     let shared = config.connections.iter().filter(|connection| connection.interface.is_none());
     let children = || shared.clone().flat_map(|connection| &connection.children);
     let family = |ipv6: bool| children().flat_map(|child| &child.local_ts).any(|ts| ts.start.is_ipv6() == ipv6);
     let mut warnings = of_device(&config.gateway.device, family(false), family(true));
+    warnings.extend(config.gateway.hook.as_ref().and_then(|hook| no_hook(hook.uid, host::has)));
     warnings.extend(children().filter(|child| narrow_hole(child)).map(|child| {
         format!(
             "child `{}` has mode = \"pass\" and protocols or ports: routes do not tell them apart, so its packets do not pass but are refused; leave protocols and ports out",
@@ -57,6 +58,14 @@ pub fn warnings(config: &Config) -> Vec<String> {
         )
     }));
     warnings
+}
+
+/// Why the hook cannot be run as that user.
+fn no_hook(uid: u32, has: impl Fn(Capability) -> bool) -> Option<String> {
+    let needed = [Capability::SetUid, Capability::SetGid, Capability::Kill];
+    (uid != 0 && !needed.into_iter().all(has)).then(|| {
+        "the hook cannot be run as another user, and be ended: that needs CAP_SETUID, CAP_SETGID and CAP_KILL (systemd/hook.conf), or run it as root".into()
+    })
 }
 
 /// Settings that would eat packets of these families on one device, in the network namespace of the calling thread.
@@ -111,6 +120,13 @@ mod tests {
         assert!(first_missing(admin, true, true).unwrap().contains("--cap-add NET_BIND_SERVICE"));
         assert!(first_missing(admin, false, false).unwrap().contains("/dev/net/tun"));
         assert_eq!(first_missing(admin, true, false), None);
+    }
+
+    #[test]
+    fn what_a_hook_of_another_user_needs_is_named() {
+        assert!(no_hook(65_534, |_| false).unwrap().contains("systemd/hook.conf"));
+        assert!(no_hook(65_534, |capability| capability != Capability::Kill).unwrap().contains("CAP_KILL"));
+        assert_eq!((no_hook(65_534, |_| true), no_hook(0, |_| false)), (None, None));
     }
 
     #[test]

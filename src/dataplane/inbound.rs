@@ -33,8 +33,9 @@ const SLOTS: usize = 16;
 const PART: usize = 16;
 /// Packets for which there is room without allocating: 64 in each train.
 const PACKETS: usize = SLOTS * 64;
-/// Octets of what is answered to a packet that belongs to nothing here: an IKE header and a notification with an SPI.
-const DENIAL: usize = 28 + 12;
+/// Octets of what is answered to a packet that belongs to nothing here: an IKE header, a notification with an SPI, and a UDP header, which raw
+/// ESP has not.
+const DENIAL: usize = 28 + 12 + 8;
 /// So many such packets a worker tells of in a second at most.
 const UNKNOWN_RATE: u64 = 500;
 

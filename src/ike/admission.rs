@@ -15,6 +15,10 @@ use std::time::Duration;
 const COOKIE_LIFETIME: Duration = Duration::from_secs(60);
 /// Sources, and identities, whose failed authentications are counted at the same time.
 const MAX_FAILING: usize = 4096;
+/// Names are resolved anew for strangers so often, all of them together,
+const LOOKUPS: Duration = Duration::from_secs(10);
+/// and so long the answers may be on their way.
+const ANSWERS: Duration = Duration::from_secs(5);
 /// From many sources together an identity may fail so many times as often as one source: whoever bars it from everywhere bars its owner, too.
 const IDENTITY_FACTOR: u32 = 8;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -34,10 +38,12 @@ pub(super) struct Admission {
     by_count: BTreeSet<(usize, IpAddr)>,
     failing_sources: Failures<IpAddr>,
     failing_ids: Failures<Id>,
+    /// When names were resolved anew because of a stranger.
+    looked_up: Option<Duration>,
     /// Answers to messages that belong to no IKE SA.
     pub answers: Rate,
     /// What we say about SAs that are not ours.
-    pub denials: Rate,
+    pub denials: Denials,
     /// IKE SAs that are looked at because somebody says that one is lost.
     pub hints: Rate,
     /// Failures that we report although nobody has proven who he is.
@@ -56,8 +62,9 @@ impl Admission {
             by_count: BTreeSet::new(),
             failing_sources: Failures::default(),
             failing_ids: Failures::default(),
+            looked_up: None,
             answers: Rate::new(now, 100, 1000),
-            denials: Rate::new(now, 1000, 2000),
+            denials: Denials::new(now),
             hints: Rate::new(now, 100_000, 1_000_000),
             reports: Rate::new(now, 10, 20),
         }
@@ -161,6 +168,15 @@ impl Admission {
             host.random(&mut self.secrets[usize::from(self.generation % 2)]);
         }
     }
+    /// A stranger may be somebody whose name leads elsewhere by now. `ask` is called if that was not looked into a moment ago, and says whether
+    /// an answer is to be expected. True while it is.
+    pub(super) fn awaits_names(&mut self, now: Duration, ask: impl FnOnce() -> bool) -> bool {
+        let within = |time| move |at: Duration| now.saturating_sub(at) < time;
+        if !self.looked_up.is_some_and(within(LOOKUPS)) && ask() {
+            self.looked_up = Some(now);
+        }
+        self.looked_up.is_some_and(within(ANSWERS))
+    }
     /// Counts a failed authentication, from this source.
     pub(super) fn auth_failed(&mut self, now: Duration, addr: IpAddr) {
         self.failing_sources.add(now, source(addr));
@@ -224,6 +240,35 @@ fn octets(addr: IpAddr) -> Vec<u8> {
     match addr {
         IpAddr::V4(ip) => ip.octets().to_vec(),
         IpAddr::V6(ip) => ip.octets().to_vec(),
+    }
+}
+
+/// What somebody speaks of that we do not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    Ike,
+    Esp,
+}
+/// How often we say so. Whoever provokes one kind leaves the other as it is, and whoever is at no address of the configuration those who are:
+/// both are needed for a peer to learn soon that we have crashed.
+#[derive(Debug)]
+pub(super) struct Denials {
+    /// To whom the configuration has the address of, and to others.
+    ike: [Rate; 2],
+    esp: [Rate; 2],
+}
+impl Denials {
+    fn new(now: Duration) -> Self {
+        let rates = || [Rate::new(now, 1000, 2000), Rate::new(now, 1000, 2000)];
+        Self { ike: rates(), esp: rates() }
+    }
+    /// True if one more may be said.
+    pub(super) fn take(&mut self, now: Duration, lost: Lost, listed: bool) -> bool {
+        let [known, others] = match lost {
+            Lost::Ike => &mut self.ike,
+            Lost::Esp => &mut self.esp,
+        };
+        if listed { known.take(now) } else { others.take(now) }
     }
 }
 

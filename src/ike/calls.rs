@@ -49,6 +49,10 @@ impl Calls {
         }
         false
     }
+    /// True if it waits for its turn.
+    pub(super) fn keeps_waiting(&self, caller: &Caller) -> bool {
+        self.places.values().any(|place| place.waiting.contains(caller))
+    }
     /// An attempt is under way since then.
     pub(super) fn began(&mut self, since: Duration, remote: IpAddr, id: IkeId) {
         self.of.insert(id, remote);
@@ -76,8 +80,11 @@ impl Calls {
                 counts
             });
             let room = AT_ONCE.saturating_sub(place.under_way.len());
-            woken.extend(place.queue.drain(..room.min(place.queue.len())));
-            place.waiting.retain(|caller| !woken.contains(caller));
+            for caller in place.queue.drain(..room.min(place.queue.len())) {
+                // It may wait elsewhere, too, and keeps its place there.
+                place.waiting.remove(&caller);
+                woken.push(caller);
+            }
         }
         places.retain(|_, place| !place.under_way.is_empty() || !place.queue.is_empty());
         woken
@@ -117,5 +124,25 @@ mod tests {
         assert!([6, 7, 8].iter().all(|n| ask(&mut calls, now + PATIENCE, here, *n)));
         (0..9).chain([100]).for_each(|n| calls.ended(IkeId(n)));
         assert!(calls.places.is_empty() && calls.of.is_empty() && calls.deadline().is_none());
+    }
+
+    /// As after a name has been resolved anew.
+    #[test]
+    fn who_waits_at_two_places_has_one_turn_at_each() {
+        let (mut calls, now) = (Calls::default(), Duration::from_secs(10));
+        let [here, there]: [IpAddr; 2] = ["192.0.2.1", "192.0.2.2"].map(|addr| addr.parse().unwrap());
+        for (place, first) in [(here, 0), (there, 10)] {
+            (first..first + 5).for_each(|n| calls.began(now, place, IkeId(n)));
+            assert!(!calls.may_begin(place, Caller::Link("both".into())));
+        }
+        // Room at one of them.
+        calls.ended(IkeId(0));
+        let woken = calls.wake(now);
+        assert_eq!(woken, [Caller::Link("both".into())]);
+        assert!(calls.keeps_waiting(&woken[0]) && !calls.may_begin(there, Caller::Link("both".into())));
+        // The other place is free altogether: it is named once.
+        (10..15).for_each(|n| calls.ended(IkeId(n)));
+        assert_eq!(calls.wake(now), woken);
+        assert!(!calls.keeps_waiting(&woken[0]));
     }
 }

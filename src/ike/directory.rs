@@ -65,22 +65,28 @@ impl Directory {
         let here = |c: &&Arc<Connection>| c.local_addrs.is_empty() || c.local_addrs.contains(&local);
         found.iter().chain(others).filter_map(|i| self.policy.connections.get(*i)).filter(here).cloned().collect()
     }
-    /// Nobody is known to be there, but somebody who has a name may have moved there: the names are resolved anew. True if whoever asks may as
-    /// well ask again in a moment.
+    /// True if the configuration has this address.
+    pub(super) fn lists(&self, remote: IpAddr) -> bool {
+        self.by_remote.contains_key(&remote)
+    }
+    /// True if a peer may be anywhere.
+    pub(super) fn takes_anybody(&self) -> bool {
+        !self.any.is_empty()
+    }
+    /// Nobody is known to be there, but somebody who has a name may have moved there.
     pub(super) fn may_have_moved(&self, remote: IpAddr, host: &mut dyn Host) -> bool {
-        if self.by_remote.contains_key(&remote) {
-            return false;
-        }
+        !self.lists(remote) && !self.names().any(|name| host.resolve(name).contains(&remote))
+    }
+    /// Has all names resolved anew. True if any answer is on its way.
+    pub(super) fn ask_again(&self, host: &mut dyn Host) -> bool {
+        self.names().filter(|name| host.resolve_again(name)).count() > 0
+    }
+    fn names(&self) -> impl Iterator<Item = &str> {
         let remotes = self.named.iter().filter_map(|i| self.policy.connections.get(*i)).flat_map(|c| &c.remote_addrs);
-        let mut asked = false;
-        for other in remotes {
-            let Remote::Name(name) = other else { continue };
-            if host.resolve(name).contains(&remote) {
-                return false;
-            }
-            asked |= host.resolve_again(name);
-        }
-        asked && self.any.is_empty()
+        remotes.filter_map(|remote| match remote {
+            Remote::Name(name) => Some(&**name),
+            _ => None,
+        })
     }
     /// The secret between two identities: one that names the peer, at best both; then one for everybody.
     pub(super) fn secret(&self, local: &Id, remote: &Id) -> Option<&Secret> {

@@ -1,6 +1,8 @@
 //! The picture of the endpoint (`status`).
+use super::calls::Caller;
 use super::child::ChildState;
 use super::endpoint::Endpoint;
+use super::link::Link;
 use super::sa::{IkeSa, Phase, Standing};
 use super::status::{ChildStatus, ConnectionStatus, IkeStatus, State};
 
@@ -21,6 +23,7 @@ impl Endpoint {
                     () if any(State::Up) => State::Up,
                     () if any(State::Connecting) => State::Connecting,
                     () if any(State::Closing) => State::Closing,
+                    () if self.has_its_turn_coming(link) => State::Connecting,
                     () if link.failed => State::Failed,
                     () => State::Down,
                 };
@@ -32,6 +35,11 @@ impl Endpoint {
                 }
             })
             .collect()
+    }
+    /// It would be connecting if not so many others were.
+    fn has_its_turn_coming(&self, link: &Link) -> bool {
+        let wanted = link.wishes.iter().any(|wish| wish.wanted);
+        wanted && self.common.calls.keeps_waiting(&Caller::Link(link.connection.name.clone()))
     }
 }
 fn ike(sa: &IkeSa, local_id: Option<&crate::wire::payload::Id>) -> IkeStatus {

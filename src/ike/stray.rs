@@ -1,6 +1,7 @@
 //! What belongs to no SA of ours: the peer may have lost an SA that we have, or we have lost one that it has, as after a crash (RFC 7296
 //! sections 1.5 and 2.21.4). We say so in the clear, and not more often than `admission` allows. Whoever hears it believes nothing: it asks
 //! the peer on the IKE SA itself, and if that is not answered but denied, too, begins another one beside it.
+use super::admission::Lost;
 use super::endpoint::Endpoint;
 use super::event::{Host, IkeId, Output};
 use super::exchange::{Arrival, liveness};
@@ -10,6 +11,9 @@ use crate::wire::payload::{Notify, Payload};
 use crate::wire::registry::{ExchangeType, NotifyType, PayloadType};
 use std::net::SocketAddr;
 use std::time::Duration;
+
+/// Octets of an IKE header and a notification without data: no answer is larger than what it answers.
+const DENIAL: usize = 28 + 8;
 
 impl Endpoint {
     /// An IKE message with an SPI that is not ours.
@@ -26,7 +30,8 @@ impl Endpoint {
             && header.first == PayloadType::SK
             && !header.spi_i.is_none()
             && !header.spi_r.is_none()
-            && self.may_deny(now, host, from.local, from.remote)
+            && from.data.len() >= DENIAL
+            && self.may_deny(now, host, Lost::Ike, (from.local, from.remote))
         {
             let answer = Header { initiator: !header.initiator, response: true, ..*header };
             self.deny(answer, Notify::new(NotifyType::INVALID_IKE_SPI, Vec::new()), from.local, from.remote);
@@ -44,7 +49,7 @@ impl Endpoint {
         // Raw ESP has no ports.
         let end = |end: SocketAddr| if end.port() == 0 { SocketAddr::new(end.ip(), port) } else { end };
         let (local, remote) = (end(local), end(remote));
-        if self.shutdown.is_some() || !self.may_deny(now, host, local, remote) {
+        if self.shutdown.is_some() || !self.may_deny(now, host, Lost::Esp, (local, remote)) {
             return;
         }
         let header = Header {
@@ -61,8 +66,15 @@ impl Endpoint {
         self.deny(header, Notify::new(NotifyType::INVALID_SPI, spi.to_be_bytes()), local, remote);
     }
     /// Only somebody whom a connection could be with is told, and not too many.
-    fn may_deny(&mut self, now: Duration, host: &mut dyn Host, local: SocketAddr, remote: SocketAddr) -> bool {
-        self.common.admission.denials.take(now)
+    fn may_deny(
+        &mut self,
+        now: Duration,
+        host: &mut dyn Host,
+        lost: Lost,
+        (local, remote): (SocketAddr, SocketAddr),
+    ) -> bool {
+        let listed = self.common.directory.lists(remote.ip());
+        self.common.admission.denials.take(now, lost, listed)
             && !self.common.directory.between(local.ip(), remote.ip(), host).is_empty()
     }
     fn deny(&mut self, header: Header, notify: Notify, local: SocketAddr, remote: SocketAddr) {

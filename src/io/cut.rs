@@ -3,6 +3,7 @@
 use super::sys::{self, context};
 use super::{Destination, mmsg, outside};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -23,6 +24,8 @@ const BUFFERS: usize = 1 << 20;
 pub(super) struct Cutter {
     socket: Socket,
     protocol: u8,
+    /// Keys of the identifications of messages, which nobody can foresee then (RFC 7739).
+    keys: RandomState,
     /// What is behind the header of one packet, and one fragment.
     packet: Vec<u8>,
     fragment: Vec<u8>,
@@ -47,7 +50,7 @@ impl Cutter {
         }
         outside::bind(&socket)?;
         sys::set_buffers(&socket, BUFFERS);
-        Ok(Self { socket, protocol, packet: Vec::new(), fragment: Vec::new() })
+        Ok(Self { socket, protocol, keys: RandomState::new(), packet: Vec::new(), fragment: Vec::new() })
     }
 
     /// A datagram of so many octets towards there may be fragmented, and has to be where the path takes no more than it must.
@@ -75,9 +78,10 @@ impl Cutter {
         Ok(sent)
     }
 
-    /// Sends one message of IKE. All of an IKE SA begin alike, but each ends with an ICV of its own.
+    /// Sends one message of IKE. All of an IKE SA begin alike, and those of IKE_SA_INIT end alike.
     pub(super) fn send_message(&mut self, to: &Destination, message: &[u8]) -> io::Result<()> {
-        self.send_one(to, message, message.last_chunk().map_or(0, |end| u32::from_be_bytes(*end)))
+        let identification = self.keys.hash_one(message) as u32;
+        self.send_one(to, message, identification)
     }
 
     fn send_one(&mut self, to: &Destination, datagram: &[u8], identification: u32) -> io::Result<()> {
@@ -187,6 +191,24 @@ mod tests {
         fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
             self.as_fd()
         }
+    }
+
+    /// Messages of IKE_SA_INIT end with what both ends support, and begin with SPIs that are on the wire.
+    #[test]
+    fn messages_that_begin_and_end_alike_have_identifications_of_their_own() {
+        fresh(|| {
+            let end = SocketAddr::new("::1".parse().expect("address"), 500);
+            let to = Destination { local: end, remote: end, tos: 0, dont_fragment: false };
+            let of_message = |cutter: &mut Cutter, nonce: u8| {
+                let message = [[1; 1000], [nonce; 1000], [2; 1000]].concat();
+                cutter.send_message(&to, &message).expect("send");
+                <[u8; 4]>::try_from(&cutter.fragment[HEADER + 4..][..4]).expect("four octets")
+            };
+            let mut cutters = [(); 2].map(|()| Cutter::open(UDP, None).expect("open"));
+            let [one, other] = &mut cutters;
+            let sent = [of_message(one, 1), of_message(one, 2), of_message(other, 1)];
+            assert!(sent[0] != sent[1] && sent[0] != sent[2] && sent[1] != sent[2], "{sent:?}");
+        });
     }
 
     #[test]

@@ -62,12 +62,21 @@ pub enum Capability {
     NetRaw,
     /// CAP_SYS_ADMIN: namespaces.
     SysAdmin,
+    /// CAP_SETUID: programs that run as somebody else,
+    SetUid,
+    /// CAP_SETGID: with another group,
+    SetGid,
+    /// CAP_KILL: and the end of them.
+    Kill,
 }
 
 /// Whether the calling thread has it in effect.
 pub fn has(capability: Capability) -> bool {
     // Numbers of capabilities(7).
     let bit = match capability {
+        Capability::Kill => 5,
+        Capability::SetGid => 6,
+        Capability::SetUid => 7,
         Capability::NetBindService => 10,
         Capability::NetAdmin => 12,
         Capability::NetRaw => 13,

@@ -1,5 +1,6 @@
 //! Programs of others that we start: what they would inherit of us, and the end of all that they have started.
 use nix::sys::signal::{self, SigSet, SigmaskHow};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -18,12 +19,21 @@ pub fn apart(command: &mut Command) {
         });
     }
 }
-/// Ends a program that was started [`apart`], with all that is in its group.
+/// True if a program has ended. Its number stays its own until it is waited for.
 ///
 /// # Errors
-/// When nobody is left.
+/// When it was waited for.
+pub fn has_ended(child: &Child) -> io::Result<bool> {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    Ok(waitid(Id::Pid(number(child)?), flags)? != WaitStatus::StillAlive)
+}
+/// Ends a program that was started [`apart`] and has not been waited for, with all that is in its group: also what it has left behind.
+///
+/// # Errors
+/// When this process may not: the program runs as somebody else, and CAP_KILL is missing.
 pub fn kill(child: &Child) -> io::Result<()> {
-    // The child has not been waited for while somebody holds it, so the number is still its own.
-    let group = i32::try_from(child.id()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    Ok(signal::killpg(Pid::from_raw(group), signal::SIGKILL)?)
+    Ok(signal::killpg(number(child)?, signal::SIGKILL)?)
+}
+fn number(child: &Child) -> io::Result<Pid> {
+    Ok(Pid::from_raw(i32::try_from(child.id()).map_err(|_| io::ErrorKind::InvalidInput)?))
 }

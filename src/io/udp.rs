@@ -304,10 +304,17 @@ pub fn route_to(remote: IpAddr, mark: Option<u32>) -> io::Result<RouteTo> {
     Ok(RouteTo { source: local_address(&socket)?.ip(), mtu: mtu.unsigned_abs() })
 }
 
-/// True if the host has the address `local`, and marked packets from it have a way to `remote`. Nothing is sent.
+/// True if the host has the address `local`, and marked packets from it have a way to `remote`; also if that cannot be found out now. Nothing is
+/// sent.
 pub fn reaches(local: IpAddr, remote: IpAddr, mark: Option<u32>) -> bool {
     let socket = UdpSocket::open(SocketAddr::new(local, 0), Options { mark, gro: false }, false);
-    socket.is_ok_and(|socket| socket.socket.connect(&SocketAddr::new(remote, 4500).into()).is_ok())
+    let found = socket.and_then(|socket| socket.socket.connect(&SocketAddr::new(remote, 4500).into()));
+    found.err().is_none_or(|error| is_lack(&error))
+}
+/// The system has no more of something, which says nothing about addresses and routes.
+fn is_lack(error: &io::Error) -> bool {
+    let lacks = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    error.raw_os_error().is_some_and(|error| lacks.contains(&error))
 }
 
 #[cfg(test)]
@@ -590,6 +597,21 @@ mod tests {
             // Both families may have the same port.
             UdpSocket::bind(SocketAddr::new("::".parse().expect("address"), taken.port()), Options::default())
                 .expect("IPv6");
+        });
+    }
+
+    #[test]
+    fn who_has_no_descriptors_left_has_addresses_still() {
+        let is_lack = |error| super::is_lack(&io::Error::from_raw_os_error(error));
+        assert_eq!([libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM].map(is_lack), [true; 4]);
+        // What routes say: none, `unreachable`, `prohibit`, `blackhole`.
+        let said = [libc::EADDRNOTAVAIL, libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EACCES, libc::EINVAL];
+        assert_eq!(said.map(is_lack), [false; 5]);
+        fresh(|| {
+            let here = [127, 0, 0, 1].into();
+            assert!(reaches(here, [127, 0, 0, 77].into(), None));
+            assert!(!reaches(here, [192, 0, 2, 1].into(), None));
+            assert!(!reaches([192, 0, 2, 7].into(), [127, 0, 0, 77].into(), None));
         });
     }
 

@@ -27,7 +27,7 @@ pub const RAISE: Duration = Duration::from_secs(600);
 /// The largest block of a cipher: how exact the size of a probe can be.
 const BLOCK: u16 = 16;
 /// The present size is looked at so often while there is traffic.
-pub const CONFIRM: Duration = Duration::from_secs(60);
+pub const CONFIRM: Duration = Duration::from_secs(20);
 /// And at once when what is sent stays unanswered, but then not again for so long: much traffic is never answered.
 pub const DOUBT: Duration = Duration::from_secs(10);
 /// ICMP that was wrong is not listened to for so long: whoever forges it costs us a probe each time, and no more.

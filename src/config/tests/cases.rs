@@ -583,5 +583,6 @@ fn a_monitor_asks_by_the_names_of_this_side() {
     let wire = parse(&text.replace("172.31.2.5", "10.0.0.5")).expect_err("a name of the wire").0;
     assert_eq!((wire[0].code, wire[0].line, &*wire[0].hint), ("monitor.target", 6, "an address in 172.31.2.0/24"));
     assert!(!wire[0].message.contains("remote_ts"), "it is in there: {}", wire[0].message);
-    assert_eq!(errors(&text.replace("10.0.0.3", "198.18.1.3")), ["monitor.source@6"]);
+    assert_eq!(errors(&text.replace("10.0.0.3", "198.18.1.3")), ["monitor.source@6"]); // Where its names are broken, that is all that is told.
+    assert_eq!(errors(&text.replace("172.31.2.0/24", "172.31.2.0/25")), ["translate.size@5"]);
 }

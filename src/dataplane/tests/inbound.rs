@@ -123,7 +123,7 @@ fn what_is_not_esp_goes_its_way() {
     right.port.inject(right.train(&[vec![9; 100]]));
     // Not told twice in a second, nor of one that is smaller than the answer.
     right.port.inject(right.train(&[vec![9; 100]]));
-    right.port.inject(right.train(&[vec![8; 39]]));
+    right.port.inject(right.train(&[vec![8; 47]]));
     right.turn();
     let path = right.path.load();
     let told = right.told();

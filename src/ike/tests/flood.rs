@@ -54,3 +54,24 @@ fn while_too_much_is_being_computed_newcomers_need_a_cookie() {
     assert!(matches!(&message.payloads[0], Payload::Notify(n) if n.kind == NotifyType::COOKIE), "{message:?}");
     assert!(world.b.endpoint.sas.is_empty());
 }
+
+/// Each of them may be the peer that has a name and has moved: it is looked for, but not once for each.
+#[test]
+fn strangers_do_not_make_us_ask_for_names_for_ever() {
+    let named = with(bob(), |c| c.remote_addrs = vec![Remote::Name("alice.example".into())]);
+    let mut world = World::new(alice(), named);
+    world.b.host.asked = true;
+    let mut answered = Vec::new();
+    for i in 0..300 {
+        answered.push(ask(&mut world, &format!("198.51.100.{}", i % 200 + 1)).len());
+        world.pass(Duration::from_millis(100));
+    }
+    assert_eq!(world.b.host.questions, 3, "in 30 s");
+    // While the answer may be on its way nobody is refused, and then everybody is.
+    assert_eq!((answered[..50].iter().sum::<usize>(), answered[50..100].iter().sum::<usize>()), (0, 50));
+    // Who has the address is let in though he was taken for a stranger a moment ago.
+    world.b.host.names.insert("alice.example".into(), vec![addr(ALICE)]);
+    world.command_a(up());
+    world.pass(seconds(1));
+    assert_eq!((world.a.ikes(), world.b.ikes()), (1, 1));
+}

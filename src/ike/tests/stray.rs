@@ -1,6 +1,7 @@
 //! What belongs to no SA: a peer that has lost everything says so, and is believed as far as it can be.
 use super::super::endpoint::Endpoint;
 use super::super::event::Input;
+use super::super::status::State;
 use super::*;
 use crate::wire::message::{Header, IkeSpi, Message};
 use crate::wire::payload::{Notify, Payload};
@@ -131,8 +132,19 @@ fn what_is_said_about_strays_is_small_and_not_said_too_often() {
     for nothing in [response, clear, stranger] {
         assert!(world.bob_gets(&nothing).is_empty(), "{nothing:?}");
     }
+    // The answer has 36 octets.
+    let mut small = request.clone();
+    small.data.truncate(35);
+    small.data[27] = 35;
+    assert!(world.bob_gets(&small).is_empty());
     let said = (0..5000).filter(|_| !world.bob_gets(&request).is_empty()).count();
     assert!((1900..=2000).contains(&said), "{said}");
+    // That nothing is left for the one kind does not silence the other.
+    let esp = |world: &mut World, from: &str| {
+        let (local, remote) = (SocketAddr::new(addr(BOB), 0), SocketAddr::new(addr(from), 0));
+        world.b.handle(world.now, Input::UnknownSpi { spi: 0x0909_0909, local, remote }).len()
+    };
+    assert_eq!(esp(&mut world, ALICE), 1);
     // What strangers make us say costs newcomers no cookie.
     world.command_a(rekey(None));
     world.log.clear();
@@ -142,6 +154,22 @@ fn what_is_said_about_strays_is_small_and_not_said_too_often() {
     assert!(
         matches!(&said.payloads[..], [Payload::Notify(n)] if n.kind == NotifyType::INVALID_IKE_SPI && n.data.is_empty())
     );
+}
+
+/// A peer of the configuration learns that Bob has lost everything however many others come from wherever.
+#[test]
+fn strangers_leave_peers_what_is_said_to_them() {
+    for others in [&[Remote::Any][..], &[]] {
+        let bob = with(bob(), |c| c.remote_addrs.extend_from_slice(others));
+        let mut world = after_a_crash(alice(), bob);
+        let request = world.alice_seals(ExchangeType::INFORMATIONAL, &[]);
+        let stranger = wire::Datagram { from: SocketAddr::new(addr("198.51.100.1"), 500), ..request.clone() };
+        for _ in 0..5000 {
+            world.bob_gets(&stranger);
+        }
+        assert!(world.bob_gets(&stranger).is_empty(), "enough is enough");
+        assert_eq!(world.bob_gets(&request).len(), 1, "{others:?}");
+    }
 }
 
 /// 200 connections between two addresses, and Bob takes 16 half-open ones of one source and wants cookies from the fourth on: they come up one
@@ -186,6 +214,8 @@ fn many_attempts_at_one_address_are_paced() {
     let begun = |world: &World| world.a.endpoint.sas.len();
     world.pass(Duration::from_millis(900));
     assert_eq!(begun(&world), 5);
+    // Nobody sees more of it than that it takes longer.
+    assert!(world.a.endpoint.status().iter().all(|connection| connection.state == State::Connecting));
     world.pass(seconds(10));
     assert_eq!(begun(&world), 55);
     world.drop = |_| false;

@@ -31,6 +31,8 @@ pub(super) struct TestHost {
     /// What they are once an answer to being asked again has come, and that one is on its way.
     pub renamed: HashMap<String, Vec<IpAddr>>,
     pub asked: bool,
+    /// How often any was asked for again.
+    pub questions: usize,
     /// No SPI is left.
     pub no_spis: bool,
     /// The wall clock.
@@ -68,6 +70,7 @@ impl Host for TestHost {
         self.names.get(name).cloned().unwrap_or_default()
     }
     fn resolve_again(&mut self, name: &str) -> bool {
+        self.questions += 1;
         self.asked |= self.renamed.contains_key(name);
         self.asked
     }
@@ -104,6 +107,7 @@ impl Peer {
             names: HashMap::new(),
             renamed: HashMap::new(),
             asked: false,
+            questions: 0,
             no_spis: false,
             clock: crate::crypto::cert::tests::NOW,
             nonces: VecDeque::new(),

@@ -21,6 +21,7 @@ use crate::wire::keyword;
 use crate::wire::message::{Header, IkeSpi, Message, ParseError};
 use crate::wire::payload::{Ke, Notify, Payload, Proposal};
 use crate::wire::registry::{ExchangeType, NotifyType, PayloadType, ProtocolId};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// What a request has led to.
@@ -55,7 +56,7 @@ pub(in crate::ike) fn on_request(cx: &mut Cx<'_>, header: &Header, from: &Arriva
     if wary && !shows_cookie(cx, &contents, header, from) {
         return Opened::Nothing;
     }
-    if cx.common.directory.may_have_moved(from.remote.ip(), cx.host) {
+    if is_looked_for(cx, from.remote.ip()) {
         return Opened::Nothing;
     }
     // Whoever was asked for a cookie has shown it: its address is its own.
@@ -63,6 +64,13 @@ pub(in crate::ike) fn on_request(cx: &mut Cx<'_>, header: &Header, from: &Arriva
         Some(sa) => Opened::New(Box::new(sa), key),
         None => Opened::Nothing,
     }
+}
+/// Nobody is known to be there, but whoever is may be found under a name in a moment, and will ask again.
+fn is_looked_for(cx: &mut Cx<'_>, remote: IpAddr) -> bool {
+    let (host, directory) = (&mut *cx.host, &cx.common.directory);
+    directory.may_have_moved(remote, host)
+        && cx.common.admission.awaits_names(cx.now, || directory.ask_again(host))
+        && !directory.takes_anybody()
 }
 fn read_request(data: &[u8]) -> Result<Contents, ParseError> {
     let contents = Contents::of(ExchangeType::IKE_SA_INIT, false, Message::parse(data)?.payloads)?;
