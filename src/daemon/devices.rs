@@ -2,7 +2,7 @@
 //! and made anew when they were taken away. What happens to one concerns its connection alone.
 use super::preflight;
 use crate::config::{Config, Interface};
-use crate::dataplane::devices::{Order, Orders};
+use crate::dataplane::devices::{Generation, Order, Orders};
 use crate::ike::event::{ChildId, Event};
 use crate::ike::policy::{ChildPolicy, DpdAction, StartAction};
 use crate::io::fds::EventFd;
@@ -28,6 +28,9 @@ const AT_ONCE: usize = 16;
 const REST: Duration = Duration::from_secs(60);
 /// The number of a device that has none, as all are taken: no worker ever serves it, so what its connection protects goes nowhere.
 const NOWHERE: DeviceId = DeviceId(u16::MAX);
+
+/// What has become of one that is not there any more, or not where its connection wants it.
+const TAKEN: &str = "was taken away";
 
 /// Where nothing is negotiated: the smallest with which a device carries IPv6 (RFC 8200 section 5).
 const LEAST_MTU: u32 = 1280;
@@ -68,6 +71,10 @@ struct Entry {
     /// Those that are up.
     children: BTreeSet<ChildId>,
     device: Option<Present>,
+    /// So many times one was made.
+    generation: Generation,
+    /// The number of its namespace, if its path is that of a process: another process may have that path later.
+    first: Option<(u64, u64)>,
     retry_at: Duration,
     /// Why it is not there, or not as it should be.
     trouble: Option<String>,
@@ -92,6 +99,14 @@ impl Present {
             (Ok(has), Ok(wanted)) => has.is(&wanted).is_ok_and(|same| !same),
             (Ok(_), Err(error)) => error.kind() == io::ErrorKind::NotFound,
             _ => false,
+        }
+    }
+
+    /// Its name is free at once; it itself may go when the last worker has left it.
+    fn delete(self, netns: Option<&Path>) {
+        let delete = |netlink: &Netlink, link| netlink.delete_link(link).map(drop);
+        if let Err(error) = self.ask(netns, delete) {
+            tracing::debug!(%error, device = self.name, "a device was not deleted");
         }
     }
 
@@ -166,7 +181,7 @@ impl Devices {
                 self.take_away(&mut entry);
             }
             if entry.device.is_none() {
-                entry.retry_at = now;
+                (entry.first, entry.retry_at) = (None, now);
             }
             self.by_connection.insert(connection.name.clone(), entry);
         }
@@ -197,11 +212,13 @@ impl Devices {
         (!self.by_connection.is_empty()).then_some(self.due_at)
     }
 
-    /// A worker cannot read a device any more.
-    pub fn lost(&mut self, now: Duration, id: DeviceId) {
-        let found = self.by_connection.iter().find(|(_, entry)| entry.id == id);
-        let Some(connection) = found.map(|(connection, _)| connection.clone()) else { return };
-        self.look_at_one(now, &connection);
+    /// A worker cannot read a device any more, and has let go of it. It may be late to tell, and another device there by now.
+    pub fn lost(&mut self, now: Duration, id: DeviceId, generation: Generation) {
+        let is_it = |entry: &Entry| (entry.id, entry.generation) == (id, generation);
+        let found = self.by_connection.iter().find(|(_, entry)| is_it(entry));
+        let Some((connection, Some(device))) = found.map(|(name, entry)| (name.clone(), &entry.device)) else { return };
+        let what = if device.hold.name().is_ok() { "cannot be read any more" } else { TAKEN };
+        self.gone(now, &connection, what);
     }
 
     /// Follows the children of connections: a device has a carrier while one is up.
@@ -264,14 +281,11 @@ impl Devices {
         }
     }
 
-    /// Workers leave it; and its name is free at once.
+    /// Workers leave it, and it goes.
     fn take_away(&self, entry: &mut Entry) {
         self.give(|_| Some(Order::Leave(entry.id)));
-        let Some(device) = entry.device.take() else { return };
-        let delete = |netlink: &Netlink, link| netlink.delete_link(link).map(drop);
-        if let Err(error) = device.ask(entry.interface.netns.as_deref(), delete) {
-            // It goes when the last worker has left it.
-            tracing::debug!(%error, device = device.name, "a device was not deleted");
+        if let Some(device) = entry.device.take() {
+            device.delete(entry.interface.netns.as_deref());
         }
     }
 
@@ -281,10 +295,11 @@ impl Devices {
         match entry.make(queues) {
             Ok(made) => {
                 entry.trouble = None;
-                let (id, name, netns) = (entry.id, &entry.interface.name, entry.interface.namespace());
+                let (name, netns) = (&entry.interface.name, entry.interface.namespace());
+                let (id, generation) = (entry.id, entry.generation);
                 tracing::info!(%connection, device = name, netns, "the device of a connection is there");
                 let mut made = made.into_iter();
-                self.give(|_| made.next().map(|queue| Order::Serve(id, queue)));
+                self.give(|_| made.next().map(|queue| Order::Serve(id, generation, queue)));
             }
             Err(sentence) => {
                 entry.retry_at = now + LOOK;
@@ -314,16 +329,22 @@ impl Devices {
                 tracing::warn!(%connection, device = device.name, name, "the device of a connection was renamed");
                 device.name = name;
             }
-            None => {
-                let sentence = format!("the device {} was taken away; it is made anew", device.name);
-                (entry.device, entry.retry_at) = (None, now + SOON);
-                self.due_at = self.due_at.min(entry.retry_at);
-                let (id, values) = (entry.id, vec![sentence.clone()]);
-                entry.trouble = Some(sentence);
-                self.news.push(Event::Warning { connection: connection.clone(), code: "interface.lost", values });
-                self.give(|_| Some(Order::Leave(id)));
-            }
+            None => self.gone(now, connection, TAKEN),
         }
+    }
+
+    /// Nobody reads it, or nobody finds it: what is left of it goes, too.
+    fn gone(&mut self, now: Duration, connection: &Arc<str>, what: &str) {
+        let Some(entry) = self.by_connection.get_mut(connection) else { return };
+        let Some(device) = entry.device.take() else { return };
+        let sentence = format!("the device {} {what}; it is made anew", device.name);
+        device.delete(entry.interface.netns.as_deref());
+        entry.retry_at = now + SOON;
+        self.due_at = self.due_at.min(entry.retry_at);
+        let (id, values) = (entry.id, vec![sentence.clone()]);
+        entry.trouble = Some(sentence);
+        self.news.push(Event::Warning { connection: connection.clone(), code: "interface.lost", values });
+        self.give(|_| Some(Order::Leave(id)));
     }
 }
 
@@ -337,6 +358,8 @@ impl Entry {
             traps: false,
             children: BTreeSet::new(),
             device: None,
+            generation: 0,
+            first: None,
             retry_at: now,
             trouble: None,
             warnings: Vec::new(),
@@ -350,8 +373,8 @@ impl Entry {
                 "there are no more numbers for devices: use fewer, or reload a minute after others have gone".into()
             );
         }
+        let namespace = self.namespace()?;
         let (name, netns) = (&self.interface.name, self.interface.netns.as_deref());
-        let namespace = netns.map(Namespace::open).transpose().map_err(|error| self.no_namespace(&error))?;
         // On its way it must not meet a name that is taken here.
         let made_as = if namespace.is_some() { format!("sandhog-{}", self.id.0) } else { name.clone() };
         let made = Device::create(&made_as, queues).map_err(|error| error.to_string())?;
@@ -384,9 +407,31 @@ impl Entry {
             Ok((link, preflight::of_device(name, ipv4, ipv6)))
         };
         let (link, warnings) = inside(namespace.as_ref(), set_up).map_err(said)?;
+        // As wide as it travels.
+        self.generation = (self.generation + 1) & (Generation::MAX >> 1);
         self.device = Some(Present { hold, link, name: name.clone() });
         self.warnings = warnings;
         Ok(made)
+    }
+
+    /// Where it shall be, if not with us. A path that stands for our own namespace would lead one tenant's packets among all others'.
+    fn namespace(&mut self) -> Result<Option<Namespace>, String> {
+        let Some(path) = self.interface.netns.as_deref() else { return Ok(None) };
+        let refused = |error: &io::Error| self.no_namespace(error);
+        let there = Namespace::open(path).map_err(|error| refused(&error))?;
+        let number = there.number().map_err(|error| refused(&error))?;
+        let name = self.interface.namespace().unwrap_or_default();
+        if Namespace::current().and_then(|ours| ours.number()).is_ok_and(|ours| ours == number) {
+            return Err(format!(
+                "{name} is the network namespace of the gateway itself: name another, or leave netns out"
+            ));
+        }
+        if path.starts_with("/proc") && *self.first.get_or_insert(number) != number {
+            return Err(format!(
+                "{name} is another network namespace than it was: reload if it is the one that is meant"
+            ));
+        }
+        Ok(Some(there))
     }
 
     fn no_namespace(&self, error: &io::Error) -> String {
@@ -520,9 +565,9 @@ mod tests {
             self.devices.tick(now);
             for (inbox, queues) in self.inboxes.iter().zip(&mut self.queues) {
                 for order in inbox.orders.take() {
-                    let (Order::Serve(id, _) | Order::Leave(id)) = order;
+                    let (Order::Serve(id, ..) | Order::Leave(id)) = order;
                     queues.remove(&id);
-                    if let Order::Serve(id, queue) = order {
+                    if let Order::Serve(id, _, queue) = order {
                         queues.insert(id, queue);
                     }
                 }
@@ -649,12 +694,38 @@ mod tests {
             while bench.devices.by_connection["b"].device.as_ref().is_some_and(|device| device.hold.name().is_ok()) {
                 std::thread::yield_now();
             }
-            bench.devices.lost(NOW + LOOK, DeviceId(2));
+            bench.devices.lost(NOW + LOOK, DeviceId(2), 1);
             bench.tick(NOW + LOOK);
             assert_eq!(bench.served(), [[0_u16; 0]; 2]);
             assert_eq!(bench.told()[0].0, "b interface.lost");
             assert!(bench.warnings("b").contains("taken away"));
             assert_eq!(bench.devices.deadline(), Some(NOW + LOOK + SOON));
+        });
+    }
+
+    /// Numbers of processes are used again; whose device it is that comes back, a person has to say.
+    #[test]
+    fn a_path_of_a_process_stands_for_one_namespace_and_never_for_ours() {
+        fresh(|| {
+            let mut bench = Bench::new();
+            let text = |path: &str| format!(r#"name = "vti", netns = "{path}""#);
+            bench.configure(NOW, &[("a", &text("/proc/thread-self/ns/net"))]);
+            assert_eq!((bench.served(), link("vti")), (vec![vec![]; 2], None));
+            assert!(bench.warnings("a").contains("the gateway itself"), "{}", bench.warnings("a"));
+            let there = [(); 2].map(|()| Namespace::create().expect("namespace"));
+            let (path, held) = named(&there[0]);
+            bench.configure(NOW, &[("a", &text(&path))]);
+            assert_eq!(bench.served(), [[1], [1]]);
+            // As if it had been another one.
+            let entry = bench.devices.by_connection.get_mut("a").expect("entry");
+            entry.first = Some(there[1].number().expect("number"));
+            bench.devices.lost(NOW, DeviceId(1), 1);
+            bench.tick(NOW + SOON);
+            assert_eq!(bench.served(), [[0_u16; 0]; 2]);
+            assert!(bench.warnings("a").contains("another network namespace than it was"), "{}", bench.warnings("a"));
+            bench.configure(NOW + SOON, &[("a", &text(&path))]);
+            assert_eq!((bench.served(), bench.warnings("a")), (vec![vec![1]; 2], String::new()));
+            drop(held);
         });
     }
 
@@ -740,15 +811,36 @@ mod tests {
             assert!(netlink.delete_link(before).expect("delete"));
             let mut queue = bench.queues[0].remove(&DeviceId(1)).expect("a queue");
             assert_ne!(queue.read(&mut [0; 2000]).expect_err("gone").kind(), io::ErrorKind::WouldBlock);
-            bench.devices.lost(NOW, DeviceId(1));
+            bench.devices.lost(NOW, DeviceId(1), 1);
             bench.tick(NOW);
             assert_eq!((bench.served(), bench.devices.of("a")), (vec![vec![2]; 2], Some(("vti-a", false))));
             bench.tick(NOW + SOON);
             assert_eq!(bench.served(), [[1, 2], [1, 2]]);
             assert_eq!((bench.devices.of("a"), bench.warnings("a")), (Some(("vti-a", true)), String::new()));
-            bench.devices.lost(NOW + SOON, DeviceId(1));
+            bench.devices.lost(NOW + SOON, DeviceId(1), 1);
             bench.tick(NOW + SOON);
             assert_eq!((bench.served(), bench.told().len()), (vec![vec![1, 2]; 2], 1));
+        });
+    }
+
+    /// Whatever a read says, nobody would read it again.
+    #[test]
+    fn a_device_that_cannot_be_read_is_made_anew() {
+        fresh(|| {
+            let mut bench = Bench::new();
+            bench.configure(NOW, &[("a", r#"name = "vti""#)]);
+            let before = link("vti").expect("made").index;
+            bench.devices.lost(NOW, DeviceId(1), 1);
+            bench.tick(NOW);
+            assert_eq!((bench.served(), link("vti")), (vec![vec![]; 2], None));
+            assert!(bench.told()[0].1.contains("cannot be read"));
+            bench.tick(NOW + SOON);
+            assert_eq!((bench.served(), bench.warnings("a")), (vec![vec![1]; 2], String::new()));
+            let made = link("vti").expect("made anew").index;
+            // The other worker is late.
+            bench.devices.lost(NOW + SOON, DeviceId(1), 1);
+            bench.tick(NOW + SOON);
+            assert_eq!((link("vti").map(|link| link.index), before == made), (Some(made), false));
         });
     }
 

@@ -319,7 +319,7 @@ impl Engine {
                 workers.installed(installer.unheard(up));
             }
             Event::ChildDown { id, why, .. } => {
-                self.mtus.child_down(*id, installer);
+                self.mtus.child_down(*id);
                 installer.child_down(now, *id, *why, &mut host.places);
             }
             Event::ChildLeaving { id } => installer.child_leaving(*id),
@@ -403,8 +403,10 @@ impl Engine {
                 let usage = self.parts.installer.usage(slot);
                 self.tell_usage(now, &usage);
             }
-            Upcall::DeviceLost { device } if device != DEVICE => self.parts.devices.lost(now, device),
-            Upcall::DeviceLost { device } => {
+            Upcall::DeviceLost { device, generation } if device != DEVICE => {
+                self.parts.devices.lost(now, device, generation);
+            }
+            Upcall::DeviceLost { device, .. } => {
                 tracing::error!(
                     device = device.0,
                     "the network device was taken away, or a worker ended; stopping, so that all can be set up anew"
@@ -419,7 +421,7 @@ impl Engine {
         if now.saturating_sub(self.looked) >= self.look_interval {
             let since = std::mem::replace(&mut self.looked, now);
             let (seen, usage) = self.parts.installer.look(since);
-            self.mtus.seen(now, &seen, &usage, &self.parts.installer);
+            self.mtus.seen(now, &seen, &usage);
             if !seen.is_empty() {
                 self.feed(now, Input::EspSeen(&seen));
             }

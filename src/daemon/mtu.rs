@@ -3,7 +3,7 @@
 use super::install::Installer;
 use crate::ike::event::{ChildId, ChildUp, IkeId, IkePath, Seen, Usage};
 use crate::io::icmp_watch::{Quoted, Report};
-use crate::ipsec::pmtu::{Change, Pmtu};
+use crate::ipsec::pmtu::{Change, Pmtu, Why};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,7 +28,8 @@ pub struct Mtus {
     last: u64,
     by_ike: HashMap<IkeId, PathId>,
     by_remote: HashMap<SocketAddr, Vec<PathId>>,
-    by_inbound: HashMap<u32, PathId>,
+    by_child: HashMap<ChildId, PathId>,
+    by_inbound: HashMap<u32, ChildId>,
     by_outbound: HashMap<u32, Vec<PathId>>,
     /// They want a probe.
     waiting: VecDeque<PathId>,
@@ -37,6 +38,8 @@ pub struct Mtus {
     on_their_way: usize,
     /// Their routes are to be looked at.
     review: VecDeque<PathId>,
+    /// Something has changed since these were queued: once more, then.
+    again: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,8 +54,14 @@ struct Watched {
     probe: Probe,
     /// So many probes in a row could not be sent.
     unsent: u32,
-    /// SPIs, inbound and outbound.
-    children: Vec<(u32, u32)>,
+    children: Vec<Child>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Child {
+    id: ChildId,
+    spi_in: u32,
+    spi_out: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,12 +98,14 @@ impl Mtus {
             last: 0,
             by_ike: HashMap::new(),
             by_remote: HashMap::new(),
+            by_child: HashMap::new(),
             by_inbound: HashMap::new(),
             by_outbound: HashMap::new(),
             waiting: VecDeque::new(),
             later: BTreeSet::new(),
             on_their_way: 0,
             review: VecDeque::new(),
+            again: false,
         }
     }
 
@@ -122,21 +133,21 @@ impl Mtus {
             }
         };
         if let Some(watched) = self.paths.get_mut(&id) {
-            watched.children.push((up.spi_in, up.spi_out));
-            self.by_inbound.insert(up.spi_in, id);
+            watched.children.push(Child { id: up.id, spi_in: up.spi_in, spi_out: up.spi_out });
+            self.by_child.insert(up.id, id);
+            self.by_inbound.insert(up.spi_in, up.id);
             self.by_outbound.entry(up.spi_out).or_default().push(id);
         }
         self.ask(id);
     }
 
-    /// It is about to be taken out of the tables.
-    pub fn child_down(&mut self, child: ChildId, installer: &Installer) {
-        let Some(spi_in) = installer.get(child).map(|sa| sa.terms.spi_in) else { return };
-        let Some(id) = self.by_inbound.get(&spi_in).copied() else { return };
+    /// It is gone.
+    pub fn child_down(&mut self, child: ChildId) {
+        let Some(id) = self.by_child.get(&child).copied() else { return };
         let Some(watched) = self.paths.get_mut(&id) else { return };
-        if let Some(at) = watched.children.iter().position(|(inbound, _)| *inbound == spi_in) {
-            let spis = watched.children.swap_remove(at);
-            self.forget_child(id, spis);
+        if let Some(at) = watched.children.iter().position(|other| other.id == child) {
+            let gone = watched.children.swap_remove(at);
+            self.forget_child(id, gone);
         }
     }
 
@@ -162,7 +173,7 @@ impl Mtus {
             self.on_their_way -= 1;
         }
         remove(&mut self.by_remote, &watched.path.remote, id);
-        watched.children.into_iter().for_each(|spis| self.forget_child(id, spis));
+        watched.children.into_iter().for_each(|child| self.forget_child(id, child));
     }
 
     /// The path of an IKE SA leads elsewhere: of another one nothing is known. Behind the same addresses with another port it is the same.
@@ -185,43 +196,71 @@ impl Mtus {
     }
 
     /// What was seen of ESP, and how much has travelled.
-    pub fn seen(&mut self, now: Duration, seen: &Seen, usage: &[Usage], installer: &Installer) {
-        let used = usage.iter().filter_map(|usage| Some(installer.get(usage.id)?.terms.spi_in));
-        used.for_each(|spi_in| self.tell(spi_in, |pmtu| pmtu.used(now)));
-        seen.unanswered.iter().for_each(|spi_in| self.tell(*spi_in, |pmtu| pmtu.unanswered(now)));
+    pub fn seen(&mut self, now: Duration, seen: &Seen, usage: &[Usage]) {
+        usage.iter().for_each(|usage| self.tell(usage.id, |pmtu| pmtu.used(now)));
+        for spi_in in &seen.unanswered {
+            let Some(child) = self.by_inbound.get(spi_in).copied() else { continue };
+            self.tell(child, |pmtu| pmtu.unanswered(now));
+        }
     }
 
-    fn tell(&mut self, spi_in: u32, what: impl FnOnce(&mut Pmtu)) {
-        let Some(id) = self.by_inbound.get(&spi_in).copied() else { return };
+    fn tell(&mut self, child: ChildId, what: impl FnOnce(&mut Pmtu)) {
+        let Some(id) = self.by_child.get(&child).copied() else { return };
         let Some(watched) = self.paths.get_mut(&id) else { return };
         what(&mut watched.pmtu);
         self.ask(id);
     }
 
     /// Somebody says by ICMP that a packet was too large. It counts if the packet can have been one of ours: from one end of a path to the other,
-    /// with its ports or the SPI of a child there.
+    /// with its ports or the SPI of a child there. Where several IKE SAs have these ends one of them asks, and tells the others if it was true.
     pub fn reported(&mut self, now: Duration, report: &Report) {
         let ids = match report.quoted {
             Quoted::Udp { remote, .. } => self.by_remote.get(&SocketAddr::new(report.remote, remote)),
             Quoted::Esp { spi } => self.by_outbound.get(&spi),
         };
-        for id in ids.cloned().into_iter().flatten() {
-            let Some(watched) = self.paths.get_mut(&id) else { continue };
-            let path = watched.path;
-            let ours = match report.quoted {
+        let ours = |id: &&PathId| {
+            let Some(Watched { path, .. }) = self.paths.get(id) else { return false };
+            let quoted = match report.quoted {
                 Quoted::Udp { local, .. } => local == path.local.port(),
                 Quoted::Esp { .. } => !path.udp,
             };
-            if ours && (report.local, report.remote) == (path.local.ip(), path.remote.ip()) {
-                watched.pmtu.hint(now, report.mtu);
-                self.ask(id);
+            quoted && (report.local, report.remote) == (path.local.ip(), path.remote.ip())
+        };
+        let ours: Vec<_> = ids.into_iter().flatten().filter(ours).copied().collect();
+        if ours.iter().any(|id| self.paths.get(id).is_some_and(|watched| watched.pmtu.is_deaf(now))) {
+            return;
+        }
+        let Some(id) = ours.into_iter().find(|id| self.hint(now, *id, report.mtu)) else { return };
+        let Some(remote) = self.paths.get(&id).map(|watched| watched.path.remote) else { return };
+        // Another one is the next to ask: the peer of this one may be dead.
+        remove(&mut self.by_remote, &remote, id);
+        self.by_remote.entry(remote).or_default().push(id);
+    }
+
+    /// True if it was listened to.
+    fn hint(&mut self, now: Duration, id: PathId, mtu: u16) -> bool {
+        let heard = self.paths.get_mut(&id).is_some_and(|watched| watched.pmtu.hint(now, mtu));
+        self.ask(id);
+        heard
+    }
+
+    /// What ICMP has said of this path was true.
+    fn pass_on(&mut self, now: Duration, id: PathId, mtu: u16) {
+        let Some(path) = self.paths.get(&id).map(|watched| watched.path) else { return };
+        for other in self.by_remote.get(&path.remote).cloned().into_iter().flatten() {
+            if self.paths.get(&other).is_some_and(|watched| watched.path.local == path.local) {
+                self.hint(now, other, mtu);
             }
         }
     }
 
-    /// Routes or devices have changed: they are looked at in the next turns.
+    /// Routes or devices have changed: they are looked at in the next turns. However often that is, each has its turn.
     pub fn review(&mut self) {
-        self.review = self.paths.keys().copied().collect();
+        if self.review.is_empty() {
+            self.review = self.paths.keys().copied().collect();
+        } else {
+            self.again = true;
+        }
     }
 
     /// Does what is due.
@@ -239,6 +278,9 @@ impl Mtus {
             let change = watched.pmtu.ceiling(now, mtu);
             changes.extend(change.map(|change| watched.changed(change)));
             self.ask(id);
+        }
+        if self.review.is_empty() && std::mem::take(&mut self.again) {
+            self.review();
         }
         changes
     }
@@ -290,6 +332,9 @@ impl Mtus {
         tracing::debug!(connection = %watched.connection, remote = %watched.path.remote, size, fits, "path MTU probe");
         let changed = watched.pmtu.probed(now, size, sent, fits).map(|change| watched.changed(change));
         self.ask(id);
+        if let Some(Change { new, why: Why::Hint, .. }) = changed.as_ref().map(|changed| changed.change) {
+            self.pass_on(now, id, new);
+        }
         changed
     }
 
@@ -302,9 +347,13 @@ impl Mtus {
         }
     }
 
-    fn forget_child(&mut self, id: PathId, (spi_in, spi_out): (u32, u32)) {
-        self.by_inbound.remove(&spi_in);
-        remove(&mut self.by_outbound, &spi_out, id);
+    fn forget_child(&mut self, id: PathId, child: Child) {
+        self.by_child.remove(&child.id);
+        // It may be another child's by now.
+        if self.by_inbound.get(&child.spi_in) == Some(&child.id) {
+            self.by_inbound.remove(&child.spi_in);
+        }
+        remove(&mut self.by_outbound, &child.spi_out, id);
     }
 }
 
@@ -318,7 +367,7 @@ impl Watched {
 fn remove<K: std::hash::Hash + Eq>(paths: &mut HashMap<K, Vec<PathId>>, key: &K, id: PathId) {
     let Some(with_key) = paths.get_mut(key) else { return };
     if let Some(at) = with_key.iter().position(|other| *other == id) {
-        with_key.swap_remove(at);
+        with_key.remove(at);
     }
     if with_key.is_empty() {
         paths.remove(key);
@@ -333,7 +382,7 @@ mod tests {
     use crate::crypto::secret::Secret;
     use crate::daemon::places::{Key, Places};
     use crate::ike::event::{DirectionKeys, Ended};
-    use crate::ipsec::pmtu::{CONFIRM, DOUBT, Why};
+    use crate::ipsec::pmtu::{CONFIRM, DEAF, DOUBT};
     use crate::ipsec::spd::DeviceId;
     use crate::ipsec::tables::Tables;
     use crate::wire::payload::Proposal;
@@ -360,6 +409,9 @@ mod tests {
         }
         /// A child of this IKE SA, towards the peer with the number of the child; its SPI is 1000 and that number.
         fn up(&mut self, ike: u64, id: u64, udp: bool) {
+            self.up_to(ike, id, id as u8, udp);
+        }
+        fn up_to(&mut self, ike: u64, id: u64, last: u8, udp: bool) {
             let (connection, child): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
             let key = Key { connection: connection.clone(), child: child.clone(), peer: id as u32 };
             let keys = || DirectionKeys { encr: Secret::new(vec![7; 20]), integ: Secret::default() };
@@ -379,7 +431,7 @@ mod tests {
                 nat_original: None,
                 local_ts: vec!["10.1.0.0/16".parse().unwrap()],
                 remote_ts: vec!["10.2.0.0/16".parse().unwrap()],
-                path: path(id as u8, udp),
+                path: path(last, udp),
                 proposal: Proposal { number: 1, protocol: ProtocolId::ESP, spi: vec![], transforms: vec![] },
                 initiator: true,
                 replaces: None,
@@ -390,7 +442,7 @@ mod tests {
             self.mtus.child_up(NOW, &up, &self.installer);
         }
         fn down(&mut self, ike: u64, id: u64) {
-            self.mtus.child_down(ChildId(id), &self.installer);
+            self.mtus.child_down(ChildId(id));
             self.installer.child_down(NOW, ChildId(id), Ended::ByPeer, &mut self.places);
             self.mtus.ike_down(IkeId(ike));
             self.installer.ike_down(IkeId(ike));
@@ -411,8 +463,12 @@ mod tests {
             self.mtus.next_probe()
         }
         fn is_empty(&self) -> bool {
-            let Mtus { paths, by_ike, by_remote, by_inbound, by_outbound, on_their_way, .. } = &self.mtus;
-            let maps = paths.is_empty() && by_ike.is_empty() && by_remote.is_empty() && by_inbound.is_empty();
+            let Mtus { paths, by_ike, by_remote, by_child, by_inbound, by_outbound, on_their_way, .. } = &self.mtus;
+            let maps = by_child.is_empty()
+                && paths.is_empty()
+                && by_ike.is_empty()
+                && by_remote.is_empty()
+                && by_inbound.is_empty();
             maps && by_outbound.is_empty() && *on_their_way == 0
         }
     }
@@ -467,8 +523,51 @@ mod tests {
         assert_eq!(bench.mtus.next_probe(), Some((IkeId(2), 1308)));
         assert_eq!(bench.probed(2, 1308, Some(false)), None);
         assert_eq!(bench.hint(Quoted::Esp { spi: 1003 }, end(1, 0), end(3, 0)), None, "it is as small");
-        bench.mtus.child_down(ChildId(3), &bench.installer);
+        bench.mtus.child_down(ChildId(3));
         assert_eq!(bench.mtus.by_outbound.get(&1003), None);
+    }
+
+    /// A reload takes a child out of the tables before its end is told; and its SPI may be another's by then.
+    #[test]
+    fn a_child_is_forgotten_whatever_the_tables_say() {
+        let mut bench = Bench::new();
+        bench.up(1, 2, false);
+        let spi_in = bench.installer.get(ChildId(2)).unwrap().terms.spi_in;
+        bench.installer.child_down(NOW, ChildId(2), Ended::ByPeer, &mut bench.places);
+        bench.mtus.by_inbound.insert(spi_in, ChildId(9));
+        bench.mtus.child_down(ChildId(2));
+        assert_eq!(bench.mtus.by_inbound.remove(&spi_in), Some(ChildId(9)));
+        bench.mtus.next_probe();
+        assert!(bench.mtus.by_child.is_empty() && bench.mtus.by_outbound.is_empty());
+        bench.mtus.ike_down(IkeId(1));
+        assert!(bench.is_empty());
+    }
+
+    /// Whoever forges a message costs us one probe, however many IKE SAs there are between the two ends.
+    #[test]
+    fn one_path_asks_for_all_between_the_same_ends() {
+        let mut bench = Bench::new();
+        for ike in [1, 2, 3] {
+            bench.up_to(ike, ike, 9, true);
+            bench.proven(ike);
+        }
+        let hint = |bench: &mut Bench, now| {
+            let quoted = Quoted::Udp { local: 4500, remote: 4500 };
+            let report = Report { local: end(1, 0).ip(), remote: end(9, 0).ip(), quoted, mtu: 1300 };
+            bench.mtus.reported(now, &report);
+            std::iter::from_fn(|| bench.mtus.next_probe()).map(|(ike, _)| ike.0).collect::<Vec<_>>()
+        };
+        assert_eq!(hint(&mut bench, NOW), [1]);
+        assert_eq!(hint(&mut bench, NOW), [0; 0]);
+        assert_eq!(bench.probed(1, 1500, Some(true)), None);
+        assert_eq!(hint(&mut bench, NOW), [0; 0], "it was wrong");
+        // Each has its turn: that one's peer may be dead.
+        assert_eq!(hint(&mut bench, NOW + DEAF), [2]);
+        assert_eq!(bench.probed(2, 1500, Some(false)), None);
+        assert_eq!(bench.mtus.next_probe(), Some((IkeId(2), 1300)));
+        assert!(bench.mtus.probed(NOW + DEAF, IkeId(2), (1300, 1300), Some(true)).is_some());
+        let others: Vec<_> = std::iter::from_fn(|| bench.mtus.next_probe()).collect();
+        assert_eq!(others, [(IkeId(2), 1308), (IkeId(3), 1500), (IkeId(1), 1500)], "it was true");
     }
 
     /// Thousands that come up together take turns.
@@ -539,13 +638,13 @@ mod tests {
         let spi = bench.installer.get(ChildId(2)).unwrap().terms.spi_in;
         let usage = [Usage { id: ChildId(2), bytes: 1, packets: 1, sequence_permille: 0 }];
         let silence = Seen { unanswered: vec![spi], ..Seen::default() };
-        let Bench { mtus, installer, .. } = &mut bench;
-        mtus.seen(NOW + CONFIRM / 2, &Seen::default(), &usage, installer);
+        let mtus = &mut bench.mtus;
+        mtus.seen(NOW + CONFIRM / 2, &Seen::default(), &usage);
         assert_eq!(mtus.next_probe(), None);
-        mtus.seen(NOW + CONFIRM, &Seen::default(), &usage, installer);
+        mtus.seen(NOW + CONFIRM, &Seen::default(), &usage);
         assert_eq!(mtus.next_probe(), Some((IkeId(1), 1500)));
         mtus.probed(NOW, IkeId(1), (1500, 1500), Some(true));
-        mtus.seen(NOW + DOUBT, &silence, &[], installer);
+        mtus.seen(NOW + DOUBT, &silence, &[]);
         assert_eq!(mtus.next_probe(), Some((IkeId(1), 1500)));
     }
 
@@ -562,5 +661,20 @@ mod tests {
         assert_eq!((*change, remote.ip().is_ipv4()), (Change { old: 1500, new: 1400, why: Why::Route }, true));
         assert_eq!(bench.mtus.deadline(), Some(Duration::ZERO));
         assert_eq!((bench.mtus.tick(NOW).len(), bench.mtus.deadline()), (3, None));
+    }
+
+    #[test]
+    fn routes_that_change_all_the_time_keep_no_path_from_its_turn() {
+        let mut bench = Bench::new();
+        let count = 2 * LOOKS as u64;
+        (1..=count).for_each(|n| bench.up(n, n, true));
+        for _ in 0..2 {
+            bench.mtus.review();
+            assert_eq!(bench.mtus.tick(NOW).len(), LOOKS);
+        }
+        // What came meanwhile is looked at behind that.
+        assert_eq!(bench.mtus.deadline(), Some(Duration::ZERO));
+        assert!(bench.mtus.tick(NOW).is_empty() && bench.mtus.tick(NOW).is_empty());
+        assert_eq!(bench.mtus.deadline(), None);
     }
 }

@@ -144,7 +144,7 @@ impl Drop for Ending {
     fn drop(&mut self) {
         if !self.stop.load(Ordering::Acquire) {
             // Waits for room, unlike a worker: there is nothing else left to do.
-            let _ = self.upcalls.send(Upcall::DeviceLost { device: self.device });
+            let _ = self.upcalls.send(Upcall::DeviceLost { device: self.device, generation: 0 });
         }
     }
 }
@@ -163,7 +163,7 @@ mod tests {
                 assert!(!panics, "as a worker might");
             });
             assert_eq!(worker.join().is_err(), panics);
-            let lost = matches!(received.try_recv(), Ok(Upcall::DeviceLost { device: DeviceId(3) }));
+            let lost = matches!(received.try_recv(), Ok(Upcall::DeviceLost { device: DeviceId(3), .. }));
             assert_eq!(lost, missed);
         }
     }

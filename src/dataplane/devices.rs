@@ -66,11 +66,14 @@ impl<T> FromIterator<(DeviceId, T)> for Devices<T> {
     }
 }
 
+/// The how-many-th device this is that its connection has, so that news of one are not taken for those of the next: 31 bits.
+pub type Generation = u32;
+
 /// What the engine wants of one worker.
 #[derive(Debug)]
 pub enum Order<T> {
     /// Serve this queue from now on, instead of the one that it has of the device.
-    Serve(DeviceId, T),
+    Serve(DeviceId, Generation, T),
     /// Let go of the device.
     Leave(DeviceId),
 }
@@ -126,9 +129,9 @@ mod tests {
     fn orders_are_taken_once_and_in_order() {
         let orders = Orders::default();
         orders.give(Order::Leave(DeviceId(7)));
-        orders.give(Order::Serve(DeviceId(7), 'x'));
+        orders.give(Order::Serve(DeviceId(7), 1, 'x'));
         let taken = orders.take();
-        assert!(matches!(taken[..], [Order::Leave(DeviceId(7)), Order::Serve(DeviceId(7), 'x')]), "{taken:?}");
+        assert!(matches!(taken[..], [Order::Leave(DeviceId(7)), Order::Serve(DeviceId(7), 1, 'x')]), "{taken:?}");
         assert!(orders.take().is_empty());
     }
 }

@@ -86,5 +86,7 @@ pub enum Upcall {
     DeviceLost {
         /// Which.
         device: DeviceId,
+        /// That of the order to serve it.
+        generation: devices::Generation,
     },
 }

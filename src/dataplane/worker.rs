@@ -1,6 +1,6 @@
 //! One thread of the data path: a set of devices, a set of sockets, and a loop that waits for them.
 use super::Upcall;
-use super::devices::{self, Devices, Order};
+use super::devices::{self, Devices, Generation, Order};
 use super::home::Team;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
@@ -203,6 +203,8 @@ impl<D: Datagrams, T: Tun> Worker<D, T> {
 
 const CONTROL: u64 = u64::MAX;
 const DEVICE: u64 = 1 << 32;
+/// Above that bit a token has the generation of its device.
+const GENERATION: u32 = 33;
 
 /// Serves what is ready until `stop` is true. Set it, then signal `control`. After that the worker holds no packet but those that wait for
 /// an SA: what it has read it has sent, delivered or handed over; for what others hand over until they stop see [`Worker::finish`]. A signal alone
@@ -224,7 +226,7 @@ where
         poll.add(&socket.io, i as u64)?;
     }
     for (id, tun) in worker.ends.devices.iter() {
-        poll.add(tun, DEVICE | u64::from(id.0))?;
+        poll.add(tun, token(id, 0))?;
     }
     let mut ready = Vec::new();
     loop {
@@ -233,21 +235,22 @@ where
         poll.wait(&mut ready, timeout)?;
         let now = clock();
         let rung = ready.contains(&CONTROL) && control.drain();
-        if rung {
-            obey(worker, orders, &poll)?;
+        if rung && obey(worker, orders, &poll)? {
+            // They may be those of other devices by now.
+            ready.retain(|token| token & DEVICE == 0);
         }
         if rung || worker.deadline().is_some_and(|at| at <= now) {
             worker.wake(now);
         }
         for &token in ready.iter().filter(|token| **token != CONTROL) {
-            let source = source(token);
+            let (source, generation) = (source(token), (token >> GENERATION) as Generation);
             if worker.serve(now, source).is_err()
                 && let Source::Device(device) = source
                 && let Some(tun) = worker.leave(device)
             {
                 poll.remove(&tun)?;
                 drop(tun);
-                worker.shared.tell(Upcall::DeviceLost { device });
+                worker.shared.tell(Upcall::DeviceLost { device, generation });
             }
         }
         if stop.load(Ordering::Acquire) {
@@ -256,29 +259,39 @@ where
     }
 }
 
+fn token(device: DeviceId, generation: Generation) -> u64 {
+    u64::from(generation) << GENERATION | DEVICE | u64::from(device.0)
+}
+
 /// What a token stands for.
 fn source(token: u64) -> Source {
     // Both are as wide as what was put in.
     if token & DEVICE == 0 { Source::Socket(token as usize) } else { Source::Device(DeviceId(token as u16)) }
 }
 
-/// Takes devices on and leaves others, as the engine wants it.
-fn obey<D, T>(worker: &mut Worker<D, T>, orders: &devices::Orders<T>, poll: &Poll) -> io::Result<()>
+/// Takes devices on and leaves others, as the engine wants it; whether it wanted any of it.
+fn obey<D, T>(worker: &mut Worker<D, T>, orders: &devices::Orders<T>, poll: &Poll) -> io::Result<bool>
 where
     D: Datagrams,
     T: Tun + AsFd,
 {
-    for order in orders.take() {
-        let (Order::Serve(id, _) | Order::Leave(id)) = order;
+    let orders = orders.take();
+    let any = !orders.is_empty();
+    for order in orders {
+        let (Order::Serve(id, ..) | Order::Leave(id)) = order;
         if let Some(before) = worker.leave(id) {
             poll.remove(&before)?;
         }
-        if let Order::Serve(id, tun) = order {
-            poll.add(&tun, DEVICE | u64::from(id.0))?;
-            worker.ends.devices.insert(id, tun);
+        if let Order::Serve(id, generation, tun) = order {
+            if poll.add(&tun, token(id, generation)).is_ok() {
+                worker.ends.devices.insert(id, tun);
+            } else {
+                // One connection's trouble is not that of all.
+                worker.shared.tell(Upcall::DeviceLost { device: id, generation });
+            }
         }
     }
-    Ok(())
+    Ok(any)
 }
 
 /// Either kind of outer socket.

@@ -52,8 +52,12 @@ impl Namespace {
 
     /// Whether both are one.
     pub fn is(&self, other: &Self) -> io::Result<bool> {
-        let number = |one: &Self| File::from(one.0.try_clone()?).metadata().map(|about| (about.dev(), about.ino()));
-        Ok(number(self)? == number(other)?)
+        Ok(self.number()? == other.number()?)
+    }
+
+    /// What no other has while this one lives.
+    pub fn number(&self) -> io::Result<(u64, u64)> {
+        File::from(self.0.try_clone()?).metadata().map(|about| (about.dev(), about.ino()))
     }
 
     /// Runs `work` on a thread of its own inside the namespace and waits for it. A panic goes on in the caller. An error, too, if there can be no

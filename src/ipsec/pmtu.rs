@@ -167,9 +167,10 @@ impl Pmtu {
     }
 
     /// An ICMP message that quotes a packet of ours says that `mtu` is the largest: worth a probe each `DEAF`, as long as such messages prove wrong.
-    pub fn hint(&mut self, now: Duration, mtu: u16) {
-        if mtu >= self.current || now < self.hints_from {
-            return;
+    /// True if it was listened to.
+    pub fn hint(&mut self, now: Duration, mtu: u16) -> bool {
+        if mtu >= self.current || self.is_deaf(now) {
+            return false;
         }
         let hint = if mtu < self.floor { Hint::Smaller } else { Hint::Size(mtu) };
         match self.phase {
@@ -177,9 +178,15 @@ impl Pmtu {
             Phase::Check { lost: false, .. } => self.phase = Phase::Check { lost: false, hint },
             Phase::Check { lost: true, .. } => self.descend(now, hint, false),
             // The search finds out by itself.
-            Phase::Descend { .. } | Phase::Climb { .. } => return,
+            Phase::Descend { .. } | Phase::Climb { .. } => return false,
         }
         self.hints_from = now + DEAF;
+        true
+    }
+
+    /// One was listened to less than `DEAF` ago, and has not proven true yet.
+    pub fn is_deaf(&self, now: Duration) -> bool {
+        now < self.hints_from
     }
 
     /// What became of the probe that was wanted, of `size` octets: what was sent is `sent`, a little less where the cipher of IKE works by blocks, and

@@ -10,6 +10,8 @@ use crate::io::fds::EventFd;
 use crate::io::udp::{Options, UdpSocket};
 use crate::io::{Tun, VnetHeader};
 use crate::ipsec::path::{Encap, Path};
+use crate::ipsec::spd::DeviceId;
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -22,7 +24,8 @@ use std::time::Duration;
 /// Long enough for any machine; a test that is right never waits for it.
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(20));
 
-struct Pipe(UnixDatagram);
+/// With something that nobody can wait for, if that is wanted.
+struct Pipe(UnixDatagram, Option<File>);
 
 impl Tun for Pipe {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<(VnetHeader, usize)> {
@@ -41,7 +44,7 @@ impl Tun for Pipe {
 
 impl AsFd for Pipe {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.1.as_ref().map_or(self.0.as_fd(), File::as_fd)
     }
 }
 
@@ -110,19 +113,24 @@ fn a_thread_serves_until_it_is_stopped() {
     arrive(1, &host);
     assert!(matches!(told.recv(), Ok(Upcall::FirstPacket { spi: LEFT_SPI })));
 
-    for seq in [2, 3] {
+    for (seq, generation) in [(2, 0), (3, 7)] {
         host.send(&[0]).unwrap();
-        assert!(matches!(told.recv(), Ok(Upcall::DeviceLost { device: DEVICE })));
+        let Ok(Upcall::DeviceLost { device: DEVICE, generation: lost }) = told.recv() else { panic!() };
+        assert_eq!(lost, generation);
         assert!(host.send(&packet).is_err(), "the worker has let go of it");
         // Another one with its number.
         let (tun, other) = pipe();
         host = other;
-        orders.give(Order::Serve(DEVICE, tun));
+        orders.give(Order::Serve(DEVICE, 7, tun));
         control.signal();
         host.send(&packet).unwrap();
         peer.recv_from(&mut [0; 2000]).expect("an ESP packet");
         arrive(seq, &host);
     }
+    let (deaf, _) = pipe();
+    orders.give(Order::Serve(DeviceId(5), 9, Pipe(deaf.0, Some(File::open("/dev/null").unwrap()))));
+    control.signal();
+    assert!(matches!(told.recv(), Ok(Upcall::DeviceLost { device: DeviceId(5), generation: 9 })));
     orders.give(Order::Leave(DEVICE));
     control.signal();
     // What is no packet is dropped, until its other end is closed.
@@ -138,5 +146,5 @@ fn pipe() -> (Pipe, UnixDatagram) {
     let (tun, host) = UnixDatagram::pair().unwrap();
     tun.set_nonblocking(true).unwrap();
     host.set_read_timeout(PATIENCE).unwrap();
-    (Pipe(tun), host)
+    (Pipe(tun, None), host)
 }

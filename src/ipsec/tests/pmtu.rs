@@ -336,7 +336,9 @@ proptest! {
                     ceiling = mtu;
                     road.pmtu.ceiling(road.now, mtu);
                 }
-                Happening::Lie(mtu) => road.pmtu.hint(road.now, mtu),
+                Happening::Lie(mtu) => {
+                    road.pmtu.hint(road.now, mtu);
+                }
                 Happening::Unanswered => road.pmtu.unanswered(road.now),
                 Happening::Drive(seconds) => road.drive(Duration::from_secs(seconds)),
             }
