@@ -367,8 +367,8 @@ impl Engine {
         while let Some((job, crls)) = self.parts.fetcher.next() {
             self.feed(now, Input::Fetched { job, crls });
         }
-        if self.parts.host.resolved() {
-            self.feed(now, Input::Resolved);
+        if let names @ [_, ..] = self.parts.host.resolved().as_slice() {
+            self.feed(now, Input::Resolved(names));
         }
     }
 

@@ -30,8 +30,8 @@ impl DaemonHost {
         let names = Names::start(mark, wake)?;
         Ok(Self { places, addresses: Addresses::default(), tables, rng: SystemRng, mark, names })
     }
-    /// Takes in what was resolved. True if anything was, or could not be.
-    pub fn resolved(&mut self) -> bool {
+    /// The names that were resolved since the last time, or could not be.
+    pub fn resolved(&mut self) -> Vec<String> {
         self.names.collect(clock::now())
     }
 }

@@ -8,7 +8,6 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::mpsc as channel;
-use tokio::sync::mpsc::error::TrySendError;
 
 /// A name's time to live counts from this
 const SHORTEST: Duration = Duration::from_secs(5);
@@ -27,7 +26,7 @@ const MAX_QUESTIONS: usize = 64;
 #[derive(Debug)]
 pub struct Names {
     known: HashMap<String, Known>,
-    questions: channel::Sender<String>,
+    questions: channel::UnboundedSender<String>,
     answers: Receiver<(String, Result<Found, String>)>,
 }
 #[derive(Debug, Default)]
@@ -35,8 +34,8 @@ struct Known {
     addresses: Vec<IpAddr>,
     /// A question is on its way.
     asking: bool,
-    /// When the last one left.
-    asked: Option<Duration>,
+    /// When it was asked for last, or answered.
+    lately: Option<Duration>,
     /// What is known is good until then.
     until: Duration,
 }
@@ -46,7 +45,7 @@ impl Names {
     /// # Errors
     /// When the system has no more threads or descriptors.
     pub fn start(mark: u32, wake: Arc<EventFd>) -> std::io::Result<Self> {
-        let (questions, to_ask) = channel::channel(MAX_QUESTIONS);
+        let (questions, to_ask) = channel::unbounded_channel();
         let (answer, answers) = mpsc::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new()
@@ -63,21 +62,20 @@ impl Names {
         }
         addresses
     }
-    /// What is known may not be true any more: asks again, unless that was a moment ago. True if an answer is to be expected.
+    /// What is known may not be true any more: asks again, unless it is from a moment ago. True if an answer is to be expected.
     pub fn again(&mut self, name: &str, now: Duration) -> bool {
         match self.entry(name) {
             Some(known) if known.asking => true,
-            Some(known) if known.asked.is_none_or(|asked| asked + AGAIN <= now) => self.ask(name, now),
+            Some(known) if known.lately.is_none_or(|lately| lately + AGAIN <= now) => self.ask(name, now),
             _ => false,
         }
     }
-    /// Takes in what was resolved. True if anything was, or could not be.
-    pub fn collect(&mut self, now: Duration) -> bool {
-        let mut news = false;
+    /// Takes in what was resolved, or could not be. Returns the names.
+    pub fn collect(&mut self, now: Duration) -> Vec<String> {
+        let mut names = Vec::new();
         for (name, answer) in self.answers.try_iter() {
-            news = true;
             let Some(known) = self.known.get_mut(&name) else { continue };
-            known.asking = false;
+            (known.asking, known.lately) = (false, Some(now));
             known.until = now + SHORTEST;
             match answer {
                 Ok(found) => {
@@ -87,8 +85,9 @@ impl Names {
                 // What was known stays: it may be the name server that has failed.
                 Err(error) => tracing::warn!(?name, %error, "a name was not resolved"),
             }
+            names.push(name);
         }
-        news
+        names
     }
     fn entry(&mut self, name: &str) -> Option<&mut Known> {
         if !self.known.contains_key(name) && self.known.len() >= MAX_NAMES {
@@ -98,18 +97,15 @@ impl Names {
     }
     fn ask(&mut self, name: &str, now: Duration) -> bool {
         let Some(known) = self.known.get_mut(name).filter(|known| !known.asking) else { return true };
-        match self.questions.try_send(name.to_owned()) {
-            Ok(()) => {
-                (known.asking, known.asked) = (true, Some(now));
-                true
-            }
-            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => false,
-        }
+        // As many as there are names at most: each once.
+        known.asking = self.questions.send(name.to_owned()).is_ok();
+        known.lately = Some(now);
+        known.asking
     }
 }
 
 async fn serve(
-    mut to_ask: channel::Receiver<String>,
+    mut to_ask: channel::UnboundedReceiver<String>,
     mark: u32,
     answer: mpsc::Sender<(String, Result<Found, String>)>,
     wake: Arc<EventFd>,
@@ -151,8 +147,8 @@ mod tests {
     type Answers = mpsc::Sender<(String, Result<Found, String>)>;
 
     /// Without the thread: the questions, and where the answers go.
-    fn names() -> (Names, channel::Receiver<String>, Answers) {
-        let (questions, asked) = channel::channel(MAX_QUESTIONS);
+    fn names() -> (Names, channel::UnboundedReceiver<String>, Answers) {
+        let (questions, asked) = channel::unbounded_channel();
         let (answer, answers) = mpsc::channel();
         (Names { known: HashMap::new(), questions, answers }, asked, answer)
     }
@@ -171,10 +167,10 @@ mod tests {
         assert!(names.get("gw", at(1)).is_empty() && names.again("gw", at(2)), "it is being asked for");
         assert_eq!((asked.try_recv().as_deref(), asked.try_recv().is_err()), (Ok("gw"), true));
         answer.send(("gw".into(), found(&["192.0.2.1"], 0))).unwrap();
-        assert!(names.collect(at(10)) && !names.collect(at(10)));
+        assert_eq!((names.collect(at(10)), names.collect(at(10)).len()), (vec!["gw".to_owned()], 0));
         assert_eq!(names.get("gw", at(5000)).len(), 1);
         assert!(asked.try_recv().is_err(), "no shorter than 5 s");
-        assert!(!names.again("gw", at(999)) && names.again("gw", at(1000)));
+        assert!(!names.again("gw", at(1009)) && names.again("gw", at(1010)), "not a moment after an answer");
         assert!(asked.try_recv().is_ok());
         answer.send(("gw".into(), found(&["192.0.2.2"], 1_000_000))).unwrap();
         names.collect(at(6000));
@@ -190,20 +186,20 @@ mod tests {
         names.get("gw", at(0));
         answer.send(("gw".into(), found(&["192.0.2.1", "2001:db8::1"], 1))).unwrap();
         names.collect(at(1));
-        names.again("gw", at(2000));
+        assert!(names.again("gw", at(2000)));
         answer.send(("gw".into(), Err("no such name".into()))).unwrap();
         answer.send(("nobody".into(), found(&["192.0.2.9"], 1))).unwrap();
-        assert!(names.collect(at(2001)));
+        assert_eq!(names.collect(at(2001)), ["gw"]);
         assert_eq!(names.get("gw", at(2002)).len(), 2);
         for n in 0..10_000 {
             names.get(&n.to_string(), at(3000));
             let _ = asked.try_recv();
         }
         assert!(names.known.len() == MAX_NAMES && !names.again("new", at(9000)));
-        // Without a free place for the question there is no answer to wait for.
+        // Each of many has its turn.
         let (mut names, _asked, _answer) = self::names();
         let asked = (0..2 * MAX_QUESTIONS).filter(|n| names.again(&n.to_string(), at(20_000))).count();
-        assert_eq!(asked, MAX_QUESTIONS);
+        assert_eq!(asked, 2 * MAX_QUESTIONS);
     }
 
     #[test]

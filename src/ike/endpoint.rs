@@ -68,7 +68,7 @@ impl Endpoint {
             Input::EspMoved { spi, remote } => self.on_esp_moved(now, host, spi, remote),
             Input::EspSeen(seen) => self.on_esp_seen(seen),
             Input::AddrsChanged => self.on_addrs_changed(now, host),
-            Input::Resolved => self.on_resolved(now, host),
+            Input::Resolved(names) => self.on_resolved(now, host, names),
             Input::EspUsage(usage) => self.on_esp_usage(now, host, usage),
             Input::UnknownSpi { spi, local, remote } => self.on_unknown_spi(now, host, spi, (local, remote)),
             Input::LarvalHit(spi) => self.on_larval_hit(now, host, spi),
@@ -173,6 +173,7 @@ impl Endpoint {
         let ended = f(&mut cx, &mut sa);
         if attempt && (ended.is_err() || !sa.is_attempt()) {
             cx.common.calls.ended(id);
+            cx.common.answered.push(id);
         }
         if let Some(key) = half_open
             && (ended.is_err() || !matches!(sa.phase, Phase::HalfOpen(_)))
@@ -397,9 +398,7 @@ fn on_protected(
     };
     if header.response {
         est.signs.heard(cx.now);
-        if core.window.is_silent() {
-            cx.common.answered.push(core.id);
-        }
+        cx.common.answered.push(core.id);
         probe::answered(cx, core, est);
         core.settle(cx.now);
         mobike::answered(core, est, from);
@@ -573,11 +572,15 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
         Phase::Opening(_) | Phase::Agreeing(_) | Phase::Mixing(_) | Phase::HalfOpen(_) | Phase::Moving => {}
     }
     let Some(link) = core.connection.as_ref().and_then(|name| cx.common.links.get_mut(name)) else { return };
+    if why == Ended::Failed {
+        link.given_up.extend(link.tries.get(&core.id));
+    }
     link.closed(core.id);
+    let renews = core.replaces.is_some_and(|old| link.sas.contains(&old));
     match lived {
         Some((time, children)) => link.lost(cx.now, why, time, &children),
         // Another one may still get through.
-        None if why == Ended::Failed && core.replaces.is_none() && link.tries.is_empty() => link.attempt_failed(cx.now),
+        None if why == Ended::Failed && !renews && link.tries.is_empty() => link.attempt_failed(cx.now),
         None => {}
     }
     cx.common.touched.extend(core.connection);

@@ -113,8 +113,8 @@ pub enum Input<'a> {
     },
     /// Local addresses have come or gone, or routes have changed: the host is asked for what there is now.
     AddrsChanged,
-    /// Names have been resolved, or could not be.
-    Resolved,
+    /// These names have been resolved, or could not be.
+    Resolved(&'a [String]),
     /// A packet for a child without an SA.
     Acquire {
         /// Connection.

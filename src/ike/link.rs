@@ -33,6 +33,8 @@ pub(super) struct Link {
     pub next_way: usize,
     /// Attempts that we have begun, and where each goes.
     pub tries: BTreeMap<IkeId, Way>,
+    /// Where one of those has failed while there were others: nobody tries that again before there are none.
+    pub given_up: Vec<Way>,
     /// There is no way, and why: a name is asked for, or was and has no address, or the host has none.
     pub stuck: Option<Stuck>,
     /// When the first of our own addresses is tried again.
@@ -120,6 +122,7 @@ impl Link {
             fragile: Duration::ZERO,
             next_way: 0,
             tries: BTreeMap::new(),
+            given_up: Vec::new(),
             stuck: None,
             home: Home::default(),
             peers: HashMap::new(),
@@ -171,6 +174,7 @@ impl Link {
         self.ike.at = sa.since;
         self.sas.insert(sa.ike);
         self.tries.remove(&sa.ike);
+        self.given_up.clear();
         self.next_way = 0;
         let many = self.connection.remote_addrs.contains(&Remote::Any);
         let id = canonical(id);
@@ -188,6 +192,9 @@ impl Link {
     pub(super) fn closed(&mut self, ike: IkeId) {
         self.sas.remove(&ike);
         self.tries.remove(&ike);
+        if self.tries.is_empty() {
+            self.given_up.clear();
+        }
         let Some(id) = self.peer_of.remove(&ike) else { return };
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.sas.retain(|sa| sa.ike != ike);

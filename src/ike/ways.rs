@@ -36,8 +36,8 @@ pub(super) type Way = (IpAddr, IpAddr);
 /// Why there is no way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stuck {
-    /// A name is being asked for.
-    Asking,
+    /// A name is being asked for, and that is waited for until then.
+    Asking(Duration),
     /// That was told.
     Told,
 }
@@ -153,10 +153,11 @@ impl Endpoint {
             return Ok(*way);
         }
         // That takes a moment, and is no failure yet.
-        if link.stuck != Some(Stuck::Asking) && ask_again(&connection, host) {
-            link.stuck = Some(Stuck::Asking);
-            link.ike.at = now + RESOLVING;
-            return Err(link.ike.at);
+        let until = if let Some(Stuck::Asking(until)) = link.stuck { until } else { now + RESOLVING };
+        if now < until && ask_again(&connection, host) {
+            link.stuck = Some(Stuck::Asking(until));
+            link.ike.at = until;
+            return Err(until);
         }
         link.stuck = Some(Stuck::Told);
         link.attempt_failed(now);
@@ -164,14 +165,15 @@ impl Endpoint {
         Cx { now, host, common: &mut self.common }.fail(ways.failure(now, &connection), Some(&connection));
         Err(at)
     }
-    /// Names have been resolved: whoever waits for that, or for a peer that is silent, looks again.
-    pub(super) fn on_resolved(&mut self, now: Duration, host: &mut dyn Host) {
-        let named = |link: &&Link| link.connection.remote_addrs.iter().any(|r| matches!(r, Remote::Name(_)));
+    /// Names have been resolved: whoever waits for one of them, or for a peer that has it and is silent, looks again.
+    pub(super) fn on_resolved(&mut self, now: Duration, host: &mut dyn Host, names: &[String]) {
+        let is = |r: &Remote| matches!(r, Remote::Name(name) if names.iter().any(|n| **n == **name));
+        let named = |link: &&Link| link.connection.remote_addrs.iter().any(is);
         let mut links: Vec<_> = self.common.links.values().filter(named).map(|l| l.connection.name.clone()).collect();
         links.sort_unstable();
         for name in links {
             let Some(link) = self.common.links.get_mut(&name) else { continue };
-            if link.stuck == Some(Stuck::Asking) {
+            if matches!(link.stuck, Some(Stuck::Asking(_))) {
                 link.ike.at = now;
                 self.common.touched.insert(name);
                 continue;
@@ -180,11 +182,11 @@ impl Endpoint {
             let Some(link) = self.common.links.get(&name) else { continue };
             for id in link.sas.clone() {
                 if self.sas.get(&id).is_some_and(|sa| sa.core.window.is_silent()) {
-                    self.common.silent.push(id);
                     self.step(now, host, id, |cx, sa| {
                         mobike::found(cx, &mut sa.core);
                         Ok(())
                     });
+                    self.look_elsewhere(now, host, id);
                 }
             }
         }
@@ -239,6 +241,11 @@ impl Endpoint {
             self.call_off(now, host, id);
         }
         for id in std::mem::take(&mut self.common.silent) {
+            let name = self.sas.get(&id).and_then(|sa| sa.core.connection.as_ref());
+            if let Some(link) = name.and_then(|name| self.common.links.get(name)) {
+                // The answer does not ask again: one question to each of its requests that time asks for.
+                ask_again(&link.connection, host);
+            }
             self.look_elsewhere(now, host, id);
         }
     }
@@ -249,18 +256,22 @@ impl Endpoint {
         if !link.can_initiate() {
             return;
         }
-        ask_again(&link.connection, host);
+        let renews = core.replaces.filter(|old| self.sas.contains_key(old));
         let (replaces, child) = match phase {
             Phase::Established(est) if !is_tied(core, est) => (Some(id), None),
+            Phase::Established(_) => return,
             // One that renews what works has no hurry.
-            Phase::Opening(opening) if core.replaces.is_none() || core.abandons => {
-                (core.replaces, Some(opening.child.clone()))
-            }
-            _ => return,
+            _ if renews.is_some() && !core.abandons => return,
+            phase => match brings(phase) {
+                Some(child) => (renews, Some(child)),
+                None => return,
+            },
         };
         let (here, abandons, name) = (way(core), core.abandons, link.connection.name.clone());
-        let old = core.replaces.and_then(|old| self.sas.get(&old)).map(|old| self::way(&old.core));
-        let tried = |way: &Way| *way == here || Some(*way) == old || link.tries.values().any(|tried| tried == way);
+        let old = renews.and_then(|old| self.sas.get(&old)).map(|old| self::way(&old.core));
+        let tried = |way: &Way| {
+            *way == here || Some(*way) == old || link.tries.values().chain(&link.given_up).any(|tried| tried == way)
+        };
         let ways = Ways::of(&link.connection, host).list;
         let turn = link.next_way;
         let in_turn = (0..ways.len()).map(|i| turn.wrapping_add(i));
@@ -281,14 +292,34 @@ impl Endpoint {
             (None, None) => {}
         }
     }
-    /// This one was answered: of those that look elsewhere for the same peer none is needed that has not been answered, too.
+    /// This one was answered: of those that look elsewhere for the same peer none is needed that has not been answered, too. If it is
+    /// established, none is that could still have the peer forget it; but one that has said who it is may be all that the peer has.
     fn call_off(&mut self, now: Duration, host: &mut dyn Host, id: IkeId) {
         let Some(IkeSa { core, phase }) = self.sas.get(&id) else { return };
         let Some(link) = core.connection.as_ref().and_then(|name| self.common.links.get(name)) else { return };
-        let established = matches!(phase, Phase::Established(_));
+        let (established, new) = match phase {
+            Phase::Established(est) => (true, est.since == now),
+            _ => (false, false),
+        };
+        if link.tries.is_empty() {
+            return;
+        }
+        // An answer that was on its way to an address that is gone is the last one.
+        let (local, remote) = way(core);
+        let stays = host.reaches(local, remote);
+        let renews = |core: &Core| core.replaces.filter(|old| self.sas.contains_key(old));
         let needless = |other: &IkeId| {
-            let other = self.sas.get(other).filter(|sa| matches!(sa.phase, Phase::Opening(_)));
-            other.is_some_and(|sa| !established || (sa.core.replaces == Some(id) && sa.core.abandons))
+            let Some(IkeSa { core: theirs, phase }) = self.sas.get(other) else { return false };
+            let rival = new && renews(theirs) == renews(core);
+            match phase {
+                Phase::Opening(_) if !established => true,
+                Phase::Opening(_) | Phase::Agreeing(_) | Phase::Mixing(_) => {
+                    rival || (stays && theirs.replaces == Some(id) && theirs.abandons)
+                }
+                // What it has said lately is older than what this one has.
+                Phase::Proving(_) => rival && theirs.window.is_silent(),
+                _ => false,
+            }
         };
         let others: Vec<IkeId> = link.tries.keys().copied().filter(|other| *other != id && needless(other)).collect();
         for other in others {
@@ -297,8 +328,20 @@ impl Endpoint {
     }
     /// A new IKE SA in the place of one, on this way. `lost`: the old one will not be heard any more.
     fn renew_on(&mut self, now: Duration, host: &mut dyn Host, old: IkeId, way: Way, lost: bool) {
-        let Some(IkeSa { phase: Phase::Established(est), .. }) = self.sas.get(&old) else { return };
+        let Some(IkeSa { core, phase: Phase::Established(est) }) = self.sas.get(&old) else { return };
         let Some(link) = self.common.links.get(&est.connection.name) else { return };
+        // One that was answered will take its place, or has.
+        let comes = |id: &IkeId| match self.sas.get(id) {
+            Some(IkeSa { core, phase }) if core.replaces == Some(old) => match phase {
+                Phase::Opening(_) => false,
+                Phase::Established(_) => true,
+                _ => !lost,
+            },
+            _ => false,
+        };
+        if is_tied(core, est) || link.sas.iter().any(comes) {
+            return;
+        }
         let up = est.children.iter().find(|c| c.state == ChildState::Up).map(|c| c.policy.name.clone());
         let Some(child) = up.filter(|_| !link.tries.values().any(|tried| *tried == way)) else { return };
         let name = est.connection.name.clone();
@@ -342,6 +385,15 @@ impl Endpoint {
     }
 }
 
+/// The child that comes with an attempt that waits for an answer.
+fn brings(phase: &Phase) -> Option<Arc<str>> {
+    match phase {
+        Phase::Opening(opening) => Some(opening.child.clone()),
+        Phase::Mixing(mixing) => Some(mixing.child()),
+        Phase::Proving(proving) => proving.child(),
+        Phase::Agreeing(_) | Phase::HalfOpen(_) | Phase::Established(_) | Phase::Moving => None,
+    }
+}
 /// An established IKE SA that stays where it is, or moves by itself.
 fn is_tied(core: &Core, est: &Established) -> bool {
     core.mobile.agreed || est.closing.is_some() || est.standing != Standing::Current
@@ -364,6 +416,8 @@ fn has_lost(cx: &mut Cx<'_>, core: &Core) -> bool {
 pub(super) fn leaving(cx: &mut Cx<'_>, core: &Core, est: &Established) -> Option<(Way, bool)> {
     let link = cx.common.links.get(&est.connection.name).filter(|link| link.can_initiate())?;
     let connection = link.connection.clone();
+    // Where a peer that has called us has found us is its choice, whoever has rekeyed that since.
+    let began = link.of_pair(&est.local_id, &est.remote_id).iter().any(|sa| sa.ike == core.id && sa.initiator);
     if is_tied(core, est) {
         return None;
     }
@@ -372,7 +426,8 @@ pub(super) fn leaving(cx: &mut Cx<'_>, core: &Core, est: &Established) -> Option
     let from = locals(&connection, remote, cx.host).first().copied();
     // What the routes say counts at once; preferences can wait.
     match from.filter(|from| *from != local && (lost || connection.local_addrs.is_empty())) {
-        Some(from) => Some(((from, remote), lost)),
+        Some(from) if lost || began => Some(((from, remote), lost)),
+        Some(_) => None,
         None if lost => {
             Ways::of(&connection, cx.host).list.into_iter().find(|way| *way != (local, remote)).map(|way| (way, true))
         }

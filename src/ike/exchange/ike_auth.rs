@@ -176,17 +176,15 @@ fn secret_of(connection: &Connection, core: &Core) -> Id {
         IdMatch::Any => id_of(core.remote.ip()),
     }
 }
-/// R36: we hold nothing with this pair of identities but what is lost, and no other connection could.
-fn is_first_contact(cx: &Cx<'_>, core: &Core, connection: &Connection, local_id: &Id) -> bool {
-    let IdMatch::Exact(remote_id) = &connection.remote_id else { return false };
-    let held = cx.common.links.get(&connection.name).map_or(Vec::new(), |l| l.of_pair(local_id, remote_id));
-    let none = held.iter().all(|sa| core.abandons && core.replaces == Some(sa.ike));
-    connection.unique != Unique::Never && none && !cx.common.directory.shares_ids(connection)
-}
 impl Proving {
     /// What protects IKE_AUTH.
     pub(in crate::ike) fn channel(&mut self) -> &mut Channel {
         &mut self.keys.channel
+    }
+    /// The child that goes with it, or the first that will follow.
+    pub(in crate::ike) fn child(&self) -> Option<Arc<str>> {
+        let first = || self.connection.children.first().map(|child| child.name.clone());
+        self.offer.as_ref().map(|offer| offer.policy.name.clone()).or_else(first)
     }
     /// Nobody has answered. What was noted during IKE_SA_INIT is refuted: that was answered properly in the end.
     pub(in crate::ike) fn gave_up(self, cx: &mut Cx<'_>, core: &Core) -> Ended {
@@ -223,7 +221,7 @@ impl Proving {
             payloads.extend(ppk::identity(&self.connection));
             payloads.extend(self.without_ppk.take().map(ppk::without));
         }
-        if is_first_contact(cx, core, &self.connection, &self.local_id) {
+        if reauth::is_first_contact(cx, core, &self.connection, &self.local_id) {
             payloads.push(Payload::Notify(Notify::new(NotifyType::INITIAL_CONTACT, Vec::new())));
         }
         payloads.extend(virtuals::request(&self.connection));

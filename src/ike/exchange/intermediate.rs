@@ -17,6 +17,7 @@ use crate::ike::window::Incoming;
 use crate::wire::message::{Header, ParseError};
 use crate::wire::payload::{Ke, Payload};
 use crate::wire::registry::{ExchangeType, NotifyType};
+use std::sync::Arc;
 
 /// Initiator: an additional key exchange is under way.
 pub(in crate::ike) struct Mixing {
@@ -59,6 +60,10 @@ impl Mixing {
     /// What protects the exchange.
     pub(in crate::ike) fn channel(&mut self) -> &mut Channel {
         &mut self.keys.channel
+    }
+    /// The child that will go with IKE_AUTH.
+    pub(in crate::ike) fn child(&self) -> Arc<str> {
+        self.agreeing.opening.child.clone()
     }
     /// Nobody has answered.
     pub(in crate::ike) fn gave_up(self, cx: &mut Cx<'_>, core: &Core) -> Ended {

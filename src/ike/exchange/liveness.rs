@@ -74,7 +74,14 @@ pub(in crate::ike) fn hint(
     if !header.response || !Message::parse(from.data).is_ok_and(|message| message.payloads.first().is_some_and(told)) {
         return;
     }
-    if header.id == core.window.next_id() && core.window.is_silent() && from.remote.ip() == core.remote.ip() {
+    // Wherever it was asked: there it is now.
+    let way = (from.local.ip(), from.remote.ip());
+    let asked = core.mobile.trying.iter().position(|(local, remote)| (local.ip(), remote.ip()) == way);
+    let there = asked.is_some() || from.remote.ip() == core.remote.ip();
+    if header.id == core.window.next_id() && core.window.is_silent() && there {
+        if let Some(asked) = asked {
+            core.mobile.trying.swap(0, asked);
+        }
         cx.common.lost.push(core.id);
     } else {
         doubt(cx, core, est);

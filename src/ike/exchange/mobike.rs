@@ -136,10 +136,14 @@ fn try_paths(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, paths: Vec
 /// Nobody answers where the IKE SA is: where else the peer may be. For the initiator all paths that it knows; for the responder, which
 /// was told to go there, also where it was before.
 pub(in crate::ike) fn elsewhere(cx: &mut Cx<'_>, core: &mut Core) {
-    if !core.mobile.agreed || !core.mobile.trying.is_empty() {
-        return;
-    }
     let here = (core.local, core.remote);
+    match *core.mobile.trying {
+        _ if !core.mobile.agreed => return,
+        [] => {}
+        // Only on the one that is liked best: on the one that works, too.
+        [path] if path != here && cx.host.reaches(here.0.ip(), here.1.ip()) => return core.mobile.trying.push(here),
+        _ => return,
+    }
     core.mobile.trying = match core.mobile.proven {
         _ if core.mobile.mover => paths(cx, core),
         Some((before, _)) => vec![here, before],
@@ -152,16 +156,20 @@ pub(in crate::ike) fn elsewhere(cx: &mut Cx<'_>, core: &mut Core) {
 /// Names that the peer has are resolved, and it is still silent: it may be there.
 pub(in crate::ike) fn found(cx: &mut Cx<'_>, core: &mut Core) {
     if core.mobile.agreed && core.mobile.mover {
-        core.mobile.trying.clear();
+        let before = std::mem::take(&mut core.mobile.trying);
         elsewhere(cx, core);
-        core.resend(cx);
+        // Where it goes already it goes when it is its time.
+        if core.mobile.trying.iter().any(|path| !before.contains(path)) {
+            core.resend(cx);
+        }
     }
 }
-/// The first of our addresses may work again: whatever is asked next is asked from there first.
+/// The first of our addresses may work again: whatever is asked next is asked from there alone, until it is clear that there is no answer. The
+/// way back is often the slower one.
 pub(in crate::ike) fn try_home(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, home: IpAddr) {
     if core.mobile.mover && core.mobile.trying.is_empty() && est.closing.is_none() {
         let from_home = (SocketAddr::new(home, core.local.port()), core.remote);
-        try_paths(cx, core, est, vec![from_home, (core.local, core.remote)]);
+        try_paths(cx, core, est, vec![from_home]);
         est.pump(cx, core);
     }
 }

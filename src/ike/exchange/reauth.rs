@@ -5,11 +5,11 @@ use crate::ike::child::ChildState;
 use crate::ike::common::{Cx, How, Redundant};
 use crate::ike::demand::Attempt;
 use crate::ike::endpoint::Endpoint;
-use crate::ike::event::{Host, IkeId};
-use crate::ike::policy::Connection;
-use crate::ike::sa::{Established, IkeSa, Phase, Standing, Task};
+use crate::ike::event::{Ended, Host, IkeId};
+use crate::ike::policy::{Connection, IdMatch, Unique};
+use crate::ike::sa::{CLOSING_TIME, Core, Established, IkeSa, Phase, Standing, Task};
 use crate::ike::ways;
-use crate::wire::payload::{Notify, Payload};
+use crate::wire::payload::{Id, Notify, Payload};
 use crate::wire::registry::NotifyType;
 use std::time::Duration;
 
@@ -24,6 +24,14 @@ pub(in crate::ike) fn hear(cx: &mut Cx<'_>, est: &mut Established, contents: &Co
     if let Some(seconds) = said.map(u32::from_be_bytes) {
         est.authentication.shorten(cx, Duration::from_secs(seconds.into()));
     }
+}
+
+/// R36: we hold nothing else with this pair of identities but what is lost, and no other connection could.
+pub(in crate::ike) fn is_first_contact(cx: &Cx<'_>, core: &Core, connection: &Connection, local_id: &Id) -> bool {
+    let IdMatch::Exact(remote_id) = &connection.remote_id else { return false };
+    let held = cx.common.links.get(&connection.name).map_or(Vec::new(), |l| l.of_pair(local_id, remote_id));
+    let none = held.iter().all(|sa| sa.ike == core.id || core.abandons && core.replaces == Some(sa.ike));
+    connection.unique != Unique::Never && none && !cx.common.directory.shares_ids(connection)
 }
 
 impl Endpoint {
@@ -50,7 +58,9 @@ impl Endpoint {
         let connection = est.connection.clone();
         let up = est.children.iter().find(|c| c.state == ChildState::Up).map(|c| c.policy.name.clone());
         let Some(child) = up.or_else(|| connection.children.first().map(|c| c.name.clone())) else { return };
-        let here = (core.local.ip(), core.remote.ip());
+        // The peer has said that it has lost it where it was asked, which may be somewhere else.
+        let (local, remote) = core.mobile.trying.first().filter(|_| lost).copied().unwrap_or((core.local, core.remote));
+        let here = (local.ip(), remote.ip());
         let mut cx = Cx { now, host, common: &mut self.common };
         let way = ways::leaving(&mut cx, core, est).map_or(here, |(way, _)| way);
         if self.common.calls.may_begin(way.1, Caller::Renewal(old, lost)) {
@@ -64,12 +74,12 @@ impl Endpoint {
         let up = est.children.iter().filter(|c| c.state == ChildState::Up && c.resource.is_none());
         let mut names: Vec<_> = up.map(|c| c.policy.name.clone()).collect();
         names.dedup();
-        let lost = self.sas.get(&new).is_some_and(|sa| sa.core.abandons);
-        if lost {
-            self.common.redundant.push(Redundant { ike: old, how: How::Silently });
-        }
+        let mut forgotten = None;
         self.step(now, host, new, |cx, sa| {
             if let Phase::Established(est) = &mut sa.phase {
+                let lost = sa.core.abandons;
+                let told = is_first_contact(cx, &sa.core, &est.connection, &est.local_id);
+                forgotten = lost.then_some((told, (sa.core.local, sa.core.remote)));
                 est.relieves = Some(old).filter(|_| !lost);
                 if !sa.core.initiator {
                     est.plan(Task::Liveness);
@@ -81,5 +91,20 @@ impl Endpoint {
             }
             Ok(())
         });
+        match forgotten {
+            Some((true, _)) => self.common.redundant.push(Redundant { ike: old, how: How::Silently }),
+            // The peer keeps it until it hears otherwise, which it does where it can be reached.
+            Some((false, ends)) => self.step(now, host, old, |cx, sa| {
+                (sa.core.local, sa.core.remote) = ends;
+                sa.core.mobile.trying.clear();
+                sa.core.window.again(cx.now);
+                if let Phase::Established(est) = &mut sa.phase {
+                    est.close(cx.now, Ended::Replaced, CLOSING_TIME);
+                    est.pump(cx, &mut sa.core);
+                }
+                Ok(())
+            }),
+            None => {}
+        }
     }
 }

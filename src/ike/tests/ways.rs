@@ -51,7 +51,8 @@ fn pass(world: &mut World, time: Duration) {
             }
             let renamed = std::mem::take(&mut host.renamed);
             host.names.extend(renamed);
-            if who == ALICE { world.input_a(Input::Resolved) } else { world.input_b(Input::Resolved) }
+            let input = Input::Resolved(&[NAME.into()]);
+            if who == ALICE { world.input_a(input) } else { world.input_b(input) }
         }
     }
 }
@@ -193,7 +194,7 @@ fn the_name_may_be_told_late() {
     pass(&mut world, seconds(10));
     assert!(!is_between(&world, ALICE, BACKDOOR) && world.a.ikes() == 1);
     world.a.host.names.insert(NAME.into(), vec![addr(BACKDOOR)]);
-    world.input_a(Input::Resolved);
+    world.input_a(Input::Resolved(&[NAME.into()]));
     pass(&mut world, Duration::from_millis(100));
     assert!(is_between(&world, ALICE, BACKDOOR), "at once, not with the next retransmission");
 }
@@ -228,9 +229,55 @@ fn a_name_without_an_address_is_asked_for_again_and_again() {
     assert_eq!(world.a.last_failure().unwrap().local, [NAME]);
     assert!(world.log.is_empty());
     world.a.host.names.insert(NAME.into(), vec![addr(BOB)]);
-    world.input_a(Input::Resolved);
+    world.input_a(Input::Resolved(&[NAME.into()]));
     world.pass(seconds(1));
     assert_one_tunnel(&world);
+}
+
+/// Many names are asked for at once: each answer is for those who wait for it, and only the last of one's own names is the end of waiting.
+#[test]
+fn who_waits_for_a_name_waits_for_no_other() {
+    let two = |c: &mut Connection| c.remote_addrs = vec![Remote::Name(NAME.into()), Remote::Name("slow".into())];
+    let mut world = World::new(with(alice(), two), anywhere());
+    world.a.host.asked = true;
+    world.command_a(up());
+    world.pass(seconds(1));
+    world.input_a(Input::Resolved(&["another".into()]));
+    world.input_a(Input::Resolved(&[NAME.into()]));
+    world.command_a(up());
+    world.pass(seconds(8));
+    assert!(world.a.failures().is_empty(), "the slow one is on its way");
+    world.pass(seconds(2));
+    assert_eq!(world.a.failures(), ["net.no_address"], "but not for ever");
+    world.command_a(up());
+    world.a.host.asked = false;
+    world.input_a(Input::Resolved(&["slow".into()]));
+    assert_eq!(world.a.failures().len(), 2, "nothing is left to wait for");
+}
+
+/// A hub with many spokes that have names and are gone: what is asked again is asked when it is its time.
+#[test]
+fn an_answer_without_news_makes_no_noise() {
+    for mobike in [false, true] {
+        let set = |policy| with(policy, |c| c.mobike = mobike);
+        let mut world = tunnel(set(named(roaming(alice()))), set(anywhere()));
+        world.a.host.names.insert(NAME.into(), vec![addr(BOB), addr(BACKDOOR)]);
+        world.drop = |_| true;
+        pass(&mut world, seconds(5));
+        assert!(world.sent_by(ALICE).iter().any(|d| d.to.ip() == addr(BACKDOOR)), "she looks");
+        world.log.clear();
+        world.a.host.renamed.insert(NAME.into(), vec![addr(BOB)]);
+        for name in [NAME, "another"] {
+            (0..100).for_each(|_| world.input_a(Input::Resolved(&[name.into()])));
+        }
+        assert!(world.log.is_empty(), "{} messages, mobike = {mobike}", world.log.len());
+        assert!(!world.a.host.asked, "an answer is no reason to ask");
+        // But news are tried at once.
+        world.a.host.names.insert(NAME.into(), vec![addr(BOB), addr("203.0.113.98")]);
+        (0..100).for_each(|_| world.input_a(Input::Resolved(&[NAME.into()])));
+        let news = world.sent_by(ALICE).iter().filter(|d| d.to.ip() == addr("203.0.113.98")).count();
+        assert_eq!(news, 1, "mobike = {mobike}");
+    }
 }
 
 #[test]
@@ -430,4 +477,191 @@ fn reads_last(world: &mut World, message: &wire::Datagram) -> Contents {
     let channel = of.next().and_then(|sa| sa.phase.channel()).expect("Bob has it");
     let opened = channel.open_within(now, 65_536, &message.data).expect("it is sealed for him");
     Contents::inside(&opened.inner).expect("it is well-formed")
+}
+
+/// Alice calls Bob at two addresses, and soon notices when he is silent.
+fn two_doors() -> World {
+    let alice = with(roaming(alice()), |c| c.remote_addrs.push(Remote::Addr(addr(BACKDOOR))));
+    let mut world = tunnel(alice, anywhere());
+    world.b.host.others = vec![addr(BACKDOOR)];
+    world
+}
+
+/// What was begun elsewhere meanwhile would have Bob forget what works again.
+#[test]
+fn a_late_answer_calls_off_what_is_already_answered_elsewhere() {
+    for begins_anew in [false, true] {
+        let mut world = two_doors();
+        let before = ends(&world);
+        world.a.held = Some(Vec::new());
+        world.drop = |d| d.from.ip() == addr(BOB);
+        pass(&mut world, seconds(5));
+        assert_eq!(world.a.held.as_ref().unwrap().len(), 1, "Bob has answered at his other address");
+        if begins_anew {
+            // As after a leap of the clock.
+            let now = world.now;
+            world.a.endpoint.sas.values_mut().for_each(|sa| sa.core.window.again(now));
+        }
+        world.drop = |_| false;
+        pass(&mut world, seconds(5));
+        world.compute(ALICE);
+        world.a.held = None;
+        pass(&mut world, seconds(20));
+        assert_eq!((ends(&world), world.a.endpoint.sas.len()), (before, 1));
+        assert_one_tunnel(&world);
+    }
+}
+
+/// However the times of two attempts lie, one does not begin where the other has just given up, for ever.
+#[test]
+fn attempts_on_several_ways_come_to_an_end() {
+    let mut alice =
+        with(alice(), |c| c.remote_addrs = [101, 102].map(|i| Remote::Addr(addr(&format!("203.0.113.{i}")))).into());
+    alice.retransmit = policy::Retransmit { first: seconds(1), factor: 1.0, max: seconds(1), tries: 5 };
+    let mut world = World::new(alice, bob());
+    world.command_a(up());
+    pass(&mut world, seconds(20));
+    assert_eq!((inits(&world, ALICE), world.a.endpoint.sas.len()), (2, 0));
+    assert_eq!(world.a.state(), crate::ike::status::State::Failed);
+}
+
+/// Bob answers who asks, and is silent when it comes to the proof; at his other address he is himself.
+#[test]
+fn who_is_silent_after_the_first_answer_may_answer_there() {
+    let alice = with(alice(), |c| c.remote_addrs.push(Remote::Addr(addr(BACKDOOR))));
+    let mut world = World::new(alice, anywhere());
+    world.b.host.others = vec![addr(BACKDOOR)];
+    world.drop = |d| d.to.ip() == addr(BOB) && d.is(ExchangeType::IKE_AUTH, false);
+    world.command_a(up());
+    pass(&mut world, seconds(2));
+    assert!(is_between(&world, ALICE, BACKDOOR), "{:?}", ends(&world));
+    assert_eq!(world.a.endpoint.sas.len(), 1, "and nobody asks at the first any more");
+    pass(&mut world, seconds(200));
+    assert_one_tunnel(&world);
+    assert!(world.a.failures().is_empty(), "{:?}", world.a.failures());
+}
+
+/// An uplink by satellite is preferred all the same: its answer is not the first.
+#[test]
+fn an_uplink_that_is_slow_is_returned_to() {
+    let mut world = two_uplinks(true);
+    go(&mut world, AWAY, &[]);
+    pass(&mut world, seconds(30));
+    assert_eq!(uplink(&world), Some(addr(AWAY)));
+    world.slow = |d| if [d.from.ip(), d.to.ip()].contains(&addr(ALICE)) { 400 } else { 0 };
+    go(&mut world, AWAY, &[ALICE]);
+    // Something else is in flight at that moment.
+    while world.a.endpoint.sas.values().all(|sa| sa.core.mobile.trying.is_empty()) {
+        pass(&mut world, Duration::from_millis(50));
+    }
+    pass(&mut world, seconds(5));
+    assert_eq!(uplink(&world), Some(addr(ALICE)));
+    assert_one_tunnel_of(&world);
+}
+
+/// Bob has called Alice where her routes do not begin.
+#[test]
+fn what_the_peer_began_stays_where_it_is() {
+    let bob = with(bob(), |c| c.remote_addrs = vec![Remote::Addr(addr(AWAY))]);
+    let mut world = World::new(roaming(alice()), bob);
+    world.a.host.others = vec![addr(AWAY)];
+    world.command_b(up());
+    pass(&mut world, seconds(1));
+    assert_one_tunnel(&world);
+    for _ in 0..3 {
+        go(&mut world, ALICE, &[AWAY]);
+        pass(&mut world, seconds(2));
+    }
+    assert_eq!(inits(&world, ALICE), 0);
+    // Also when we have rekeyed it.
+    world.command_a(rekey(None));
+    pass(&mut world, seconds(1));
+    go(&mut world, ALICE, &[AWAY]);
+    pass(&mut world, seconds(2));
+    assert_eq!(inits(&world, ALICE), 0);
+    assert_one_tunnel(&world);
+    // Unless that address is gone.
+    go(&mut world, ALICE, &[]);
+    pass(&mut world, seconds(1));
+    assert_eq!(inits(&world, ALICE), 1);
+}
+
+/// The routes change while another IKE SA is about to take the place of one: that one is not made anew once more.
+#[test]
+fn what_has_a_successor_is_not_made_anew_for_a_route() {
+    let never = |policy| with(policy, |c| c.unique = Unique::Never);
+    let alice = with(never(two_children(roaming(alice()), "10.3.0.0/16", "10.4.0.0/16")), |c| {
+        (c.reauth_time, c.rand_time) = (seconds(300), Some(Duration::ZERO));
+    });
+    let mut world = tunnel(alice, never(two_children(anywhere(), "10.4.0.0/16", "10.3.0.0/16")));
+    pass(&mut world, seconds(5));
+    world.log.clear();
+    let until = world.now + seconds(400);
+    while !world.log.iter().any(|(_, d)| d.is(ExchangeType::CREATE_CHILD_SA, false)) {
+        assert!(world.turn(until));
+    }
+    go(&mut world, AWAY, &[ALICE]);
+    pass(&mut world, seconds(60));
+    assert_eq!((world.a.ikes(), world.b.ikes()), (1, 1));
+    assert!(is_between(&world, AWAY, BOB));
+}
+
+/// Bob is somewhere else, and has lost everything: he says so from there.
+#[test]
+fn a_denial_is_believed_from_wherever_it_was_asked_for() {
+    let alice = with(roaming(alice()), |c| {
+        c.remote_addrs.push(Remote::Addr(addr(BACKDOOR)));
+        c.mobike = true;
+    });
+    let anywhere = with(anywhere(), |c| c.mobike = true);
+    let mut world = tunnel(alice, anywhere.clone());
+    pass(&mut world, seconds(3));
+    world.b.endpoint = crate::ike::endpoint::Endpoint::new(world.now, &mut world.b.host);
+    world.b.events.clear();
+    world.b.host.spis.clear();
+    world.b.host.addr = addr(BACKDOOR);
+    world.command_b(Command::SetPolicy(std::sync::Arc::new(anywhere)));
+    pass(&mut world, seconds(8));
+    assert!(is_between(&world, ALICE, BACKDOOR), "{:?}", ends(&world));
+    pass(&mut world, seconds(20));
+    assert_one_tunnel(&world);
+}
+
+/// What was to be replaced in peace is gone: now the attempt is all that there is.
+#[test]
+fn a_renewal_without_what_it_renews_looks_elsewhere_too() {
+    let alice = with(with_child(roaming(alice()), |c| c.start = StartAction::Start), |c| {
+        c.remote_addrs.push(Remote::Addr(addr(BACKDOOR)));
+        (c.reauth_time, c.rand_time) = (seconds(300), Some(Duration::ZERO));
+    });
+    let mut world = tunnel(alice, anywhere());
+    world.b.host.others = vec![addr(BACKDOOR)];
+    world.drop = |d| d.to.ip() == addr(BOB) && d.is(ExchangeType::IKE_SA_INIT, false);
+    while inits(&world, ALICE) == 0 {
+        pass(&mut world, seconds(1));
+    }
+    pass(&mut world, seconds(10));
+    assert_eq!((inits(&world, ALICE), world.a.ikes()), (1, 1), "there is no hurry");
+    world.command_b(down());
+    pass(&mut world, seconds(15));
+    assert!(is_between(&world, ALICE, BACKDOOR), "{:?}", ends(&world));
+    assert_one_tunnel(&world);
+}
+
+/// Where many IKE SAs between two are allowed, INITIAL_CONTACT is not said, and Bob has to hear of the end of the old one.
+#[test]
+fn what_is_lost_and_not_forgotten_is_deleted() {
+    let never = |policy| with(policy, |c| c.unique = Unique::Never);
+    let mut world = tunnel(never(roaming(alice())), never(anywhere()));
+    go(&mut world, AWAY, &[]);
+    pass(&mut world, seconds(5));
+    assert!(is_between(&world, AWAY, BOB));
+    assert_one_tunnel(&world);
+    let mut world =
+        tunnel(never(with(roaming(alice()), |c| c.remote_addrs.push(Remote::Addr(addr(BACKDOOR))))), never(anywhere()));
+    world.b.host.others = vec![addr(BACKDOOR)];
+    world.drop = |d| d.from.ip() == addr(BOB);
+    pass(&mut world, seconds(20));
+    assert!(is_between(&world, ALICE, BACKDOOR));
+    assert_one_tunnel(&world);
 }

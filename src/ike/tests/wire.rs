@@ -218,6 +218,8 @@ pub(super) struct World {
     pub log: Vec<(Duration, Datagram)>,
     /// Datagrams that this says yes to are lost.
     pub drop: fn(&Datagram) -> bool,
+    /// So many milliseconds more these take.
+    pub slow: fn(&Datagram) -> u64,
     flying: BTreeMap<(Duration, u64), Datagram>,
     count: u64,
     rng: SeededRng,
@@ -237,6 +239,7 @@ impl World {
             nat_of: addr(ALICE),
             log: Vec::new(),
             drop: |_| false,
+            slow: |_| 0,
             flying: BTreeMap::new(),
             count: 0,
             rng: SeededRng::new(seed ^ 0x5eed),
@@ -323,7 +326,7 @@ impl World {
                     continue;
                 }
                 let jitter = if self.weather.jitter == 0 { 0 } else { self.random() % self.weather.jitter };
-                let at = self.now + Duration::from_millis(self.weather.delay + jitter);
+                let at = self.now + Duration::from_millis(self.weather.delay + jitter + (self.slow)(&datagram));
                 self.count += 1;
                 if let Some(translated) = self.translate(datagram.clone()) {
                     self.flying.insert((at, self.count), translated);
