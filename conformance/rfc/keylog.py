@@ -61,8 +61,8 @@ def tshark(path, keys):
 def opened(frames):
     """(sealed IKE messages, those of them that make sense inside, those with a right check) and the same of ESP."""
     sealed = [f for f in frames if re.search(r"Exchange type: (IKE_AUTH|CREATE_CHILD_SA|INFORMATIONAL)", f)]
-    # nothing inside: the empty answer to a Delete
-    clear = [f for f in sealed if re.search(r"Payload: Encrypted.*Decrypted Data.*Payload: (Authentication|Delete|Nonce) |Next payload: NONE.*Decrypted Data \(1", f, re.S)]
+    # a notification: a probe of the path; nothing inside: the empty answer to that, or to a Delete
+    clear = [f for f in sealed if re.search(r"Payload: Encrypted.*Decrypted Data.*Payload: (Authentication|Delete|Nonce|Notify) |Next payload: NONE.*Decrypted Data \(1", f, re.S)]
     correct = [f for f in sealed if re.search(r"Integrity Checksum Data: .*\[correct\]", f)]
     esps = [f for f in frames if "Encapsulating Security Payload" in f]
     # a dummy, whose next header is 59, says that a rekeyed child is in use
