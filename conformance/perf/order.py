@@ -100,6 +100,6 @@ def kernel(seconds):
 
 
 for name, run in (("strongSwan's libipsec, window 128", libipsec), ("the kernel, window 32", kernel)):
-    # an emulated machine that stands still for a moment makes TCP send again what has arrived: in short runs on a busy host that alone breaks the bar
+    # the kernel's is an emulated machine: now and then TCP sends again there what has arrived, and it is not known yet whether that is its slowness or ours
     case(ROW, f"4 TCP and 4 UDP flows on one SA and two workers to {name}, 5 s", quick=run is libipsec)(lambda run=run: run(5))
     case(ROW, f"4 TCP and 4 UDP flows on one SA and two workers to {name}, 60 s")(lambda run=run: run(60))
