@@ -35,8 +35,8 @@ def inner_mtu(path, outer, encap):
     return room // 4 * 4 - 2
 
 
-def ends(lab, peer, inner, outer, encap, path):
-    """Ours on the left, and the peer; the tunnel is up when this returns."""
+def ends(lab, peer, inner, outer, encap, path, gateway=""):
+    """Ours on the left, and the peer; the tunnel is up when this returns. `gateway`: more of our table of that name, if the peer is another one."""
     networks = NETWORKS[inner]
     how = "always" if encap == "udp" else "auto"
     if peer == "ourselves":
@@ -51,7 +51,7 @@ def ends(lab, peer, inner, outer, encap, path):
     lab.r.ip("route", "change", "default", "via", ROUTERS[outer][1], "mtu", "lock", path)
     other = strongswan.StrongSwan(lab.r, root=root, raw_esp=encap == "raw")
     other.load(strongswan.connection("lab", theirs, ours, IKE, ESP, networks[1], networks[0], PSK, *reversed(NAMES), encap="yes" if encap == "udp" else "no"))
-    us = sandhog.Sandhog(lab.l, sandhog.config(ours, theirs, IKE, ESP, *networks, PSK, *NAMES, encap=how, extra='rehearse = "never"'))
+    us = sandhog.Sandhog(lab.l, sandhog.config(ours, theirs, IKE, ESP, *networks, PSK, *NAMES, encap=how, extra='rehearse = "never"', gateway=gateway))
     up, why = us.up("peer")
     if not up:
         raise RuntimeError(f"not up: {why}\nours: {us.process.text()[-1500:]}\ntheirs: {other.process.text()[-1500:]}")
@@ -185,6 +185,32 @@ for _peer, _encap, _inner, _outer in (("ourselves", "udp", 4, 4), ("ourselves", 
     for _icmp in ("delivered", "dropped"):
         case(ROW, f"1500 shrinks to 1280, IPv{_inner} in IPv{_outer}, {_encap}, {_peer}, ICMP {_icmp}", quick=(_peer, _encap, _inner, _icmp) == ("ourselves", "udp", 4, "delivered"))(
             lambda p=_peer, e=_encap, i=_inner, o=_outer, c=_icmp: shrinks(p, e, i, o, c))
+
+
+# A probe that is answered in no form would be given up, and the IKE SA with it, after 10 seconds; and something must come after that.
+IMPATIENT, SILENT_FOR = 'retransmit = { first = "500ms", factor = 1.5, max = "2s", tries = 5 }', 20.0
+
+
+@case(ROW, "a path that tells nothing and swallows fragments, a peer that takes none of IKE's")
+def swallowed():
+    """A probe that is too large arrives in no form. What it costs is an IKE SA, once, and next to no packets."""
+    with Path("mtf", 1400) as lab:
+        lab.silence()
+        lab.swallow()
+        us, other = ends(lab, "strongSwan 5.9.8", 4, 4, "udp", 1400, IMPATIENT)
+        begin, (there, back) = time.monotonic(), HOSTS[4]
+        pulses = [traffic.Pulse(lab.a, lab.b, there, back, rate=100), traffic.Pulse(lab.b, lab.a, back, there, rate=100)]
+        wrong, seconds = transfers(lab, 4)
+        time.sleep(max(0.0, begin + SILENT_FOR - time.monotonic()))
+        wrong += transfers(lab, 4)[0]
+        lost = [pulse.end()["lost"] for pulse in pulses]
+        mtu, fragments, sas = mtu_of(us), lab.swallowed(), other.sas().count("ESTABLISHED")
+        # one IKE SA has taken the place of the other: strongSwan is without any for a moment, packets of which are lost
+        if sum(lost) > 5 or us.failure() or sas != 1 or not fragments:
+            wrong.append(f"lost {lost} datagrams, {us.failure()}, {sas} IKE SAs, {fragments} fragments swallowed")
+        if not 1200 <= mtu <= inner_mtu(1400, 4, "udp"):
+            wrong.append(f"mtu {mtu}")
+        return check(not wrong, "; ".join(wrong) or f"first 5 MB in {seconds} s, mtu {mtu}, lost {lost} datagrams in {SILENT_FOR:.0f} s, {fragments} fragments swallowed")
 
 
 class KernelPath(Path):

@@ -1,5 +1,6 @@
 """Two gateways with hosts behind them, and a path of two routers between them whose narrow link neither gateway can see."""
 import ipaddress
+import re
 
 from . import wait
 from .net import Lab
@@ -64,6 +65,21 @@ class Path(Lab):
     def silence_right(self):
         """The right side lets no ICMP of any kind pass, inside or outside, as some clouds do."""
         drop(self.r, {hook: ALL_ICMP for hook in ("input", "output", "forward")})
+
+    def swallow(self):
+        """The routers take no fragments of IPv4, whoever cut them: before anybody could put them together."""
+        for host in (self.m, self.n):
+            host.run("nft", "-f", "-", input="""table ip swallow {
+  chain prerouting {
+    type filter hook prerouting priority -450;
+    ip frag-off & 0x3fff != 0 counter drop
+  }
+}
+""")
+
+    def swallowed(self):
+        """How many fragments that were."""
+        return sum(int(n) for host in (self.m, self.n) for n in re.findall(r"counter packets (\d+)", host.run("nft", "list", "table", "ip", "swallow")))
 
     def forget(self):
         """The hosts forget what they have learned about paths."""

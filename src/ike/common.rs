@@ -51,7 +51,7 @@ pub(super) struct Common {
     pub silent: Vec<IkeId>,
     /// IKE SAs that have got an answer: there is no need to look elsewhere.
     pub answered: Vec<IkeId>,
-    /// The same of those that their peer has lost.
+    /// The same of those that their peer has lost, or that cannot be used any more.
     pub lost: Vec<IkeId>,
     /// IKE SAs and those that are established now in their place.
     pub relieved: Vec<(IkeId, IkeId)>,

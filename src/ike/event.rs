@@ -393,8 +393,9 @@ pub enum Event {
         size: u16,
         /// As it was sent: the same, or up to 15 octets less where IKE's cipher works by blocks.
         sent: u16,
-        /// A request as large as that was answered; or it was not, but the same request was as soon as it was smaller. `None`: it is not known. It
-        /// was not tried, or nothing has come through for a while, or the IKE SA has ended, moved or been rekeyed meanwhile.
+        /// A request as large as that was answered; or it was not, but the same request was as soon as it was smaller, or it is not risked because
+        /// one like it may have been the end of an IKE SA less than an hour ago. `None`: it is not known. It was not tried, or nothing has come
+        /// through for a while, or the IKE SA has ended, moved or been rekeyed meanwhile.
         fits: Option<bool>,
     },
     /// An inbound SPI that we have offered and have no keys for yet: packets for it are kept for a moment (design.md, "Order of a rekey").

@@ -27,8 +27,8 @@ pub(super) struct Link {
     pub ike: Retry,
     /// The last attempt failed, and nothing has come up since.
     pub failed: bool,
-    /// The path is not probed until then.
-    pub fragile: Duration,
+    /// No larger probes than this are risked until then.
+    pub fragile: Option<(u16, Duration)>,
     /// Which of the ways is tried next.
     pub next_way: usize,
     /// Attempts that we have begun, and where each goes.
@@ -119,7 +119,7 @@ impl Link {
             last_failure: None,
             ike: Retry::now(now),
             failed: false,
-            fragile: Duration::ZERO,
+            fragile: None,
             next_way: 0,
             tries: BTreeMap::new(),
             given_up: Vec::new(),

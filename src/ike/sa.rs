@@ -486,6 +486,7 @@ impl Established {
         }
         self.expire(cx);
         core.retransmit(cx, Some(&mut self.channel))?;
+        probe::waited(cx, core, self);
         self.channel.tidy(cx.now);
         self.forget_half_done(cx);
         self.delete_again_when_due(cx.now);

@@ -1,7 +1,8 @@
 //! Does an outer IP packet of a given size reach the peer? An INFORMATIONAL request as large as that tells, if no router may fragment it: it is
 //! answered or, where ICMP does not come through, it is not. Then the very same request goes out again in a form that every path takes (RFC 7383
 //! section 2.5.2), and is a liveness check from then on. So a narrow path costs a moment of the window and nothing else. It goes out in fragments of
-//! IKE and also as a whole that IP may cut. Where neither gets through the IKE SA dies of it, but not again and again.
+//! IKE and also as a whole that IP may cut. Where neither gets through the window is blocked for good: a retransmission has to say the same (RFC
+//! 7296 section 2.1). Then another IKE SA is made beside this one before it dies of it, and only what nearly all paths take is tried for a while.
 //!
 //! What makes it large is one status notification of zeros, of a type that no peer knows and every peer has to ignore (RFC 7296 section 3.10.1).
 use crate::ike::common::Cx;
@@ -22,8 +23,9 @@ const LARGEST: u16 = 9216;
 /// A request of full size is sent twice, and each time the answer has twice a round trip, but at least and at most so long.
 const LEAST: Duration = Duration::from_millis(250);
 const MOST: Duration = Duration::from_millis(1500);
-/// No more probes for this time where one may have been the end of an IKE SA.
+/// Nothing larger is tried for this time than the next of these that is smaller, where a probe may have been the end of an IKE SA.
 const CAUTION: Duration = Duration::from_secs(3600);
+const CAUTIOUS: [u16; 3] = [1380, 1280, 576];
 /// As long as nothing is known of the round trip.
 const USUAL: Duration = Duration::from_millis(500);
 
@@ -46,13 +48,17 @@ impl Established {
     }
 }
 /// Sends the request in its full size: with an AEAD exactly, with a block cipher as much of it as whole blocks are. `None`: there is no request
-/// of this size, or no path to try it on.
+/// of this size, or no path to try it on, or it is not risked and counts as one that does not fit.
 pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, size: u16) -> Option<sa::Asked> {
-    let Some((padding, room)) = padding(cx, core, est, size).filter(|_| size <= LARGEST && is_allowed(cx, core, est))
-    else {
+    let moves = core.mobile.proven.is_some() || !core.mobile.trying.is_empty();
+    let Some((padding, room)) = padding(cx, core, est, size).filter(|_| size <= LARGEST && !moves) else {
         tell(cx, core.id, (size, size), None);
         return None;
     };
+    if size > core.size.proven && is_risky(cx, est, size) {
+        tell(cx, core.id, (size, size), Some(false));
+        return None;
+    }
     let header = core.header(ExchangeType::INFORMATIONAL, core.window.next_id(), false);
     let sealed = est.channel.seal_whole(header, &[Payload::Notify(Notify::new(PADDING, vec![0; padding]))]);
     let missing = sealed.datagrams().first().map_or(0, |whole| room.saturating_sub(whole.len()));
@@ -61,11 +67,10 @@ pub(in crate::ike) fn request(cx: &mut Cx<'_>, core: &mut Core, est: &mut Establ
     core.window.insist(cx.now, wait);
     Some(sa::Asked::Probe { size, sent: size.saturating_sub(u16::try_from(missing).unwrap_or(u16::MAX)) })
 }
-/// There is one path, and on it no such request may have been the end of an IKE SA of late.
-fn is_allowed(cx: &Cx<'_>, core: &Core, est: &Established) -> bool {
-    let moves = core.mobile.proven.is_some() || !core.mobile.trying.is_empty();
-    let fragile = cx.common.links.get(&est.connection.name).is_some_and(|link| link.fragile > cx.now);
-    !moves && !fragile
+/// One hardly larger may have been the end of an IKE SA of late.
+fn is_risky(cx: &Cx<'_>, est: &Established, size: u16) -> bool {
+    let fragile = cx.common.links.get(&est.connection.name).and_then(|link| link.fragile);
+    fragile.is_some_and(|(most, until)| size > most && until > cx.now)
 }
 /// So many octets of data make the message as long as it has to be, and that long.
 fn padding(cx: &Cx<'_>, core: &Core, est: &Established, size: u16) -> Option<(usize, usize)> {
@@ -99,13 +104,26 @@ pub(in crate::ike) fn cancel(cx: &mut Cx<'_>, id: IkeId, est: &mut Established) 
         _ => true,
     });
 }
-/// The peer does not answer any more. If it never has answered such a request, it may be alive: no form of it gets through.
+/// It is time for retransmissions. One that is not answered in any form may be all that is wrong: then another IKE SA takes the place of this one.
+pub(in crate::ike) fn waited(cx: &mut Cx<'_>, core: &Core, est: &Established) {
+    if core.window.is_silent() && may_be_lost(core, est).is_some() {
+        cx.common.lost.push(core.id);
+    }
+}
+/// The peer has not answered at all, or only on the IKE SA that takes the place of this one.
 pub(in crate::ike) fn died(cx: &mut Cx<'_>, core: &Core, est: &Established) {
-    if let Some(sa::Asked::Probe { size, .. }) = est.asked
-        && size > core.size.proven
+    if let Some(size) = may_be_lost(core, est)
         && let Some(link) = cx.common.links.get_mut(&est.connection.name)
     {
-        link.fragile = cx.now + CAUTION;
+        let most = CAUTIOUS.into_iter().find(|most| *most < size).unwrap_or(0);
+        link.fragile = Some((most, cx.now + CAUTION));
+    }
+}
+/// The size of the request in flight, if the peer has never answered such a one: it may be alive, and no form of it gets through.
+fn may_be_lost(core: &Core, est: &Established) -> Option<u16> {
+    match est.asked {
+        Some(sa::Asked::Probe { size, .. }) if size > core.size.proven => Some(size),
+        _ => None,
     }
 }
 /// Tells what is known. The request in flight is a liveness check from now on.

@@ -1,5 +1,5 @@
 //! Reauthentication (RFC 7296 section 2.8.3, RFC 4478): an IKE SA from scratch with all children, and then the old one is deleted.
-use super::Contents;
+use super::{Contents, probe};
 use crate::ike::calls::Caller;
 use crate::ike::child::ChildState;
 use crate::ike::common::{Cx, How, Redundant};
@@ -91,6 +91,15 @@ impl Endpoint {
             }
             Ok(())
         });
+        // Had it been the path, the old one would have been answered, too, unless what it asked is what the path does not take.
+        if forgotten.is_some() {
+            self.step(now, host, old, |cx, sa| {
+                if let Phase::Established(est) = &mut sa.phase {
+                    probe::died(cx, &sa.core, est);
+                }
+                Ok(())
+            });
+        }
         match forgotten {
             Some((true, _)) => self.common.redundant.push(Redundant { ike: old, how: How::Silently }),
             // The peer keeps it until it hears otherwise, which it does where it can be reached.
