@@ -28,7 +28,7 @@ class Site(Lab):
         for i, name in enumerate(("a", "b")):
             host = self.host(name)
             host.sysctl("net.ipv4.ip_forward", 1)
-            self.gateways[name] = (host, self.plug(host, self.wan), self.plug(host, self.lan))
+            self.gateways[name] = (host, self.plug(host, self.wan, ours=True), self.plug(host, self.lan, ours=True))
             self.give_addresses(name)
         self.inside = self.host("h")
         self.inside.address(self.plug(self.inside, self.lan), f"{INSIDE}/24")
@@ -44,9 +44,9 @@ class Site(Lab):
         host.ip("link", "set", "br0", "up")
         return host
 
-    def plug(self, host, switch):
+    def plug(self, host, switch, ours=False):
         """A device of the host on the switch."""
-        here, there = self.wire(host, switch)
+        here, there = self.wire(host, switch, ours=ours)
         switch.ip("link", "set", there, "master", "br0")
         return here
 

@@ -1,10 +1,11 @@
-"""Four TCP flows to whoever connects, and four UDP flows at an even rate, for some seconds."""
+"""Four TCP flows to whoever connects, and sixteen UDP flows at an even rate, for some seconds."""
 import socket
 import sys
 import threading
 import time
 
 FLOWS = 4
+UDP_FLOWS = 16  # so many that the hash brings some to each worker
 PORT = 5201
 
 
@@ -16,7 +17,7 @@ def source(own, target, seconds, pps):
     peers = [listener.accept()[0] for _ in range(FLOWS)]
     end = time.monotonic() + float(seconds)
     threads = [threading.Thread(target=stream, args=(peer, end)) for peer in peers]
-    threads += [threading.Thread(target=datagrams, args=(own, target, PORT + i, float(pps), end)) for i in range(FLOWS)]
+    threads += [threading.Thread(target=datagrams, args=(own, target, PORT + i, float(pps), end)) for i in range(UDP_FLOWS)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -45,7 +46,7 @@ def datagrams(own, target, port, pps, end):
 
 def sink(own, target):
     """Reads the TCP flows to their end, and lets datagrams come."""
-    ports = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(FLOWS)]
+    ports = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(UDP_FLOWS)]
     for i, s in enumerate(ports):
         s.bind((own, PORT + i))
     peers = [socket.create_connection((target, PORT), timeout=30, source_address=(own, 0)) for _ in range(FLOWS)]

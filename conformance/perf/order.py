@@ -35,9 +35,11 @@ def ours(host):
 
 
 def flows(us, seconds, pps, receive):
-    """Four TCP and four UDP flows from our end; `receive` begins and ends the other. By how much the counters of TCP have grown, and those of the
+    """The TCP and UDP flows from our end; `receive` begins and ends the other. By how much the counters of TCP have grown, and those of the
     workers: batches read by each, and batches handed over."""
     host = us.host
+    # A tail loss probe is sent because an acknowledgement is late, as those of an emulated machine now and then are, and the duplicate that it makes says nothing of order.
+    host.sysctl("net.ipv4.tcp_early_retrans", 0)
     source = subprocess.Popen(["ip", "netns", "exec", host.ns, sys.executable, FLOWS, "source", INNER[4][0], INNER[4][1], str(seconds), str(pps)], stdout=subprocess.PIPE, text=True)
     source.stdout.readline()
     before, batches = counters(host), workers(us)
@@ -76,7 +78,7 @@ def libipsec(seconds):
             sink = subprocess.Popen(argv)
             return lambda: sink.terminate() or sink.wait()
 
-        grown, batches = flows(gateway, seconds, 1000, receive)
+        grown, batches = flows(gateway, seconds, 250, receive)
         return verdict(peer.process.text().count("sequence number verification failed"), grown, batches, gateway, 4000 * seconds)
 
 
@@ -91,7 +93,7 @@ def kernel(seconds):
             lab.kernel.run("for i in 1 2 3 4; do setsid bash -c 'cat </dev/tcp/%s/5201 >/dev/null' >/dev/null 2>&1 & done" % INNER[4][0])
             return lambda: None
 
-        grown, batches = flows(gateway, seconds, 100, receive)
+        grown, batches = flows(gateway, seconds, 25, receive)
         errors = lab.kernel.xfrm_errors()
         replayed = errors.pop("XfrmInStateSeqError", 0)
         if errors:
@@ -100,6 +102,5 @@ def kernel(seconds):
 
 
 for name, run in (("strongSwan's libipsec, window 128", libipsec), ("the kernel, window 32", kernel)):
-    # the kernel's is an emulated machine: now and then TCP sends again there what has arrived, and it is not known yet whether that is its slowness or ours
-    case(ROW, f"4 TCP and 4 UDP flows on one SA and two workers to {name}, 5 s", quick=run is libipsec)(lambda run=run: run(5))
-    case(ROW, f"4 TCP and 4 UDP flows on one SA and two workers to {name}, 60 s")(lambda run=run: run(60))
+    case(ROW, f"4 TCP and 16 UDP flows on one SA and two workers to {name}, 5 s", quick=True)(lambda run=run: run(5))
+    case(ROW, f"4 TCP and 16 UDP flows on one SA and two workers to {name}, 60 s")(lambda run=run: run(60))
