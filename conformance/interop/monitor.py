@@ -12,6 +12,7 @@ from lab.pair import INNER, OUTER, PSK, Routed, prefix
 ROW = "monitor"
 IKE = "aes256gcm16-prfsha384-x25519"
 INTERVAL = 2.0
+THERE = "172.31.2.1"  # what the other side's network is called here, where it is translated
 NAMES = ("left.example", "right.example")
 WAYS = {"both ways": ("l", "r"), "there": ("l",), "back": ("r",)}
 
@@ -41,11 +42,11 @@ class Events:
         return times[0] if times else None
 
 
-def monitored(lab, peer, action="restart", family=4, encap="always", **more):
-    """Our end on the left with a monitor, and the other one; up. The peer's addresses are the target."""
+def monitored(lab, peer, action="restart", family=4, encap="always", target=None, connection="", child="", **more):
+    """Our end on the left with a monitor, and the other one; up. The peer's addresses are the target. `connection`, `child`: further settings of ours."""
     inside = [prefix(a) for a in INNER[family]]
-    monitor = f'monitor = {{ target = "{INNER[family][1]}", interval = "{INTERVAL:g}s", action = "{action}" }}'
-    us = sandhog.Sandhog(lab.left, sandhog.config(*OUTER[4], IKE, ESP, *inside, PSK, *NAMES, encap=encap, extra='rehearse = "never"',
+    monitor = f'monitor = {{ target = "{target or INNER[family][1]}", interval = "{INTERVAL:g}s", action = "{action}" }}\n{child}'
+    us = sandhog.Sandhog(lab.left, sandhog.config(*OUTER[4], IKE, ESP, *inside, PSK, *NAMES, encap=encap, extra=f'rehearse = "never"\n{connection}',
                                                   child_extra=monitor, **more))
     if peer == "strongSwan":
         other = strongswan.StrongSwan(lab.right)
@@ -75,10 +76,14 @@ def monitor_of(us):
     return us.status("peer")["children"][0]["monitor"]
 
 
-def dropped(peer, way, family=4, encap="always"):
-    """From the first dropped packet to the event, to the status, and to the new IKE SA: within 3 intervals; and back when ESP passes again."""
+def dropped(peer, way, family=4, encap="always", target=None, routed_by=None, **more):
+    """From the first dropped packet to the event, to the status, and to the new IKE SA: within 3 intervals; and back when ESP passes again.
+    `routed_by`: the device of a connection that has one, which gets the route here."""
+    target = target or INNER[family][1]
     with Routed("mon") as lab:
-        us, _ = monitored(lab, peer, family=family, encap=encap)
+        us, _ = monitored(lab, peer, family=family, encap=encap, target=target, **more)
+        if routed_by:
+            lab.left.ip("route", "add", prefix(target), "dev", routed_by, "src", INNER[family][0])
         wait.until("probes that are answered", lambda: monitor_of(us)["state"] == "passing", 15)
         events = Events(us)
         old = us.status("peer")["ike"]["spi_i"]
@@ -96,7 +101,7 @@ def dropped(peer, way, family=4, encap="always"):
         let_pass(lab)
         wait.until("traffic that passes", lambda: monitor_of(us)["state"] == "passing", 15)
         after = monitor_of(us)
-        pings = traffic.ping(lab.left, *INNER[family], count=20)
+        pings = traffic.ping(lab.left, INNER[family][0], target, count=20)
         told = events.first("monitor", "passing", begin) is not None and us.failure() is None
         held = max(failing, acted) <= 3 * INTERVAL and shown["state"] == "failing" and failure == "traffic.not_passing" and renewed and told and pings == 20
         return check(held, f"told after {failing:.1f} s, another IKE SA after {acted:.1f} s (3 intervals: {3 * INTERVAL:g} s), status {shown['state']}, {failure}; "
@@ -107,6 +112,8 @@ for _peer in ("strongSwan", "ourselves"):
     for _way in WAYS:
         case(ROW, f"ESP dropped {_way}, {_peer}", quick=_way == "both ways")(lambda p=_peer, w=_way: dropped(p, w))
 case(ROW, "raw ESP dropped, ourselves")(lambda: dropped("ourselves", "both ways", encap="auto"))
+case(ROW, "through a device of its own, strongSwan")(lambda: dropped("strongSwan", "both ways", routed_by="mon0", connection='interface = { name = "mon0" }'))
+case(ROW, "by the names of this side, strongSwan")(lambda: dropped("strongSwan", "both ways", target=THERE, child=f'translate = {{ remote = "{THERE}/32" }}'))
 case(ROW, "IPv6 inside, ourselves")(lambda: dropped("ourselves", "both ways", family=6))
 
 

@@ -399,12 +399,13 @@ impl Entry {
             })?;
         }
         let (addresses, mtu, (ipv4, ipv6)) = (&self.interface.addresses, self.mtu, self.families);
+        let there = self.interface.namespace();
         let set_up = |netlink: &Netlink| {
             let link = netlink.link(name)?.index;
             netlink.set_mtu(link, mtu)?;
             addresses.iter().try_for_each(|address| netlink.add_address(&on(link, address)))?;
             netlink.set_up(link, true)?;
-            Ok((link, preflight::of_device(name, ipv4, ipv6)))
+            Ok((link, preflight::of_device(name, there.as_deref(), ipv4, ipv6)))
         };
         let (link, warnings) = inside(namespace.as_ref(), set_up).map_err(said)?;
         // As wide as it travels.
@@ -515,6 +516,7 @@ fn trapped(config: &Config) -> HashSet<Arc<str>> {
 mod tests {
     use super::*;
     use crate::config::{self, Source};
+    use crate::io::host;
     use crate::io::netlink::Link;
     use crate::io::netns::fresh;
     use crate::io::{Tun, VnetHeader};
@@ -737,7 +739,10 @@ mod tests {
             let there = Namespace::create().expect("namespace");
             let (path, held) = named(&there);
             let text = format!(r#"name = "vti", netns = "{path}""#);
+            there.run(|| host::set_sysctl("net/ipv4/ip_forward", "0")).expect("enter").expect("set");
             bench.configure(NOW, &[("a", &text)]);
+            let forwards = format!("in the network namespace {path}: net.ipv4.ip_forward is 0");
+            assert!(bench.devices.warnings("a").any(|text| text.starts_with(&forwards)));
             bench.tick(NOW + LOOK);
             assert_eq!((bench.served(), there.run(|| link("vti").is_some()).expect("enter")), (vec![vec![1]; 2], true));
             drop(held);

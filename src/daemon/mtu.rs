@@ -11,6 +11,9 @@ use std::time::Duration;
 
 /// Probes that are on their way at a time, of all IKE SAs of which something is known or of all others: when thousands come up at once, some wait.
 const PROBES: usize = 128;
+/// For so long they count; then the peer is most likely dead, which takes minutes to be sure of, and others have their turn. An answer that comes
+/// later is as good as any.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// A probe that could not be sent is sent again after this time, and after twice of it when that fails, too, and so on.
 const AGAIN: Duration = Duration::from_secs(1);
 const DOUBLINGS: u32 = 6;
@@ -48,7 +51,8 @@ struct PathId(u64);
 struct Turns {
     /// They want a probe.
     waiting: VecDeque<PathId>,
-    on_their_way: usize,
+    /// Since when.
+    on_their_way: BTreeSet<(Duration, PathId)>,
 }
 
 #[derive(Debug)]
@@ -82,6 +86,7 @@ enum Probe {
         stale: bool,
         /// Whose turn it was.
         known: bool,
+        since: Duration,
     },
 }
 
@@ -168,9 +173,9 @@ impl Mtus {
         watched.ike = new;
         self.by_ike.insert(new, id);
         // The answer would name the old one, and is not waited for.
-        if let Probe::Sent { known, .. } = watched.probe {
+        if let Probe::Sent { known, since, .. } = watched.probe {
             watched.probe = Probe::None;
-            self.turns[usize::from(known)].on_their_way -= 1;
+            self.turns[usize::from(known)].on_their_way.remove(&(since, id));
             self.ask(id);
         }
     }
@@ -179,8 +184,8 @@ impl Mtus {
     pub fn ike_down(&mut self, ike: IkeId) {
         let Some(id) = self.by_ike.remove(&ike) else { return };
         let Some(watched) = self.paths.remove(&id) else { return };
-        if let Probe::Sent { known, .. } = watched.probe {
-            self.turns[usize::from(known)].on_their_way -= 1;
+        if let Probe::Sent { known, since, .. } = watched.probe {
+            self.turns[usize::from(known)].on_their_way.remove(&(since, id));
         }
         remove(&mut self.by_remote, &watched.path.remote, id);
         watched.children.into_iter().for_each(|child| self.forget_child(id, child));
@@ -296,18 +301,22 @@ impl Mtus {
         changes
     }
 
-    /// When `tick` is due.
+    /// When `tick` or `next_probe` is due.
     pub fn deadline(&self) -> Option<Duration> {
         if !self.review.is_empty() {
             return Some(Duration::ZERO);
         }
-        self.later.first().map(|(at, _)| *at)
+        let later = self.later.first().map(|(at, _)| *at);
+        self.turns.iter().filter_map(Turns::deadline).chain(later).min()
     }
 
     /// A probe to be sent: the IKE SA, and octets of the outer packet.
-    pub fn next_probe(&mut self) -> Option<(IkeId, u16)> {
+    pub fn next_probe(&mut self, now: Duration) -> Option<(IkeId, u16)> {
         for (known, turns) in [false, true].into_iter().zip(&mut self.turns) {
-            while turns.on_their_way < PROBES
+            while turns.on_their_way.first().is_some_and(|(since, _)| *since + PATIENCE <= now) {
+                turns.on_their_way.pop_first();
+            }
+            while turns.on_their_way.len() < PROBES
                 && let Some(id) = turns.waiting.pop_front()
             {
                 let Some(watched) = self.paths.get_mut(&id) else { continue };
@@ -315,8 +324,8 @@ impl Mtus {
                     watched.probe = Probe::None;
                     continue;
                 };
-                watched.probe = Probe::Sent { stale: false, known };
-                turns.on_their_way += 1;
+                watched.probe = Probe::Sent { stale: false, known, since: now };
+                turns.on_their_way.insert((now, id));
                 return Some((watched.ike, size));
             }
         }
@@ -333,8 +342,8 @@ impl Mtus {
     ) -> Option<Changed> {
         let id = *self.by_ike.get(&ike)?;
         let watched = self.paths.get_mut(&id)?;
-        let Probe::Sent { stale, known } = watched.probe else { return None };
-        self.turns[usize::from(known)].on_their_way -= 1;
+        let Probe::Sent { stale, known, since } = watched.probe else { return None };
+        self.turns[usize::from(known)].on_their_way.remove(&(since, id));
         watched.probe = Probe::None;
         let Some(fits) = fits.filter(|_| !stale) else {
             watched.probe = Probe::Waits;
@@ -368,6 +377,14 @@ impl Mtus {
             self.by_inbound.remove(&child.spi_in);
         }
         remove(&mut self.by_outbound, &child.spi_out, id);
+    }
+}
+
+impl Turns {
+    /// Somebody waits, and may go then.
+    fn deadline(&self) -> Option<Duration> {
+        let first = self.on_their_way.first().filter(|_| !self.waiting.is_empty());
+        first.map(|(since, _)| *since + PATIENCE)
     }
 }
 
@@ -467,14 +484,14 @@ mod tests {
         }
         /// The first probe is answered.
         fn proven(&mut self, ike: u64) {
-            assert_eq!(self.mtus.next_probe(), Some((IkeId(ike), 1500)));
+            assert_eq!(self.mtus.next_probe(NOW), Some((IkeId(ike), 1500)));
             assert_eq!(self.probed(ike, 1500, Some(true)), None);
-            assert_eq!(self.mtus.next_probe(), None);
+            assert_eq!(self.mtus.next_probe(NOW), None);
         }
         fn hint(&mut self, quoted: Quoted, from: SocketAddr, to: SocketAddr) -> Option<(IkeId, u16)> {
             let report = Report { local: from.ip(), remote: to.ip(), quoted, mtu: 1300 };
             self.mtus.reported(NOW, &report);
-            self.mtus.next_probe()
+            self.mtus.next_probe(NOW)
         }
         fn is_empty(&self) -> bool {
             let Mtus { paths, by_ike, by_remote, by_child, by_inbound, by_outbound, turns, .. } = &self.mtus;
@@ -483,7 +500,7 @@ mod tests {
                 && by_ike.is_empty()
                 && by_remote.is_empty()
                 && by_inbound.is_empty();
-            maps && by_outbound.is_empty() && turns.iter().all(|turns| turns.on_their_way == 0)
+            maps && by_outbound.is_empty() && turns.iter().all(|turns| turns.on_their_way.is_empty())
         }
     }
 
@@ -493,15 +510,15 @@ mod tests {
         bench.up(1, 2, true);
         bench.up(2, 3, false);
         assert_eq!(
-            (bench.mtus.next_probe(), bench.mtus.next_probe()),
+            (bench.mtus.next_probe(NOW), bench.mtus.next_probe(NOW)),
             (Some((IkeId(1), 1500)), Some((IkeId(2), 1500)))
         );
-        assert_eq!(bench.mtus.next_probe(), None, "one at a time");
+        assert_eq!(bench.mtus.next_probe(NOW), None, "one at a time");
         assert_eq!(bench.probed(1, 1500, Some(false)), None);
-        assert_eq!(bench.mtus.next_probe(), Some((IkeId(1), 1380)));
+        assert_eq!(bench.mtus.next_probe(NOW), Some((IkeId(1), 1380)));
         assert_eq!(bench.probed(1, 1380, Some(true)), Some((1380, Why::Probe)));
         bench.down(1, 2);
-        assert_eq!(bench.mtus.next_probe(), None);
+        assert_eq!(bench.mtus.next_probe(NOW), None);
         bench.down(2, 3);
         assert!(bench.is_empty(), "{:?}", bench.mtus);
     }
@@ -511,7 +528,7 @@ mod tests {
         let mut bench = Bench::new();
         bench.up(1, 2, true);
         bench.up(2, 3, false);
-        assert!(bench.mtus.next_probe().is_some() && bench.mtus.next_probe().is_some());
+        assert!(bench.mtus.next_probe(NOW).is_some() && bench.mtus.next_probe(NOW).is_some());
         bench.probed(1, 1500, Some(true));
         bench.probed(2, 1500, Some(true));
         let udp = |local, remote| Quoted::Udp { local, remote };
@@ -532,9 +549,9 @@ mod tests {
         assert_eq!(bench.hint(Quoted::Esp { spi: 1003 }, end(1, 0), end(3, 0)), Some((IkeId(2), 1500)));
         assert_eq!(bench.probed(1, 1500, Some(true)), None);
         assert_eq!(bench.probed(2, 1500, Some(false)), None);
-        assert_eq!(bench.mtus.next_probe(), Some((IkeId(2), 1300)));
+        assert_eq!(bench.mtus.next_probe(NOW), Some((IkeId(2), 1300)));
         assert_eq!(bench.probed(2, 1300, Some(true)), Some((1300, Why::Hint)));
-        assert_eq!(bench.mtus.next_probe(), Some((IkeId(2), 1308)));
+        assert_eq!(bench.mtus.next_probe(NOW), Some((IkeId(2), 1308)));
         assert_eq!(bench.probed(2, 1308, Some(false)), None);
         assert_eq!(bench.hint(Quoted::Esp { spi: 1003 }, end(1, 0), end(3, 0)), None, "it is as small");
         bench.mtus.child_down(ChildId(3));
@@ -551,7 +568,7 @@ mod tests {
         bench.mtus.by_inbound.insert(spi_in, ChildId(9));
         bench.mtus.child_down(ChildId(2));
         assert_eq!(bench.mtus.by_inbound.remove(&spi_in), Some(ChildId(9)));
-        bench.mtus.next_probe();
+        bench.mtus.next_probe(NOW);
         assert!(bench.mtus.by_child.is_empty() && bench.mtus.by_outbound.is_empty());
         bench.mtus.ike_down(IkeId(1));
         assert!(bench.is_empty());
@@ -569,7 +586,7 @@ mod tests {
             let quoted = Quoted::Udp { local: 4500, remote: 4500 };
             let report = Report { local: end(1, 0).ip(), remote: end(9, 0).ip(), quoted, mtu: 1300 };
             bench.mtus.reported(now, &report);
-            std::iter::from_fn(|| bench.mtus.next_probe()).map(|(ike, _)| ike.0).collect::<Vec<_>>()
+            std::iter::from_fn(|| bench.mtus.next_probe(NOW)).map(|(ike, _)| ike.0).collect::<Vec<_>>()
         };
         assert_eq!(hint(&mut bench, NOW), [1]);
         assert_eq!(hint(&mut bench, NOW), [0; 0]);
@@ -578,9 +595,9 @@ mod tests {
         // Each has its turn: that one's peer may be dead.
         assert_eq!(hint(&mut bench, NOW + DEAF), [2]);
         assert_eq!(bench.probed(2, 1500, Some(false)), None);
-        assert_eq!(bench.mtus.next_probe(), Some((IkeId(2), 1300)));
+        assert_eq!(bench.mtus.next_probe(NOW), Some((IkeId(2), 1300)));
         assert!(bench.mtus.probed(NOW + DEAF, IkeId(2), (1300, 1300), Some(true)).is_some());
-        let others: Vec<_> = std::iter::from_fn(|| bench.mtus.next_probe()).collect();
+        let others: Vec<_> = std::iter::from_fn(|| bench.mtus.next_probe(NOW)).collect();
         assert_eq!(others, [(IkeId(2), 1308), (IkeId(3), 1500), (IkeId(1), 1500)], "it was true");
     }
 
@@ -590,13 +607,13 @@ mod tests {
         let mut bench = Bench::new();
         let count = 2 * PROBES as u64;
         (1..=count).for_each(|n| bench.up(n, n, true));
-        let sent: Vec<_> = std::iter::from_fn(|| bench.mtus.next_probe()).collect();
+        let sent: Vec<_> = std::iter::from_fn(|| bench.mtus.next_probe(NOW)).collect();
         assert_eq!(sent.len(), PROBES);
         assert_eq!(bench.probed(1, 1500, Some(true)), None);
-        assert_eq!(bench.mtus.next_probe(), Some((IkeId(PROBES as u64 + 1), 1500)));
+        assert_eq!(bench.mtus.next_probe(NOW), Some((IkeId(PROBES as u64 + 1), 1500)));
         bench.down(2, 2);
-        assert!(bench.mtus.next_probe().is_some(), "it went with its probe");
-        assert_eq!(bench.mtus.next_probe(), None);
+        assert!(bench.mtus.next_probe(NOW).is_some(), "it went with its probe");
+        assert_eq!(bench.mtus.next_probe(NOW), None);
     }
 
     /// Whose peers are dead hold what they have for minutes.
@@ -605,31 +622,49 @@ mod tests {
         let mut bench = Bench::new();
         let count = PROBES as u64;
         (1..=count).for_each(|n| bench.up(n, n, true));
-        while let Some((ike, _)) = bench.mtus.next_probe() {
+        while let Some((ike, _)) = bench.mtus.next_probe(NOW) {
             bench.probed(ike.0, 1500, Some(true));
         }
         let unanswered = (1..=count).map(|n| bench.installer.get(ChildId(n)).unwrap().terms.spi_in).collect();
         bench.mtus.seen(NOW + DOUBT, &Seen { unanswered, ..Seen::default() }, &[]);
-        assert_eq!(std::iter::from_fn(|| bench.mtus.next_probe()).count(), PROBES);
+        assert_eq!(std::iter::from_fn(|| bench.mtus.next_probe(NOW)).count(), PROBES);
         bench.up(count + 1, count + 1, true);
-        assert_eq!(bench.mtus.next_probe(), Some((IkeId(count + 1), 1500)));
-        assert_eq!(bench.mtus.next_probe(), None);
+        assert_eq!(bench.mtus.next_probe(NOW), Some((IkeId(count + 1), 1500)));
+        assert_eq!((bench.mtus.next_probe(NOW), bench.mtus.deadline()), (None, None));
+    }
+
+    /// Nor does it keep doubts about living ones waiting for so long.
+    #[test]
+    fn a_probe_without_an_answer_does_not_count_for_long_and_is_heard_late() {
+        let mut bench = Bench::new();
+        let count = PROBES as u64 + 1;
+        (1..=count).for_each(|n| bench.up(n, n, true));
+        while bench.mtus.next_probe(NOW).is_some() {}
+        assert_eq!(bench.mtus.deadline(), Some(NOW + PATIENCE));
+        assert_eq!(bench.mtus.next_probe(NOW + PATIENCE - Duration::from_millis(1)), None);
+        assert_eq!(bench.mtus.next_probe(NOW + PATIENCE), Some((IkeId(count), 1500)));
+        assert_eq!((bench.mtus.next_probe(NOW + PATIENCE), bench.mtus.deadline()), (None, None));
+        assert_eq!(bench.probed(1, 1500, Some(false)), None);
+        assert_eq!(bench.mtus.next_probe(NOW + PATIENCE), Some((IkeId(1), 1380)), "and once at a time");
+        assert_eq!(bench.mtus.next_probe(NOW + PATIENCE), None);
+        (1..=count).for_each(|n| bench.down(n, n));
+        assert!(bench.is_empty());
     }
 
     #[test]
     fn a_probe_that_was_not_sent_is_sent_later() {
         let mut bench = Bench::new();
         bench.up(1, 2, true);
-        bench.mtus.next_probe();
+        bench.mtus.next_probe(NOW);
         assert_eq!(bench.probed(1, 1500, None), None);
-        assert_eq!((bench.mtus.next_probe(), bench.mtus.deadline()), (None, Some(NOW + AGAIN)));
+        assert_eq!((bench.mtus.next_probe(NOW), bench.mtus.deadline()), (None, Some(NOW + AGAIN)));
         assert!(bench.mtus.tick(NOW + AGAIN).is_empty());
-        assert_eq!(bench.mtus.next_probe(), Some((IkeId(1), 1500)));
+        assert_eq!(bench.mtus.next_probe(NOW), Some((IkeId(1), 1500)));
         // Nor is one that the IKE SA had no answer to when it was rekeyed.
         bench.mtus.ike_rekeyed(IkeId(1), IkeId(7));
         bench.installer.ike_rekeyed(IkeId(1), IkeId(7));
         assert_eq!(bench.probed(1, 1500, None), None);
-        assert_eq!(bench.mtus.next_probe(), Some((IkeId(7), 1500)));
+        assert_eq!(bench.mtus.next_probe(NOW), Some((IkeId(7), 1500)));
         assert_eq!(bench.probed(7, 1500, None), None);
         assert_eq!(bench.mtus.deadline(), Some(NOW + 2 * AGAIN), "less and less often");
         bench.down(7, 2);
@@ -640,9 +675,9 @@ mod tests {
     fn another_port_is_the_same_path_and_another_address_is_not() {
         let mut bench = Bench::new();
         bench.up(1, 2, true);
-        bench.mtus.next_probe();
+        bench.mtus.next_probe(NOW);
         assert_eq!(bench.probed(1, 1500, Some(false)), None);
-        bench.mtus.next_probe();
+        bench.mtus.next_probe(NOW);
         assert!(bench.probed(1, 1380, Some(true)).is_some());
         let change = |bench: &mut Bench, remote| {
             let path = IkePath { remote, ..path(2, true) };
@@ -651,10 +686,10 @@ mod tests {
             bench.installer.outer_path(IkeId(1)).unwrap().mtu
         };
         assert_eq!(change(&mut bench, end(2, 4999)), 1380);
-        assert_eq!(bench.mtus.next_probe(), Some((IkeId(1), 1500)));
+        assert_eq!(bench.mtus.next_probe(NOW), Some((IkeId(1), 1500)));
         assert_eq!(change(&mut bench, end(8, 4500)), 1500);
         assert_eq!(bench.probed(1, 1500, Some(true)), None);
-        assert_eq!(bench.mtus.next_probe(), None, "its answer may be that of the old path");
+        assert_eq!(bench.mtus.next_probe(NOW), None, "its answer may be that of the old path");
         bench.mtus.tick(NOW + AGAIN);
         bench.proven(1);
         assert_eq!(bench.hint(Quoted::Udp { local: 4500, remote: 4500 }, end(1, 0), end(2, 0)), None);
@@ -671,12 +706,12 @@ mod tests {
         let silence = Seen { unanswered: vec![spi], ..Seen::default() };
         let mtus = &mut bench.mtus;
         mtus.seen(NOW + CONFIRM / 2, &Seen::default(), &usage);
-        assert_eq!(mtus.next_probe(), None);
+        assert_eq!(mtus.next_probe(NOW), None);
         mtus.seen(NOW + CONFIRM, &Seen::default(), &usage);
-        assert_eq!(mtus.next_probe(), Some((IkeId(1), 1500)));
+        assert_eq!(mtus.next_probe(NOW), Some((IkeId(1), 1500)));
         mtus.probed(NOW, IkeId(1), (1500, 1500), Some(true));
         mtus.seen(NOW + DOUBT, &silence, &[]);
-        assert_eq!(mtus.next_probe(), Some((IkeId(1), 1500)));
+        assert_eq!(mtus.next_probe(NOW), Some((IkeId(1), 1500)));
     }
 
     #[test]

@@ -79,8 +79,14 @@ impl Names {
             known.until = now + SHORTEST;
             match answer {
                 Ok(found) => {
-                    known.until = now + found.good_for.clamp(SHORTEST, LONGEST);
-                    known.addresses = found.addresses;
+                    let before = std::mem::replace(&mut known.addresses, found.addresses);
+                    let known_now = known.addresses.len();
+                    known.addresses.extend(before.into_iter().filter(found.unknown));
+                    // What nobody could confirm is asked for again soon.
+                    if known.addresses.len() == known_now {
+                        known.until = now + found.good_for.clamp(SHORTEST, LONGEST);
+                    }
+                    known.addresses.sort_by_key(IpAddr::is_ipv6);
                 }
                 // What was known stays: it may be the name server that has failed.
                 Err(error) => tracing::warn!(?name, %error, "a name was not resolved"),
@@ -154,7 +160,7 @@ mod tests {
     }
     fn found(addresses: &[&str], seconds: u64) -> Result<Found, String> {
         let addresses = addresses.iter().map(|a| a.parse().unwrap()).collect();
-        Ok(Found { addresses, good_for: Duration::from_secs(seconds) })
+        Ok(Found { addresses, good_for: Duration::from_secs(seconds), unknown: |_| false })
     }
     const fn at(millis: u64) -> Duration {
         Duration::from_millis(1_000_000 + millis)
@@ -200,6 +206,26 @@ mod tests {
         let (mut names, _asked, _answer) = self::names();
         let asked = (0..2 * MAX_QUESTIONS).filter(|n| names.again(&n.to_string(), at(20_000))).count();
         assert_eq!(asked, 2 * MAX_QUESTIONS);
+    }
+
+    #[test]
+    fn addresses_of_a_family_outlive_a_failure_of_its_question_alone() {
+        let (mut names, mut asked, answer) = names();
+        let mut tell = |millis, said: &[&str], unknown: fn(&IpAddr) -> bool| {
+            names.again("gw", at(millis));
+            answer.send(("gw".into(), found(said, 100).map(|found| Found { unknown, ..found }))).unwrap();
+            names.collect(at(millis));
+            while asked.try_recv().is_ok() {}
+            let known = names.get("gw", at(millis + 6000));
+            (known.iter().map(ToString::to_string).collect::<Vec<_>>(), asked.try_recv().is_ok())
+        };
+        let (v4, other, v6) = ("192.0.2.1", "192.0.2.2", "2001:db8::1");
+        let said = |addresses: &[&str], again| (addresses.iter().map(ToString::to_string).collect::<Vec<_>>(), again);
+        assert_eq!(tell(0, &[v4, v6], |_| false), said(&[v4, v6], false));
+        assert_eq!(tell(10_000, &[other], IpAddr::is_ipv6), said(&[other, v6], true));
+        assert_eq!(tell(20_000, &[v6], IpAddr::is_ipv4), said(&[other, v6], true));
+        assert_eq!(tell(30_000, &[v4], |_| false), said(&[v4], false), "the other family has no more");
+        assert_eq!(tell(40_000, &[v4], IpAddr::is_ipv6), said(&[v4], false), "there was nothing to keep");
     }
 
     #[test]

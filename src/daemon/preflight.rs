@@ -49,7 +49,7 @@ pub fn warnings(config: &Config) -> Vec<String> {
     let shared = config.connections.iter().filter(|connection| connection.interface.is_none());
     let children = || shared.clone().flat_map(|connection| &connection.children);
     let family = |ipv6: bool| children().flat_map(|child| &child.local_ts).any(|ts| ts.start.is_ipv6() == ipv6);
-    let mut warnings = of_device(&config.gateway.device, family(false), family(true));
+    let mut warnings = of_device(&config.gateway.device, None, family(false), family(true));
     warnings.extend(config.gateway.hook.as_ref().and_then(|hook| no_hook(hook.uid, host::has)));
     warnings.extend(children().filter(|child| narrow_hole(child)).map(|child| {
         format!(
@@ -68,20 +68,27 @@ fn no_hook(uid: u32, has: impl Fn(Capability) -> bool) -> Option<String> {
     })
 }
 
-/// Settings that would eat packets of these families on one device, in the network namespace of the calling thread.
-pub fn of_device(device: &str, ipv4: bool, ipv6: bool) -> Vec<String> {
-    judge(&host::settings(device), device, ipv4, ipv6)
+/// Settings that would eat packets of these families on one device, in the network namespace of the calling thread, which is called `netns` if it
+/// is not ours.
+pub fn of_device(device: &str, netns: Option<&str>, ipv4: bool, ipv6: bool) -> Vec<String> {
+    judge(&host::settings(device), device, netns, ipv4, ipv6)
 }
 
 fn narrow_hole(child: &ChildConfig) -> bool {
     child.mode == Mode::Pass && child.local_ts.iter().chain(&child.remote_ts).any(|ts| !site::tells_no_ports(ts))
 }
 
-fn judge(settings: &Settings, device: &str, ipv4: bool, ipv6: bool) -> Vec<String> {
+fn judge(settings: &Settings, device: &str, netns: Option<&str>, ipv4: bool, ipv6: bool) -> Vec<String> {
+    let place = netns.map(|name| format!("in the network namespace {name}: ")).unwrap_or_default();
+    let within = match netns {
+        Some(path) if path.starts_with('/') => format!("nsenter --net={path} "),
+        Some(name) => format!("ip netns exec {name} "),
+        None => String::new(),
+    };
     let mut warnings = Vec::new();
     let mut warn = |wrong: bool, what: &str, fix: &str| {
         if wrong {
-            warnings.push(format!("{what}; set it: sysctl -w {fix}"));
+            warnings.push(format!("{place}{what}; set it: {within}sysctl -w {fix}"));
         }
     };
     warn(
@@ -149,11 +156,19 @@ mod tests {
             send_redirects: Some(true),
             src_valid_mark: None,
         };
-        let warnings = judge(&bad, "tun0", true, true);
+        let warnings = judge(&bad, "tun0", None, true, true);
         assert_eq!(warnings.len(), 3);
         assert!(warnings.iter().all(|warning| warning.contains("sysctl -w net.")));
-        assert_eq!(judge(&bad, "tun0", false, false), Vec::<String>::new());
+        assert_eq!(judge(&bad, "tun0", None, false, false), Vec::<String>::new());
         let good = Settings { ipv4_forward: Some(true), rp_filter: Some(2), ..Settings::default() };
-        assert_eq!(judge(&good, "tun0", true, true), Vec::<String>::new());
+        assert_eq!(judge(&good, "tun0", None, true, true), Vec::<String>::new());
+        for (netns, command) in [("red", "ip netns exec red"), ("/proc/7/ns/net", "nsenter --net=/proc/7/ns/net")] {
+            let there = judge(&bad, "tun0", Some(netns), true, true);
+            let named = |text: &String| {
+                text.starts_with(&format!("in the network namespace {netns}: "))
+                    && text.contains(&format!("; set it: {command} sysctl -w net."))
+            };
+            assert_eq!((there.len(), there.iter().all(named)), (3, true), "{there:?}");
+        }
     }
 }

@@ -236,7 +236,7 @@ impl Probe {
                 "monitor.no_source: {source} of {child} is no address of this host; add it (ip addr add {source} dev lo), or name \
                  another one as monitor.source"
             ),
-            _ => format!("monitor.no_source: no probe can leave for {child}: {error}"),
+            _ => no_probe(child, &error),
         };
         // The low half of the token tells ours from each other; others' pings carry no token of ours.
         let open = || Pinger::open(source, target, token as u16, Some(&self.device));
@@ -246,7 +246,7 @@ impl Probe {
         };
         let pinger = pinger.map_err(failed)?;
         poll.add(&pinger, token).map_err(failed)?;
-        (self.pinger, self.source, self.trouble) = (Some(pinger), Some(source), None);
+        (self.pinger, self.source) = (Some(pinger), Some(source));
         Ok(())
     }
     /// An address on the connection's own device, if there is one; else that which the routes choose.
@@ -303,13 +303,17 @@ impl Probe {
     fn follow(&mut self, now: Duration, due: Due, poll: &Poll, news: &mut Vec<News>) {
         if let Some((sequence, token)) = due.probe
             && let Some(pinger) = &mut self.pinger
-            // The first error may be that of a probe before, which somebody on the way has refused.
-            && let Err(error) = pinger.send(sequence, &token).or_else(|_| pinger.send(sequence, &token))
         {
-            tracing::debug!(connection = %self.key.0, child = %self.key.1, %error, "a probe was not sent");
-            // That says nothing of the tunnel. Its address or device may have gone: the next one tries anew.
-            self.close(poll);
-            self.watch.hinder(now);
+            // The first error may be that of a probe before, which somebody on the way has refused.
+            match pinger.send(sequence, &token).or_else(|_| pinger.send(sequence, &token)) {
+                Ok(()) => self.trouble = None,
+                // That says nothing of the tunnel. Our address or device may have gone: the next one tries anew.
+                Err(error) => {
+                    self.close(poll);
+                    self.watch.hinder(now);
+                    self.tell_trouble(no_probe(&self.key.1, &error));
+                }
+            }
         }
         if due.failing {
             let failure = self.failed(now);
@@ -350,6 +354,10 @@ impl Probe {
             received: figures.received,
         }
     }
+}
+
+fn no_probe(child: &str, error: &io::Error) -> String {
+    format!("monitor.no_source: no probe can leave for {child}: {error}")
 }
 
 #[cfg(test)]
@@ -493,7 +501,7 @@ mod tests {
             bench.wait(1);
             bench.netlink.set_up(1, false).expect("down");
             assert!(bench.tick(INTERVAL).is_empty());
-            assert_eq!((bench.open(), bench.monitor(0).received), (0, 1));
+            assert_eq!((bench.open(), bench.monitor(0).received, bench.probes.of("a").0.len()), (0, 1, 1));
             bench.netlink.set_up(1, true).expect("up");
             for _ in 0..2 {
                 assert!(bench.tick(INTERVAL / 2).is_empty());
@@ -502,6 +510,7 @@ mod tests {
             bench.tick(INTERVAL / 2);
             let monitor = bench.monitor(0);
             assert_eq!((monitor.state, monitor.received, monitor.loss_percent), (MonitorState::Passing, 2, 0.0));
+            assert!(bench.probes.of("a").0.is_empty());
         });
     }
 

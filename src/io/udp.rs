@@ -311,12 +311,15 @@ pub fn route_to(remote: IpAddr, mark: Option<u32>) -> io::Result<RouteTo> {
 pub fn reaches(local: IpAddr, remote: IpAddr, mark: Option<u32>) -> bool {
     let socket = UdpSocket::open(SocketAddr::new(local, 0), Options { mark, gro: false }, false);
     let found = socket.and_then(|socket| socket.socket.connect(&SocketAddr::new(remote, 4500).into()));
-    found.err().is_none_or(|error| is_lack(&error))
+    found.err().is_none_or(|error| !is_no(&error))
 }
-/// The system has no more of something, which says nothing about addresses and routes.
-fn is_lack(error: &io::Error) -> bool {
-    let lacks = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
-    error.raw_os_error().is_some_and(|error| lacks.contains(&error))
+/// This is about addresses and routes. Anything else, such as a lack of descriptors or of rights, says nothing about them.
+fn is_no(error: &io::Error) -> bool {
+    // The host has no such address or family, or not the device that we are bound to.
+    let here = [libc::EADDRNOTAVAIL, libc::EAFNOSUPPORT, libc::ENODEV];
+    // There is no route, or one that is `unreachable`, `prohibit` or `blackhole`.
+    let routes = [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EACCES, libc::EINVAL];
+    error.raw_os_error().is_some_and(|error| here.contains(&error) || routes.contains(&error))
 }
 
 #[cfg(test)]
@@ -604,16 +607,23 @@ mod tests {
 
     #[test]
     fn who_has_no_descriptors_left_has_addresses_still() {
-        let is_lack = |error| super::is_lack(&io::Error::from_raw_os_error(error));
-        assert_eq!([libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM].map(is_lack), [true; 4]);
-        // What routes say: none, `unreachable`, `prohibit`, `blackhole`.
-        let said = [libc::EADDRNOTAVAIL, libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EACCES, libc::EINVAL];
-        assert_eq!(said.map(is_lack), [false; 5]);
+        let is_no = |error| super::is_no(&io::Error::from_raw_os_error(error));
+        let silent = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EPERM, libc::EAGAIN, libc::EINTR];
+        assert_eq!(silent.map(is_no), [false; 7]);
+        let said = [libc::EADDRNOTAVAIL, libc::EAFNOSUPPORT, libc::ENODEV, libc::ENETUNREACH];
+        assert_eq!(said.map(is_no), [true; 4]);
         fresh(|| {
             let here = [127, 0, 0, 1].into();
             assert!(reaches(here, [127, 0, 0, 77].into(), None));
             assert!(!reaches(here, [192, 0, 2, 1].into(), None));
             assert!(!reaches([192, 0, 2, 7].into(), [127, 0, 0, 77].into(), None));
+            for kind in ["unreachable", "prohibit", "blackhole"] {
+                let add = ["route", "add", kind, "198.51.100.0/24"];
+                assert!(std::process::Command::new("ip").args(add).status().expect("ip").success());
+                assert!(!reaches(here, [198, 51, 100, 1].into(), None), "{kind}");
+                let delete = ["route", "delete", kind, "198.51.100.0/24"];
+                assert!(std::process::Command::new("ip").args(delete).status().expect("ip").success());
+            }
         });
     }
 

@@ -14,7 +14,7 @@ impl Engine {
         for changed in self.mtus.tick(now) {
             self.mtu_changed(now, &changed);
         }
-        while let Some((ike, size)) = self.mtus.next_probe() {
+        while let Some((ike, size)) = self.mtus.next_probe(now) {
             self.feed(now, Input::Command(Command::Probe { ike, size }));
         }
     }
