@@ -445,6 +445,7 @@ impl Engine {
             events.iter().for_each(|event| self.event(now, event));
         }
         self.parts.installer.tick(now, &mut self.parts.host.places);
+        self.remake_overdue(now);
         self.parts.network.tick(now);
         self.parts.devices.tick(now);
         for event in self.parts.devices.news() {

@@ -387,9 +387,10 @@ impl Installer {
         places.sweep(&self.tables);
     }
 
-    /// When `tick` is due.
+    /// When `tick` is due, or `overdue`.
     pub fn deadline(&self) -> Option<Duration> {
-        self.retiring.iter().map(|(at, _)| *at).chain(self.takeovers.iter().map(|(at, _)| *at)).min()
+        let moments = self.retiring.iter().map(|(at, _)| *at).chain(self.takeovers.iter().map(|(at, _)| *at));
+        moments.chain(self.withdrawn_due()).min()
     }
 
     /// There is a child.
@@ -638,8 +639,8 @@ mod tests {
             assert!(bench.receives(old) && bench.receives(last));
             // Other settings leave it alone.
             let (same, other) = (translated("172.31.2.0/24", "mss = 1300"), translated("172.31.3.0/24", ""));
-            assert!(bench.installer.withdraw_renamed(&same, &mut bench.places).is_empty() && bench.receives(last));
-            let renamed = bench.installer.withdraw_renamed(&other, &mut bench.places);
+            assert!(bench.installer.withdraw_renamed(NOW, &same, &mut bench.places).is_empty() && bench.receives(last));
+            let renamed = bench.installer.withdraw_renamed(NOW, &other, &mut bench.places);
             assert_eq!(renamed, [("a".into(), "b".into())].into());
             assert!(!bench.receives(old) && !bench.receives(last) && bench.installer.get(ChildId(2)).is_none());
             assert_eq!(bench.sends(), None);
@@ -655,8 +656,15 @@ mod tests {
             assert!(bench.receives(new) && !bench.places.holds(last));
             let (_, remote) = installed::here(&bench.pair(3).1);
             assert_eq!(remote[0].to_string(), "172.31.3.0/24");
-            // If nothing ever does, the slot of a peer goes.
-            bench.installer.withdraw_renamed(&same, &mut bench.places);
+            assert_eq!((bench.installer.deadline(), bench.installer.overdue(NOW + GRACE * 60)), (None, vec![]));
+            // If nothing ever does, the endpoint is asked for another way, and the slot of a peer goes.
+            bench.installer.withdraw_renamed(NOW, &same, &mut bench.places);
+            bench.tick(NOW + GRACE);
+            let due = bench.installer.deadline().expect("it is waited for");
+            assert_eq!(bench.installer.overdue(due - GRACE), []);
+            assert_eq!(bench.installer.overdue(due), [ChildId(3)]);
+            assert_eq!(bench.installer.overdue(due), []);
+            assert_eq!(bench.installer.overdue(due * 2), [ChildId(3)], "it is there still");
             bench.installer.configure(&same, &mut bench.places);
             bench.down(3, Ended::PeerDead);
             bench.tick(NOW);

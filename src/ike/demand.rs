@@ -5,7 +5,7 @@ use super::common::Cx;
 use super::diagnose::{Failure, Phase as Where};
 use super::directory::Directory;
 use super::endpoint::{Endpoint, Owner};
-use super::event::{Ended, Host, IkeId};
+use super::event::{ChildId, Ended, Host, IkeId};
 use super::exchange::ike_sa_init;
 use super::link::{Link, Retry};
 use super::policy::{Connection, DpdAction, Policy, StartAction};
@@ -139,6 +139,20 @@ impl Endpoint {
             }
         }
         self.common.touched.insert(connection.into());
+    }
+    /// Makes the IKE SA that has this child anew, as above; one that we cannot call goes, so that the peer comes again.
+    pub(super) fn remake(&mut self, now: Duration, host: &mut dyn Host, child: ChildId) {
+        let connection = |sa: &IkeSa| match &sa.phase {
+            Phase::Established(est) if est.closing.is_none() => {
+                est.child(child).filter(|c| c.state == ChildState::Up).map(|_| est.connection.name.clone())
+            }
+            _ => None,
+        };
+        let Some((id, name)) = self.sas.iter().find_map(|(id, sa)| Some((*id, connection(sa)?))) else { return };
+        match self.common.links.get(&name).is_some_and(Link::can_initiate) {
+            true => self.restart(now, host, &name),
+            false => self.close(now, host, id, CLOSING_TIME),
+        }
     }
     /// Takes it down until it is released.
     pub(super) fn hold(&mut self, now: Duration, host: &mut dyn Host, connection: &str) {

@@ -308,6 +308,7 @@ impl Endpoint {
             Command::Up { connection, child } => self.up(now, &connection, child.as_deref()),
             Command::Down { connection, child } => self.down(now, host, &connection, child.as_deref()),
             Command::Restart { connection } => self.restart(now, host, &connection),
+            Command::Remake { child } => self.remake(now, host, child),
             Command::Hold { connection } => self.hold(now, host, &connection),
             Command::Release { connection } => self.release(now, &connection),
             Command::Rekey { connection, child } => self.rekey(now, host, &connection, child.as_deref()),

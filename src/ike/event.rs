@@ -180,6 +180,12 @@ pub enum Command {
         /// Connection.
         connection: Arc<str>,
     },
+    /// Make the IKE SA of a child anew, if the child is in use: it carries nothing, and cannot be rekeyed. A peer that we cannot call has to come
+    /// again.
+    Remake {
+        /// Which.
+        child: ChildId,
+    },
     /// Take a connection down until it is released, or somebody says `Up` or `Down` of it: others have its traffic meanwhile. What was wanted of
     /// its children before is wanted again then, and those that are up now come up.
     Hold {

@@ -21,7 +21,7 @@ impl Engine {
             );
         }
         let Parts { installer, network, devices, host, .. } = &mut self.parts;
-        let renamed = installer.withdraw_renamed(&config, &mut host.places);
+        let renamed = installer.withdraw_renamed(now, &config, &mut host.places);
         // What is protected is protected before anything is torn down or brought up.
         if let Err(error) = network.configure(&config) {
             tracing::error!(%error, "routes could not be set, nothing else was changed");
@@ -41,6 +41,17 @@ impl Engine {
         self.make_anew(now, renamed);
         self.review_holds(now);
         tracing::info!("the configuration was read again");
+    }
+
+    /// A peer that has not let its child be rekeyed lets it be made: with the IKE SA there is no group to disagree on.
+    pub(super) fn remake_overdue(&mut self, now: Duration) {
+        for child in self.parts.installer.overdue(now) {
+            tracing::warn!(
+                child = child.0,
+                "a child that carries nothing could not be rekeyed: its IKE SA is made anew"
+            );
+            self.feed(now, Input::Command(Command::Remake { child }));
+        }
     }
 
     /// Children whose SAs are gone from the tables.

@@ -173,6 +173,35 @@ fn regular_ke_invalid() {
     }
 }
 
+/// No group in common shows at the first rekey only. The child is there again with an IKE SA from scratch, whoever is to begin that.
+#[test]
+fn what_cannot_be_rekeyed_can_be_made_anew() {
+    for anywhere in [false, true] {
+        let group = |policy, list: &str| with_child(policy, |c| c.proposals = esp(list));
+        let alice = with_child(group(alice(), "aes128gcm16-x25519"), |c| c.start = StartAction::Start);
+        let bob = with(group(bob(), "aes128gcm16-ecp256"), |c| {
+            c.remote_addrs = if anywhere { vec![policy::Remote::Any] } else { c.remote_addrs.clone() };
+        });
+        let mut world = tunnel_of(alice, bob);
+        let end = if anywhere { BOB } else { ALICE };
+        let old = world.peer(end).children()[0].id;
+        world.command(end, lan());
+        world.pass(seconds(1));
+        assert_eq!((world.peer(end).failures().len(), world.peer(end).children()[0].id), (1, old), "refused");
+        world.command(end, Command::Remake { child: ChildId(old.0 + 100) });
+        world.pass(seconds(1));
+        assert_eq!(ended(world.peer(end)), [], "it is not there");
+        world.command(end, Command::Remake { child: old });
+        world.pass(seconds(30));
+        assert_one_tunnel(&world);
+        assert_eq!(ended(world.peer(end)).iter().map(|(id, _)| *id).collect::<Vec<_>>(), [old]);
+        // What has no child any more stays as it is.
+        world.command(end, Command::Remake { child: old });
+        world.pass(seconds(1));
+        assert_one_tunnel(&world);
+    }
+}
+
 /// The responder's own time to rekey comes while it waits for the Delete.
 #[test]
 fn regular_responder_ignore_soft_expire() {
