@@ -166,6 +166,7 @@ impl Devices {
         }
         for (connection, interface, known) in wanted {
             let mut entry = known.unwrap_or_else(|| Entry::new(NOWHERE, interface, now));
+            let is_another = entry.interface != *interface;
             if entry.id == NOWHERE {
                 entry.id = self.allocate(now).unwrap_or(NOWHERE);
             }
@@ -181,7 +182,9 @@ impl Devices {
                 self.take_away(&mut entry);
             }
             if entry.device.is_none() {
-                (entry.first, entry.retry_at) = (None, now);
+                entry.retry_at = now;
+                // Who reads the files again for another connection has not said that this one's path stands for what it did.
+                entry.first = entry.first.filter(|_| !is_another);
             }
             self.by_connection.insert(connection.name.clone(), entry);
         }
@@ -210,6 +213,15 @@ impl Devices {
     /// When `tick` is due.
     pub fn deadline(&self) -> Option<Duration> {
         (!self.by_connection.is_empty()).then_some(self.due_at)
+    }
+
+    /// Somebody has taken the connection down: whose namespace has its path now, if anybody's, is the one that is meant.
+    pub fn confirm(&mut self, now: Duration, connection: &str) {
+        let entry = self.by_connection.get_mut(connection).filter(|entry| entry.device.is_none());
+        let Some(entry) = entry else { return };
+        let there = entry.interface.netns.as_deref().and_then(|path| Namespace::open(path).ok()?.number().ok());
+        (entry.first, entry.retry_at) = (there.or(entry.first), now);
+        self.due_at = now;
     }
 
     /// A worker cannot read a device any more, and has let go of it. It may be late to tell, and another device there by now.
@@ -429,7 +441,7 @@ impl Entry {
         }
         if path.starts_with("/proc") && *self.first.get_or_insert(number) != number {
             return Err(format!(
-                "{name} is another network namespace than it was: reload if it is the one that is meant"
+                "{name} is another network namespace than it was: take the connection down and up again if it is the one that is meant, or change netns"
             ));
         }
         Ok(Some(there))
@@ -725,8 +737,24 @@ mod tests {
             bench.tick(NOW + SOON);
             assert_eq!(bench.served(), [[0_u16; 0]; 2]);
             assert!(bench.warnings("a").contains("another network namespace than it was"), "{}", bench.warnings("a"));
-            bench.configure(NOW + SOON, &[("a", &text(&path))]);
-            assert_eq!((bench.served(), bench.warnings("a")), (vec![vec![1]; 2], String::new()));
+            // A reload for others says nothing of it.
+            bench.configure(NOW + SOON, &[("a", &text(&path)), ("b", r#"name = "other""#)]);
+            assert_eq!(bench.served(), [[2], [2]]);
+            let warning = bench.warnings("a");
+            assert!(warning.contains("another network namespace than it was: take the connection down"), "{warning}");
+            bench.devices.confirm(NOW + SOON, "a");
+            bench.tick(NOW + SOON);
+            assert_eq!((bench.served(), bench.warnings("a")), (vec![vec![1, 2]; 2], String::new()));
+            // Nobody is there when it is taken down: whoever comes then was not meant.
+            bench.devices.by_connection.get_mut("a").expect("entry").first = Some((1, 1));
+            drop(held);
+            bench.tick(NOW + LOOK * 2);
+            bench.devices.confirm(NOW + LOOK * 2, "a");
+            assert_eq!(bench.devices.by_connection["a"].first, Some((1, 1)));
+            // Another path does say something.
+            let (path, held) = named(&there[0]);
+            bench.configure(NOW + LOOK * 2, &[("a", &text(&path)), ("b", r#"name = "other""#)]);
+            assert_eq!((bench.served(), bench.warnings("a")), (vec![vec![1, 2]; 2], String::new()));
             drop(held);
         });
     }

@@ -490,6 +490,9 @@ impl Engine {
             Verb::Up => Command::Up { connection, child },
             Verb::Rekey => Command::Rekey { connection, child },
             Verb::Down => {
+                if child.is_none() {
+                    self.parts.devices.confirm(now, &connection);
+                }
                 self.traps.remove(&connection, child.as_deref());
                 Command::Down { connection, child }
             }
