@@ -20,8 +20,10 @@ use std::time::Duration;
 
 /// Devices are looked at, and those that are missing are tried, this often.
 const LOOK: Duration = Duration::from_secs(10);
-/// One that was taken away is tried again after this time: whoever did it may be at work still.
+/// One that was taken away is tried again after this time: whoever did it may be at work still. Each time that it does not last, twice as long.
 const SOON: Duration = Duration::from_secs(1);
+/// One that was there for so long did last.
+const LASTING: Duration = Duration::from_secs(60);
 /// So many are made in one turn: each takes the kernel some milliseconds, and peers wait for answers.
 const AT_ONCE: usize = 16;
 /// The number of a device that is gone is not another's before: nothing that came from it waits so long anywhere.
@@ -76,6 +78,9 @@ struct Entry {
     /// The number of its namespace, if its path is that of a process: another process may have that path later.
     first: Option<(u64, u64)>,
     retry_at: Duration,
+    /// When it was made last, and how long we waited for that after it had gone.
+    made_at: Duration,
+    waited: Duration,
     /// Why it is not there, or not as it should be.
     trouble: Option<String>,
     /// Settings of the host that would eat its packets.
@@ -306,7 +311,7 @@ impl Devices {
         let Some(entry) = self.by_connection.get_mut(connection) else { return };
         match entry.make(queues) {
             Ok(made) => {
-                entry.trouble = None;
+                (entry.trouble, entry.made_at) = (None, now);
                 let (name, netns) = (&entry.interface.name, entry.interface.namespace());
                 let (id, generation) = (entry.id, entry.generation);
                 tracing::info!(%connection, device = name, netns, "the device of a connection is there");
@@ -351,7 +356,9 @@ impl Devices {
         let Some(device) = entry.device.take() else { return };
         let sentence = format!("the device {} {what}; it is made anew", device.name);
         device.delete(entry.interface.netns.as_deref());
-        entry.retry_at = now + SOON;
+        let lasted = now.saturating_sub(entry.made_at) >= LASTING;
+        entry.waited = if lasted { SOON } else { (entry.waited * 2).clamp(SOON, LOOK) };
+        entry.retry_at = now + entry.waited;
         self.due_at = self.due_at.min(entry.retry_at);
         let (id, values) = (entry.id, vec![sentence.clone()]);
         entry.trouble = Some(sentence);
@@ -373,6 +380,8 @@ impl Entry {
             generation: 0,
             first: None,
             retry_at: now,
+            made_at: now,
+            waited: Duration::ZERO,
             trouble: None,
             warnings: Vec::new(),
         }
@@ -874,6 +883,27 @@ mod tests {
             bench.devices.lost(NOW + SOON, DeviceId(1), 1);
             bench.tick(NOW + SOON);
             assert_eq!((link("vti").map(|link| link.index), before == made), (Some(made), false));
+        });
+    }
+
+    /// What is wrong may stay so: nobody is told of it each second for ever.
+    #[test]
+    fn a_device_that_never_lasts_is_made_anew_less_and_less_often() {
+        fresh(|| {
+            let mut bench = Bench::new();
+            bench.configure(NOW, &[("a", r#"name = "vti""#)]);
+            let (mut now, mut waits) = (NOW, vec![]);
+            for (generation, lasts) in (1..).zip([0, 0, 0, 0, 0, 0, 59, 60, 1].map(Duration::from_secs)) {
+                now += lasts;
+                bench.devices.lost(now, DeviceId(1), generation);
+                let at = bench.devices.by_connection["a"].retry_at;
+                waits.push((at - now).as_secs());
+                assert!(bench.devices.deadline().is_some_and(|due| due <= at));
+                now = at;
+                bench.tick(now);
+                assert_eq!(bench.served(), [[1], [1]]);
+            }
+            assert_eq!(waits, [1, 2, 4, 8, 10, 10, 10, 1, 2]);
         });
     }
 
