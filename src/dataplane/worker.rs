@@ -16,7 +16,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -126,12 +126,21 @@ pub struct Worker<D, T> {
     outbound: Outbound,
     /// When the sockets' patience is renewed.
     renewal: Duration,
+    /// Devices of which nobody knows yet that they are not served any more.
+    lost: Vec<(DeviceId, Generation)>,
 }
 
 impl<D: Datagrams, T: Tun> Worker<D, T> {
     /// With all buffers that it needs: about 1.5 MiB.
     pub fn new(ends: Ends<D, T>, shared: Shared) -> Self {
-        Self { ends, shared, inbound: Inbound::new(), outbound: Outbound::new(), renewal: Duration::ZERO }
+        Self {
+            ends,
+            shared,
+            inbound: Inbound::new(),
+            outbound: Outbound::new(),
+            renewal: Duration::ZERO,
+            lost: Vec::new(),
+        }
     }
 
     /// One turn: a batch from each source, taken to its end. `now` counts from any fixed point and never goes back.
@@ -191,6 +200,16 @@ impl<D: Datagrams, T: Tun> Worker<D, T> {
         self.ends.devices.remove(device)
     }
 
+    /// What is said of a packet another packet may say again. The end of a device is said once, so it waits until the engine has room for it: true
+    /// if it has to.
+    fn tell_lost(&mut self) -> bool {
+        let upcalls = &self.shared.upcalls;
+        self.lost.retain(|&(device, generation)| {
+            matches!(upcalls.try_send(Upcall::DeviceLost { device, generation }), Err(TrySendError::Full(_)))
+        });
+        !self.lost.is_empty()
+    }
+
     fn renew_patience(&mut self, now: Duration) {
         if now < self.renewal {
             return;
@@ -200,6 +219,9 @@ impl<D: Datagrams, T: Tun> Worker<D, T> {
         sockets.iter_mut().for_each(|socket| socket.io.renew_patience());
     }
 }
+
+/// What the engine had no room for is said again after this time.
+const AGAIN: Duration = Duration::from_millis(100);
 
 const CONTROL: u64 = u64::MAX;
 const DEVICE: u64 = 1 << 32;
@@ -231,7 +253,8 @@ where
     let mut ready = Vec::new();
     loop {
         // Level-triggered: a source that was not read to its end is ready again at once, behind the others.
-        let timeout = worker.deadline().map(|at| at.saturating_sub(clock()));
+        let again = worker.tell_lost().then_some(AGAIN);
+        let timeout = worker.deadline().map(|at| at.saturating_sub(clock())).into_iter().chain(again).min();
         poll.wait(&mut ready, timeout)?;
         let now = clock();
         let rung = ready.contains(&CONTROL) && control.drain();
@@ -250,7 +273,7 @@ where
             {
                 poll.remove(&tun)?;
                 drop(tun);
-                worker.shared.tell(Upcall::DeviceLost { device, generation });
+                worker.lost.push((device, generation));
             }
         }
         if stop.load(Ordering::Acquire) {
@@ -279,6 +302,8 @@ where
     let any = !orders.is_empty();
     for order in orders {
         let (Order::Serve(id, ..) | Order::Leave(id)) = order;
+        // The engine knows, or wants it no more.
+        worker.lost.retain(|(device, _)| *device != id);
         if let Some(before) = worker.leave(id) {
             poll.remove(&before)?;
         }
@@ -287,7 +312,7 @@ where
                 worker.ends.devices.insert(id, tun);
             } else {
                 // One connection's trouble is not that of all.
-                worker.shared.tell(Upcall::DeviceLost { device: id, generation });
+                worker.lost.push((id, generation));
             }
         }
     }

@@ -141,6 +141,43 @@ fn a_thread_serves_until_it_is_stopped() {
     assert_eq!(left.child.counters.packets_out.load(Ordering::Relaxed), 103);
 }
 
+/// A device is lost once, and whoever is to make it anew has no room for that news at the moment.
+#[test]
+fn the_end_of_a_device_is_told_late_rather_than_never() {
+    let (left, _) = pair(&Setup::default());
+    let control = Arc::new(EventFd::new().unwrap());
+    let [team] = Team::of(std::slice::from_ref(&control)).try_into().unwrap();
+    let (upcalls, told) = sync_channel(1);
+    upcalls.send(Upcall::FirstPacket { spi: 1 }).unwrap();
+    let shared = Shared { tables: left.tables.clone(), upcalls, stats: left.stats.clone(), orders: left.orders, team };
+    let (stop, orders) = (Arc::new(AtomicBool::new(false)), Arc::new(Orders::default()));
+    let (tun, host) = pipe();
+    let ends = Ends { sockets: Vec::<Socket<Outer>>::new(), devices: [(DEVICE, tun)].into_iter().collect() };
+    let thread = std::thread::spawn({
+        let (control, stop, orders) = (control.clone(), stop.clone(), orders.clone());
+        move || run(&mut Worker::new(ends, shared), &orders, &control, &stop, || Duration::ZERO)
+    });
+    let (deaf, _) = pipe();
+    orders.give(Order::Serve(DeviceId(5), 9, Pipe(deaf.0, Some(File::open("/dev/null").unwrap()))));
+    control.signal();
+    host.send(&[0]).unwrap();
+    // Both are gone: nothing else wakes it.
+    while host.send(&[0, 0]).is_ok() {}
+    let news = |_| told.recv_timeout(PATIENCE.unwrap()).expect("news");
+    let mut lost: Vec<_> = (0..3)
+        .map(news)
+        .filter_map(|upcall| match upcall {
+            Upcall::DeviceLost { device, generation } => Some((device, generation)),
+            _ => None,
+        })
+        .collect();
+    lost.sort();
+    assert_eq!(lost, [(DEVICE, 0), (DeviceId(5), 9)]);
+    stop.store(true, Ordering::Release);
+    control.signal();
+    thread.join().unwrap().unwrap();
+}
+
 /// A device, and its end at the host.
 fn pipe() -> (Pipe, UnixDatagram) {
     let (tun, host) = UnixDatagram::pair().unwrap();
