@@ -19,6 +19,8 @@ const MAX_OUTPUT: usize = 4096;
 const MAX_LINES: usize = 32;
 /// A program that was killed is gone in a moment; if it is not, others are not kept waiting for it.
 const PARTING: Duration = Duration::from_secs(1);
+/// With so many that could not be killed no other is run.
+const MAX_LEFT: usize = 8;
 /// A program that has ended is noticed after this.
 const TICK: Duration = Duration::from_millis(20);
 /// What is on no path of its own has to be named in full.
@@ -101,6 +103,9 @@ enum End {
     Killed,
 }
 fn run(settings: &Settings, variables: &Variables, left: &mut Vec<Child>) -> io::Result<End> {
+    if left.len() >= MAX_LEFT {
+        return Err(io::Error::other("too many of it run still and cannot be killed; that needs CAP_KILL"));
+    }
     let Some((program, arguments)) = settings.command.split_first() else { return Err(io::ErrorKind::NotFound.into()) };
     let (mut output, ours) = io::pipe()?;
     let mut command = Command::new(program);
@@ -126,20 +131,24 @@ fn run(settings: &Settings, variables: &Variables, left: &mut Vec<Child>) -> io:
     }
     Ok(if ended? { status?.map_or(End::Killed, End::Exited) } else { End::Killed })
 }
-/// How it has ended. If it has not, though it was killed, it is put to those that are left.
+/// How it has ended. If it has not, though it was killed, or if that cannot be told, it is put to those that are left.
 fn part(mut child: Child, left: &mut Vec<Child>) -> io::Result<Option<ExitStatus>> {
-    let (deadline, poll) = (clock::now() + PARTING, Poll::new()?);
-    loop {
-        let status = child.try_wait()?;
-        if status.is_some() {
-            return Ok(status);
-        }
-        if deadline <= clock::now() {
-            left.push(child);
-            return Ok(None);
-        }
-        poll.wait(&mut Vec::new(), Some(TICK))?;
+    let status = end(&mut child);
+    if !matches!(status, Ok(Some(_))) {
+        left.push(child);
     }
+    status
+}
+fn end(child: &mut Child) -> io::Result<Option<ExitStatus>> {
+    let deadline = clock::now() + PARTING;
+    // Most have ended, and need nothing else.
+    let mut status = child.try_wait()?;
+    let poll = Poll::new()?;
+    while status.is_none() && deadline > clock::now() {
+        poll.wait(&mut Vec::new(), Some(TICK))?;
+        status = child.try_wait()?;
+    }
+    Ok(status)
 }
 /// Waits for its end and takes in what it says; what is too much is read and thrown away, so that it need not wait for us. False if it takes too
 /// long.
@@ -304,6 +313,31 @@ mod tests {
         left[0].kill().unwrap();
         let status = part(left.remove(0), &mut left).unwrap().unwrap();
         assert!(!status.success() && left.is_empty());
+    }
+
+    #[test]
+    fn with_many_that_cannot_be_killed_no_more_are_run() {
+        let said = file("many");
+        let settings = settings(&format!("echo x >> {}", said.display()), Duration::from_secs(20));
+        let run = |left: &mut Vec<Child>| run(&settings, &variables(&change("office")), left);
+        let mut left: Vec<_> = (0..MAX_LEFT).map(|_| Command::new("/bin/sleep").arg("1000").spawn().unwrap()).collect();
+        let error = run(&mut left).unwrap_err();
+        assert!(error.to_string().contains("CAP_KILL") && !said.exists() && left.len() == MAX_LEFT);
+        let mut gone = left.pop().unwrap();
+        assert!(matches!(run(&mut left), Ok(End::Exited(status)) if status.success()) && said.exists());
+        left.iter_mut()
+            .chain([&mut gone])
+            .for_each(|child| child.kill().and_then(|()| child.wait().map(drop)).unwrap());
+        fs::remove_dir_all(said.parent().unwrap()).unwrap();
+    }
+
+    /// Of whom no end is known yet: it is asked for again before the next run.
+    #[test]
+    fn who_cannot_be_waited_for_is_not_forgotten() {
+        let (child, mut left) = (Command::new("/bin/true").spawn().unwrap(), Vec::new());
+        spawn::reap(&child).unwrap();
+        assert!(part(child, &mut left).is_err());
+        assert_eq!(left.len(), 1);
     }
 
     #[test]

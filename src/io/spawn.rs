@@ -34,6 +34,12 @@ pub fn has_ended(child: &Child) -> io::Result<bool> {
 pub fn kill(child: &Child) -> io::Result<()> {
     Ok(signal::killpg(number(child)?, signal::SIGKILL)?)
 }
+/// The end of a program becomes known here, and whoever waits for it in another way gets an error.
+#[cfg(test)]
+pub fn reap(child: &Child) -> io::Result<()> {
+    waitid(Id::Pid(number(child)?), WaitPidFlag::WEXITED)?;
+    Ok(())
+}
 fn number(child: &Child) -> io::Result<Pid> {
     Ok(Pid::from_raw(i32::try_from(child.id()).map_err(|_| io::ErrorKind::InvalidInput)?))
 }
