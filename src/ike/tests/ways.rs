@@ -559,6 +559,33 @@ fn an_uplink_that_is_slow_is_returned_to() {
     assert_one_tunnel_of(&world);
 }
 
+/// The way back is tried just when the one in use goes silent, and neither answers: there is a third.
+#[test]
+fn an_uplink_that_is_tried_again_keeps_no_third_one_from_its_turn() {
+    const THIRD: &str = "198.51.100.77";
+    let alice = with(roaming(alice()), |c| {
+        c.local_addrs = [ALICE, AWAY, THIRD].map(addr).into();
+        c.mobike = true;
+    });
+    let mut world = World::new(alice, with(anywhere(), |c| c.mobike = true));
+    go(&mut world, ALICE, &[AWAY, THIRD]);
+    world.command_a(up());
+    pass(&mut world, seconds(5));
+    go(&mut world, AWAY, &[THIRD]);
+    pass(&mut world, seconds(5));
+    assert_eq!(uplink(&world), Some(addr(AWAY)));
+    world.slow = |d| if [d.from.ip(), d.to.ip()].contains(&addr(ALICE)) { 400 } else { 0 };
+    go(&mut world, AWAY, &[ALICE, THIRD]);
+    while world.a.endpoint.sas.values().all(|sa| sa.core.mobile.trying.is_empty()) {
+        pass(&mut world, Duration::from_millis(50));
+    }
+    world.drop = |d| ![d.from.ip(), d.to.ip()].contains(&addr(THIRD));
+    pass(&mut world, seconds(5));
+    assert_eq!(uplink(&world), Some(addr(THIRD)));
+    world.drop = |_| false;
+    assert_one_tunnel_of(&world);
+}
+
 /// Bob has called Alice where her routes do not begin.
 #[test]
 fn what_the_peer_began_stays_where_it_is() {
