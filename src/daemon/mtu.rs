@@ -202,8 +202,15 @@ impl Mtus {
             && let Some(new) = installer.outer_path(ike)
         {
             watched.pmtu = Pmtu::new(now, new.mtu, new.remote.is_ipv6());
+            let known = std::mem::take(&mut watched.known);
             if let Probe::Sent { stale, .. } = &mut watched.probe {
                 *stale = true;
+            }
+            // One that waits for its time (`later`) is in no queue.
+            let [new, old] = &mut self.turns;
+            if known && let Some(at) = old.waiting.iter().position(|other| *other == id) {
+                old.waiting.remove(at);
+                new.waiting.push_back(id);
             }
         }
         installer.set_mtu(ike, watched.pmtu.mtu());
@@ -631,6 +638,30 @@ mod tests {
         bench.up(count + 1, count + 1, true);
         assert_eq!(bench.mtus.next_probe(NOW), Some((IkeId(count + 1), 1500)));
         assert_eq!((bench.mtus.next_probe(NOW), bench.mtus.deadline()), (None, None));
+    }
+
+    /// Of another path nothing is known, whatever was known of the one before it: it leaves the queue of those.
+    #[test]
+    fn doubts_about_dead_peers_keep_nobody_waiting_who_has_moved() {
+        let mut bench = Bench::new();
+        let count = PROBES as u64 + 2;
+        (1..=count).for_each(|n| bench.up(n, n, true));
+        while let Some((ike, _)) = bench.mtus.next_probe(NOW) {
+            bench.probed(ike.0, 1500, Some(true));
+        }
+        let unanswered = (1..count).map(|n| bench.installer.get(ChildId(n)).unwrap().terms.spi_in).collect();
+        bench.mtus.seen(NOW + DOUBT, &Seen { unanswered, ..Seen::default() }, &[]);
+        assert_eq!(std::iter::from_fn(|| bench.mtus.next_probe(NOW)).count(), PROBES);
+        // One of them waits, the other has nothing to ask until then.
+        for ike in [count - 1, count] {
+            let path = IkePath { remote: end(201, 4500), ..path(2, true) };
+            bench.installer.path_changed(IkeId(ike), &path);
+            bench.mtus.path_changed(NOW, IkeId(ike), &path, &mut bench.installer);
+            assert_eq!(bench.mtus.next_probe(NOW), Some((IkeId(ike), 1500)));
+            assert_eq!((bench.mtus.next_probe(NOW), bench.mtus.deadline()), (None, None));
+        }
+        (1..=count).for_each(|n| bench.down(n, n));
+        assert!(bench.is_empty());
     }
 
     /// Nor does it keep doubts about living ones waiting for so long.

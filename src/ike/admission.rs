@@ -249,11 +249,11 @@ pub(super) enum Lost {
     Ike,
     Esp,
 }
-/// How often we say so. Whoever provokes one kind leaves the other as it is, and whoever is at no address of the configuration those who are:
+/// How often we say so. Whoever provokes one kind leaves the other as it is, and whoever is at no address or name of the configuration those who are:
 /// both are needed for a peer to learn soon that we have crashed.
 #[derive(Debug)]
 pub(super) struct Denials {
-    /// To whom the configuration has the address of, and to others.
+    /// To whom the configuration has the address or the name of, and to others.
     ike: [Rate; 2],
     esp: [Rate; 2],
 }

@@ -5,9 +5,13 @@ use crate::crypto::cert::Trust;
 use crate::crypto::secret::Secret;
 use crate::wire::payload::{Id, Proposal};
 use crate::wire::registry::IdType;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// What is asked for every packet of a stranger looks so often where the names lead.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What is configured, and how to find it.
 pub(super) struct Directory {
@@ -15,6 +19,8 @@ pub(super) struct Directory {
     pub policy: Arc<Policy>,
     by_remote: HashMap<IpAddr, Vec<usize>>,
     named: Vec<usize>,
+    /// Where the names lead, and when that was looked at.
+    at_names: (Option<Duration>, HashSet<IpAddr>),
     any: Vec<usize>,
     secrets: HashMap<Id, Vec<usize>>,
     secrets_of_all: Vec<usize>,
@@ -25,6 +31,7 @@ impl Directory {
         let mut d = Self {
             by_remote: HashMap::new(),
             named: Vec::new(),
+            at_names: (None, HashSet::new()),
             any: Vec::new(),
             secrets: HashMap::new(),
             secrets_of_all: Vec::new(),
@@ -68,6 +75,17 @@ impl Directory {
     /// True if the configuration has this address.
     pub(super) fn lists(&self, remote: IpAddr) -> bool {
         self.by_remote.contains_key(&remote)
+    }
+    /// The same, or one of its names leads there; that is looked at once a second.
+    pub(super) fn has_peer_at(&mut self, now: Duration, remote: IpAddr, host: &mut dyn Host) -> bool {
+        if self.lists(remote) {
+            return true;
+        }
+        if self.at_names.0.is_none_or(|looked| now.saturating_sub(looked) >= LOOK) {
+            let found = self.names().flat_map(|name| host.resolve(name)).collect();
+            self.at_names = (Some(now), found);
+        }
+        self.at_names.1.contains(&remote)
     }
     /// True if a peer may be anywhere.
     pub(super) fn takes_anybody(&self) -> bool {

@@ -31,6 +31,7 @@ mod ppk;
 mod report;
 mod resources;
 mod sa;
+mod siblings;
 mod size;
 mod spi;
 mod stray;

@@ -73,7 +73,7 @@ impl Endpoint {
         lost: Lost,
         (local, remote): (SocketAddr, SocketAddr),
     ) -> bool {
-        let listed = self.common.directory.lists(remote.ip());
+        let listed = self.common.directory.has_peer_at(now, remote.ip(), host);
         self.common.admission.denials.take(now, lost, listed)
             && !self.common.directory.between(local.ip(), remote.ip(), host).is_empty()
     }

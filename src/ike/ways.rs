@@ -257,11 +257,18 @@ impl Endpoint {
             return;
         }
         let renews = core.replaces.filter(|old| self.sas.contains_key(old));
+        let beside = |other: &IkeId| match self.sas.get(other).map(|sa| &sa.phase) {
+            Some(Phase::Established(est)) => est.closing.is_none() && est.since >= core.created,
+            _ => false,
+        };
         let (replaces, child) = match phase {
             Phase::Established(est) if !is_tied(core, est) => (Some(id), None),
             Phase::Established(_) => return,
             // One that renews what works has no hurry.
             _ if renews.is_some() && !core.abandons => return,
+            // Nor has one beside which another one has come up.
+            _ if renews.is_none() && link.sas.iter().any(beside) => return,
+            Phase::Proving(proving) if !proving.is_silent(now, core) => return,
             phase => match brings(phase) {
                 Some(child) => (renews, Some(child)),
                 None => return,
@@ -317,7 +324,7 @@ impl Endpoint {
                     rival || (stays && theirs.replaces == Some(id) && theirs.abandons)
                 }
                 // What it has said lately is older than what this one has.
-                Phase::Proving(_) => rival && theirs.window.is_silent(),
+                Phase::Proving(proving) => rival && proving.is_silent(now, theirs),
                 _ => false,
             }
         };

@@ -19,9 +19,10 @@ use crate::ike::keys::{HandshakeKeys, PpkKeys};
 use crate::ike::life::Life;
 use crate::ike::link::Sibling;
 use crate::ike::negotiate::KeRule;
-use crate::ike::policy::{AuthKind, Childless, Connection, IdMatch, Unique};
+use crate::ike::policy::{AuthKind, Childless, Connection, IdMatch};
 use crate::ike::ppk;
 use crate::ike::sa::{Core, Established, IkeSa, Phase, Standing, Task};
+use crate::ike::siblings;
 use crate::ike::virtuals::{self, Virtuals};
 use crate::ike::window;
 use crate::wire::payload::{Auth, Id, IdPayload, Notify, Payload, Proposal};
@@ -32,6 +33,9 @@ use std::time::Duration;
 
 /// A responder leaves the first word about further children to the initiator for this long.
 const RESPONDER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What our proof is checked against, as revocation lists or a server, may take the peer so long: only then it is silent.
+const THEIR_PATIENCE: Duration = Duration::from_millis(3500);
 
 /// Initiator: from our proof to the responder's.
 pub(in crate::ike) struct Proving {
@@ -52,6 +56,10 @@ pub(in crate::ike) struct Proving {
     /// AUTH without it.
     without_ppk: Option<Vec<u8>>,
     stage: Stage,
+    /// When we have asked.
+    asked: Duration,
+    /// We have said that we hold nothing else with the peer (INITIAL_CONTACT).
+    first_contact: bool,
 }
 enum Stage {
     /// Our signature is being made, and another one follows.
@@ -129,6 +137,8 @@ pub(in crate::ike) fn request(
         ppk,
         without_ppk: None,
         stage: Stage::Asked,
+        asked: cx.now,
+        first_contact: false,
     });
     match ours {
         Ours::Secret(auth, plain) => {
@@ -186,6 +196,10 @@ impl Proving {
         let first = || self.connection.children.first().map(|child| child.name.clone());
         self.offer.as_ref().map(|offer| offer.policy.name.clone()).or_else(first)
     }
+    /// The peer may be asking others about us, and has answered nothing for longer than that takes.
+    pub(in crate::ike) fn is_silent(&self, now: Duration, core: &Core) -> bool {
+        core.window.is_silent() && now.saturating_sub(self.asked) >= THEIR_PATIENCE
+    }
     /// Nobody has answered. What was noted during IKE_SA_INIT is refuted: that was answered properly in the end.
     pub(in crate::ike) fn gave_up(self, cx: &mut Cx<'_>, core: &Core) -> Ended {
         if let Some(offer) = &self.offer {
@@ -221,7 +235,9 @@ impl Proving {
             payloads.extend(ppk::identity(&self.connection));
             payloads.extend(self.without_ppk.take().map(ppk::without));
         }
-        if reauth::is_first_contact(cx, core, &self.connection, &self.local_id) {
+        self.asked = cx.now;
+        self.first_contact = reauth::is_first_contact(cx, core, &self.connection, &self.local_id);
+        if self.first_contact {
             payloads.push(Payload::Notify(Notify::new(NotifyType::INITIAL_CONTACT, Vec::new())));
         }
         payloads.extend(virtuals::request(&self.connection));
@@ -352,7 +368,7 @@ fn proceed(
         return Err(reject(cx, core, proving, true, failure));
     }
     proven.warn(cx, &proving.connection);
-    let Proving { connection, mut keys, proposal, ni, nr, local_id, offer, ppk, .. } = *proving;
+    let Proving { connection, mut keys, proposal, ni, nr, local_id, offer, ppk, first_contact, .. } = *proving;
     let ppk = ppk.filter(|_| contents.notify(NotifyType::PPK_IDENTITY).is_some());
     let (with_ppk, required) = (ppk.is_some(), ppk::is_required(&connection));
     if let Some(ppk) = ppk {
@@ -360,6 +376,7 @@ fn proceed(
     }
     let ids = (local_id, remote_id);
     let mut est = establish(cx, core, &proven.proof, keys, connection, ids, proposal);
+    siblings::one_of_ours(cx, core, &est, first_contact);
     est.ppk = with_ppk;
     if required {
         // What protects this IKE SA itself did not have it yet (R41).
@@ -530,7 +547,7 @@ fn establish(
         spi_i: core.spi_i,
         initiator: core.initiator,
     };
-    one_of_two(cx, &sibling, &connection, &remote_id);
+    siblings::one_of_two(cx, &sibling, &connection, &remote_id);
     core.connection = Some(connection.name.clone());
     core.window.widen();
     core.size.agreed &= connection.fragmentation;
@@ -577,22 +594,5 @@ fn establish(
         relieves: None,
         put_off: None,
         unheard: None,
-    }
-}
-
-/// Both ends have begun an IKE SA at the same time, and both have come up. Where there shall be one, the one with the lower SPI of its
-/// initiator goes, and its initiator deletes it; so both ends, if both do so, keep the same. Not before the peer, which may still be asking
-/// for our answer, has the other one with all children.
-fn one_of_two(cx: &mut Cx<'_>, this: &Sibling, connection: &Connection, remote_id: &Id) {
-    if connection.unique != Unique::Replace {
-        return;
-    }
-    let with_peer = cx.common.links.get(&connection.name).map_or(Vec::new(), |l| l.of_pair(&this.local, remote_id));
-    for other in with_peer {
-        let concurrent = other.initiator != this.initiator && other.since >= this.created;
-        let (loser, winner) = if other.spi_i < this.spi_i { (&other, this) } else { (this, &other) };
-        if concurrent && loser.initiator {
-            cx.common.relieved.push((loser.ike, winner.ike));
-        }
     }
 }

@@ -137,20 +137,24 @@ fn try_paths(cx: &mut Cx<'_>, core: &mut Core, est: &mut Established, paths: Vec
 /// was told to go there, also where it was before.
 pub(in crate::ike) fn elsewhere(cx: &mut Cx<'_>, core: &mut Core) {
     let here = (core.local, core.remote);
-    match *core.mobile.trying {
-        _ if !core.mobile.agreed => return,
-        [] => {}
-        // Only on the one that is liked best: on the one that works, too.
-        [path] if path != here && cx.host.reaches(here.0.ip(), here.1.ip()) => return core.mobile.trying.push(here),
-        _ => return,
+    if !core.mobile.agreed {
+        return;
     }
-    core.mobile.trying = match core.mobile.proven {
+    let further = match (&core.mobile.trying[..], core.mobile.proven) {
+        // Only on the one that is liked best: on the one that works, too. The others have their turn when that is silent as well.
+        ([path], _) if *path != here && cx.host.reaches(here.0.ip(), here.1.ip()) => vec![here],
         _ if core.mobile.mover => paths(cx, core),
-        Some((before, _)) => vec![here, before],
-        None => return,
+        ([], Some((before, _))) => vec![here, before],
+        _ => return,
     };
-    if core.mobile.trying == [here] {
-        core.mobile.trying.clear();
+    let trying = &mut core.mobile.trying;
+    for path in further {
+        if trying.len() < MAX_PATHS && !trying.contains(&path) {
+            trying.push(path);
+        }
+    }
+    if *trying == [here] {
+        trying.clear();
     }
 }
 /// Names that the peer has are resolved, and it is still silent: it may be there.

@@ -72,14 +72,16 @@ impl Endpoint {
     fn relieve(&mut self, now: Duration, host: &mut dyn Host, old: IkeId, new: IkeId) {
         let Some(IkeSa { phase: Phase::Established(est), .. }) = self.sas.get(&old) else { return };
         let up = est.children.iter().filter(|c| c.state == ChildState::Up && c.resource.is_none());
+        let since = est.since;
         let mut names: Vec<_> = up.map(|c| c.policy.name.clone()).collect();
         names.dedup();
-        let mut forgotten = None;
+        let (mut forgotten, mut unanswered) = (None, false);
         self.step(now, host, new, |cx, sa| {
             if let Phase::Established(est) = &mut sa.phase {
                 let lost = sa.core.abandons;
                 let told = is_first_contact(cx, &sa.core, &est.connection, &est.local_id);
                 forgotten = lost.then_some((told, (sa.core.local, sa.core.remote)));
+                unanswered = lost && since < sa.core.created;
                 est.relieves = Some(old).filter(|_| !lost);
                 if !sa.core.initiator {
                     est.plan(Task::Liveness);
@@ -92,7 +94,7 @@ impl Endpoint {
             Ok(())
         });
         // Had it been the path, the old one would have been answered, too, unless what it asked is what the path does not take.
-        if forgotten.is_some() {
+        if unanswered {
             self.step(now, host, old, |cx, sa| {
                 if let Phase::Established(est) = &mut sa.phase {
                     probe::died(cx, &sa.core, est);

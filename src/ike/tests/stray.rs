@@ -172,6 +172,25 @@ fn strangers_leave_peers_what_is_said_to_them() {
     }
 }
 
+/// Also one whose name is in the configuration, wherever it leads by now.
+#[test]
+fn who_has_a_name_is_no_stranger() {
+    let bob = with(bob(), |c| c.remote_addrs = vec![Remote::Name("alice.example".into()), Remote::Any]);
+    let mut world = after_a_crash(alice(), bob);
+    let request = world.alice_seals(ExchangeType::INFORMATIONAL, &[]);
+    let stranger = wire::Datagram { from: SocketAddr::new(addr("198.51.100.1"), 500), ..request.clone() };
+    for names in [vec![], vec![addr("203.0.113.7"), addr(ALICE)]] {
+        let known = !names.is_empty();
+        world.b.host.names.insert("alice.example".into(), names);
+        world.pass(seconds(1));
+        for _ in 0..5000 {
+            world.bob_gets(&stranger);
+        }
+        assert!(world.bob_gets(&stranger).is_empty(), "enough is enough");
+        assert_eq!(!world.bob_gets(&request).is_empty(), known);
+    }
+}
+
 /// 200 connections between two addresses, and Bob takes 16 half-open ones of one source and wants cookies from the fourth on: they come up one
 /// after the other without waiting for any retransmission.
 #[test]

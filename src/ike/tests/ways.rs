@@ -533,12 +533,62 @@ fn who_is_silent_after_the_first_answer_may_answer_there() {
     world.b.host.others = vec![addr(BACKDOOR)];
     world.drop = |d| d.to.ip() == addr(BOB) && d.is(ExchangeType::IKE_AUTH, false);
     world.command_a(up());
-    pass(&mut world, seconds(2));
+    pass(&mut world, seconds(5));
     assert!(is_between(&world, ALICE, BACKDOOR), "{:?}", ends(&world));
     assert_eq!(world.a.endpoint.sas.len(), 1, "and nobody asks at the first any more");
     pass(&mut world, seconds(200));
     assert_one_tunnel(&world);
     assert!(world.a.failures().is_empty(), "{:?}", world.a.failures());
+}
+
+/// Bob waits for a revocation list before he answers, for longer than Alice does before she asks at his other address; and then he has heard
+/// there that there is nothing before it.
+#[test]
+fn of_two_that_are_answered_late_the_one_stays_that_the_peer_has() {
+    for unique in [Unique::Replace, Unique::Never] {
+        let set = |policy| with(policy, |c| c.unique = unique);
+        let alice = two_children(set(roaming(alice())), "10.3.0.0/16", "10.4.0.0/16");
+        let alice = with(alice, |c| c.remote_addrs.push(Remote::Addr(addr(BACKDOOR))));
+        let mut world = World::new(alice, two_children(set(anywhere()), "10.4.0.0/16", "10.3.0.0/16"));
+        world.b.host.others = vec![addr(BACKDOOR)];
+        world.slow = |d| if d.is(ExchangeType::IKE_AUTH, false) { 6000 } else { 0 };
+        world.command_a(up());
+        pass(&mut world, seconds(6) + Duration::from_millis(500));
+        assert!(is_between(&world, ALICE, BOB), "{:?}", ends(&world));
+        assert_eq!((world.a.children().len(), inits(&world, ALICE)), (2, 2));
+        for _ in 0..400 {
+            pass(&mut world, Duration::from_millis(50));
+            assert!(world.a.children().len() >= 2 && world.b.children().len() >= 2, "without a gap");
+        }
+        assert!(is_between(&world, ALICE, BACKDOOR), "{:?}", ends(&world));
+        assert_eq!((world.a.ikes(), world.b.ikes()), (1, 1), "{unique:?}");
+        assert_eq!((world.a.children().len(), world.b.children().len()), (2, 2));
+        assert_eq!(inits(&world, ALICE), 2);
+        assert!(world.a.failures().is_empty() && world.b.failures().is_empty(), "{:?}", world.a.failures());
+    }
+}
+
+/// What is taken down because its way is dead waits for an answer there; what takes its place does not.
+#[test]
+fn what_is_being_closed_keeps_nobody_from_looking_elsewhere() {
+    let mut world = two_doors();
+    world.drop = |d| [d.from.ip(), d.to.ip()].contains(&addr(BOB));
+    world.command_a(Command::Restart { connection: "net".into() });
+    pass(&mut world, seconds(2));
+    assert!(is_between(&world, ALICE, BACKDOOR), "{:?}", ends(&world));
+}
+
+/// Signatures, lists and servers take their time: nobody is called elsewhere for it.
+#[test]
+fn who_proves_himself_may_take_a_moment() {
+    let alice = with(roaming(alice()), |c| c.remote_addrs.push(Remote::Addr(addr(BACKDOOR))));
+    let mut world = World::new(alice, anywhere());
+    world.b.host.others = vec![addr(BACKDOOR)];
+    world.slow = |d| if d.is(ExchangeType::IKE_AUTH, true) { 3000 } else { 0 };
+    world.command_a(up());
+    pass(&mut world, seconds(10));
+    assert_eq!(inits(&world, ALICE), 1);
+    assert_one_tunnel(&world);
 }
 
 /// An uplink by satellite is preferred all the same: its answer is not the first.
@@ -556,6 +606,33 @@ fn an_uplink_that_is_slow_is_returned_to() {
     }
     pass(&mut world, seconds(5));
     assert_eq!(uplink(&world), Some(addr(ALICE)));
+    assert_one_tunnel_of(&world);
+}
+
+/// The way back is tried just when the one in use goes silent, and neither answers: there is a third.
+#[test]
+fn an_uplink_that_is_tried_again_keeps_no_third_one_from_its_turn() {
+    const THIRD: &str = "198.51.100.77";
+    let alice = with(roaming(alice()), |c| {
+        c.local_addrs = [ALICE, AWAY, THIRD].map(addr).into();
+        c.mobike = true;
+    });
+    let mut world = World::new(alice, with(anywhere(), |c| c.mobike = true));
+    go(&mut world, ALICE, &[AWAY, THIRD]);
+    world.command_a(up());
+    pass(&mut world, seconds(5));
+    go(&mut world, AWAY, &[THIRD]);
+    pass(&mut world, seconds(5));
+    assert_eq!(uplink(&world), Some(addr(AWAY)));
+    world.slow = |d| if [d.from.ip(), d.to.ip()].contains(&addr(ALICE)) { 400 } else { 0 };
+    go(&mut world, AWAY, &[ALICE, THIRD]);
+    while world.a.endpoint.sas.values().all(|sa| sa.core.mobile.trying.is_empty()) {
+        pass(&mut world, Duration::from_millis(50));
+    }
+    world.drop = |d| ![d.from.ip(), d.to.ip()].contains(&addr(THIRD));
+    pass(&mut world, seconds(5));
+    assert_eq!(uplink(&world), Some(addr(THIRD)));
+    world.drop = |_| false;
     assert_one_tunnel_of(&world);
 }
 
