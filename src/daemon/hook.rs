@@ -320,7 +320,7 @@ mod tests {
         let said = file("many");
         let settings = settings(&format!("echo x >> {}", said.display()), Duration::from_secs(20));
         let run = |left: &mut Vec<Child>| run(&settings, &variables(&change("office")), left);
-        let mut left: Vec<_> = (0..MAX_LEFT).map(|_| Command::new("/bin/sleep").arg("1000").spawn().unwrap()).collect();
+        let mut left: Vec<_> = (0..MAX_LEFT).map(|_| Command::new("/bin/sleep").arg("60").spawn().unwrap()).collect();
         let error = run(&mut left).unwrap_err();
         assert!(error.to_string().contains("CAP_KILL") && !said.exists() && left.len() == MAX_LEFT);
         let mut gone = left.pop().unwrap();
