@@ -3,6 +3,7 @@ use super::changes::{self, Kind};
 use super::clock;
 use super::mtu::Changed;
 use super::status;
+use crate::control::gate::Audit;
 use crate::control::types;
 use crate::ike::diagnose::Failure;
 use crate::ike::event::{Ended, Event};
@@ -181,6 +182,13 @@ fn log(event: &Event) -> Option<Told> {
         | Event::KeyLog(_)
         | Event::Drained => None,
     }
+}
+
+/// Logs a write through the API. Names in paths are whatever the client sent: escaped by `?`.
+pub fn log_audit(audit: &Audit) {
+    let Audit { caller, request, status, code } = audit;
+    let (uid, role) = (caller.uid, caller.role.name());
+    tracing::info!(uid, pid = caller.pid, role, ?request, status, code = ?code.as_deref().unwrap_or(""), "audit");
 }
 
 /// Why something ended, for the API.

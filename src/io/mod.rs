@@ -14,6 +14,7 @@ pub mod netns;
 pub mod nft;
 pub mod outside;
 pub mod packet;
+pub mod peer;
 pub mod ping;
 pub mod private;
 pub mod raw_esp;
