@@ -77,9 +77,10 @@ impl Table {
 
     fn fit(&mut self, width: usize) {
         loop {
-            let least: Vec<_> = self.widths(longest_word);
+            let least =
+                self.widths(|column, cell| if column.right { get_text_width(cell) } else { longest_word(cell) });
             if total(&least) <= width {
-                let widths = shrink(self.widths(get_text_width), &least, width);
+                let widths = shrink(self.widths(|_, cell| get_text_width(cell)), &least, width);
                 return self.each_cell(|i, cell| wrap(cell, widths[i]));
             }
             let leaving = (0..self.columns.len()).max_by_key(|i| self.columns[*i].leaves);
@@ -97,9 +98,9 @@ impl Table {
         }
     }
 
-    fn widths(&self, of: impl Fn(&str) -> usize) -> Vec<usize> {
+    fn widths(&self, of: impl Fn(&Column, &str) -> usize) -> Vec<usize> {
         let of_column = |(i, column): (usize, &Column)| {
-            self.rows.iter().map(|row| of(&row[i])).max().unwrap_or(0).max(get_text_width(column.title))
+            self.rows.iter().map(|row| of(column, &row[i])).max().unwrap_or(0).max(get_text_width(column.title))
         };
         self.columns.iter().enumerate().map(of_column).collect()
     }
