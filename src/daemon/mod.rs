@@ -36,6 +36,7 @@ pub mod routes;
 pub mod site;
 pub mod sockets;
 pub mod status;
+pub mod store;
 pub mod traps;
 pub mod workers;
 

@@ -3,6 +3,7 @@
 mod cut;
 pub mod fds;
 pub mod fib;
+pub mod folder;
 pub mod host;
 pub mod icmp_watch;
 pub mod marked;
