@@ -36,6 +36,7 @@ pub mod routes;
 pub mod site;
 pub mod sockets;
 pub mod status;
+pub mod store;
 pub mod traps;
 pub mod workers;
 
@@ -71,11 +72,16 @@ pub struct Options {
     pub config: PathBuf,
     /// Validate it and go.
     pub check: bool,
+    /// Open what a stopped daemon has left closed, and go.
+    pub clear: bool,
 }
 
 /// Runs the daemon in the foreground until a signal ends it. 0: it was told to stop; 1: it could not start or go on; 2: the configuration
 /// is refused.
 pub fn run(options: Options) -> ExitCode {
+    if options.clear {
+        return clear();
+    }
     let config = match config::load(&options.config) {
         Ok(config) => config,
         Err(errors) => {
@@ -89,12 +95,26 @@ pub fn run(options: Options) -> ExitCode {
     if options.check {
         return ExitCode::SUCCESS;
     }
-    logging::start(config.gateway.log);
-    match serve(options.config, config) {
+    logging::start(&config);
+    let code = match serve(options.config, config) {
         Ok(End::Told) => ExitCode::SUCCESS,
         Ok(End::LostDevice) => ExitCode::from(1),
         Err(sentence) => {
             tracing::error!("{sentence}");
+            ExitCode::from(1)
+        }
+    };
+    logging::finish();
+    code
+}
+
+/// Removes whatever of ours is in the kernel, by our protocol number and table's name; needs no configuration, and refuses while a daemon is at work.
+fn clear() -> ExitCode {
+    let network = network::Network::open(&config::Gateway::default());
+    match network.and_then(|mut network| network.leave(OnExit::Open)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("routes, rules and guard stay as they are: {error}");
             ExitCode::from(1)
         }
     }

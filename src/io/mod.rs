@@ -3,8 +3,10 @@
 mod cut;
 pub mod fds;
 pub mod fib;
+pub mod folder;
 pub mod host;
 pub mod icmp_watch;
+pub mod journal;
 pub mod marked;
 pub mod memory;
 mod mmsg;
