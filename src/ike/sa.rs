@@ -256,6 +256,7 @@ impl Core {
     /// Sends the request in flight once more, whenever the next time is.
     pub(super) fn resend(&mut self, cx: &mut Cx<'_>) {
         let Some(sealed) = self.window.outstanding() else { return };
+        cx.common.counts.retransmissions += 1;
         self.sent = cx.now;
         for &(local, remote) in &self.mobile.trying {
             cx.transmit_all(local, remote, sealed);

@@ -1,6 +1,7 @@
 //! The files are read again.
 use super::{Engine, Parts};
 use crate::config::{self, Config};
+use crate::control::metrics::meter::Figure;
 use crate::daemon::ceiling;
 use crate::daemon::keylog::Keylog;
 use crate::daemon::logging;
@@ -14,7 +15,10 @@ impl Engine {
     pub(super) fn reload(&mut self, now: Duration) {
         let config = match config::load(&self.parts.path) {
             Ok(config) => config,
-            Err(errors) => return tracing::error!("the configuration is refused, nothing was changed:\n{errors}"),
+            Err(errors) => {
+                self.parts.meter.add(Figure::ConfigRefused, 1);
+                return tracing::error!("the configuration is refused, nothing was changed:\n{errors}");
+            }
         };
         if fixed(&config) != fixed(&self.parts.config) {
             tracing::warn!(
@@ -39,6 +43,7 @@ impl Engine {
             ..config
         };
         logging::set(&self.parts.config);
+        self.parts.meter.add(Figure::ConfigApplied, 1);
         self.traps.review(&self.parts.config.policy);
         self.keylog = Keylog::of(&self.parts.config);
         self.dirty = true;
