@@ -17,6 +17,7 @@ pub mod outside;
 pub mod packet;
 pub mod ping;
 pub mod private;
+pub mod privileges;
 pub mod raw_esp;
 pub mod spawn;
 mod sys;
