@@ -94,15 +94,17 @@ pub fn run(options: Options) -> ExitCode {
     if options.check {
         return ExitCode::SUCCESS;
     }
-    logging::start(config.gateway.log);
-    match serve(options.config, config) {
+    logging::start(&config);
+    let code = match serve(options.config, config) {
         Ok(End::Told) => ExitCode::SUCCESS,
         Ok(End::LostDevice) => ExitCode::from(1),
         Err(sentence) => {
             tracing::error!("{sentence}");
             ExitCode::from(1)
         }
-    }
+    };
+    logging::finish();
+    code
 }
 
 /// Removes whatever of ours is in the kernel, by our protocol number and table's name; needs no configuration, and refuses while a daemon is at work.

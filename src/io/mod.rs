@@ -6,6 +6,7 @@ pub mod fib;
 pub mod folder;
 pub mod host;
 pub mod icmp_watch;
+pub mod journal;
 pub mod marked;
 pub mod memory;
 mod mmsg;
