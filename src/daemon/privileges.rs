@@ -4,24 +4,25 @@ use crate::config::Config;
 use crate::io::host::Capability;
 use crate::io::privileges;
 
-/// Before anything else, in the first thread.
-pub fn first() {
+/// Before anything else, in the first thread. What could not be done, as sentences for the log.
+pub fn first() -> Vec<String> {
+    let mut warnings = Vec::new();
     if let Err(error) = privileges::harden() {
-        tracing::warn!(%error, "other processes of this user could read our memory");
+        warnings.push(format!("other processes of this user could read our memory: {error}"));
     }
     if let Err(error) = privileges::raise() {
-        tracing::warn!(%error, "capabilities cannot be taken into use");
+        warnings.push(format!("capabilities cannot be taken into use: {error}"));
     }
     if !privileges::lock_memory() {
-        tracing::warn!("keys may be written to a swap device: LimitMEMLOCK=infinity (ulimit -l) keeps them in memory");
+        warnings.push("keys may be written to a swap device: LimitMEMLOCK=infinity (ulimit -l) keeps them in memory".into());
     }
+    warnings
 }
 
-/// Once the configuration is known, before there is a second thread: they inherit what is left.
-pub fn keep(config: &Config) {
-    if let Err(error) = privileges::keep(&needed(config)) {
-        tracing::warn!(%error, "the daemon keeps capabilities that it does not need");
-    }
+/// Once the configuration is known, before there is a second thread: they inherit what is left. What could not be done.
+pub fn keep(config: &Config) -> Option<String> {
+    let kept = privileges::keep(&needed(config));
+    kept.err().map(|error| format!("the daemon keeps capabilities that it does not need: {error}"))
 }
 
 /// For the network, always; for namespaces and for a program of another user only who has them.
