@@ -16,6 +16,7 @@ mod keys;
 mod later;
 mod monitor;
 mod overlap;
+mod own;
 mod peer;
 mod pool;
 mod proposal;
