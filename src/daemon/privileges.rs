@@ -14,7 +14,9 @@ pub fn first() -> Vec<String> {
         warnings.push(format!("capabilities cannot be taken into use: {error}"));
     }
     if !privileges::lock_memory() {
-        warnings.push("keys may be written to a swap device: LimitMEMLOCK=infinity (ulimit -l) keeps them in memory".into());
+        warnings.push(
+            "keys may be written to a swap device: LimitMEMLOCK=infinity (ulimit -l) keeps them in memory".into(),
+        );
     }
     warnings
 }
