@@ -30,7 +30,7 @@ pub enum Request {
 #[derive(Debug)]
 pub struct Adopt {
     /// All of it, checked.
-    pub config: Config,
+    pub config: Box<Config>,
     /// Answered when tables, routes and policy are in place; what follows from that is told by events. `Err`: nothing was changed, and why.
     pub reply: Reply<Result<Adopted, String>>,
 }
