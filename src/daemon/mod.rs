@@ -204,6 +204,7 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
         wake,
         signals,
         warnings,
+        notes: Vec::new(),
     })
     .map_err(said("engine"))?;
     let server = Server::start(&socket, observe.as_ref(), api).map_err(said("the control API"))?;
