@@ -13,9 +13,12 @@ struct Args {
     /// Validate the configuration and exit: 0 if it is valid, else 2
     #[arg(long)]
     check: bool,
+    /// Remove the routes, rules and guard that a stopped daemon has left in place, and exit
+    #[arg(long, conflicts_with = "check")]
+    clear: bool,
 }
 
 fn main() -> ExitCode {
-    let Args { config, check } = Args::parse();
-    sandhog::daemon::run(sandhog::daemon::Options { config, check })
+    let Args { config, check, clear } = Args::parse();
+    sandhog::daemon::run(sandhog::daemon::Options { config, check, clear })
 }
