@@ -45,7 +45,7 @@ pub const FAMILIES: &[(Family, Source)] = &[
         }),
     ),
     (
-        counter("sandhog_config_changes", "Configurations that were applied or refused since the start"),
+        counter("sandhog_config_changes", "Configurations that were applied, the first one included, or refused"),
         Once(|from, out| {
             out.put(&[("result", "applied")], from.meter.get(Figure::ConfigApplied));
             out.put(&[("result", "refused")], from.meter.get(Figure::ConfigRefused));

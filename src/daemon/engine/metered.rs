@@ -89,6 +89,7 @@ impl Engine {
         }
         pools.sort_by(|a, b| a.name.cmp(&b.name));
         pools.dedup();
+        self.parts.meter.add(Figure::ConfigApplied, 1);
         self.parts.meter.configure(connections.into_iter(), pools);
     }
 }

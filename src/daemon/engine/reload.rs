@@ -1,7 +1,7 @@
 //! The files are read again.
 use super::{Engine, Parts};
 use crate::config::{self, Config};
-use crate::control::metrics::meter::Figure;
+use crate::control::request::Adopted;
 use crate::daemon::ceiling;
 use crate::daemon::keylog::Keylog;
 use crate::daemon::logging;
@@ -15,22 +15,35 @@ impl Engine {
     pub(super) fn reload(&mut self, now: Duration) {
         let config = match config::load(&self.parts.path) {
             Ok(config) => config,
-            Err(errors) => {
-                self.parts.meter.add(Figure::ConfigRefused, 1);
-                return tracing::error!("the configuration is refused, nothing was changed:\n{errors}");
-            }
+            Err(errors) => return tracing::error!("the configuration is refused, nothing was changed:\n{errors}"),
         };
+        match self.adopt(now, config) {
+            Ok(adopted) => {
+                adopted.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+                tracing::info!("the configuration was read again");
+            }
+            Err(error) => tracing::error!("{error}"),
+        }
+    }
+
+    /// Puts a configuration into force.
+    ///
+    /// # Errors
+    /// Why nothing was changed.
+    pub(super) fn adopt(&mut self, now: Duration, config: Config) -> Result<Adopted, String> {
+        let mut warnings = Vec::new();
         if fixed(&config) != fixed(&self.parts.config) {
-            tracing::warn!(
+            warnings.push(
                 "addresses, ports, devices, table, mark, workers, sockets and hook of [gateway] change with a restart only"
+                    .to_owned(),
             );
         }
         let Parts { installer, network, devices, host, .. } = &mut self.parts;
         let renamed = installer.withdraw_renamed(now, &config, &mut host.places);
         // What is protected is protected before anything is torn down or brought up.
         if let Err(error) = network.configure(&config) {
-            tracing::error!(%error, "routes could not be set, nothing else was changed");
-            return self.make_anew(now, renamed);
+            self.make_anew(now, renamed);
+            return Err(format!("routes could not be set, nothing else was changed: {error}"));
         }
         installer.follow_devices(devices.configure(now, &config, &ceiling::of_own_devices(&config)));
         installer.configure(&config, &mut host.places);
@@ -43,7 +56,6 @@ impl Engine {
             ..config
         };
         logging::set(&self.parts.config);
-        self.parts.meter.add(Figure::ConfigApplied, 1);
         self.traps.review(&self.parts.config.policy);
         self.keylog = Keylog::of(&self.parts.config);
         self.dirty = true;
@@ -51,7 +63,7 @@ impl Engine {
         self.set_policy(now);
         self.make_anew(now, renamed);
         self.review_holds(now);
-        tracing::info!("the configuration was read again");
+        Ok(Adopted { warnings })
     }
 
     /// A peer that has not let its child be rekeyed lets it be made: with the IKE SA there is no group to disagree on.
