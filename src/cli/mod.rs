@@ -7,9 +7,11 @@ mod check;
 mod completion;
 mod demo;
 mod http;
+pub mod import;
 mod output;
 mod pki;
 mod sas;
+mod secret;
 mod sse;
 mod status;
 mod table;
@@ -98,11 +100,19 @@ enum Command {
         #[command(subcommand)]
         command: pki::Command,
     },
+    /// Translate a swanctl.conf into TOML and secret files
+    ///
+    /// Tells of each key what became of it. Exit code 0: all of it is translated or can be left out, and the result is valid.
+    #[command(after_help = "Example:\n  sandhog import /etc/swanctl/swanctl.conf --out /etc/sandhog")]
+    Import(import::Args),
+    /// Make a strong pre-shared key
+    #[command(after_help = "Examples:\n  sandhog secret\n  sandhog secret --out /etc/sandhog/office.psk")]
+    Secret(secret::Args),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  sandhog completion bash > /etc/bash_completion.d/sandhog")]
     Completion {
         /// The shell
-        shell: completion::Shell,
+        shell: clap_complete::Shell,
     },
 }
 #[derive(Debug, clap::Args)]
@@ -130,6 +140,8 @@ pub fn main() -> ExitCode {
         Command::Demo { keep } => demo::run(keep, cli.json),
         Command::DemoGateway { config } => demo::gateway(config),
         Command::Pki { command } => pki::run(command, cli.json),
+        Command::Import(args) => import::run(&args, cli.json),
+        Command::Secret(args) => secret::run(&args, cli.json),
         Command::Completion { shell } => completion::run::<Cli>(shell),
     }
 }
