@@ -57,7 +57,7 @@ fn a_usual_connection() {
 fn who_must_not_be_weakened_is_refused() {
     for (more, child, key) in [
         ("version = 1", "", "version"),
-        ("remote-2 { auth = psk }", "", "remote-2"),
+        ("remote-2 { auth = psk }", "", "remote"),
         ("if_id_in = 7", "", "if_id_in"),
         ("", "ah_proposals = sha256", "children.lan.ah_proposals"),
         ("", "mode = beet", "children.lan.mode"),
