@@ -2,6 +2,7 @@
 //! cannot be reached (interface.md, "Programs").
 pub mod client;
 
+mod bugreport;
 mod change;
 mod check;
 mod completion;
@@ -115,6 +116,9 @@ enum Command {
     /// Make a strong pre-shared key
     #[command(after_help = "Examples:\n  sandhog secret\n  sandhog secret --out /etc/sandhog/office.psk")]
     Secret(secret::Args),
+    /// Collect what somebody needs in order to help, in a tar file, without secrets
+    #[command(after_help = "Example:\n  sudo sandhog bugreport --anonymous --out report.tar")]
+    Bugreport(bugreport::Args),
     /// Print a manual page, or write all of them
     #[command(
         after_help = "Examples:\n  sandhog man sandhog.toml.5 | man -l -\n  sandhog man --out /usr/share/man/man1"
@@ -155,6 +159,7 @@ pub fn main() -> ExitCode {
         Command::Pki { command } => pki::run(command, cli.json),
         Command::Import(args) => import::run(&args, cli.json),
         Command::Secret(args) => secret::run(&args, cli.json),
+        Command::Bugreport(args) => bugreport::run(&client, &args, cli.json),
         Command::Man(args) => man::run::<Cli>(&args),
         Command::Completion { shell } => completion::run::<Cli>(shell),
     }
