@@ -34,6 +34,7 @@ use super::status;
 use super::traps::Traps;
 use super::workers::{UPCALLS, Workers};
 use crate::config::Config;
+use crate::control::config::Keeper;
 use crate::control::metrics::meter::Meter;
 use crate::control::request::Request;
 use crate::control::types::Status;
@@ -67,7 +68,7 @@ const PATIENCE: Duration = Duration::from_millis(2500);
 /// What the engine is made of.
 #[derive(Debug)]
 pub struct Parts {
-    /// File of the configuration, read again on SIGHUP.
+    /// File of the configuration.
     pub path: PathBuf,
     /// The configuration in force.
     pub config: Config,
@@ -103,6 +104,8 @@ pub struct Parts {
     pub warnings: Vec<String>,
     /// What is to be known of the configuration in force.
     pub notes: Vec<String>,
+    /// Reads the files again on SIGHUP.
+    pub keeper: Keeper,
 }
 
 /// The engine.
@@ -360,7 +363,8 @@ impl Engine {
     fn signals(&mut self, now: Duration) {
         while let Some(signal) = self.parts.signals.next() {
             match signal {
-                Signal::Hangup => self.reload(now),
+                Signal::Hangup if self.parts.keeper.reload() => {}
+                Signal::Hangup => tracing::warn!("too much is to be changed already: the files are not read again"),
                 Signal::Terminate | Signal::Interrupt if self.stop_at.is_some() => self.drained = true,
                 Signal::Terminate | Signal::Interrupt => {
                     tracing::info!("stopping: telling the peers");

@@ -17,7 +17,7 @@ impl Engine {
             Request::Status(reply) => drop(reply.send(self.status(now))),
             Request::Stats(reply) => drop(reply.send(self.stats(now))),
             Request::Change(change) => self.change(now, change),
-            Request::Adopt(Adopt { config, reply }) => drop(reply.send(self.adopt(now, *config))),
+            Request::Adopt(Adopt { config, reply, .. }) => drop(reply.send(self.adopt(now, *config))),
             Request::News(news) => {
                 self.parts.journal.tell_config(now, &news);
                 self.parts.notes = news.notes;

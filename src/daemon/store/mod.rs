@@ -276,6 +276,13 @@ impl Store {
         self.point(next)
     }
 
+    /// The same without the disk, which did not take it: what is written next says it.
+    pub fn regard_taken_back(&mut self, to: u64, files: String) {
+        let mut next = Current { revision: to, files, pending: None, ..self.current.clone() };
+        next.undone.insert(self.current.revision);
+        self.current = next;
+    }
+
     fn point(&mut self, next: Current) -> Result<(), Error> {
         self.put(Place::Top, "current", &seal("current", &[&json(&next)]))?;
         self.current = next;
