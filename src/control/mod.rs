@@ -9,3 +9,4 @@ pub mod routes;
 pub mod server;
 pub mod socket;
 pub mod types;
+pub mod upgrade;

@@ -2,6 +2,7 @@
 use super::access;
 use super::problem::Problem;
 use super::request::{Change, Engine, Request};
+use super::upgrade;
 use super::types::{Connection, Event, Info, Sas, Stats, Status, Verb};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{StatusCode, Uri};
@@ -44,6 +45,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/sas", get(sas))
         .route("/v1/stats", get(stats))
         .route("/v1/events", get(events))
+        .route("/v1/upgrade", get(upgrade::show).post(upgrade::begin))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -85,6 +85,10 @@ impl Journal {
         };
         self.send(now, told);
     }
+    /// Tells where an upgrade is, and why it failed.
+    pub fn tell_upgrade(&mut self, now: Duration, name: &str, why: Option<&str>) {
+        self.send(now, types::Event { why: why.map(str::to_owned), ..nothing(name) });
+    }
     /// Tells that the MTU of a path is another one.
     pub fn mtu(&mut self, now: Duration, changed: &Changed) {
         let Changed { connection, remote, change: Change { old, new, why }, .. } = changed;
