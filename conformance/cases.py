@@ -20,6 +20,7 @@ import interop.monitor  # noqa: E402,F401
 import interop.moves  # noqa: E402,F401
 import interop.mtu  # noqa: E402,F401
 import interop.ourselves  # noqa: E402,F401
+import interop.package  # noqa: E402,F401
 import interop.padded  # noqa: E402,F401
 import interop.quantum  # noqa: E402,F401
 import interop.resources  # noqa: E402,F401

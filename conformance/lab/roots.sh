@@ -2,6 +2,7 @@
 # Makes what peers need that the host does not have, once, in a cache folder:
 #   roots.sh kernel       a Debian kernel with strongSwan in an initramfs: the Linux kernel's own ESP, for qemu
 #   roots.sh trixie|sid   a root with strongSwan 6.x, for chroot
+#   roots.sh clean        a small Debian with systemd's tools and nothing of ours, for the package
 set -euo pipefail
 cache=${SANDHOG_LAB:-/var/cache/sandhog-lab}
 swan=libstrongswan-standard-plugins,strongswan-charon,strongswan-swanctl,libstrongswan-extra-plugins,libcharon-extra-plugins
@@ -48,10 +49,18 @@ root() {
     touch "$cache/$1/.complete"
 }
 
+clean() {
+    [ -e "$cache/clean/.complete" ] && return
+    rm -rf "${cache:?}/clean"
+    debootstrap --variant=minbase --include=systemd,iproute2,nftables,iputils-ping bookworm "$cache/clean" >"$cache/clean.log" 2>&1
+    touch "$cache/clean/.complete"
+}
+
 for what in "$@"; do
     case $what in
         kernel) kernel ;;
         trixie | sid) root "$what" ;;
-        *) echo "usage: roots.sh kernel|trixie|sid ..." >&2; exit 2 ;;
+        clean) clean ;;
+        *) echo "usage: roots.sh kernel|trixie|sid|clean ..." >&2; exit 2 ;;
     esac
 done

@@ -9,6 +9,7 @@ mod demo;
 mod output;
 mod pki;
 mod status;
+mod upgrade;
 
 use crate::control::types::Verb;
 use clap::{Parser, Subcommand};
@@ -44,6 +45,8 @@ enum Command {
     Down(ChangeArgs),
     /// Rekey a child, or the IKE SA of a connection, and wait for it
     Rekey(ChangeArgs),
+    /// Replace the running daemon by the installed executable, without losing an SA or a packet
+    Upgrade,
     /// Validate a configuration without a daemon
     Check {
         /// The main file; `conf.d/*.toml` beside it is read, too
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Up(args) => change::run(&client, Verb::Up, &args.name, args.timeout, cli.json),
         Command::Down(args) => change::run(&client, Verb::Down, &args.name, args.timeout, cli.json),
         Command::Rekey(args) => change::run(&client, Verb::Rekey, &args.name, args.timeout, cli.json),
+        Command::Upgrade => upgrade::run(&client, cli.json),
         Command::Check { file } => check::run(&file, cli.json),
         Command::Demo { keep } => demo::run(keep, cli.json),
         Command::DemoGateway { config } => demo::gateway(config),

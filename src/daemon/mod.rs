@@ -72,6 +72,8 @@ pub struct Options {
     pub config: PathBuf,
     /// Validate it and go.
     pub check: bool,
+    /// Open what a stopped daemon has left closed, and go.
+    pub clear: bool,
     /// The number of our end of the channel to the front, if one has started us.
     pub channel: Option<i32>,
 }
@@ -79,6 +81,9 @@ pub struct Options {
 /// Runs the daemon in the foreground until a signal ends it. 0: it was told to stop, or another has taken over; 1: it could not start or go on; 2:
 /// the configuration is refused.
 pub fn run(options: Options) -> ExitCode {
+    if options.clear {
+        return clear();
+    }
     let mut entrance = match Entrance::of(options.channel) {
         Ok(entrance) => entrance,
         Err(sentence) => {
@@ -107,6 +112,18 @@ pub fn run(options: Options) -> ExitCode {
         Err(sentence) => {
             tracing::error!("{sentence}");
             entrance.refuse(&sentence);
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// Removes whatever of ours is in the kernel, by our protocol number and table's name; needs no configuration, and refuses while a daemon is at work.
+fn clear() -> ExitCode {
+    let network = network::Network::open(&config::Gateway::default());
+    match network.and_then(|mut network| network.leave(OnExit::Open)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("routes, rules and guard stay as they are: {error}");
             ExitCode::from(1)
         }
     }

@@ -28,7 +28,9 @@ pub fn hear<T: DeserializeOwned>(channel: &Channel) -> io::Result<Option<(T, Vec
     if message.data.len() > LONGEST {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    Ok(Some((serde_json::from_slice(&message.data)?, message.descriptors)))
+    // Also what ends too early, which is another kind of error elsewhere.
+    let what = serde_json::from_slice(&message.data).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    Ok(Some((what, message.descriptors)))
 }
 
 /// The same, and waits for it.

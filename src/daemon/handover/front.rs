@@ -342,7 +342,9 @@ fn start(program: &Path, arguments: &[OsString], order: &Order, beside: Option<&
     let mut command = Command::new(program);
     let number = spawn::with_descriptor(&mut command, its.as_fd());
     command.arg0("sandhogd").args(arguments).arg(DAEMON_FLAG).arg(number.to_string());
-    notify::VARIABLES.iter().for_each(|name| drop(command.env_remove(name)));
+    for name in notify::VARIABLES {
+        command.env_remove(name);
+    }
     let pid = command.spawn()?.id();
     Ok(Daemon { pid, channel })
 }

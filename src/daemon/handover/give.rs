@@ -6,7 +6,6 @@ use crate::control::upgrade::{Program, Refusal, State, Upgrade};
 use crate::io::channel::Channel;
 use crate::io::fds::Poll;
 use std::io;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// Tokens of what is waited for.
@@ -212,9 +211,139 @@ impl Giver {
         let _ = say(pipe, &Offer::Commit { serial, stopped_ms, version, pid }, &[]);
         Ok(())
     }
+}
 
-    #[cfg(test)]
-    fn with(front: Front, poll: &Poll) -> Self {
-        Self::new(Duration::ZERO, poll, Some(front), None, None).expect("a giver")
+#[cfg(test)]
+mod tests {
+    use super::super::channel::await_one;
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1000);
+
+    /// A daemon with a front that the test plays.
+    struct Play {
+        giver: Giver,
+        poll: Poll,
+        front: Channel,
+    }
+    impl Play {
+        fn new() -> Self {
+            let (ours, front) = Channel::pair().unwrap();
+            let poll = Poll::new().unwrap();
+            let alive = Some(Duration::from_secs(3));
+            let giver = Giver::new(NOW, &poll, Some(Front::over(ours, alive)), None, None).unwrap();
+            assert_eq!(hear::<Word>(&front).unwrap().unwrap().0, Word::Ready);
+            Self { giver, poll, front }
+        }
+        /// With an heir, who is played, too.
+        fn begun() -> (Self, Channel) {
+            let mut play = Self::new();
+            play.giver.begin(NOW).unwrap();
+            assert_eq!(play.heard(), [Some(Word::Upgrade)]);
+            let (old, heir) = Channel::pair().unwrap();
+            say(&play.front, &Order::Give { serial: 5 }, &[std::os::fd::AsFd::as_fd(&old)]).unwrap();
+            assert_eq!(play.turn(NOW), [News::Begun]);
+            (play, heir)
+        }
+        fn turn(&mut self, now: Duration) -> Vec<News> {
+            self.giver.turn(now, &[FRONT, HEIR], &self.poll)
+        }
+        fn heard(&self) -> Vec<Option<Word>> {
+            std::iter::from_fn(|| hear::<Word>(&self.front).ok()).map(|word| word.map(|(word, _)| word)).collect()
+        }
+        fn state(&self) -> State {
+            self.giver.last().state
+        }
+    }
+    fn hello(formats: &[u16]) -> Answer {
+        Answer::Hello { version: "9.9.9".into(), formats: formats.into() }
+    }
+
+    #[test]
+    fn nobody_replaces_a_daemon_without_a_front() {
+        let poll = Poll::new().unwrap();
+        let mut giver = Giver::new(NOW, &poll, None, None, None).unwrap();
+        assert_eq!(giver.begin(NOW), Err(Refusal::Alone));
+        assert_eq!(giver.deadline(), None);
+    }
+
+    #[test]
+    fn the_front_hears_that_we_are_alive() {
+        let mut play = Play::new();
+        assert_eq!(play.giver.deadline(), Some(NOW));
+        assert_eq!(play.turn(NOW), []);
+        assert_eq!((play.heard(), play.giver.deadline()), (vec![Some(Word::Alive)], Some(NOW + Duration::from_secs(3))));
+        play.turn(NOW + Duration::from_secs(2));
+        assert_eq!(play.heard(), []);
+    }
+
+    #[test]
+    fn the_front_hears_of_the_commit_before_the_heir() {
+        let (mut play, heir) = Play::begun();
+        assert_eq!(play.giver.begin(NOW), Err(Refusal::UnderWay));
+        say(&heir, &hello(FORMATS), &[]).unwrap();
+        assert_eq!((play.turn(NOW), play.state()), (vec![News::Wanted], State::Reading));
+        play.heard();
+        play.giver.commit(NOW).unwrap();
+        assert_eq!(play.heard(), [Some(Word::Committed { serial: 5 })]);
+        let offer = await_one::<Offer>(&heir, NOW).unwrap().unwrap().0;
+        assert!(matches!(offer, Offer::Commit { serial: 5, stopped_ms: 1_000_000, .. }), "{offer:?}");
+    }
+
+    #[test]
+    fn an_executable_that_is_refused_is_named() {
+        let mut play = Play::new();
+        play.giver.begin(NOW).unwrap();
+        say(&play.front, &Order::Refused { sentence: "chmod".into() }, &[]).unwrap();
+        assert_eq!((play.turn(NOW), play.state()), (vec![News::Refused("chmod".into())], State::Failed));
+        assert_eq!(play.giver.begin(NOW), Ok(()), "it may be tried again");
+    }
+
+    #[test]
+    fn an_heir_that_goes_changes_nothing() {
+        let (mut play, heir) = Play::begun();
+        drop(heir);
+        assert_eq!(play.turn(NOW), [], "the front knows why");
+        say(&play.front, &Order::Failed { serial: 4, sentence: "of another".into() }, &[]).unwrap();
+        assert_eq!(play.turn(NOW), []);
+        say(&play.front, &Order::Failed { serial: 5, sentence: "exit code 7".into() }, &[]).unwrap();
+        assert_eq!((play.turn(NOW), play.state()), (vec![News::Failed("exit code 7".into())], State::Failed));
+        assert!(play.giver.commit(NOW).is_err(), "there is nobody to commit to");
+    }
+
+    #[test]
+    fn an_heir_of_another_kind_is_sent_away() {
+        for (what, hint) in [
+            (serde_json::to_vec(&hello(&[0, 65_535])).unwrap(), "restart the daemon instead"),
+            (serde_json::to_vec(&Answer::Refused { sentence: "no configuration".into() }).unwrap(), "no configuration"),
+            (b"good morning".to_vec(), "no sandhogd"),
+        ] {
+            let (mut play, heir) = Play::begun();
+            heir.send(&what, &[]).unwrap();
+            let news = play.turn(NOW);
+            assert!(matches!(&news[..], [News::Failed(sentence)] if sentence.contains(hint)), "{news:?}");
+            assert!(heir.receive().unwrap().is_none(), "it sees that nobody is there");
+        }
+    }
+
+    #[test]
+    fn who_hangs_is_not_waited_for_for_ever() {
+        let (mut play, _heir) = Play::begun();
+        assert_eq!(play.turn(NOW + BEFORE_COMMIT), []);
+        assert!(matches!(&play.turn(NOW + BEFORE_COMMIT + PARTING)[..], [News::Failed(_)]));
+        // An answer that comes late begins nothing.
+        let (old, heir) = Channel::pair().unwrap();
+        say(&play.front, &Order::Give { serial: 6 }, &[std::os::fd::AsFd::as_fd(&old)]).unwrap();
+        drop(old);
+        assert_eq!(play.turn(NOW + BEFORE_COMMIT + PARTING), []);
+        assert!(heir.receive().unwrap().is_none());
+    }
+
+    #[test]
+    fn without_who_has_started_us_there_is_nothing_to_go_on_with() {
+        let mut play = Play::new();
+        play.front = Channel::pair().unwrap().0;
+        assert_eq!(play.turn(NOW), [News::Alone]);
+        assert_eq!((play.turn(NOW), play.giver.deadline()), (vec![], None));
     }
 }

@@ -20,6 +20,11 @@ pub struct Front {
     alive: Option<Duration>,
 }
 impl Front {
+    #[cfg(test)]
+    pub(super) fn over(channel: Channel, alive: Option<Duration>) -> Self {
+        Self { channel, alive }
+    }
+
     /// Says something to it.
     pub fn say(&self, word: &Word) -> io::Result<()> {
         say(&self.channel, word, &[])
