@@ -42,7 +42,7 @@ pub fn run(client: &Client, json: bool) -> ExitCode {
         }
         Err((failure, last)) => {
             match (&failure, last) {
-                (Failure::Client(ClientError::Refused(problem)), _) if json => output::json(problem),
+                (Failure::Client(ClientError::Refused(refused)), _) if json => output::json(&refused.document),
                 (_, Some(last)) if json => output::json(&last),
                 _ => eprintln!("sandhog: {}", output::plain(&failure.to_string())),
             }
@@ -146,6 +146,9 @@ mod tests {
     fn the_sentence_has_the_figures() {
         let upgrade = Upgrade { pause_ms: Some(12), ike_sas: 3, child_sas: 4, ..at(2, State::Done) };
         let text = sentence(&upgrade);
-        assert_eq!(text, "1.0.0 runs now instead of another: 3 IKE SAs and 4 children handed over, packets waited 12 ms");
+        assert_eq!(
+            text,
+            "1.0.0 runs now instead of another: 3 IKE SAs and 4 children handed over, packets waited 12 ms"
+        );
     }
 }

@@ -1,15 +1,34 @@
 //! `/v1/upgrade`: the daemon is replaced by the installed executable (README, "Upgrading").
 use super::problem::Problem;
 use super::request::Request;
+use super::resources::{Method, Operation, Role, json};
 use super::routes::Api;
 use axum::Json;
 use axum::extract::State as Given;
 use axum::http::StatusCode;
+use axum::routing::on;
 use serde::{Deserialize, Serialize};
 
+/// What is served here.
+pub const OPERATIONS: &[Operation] = &[
+    Operation::new(
+        (Method::Post, "/v1/upgrade"),
+        Role::Admin,
+        "Replace the daemon by the installed executable; GET tells what comes of it, in the end from the new daemon",
+        |verb| on(verb, begin),
+    )
+    .answers(json::<Upgrade>())
+    .fails(&[(409, "The executable is refused, there is nobody to start it, or an upgrade is under way")]),
+    Operation::new((Method::Get, "/v1/upgrade"), Role::Observe, "The last upgrade, or the one under way", |verb| {
+        on(verb, show)
+    })
+    .answers(json::<Upgrade>()),
+];
+
 /// Where an upgrade is. The daemon that answers after one is the new one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = UpgradeState)]
 pub enum State {
     /// There was none since this daemon began.
     None,
@@ -28,7 +47,7 @@ pub enum State {
 }
 
 /// A daemon.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Program {
     /// Of the executable.
     pub version: String,
@@ -37,7 +56,7 @@ pub struct Program {
 }
 
 /// The last upgrade, or the one under way, as the daemon that answers knows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Upgrade {
     /// Where it is.
     pub state: State,
@@ -81,22 +100,22 @@ pub enum Refusal {
     /// The executable is not one that may be started.
     Executable(String),
 }
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        let conflict = |code, title, detail: String| Self::new(StatusCode::CONFLICT, code, title, detail);
-        match refusal {
-            Refusal::Alone => conflict(
+impl Refusal {
+    fn problem(self) -> Problem {
+        let conflict = |code, title, detail: String| Problem::new(StatusCode::CONFLICT, code, title, detail);
+        match self {
+            Self::Alone => conflict(
                 "upgrade.alone",
                 "It cannot be replaced",
                 "this daemon was not started by `sandhogd`, so nobody can start its successor: restart it".into(),
             ),
-            Refusal::UnderWay => conflict(
+            Self::UnderWay => conflict(
                 "upgrade.under_way",
                 "Under way",
                 "an upgrade is under way already: GET /v1/upgrade tells where it is".into(),
             ),
-            Refusal::Stopping => Self::busy(),
-            Refusal::Executable(sentence) => {
+            Self::Stopping => Problem::busy(),
+            Self::Executable(sentence) => {
                 conflict("upgrade.executable", "The executable is refused", format!("nothing was changed: {sentence}"))
             }
         }
@@ -104,13 +123,13 @@ impl From<Refusal> for Problem {
 }
 
 /// Begins one. What comes of it GET tells, in the end that of the new daemon: this one has no time for an answer then.
-pub(super) async fn begin(Given(api): Given<Api>) -> Result<(StatusCode, Json<Upgrade>), Problem> {
+async fn begin(Given(api): Given<Api>) -> Result<Json<Upgrade>, Problem> {
     let begun = api.engine.ask(Request::Upgrade).await?;
-    begun.map(|upgrade| (StatusCode::ACCEPTED, Json(*upgrade))).map_err(Problem::from)
+    begun.map(|upgrade| Json(*upgrade)).map_err(Refusal::problem)
 }
 
 /// Where it is.
-pub(super) async fn show(Given(api): Given<Api>) -> Result<Json<Upgrade>, Problem> {
+async fn show(Given(api): Given<Api>) -> Result<Json<Upgrade>, Problem> {
     api.engine.ask(Request::LastUpgrade).await.map(|upgrade| Json(*upgrade))
 }
 
@@ -126,7 +145,7 @@ mod tests {
             (Refusal::Stopping, "daemon.busy", "try again"),
             (Refusal::Executable("/x: `chmod go-w` it".into()), "upgrade.executable", "chmod"),
         ] {
-            let problem = Problem::from(refusal);
+            let problem = refusal.problem();
             assert!(problem.code == code && problem.detail.contains(hint), "{problem:?}");
         }
     }

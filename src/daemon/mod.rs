@@ -37,6 +37,7 @@ pub mod routes;
 pub mod site;
 pub mod sockets;
 pub mod status;
+pub mod store;
 pub mod traps;
 pub mod workers;
 
@@ -45,9 +46,10 @@ use crate::control::request::Engine as ApiEngine;
 use crate::control::routes::Api;
 use crate::control::server::Server;
 use crate::control::socket::{self, ControlSocket};
+use crate::control::{access, gate};
 use crate::io::fds::{EventFd, Signals};
 use crate::io::tun::Device;
-use crate::io::{host as system, outside};
+use crate::io::{host as system, outside, peer};
 use crate::ipsec::spd::DeviceId;
 use crate::ipsec::tables::Tables;
 use engine::{End, Engine, Parts};
@@ -105,8 +107,8 @@ pub fn run(options: Options) -> ExitCode {
     if options.check {
         return ExitCode::SUCCESS;
     }
-    logging::start(config.gateway.log);
-    match serve(options.config, config, &mut entrance) {
+    logging::start(&config);
+    let code = match serve(options.config, config, &mut entrance) {
         Ok(End::Told | End::HandedOver) => ExitCode::SUCCESS,
         Ok(End::LostDevice | End::Alone) => ExitCode::from(1),
         Err(sentence) => {
@@ -114,7 +116,9 @@ pub fn run(options: Options) -> ExitCode {
             entrance.refuse(&sentence);
             ExitCode::from(1)
         }
-    }
+    };
+    logging::finish();
+    code
 }
 
 /// Removes whatever of ours is in the kernel, by our protocol number and table's name; needs no configuration, and refuses while a daemon is at work.
@@ -138,8 +142,12 @@ fn serve(path: PathBuf, config: Config, entrance: &mut Entrance) -> Result<End, 
         tracing::warn!(%error, "the number of open descriptors stays limited; many devices need many");
     }
     let taken = entrance.take()?;
-    let socket = handover::patiently(|| ControlSocket::bind(&config.gateway.control_socket), socket::Error::is_taken)
-        .map_err(|error| error.to_string())?;
+    let bind = || ControlSocket::bind(&config.gateway.control_socket, peer::group(access::OPERATORS));
+    let socket = handover::patiently(bind, socket::Error::is_taken).map_err(|error| error.to_string())?;
+    let bind = || ControlSocket::bind(&config.gateway.observe_socket, peer::group(access::OBSERVERS));
+    let observe = handover::patiently(bind, socket::Error::is_taken)
+        .inspect_err(|error| tracing::warn!("nobody can observe: {error}"))
+        .ok();
     if let Some(sentence) = preflight::powerless() {
         return Err(sentence);
     }
@@ -148,11 +156,12 @@ fn serve(path: PathBuf, config: Config, entrance: &mut Entrance) -> Result<End, 
     }
     // Whatever else keeps us from starting, nothing passes in the clear from here on.
     let is_rival = |error: &std::io::Error| error.kind() == std::io::ErrorKind::AddrInUse;
-    let mut network =
-        handover::patiently(|| network::Network::open(&config.gateway), is_rival).map_err(|error| match is_rival(&error) {
+    let mut network = handover::patiently(|| network::Network::open(&config.gateway), is_rival).map_err(|error| {
+        match is_rival(&error) {
             true => error.to_string(),
             false => said("netlink")(error),
-        })?;
+        }
+    })?;
     network.configure(&config).map_err(said("routes"))?;
     if let Some(sentence) = preflight::missing(&config) {
         return Err(sentence);
@@ -183,7 +192,12 @@ fn serve(path: PathBuf, config: Config, entrance: &mut Entrance) -> Result<End, 
     let (requests, from_api) = mpsc::sync_channel(REQUESTS);
     let journal = journal::Journal::default();
     let ring = wake.clone();
-    let api = Api { engine: ApiEngine::new(requests, Arc::new(move || ring.signal())), events: journal.sender() };
+    let api = Api {
+        engine: ApiEngine::new(requests, Arc::new(move || ring.signal())),
+        events: journal.sender(),
+        audit: Arc::new(|audit| journal::log_audit(&audit)),
+        large: gate::places(),
+    };
     let warnings = preflight::warnings(&config);
     warnings.iter().chain(&network.warnings).for_each(|warning| tracing::warn!("{warning}"));
     let mut engine = Engine::new(Parts {
@@ -206,13 +220,13 @@ fn serve(path: PathBuf, config: Config, entrance: &mut Entrance) -> Result<End, 
         entrance: (std::mem::take(entrance), taken),
     })
     .map_err(said("engine"))?;
-    let server = Server::start(&socket, api).map_err(said("the control API"))?;
+    let server = Server::start(&socket, observe.as_ref(), api).map_err(said("the control API"))?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "sandhogd is ready");
 
     let end = engine.run().map_err(said("engine"));
     drop(server);
     stop(engine.into_parts(), &end)?;
-    drop(socket);
+    drop((socket, observe));
     end
 }
 

@@ -29,7 +29,8 @@ pub fn hear<T: DeserializeOwned>(channel: &Channel) -> io::Result<Option<(T, Vec
         return Err(io::ErrorKind::InvalidData.into());
     }
     // Also what ends too early, which is another kind of error elsewhere.
-    let what = serde_json::from_slice(&message.data).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let what =
+        serde_json::from_slice(&message.data).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
     Ok(Some((what, message.descriptors)))
 }
 

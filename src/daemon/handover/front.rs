@@ -106,7 +106,8 @@ impl Front {
         let ours = std::process::id();
         // A front that has become another executable has closed them before.
         if resumed.is_none() {
-            let closed = notify::close_listeners(variable("LISTEN_FDS").as_deref(), variable("LISTEN_PID").as_deref(), ours);
+            let closed =
+                notify::close_listeners(variable("LISTEN_FDS").as_deref(), variable("LISTEN_PID").as_deref(), ours);
             if closed > 0 {
                 eprintln!(
                     "sandhogd: {closed} descriptors that the service manager has kept were closed unread: nobody has announced them, so they are no state"
@@ -240,7 +241,10 @@ impl Front {
             let _ = spawn::kill_one(daemon.pid);
             return Err(failed(error));
         }
-        self.notify.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=upgrading", crate::io::fds::monotonic().as_micros()));
+        self.notify.tell(&format!(
+            "RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=upgrading",
+            crate::io::fds::monotonic().as_micros()
+        ));
         let deadline = clock::now() + BEFORE_COMMIT;
         self.heir = Some(Heir { daemon, program, serial, deadline, committed: false });
         Ok(())

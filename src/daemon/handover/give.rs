@@ -46,14 +46,26 @@ pub struct Giver {
 enum Phase {
     Idle,
     /// The front was asked.
-    Asked { until: Duration },
+    Asked {
+        until: Duration,
+    },
     /// An heir was started.
-    Begun { serial: u64, pipe: Channel, until: Duration },
+    Begun {
+        serial: u64,
+        pipe: Channel,
+        until: Duration,
+    },
 }
 
 impl Giver {
     /// Begins to listen to the front, if there is one, and tells it that we are at work. `taken`: from whom; `lost`: why from nobody.
-    pub fn new(now: Duration, poll: &Poll, front: Option<Front>, taken: Option<&Taken>, lost: Option<String>) -> io::Result<Self> {
+    pub fn new(
+        now: Duration,
+        poll: &Poll,
+        front: Option<Front>,
+        taken: Option<&Taken>,
+        lost: Option<String>,
+    ) -> io::Result<Self> {
         if let Some(front) = &front {
             poll.add(front, FRONT)?;
             front.say(&Word::Ready)?;
@@ -272,7 +284,10 @@ mod tests {
         let mut play = Play::new();
         assert_eq!(play.giver.deadline(), Some(NOW));
         assert_eq!(play.turn(NOW), []);
-        assert_eq!((play.heard(), play.giver.deadline()), (vec![Some(Word::Alive)], Some(NOW + Duration::from_secs(3))));
+        assert_eq!(
+            (play.heard(), play.giver.deadline()),
+            (vec![Some(Word::Alive)], Some(NOW + Duration::from_secs(3)))
+        );
         play.turn(NOW + Duration::from_secs(2));
         assert_eq!(play.heard(), []);
     }

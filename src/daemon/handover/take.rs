@@ -86,7 +86,8 @@ impl Entrance {
     pub fn of(number: Option<i32>) -> Result<Self, String> {
         let Some(number) = number else { return Ok(Self::default()) };
         spawn::set_name(c"sandhogd");
-        let failed = |error: io::Error| format!("this is how sandhogd starts itself; it does not work otherwise: {error}");
+        let failed =
+            |error: io::Error| format!("this is how sandhogd starts itself; it does not work otherwise: {error}");
         spawn::end_with_parent().map_err(failed)?;
         let channel = Channel::inherited(number).map_err(failed)?;
         let first = await_one(&channel, clock::now() + AT_ONCE).map_err(failed)?;
