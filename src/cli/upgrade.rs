@@ -40,7 +40,8 @@ pub fn run(client: &Client, json: bool) -> ExitCode {
             output::text(&sentence(&upgrade));
             ExitCode::SUCCESS
         }
-        Err((failure, last)) => {
+        Err(failed) => {
+            let (failure, last) = *failed;
             match (&failure, last) {
                 (Failure::Client(ClientError::Refused(refused)), _) if json => output::json(&refused.document),
                 (_, Some(last)) if json => output::json(&last),
@@ -54,12 +55,12 @@ pub fn run(client: &Client, json: bool) -> ExitCode {
     }
 }
 
-type Outcome = Result<Upgrade, (Failure, Option<Upgrade>)>;
+type Outcome = Result<Upgrade, Box<(Failure, Option<Upgrade>)>>;
 
 fn upgrade(client: &Client, json: bool) -> Outcome {
     let read = |value| serde_json::from_value::<Upgrade>(value).ok();
-    let begun = client.post("/v1/upgrade", PATIENCE).map_err(|error| (error.into(), None))?;
-    let Some(begun) = read(begun) else { return Err((Failure::Silent, None)) };
+    let begun = client.post("/v1/upgrade", PATIENCE).map_err(|error| Box::new((error.into(), None)))?;
+    let Some(begun) = read(begun) else { return Err(Box::new((Failure::Silent, None))) };
     let mut screen = Screen { quiet: json || !std::io::stderr().is_terminal(), shown: None };
     for _ in 0..TIMES {
         // Between the two daemons there may be nobody for a moment.
@@ -71,7 +72,7 @@ fn upgrade(client: &Client, json: bool) -> Outcome {
         }
         wait();
     }
-    Err((Failure::Silent, None))
+    Err(Box::new((Failure::Silent, None)))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the daemon that could tell is being replaced")]
@@ -85,10 +86,10 @@ fn outcome(begun: &Upgrade, now: Upgrade) -> Option<Outcome> {
     let same = now.daemon.pid == begun.daemon.pid;
     match now.state {
         State::Done if !same => Some(Ok(now)),
-        State::Lost if !same => Some(Err((Failure::Lost(why), Some(now)))),
-        State::Failed if same => Some(Err((Failure::Failed(why), Some(now)))),
+        State::Lost if !same => Some(Err(Box::new((Failure::Lost(why), Some(now))))),
+        State::Failed if same => Some(Err(Box::new((Failure::Failed(why), Some(now))))),
         // Somebody has started another one.
-        State::None => Some(Err((Failure::Silent, Some(now)))),
+        State::None => Some(Err(Box::new((Failure::Silent, Some(now))))),
         _ => None,
     }
 }
@@ -133,13 +134,14 @@ mod tests {
     #[test]
     fn only_the_new_daemon_says_that_it_is_done() {
         let begun = at(1, State::Preparing);
+        let is = |outcome: Option<Outcome>, what: fn(&Failure) -> bool| matches!(outcome, Some(Err(failed)) if what(&failed.0));
         let of = |pid, state| outcome(&begun, at(pid, state));
         assert!(matches!(of(2, State::Done), Some(Ok(_))));
         assert!(of(1, State::Done).is_none(), "that is how it began itself");
         assert!(of(1, State::Reading).is_none());
-        assert!(matches!(of(1, State::Failed), Some(Err((Failure::Failed(_), _)))));
-        assert!(matches!(of(2, State::Lost), Some(Err((Failure::Lost(_), _)))));
-        assert!(matches!(of(2, State::None), Some(Err((Failure::Silent, _)))));
+        assert!(is(of(1, State::Failed), |failure| matches!(failure, Failure::Failed(_))));
+        assert!(is(of(2, State::Lost), |failure| matches!(failure, Failure::Lost(_))));
+        assert!(is(of(2, State::None), |failure| matches!(failure, Failure::Silent)));
     }
 
     #[test]
