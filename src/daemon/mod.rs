@@ -32,6 +32,7 @@ pub mod pending;
 pub mod places;
 pub mod prefix;
 pub mod preflight;
+mod privileges;
 pub mod probes;
 pub mod routes;
 pub mod site;
@@ -93,6 +94,8 @@ pub fn run(options: Options) -> ExitCode {
             return ExitCode::from(1);
         }
     };
+    // Before there is a secret in memory.
+    let mut warnings = privileges::first();
     let config = match config::load(&options.config) {
         Ok(config) => config,
         Err(errors) => {
@@ -107,7 +110,9 @@ pub fn run(options: Options) -> ExitCode {
     if options.check {
         return ExitCode::SUCCESS;
     }
+    warnings.extend(privileges::keep(&config));
     logging::start(&config);
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let code = match serve(options.config, config, &mut entrance) {
         Ok(End::Told | End::HandedOver) => ExitCode::SUCCESS,
         Ok(End::LostDevice | End::Alone) => ExitCode::from(1),
