@@ -79,6 +79,8 @@ pub fn api(audits: Arc<Mutex<Vec<Audit>>>) -> Api {
         events: tokio::sync::broadcast::channel(16).0,
         audit: Arc::new(move |audit| audits.lock().expect("nobody panicked").push(audit)),
         large: gate::places(),
+        meter: Arc::default(),
+        metrics: None,
     }
 }
 
@@ -92,6 +94,8 @@ fn answer(request: Request) {
         Request::Upgrade(reply) => drop(reply.send(Ok(Box::new(Upgrade::of("0.1.0", 7))))),
         Request::LastUpgrade(reply) => drop(reply.send(Box::new(Upgrade::of("0.1.0", 7)))),
         Request::Stats(reply) => drop(reply.send(Stats::default())),
+        Request::Adopt(adopt) => drop(adopt.reply.send(Err("there is no engine".into()))),
+        Request::News(_) => {}
         Request::Change(change) => {
             let verdict = match &change.child {
                 _ if !CONNECTIONS.contains(&&*change.connection) => Err(Refusal::UnknownConnection),

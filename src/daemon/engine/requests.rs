@@ -1,6 +1,6 @@
 //! What the API asks of the engine, and the picture of the state that it answers with.
 use super::{Engine, FRESH, Parts};
-use crate::control::request::{Change, Refusal, Request};
+use crate::control::request::{Adopt, Change, Refusal, Request};
 use crate::control::types::{Status, Verb};
 use crate::daemon::status::View;
 use crate::ike::diagnose::{Certainty, Failure, Phase};
@@ -19,6 +19,11 @@ impl Engine {
             Request::Change(change) => self.change(now, change),
             Request::Upgrade(reply) => self.upgrade(now, reply),
             Request::LastUpgrade(reply) => drop(reply.send(Box::new(self.giver.last().clone()))),
+            Request::Adopt(Adopt { config, reply }) => drop(reply.send(self.adopt(now, *config))),
+            Request::News(news) => {
+                self.parts.journal.tell_config(now, &news);
+                self.parts.notes = news.notes;
+            }
         }
     }
 
