@@ -86,6 +86,8 @@ pub struct Keeper {
     plans: VecDeque<Made>,
     /// Why nothing is kept.
     storeless: Option<String>,
+    /// The store is still another's, who is about to go.
+    is_heir: bool,
     /// What is in force is not what the files say.
     differs: bool,
     /// Keys of `[gateway]` that wait for a restart.
@@ -113,7 +115,8 @@ impl Keeper {
 
     /// How long nothing is due.
     fn wait(&self) -> Duration {
-        let Some(pending) = self.pending() else { return Duration::from_secs(3600) };
+        let idle = if self.is_heir { AGAIN } else { Duration::from_secs(3600) };
+        let Some(pending) = self.pending() else { return idle };
         let now = (self.now)();
         let due =
             deadline::left(pending, &now).max(self.retry.map_or(Duration::ZERO, |at| at.saturating_sub(now.boot)));
@@ -127,6 +130,9 @@ impl Keeper {
 
     /// Undoes what nobody has confirmed in time.
     fn tick(&mut self) {
+        if self.is_heir {
+            self.reopen();
+        }
         let now = (self.now)();
         let Some(pending) = self.pending() else { return };
         if !deadline::left(pending, &now).is_zero() || self.retry.is_some_and(|at| at > now.boot) {

@@ -82,35 +82,45 @@ impl From<Errors> for NoStart {
 
 /// Reads the files and `state_dir`.
 ///
+/// The heir of a daemon that is still at work only looks at what that one has open, and opens it itself when that one has gone.
+///
 /// # Errors
 /// The files are refused, or `state_dir` is of a newer version.
-pub fn begin(path: &Path) -> Result<Begun, NoStart> {
-    begin_at(path, Moment::now)
+pub fn begin(path: &Path, is_heir: bool) -> Result<Begun, NoStart> {
+    begin_at(path, is_heir, Moment::now)
 }
 
 /// The same by other clocks.
-pub(super) fn begin_at(path: &Path, now: fn() -> Moment) -> Result<Begun, NoStart> {
+pub(super) fn begin_at(path: &Path, is_heir: bool, now: fn() -> Moment) -> Result<Begun, NoStart> {
     let sources = config::sources(path)?;
     let of_files = Desired::from_sources(&sources)?;
     let state_dir = state_dir(&of_files);
-    let (store, storeless) = match open(&state_dir) {
-        Ok(store) => (Some(store), None),
+    let opened = if is_heir { look(&state_dir) } else { open(&state_dir).map(Some) };
+    let (store, storeless) = match opened {
+        Ok(store) => (store, None),
         Err(error @ Error::Newer { .. }) => return Err(NoStart::Sentence(error.to_string())),
         Err(error) => (None, Some(format!("{}: {error}", state_dir.display()))),
     };
-    from(path.to_owned(), state_dir, &sources, of_files, store, storeless, now)
+    from(path.to_owned(), &sources, of_files, Found { state_dir, store, storeless, is_heir }, now)
 }
 
-/// With a store that is open, if there is one.
+/// The store, or why there is none.
+struct Found {
+    state_dir: PathBuf,
+    store: Option<Store>,
+    storeless: Option<String>,
+    /// It is another's, to look at.
+    is_heir: bool,
+}
+
 fn from(
     path: PathBuf,
-    state_dir: PathBuf,
     sources: &[Source],
     of_files: Desired,
-    mut store: Option<Store>,
-    storeless: Option<String>,
+    found: Found,
     now: fn() -> Moment,
 ) -> Result<Begun, NoStart> {
+    let Found { state_dir, mut store, storeless, is_heir } = found;
     let key = store.as_ref().map_or_else(process_key, key);
     let files = fingerprint(&key, sources);
     let mut said: Vec<String> = storeless.iter().map(|why| format!("no revisions are kept: {why}")).collect();
@@ -118,7 +128,7 @@ fn from(
     let (mut desired, mut differs) = (of_files, false);
     if let Some(store) = &mut store {
         said.append(&mut store.warnings);
-        undone = expired(store, &files, &now());
+        undone = if is_heir { None } else { expired(store, &files, &now()) };
         if let Some((number, previous)) = undone {
             said.push(format!(
                 "revision {number} was not confirmed in time and is undone: revision {previous} is in force"
@@ -129,6 +139,9 @@ fn from(
     let config = desired.check(&System)?;
     let etag = hex::encode(digest(&desired, &key));
     let in_force = InForce { desired, config: config.clone(), etag, files };
+    if is_heir {
+        store = None;
+    }
     if let Some(store) = &mut store {
         note(store, &in_force, &now(), &mut said);
     }
@@ -143,6 +156,7 @@ fn from(
         before: None,
         plans: VecDeque::new(),
         storeless,
+        is_heir,
         differs,
         restart: Vec::new(),
         retry: None,
@@ -220,13 +234,15 @@ impl Keeper {
             let of_disk = store.current().map(|meta| meta.digest.clone());
             let ours = hex::encode(digest(&self.in_force.desired, &key(&store)));
             match of_disk {
-                Some(of_disk) if of_disk != ours => {
+                Some(of_disk) if of_disk != ours && !self.is_heir => {
                     Err("it holds another configuration: restart to take it".to_owned())
                 }
                 _ => Ok(store),
             }
         });
         match opened {
+            // The daemon before has not gone yet.
+            Err(_) if self.is_heir => {}
             Err(why) => self.storeless = Some(format!("{}: {why}", self.state_dir.display())),
             Ok(mut store) => {
                 self.key = key(&store);
@@ -234,7 +250,7 @@ impl Keeper {
                 self.in_force.files =
                     super::read_files(&self.path, &self.key).map(|(_, files)| files).unwrap_or_default();
                 note(&mut store, &self.in_force, &(self.now)(), &mut Vec::new());
-                (self.store, self.storeless) = (Some(store), None);
+                (self.store, self.storeless, self.is_heir) = (Some(store), None, false);
                 self.plans.clear();
             }
         }
@@ -252,6 +268,11 @@ fn open(state_dir: &Path) -> Result<Store, Error> {
         Error::Io { what: "state_dir".into(), error }
     })?;
     Store::open(Box::new(disk), &mut SystemRng)
+}
+
+fn look(state_dir: &Path) -> Result<Option<Store>, Error> {
+    let failed = |error| Error::Io { what: "state_dir".into(), error };
+    Store::look(Box::new(Folders::look(state_dir).map_err(failed)?))
 }
 
 fn state_dir(of_files: &Desired) -> PathBuf {

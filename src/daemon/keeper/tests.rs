@@ -77,7 +77,7 @@ impl Lab {
         keeper
     }
     fn begin(&self) -> Result<Begun, NoStart> {
-        begin_at(&self.file(), now)
+        begin_at(&self.file(), false, now)
     }
     fn told(&self) -> std::sync::MutexGuard<'_, Told> {
         self.engine.0.lock().unwrap()
@@ -370,6 +370,26 @@ fn without_a_place_for_revisions_the_files_are_still_read() {
     std::fs::remove_file(lab.state()).unwrap();
     keeper.apply_from(json(&[("b", 3)]), &terms(Some(60))).unwrap();
     assert!(names(&keeper).len() == 2 && keeper.pending().is_some());
+}
+
+/// An upgrade: the new daemon begins while the old one has everything open.
+#[test]
+fn an_heir_looks_and_takes_over_when_the_other_has_gone() {
+    let lab = Lab::new(&connection("a", 2));
+    let mut old = lab.start();
+    old.apply_from(json(&[("b", 3)]), &terms(Some(60))).unwrap();
+    let mut heir = begin_at(&lab.file(), true, now).unwrap().keeper();
+    heir.port = Box::new(lab.engine.clone());
+    assert_eq!((names(&heir), heir.in_force.etag == old.in_force.etag), (vec!["a".to_owned(), "b".into()], true));
+    heir.tick();
+    assert!(heir.store.is_none() && heir.notes().is_empty());
+    assert_eq!(code(heir.apply_from(json(&[]), &terms(None))), "store.unavailable");
+    drop(old);
+    heir.tick();
+    assert!(heir.pending().is_some());
+    NOW.set(NOW.get() + 60);
+    heir.tick();
+    assert_eq!(names(&heir), ["a"]);
 }
 
 #[test]
