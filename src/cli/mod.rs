@@ -113,6 +113,7 @@ enum Command {
         yes: bool,
     },
     /// Keep what was applied with --confirm
+    #[command(after_help = "Example:\n  sandhog confirm")]
     Confirm,
     /// Bring the revision before, or any other, back; what waits to be confirmed is undone at once
     #[command(after_help = "Examples:\n  sandhog rollback\n  sandhog rollback --revision 12 --confirm 60")]
@@ -125,8 +126,10 @@ enum Command {
         confirm: Option<u64>,
     },
     /// Let the daemon read its own files again
+    #[command(after_help = "Example:\n  sandhog reload")]
     Reload,
     /// List what was in force, and who changed it when
+    #[command(after_help = "Example:\n  sandhog revisions")]
     Revisions,
     /// Show a tunnel between two gateways on this machine: pings, TCP, and nothing left behind
     #[command(after_help = "Example:\n  sudo sandhog demo --keep")]

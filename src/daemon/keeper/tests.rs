@@ -326,12 +326,13 @@ fn what_is_wrong_is_refused_with_its_place_and_changes_nothing() {
     ] {
         let problem = keeper.apply_from(document(text), &terms(None)).unwrap_err();
         let findings = problem.findings.map(|findings| findings.0).unwrap_or_default();
-        assert_eq!((problem.status, findings[0].code.as_str()), (status, code), "{text}: {findings:?}");
+        let listed = findings.iter().any(|finding| finding.code == code);
+        assert!(problem.status == status && listed, "{text}: {} {findings:?}", problem.status);
     }
     lab.write("[connections.a]\nremote_adrs = 1\n");
     let problem = keeper.plan(From::Files).unwrap_err();
     let findings = problem.findings.unwrap().0;
-    assert_eq!((findings[0].line, findings[0].code.as_str()), (4, "key.unknown"));
+    assert!(findings.iter().any(|finding| (finding.line, finding.code.as_str()) == (4, "key.unknown")), "{findings:?}");
     keeper.reload();
     assert_eq!(lab.told().news.last(), Some(&("config.refused", None)));
     assert_eq!(names(&keeper), ["a"]);
