@@ -255,7 +255,12 @@ impl Offer {
     pub(super) fn again(cx: &mut Cx<'_>, core: &Core, connection: &Connection, old: &Child, peer: u32) -> Option<Self> {
         let ke = KeRule::Prefer(None);
         let fresh = Self::for_resource(cx, connection, &old.policy, peer, (core, ke), old.resource)?;
-        let proposals = negotiate::renewal(&old.proposal, &old.policy.proposals, old.life.failures > 0);
+        let ours = &old.policy.proposals;
+        let proposals = match negotiate::allows(&old.proposal, ours) {
+            true => negotiate::renewal(&old.proposal, ours, old.life.failures > 0),
+            // The configuration is another one now.
+            false => ours.clone(),
+        };
         Some(Self {
             replaces: Some(old.id),
             proposals: negotiate::numbered(&proposals, &fresh.spi_in.to_be_bytes()),
@@ -505,6 +510,9 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
         if made.initiator && wish.down && !takes_over {
             est.leave(id, Ended::ByUs);
         }
+    }
+    if made.initiator && !made.lost && agreed.replaces.is_none() && agreed.resource.is_none() {
+        est.supersede(id);
     }
     if agreed.resource.is_some() && est.fallback(&agreed.policy.name).is_none() {
         est.leave(id, Ended::ByUs);

@@ -1,5 +1,6 @@
 //! What all IKE SAs share, and the context in which a step of one of them runs.
 use super::admission::Admission;
+use super::adopt::Grade;
 use super::calls::Calls;
 use super::channel::Sealed;
 use super::diagnose::Failure;
@@ -63,6 +64,8 @@ pub(super) struct Common {
     pub leases: Leases,
     /// How many IKE SAs are established.
     pub established: usize,
+    /// What new policies have begun, until somebody asks.
+    pub adopted: Vec<(Arc<str>, Grade)>,
     counter: u64,
 }
 /// An IKE SA whose time is over.
@@ -82,6 +85,8 @@ pub(super) enum How {
     Shortly,
     /// The peer will delete it; if it has not after a while, we do.
     Later,
+    /// With a Delete, if the configuration does not permit it any more: what was to take its place has failed.
+    Outdated,
     /// It has a successor, which has one, too: the Delete of the one before, whoever owes it, has a while left.
     Soon,
 }
@@ -118,8 +123,13 @@ impl Common {
             calls: Calls::default(),
             leases: Leases::default(),
             established: 0,
+            adopted: Vec::new(),
             counter: 0,
         }
+    }
+    /// A connection as it is by now. It may have changed since an attempt began, but not in what the attempt negotiates.
+    pub(super) fn current(&self, connection: Arc<Connection>) -> Arc<Connection> {
+        self.links.get(&connection.name).map_or(connection, |link| link.connection.clone())
     }
     /// Tells the host.
     pub(super) fn emit(&mut self, event: Event) {

@@ -7,6 +7,7 @@ pub mod event;
 pub mod policy;
 pub mod status;
 
+pub mod adopt;
 mod admission;
 mod auth;
 mod calls;

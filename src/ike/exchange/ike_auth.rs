@@ -33,7 +33,6 @@ use std::time::Duration;
 
 /// A responder leaves the first word about further children to the initiator for this long.
 const RESPONDER_PATIENCE: Duration = Duration::from_secs(5);
-
 /// What our proof is checked against, as revocation lists or a server, may take the peer so long: only then it is silent.
 const THEIR_PATIENCE: Duration = Duration::from_millis(3500);
 
@@ -551,6 +550,7 @@ fn establish(
     core.connection = Some(connection.name.clone());
     core.window.widen();
     core.size.agreed &= connection.fragmentation;
+    let connection = cx.common.current(connection);
     cx.common.established += 1;
     let peer = cx.common.links.get_mut(&connection.name).map_or(0, |link| {
         if !core.initiator {
@@ -568,7 +568,9 @@ fn establish(
     let life = Life::of_ike(cx, &connection);
     let authentication = Life::of_authentication(cx, &connection, core.initiator);
     Established {
+        permitted: connection.clone(),
         connection,
+        unsettled: true,
         peer,
         local_id,
         remote_id,

@@ -62,6 +62,7 @@ fn play(mut dice: Dice, talkative: bool) -> Summary {
     let (fair, storm, pace) = (plan.fair, plan.storm, plan.pace);
     // By dice of its own: a run without probes is what it was before there were any.
     let mut probing = plan.narrow.map(|narrow| Dice::seeded(narrow as u64));
+    let mut editing = plan.edits.then(|| Dice::seeded(storm.as_millis() as u64));
     let mut world = World::new(plan, &mut dice, talkative);
     while world.now < storm && !dice.is_spent() {
         let next = world.now + dice.between(Duration::ZERO, 2 * pace);
@@ -69,6 +70,9 @@ fn play(mut dice: Dice, talkative: bool) -> Summary {
         operations::one(&mut world, &mut dice, fair);
         if let Some(dice) = &mut probing {
             operations::probe(&mut world, dice);
+        }
+        if let Some(dice) = &mut editing {
+            operations::adopt(&mut world, dice, fair);
         }
     }
     world.heal(FINE);

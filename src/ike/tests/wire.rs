@@ -280,6 +280,7 @@ impl World {
                 }
             }
             est.connection = Arc::new(connection);
+            est.permitted = est.connection.clone();
         });
     }
     /// One end has forgotten its children.
