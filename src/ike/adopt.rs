@@ -285,7 +285,8 @@ fn permits(cx: &mut Cx<'_>, core: &Core, est: &Established, new: &Connection) ->
         && (*local_auth, *remote_auth) == (was.local_auth, was.remote_auth)
         && (!*fragmentation || *fragmentation == was.fragmentation || core.size.agreed)
         && (*mobike == was.mobike || *mobike == core.mobile.agreed)
-        && (*ppk == was.ppk || est.ppk && ppk.as_ref().is_none_or(|ppk| was.ppk.as_ref().is_some_and(|w| w.id == ppk.id)))
+        && (*ppk == was.ppk
+            || est.ppk && ppk.as_ref().is_none_or(|ppk| was.ppk.as_ref().is_some_and(|w| w.id == ppk.id)))
         && (*vips == was.vips || vips.is_empty() && est.virtuals.ours.is_empty())
         && (*pools == was.pools
             || pools.is_empty() == est.virtuals.theirs.is_empty() && est.virtuals.theirs.iter().all(within))
@@ -382,7 +383,7 @@ fn restart(cx: &mut Cx<'_>, est: &mut Established, new: &Arc<ChildPolicy>) {
     let until = cx.now + RELIEF_TIME;
     let mut old = Vec::new();
     for child in est.children.iter_mut().filter(|c| c.state == ChildState::Up && c.policy.name == new.name) {
-        child.state = ChildState::Replaced { until };
+        (child.state, child.outdated) = (ChildState::Replaced { until }, true);
         old.push(child.id);
     }
     let of_old = |task: &Task| match task {
@@ -423,13 +424,8 @@ impl Established {
     /// Another child has come up that we have asked for: what it was made instead of goes.
     pub(super) fn supersede(&mut self, new: ChildId) {
         let Some(name) = self.child(new).map(|c| c.policy.name.clone()) else { return };
-        let current = self.connection.children.iter().find(|c| c.name == name).map(|c| self.virtuals.of(c));
-        let stale = |c: &&Child| {
-            let replaced = c.policy.name == name && matches!(c.state, ChildState::Replaced { .. });
-            replaced && current.as_ref().is_none_or(|current| compare(c, current) == OfChild::Restart)
-        };
-        let stale: Vec<ChildId> = self.children.iter().filter(stale).map(|c| c.id).collect();
-        stale.into_iter().for_each(|id| self.leave(id, Ended::Replaced));
+        let outdated = self.children.iter().filter(|c| c.outdated && c.policy.name == name).map(|c| c.id);
+        outdated.collect::<Vec<_>>().into_iter().for_each(|id| self.leave(id, Ended::Replaced));
     }
     fn change_policy(&mut self, cx: &mut Cx<'_>, id: ChildId, new: &Arc<ChildPolicy>) {
         let Some(child) = self.child_mut(id) else { return };

@@ -48,6 +48,8 @@ pub(super) struct Child {
     pub group: Option<Box<Group>>,
     /// It had lost a collision when it came up: the host never sends on it.
     pub inbound_only: bool,
+    /// The configuration has changed: it goes when another one is there that is as it says now, and so does what the peer makes of it.
+    pub outdated: bool,
 }
 /// How much of what a child may carry it has carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -483,6 +485,7 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
     let life = Life::of_child(cx, &est.connection, &agreed.policy);
     let old = agreed.replaces.and_then(|old| est.child(old));
     let takes_over = old.is_some_and(|old| !old.is_leaving());
+    let outdated = old.filter(|old| old.outdated).map(|old| old.state);
     let group = old.map_or(agreed.group, |old| old.group.clone());
     est.children.reserve_exact(1);
     est.children.push(Child {
@@ -491,7 +494,7 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
         spi_in: agreed.spi_in,
         spi_out: agreed.spi_out,
         since: cx.now,
-        state: ChildState::Up,
+        state: outdated.filter(|state| matches!(state, ChildState::Replaced { .. })).unwrap_or(ChildState::Up),
         replaces: agreed.replaces,
         proposal: agreed.proposal.clone(),
         local_ts: agreed.local_ts.clone(),
@@ -501,6 +504,7 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
         resource: agreed.resource,
         group,
         inbound_only: made.lost,
+        outdated: outdated.is_some(),
     });
     cx.common.by_child.insert(agreed.spi_in, core.id);
     cx.common.by_id.insert(id, core.id);

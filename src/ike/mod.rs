@@ -7,8 +7,8 @@ pub mod event;
 pub mod policy;
 pub mod status;
 
-pub mod adopt;
 mod admission;
+pub mod adopt;
 mod auth;
 mod calls;
 mod channel;

@@ -1,8 +1,8 @@
 //! What users and misfortune do to a machine.
 use super::dice::Dice;
 use super::world::World;
-use crate::ike::event::{Command, IkeId};
 use crate::crypto::ke::NULL_GROUPS;
+use crate::ike::event::{Command, IkeId};
 use crate::ike::policy::{Connection, DpdAction, EncapPolicy, Policy};
 use crate::wire::payload::{Proposal, Transform};
 use crate::wire::registry::TransformType;
@@ -113,9 +113,11 @@ fn come_and_go(world: &mut World, dice: &mut Dice, machine: usize) {
     let name = dice.pick(&planned.connections).name.clone();
     let whole = dice.percent(30);
     let there = world.machines[machine].policy.connections.iter().find(|c| c.name == name).cloned();
-    let goes = there.is_some_and(|c| planned.connections.iter().any(|p| p.name == name && p.children.len() == c.children.len()));
+    let goes = there
+        .is_some_and(|c| planned.connections.iter().any(|p| p.name == name && p.children.len() == c.children.len()));
     for machine in 0..world.machines.len() {
-        let (mut policy, planned) = ((*world.machines[machine].policy).clone(), world.machines[machine].planned.clone());
+        let (mut policy, planned) =
+            ((*world.machines[machine].policy).clone(), world.machines[machine].planned.clone());
         let Some(mut connection) = planned.connections.iter().find(|c| c.name == name).cloned() else { continue };
         policy.connections.retain(|c| c.name != name);
         if goes && !whole {
@@ -155,7 +157,8 @@ fn groups(dice: &mut Dice, proposals: &[Proposal]) -> Vec<Proposal> {
     proposal.transforms.retain(|t| t.kind != TransformType::KE);
     if proposal.transforms.len() < before {
         let order = dice.pick::<&[usize]>(&[&[0], &[0, 1], &[1, 0]]);
-        let group = |g: &usize| Transform { kind: TransformType::KE, id: NULL_GROUPS[*g].0, key_bits: None, foreign: false };
+        let group =
+            |g: &usize| Transform { kind: TransformType::KE, id: NULL_GROUPS[*g].0, key_bits: None, foreign: false };
         proposal.transforms.extend(order.iter().map(group));
     }
     vec![proposal]

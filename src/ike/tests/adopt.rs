@@ -94,7 +94,8 @@ fn times_count_from_the_beginning_of_what_is_up() {
     assert_eq!(world.log.len(), 2, "it has asked whether Bob lives");
     let child_time = |time| with_child(quiet(alice()), move |p| p.rekey_time = seconds(time));
     adopt(&mut world, ALICE, child_time(300));
-    let rekeyed = |world: &World| world.a.events.iter().any(|e| matches!(e, Event::ChildUp(up) if up.replaces.is_some()));
+    let rekeyed =
+        |world: &World| world.a.events.iter().any(|e| matches!(e, Event::ChildUp(up) if up.replaces.is_some()));
     world.pass(seconds(300) - (world.now - born) - seconds(3));
     assert!(!rekeyed(&world));
     world.pass(seconds(6));
@@ -144,10 +145,12 @@ fn another_group_is_taken_into_use_at_once() {
 
 #[test]
 fn other_selectors_are_there_before_the_old_ones_go() {
-    let wide = |p: Policy| with_child(p, |p| {
-        let grow = |ts: &mut Vec<crate::wire::selector::Selector>| ts.push("10.77.0.0/16".parse().unwrap());
-        grow(if p.local_ts[0].start == addr("10.1.0.0") { &mut p.local_ts } else { &mut p.remote_ts });
-    });
+    let wide = |p: Policy| {
+        with_child(p, |p| {
+            let grow = |ts: &mut Vec<crate::wire::selector::Selector>| ts.push("10.77.0.0/16".parse().unwrap());
+            grow(if p.local_ts[0].start == addr("10.1.0.0") { &mut p.local_ts } else { &mut p.remote_ts });
+        })
+    };
     for first in [ALICE, BOB] {
         let mut world = tunnel_of(alice(), bob());
         let (before, ike) = (spis(&world.a), ikes(&world.a));
@@ -168,10 +171,12 @@ fn other_selectors_are_there_before_the_old_ones_go() {
 /// The new one is refused: the old one goes after a while, as the configuration does not have it any more.
 #[test]
 fn what_the_peer_refuses_leaves_the_old_one_for_a_while() {
-    let other = |p: Policy| with_child(p, |p| {
-        p.remote_ts = vec!["10.88.0.0/16".parse().unwrap()];
-        p.start = StartAction::Start;
-    });
+    let other = |p: Policy| {
+        with_child(p, |p| {
+            p.remote_ts = vec!["10.88.0.0/16".parse().unwrap()];
+            p.start = StartAction::Start;
+        })
+    };
     let mut world = tunnel_of(alice(), bob());
     adopt(&mut world, ALICE, other(alice()));
     pass_without_a_gap(&mut world, seconds(9));
@@ -186,11 +191,13 @@ fn what_the_peer_refuses_leaves_the_old_one_for_a_while() {
 
 #[test]
 fn children_come_and_go_alone() {
-    let two = |p: Policy, l, r| with(p, |c| {
-        let mut more = child("two", l, r);
-        Arc::make_mut(&mut more).start = StartAction::Start;
-        c.children.push(more);
-    });
+    let two = |p: Policy, l, r| {
+        with(p, |c| {
+            let mut more = child("two", l, r);
+            Arc::make_mut(&mut more).start = StartAction::Start;
+            c.children.push(more);
+        })
+    };
     let mut world = tunnel_of(alice(), bob());
     let (before, ike) = (spis(&world.a), ikes(&world.a));
     assert_eq!(adopt(&mut world, BOB, two(bob(), "10.4.0.0/16", "10.3.0.0/16")), [Grade::Live]);
@@ -237,10 +244,12 @@ fn what_was_negotiated_otherwise_is_made_before_the_old_one_goes() {
 /// Bob does not permit it: then the old one goes, and comes back as soon as he does.
 #[test]
 fn what_cannot_be_made_anew_goes_when_that_is_known() {
-    let strong = |p: Policy| with(p, |c| {
-        c.proposals = ike("aes256gcm16-prfsha384-x25519");
-        edit_child(c, |p| p.start = StartAction::Start);
-    });
+    let strong = |p: Policy| {
+        with(p, |c| {
+            c.proposals = ike("aes256gcm16-prfsha384-x25519");
+            edit_child(c, |p| p.start = StartAction::Start);
+        })
+    };
     let mut world = tunnel_of(alice(), bob());
     assert_eq!(adopt(&mut world, ALICE, strong(alice())), [Grade::RestartIke]);
     let failed = |world: &World| world.a.failures().contains(&"proposal.ike");
@@ -296,10 +305,12 @@ fn connections_come_and_go_and_the_others_do_not_notice() {
 /// The configuration changes while the answer to a rekey, or to the first request, is on its way.
 #[test]
 fn what_is_under_way_becomes_what_it_should_be() {
-    let narrow = |p: Policy| with_child(p, |p| {
-        let shrink = |ts: &mut Vec<crate::wire::selector::Selector>| ts[0] = "10.1.7.0/24".parse().unwrap();
-        shrink(if p.local_ts[0].start == addr("10.1.0.0") { &mut p.local_ts } else { &mut p.remote_ts });
-    });
+    let narrow = |p: Policy| {
+        with_child(p, |p| {
+            let shrink = |ts: &mut Vec<crate::wire::selector::Selector>| ts[0] = "10.1.7.0/24".parse().unwrap();
+            shrink(if p.local_ts[0].start == addr("10.1.0.0") { &mut p.local_ts } else { &mut p.remote_ts });
+        })
+    };
     let mut world = tunnel_of(alice(), bob());
     world.weather.delay = 50;
     world.command_a(rekey(Some("lan")));
