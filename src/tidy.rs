@@ -15,7 +15,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("ipsec", &["esp", "wire", "crypto::cipher"]),
     ("dataplane", &["ipsec", "esp", "io", "wire"]),
     ("config", &["ike::policy", "ike::diagnose", "ipsec", "crypto", "wire"]),
-    ("control", &["config", "ike::status", "ike::diagnose", "ipsec", "dataplane"]),
+    ("control", &["config", "ike::status", "ike::diagnose", "ipsec", "dataplane", "io::peer"]),
     ("daemon", &["control", "dataplane", "config", "ipsec", "ike", "esp", "crypto", "io", "wire"]),
     ("cli", &["control", "config"]),
 ];

@@ -1,18 +1,18 @@
-//! HTTP over the control socket: one request for each connection, no more of HTTP/1.1 than that needs.
+//! The daemon's API at its socket: one request for each connection.
+use super::http::{Body, Head};
 use crate::control::problem::Problem;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::io::{self, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Largest answer that we take, octets: a hundred thousand connections fit.
-const MAX_ANSWER: u64 = 512 << 20;
-/// Longest line and most lines of an answer's head.
-const MAX_LINE: u64 = 16 * 1024;
-const MAX_HEADERS: usize = 64;
+/// Largest problem document that we take, octets.
+const MAX_PROBLEM: u64 = 4 << 20;
 /// The daemon answers within this time, besides what it was asked to wait.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -34,17 +34,129 @@ pub enum ClientError {
         reason: String,
     },
     /// The daemon says no.
-    #[error("{}", .0.detail)]
-    Refused(Box<Problem>),
+    #[error("{}", .0.problem.detail)]
+    Refused(Box<Refused>),
 }
 impl ClientError {
-    /// 3 if the daemon cannot be reached, 2 if what was asked for does not exist, else 1.
+    /// 3 if the daemon cannot be reached, 2 if what was asked for is invalid or does not exist, else 1.
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Unreachable { .. } | Self::Broken { .. } => ExitCode::from(3),
-            Self::Refused(problem) if matches!(problem.status, 400 | 404) => ExitCode::from(2),
+            Self::Refused(refused) if matches!(refused.problem.status, 400 | 404 | 422) => ExitCode::from(2),
             Self::Refused(_) => ExitCode::from(1),
         }
+    }
+}
+
+/// A problem document.
+#[derive(Debug)]
+pub struct Refused {
+    /// What all problems have.
+    pub problem: Problem,
+    /// With what this one has besides.
+    pub document: Value,
+}
+impl Refused {
+    /// What is wrong with a configuration, if that is the problem: as [`crate::config::Finding`] writes it, one text each.
+    pub fn findings(&self) -> Vec<String> {
+        let list = self.document.get("findings").and_then(Value::as_array);
+        list.into_iter().flatten().map(finding).collect()
+    }
+}
+
+fn finding(finding: &Value) -> String {
+    let text = |key: &str| finding.get(key).and_then(Value::as_str).unwrap_or_default();
+    let number = |key: &str| finding.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let place = match (text("file"), number("line"), number("column")) {
+        ("", ..) => String::new(),
+        (file, 0, _) => format!("\n  --> {file}"),
+        (file, line, column) => format!("\n  --> {file}:{line}:{column}"),
+    };
+    let hint = if text("hint").is_empty() { String::new() } else { format!("\n  = help: {}", text("hint")) };
+    let severity = if text("severity").is_empty() { "error" } else { text("severity") };
+    format!("{severity}[{}]: {}{place}{hint}", text("code"), text("message"))
+}
+
+/// What is asked of the daemon.
+#[derive(Debug)]
+pub struct Order<'a> {
+    method: &'static str,
+    path: &'a str,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+    wait: Duration,
+}
+impl<'a> Order<'a> {
+    /// Any method.
+    pub fn new(method: &'static str, path: &'a str) -> Self {
+        Self { method, path, headers: Vec::new(), body: Vec::new(), wait: PATIENCE }
+    }
+    /// Reads a resource.
+    pub fn get(path: &'a str) -> Self {
+        Self::new("GET", path)
+    }
+    /// Gives an order.
+    pub fn post(path: &'a str) -> Self {
+        Self::new("POST", path)
+    }
+    /// With a header, such as `if-match`.
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        // No value of ours has line ends; one of another's must not make two headers of one.
+        let value = value.into().chars().filter(|c| !c.is_control()).collect();
+        self.headers.push((name, value));
+        self
+    }
+    /// With a body.
+    pub fn json(mut self, body: &impl serde::Serialize) -> Self {
+        // Our own types always have a JSON.
+        self.body = serde_json::to_vec(body).unwrap_or_default();
+        self.header("content-type", "application/json")
+    }
+    /// The answer may take this long, and some seconds for the way. It is no part of the request: say `?timeout=S` in the path as well.
+    pub fn within(mut self, wait: Duration) -> Self {
+        self.wait = wait.saturating_add(PATIENCE);
+        self
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let Self { method, path, body, .. } = self;
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+        let mut bytes = head.into_bytes();
+        bytes.extend_from_slice(body);
+        bytes
+    }
+}
+
+/// A good answer, whose body is still to be read.
+#[derive(Debug)]
+pub struct Answer {
+    head: Head,
+    body: Body<BufReader<UnixStream>>,
+    socket: PathBuf,
+}
+impl Answer {
+    /// What the document is, for `if-match`.
+    pub fn etag(&self) -> Option<&str> {
+        self.head.header("etag")
+    }
+    /// The body as it comes.
+    pub fn into_reader(self) -> impl Read {
+        self.body
+    }
+    /// The whole body as JSON; `null` if there is none.
+    ///
+    /// # Errors
+    /// [`ClientError::Broken`] if it is none, or none of this type.
+    pub fn json<T: DeserializeOwned>(mut self) -> Result<T, ClientError> {
+        let broken = |reason: String| ClientError::Broken { path: self.socket.clone(), reason };
+        let mut body = Vec::new();
+        self.body.read_to_end(&mut body).map_err(|error| broken(said(&error)))?;
+        let body = if body.is_empty() { b"null" } else { body.as_slice() };
+        serde_json::from_slice(body).map_err(|error| broken(format!("{error}; is it of another version?")))
     }
 }
 
@@ -66,43 +178,50 @@ impl Client {
     ///
     /// # Errors
     /// As [`ClientError`] says.
-    pub fn get(&self, path: &str) -> Result<serde_json::Value, ClientError> {
-        self.request("GET", path, PATIENCE)
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.send(Order::get(path))?.json()
     }
-    /// Posts to a resource and waits up to `timeout` (and some seconds for the way) for the answer. The time to wait is no part of the
-    /// request: say `?timeout=S` in the path as well.
+    /// Posts to a resource and waits up to `timeout` (and some seconds for the way) for the answer.
     ///
     /// # Errors
     /// As [`ClientError`] says.
-    pub fn post(&self, path: &str, timeout: Duration) -> Result<serde_json::Value, ClientError> {
-        self.request("POST", path, timeout + PATIENCE)
+    pub fn post(&self, path: &str, timeout: Duration) -> Result<Value, ClientError> {
+        self.send(Order::post(path).within(timeout))?.json()
     }
-
-    fn request(&self, method: &str, path: &str, timeout: Duration) -> Result<serde_json::Value, ClientError> {
-        let mut stream = UnixStream::connect(&self.path)
+    /// Sends any order.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; what the daemon refuses is an error, too.
+    pub fn send(&self, order: Order<'_>) -> Result<Answer, ClientError> {
+        let stream = UnixStream::connect(&self.path)
             .map_err(|error| ClientError::Unreachable { path: self.path.clone(), reason: unreachable(&error) })?;
-        let broken = |reason: String| ClientError::Broken { path: self.path.clone(), reason };
-        let exchange = || -> io::Result<(u16, Vec<u8>)> {
-            stream.set_read_timeout(Some(timeout))?;
-            stream.set_write_timeout(Some(PATIENCE))?;
-            let head = format!(
-                "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\naccept: application/json\r\ncontent-length: 0\r\n\r\n"
-            );
-            stream.write_all(head.as_bytes())?;
-            read_answer(&mut BufReader::new(stream))
-        };
-        let (status, body) = exchange().map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => broken("no answer in time".into()),
-            _ => broken(error.to_string()),
-        })?;
-        if (200..300).contains(&status) {
-            return serde_json::from_slice(&body).map_err(|error| broken(error.to_string()));
+        let broken = |error: io::Error| ClientError::Broken { path: self.path.clone(), reason: said(&error) };
+        let (head, mut body) = exchange(stream, &order).map_err(broken)?;
+        if head.is_success() {
+            return Ok(Answer { head, body, socket: self.path.clone() });
         }
-        match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => Err(ClientError::Refused(Box::new(problem))),
-            Err(_) => Err(broken(format!("HTTP status {status}"))),
+        let mut text = Vec::new();
+        body.by_ref().take(MAX_PROBLEM).read_to_end(&mut text).map_err(broken)?;
+        let document: Value = serde_json::from_slice(&text).unwrap_or_default();
+        match serde_json::from_value(document.clone()) {
+            Ok(problem) => Err(ClientError::Refused(Box::new(Refused { problem, document }))),
+            Err(_) => {
+                let reason = format!("HTTP status {}", head.status);
+                Err(ClientError::Broken { path: self.path.clone(), reason })
+            }
         }
     }
+}
+
+fn exchange(mut stream: UnixStream, order: &Order<'_>) -> io::Result<(Head, Body<BufReader<UnixStream>>)> {
+    stream.set_read_timeout(Some(order.wait))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    // Who refuses a body before it has come may close: its answer says why.
+    let written = stream.write_all(&order.bytes());
+    let mut from = BufReader::new(stream);
+    let head = Head::read(&mut from).map_err(|error| written.err().unwrap_or(error))?;
+    let body = Body::new(&head, from)?;
+    Ok((head, body))
 }
 
 /// One segment of a path, with all that has a meaning in a URL escaped (RFC 3986 section 2.1).
@@ -117,6 +236,14 @@ pub fn escape(segment: &str) -> String {
     escaped
 }
 
+fn said(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer in time".into(),
+        io::ErrorKind::UnexpectedEof => "it closed the connection in the middle of its answer".into(),
+        _ => error.to_string(),
+    }
+}
+
 fn unreachable(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => {
@@ -125,121 +252,72 @@ fn unreachable(error: &io::Error) -> String {
         io::ErrorKind::ConnectionRefused => {
             "nobody listens there any more. Start the daemon: `systemctl start sandhog`".into()
         }
-        io::ErrorKind::PermissionDenied => "not allowed. Run as root, or as the user of the daemon".into(),
+        io::ErrorKind::PermissionDenied => {
+            "permission denied. Run as root or as the daemon's user, or join the group `sandhog` (operators), or `sandhog-observe` and \
+             read from --socket /run/sandhog/observe.sock; then log in again"
+                .into()
+        }
+        io::ErrorKind::WouldBlock => "it has too many clients waiting; try again".into(),
         _ => error.to_string(),
     }
-}
-
-fn read_answer(from: &mut impl BufRead) -> io::Result<(u16, Vec<u8>)> {
-    let line = read_line(from)?;
-    let mut words = line.split(' ');
-    let status = match (words.next(), words.next().map(str::parse)) {
-        (Some("HTTP/1.1" | "HTTP/1.0"), Some(Ok(status))) => status,
-        _ => return Err(invalid("not HTTP")),
-    };
-    let mut length = None;
-    let mut chunked = false;
-    for _ in 0..MAX_HEADERS {
-        let line = read_line(from)?;
-        if line.is_empty() {
-            return Ok((status, read_body(from, length, chunked)?));
-        }
-        let (name, value) = line.split_once(':').ok_or_else(|| invalid("a header without colon"))?;
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => {
-                length = Some(value.trim().parse::<u64>().map_err(|_| invalid("bad content-length"))?);
-            }
-            "transfer-encoding" => chunked = value.trim().eq_ignore_ascii_case("chunked"),
-            _ => {}
-        }
-    }
-    Err(invalid("too many headers"))
-}
-
-fn read_body(from: &mut impl BufRead, length: Option<u64>, chunked: bool) -> io::Result<Vec<u8>> {
-    let mut body = Vec::new();
-    if !chunked {
-        let wanted = length.unwrap_or(MAX_ANSWER);
-        if wanted > MAX_ANSWER {
-            return Err(invalid("the answer is too long"));
-        }
-        from.take(wanted).read_to_end(&mut body)?;
-        let cut = length.is_some_and(|length| length != body.len() as u64);
-        return if cut { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(body) };
-    }
-    loop {
-        let line = read_line(from)?;
-        let size = line.split(';').next().unwrap_or_default().trim();
-        let size = u64::from_str_radix(size, 16).map_err(|_| invalid("bad chunk"))?;
-        if size.saturating_add(body.len() as u64) > MAX_ANSWER {
-            return Err(invalid("the answer is too long"));
-        }
-        if size == 0 {
-            return Ok(body);
-        }
-        let before = body.len() as u64;
-        from.take(size).read_to_end(&mut body)?;
-        if body.len() as u64 - before != size {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        read_line(from)?;
-    }
-}
-
-fn read_line(from: &mut impl BufRead) -> io::Result<String> {
-    let mut line = Vec::new();
-    from.take(MAX_LINE).read_until(b'\n', &mut line)?;
-    if line.pop() != Some(b'\n') {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    if line.last() == Some(&b'\r') {
-        line.pop();
-    }
-    String::from_utf8(line).map_err(|_| invalid("not text"))
-}
-
-fn invalid(what: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixListener;
 
-    fn answer(text: &str) -> io::Result<(u16, Vec<u8>)> {
-        read_answer(&mut text.as_bytes())
+    /// A daemon that says this to one client; what it was asked.
+    fn daemon(answer: &'static str) -> (tempfile::TempDir, Client, std::thread::JoinHandle<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let thread = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = vec![0; 4096];
+            let n = stream.read(&mut asked).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8(asked[..n].to_vec()).unwrap()
+        });
+        (folder, Client::new(path), thread)
     }
 
     #[test]
-    fn bodies_by_length_by_chunks_and_to_the_end() {
-        let by_length = answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}trailing").unwrap();
-        assert_eq!(by_length, (200, b"{}".to_vec()));
-        let chunked = answer("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n1;x\r\n}\r\n0\r\n\r\n");
-        assert_eq!(chunked.unwrap().1, b"{}");
-        assert_eq!(answer("HTTP/1.0 404 no\r\n\r\nrest").unwrap(), (404, b"rest".to_vec()));
+    fn an_order_has_headers_and_a_body() {
+        let (_folder, client, daemon) = daemon("HTTP/1.1 200 OK\r\netag: \"7\"\r\ncontent-length: 4\r\n\r\ntrue");
+        let order = Order::new("PUT", "/v1/config").header("if-match", "\"6\"\r\nevil: 1").json(&[1, 2]);
+        let answer = client.send(order).unwrap();
+        assert_eq!(answer.etag(), Some("\"7\""));
+        assert!(answer.json::<bool>().unwrap());
+        let asked = daemon.join().unwrap();
+        assert!(asked.starts_with("PUT /v1/config HTTP/1.1\r\nhost: localhost\r\n"), "{asked}");
+        assert!(asked.contains("\r\nif-match: \"6\"evil: 1\r\n") && asked.ends_with("content-length: 5\r\n\r\n[1,2]"));
     }
 
     #[test]
-    fn what_is_cut_or_no_http_is_an_error() {
-        for text in [
-            "",
-            "HTTP/1.1",
-            "SSH-2.0-x\r\n\r\n",
-            "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n{}",
-            "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
-            "HTTP/1.1 200 OK\r\ncontent-length: 99999999999999\r\n\r\n",
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{}",
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffff\r\n{}",
-            "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
-        ] {
-            assert!(answer(text).is_err(), "{text:?}");
-        }
+    fn a_problem_keeps_all_that_it_says() {
+        let text = "HTTP/1.1 422 no\r\n\r\n{\"type\":\"urn:x\",\"status\":422,\"title\":\"t\",\"detail\":\"d\",\"code\":\"config.invalid\",\
+                    \"findings\":[{\"severity\":\"error\",\"file\":\"/a.toml\",\"line\":3,\"column\":1,\"code\":\"key.unknown\",\"message\":\"m\",\"hint\":\"h\"}]}";
+        let (_folder, client, daemon) = daemon(text);
+        let error = client.get::<Value>("/v1/config").unwrap_err();
+        daemon.join().unwrap();
+        assert_eq!(format!("{:?}", error.exit_code()), format!("{:?}", ExitCode::from(2)));
+        let ClientError::Refused(refused) = error else { panic!("{error}") };
+        assert_eq!(refused.findings(), ["error[key.unknown]: m\n  --> /a.toml:3:1\n  = help: h"]);
+    }
+
+    #[test]
+    fn what_is_no_problem_document_is_an_unexpected_answer() {
+        let (_folder, client, daemon) = daemon("HTTP/1.1 500 no\r\n\r\noops");
+        let error = client.get::<Value>("/v1/info").unwrap_err();
+        daemon.join().unwrap();
+        assert!(error.to_string().contains("HTTP status 500"), "{error}");
     }
 
     #[test]
     fn a_missing_daemon_is_exit_code_3_with_a_sentence() {
         let folder = tempfile::tempdir().unwrap();
-        let error = Client::new(folder.path().join("none.sock")).get("/v1/info").unwrap_err();
+        let error = Client::new(folder.path().join("none.sock")).get::<Value>("/v1/info").unwrap_err();
         assert!(error.to_string().contains("Is sandhogd running"), "{error}");
         assert_eq!(format!("{:?}", error.exit_code()), format!("{:?}", ExitCode::from(3)));
     }
@@ -248,8 +326,8 @@ mod tests {
     fn a_stale_socket_is_exit_code_3_with_a_sentence() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("stale.sock");
-        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let error = Client::new(&path).get("/v1/info").unwrap_err();
+        drop(UnixListener::bind(&path).unwrap());
+        let error = Client::new(&path).get::<Value>("/v1/info").unwrap_err();
         assert!(error.to_string().contains("nobody listens"), "{error}");
     }
 

@@ -6,15 +6,24 @@ mod change;
 mod check;
 mod completion;
 mod demo;
+mod http;
 mod output;
 mod pki;
+mod sas;
+mod sse;
 mod status;
+mod table;
+mod target;
+mod watch;
 
 use crate::control::types::Verb;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use target::Target;
 
+/// How a connection is named.
+const TARGET: &str = "NAME[#PEER][/CHILD]";
 /// Where the daemon's socket is unless a flag or `SANDHOG_SOCKET` says otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/sandhog/control.sock";
 
@@ -25,7 +34,7 @@ struct Cli {
     /// Control socket of the daemon [default: $SANDHOG_SOCKET, else /run/sandhog/control.sock]
     #[arg(long, global = true, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// Print one JSON document and nothing else
+    /// Print one JSON document, or one per line for streams, and nothing else
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -34,22 +43,42 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Show connections, their SAs and counters, and what failed last
+    ///
+    /// Where the terminal is narrow, columns are left out in this order: SUITE, LOCAL TS, OUT, IN, REMOTE TS, PEER.
+    #[command(
+        after_help = "Examples:\n  sandhog status\n  sandhog status office#2 -v\n  sandhog --json status | jq '.connections[].state'"
+    )]
     Status {
-        /// Only this connection
-        name: Option<String>,
+        /// Only this connection, peer or child
+        #[arg(value_name = TARGET)]
+        name: Option<Target>,
+        /// The daemon, its counters, and every SA, too
+        #[arg(long, short)]
+        verbose: bool,
     },
+    /// List the IKE SAs and the child SAs of all connections
+    #[command(after_help = "Example:\n  sandhog sas")]
+    Sas,
+    /// Show events as they happen; a lost daemon is waited for
+    #[command(after_help = "Examples:\n  sandhog watch\n  sandhog --json watch --since 1200 --connection office")]
+    Watch(watch::Args),
     /// Bring up a connection or one child, and wait for it
+    #[command(after_help = "Examples:\n  sandhog up office\n  sandhog up office/lan --timeout 5")]
     Up(ChangeArgs),
-    /// Take down a connection or one child, and wait for it
+    /// Take down a connection or one child, or one peer of a connection that has several, and wait for it
+    #[command(after_help = "Examples:\n  sandhog down office\n  sandhog down roadwarriors#3")]
     Down(ChangeArgs),
     /// Rekey a child, or the IKE SA of a connection, and wait for it
+    #[command(after_help = "Examples:\n  sandhog rekey office\n  sandhog rekey office/lan")]
     Rekey(ChangeArgs),
     /// Validate a configuration without a daemon
+    #[command(after_help = "Example:\n  sandhog check /etc/sandhog/sandhog.toml")]
     Check {
         /// The main file; `conf.d/*.toml` beside it is read, too
         file: PathBuf,
     },
     /// Show a tunnel between two gateways on this machine: pings, TCP, and nothing left behind
+    #[command(after_help = "Example:\n  sudo sandhog demo --keep")]
     Demo {
         /// Leave it running until Ctrl-C, and tell how to enter
         #[arg(long)]
@@ -62,11 +91,15 @@ enum Command {
         config: PathBuf,
     },
     /// An authority in a folder: certificates for gateways, and their revocation
+    #[command(
+        after_help = "Examples:\n  sandhog pki ca --name 'Example VPN' --out ca\n  sandhog pki issue --ca ca --name gw1.example --out gw1\n  sandhog pki revoke --ca ca gw1/gw1.example.pem"
+    )]
     Pki {
         #[command(subcommand)]
         command: pki::Command,
     },
     /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  sandhog completion bash > /etc/bash_completion.d/sandhog")]
     Completion {
         /// The shell
         shell: completion::Shell,
@@ -74,9 +107,9 @@ enum Command {
 }
 #[derive(Debug, clap::Args)]
 struct ChangeArgs {
-    /// CONNECTION or CONNECTION/CHILD
-    #[arg(value_name = "NAME[/CHILD]")]
-    name: String,
+    /// A connection, one of its children, or one of its peers as `status` numbers them
+    #[arg(value_name = TARGET)]
+    name: Target,
     /// How long to wait, in seconds
     #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=600))]
     timeout: u64,
@@ -87,7 +120,9 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let client = client::Client::new(socket(cli.socket));
     match cli.command {
-        Command::Status { name } => status::run(&client, name.as_deref(), cli.json),
+        Command::Status { name, verbose } => status::run(&client, name.as_ref(), verbose, cli.json),
+        Command::Sas => sas::run(&client, cli.json),
+        Command::Watch(args) => watch::run(&client, &args, cli.json),
         Command::Up(args) => change::run(&client, Verb::Up, &args.name, args.timeout, cli.json),
         Command::Down(args) => change::run(&client, Verb::Down, &args.name, args.timeout, cli.json),
         Command::Rekey(args) => change::run(&client, Verb::Rekey, &args.name, args.timeout, cli.json),
@@ -112,6 +147,15 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Whoever adds a command shows how it is used.
+    #[test]
+    fn every_command_has_an_example() {
+        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+            let help = command.clone().render_long_help().to_string();
+            assert!(help.contains("Example") && help.contains("sandhog "), "{} has none", command.get_name());
+        }
     }
 
     #[test]

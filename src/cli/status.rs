@@ -1,85 +1,105 @@
 //! `sandhog status`: connections, their children, counters, and what failed last.
-use super::client::{Client, ClientError, escape};
+use super::client::{Client, ClientError, Order};
 use super::output::{self, octets, plain};
+use super::table::{Column, Table};
+use super::target::Target;
 use crate::control::types::{Child, ChildState, Connection, Failure, Monitor, Status};
 use std::process::ExitCode;
-use tabled::builder::Builder;
-use tabled::settings::peaker::Priority;
-use tabled::settings::{Style, Width};
 
-/// Prints all connections, or one.
-pub fn run(client: &Client, name: Option<&str>, json: bool) -> ExitCode {
-    let status = match fetch(client, name) {
-        Ok(status) => status,
-        Err(error) => {
-            eprintln!("sandhog: {}", plain(&error.to_string()));
-            return error.exit_code();
-        }
+mod verbose;
+
+/// What stands in the table, and what leaves first where the terminal is narrow: the highest number (`help` says it in words).
+const COLUMNS: [Column; 8] = [
+    Column::new("CONNECTION", 0),
+    Column::new("STATE", 0),
+    Column::new("PEER", 1),
+    Column::new("LOCAL TS", 5),
+    Column::new("REMOTE TS", 2),
+    Column::new("SUITE", 6),
+    Column::number("IN", 3),
+    Column::number("OUT", 4),
+];
+
+/// Prints all connections, one, or one peer of it.
+pub fn run(client: &Client, target: Option<&Target>, verbose: bool, json: bool) -> ExitCode {
+    let done = match target {
+        None if json && !verbose => output::pass(client, Order::get("/v1/connections")),
+        _ => show(client, target, verbose, json),
     };
+    done.map_or_else(|error| output::failed(&error, json), |()| ExitCode::SUCCESS)
+}
+
+fn show(client: &Client, target: Option<&Target>, verbose: bool, json: bool) -> Result<(), ClientError> {
+    let status = fetch(client, target)?;
+    let more = verbose.then(|| verbose::fetch(client)).transpose()?;
     if json {
-        output::json(&status);
-    } else {
-        output::text(render(&status, width(), output::color()).trim_end());
+        match &more {
+            Some(more) => output::json(
+                &serde_json::json!({ "connections": status.connections, "info": more.info, "stats": more.stats }),
+            ),
+            None => output::json(&status),
+        }
+        return Ok(());
     }
-    ExitCode::SUCCESS
+    let mut text = render(&status, output::width(), output::color());
+    if let Some(more) = more {
+        text = format!("{}\n{}\n{}", more.head(), text.trim_end(), verbose::sas(&status));
+    }
+    output::text(text.trim_end());
+    Ok(())
 }
 
-fn fetch(client: &Client, name: Option<&str>) -> Result<Status, ClientError> {
-    let broken = |error: serde_json::Error| ClientError::Broken {
-        path: client.socket().to_owned(),
-        reason: format!("{error}; is it of another version?"),
-    };
-    match name {
-        None => serde_json::from_value(client.get("/v1/connections")?).map_err(broken),
-        Some(name) => {
-            let connection = client.get(&format!("/v1/connections/{}", escape(name)))?;
-            Ok(Status { connections: vec![serde_json::from_value(connection).map_err(broken)?] })
+/// All, one connection, or one connection with no more of it than one peer or child.
+pub fn fetch(client: &Client, target: Option<&Target>) -> Result<Status, ClientError> {
+    let Some(target) = target else { return client.get("/v1/connections") };
+    let mut connection: Connection = client.get(&target.connection_path())?;
+    if let Some(id) = target.peer {
+        connection.peers.retain(|peer| peer.id == id);
+        let peer =
+            connection.peers.first().ok_or_else(|| unknown(format!("{:?} has no peer #{id}", target.connection)))?;
+        connection.sas.retain(|sa| sa.remote == peer.remote && sa.remote_id == peer.remote_id);
+        connection.children.clone_from(&peer.children);
+    }
+    if let Some(name) = &target.child {
+        let of_it = |children: &mut Vec<Child>| children.retain(|child| child.name == *name);
+        of_it(&mut connection.children);
+        connection.peers.iter_mut().for_each(|peer| of_it(&mut peer.children));
+        if connection.children.is_empty() {
+            return Err(unknown(format!("{:?} has no child {name:?}", target.connection)));
         }
     }
+    Ok(Status { connections: vec![connection] })
 }
 
-/// Columns of the terminal, if there is one and it says so.
-fn width() -> Option<usize> {
-    use std::io::IsTerminal;
-    if !std::io::stdout().is_terminal() {
-        return None;
-    }
-    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    Some(said.or_else(terminal_columns).unwrap_or(80).max(40))
-}
-
-fn terminal_columns() -> Option<usize> {
-    // The one question that the standard library cannot ask; clap asks it for its help texts.
-    terminal_size::terminal_size().map(|(terminal_size::Width(columns), _)| columns.into())
+/// What the daemon would say of it.
+fn unknown(detail: String) -> ClientError {
+    let problem = crate::control::problem::Problem::not_found("");
+    let problem = crate::control::problem::Problem { detail: format!("connection {detail}"), ..problem };
+    let document = serde_json::to_value(&problem).unwrap_or_default();
+    ClientError::Refused(Box::new(super::client::Refused { problem, document }))
 }
 
 fn render(status: &Status, width: Option<usize>, color: bool) -> String {
     if status.connections.is_empty() {
         return "no connections are configured".into();
     }
-    let mut table = Builder::default();
-    table.push_record(["CONNECTION", "STATE", "PEER", "LOCAL TS", "REMOTE TS", "SUITE", "IN", "OUT"]);
+    let mut table = Table::new(&COLUMNS);
     let mut notes = String::new();
     for connection in &status.connections {
-        table.push_record(connection_row(connection));
+        table.push(connection_row(connection));
         for child in &connection.children {
-            table.push_record(child_row(child));
+            table.push(child_row(child));
         }
         for peer in &connection.peers {
             let name = format!("  #{} {}", peer.id, plain(peer.remote_id.as_deref().unwrap_or("")));
             let row = [name.as_str(), peer.state.name(), &peer.remote, "", "", "", "", ""];
-            table.push_record(row.map(str::to_owned));
+            table.push(row.map(str::to_owned));
         }
         notes.push_str(&connection_notes(connection));
     }
-    let mut table = table.build();
-    table.with(Style::blank());
-    if let Some(width) = width {
-        table.with(Width::wrap(width).priority(Priority::max(true)).keep_words(true));
-    }
-    let table = if color { paint(&table.to_string()) } else { table.to_string() };
-    let lines: Vec<_> = table.lines().map(str::trim_end).collect();
-    format!("{}\n{notes}", lines.join("\n"))
+    let table = table.render(width);
+    let table = if color { paint(&table) } else { table };
+    format!("{table}\n{notes}")
 }
 
 fn connection_row(connection: &Connection) -> [String; 8] {

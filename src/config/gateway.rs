@@ -3,7 +3,7 @@ use super::keys::{self, Fields};
 use super::report::Report;
 use super::secret::Secrets;
 use super::text::{Entry, Node, Value};
-use super::{Gateway, Log, LogFormat, LogLevel, OnExit, hook, value};
+use super::{Gateway, Log, LogFormat, LogLevel, LogTarget, OnExit, hook, value};
 use crate::ike::policy::{Limits, Ports, Retransmit};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -143,10 +143,44 @@ fn metrics(report: &mut Report<'_>, node: &Node) -> Option<std::net::SocketAddr>
 
 fn log(report: &mut Report<'_>, node: &Node) -> Option<Log> {
     let fields = Fields::of_node(report, &keys::LOG, node)?;
-    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json), ("journald", LogFormat::Journald)];
+    let formats = [
+        ("text", LogFormat::Text),
+        ("json", LogFormat::Json),
+        ("journald", LogFormat::Journald),
+        ("syslog", LogFormat::Syslog),
+    ];
     let level = fields.read(report, "level", level).unwrap_or_default();
     let format = fields.read(report, "format", |r, n| value::choice(r, n, &formats)).unwrap_or_default();
-    Some(Log { level, format })
+    let target = fields.read(report, "target", log_target).unwrap_or_default();
+    let fits = match format {
+        LogFormat::Text | LogFormat::Json => target == LogTarget::Usual,
+        LogFormat::Journald => !matches!(target, LogTarget::Udp(_)),
+        LogFormat::Syslog => true,
+    };
+    if let Some(entry) = fields.entry("target").filter(|_| !fits) {
+        let hint = "text and json go to stderr, journald to a Unix socket, syslog to a Unix socket or by UDP";
+        report.error(entry.node.at, "log.target", "messages of this format do not go there", hint);
+    }
+    Some(Log { level, format, target })
+}
+
+fn log_target(report: &mut Report<'_>, node: &Node) -> Option<LogTarget> {
+    let given = value::string(report, node)?;
+    if let Some(socket) = given.strip_prefix("udp:") {
+        return match socket.parse::<std::net::SocketAddr>() {
+            Ok(socket) if socket.port() != 0 => Some(LogTarget::Udp(socket)),
+            _ => {
+                let message = format!("{socket:?} is not an address with a port");
+                report.refuse(
+                    node.at,
+                    "value.address",
+                    message,
+                    "write \"udp:192.0.2.1:514\" or \"udp:[2001:db8::1]:514\"",
+                )
+            }
+        };
+    }
+    socket_path(report, node).map(LogTarget::Local)
 }
 
 fn retransmit(report: &mut Report<'_>, node: &Node) -> Option<Retransmit> {

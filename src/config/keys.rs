@@ -40,7 +40,7 @@ pub(super) const GATEWAY: Keys = Keys {
 };
 pub(super) const PORTS: Keys = Keys { place: "[gateway] ports", keys: &["ike", "natt"] };
 pub(super) const HOOK: Keys = Keys { place: "[gateway] hook", keys: &["command", "user", "timeout"] };
-pub(super) const LOG: Keys = Keys { place: "[gateway] log", keys: &["level", "format"] };
+pub(super) const LOG: Keys = Keys { place: "[gateway] log", keys: &["level", "format", "target"] };
 pub(super) const RETRANSMIT: Keys = Keys { place: "[gateway] retransmit", keys: &["first", "factor", "max", "tries"] };
 pub(super) const LIMITS: Keys = Keys {
     place: "[gateway] limits",

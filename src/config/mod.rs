@@ -153,13 +153,26 @@ pub enum OnExit {
     Open,
 }
 
-/// Logging, of the gateway or of one connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+/// Logging of the gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Log {
     /// The least severe level that is logged.
     pub level: LogLevel,
     /// Form of the lines.
     pub format: LogFormat,
+    /// Where they go.
+    pub target: LogTarget,
+}
+/// Where messages go.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum LogTarget {
+    /// Wherever those of the format usually go: stderr, the journal's socket, `/dev/log`.
+    #[default]
+    Usual,
+    /// A Unix datagram socket.
+    Local(PathBuf),
+    /// A syslog server.
+    Udp(SocketAddr),
 }
 /// Log levels, most severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -194,6 +207,7 @@ pub enum LogFormat {
     Text,
     Json,
     Journald,
+    Syslog,
 }
 
 /// What the daemon needs of a connection besides the IKE policy of the same name.

@@ -1,12 +1,15 @@
 //! Errors of the API: `application/problem+json` (RFC 9457).
+use super::gate::Code;
 use super::request::Refusal;
 use super::types::{Failure, Verb};
+use axum::Extension;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One problem. `code` is stable and is what programs look at; `detail` says what happened and what to do.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// A URN of the code (RFC 9457 section 3.1.1).
     #[serde(rename = "type")]
@@ -39,10 +42,19 @@ impl Problem {
         let detail = "the daemon is stopping or has too many requests waiting; try again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "daemon.busy", "Busy", detail)
     }
+    /// What came as a body cannot be read.
+    pub fn body(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "body.invalid", "Invalid body", detail)
+    }
     /// There is no such resource.
     pub fn not_found(path: &str) -> Self {
-        let detail = format!("there is no resource {path:?}; see /v1/info");
+        let detail = format!("there is no resource {path:?}; see /v1/openapi.json");
         Self::new(StatusCode::NOT_FOUND, "resource.unknown", "Unknown resource", detail)
+    }
+    /// The resource is there, the verb is not; the header `Allow` says which are.
+    pub fn wrong_method(path: &str) -> Self {
+        let detail = format!("{path:?} does not take this method; the header `Allow` lists those that it takes");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method.unknown", "Wrong method", detail)
     }
     /// No such connection.
     pub fn unknown_connection(name: &str) -> Self {
@@ -86,7 +98,8 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self).unwrap_or_default();
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
+        let head = [(header::CONTENT_TYPE, "application/problem+json")];
+        (status, Extension(Code(self.code)), head, body).into_response()
     }
 }
 

@@ -1,54 +1,105 @@
-//! The resources (interface.md, "Control API"), as far as they exist.
-use super::access;
+//! The resources that look at connections and bring them up and down (interface.md, "Control API").
+use super::extract::{Params, Segments};
+use super::gate::Auditor;
 use super::problem::Problem;
 use super::request::{Change, Engine, Request};
+use super::resources::{Kind, Method, Operation, Parameter, Role, json, media};
 use super::types::{Connection, Event, Info, Sas, Stats, Status, Verb};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::{StatusCode, Uri};
+use axum::Json;
+use axum::extract::State;
 use axum::response::sse;
-use axum::routing::{get, post};
-use axum::{Json, Router, middleware};
+use axum::routing::on;
 use futures_util::{Stream, stream};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::broadcast;
+use tokio::sync::{Semaphore, broadcast};
 
-/// Largest body of a request, octets.
-pub const MAX_BODY: usize = 64 * 1024;
 /// Longest and usual time to wait for `up`, `down` and `rekey`, seconds.
 pub const MAX_WAIT: u64 = 600;
 const DEFAULT_WAIT: u64 = 30;
 
+const WAITS: &[Parameter] = &[Parameter::query(
+    "timeout",
+    Kind::Number(0, MAX_WAIT),
+    "Seconds to wait until it is done, usually 30; 0 does not wait",
+)];
+const NO_CONNECTION: (u16, &str) = (404, "There is no such connection");
+const NOT_CHANGED: &[(u16, &str)] = &[
+    NO_CONNECTION,
+    (409, "It cannot be done, or the peer refused; `last_failure` says why"),
+    (504, "Not in this time; it goes on trying"),
+];
+
+/// What is served here.
+pub const OPERATIONS: &[Operation] = &[
+    Operation::new(
+        (Method::Get, "/v1/info"),
+        Role::Observe,
+        "What runs here, and what the host is to be told",
+        |verb| on(verb, info),
+    )
+    .answers(json::<Info>()),
+    Operation::new((Method::Get, "/v1/connections"), Role::Observe, "All configured connections", |verb| {
+        on(verb, connections)
+    })
+    .answers(json::<Status>()),
+    Operation::new((Method::Get, "/v1/connections/{name}"), Role::Observe, "One connection", |verb| {
+        on(verb, connection)
+    })
+    .answers(json::<Connection>())
+    .fails(&[NO_CONNECTION]),
+    change_of((Method::Post, "/v1/connections/{name}/up"), "Bring a connection up, and wait", |verb| {
+        on(verb, async |api: S, name: Segments<String>, wait: W| change(api, Verb::Up, (name.0, None), wait).await)
+    }),
+    change_of((Method::Post, "/v1/connections/{name}/down"), "Take a connection down, and wait", |verb| {
+        on(verb, async |api: S, name: Segments<String>, wait: W| change(api, Verb::Down, (name.0, None), wait).await)
+    }),
+    change_of((Method::Post, "/v1/connections/{name}/rekey"), "Rekey its IKE SA, and wait", |verb| {
+        on(verb, async |api: S, name: Segments<String>, wait: W| change(api, Verb::Rekey, (name.0, None), wait).await)
+    }),
+    change_of((Method::Post, "/v1/connections/{name}/children/{child}/up"), "Bring a child up, and wait", |verb| {
+        on(verb, async |api: S, names: C, wait: W| change(api, Verb::Up, both(names), wait).await)
+    }),
+    change_of((Method::Post, "/v1/connections/{name}/children/{child}/down"), "Take a child down, and wait", |verb| {
+        on(verb, async |api: S, names: C, wait: W| change(api, Verb::Down, both(names), wait).await)
+    }),
+    change_of((Method::Post, "/v1/connections/{name}/children/{child}/rekey"), "Rekey a child, and wait", |verb| {
+        on(verb, async |api: S, names: C, wait: W| change(api, Verb::Rekey, both(names), wait).await)
+    }),
+    Operation::new((Method::Get, "/v1/sas"), Role::Observe, "The SAs of all connections", |verb| on(verb, sas))
+        .answers(json::<Sas>()),
+    Operation::new((Method::Get, "/v1/stats"), Role::Observe, "Counters of the daemon as a whole", |verb| {
+        on(verb, stats)
+    })
+    .answers(json::<Stats>()),
+    Operation::new((Method::Get, "/v1/events"), Role::Observe, "Events as they happen", |verb| on(verb, events))
+        .answers(media("text/event-stream")),
+];
+
+type S = State<Api>;
+type W = Params<Wait>;
+type C = Segments<(String, String)>;
+
+const fn change_of(
+    at: (Method, &'static str),
+    summary: &'static str,
+    handler: fn(axum::routing::MethodFilter) -> axum::routing::MethodRouter<Api>,
+) -> Operation {
+    Operation::new(at, Role::Operator, summary, handler).with(WAITS).answers(json::<Connection>()).fails(NOT_CHANGED)
+}
+
 /// What the handlers need.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Api {
     /// The engine.
     pub engine: Engine,
     /// Its events.
     pub events: broadcast::Sender<Arc<Event>>,
-}
-
-/// All resources.
-pub fn router(api: Api) -> Router {
-    Router::new()
-        .route("/v1/info", get(info))
-        .route("/v1/connections", get(connections))
-        .route("/v1/connections/{name}", get(connection))
-        .route("/v1/connections/{name}/up", post(connection_up))
-        .route("/v1/connections/{name}/down", post(connection_down))
-        .route("/v1/connections/{name}/rekey", post(connection_rekey))
-        .route("/v1/connections/{name}/children/{child}/up", post(child_up))
-        .route("/v1/connections/{name}/children/{child}/down", post(child_down))
-        .route("/v1/connections/{name}/children/{child}/rekey", post(child_rekey))
-        .route("/v1/sas", get(sas))
-        .route("/v1/stats", get(stats))
-        .route("/v1/events", get(events))
-        .fallback(unknown)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn(access::check))
-        .with_state(api)
+    /// Told of every write.
+    pub audit: Auditor,
+    /// Places for large bodies ([`super::gate::places`]).
+    pub large: Arc<Semaphore>,
 }
 
 async fn info(State(api): State<Api>) -> Result<Json<Info>, Problem> {
@@ -60,7 +111,7 @@ async fn connections(State(api): State<Api>) -> Result<Json<Status>, Problem> {
     Ok(Json(Arc::unwrap_or_clone(status)))
 }
 
-async fn connection(State(api): State<Api>, Path(name): Path<String>) -> Result<Json<Connection>, Problem> {
+async fn connection(State(api): State<Api>, Segments(name): Segments<String>) -> Result<Json<Connection>, Problem> {
     let status = api.engine.ask(Request::Status).await?;
     let found = status.connections.iter().find(|connection| connection.name == name);
     found.cloned().map(Json).ok_or_else(|| Problem::unknown_connection(&name))
@@ -81,61 +132,18 @@ async fn stats(State(api): State<Api>) -> Result<Json<Stats>, Problem> {
 struct Wait {
     timeout: Option<u64>,
 }
-type Waiting = Result<Query<Wait>, axum::extract::rejection::QueryRejection>;
 
-async fn connection_up(api: State<Api>, Path(name): Path<String>, wait: Waiting) -> Result<Json<Connection>, Problem> {
-    change(api, Verb::Up, name, None, wait).await
-}
-async fn connection_down(
-    api: State<Api>,
-    Path(name): Path<String>,
-    wait: Waiting,
-) -> Result<Json<Connection>, Problem> {
-    change(api, Verb::Down, name, None, wait).await
-}
-async fn connection_rekey(
-    api: State<Api>,
-    Path(name): Path<String>,
-    wait: Waiting,
-) -> Result<Json<Connection>, Problem> {
-    change(api, Verb::Rekey, name, None, wait).await
-}
-async fn child_up(
-    api: State<Api>,
-    Path((name, child)): Path<(String, String)>,
-    wait: Waiting,
-) -> Result<Json<Connection>, Problem> {
-    change(api, Verb::Up, name, Some(child), wait).await
-}
-async fn child_down(
-    api: State<Api>,
-    Path((name, child)): Path<(String, String)>,
-    wait: Waiting,
-) -> Result<Json<Connection>, Problem> {
-    change(api, Verb::Down, name, Some(child), wait).await
-}
-async fn child_rekey(
-    api: State<Api>,
-    Path((name, child)): Path<(String, String)>,
-    wait: Waiting,
-) -> Result<Json<Connection>, Problem> {
-    change(api, Verb::Rekey, name, Some(child), wait).await
+fn both(Segments((connection, child)): C) -> (String, Option<String>) {
+    (connection, Some(child))
 }
 
 async fn change(
-    api: State<Api>,
+    api: S,
     verb: Verb,
-    name: String,
-    child: Option<String>,
-    wait: Waiting,
+    (name, child): (String, Option<String>),
+    Params(wait): W,
 ) -> Result<Json<Connection>, Problem> {
-    let timeout = match wait {
-        Ok(Query(wait)) => wait.timeout.unwrap_or(DEFAULT_WAIT).min(MAX_WAIT),
-        Err(rejection) => {
-            let detail = format!("{rejection}; `timeout` takes a whole number of seconds");
-            return Err(Problem::new(StatusCode::BAD_REQUEST, "query.invalid", "Invalid query", detail));
-        }
-    };
+    let timeout = wait.timeout.unwrap_or(DEFAULT_WAIT).min(MAX_WAIT);
     let order = |reply| {
         Request::Change(Change {
             verb,
@@ -147,7 +155,7 @@ async fn change(
     };
     let done = api.engine.ask(order).await?;
     done.map_err(|refusal| Problem::refused(verb, &name, child.as_deref(), refusal))?;
-    connection(api, Path(name)).await
+    connection(api, Segments(name)).await
 }
 
 async fn events(State(api): State<Api>) -> sse::Sse<impl Stream<Item = Result<sse::Event, Infallible>>> {
@@ -165,13 +173,4 @@ async fn events(State(api): State<Api>) -> sse::Sse<impl Stream<Item = Result<ss
         Some((Ok(event), receiver))
     });
     sse::Sse::new(stream).keep_alive(sse::KeepAlive::new().interval(Duration::from_secs(15)))
-}
-
-async fn unknown(uri: Uri) -> Problem {
-    Problem::not_found(uri.path())
-}
-
-async fn wrong_method(uri: Uri) -> Problem {
-    let detail = format!("{:?} does not take this method", uri.path());
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method.unknown", "Wrong method", detail)
 }

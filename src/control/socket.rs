@@ -1,4 +1,4 @@
-//! The control socket as a file: one daemon for each, stale ones are replaced, nobody else may connect.
+//! The sockets of the API as files: one daemon for each, stale ones are replaced, nobody but the daemon's user and one group may connect.
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 pub enum Error {
     /// Somebody holds the lock.
     #[error(
-        "another sandhogd already serves {0}: stop it first, or, in another network namespace, give this one its own `control_socket`"
+        "another sandhogd already serves {0}: stop it first, or, in another network namespace, give this one its own `control_socket` and `observe_socket`"
     )]
     Taken(PathBuf),
     /// There is something else in its place.
-    #[error("{0} exists and is not a socket: remove it, or choose another `control_socket`")]
+    #[error("{0} exists and is not a socket: remove it, or choose another path for ours")]
     NotASocket(PathBuf),
     /// Too long for the kernel, not allowed, no space ...
-    #[error("cannot open the control socket {0}: {1}")]
+    #[error("cannot open the socket {0}: {1}")]
     Io(PathBuf, #[source] io::Error),
 }
 
@@ -31,11 +31,11 @@ pub struct ControlSocket {
     _lock: File,
 }
 impl ControlSocket {
-    /// Takes the lock beside `path` and binds `path` with mode 0600.
+    /// Takes the lock beside `path` and binds `path` for its owner and `group` (mode 0660), or, without one, for its owner alone (0600).
     ///
     /// # Errors
     /// As [`Error`] says.
-    pub fn bind(path: &Path) -> Result<Self, Error> {
+    pub fn bind(path: &Path, group: Option<u32>) -> Result<Self, Error> {
         let failed = |error| Error::Io(path.to_owned(), error);
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(failed)?;
@@ -49,6 +49,14 @@ impl ControlSocket {
         }
         let listener = UnixListener::bind(path).map_err(failed)?;
         std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed)?;
+        if let Some(group) = group {
+            match std::os::unix::fs::chown(path, None, Some(group)) {
+                Ok(()) => std::fs::set_permissions(path, Permissions::from_mode(0o660)).map_err(failed)?,
+                Err(error) => {
+                    tracing::warn!(%error, path = ?path, group, "the socket cannot be given to its group: its members cannot use it");
+                }
+            }
+        }
         listener.set_nonblocking(true).map_err(failed)?;
         let owner = std::fs::metadata(path).map_err(failed)?.uid();
         Ok(Self { listener, path: path.to_owned(), owner, _lock: lock })
@@ -92,13 +100,13 @@ mod tests {
     fn a_second_daemon_is_told_so() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/control.sock");
-        let first = ControlSocket::bind(&path).unwrap();
-        let error = ControlSocket::bind(&path).unwrap_err();
+        let first = ControlSocket::bind(&path, None).unwrap();
+        let error = ControlSocket::bind(&path, None).unwrap_err();
         assert!(matches!(error, Error::Taken(_)));
         assert!(error.to_string().contains("stop it first"));
         drop(first);
         assert!(!path.exists());
-        ControlSocket::bind(&path).unwrap();
+        ControlSocket::bind(&path, None).unwrap();
     }
 
     #[test]
@@ -107,8 +115,19 @@ mod tests {
         let path = folder.path().join("control.sock");
         drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists());
-        let socket = ControlSocket::bind(&path).unwrap();
+        let socket = ControlSocket::bind(&path, None).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        drop(socket);
+    }
+
+    #[test]
+    fn a_group_may_connect() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let own = std::fs::metadata(folder.path()).unwrap().gid();
+        let socket = ControlSocket::bind(&path, Some(own)).unwrap();
+        let file = std::fs::metadata(&path).unwrap();
+        assert_eq!((file.permissions().mode() & 0o777, file.gid()), (0o660, own));
         drop(socket);
     }
 
@@ -117,7 +136,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control.sock");
         std::fs::write(&path, "precious").unwrap();
-        assert!(matches!(ControlSocket::bind(&path), Err(Error::NotASocket(_))));
+        assert!(matches!(ControlSocket::bind(&path, None), Err(Error::NotASocket(_))));
         assert_eq!(std::fs::read(&path).unwrap(), b"precious");
     }
 }

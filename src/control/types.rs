@@ -3,9 +3,10 @@
 //! Absent values are `null`, never missing, so that a script can rely on every key.
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// The document of `sandhog --json status` and `GET /v1/connections`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// Every configured connection, in the order of the configuration.
     pub connections: Vec<Connection>,
@@ -29,7 +30,7 @@ impl Verb {
     }
 }
 /// State of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub enum ConnectionState {
@@ -40,7 +41,7 @@ pub enum ConnectionState {
     Failed,
 }
 /// State of a child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub enum ChildState {
@@ -52,7 +53,7 @@ pub enum ChildState {
     Closing,
 }
 /// What a child does with its packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the names are those of the configuration")]
 pub enum ChildMode {
@@ -76,7 +77,7 @@ names!(ConnectionState: Down = "down", Connecting = "connecting", Up = "up", Clo
 names!(ChildState: Down = "down", Routed = "routed", Connecting = "connecting", Up = "up", Rekeying = "rekeying", Closing = "closing");
 
 /// One configured connection; the flat fields are those of its current IKE SA.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct Connection {
     pub name: String,
@@ -103,7 +104,7 @@ pub struct Connection {
     pub warnings: Vec<String>,
 }
 /// The device of a connection.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct Interface {
     /// As it is called now.
@@ -114,7 +115,7 @@ pub struct Interface {
     pub present: bool,
 }
 /// What was negotiated for an IKE SA.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct Ike {
     pub spi_i: String,
@@ -130,7 +131,7 @@ pub struct Ike {
     pub ppk: bool,
 }
 /// One IKE SA with its addresses.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct IkeSa {
     pub id: u64,
@@ -148,7 +149,7 @@ pub struct IkeSa {
     pub ike: Ike,
 }
 /// One peer of a `%any` connection.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct Peer {
     pub id: u32,
@@ -159,7 +160,7 @@ pub struct Peer {
     pub children: Vec<Child>,
 }
 /// One configured child; the flat fields are those of its current SA, the counters those of all of them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct Child {
     pub name: String,
@@ -190,7 +191,7 @@ pub struct Child {
     pub monitor: Option<Monitor>,
 }
 /// What probes through a child say.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct Monitor {
     pub target: String,
@@ -210,7 +211,7 @@ pub struct Monitor {
     pub received: u64,
 }
 /// Whether traffic passes through a child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub enum MonitorState {
@@ -219,14 +220,14 @@ pub enum MonitorState {
     Failing,
 }
 /// This side's names for the networks of a child; none where they are those of the wire.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct Translate {
     pub local: Option<String>,
     pub remote: Option<String>,
 }
 /// One pair of ESP SAs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct ChildSa {
     pub id: u64,
@@ -241,7 +242,7 @@ pub struct ChildSa {
     pub resource: Option<u32>,
 }
 /// What went wrong last (peers.md section 2).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct Failure {
     pub time: String,
@@ -257,7 +258,7 @@ pub struct Failure {
     pub fix: String,
 }
 /// `GET /v1/info`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct Info {
     pub version: String,
@@ -272,14 +273,14 @@ pub struct Info {
     pub warnings: Vec<String>,
 }
 /// `GET /v1/sas`: the SAs of all connections.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct Sas {
     pub ike: Vec<NamedIkeSa>,
     pub children: Vec<NamedChildSa>,
 }
 /// An IKE SA and whose it is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct NamedIkeSa {
     pub connection: String,
@@ -287,7 +288,7 @@ pub struct NamedIkeSa {
     pub sa: IkeSa,
 }
 /// A pair of ESP SAs and whose it is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct NamedChildSa {
     pub connection: String,
@@ -313,7 +314,7 @@ impl From<&Status> for Sas {
     }
 }
 /// `GET /v1/stats`: counters of the daemon as a whole; they never go back.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct Stats {
     pub uptime_s: u64,
@@ -327,7 +328,7 @@ pub struct Stats {
     pub batches: Vec<BTreeMap<String, Vec<u64>>>,
 }
 /// One event of `GET /v1/events`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct Event {
     /// Counts up by one; a gap means that events were lost.
@@ -355,7 +356,7 @@ pub struct Event {
     pub mtu: Option<MtuChange>,
 }
 /// Another path MTU: octets of the largest outer packet.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct MtuChange {
     pub old: u16,
@@ -364,7 +365,7 @@ pub struct MtuChange {
     pub reason: String,
 }
 /// What works and will not for ever: a certificate that ends soon, a revocation list that is missing.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct Warning {
     pub code: String,

@@ -12,6 +12,11 @@ pub fn unix() -> Duration {
     Duration::from_secs(Timestamp::now().as_second().try_into().unwrap_or_default())
 }
 
+/// The wall clock as people read it.
+pub fn wall() -> Timestamp {
+    Timestamp::now()
+}
+
 /// A moment of [`now`]'s clock as RFC 3339 in UTC, to the second.
 pub fn rfc3339(at: Duration) -> String {
     format(Timestamp::now(), now(), at)

@@ -12,6 +12,8 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 use std::time::Duration;
 
+/// Says whose the change is.
+const CONNECTION: &str = "SANDHOG_CONNECTION";
 /// Changes that wait for their turn; more are not told.
 const QUEUE: usize = 64;
 /// Of what one run says so many octets are logged, in so many lines.
@@ -53,9 +55,17 @@ impl Hook {
                 left.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
                 match run(&settings, &variables, &mut left) {
                     Ok(End::Exited(status)) if status.success() => {}
-                    Ok(End::Exited(status)) => tracing::warn!(%status, ?variables, "the hook has failed"),
-                    Ok(End::Killed) => tracing::warn!(?variables, "the hook took too long and was killed"),
-                    Err(error) => tracing::warn!(%error, ?variables, "the hook could not be run"),
+                    Ok(End::Exited(status)) => {
+                        tracing::warn!(connection = whose(&variables), %status, ?variables, "the hook has failed")
+                    }
+                    Ok(End::Killed) => tracing::warn!(
+                        connection = whose(&variables),
+                        ?variables,
+                        "the hook took too long and was killed"
+                    ),
+                    Err(error) => {
+                        tracing::warn!(connection = whose(&variables), %error, ?variables, "the hook could not be run")
+                    }
                 }
             }
             // Nobody may be waiting.
@@ -88,12 +98,16 @@ impl Drop for Hook {
 fn variables(change: &Change) -> Variables {
     vec![
         ("SANDHOG_EVENT", change.kind.name().to_owned()),
-        ("SANDHOG_CONNECTION", change.connection.clone()),
+        (CONNECTION, change.connection.clone()),
         ("SANDHOG_CHILD", change.child.as_deref().unwrap_or_default().to_owned()),
         ("SANDHOG_LOCAL", change.ends.0.to_string()),
         ("SANDHOG_REMOTE", change.ends.1.to_string()),
         ("SANDHOG_REASON", change.why.map_or("", reason).to_owned()),
     ]
+}
+
+fn whose<'v>(variables: &'v [(&'static str, String)]) -> Option<&'v str> {
+    variables.iter().find(|(name, _)| *name == CONNECTION).map(|(_, value)| value.as_str())
 }
 
 /// How a run ended.
@@ -127,7 +141,7 @@ fn run(settings: &Settings, variables: &Variables, left: &mut Vec<Child>) -> io:
     }
     let status = part(child, left);
     for line in String::from_utf8_lossy(&said).lines().take(MAX_LINES) {
-        tracing::info!(?line, "the hook says");
+        tracing::info!(connection = whose(variables), line, "the hook says");
     }
     Ok(if ended? { status?.map_or(End::Killed, End::Exited) } else { End::Killed })
 }

@@ -146,8 +146,10 @@ impl Installer {
             places.leave(&key, &self.tables);
         }
         for child in self.unsettled(places) {
+            let (connection, child) = child.split_once('/').unwrap_or(("", &child));
             tracing::warn!(
-                %child,
+                connection,
+                child,
                 "copy_dscp, mtu, mss, outer_fragments, peer_window, per_resource_sas or start is another, and counts from when it has no SA: take it down and up"
             );
         }
@@ -166,7 +168,7 @@ impl Installer {
         match child.mode {
             Mode::Tunnel | Mode::Transport => self.place(key, Some(child), places).map_or_else(
                 || {
-                    tracing::error!(child = %key.name(), "there are too many children: what this one is for is dropped");
+                    tracing::error!(connection = %key.connection, child = %key.child, "there are too many children: what this one is for is dropped");
                     Action::Drop
                 },
                 Action::Protect,

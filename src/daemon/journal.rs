@@ -1,12 +1,15 @@
 //! What happens to connections, told twice: as log lines and as events of the API.
 use super::changes::{self, Kind};
 use super::clock;
+use super::logging::WIRE;
 use super::mtu::Changed;
 use super::status;
+use crate::control::gate::Audit;
 use crate::control::types;
 use crate::ike::diagnose::Failure;
-use crate::ike::event::{Ended, Event};
+use crate::ike::event::{Ended, Event, IkeId};
 use crate::ipsec::pmtu::Change;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
@@ -19,10 +22,12 @@ const BACKLOG: usize = 1024;
 pub struct Journal {
     sender: broadcast::Sender<Arc<types::Event>>,
     next: u64,
+    /// Of IKE SAs that are up.
+    whose: HashMap<IkeId, Arc<str>>,
 }
 impl Default for Journal {
     fn default() -> Self {
-        Self { sender: broadcast::channel(BACKLOG).0, next: 1 }
+        Self { sender: broadcast::channel(BACKLOG).0, next: 1, whose: HashMap::new() }
     }
 }
 impl Journal {
@@ -32,7 +37,8 @@ impl Journal {
     }
     /// Tells one event.
     pub fn tell(&mut self, now: Duration, event: &Event) {
-        let Some((name, connection, child, why)) = log(event) else { return };
+        self.note(event);
+        let Some((name, connection, child, why)) = log(event, &self.whose) else { return };
         let failure = match event {
             Event::Failed(failure) => Some(status::failure(failure)),
             _ => None,
@@ -72,7 +78,7 @@ impl Journal {
         let why = if failure.is_some() { "failing" } else { "passing" };
         match failure {
             Some(failure) => {
-                tracing::warn!(connection, child, probes = ?failure.local, "the child is up and nothing passes")
+                tracing::warn!(connection, child, probes = words(&failure.local), "the child is up and nothing passes")
             }
             None => tracing::info!(connection, child, "traffic passes again"),
         }
@@ -91,6 +97,18 @@ impl Journal {
         tracing::info!(%connection, %remote, old, new, reason = why.name(), "the MTU of the path is another one");
         let mtu = types::MtuChange { old: *old, new: *new, reason: why.name().into() };
         self.send(now, types::Event { connection: Some(connection.to_string()), mtu: Some(mtu), ..nothing("mtu") });
+    }
+
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::IkeUp { ike, connection, .. } => drop(self.whose.insert(*ike, connection.clone())),
+            Event::IkeRekeyed { old, new, connection, .. } => {
+                self.whose.remove(old);
+                self.whose.insert(*new, connection.clone());
+            }
+            Event::IkeDown { ike, .. } => drop(self.whose.remove(ike)),
+            _ => {}
+        }
     }
 
     fn send(&mut self, now: Duration, event: types::Event) {
@@ -121,8 +139,8 @@ fn nothing(name: &str) -> types::Event {
 
 type Told = (&'static str, Option<String>, Option<String>, Option<Ended>);
 
-/// Logs an event; its public name, whose it is, and why. Names are the configuration's, and everything of the peer is escaped by `?`.
-fn log(event: &Event) -> Option<Told> {
+/// Logs an event; its public name, whose it is, and why. Names are the configuration's; what a peer wrote the logger makes harmless.
+fn log(event: &Event, whose: &HashMap<IkeId, Arc<str>>) -> Option<Told> {
     let text = |name: &Arc<str>| Some(name.to_string());
     match event {
         Event::IkeUp { ike, connection, peer } => {
@@ -155,24 +173,29 @@ fn log(event: &Event) -> Option<Told> {
             Some(("child.down", text(connection), text(child), Some(*why)))
         }
         Event::PathChanged { ike, path } => {
-            tracing::info!(ike = ike.0, local = %path.local, remote = %path.remote, udp = path.udp, "outer addresses changed");
-            Some(("path.changed", None, None, None))
+            let connection = whose.get(ike).map(|name| &**name);
+            tracing::info!(
+                connection, ike = ike.0, local = %path.local, remote = %path.remote, udp = path.udp, "outer addresses changed"
+            );
+            Some(("path.changed", connection.map(str::to_owned), None, None))
         }
         Event::Failed(failure) => {
             tracing::warn!(
-                connection = ?failure.connection.as_deref().unwrap_or(""), child = ?failure.child.as_deref().unwrap_or(""),
-                phase = failure.phase.name(), code = failure.code, remote = ?failure.remote, local = ?failure.local, peer = ?failure.peer,
-                notify = ?failure.notify.as_deref().unwrap_or(""), "failed"
+                target: WIRE,
+                connection = failure.connection.as_deref(), child = failure.child.as_deref(),
+                phase = failure.phase.name(), code = failure.code, remote = failure.remote.map(|end| end.to_string()),
+                ours = words(&failure.local), theirs = words(&failure.peer), notify = failure.notify, "failed"
             );
             let owned = |name: &Option<Arc<str>>| name.as_deref().map(str::to_owned);
             Some(("failed", owned(&failure.connection), owned(&failure.child), None))
         }
         Event::Addresses { connection, ours, theirs, .. } => {
-            tracing::info!(%connection, ?ours, ?theirs, "inner addresses");
+            let texts = |addrs: &[_]| words(&addrs.iter().map(ToString::to_string).collect::<Vec<_>>());
+            tracing::info!(%connection, ours = texts(ours), theirs = texts(theirs), "inner addresses");
             Some(("addresses", text(connection), None, None))
         }
         Event::Warning { connection, code, values } => {
-            tracing::warn!(%connection, code, ?values, "look at this");
+            tracing::warn!(%connection, code, values = words(values), "look at this");
             Some(("warning", text(connection), None, None))
         }
         Event::ChildLeaving { .. }
@@ -181,6 +204,17 @@ fn log(event: &Event) -> Option<Told> {
         | Event::KeyLog(_)
         | Event::Drained => None,
     }
+}
+
+/// Logs a write through the API. Names in paths are whatever the client sent: escaped by `?`.
+pub fn log_audit(audit: &Audit) {
+    let Audit { caller, request, status, code } = audit;
+    let (uid, role) = (caller.uid, caller.role.name());
+    tracing::info!(uid, pid = caller.pid, role, ?request, status, code = ?code.as_deref().unwrap_or(""), "audit");
+}
+
+fn words(texts: &[String]) -> String {
+    texts.join(", ")
 }
 
 /// Why something ended, for the API.

@@ -36,6 +36,7 @@ pub mod routes;
 pub mod site;
 pub mod sockets;
 pub mod status;
+pub mod store;
 pub mod traps;
 pub mod workers;
 
@@ -44,9 +45,10 @@ use crate::control::request::Engine as ApiEngine;
 use crate::control::routes::Api;
 use crate::control::server::Server;
 use crate::control::socket::ControlSocket;
+use crate::control::{access, gate};
 use crate::io::fds::{EventFd, Signals};
 use crate::io::tun::Device;
-use crate::io::{host as system, outside};
+use crate::io::{host as system, outside, peer};
 use crate::ipsec::spd::DeviceId;
 use crate::ipsec::tables::Tables;
 use engine::{End, Engine, Parts};
@@ -93,15 +95,17 @@ pub fn run(options: Options) -> ExitCode {
     if options.check {
         return ExitCode::SUCCESS;
     }
-    logging::start(config.gateway.log);
-    match serve(options.config, config) {
+    logging::start(&config);
+    let code = match serve(options.config, config) {
         Ok(End::Told) => ExitCode::SUCCESS,
         Ok(End::LostDevice) => ExitCode::from(1),
         Err(sentence) => {
             tracing::error!("{sentence}");
             ExitCode::from(1)
         }
-    }
+    };
+    logging::finish();
+    code
 }
 
 /// Removes whatever of ours is in the kernel, by our protocol number and table's name; needs no configuration, and refuses while a daemon is at work.
@@ -124,7 +128,11 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     if let Err(error) = system::raise_descriptor_limit() {
         tracing::warn!(%error, "the number of open descriptors stays limited; many devices need many");
     }
-    let socket = ControlSocket::bind(&config.gateway.control_socket).map_err(|error| error.to_string())?;
+    let socket = ControlSocket::bind(&config.gateway.control_socket, peer::group(access::OPERATORS))
+        .map_err(|error| error.to_string())?;
+    let observe = ControlSocket::bind(&config.gateway.observe_socket, peer::group(access::OBSERVERS))
+        .inspect_err(|error| tracing::warn!("nobody can observe: {error}"))
+        .ok();
     if let Some(sentence) = preflight::powerless() {
         return Err(sentence);
     }
@@ -166,7 +174,12 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     let (requests, from_api) = mpsc::sync_channel(REQUESTS);
     let journal = journal::Journal::default();
     let ring = wake.clone();
-    let api = Api { engine: ApiEngine::new(requests, Arc::new(move || ring.signal())), events: journal.sender() };
+    let api = Api {
+        engine: ApiEngine::new(requests, Arc::new(move || ring.signal())),
+        events: journal.sender(),
+        audit: Arc::new(|audit| journal::log_audit(&audit)),
+        large: gate::places(),
+    };
     let warnings = preflight::warnings(&config);
     warnings.iter().chain(&network.warnings).for_each(|warning| tracing::warn!("{warning}"));
     let mut engine = Engine::new(Parts {
@@ -188,13 +201,13 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
         warnings,
     })
     .map_err(said("engine"))?;
-    let server = Server::start(&socket, api).map_err(said("the control API"))?;
+    let server = Server::start(&socket, observe.as_ref(), api).map_err(said("the control API"))?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "sandhogd is ready");
 
     let end = engine.run().map_err(said("engine"));
     drop(server);
     stop(engine.into_parts(), &end)?;
-    drop(socket);
+    drop((socket, observe));
     end
 }
 

@@ -46,6 +46,12 @@ pub fn sysctl(name: &str) -> io::Result<String> {
     Ok(fs::read_to_string(format!("/proc/sys/{name}"))?.trim_end().to_owned())
 }
 
+/// What the host is called, if that is a name of printable ASCII.
+pub fn name() -> Option<String> {
+    let is_name = |name: &String| (1..=255).contains(&name.len()) && name.bytes().all(|c| c.is_ascii_graphic());
+    sysctl("kernel/hostname").ok().filter(is_name)
+}
+
 /// Writes a setting.
 pub fn set_sysctl(name: &str, value: &str) -> io::Result<()> {
     fs::write(format!("/proc/sys/{name}"), value)

@@ -3,8 +3,10 @@
 mod cut;
 pub mod fds;
 pub mod fib;
+pub mod folder;
 pub mod host;
 pub mod icmp_watch;
+pub mod journal;
 pub mod marked;
 pub mod memory;
 mod mmsg;
@@ -14,6 +16,7 @@ pub mod netns;
 pub mod nft;
 pub mod outside;
 pub mod packet;
+pub mod peer;
 pub mod ping;
 pub mod private;
 pub mod raw_esp;

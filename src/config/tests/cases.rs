@@ -99,7 +99,7 @@ fn the_documented_gateway_is_the_default() {
 fn the_gateway_can_be_other_than_the_default() {
     let config = accepted(
         "[gateway]\nlisten = [\"192.0.2.1\"]\nports = { natt = 4501 }\nworkers = 3\npin_workers = false\ndevice = \"x\"\nroute_table = \"none\"\nmark = 7\nbind_device = \"vrf-wan\"\non_exit = \"open\"\n\
-         control_socket = \"/a\"\nobserve_socket = \"/b\"\nstate_dir = \"/c\"\nmetrics = \"[::1]:1\"\nhook = { command = [\"/sbin/notify\", \"x\"] }\nlog = { level = \"debug\", format = \"journald\" }\n\
+         control_socket = \"/a\"\nobserve_socket = \"/b\"\nstate_dir = \"/c\"\nmetrics = \"[::1]:1\"\nhook = { command = [\"/sbin/notify\", \"x\"] }\nlog = { level = \"debug\", format = \"journald\", target = \"/d\" }\n\
          retransmit = { first = 1, factor = 2, max = \"4s\", tries = 3 }\nlimits = { half_open = 32, auth_failures_per_minute = 9 }\n",
     );
     let gateway = &config.gateway;

@@ -136,6 +136,8 @@ const VALUES: &[OfValue] = &[
     ("a hook of a stranger", "hook.user", Gateway, "hook", &["{ command = ['/sbin/notify'], user = ¤'stranger' }"]),
     ("a hook that takes all day", "value.range", Gateway, "hook", &["{ command = ['/sbin/notify'], timeout = ¤'6m' }", "{ command = ['/sbin/notify'], timeout = ¤0 }"]),
     ("an address of ours listed twice", "value.duplicate", Connection, "local_addrs", &["['192.0.2.250', '2001:db8:ffff::1', ¤'192.0.2.250']"]),
+    ("a server for lines", "log.target", Gateway, "log", &["{ target = ¤'udp:192.0.2.1:514' }", "{ format = 'json', target = ¤'/dev/log' }", "{ format = 'journald', target = ¤'udp:[::1]:514' }"]),
+    ("a syslog server without a port", "value.address", Gateway, "log", &["{ format = 'syslog', target = ¤'udp:192.0.2.1' }", "{ format = 'syslog', target = ¤'udp:loghost:514' }"]),
     ("half a key log", "keylog.incomplete", Connection, "¤keylog", &["{ path = '/root/keys' }", "{ until = '2026-11-23T12:00:00Z' }"]),
     ("a key log anywhere", "value.path", Connection, "keylog", &["{ path = ¤'keys', until = '2026-11-23T12:00:00Z' }"]),
     ("a key log until some day", "value.time", Connection, "keylog", &["{ path = '/root/keys', until = ¤'tomorrow' }", "{ path = '/root/keys', until = ¤'2026-11-23T12:00:00' }"]),

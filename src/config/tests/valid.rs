@@ -150,7 +150,13 @@ fn gateway(draw: &mut Draw, doc: &mut Doc) {
         ("state_dir", quoted("/var/lib/x")),
         ("hook", raw("{ command = ['/usr/local/sbin/notify', 'a word'], user = 'nobody', timeout = '5s' }")),
         ("metrics", quoted(draw.of(&["127.0.0.1:9464", "[::1]:9464"]))),
-        ("log", table([("level", quoted(draw.of(&["info", "debug", "off"]))), ("format", quoted("json"))])),
+        (
+            "log",
+            table([
+                ("level", quoted(draw.of(&["info", "debug", "off"]))),
+                ("format", quoted(draw.of(&["json", "syslog"]))),
+            ]),
+        ),
         (
             "retransmit",
             table([("first", quoted("250ms")), ("factor", number(draw, &["1", "1.6", "2.5"])), ("max", raw("8"))]),

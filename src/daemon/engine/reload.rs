@@ -3,6 +3,7 @@ use super::{Engine, Parts};
 use crate::config::{self, Config};
 use crate::daemon::ceiling;
 use crate::daemon::keylog::Keylog;
+use crate::daemon::logging;
 use crate::ike::event::{Command, Input};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,9 +31,14 @@ impl Engine {
         installer.follow_devices(devices.configure(now, &config, &ceiling::of_own_devices(&config)));
         installer.configure(&config, &mut host.places);
         self.parts.config = Config {
-            gateway: config::Gateway { on_exit: config.gateway.on_exit, ..self.parts.config.gateway.clone() },
+            gateway: config::Gateway {
+                on_exit: config.gateway.on_exit,
+                log: config.gateway.log.clone(),
+                ..self.parts.config.gateway.clone()
+            },
             ..config
         };
+        logging::set(&self.parts.config);
         self.traps.review(&self.parts.config.policy);
         self.keylog = Keylog::of(&self.parts.config);
         self.dirty = true;
@@ -46,8 +52,10 @@ impl Engine {
     /// A peer that has not let its child be rekeyed lets it be made: with the IKE SA there is no group to disagree on.
     pub(super) fn remake_overdue(&mut self, now: Duration) {
         for child in self.parts.installer.overdue(now) {
+            let key = self.parts.installer.get(child).map(|sa| sa.key.clone());
             tracing::warn!(
-                child = child.0,
+                connection = key.as_ref().map(|key| &*key.connection),
+                child = key.as_ref().map(|key| &*key.child),
                 "a child that carries nothing could not be rekeyed: its IKE SA is made anew"
             );
             self.feed(now, Input::Command(Command::Remake { child }));

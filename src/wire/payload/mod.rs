@@ -26,6 +26,7 @@ pub use ke::Ke;
 pub use nonce::NONCE_LEN;
 pub use notify::Notify;
 pub use sa::{MAX_PROPOSALS, MAX_TRANSFORMS, Proposal, Transform};
+pub use text::is_hostile;
 pub use ts::{MAX_SELECTORS, TrafficSelectors};
 
 use super::message::ParseError;
