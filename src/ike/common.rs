@@ -143,8 +143,10 @@ impl Common {
             counter: 0,
         }
     }
-    /// A connection as it is by now. It may have changed since an attempt began, but not in what the attempt negotiates.
-    pub(super) fn current(&self, connection: Arc<Connection>) -> Arc<Connection> {
+    /// One more IKE SA is established, of this connection; as it is by now: it may have changed since the attempt began, but not in what that
+    /// negotiates.
+    pub(super) fn count(&mut self, connection: Arc<Connection>) -> Arc<Connection> {
+        self.established += 1;
         self.links.get(&connection.name).map_or(connection, |link| link.connection.clone())
     }
     /// Tells the host.
