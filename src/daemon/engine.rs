@@ -43,6 +43,7 @@ use crate::control::request::Request;
 use crate::control::types::Status;
 use crate::crypto::rng::SystemRng;
 use crate::dataplane::Upcall;
+use crate::ike::adopt::Grade;
 use crate::ike::diagnose::Failure;
 use crate::ike::endpoint::Endpoint;
 use crate::ike::event::{Command, Event, Input, Output, Usage};
@@ -248,6 +249,12 @@ impl Engine {
         self.look_interval = policy.look_interval();
         self.probes.configure(now, &self.parts.config, &self.poll);
         self.feed(now, Input::Command(Command::SetPolicy(policy)));
+        let begun = self.endpoint.adopted();
+        let at_start = begun.iter().all(|(_, grade)| *grade == Grade::New);
+        for (connection, grade) in begun.iter().filter(|_| !at_start) {
+            let children = grade.children().join(" ");
+            tracing::info!(%connection, children, "its configuration is another: {}", grade.name());
+        }
     }
 
     /// The parts, to be taken to pieces in order.
