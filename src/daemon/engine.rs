@@ -187,6 +187,7 @@ impl Engine {
         if let Some(monitor) = &monitor {
             poll.add(monitor, MONITOR)?;
         }
+        parts.network.is_told = monitor.is_some();
         parts.network.aside = parts.devices.links();
         parts.host.addresses = parts.network.addresses();
         let hints = Hints::open(&poll, ICMP)?;
