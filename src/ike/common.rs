@@ -11,6 +11,7 @@ use super::link::Link;
 use super::policy::{Connection, Policy};
 use super::sa::IkeSa;
 use super::spi::SpiTag;
+use super::status::Counts;
 use crate::crypto::ke::Group;
 use crate::crypto::rng::Rng;
 use crate::crypto::secret::Secret;
@@ -63,6 +64,8 @@ pub(super) struct Common {
     pub leases: Leases,
     /// How many IKE SAs are established.
     pub established: usize,
+    /// What is counted for people.
+    pub counts: Counts,
     /// The last number that was given to an IKE SA, a child or a job.
     pub counter: u64,
 }
@@ -130,6 +133,7 @@ impl Common {
             calls: Calls::default(),
             leases: Leases::default(),
             established: 0,
+            counts: Counts::default(),
             counter: 0,
         }
     }

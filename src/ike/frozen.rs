@@ -137,6 +137,8 @@ impl Frozen for Common {
             calls,
             leases,
             established,
+            // Of this process.
+            counts: _,
             counter,
         } = self;
         directory.freeze(out);
@@ -186,6 +188,7 @@ impl Frozen for Common {
             calls: Frozen::thaw(input)?,
             leases: Frozen::thaw(input)?,
             established: Frozen::thaw(input)?,
+            counts: Default::default(),
             counter: Frozen::thaw(input)?,
         })
     }
