@@ -28,7 +28,6 @@ pub mod table;
 use super::document::{Desired, Key, Kind, Object, Value};
 use super::{Config, ConnectionConfig, Mode};
 use crate::ike::policy::{ChildPolicy, Connection, Credentials, Remote};
-use crate::wire::selector::Selector;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
@@ -128,12 +127,6 @@ pub struct IkeUp {
     pub udp: bool,
     /// A post-quantum preshared key went into its keys.
     pub ppk: bool,
-    /// Both ends agreed on MOBIKE; `None`: nobody knows.
-    pub mobike: Option<bool>,
-    /// Addresses that the peer gave us.
-    pub vips: Vec<IpAddr>,
-    /// Addresses that the peer has out of our pools.
-    pub leases: Vec<IpAddr>,
     /// Its children.
     pub children: Vec<ChildUp>,
 }
@@ -144,12 +137,6 @@ pub struct ChildUp {
     pub name: String,
     /// Its suite in keywords.
     pub proposal: String,
-    /// What it carries on our side, as it was agreed on.
-    pub local_ts: Vec<Selector>,
-    /// The same on the peer's.
-    pub remote_ts: Vec<Selector>,
-    /// Others may stand beside it (RFC 9611); `None`: nobody knows.
-    pub beside: Option<bool>,
 }
 
 /// What is up of a connection; `None`: nobody knows. It is asked only about connections that differ.

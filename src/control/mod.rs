@@ -15,7 +15,6 @@ pub mod routes;
 pub mod seats;
 pub mod server;
 pub mod socket;
-pub mod standing;
 pub mod types;
 pub mod unread;
 pub mod upgrade;

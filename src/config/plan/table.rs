@@ -10,7 +10,6 @@ use crate::wire::payload::{Proposal, Transform};
 use crate::wire::registry::{ProtocolId, TransformType};
 use crate::wire::selector::{Selector, is_subset};
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 /// One key.
 pub struct Row<J> {
@@ -172,10 +171,7 @@ pub const CONNECTION: &[Row<OfConnection>] = &[
         "a suite that is not allowed any more; else from the next rekey on",
         proposals,
     ),
-    row("local.auth", Impact::RestartIke, "who we are is proven otherwise", |two| {
-        let (Some(old), Some(new)) = (two.old.policy, two.new.policy) else { return Impact::None };
-        when(old.local_auth != new.local_auth, Impact::RestartIke)
-    }),
+    row("local.auth", Impact::RestartIke, "who we are is proven otherwise", |two| demanded(two, |p| p.local_auth)),
     row("local.id", Impact::RestartIke, "the peer knows us by another name", local_id),
     row("local.certs", Impact::Live, NEXT_AUTH, |two| {
         let chain = |m: &Meaning<'_>| m.credentials.and_then(|c| c.local.as_ref()).map(|own| own.chain.clone());
@@ -186,8 +182,7 @@ pub const CONNECTION: &[Row<OfConnection>] = &[
         when(own(two.old.credentials).map(|o| o.1) != own(two.new.credentials).map(|o| o.1), Impact::Live)
     }),
     row("remote.auth", Impact::RestartIke, "who the peer is is proven otherwise", |two| {
-        let (Some(old), Some(new)) = (two.old.policy, two.new.policy) else { return Impact::None };
-        when(old.remote_auth != new.remote_auth, Impact::RestartIke)
+        demanded(two, |p| p.remote_auth)
     }),
     row("remote.id", Impact::RestartIke, "the peer that is there is not the one that is meant", remote_id),
     row("remote.cacerts", Impact::Live, NEXT_AUTH, |two| {
@@ -218,22 +213,16 @@ pub const CONNECTION: &[Row<OfConnection>] = &[
         let (Some(old), Some(new)) = (two.old.policy, two.new.policy) else { return Impact::None };
         when(old.fragmentation != new.fragmentation, if new.fragmentation { Impact::RestartIke } else { Impact::Live })
     }),
-    row("mobike", Impact::RestartIke, "agreed on in IKE_AUTH", |two| {
-        let (Some(old), Some(new)) = (two.old.policy, two.new.policy) else { return Impact::None };
-        let stays = two.up.is_some_and(|up| up.iter().all(|sa| sa.mobike == Some(new.mobike)));
-        when(old.mobike != new.mobike, if stays { Impact::Live } else { Impact::RestartIke })
-    }),
+    row("mobike", Impact::RestartIke, "agreed on in IKE_AUTH", |two| demanded(two, |p| p.mobike)),
     row("childless", Impact::Live, NEXT_IKE, policy!(childless)),
     row("rehearse", Impact::Live, NEXT_IKE, policy!(rehearse)),
     row("ppk.id", Impact::RestartIke, "keys without the secret that is demanded", |two| ppk(two, |p| p.id.clone())),
     row("ppk.required", Impact::RestartIke, "keys without the secret that is demanded", |two| ppk(two, |p| p.required)),
     row("unique", Impact::Live, "counts when the next IKE SA comes up", policy!(unique)),
-    row("vips", Impact::RestartIke, "addresses are asked for in IKE_AUTH", |two| {
-        let (Some(old), Some(new)) = (two.old.policy, two.new.policy) else { return Impact::None };
-        let none = two.up.is_some_and(|up| up.iter().all(|sa| sa.vips.is_empty()));
-        when(old.vips != new.vips, if none && new.vips.is_empty() { Impact::Live } else { Impact::RestartIke })
+    row("vips", Impact::RestartIke, "addresses are asked for in IKE_AUTH", |two| demanded(two, |p| p.vips.clone())),
+    row("pools", Impact::RestartIke, "who has an address of none of these asks again", |two| {
+        demanded(two, |p| p.pools.clone())
     }),
-    row("pools", Impact::RestartIke, "who has an address of none of these asks again", pools),
     row("interface.name", Impact::InterruptsTraffic, DEVICE, |two| {
         let of = |m: &Meaning<'_>| m.config.interface.as_ref().map(|i| i.name.clone());
         when(of(&two.old) != of(&two.new), Impact::InterruptsTraffic)
@@ -455,16 +444,10 @@ fn ppk<T: PartialEq + Default>(two: &Two<'_>, of: fn(&PpkPolicy) -> T) -> Impact
     if stays { Impact::Live } else { Impact::RestartIke }
 }
 
-/// Who has an address of a pool that is not there any more asks again, as does who had none to ask for.
-fn pools(two: &Two<'_>) -> Impact {
+/// About what an IKE SA has from its beginning.
+fn demanded<T: PartialEq>(two: &Two<'_>, of: fn(&Connection) -> T) -> Impact {
     let (Some(old), Some(new)) = (two.old.policy, two.new.policy) else { return Impact::None };
-    if old.pools == new.pools {
-        return Impact::None;
-    }
-    let within = |addr: &IpAddr| new.pools.iter().any(|pool| pool.first <= *addr && *addr <= pool.last);
-    let keeps = |sa: &IkeUp| new.pools.is_empty() == sa.leases.is_empty() && sa.leases.iter().all(within);
-    let stays = two.up.is_some_and(|up| up.iter().all(keeps));
-    if stays { Impact::Live } else { Impact::RestartIke }
+    when(of(old) != of(new), Impact::RestartIke)
 }
 
 /// Whether the connection's packets have another device.
@@ -498,23 +481,16 @@ fn trust_of<'a>(of: &Meaning<'a>) -> Option<&'a Trust> {
 fn selectors(two: &TwoChildren<'_>, differ: bool) -> Impact {
     let (old, new) = (two.old.config, two.new.config);
     let same = |a: &[Selector], b: &[Selector]| a == b || is_subset(a, b) && is_subset(b, a);
-    let agreed = |child: &ChildUp| same(&child.local_ts, &new.local_ts) && same(&child.remote_ts, &new.remote_ts);
     let meant = same(&old.local_ts, &new.local_ts) && same(&old.remote_ts, &new.remote_ts);
-    let restarts = two.old.policy.is_some()
-        && two.new.policy.is_some()
-        && !meant
-        && !two.up.is_some_and(|up| of_child(up, new).all(agreed));
+    let restarts = two.old.policy.is_some() && two.new.policy.is_some() && !meant;
     when(differ, if restarts { Impact::RestartChild } else { Impact::Live })
 }
 
+/// Where there may be others beside it already, some come or go.
 fn resources(two: &TwoChildren<'_>) -> Impact {
     let (Some(old), Some(new)) = (two.old.policy, two.new.policy) else { return Impact::None };
-    if old.resources == new.resources {
-        return Impact::None;
-    }
-    let may = |child: &ChildUp| child.beside == Some(true);
-    let stays = new.resources == 0 || two.up.is_some_and(|up| of_child(up, two.new.config).all(may));
-    if stays { Impact::Live } else { Impact::RestartChild }
+    let may = old.resources > 0 || new.resources == 0;
+    when(old.resources != new.resources, if may { Impact::Live } else { Impact::RestartChild })
 }
 
 fn mode(two: &TwoChildren<'_>) -> Impact {

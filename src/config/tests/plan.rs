@@ -37,8 +37,7 @@ fn read(text: &str) -> (Desired, Config) {
 }
 
 fn up(proposal: &str, esp: &str) -> Vec<IkeUp> {
-    let (local_ts, remote_ts) = (vec!["10.1.0.0/16".parse().unwrap()], vec!["10.2.0.0/16".parse().unwrap()]);
-    let child = ChildUp { name: "lan".into(), proposal: esp.into(), local_ts, remote_ts, beside: None };
+    let child = ChildUp { name: "lan".into(), proposal: esp.into() };
     vec![IkeUp {
         local: [192, 0, 2, 1].into(),
         remote: [203, 0, 113, 2].into(),
@@ -47,9 +46,6 @@ fn up(proposal: &str, esp: &str) -> Vec<IkeUp> {
         proposal: proposal.into(),
         udp: false,
         ppk: false,
-        mobike: Some(false),
-        vips: vec![],
-        leases: vec![],
         children: vec![child],
     }]
 }
