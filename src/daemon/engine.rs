@@ -37,11 +37,13 @@ use super::status;
 use super::traps::Traps;
 use super::workers::{UPCALLS, Workers};
 use crate::config::Config;
+use crate::control::config::Keeper;
 use crate::control::metrics::meter::Meter;
 use crate::control::request::Request;
 use crate::control::types::Status;
 use crate::crypto::rng::SystemRng;
 use crate::dataplane::Upcall;
+use crate::ike::adopt::Grade;
 use crate::ike::diagnose::Failure;
 use crate::ike::endpoint::Endpoint;
 use crate::ike::event::{Command, Event, Input, Output, Usage};
@@ -72,7 +74,7 @@ const ONE_WORD: Duration = Duration::from_millis(250);
 /// What the engine is made of.
 #[derive(Debug)]
 pub struct Parts {
-    /// File of the configuration, read again on SIGHUP.
+    /// File of the configuration.
     pub path: PathBuf,
     /// The configuration in force.
     pub config: Config,
@@ -110,6 +112,8 @@ pub struct Parts {
     pub warnings: Vec<String>,
     /// What is to be known of the configuration in force.
     pub notes: Vec<String>,
+    /// Reads the files again on SIGHUP.
+    pub keeper: Keeper,
 }
 
 /// The engine.
@@ -245,6 +249,12 @@ impl Engine {
         self.look_interval = policy.look_interval();
         self.probes.configure(now, &self.parts.config, &self.poll);
         self.feed(now, Input::Command(Command::SetPolicy(policy)));
+        let begun = self.endpoint.adopted();
+        let at_start = begun.iter().all(|(_, grade)| *grade == Grade::New);
+        for (connection, grade) in begun.iter().filter(|_| !at_start) {
+            let children = grade.children().join(" ");
+            tracing::info!(%connection, children, "its configuration is another: {}", grade.name());
+        }
     }
 
     /// The parts, to be taken to pieces in order.
@@ -380,7 +390,8 @@ impl Engine {
     fn signals(&mut self, now: Duration) {
         while let Some(signal) = self.parts.signals.next() {
             match signal {
-                Signal::Hangup => self.reload(now),
+                Signal::Hangup if self.parts.keeper.reload() => {}
+                Signal::Hangup => tracing::warn!("too much is to be changed already: the files are not read again"),
                 Signal::Child => {}
                 Signal::Terminate | Signal::Interrupt if self.stop_at.is_some() => {
                     // One Ctrl-C comes from the terminal and, again, from who has started us.
