@@ -3,6 +3,7 @@
 //! In each turn: signals, what other threads have done, orders of the API, upcalls of the workers, the sockets, IKE messages (known SAs
 //! first), timers. It waits for nothing but its one poll.
 mod figures;
+mod frozen;
 mod metered;
 mod paths;
 mod reload;
