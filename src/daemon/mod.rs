@@ -173,11 +173,12 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     let host = host::DaemonHost::new(places, tables, config.gateway.mark, wake.clone()).map_err(said("resolver"))?;
     let (requests, from_api) = mpsc::sync_channel(REQUESTS);
     let journal = journal::Journal::default();
-    let ring = wake.clone();
+    let (ring, audits) = (wake.clone(), journal.ring());
     let api = Api {
         engine: ApiEngine::new(requests, Arc::new(move || ring.signal())),
-        events: journal.sender(),
-        audit: Arc::new(|audit| journal::log_audit(&audit)),
+        events: journal.ring(),
+        clock: clock::now,
+        audit: Arc::new(move |audit| journal::tell_audit(&audits, clock::now(), audit)),
         large: gate::places(),
     };
     let warnings = preflight::warnings(&config);

@@ -28,6 +28,7 @@ pub struct Places {
     slots: SlotPool,
     spis: SpiPool,
     by_key: HashMap<Key, Slot>,
+    by_connection: HashMap<Arc<str>, HashSet<Key>>,
     /// Gone from the tables, and how much had been replaced there by then: until that is freed, a worker may still act on the slot.
     leaving: VecDeque<(u64, Slot)>,
     /// SPIs of installed SAs: they are free when their SA has left the tables.
@@ -40,6 +41,7 @@ impl Places {
             slots: SlotPool::new(),
             spis: SpiPool::new(workers),
             by_key: HashMap::new(),
+            by_connection: HashMap::new(),
             leaving: VecDeque::new(),
             installed: HashSet::new(),
         }
@@ -58,6 +60,7 @@ impl Places {
         }
         let slot = self.slots.allocate()?;
         self.by_key.insert(key.clone(), slot);
+        self.by_connection.entry(key.connection.clone()).or_default().insert(key.clone());
         Some(slot)
     }
     /// The home worker of a slot: its SPIs have the same.
@@ -73,9 +76,20 @@ impl Places {
     pub fn all(&self) -> impl Iterator<Item = (&Key, Slot)> {
         self.by_key.iter().map(|(key, slot)| (key, *slot))
     }
+    /// Those of one connection.
+    pub fn of(&self, connection: &str) -> impl Iterator<Item = (&Key, Slot)> {
+        let keys = self.by_connection.get(connection).into_iter().flatten();
+        keys.filter_map(|key| Some((key, self.find(key)?)))
+    }
     /// The child is gone from the tables; its slot is free when no worker can see it any more.
     pub fn leave(&mut self, key: &Key, tables: &Tables) {
         let slot = self.by_key.remove(key);
+        if let Some(keys) = self.by_connection.get_mut(&key.connection) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.by_connection.remove(&key.connection);
+            }
+        }
         self.leaving.extend(slot.map(|slot| (tables.replaced(), slot)));
     }
     /// Frees what was replaced in the tables, and the slots of children that had left before.

@@ -153,6 +153,7 @@ impl Endpoint {
             self.common.calls.began(sa.core.created, sa.core.remote.ip(), id);
         }
         self.timers.set(Owner::Sa(id), sa.deadline());
+        self.common.shown.extend(sa.core.connection.clone());
         self.sas.insert(id, sa);
     }
     /// Runs one step of an IKE SA, and cleans up behind it if it was the last.
@@ -171,6 +172,9 @@ impl Endpoint {
         let attempt = sa.is_attempt();
         let mut cx = Cx { now, host, common: &mut self.common };
         let ended = f(&mut cx, &mut sa);
+        if let Some(connection) = &sa.core.connection {
+            cx.common.show(connection);
+        }
         if attempt && (ended.is_err() || !sa.is_attempt()) {
             cx.common.calls.ended(id);
             cx.common.answered.push(id);
