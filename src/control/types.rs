@@ -379,6 +379,9 @@ pub struct Event {
     /// What an outer path carries is another size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<MtuChange>,
+    /// Of the configuration: which revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
     /// Of an `audit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audited>,

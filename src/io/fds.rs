@@ -110,6 +110,12 @@ impl AsFd for Signals {
     }
 }
 
+/// Leaves the signals that a daemon acts on to the other threads: for one that is started before [`Signals`].
+pub fn ignore_signals() -> io::Result<()> {
+    let set: SigSet = [signal::SIGTERM, signal::SIGINT, signal::SIGHUP].into_iter().collect();
+    Ok(set.thread_block()?)
+}
+
 /// CLOCK_BOOTTIME: counts through suspend, never goes back, zero at boot.
 pub fn boot_time() -> Duration {
     // It cannot fail: every kernel since 2.6.39 has this clock.

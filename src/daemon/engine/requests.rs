@@ -1,6 +1,6 @@
 //! What the API asks of the engine.
 use super::Engine;
-use crate::control::request::{Change, Refusal, Request};
+use crate::control::request::{Adopt, Change, Refusal, Request};
 use crate::control::types::Verb;
 use crate::ike::diagnose::{Certainty, Failure, Phase};
 use crate::ike::event::{Command, Input};
@@ -15,6 +15,11 @@ impl Engine {
             Request::Board(reply) => self.hand_out(now, reply),
             Request::Stats(reply) => drop(reply.send(self.stats(now))),
             Request::Change(change) => self.change(now, change),
+            Request::Adopt(Adopt { config, reply }) => drop(reply.send(self.adopt(now, *config))),
+            Request::News(news) => {
+                self.parts.journal.tell_config(now, &news);
+                self.parts.notes = news.notes;
+            }
         }
     }
 

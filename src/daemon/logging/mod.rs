@@ -10,6 +10,7 @@ mod queue;
 mod record;
 
 use crate::config::{Config, Log, LogLevel};
+use crate::io::fds;
 use arc_swap::ArcSwap;
 use outlet::Outlet;
 use queue::Queue;
@@ -103,6 +104,10 @@ struct Shared {
 
 /// Brings the queue to where it goes, for as long as the process lives.
 fn write(shared: &Shared) {
+    // Otherwise the kernel would choose this thread for them, and end us.
+    if let Err(error) = fds::ignore_signals() {
+        eprintln!("signals: {error}");
+    }
     let mut outlet = Outlet::default();
     while let Some(record) = shared.queue.next() {
         if !outlet.write(&shared.settings.load().log, &record) {
