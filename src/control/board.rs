@@ -1,6 +1,6 @@
 //! The picture of all connections that the engine hands out: one piece for each, made anew only when something of its connection has changed.
 //! What changes all the time, counters and the seconds that are left, is read when somebody asks, on the thread that answers.
-use super::types::{Child, Connection};
+use super::types::{Child, Connection, Status};
 use crate::ipsec::tables::ChildCounters;
 use axum::body::Bytes;
 use std::collections::{BTreeMap, HashMap};
@@ -47,6 +47,10 @@ impl Board {
     /// All, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Piece>> {
         self.pages.iter().flat_map(|page| page.iter())
+    }
+    /// All of it as it is now.
+    pub fn status(&self, now: Duration) -> Status {
+        Status { connections: self.iter().map(|piece| piece.now(now)).collect() }
     }
     /// Another piece for the connection at a place.
     pub fn put(&mut self, place: usize, piece: Piece) {

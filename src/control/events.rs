@@ -5,6 +5,7 @@
 //! stream say, by the header `Last-Event-ID` or by `?since=`.
 use super::extract::Params;
 use super::lists;
+use super::metrics::meter::{Figure, Meter};
 use super::problem::Problem;
 use super::resources::{Kind, Method, Operation, Parameter, Role, media};
 use super::routes::Api;
@@ -148,13 +149,14 @@ impl FromStr for Mark {
 /// One client: how far it is.
 struct Reader {
     ring: Arc<Ring>,
+    meter: Arc<Meter>,
     newest: watch::Receiver<u64>,
     last: u64,
     /// It was following another daemon, whose last events nobody knows.
     anew: bool,
 }
 impl Reader {
-    fn new(ring: Arc<Ring>, mark: Option<Mark>) -> Self {
+    fn new(ring: Arc<Ring>, meter: Arc<Meter>, mark: Option<Mark>) -> Self {
         let newest = ring.newest.subscribe();
         let now = ring.last();
         let (last, anew) = match mark {
@@ -162,7 +164,7 @@ impl Reader {
             Some(Mark { epoch, id }) if epoch.is_some_and(|epoch| epoch != ring.epoch) || id > now => (0, true),
             Some(Mark { id, .. }) => (id, false),
         };
-        Self { ring, newest, last, anew }
+        Self { ring, meter, newest, last, anew }
     }
     /// The next frames; waits for an event, but not for ever.
     async fn next(&mut self) -> Bytes {
@@ -186,6 +188,7 @@ impl Reader {
         let (gap, first, some) = self.ring.behind(self.last);
         if let Some((from, to)) = gap {
             let lost = to - from + 1;
+            self.meter.add(Figure::EventsLost, lost);
             let data = format!(r#"{{"epoch":{epoch},"lost":{lost},"from":{from},"to":{to},"why":"forgotten"}}"#);
             frame(&mut text, (epoch, to), "gap", &data);
             self.last = to;
@@ -220,7 +223,7 @@ async fn events(State(api): State<Api>, Params(query): Params<Query>, headers: H
         Problem::new(StatusCode::BAD_REQUEST, "events.since", "No event", detail)
     })?;
     // Its place first: what happens while the snapshot is sent is told behind it.
-    let reader = Reader::new(api.events.clone(), mark);
+    let reader = Reader::new(api.events.clone(), api.meter.clone(), mark);
     let live = stream::unfold(reader, async |mut reader| Some((reader.next().await, reader)));
     let body = match query.snapshot {
         None | Some(0) => Body::from_stream(sent(live)),
@@ -272,19 +275,19 @@ mod tests {
     #[test]
     fn who_resumes_gets_everything_behind_its_last_event() {
         let ring = ring(200);
-        let mut reader = Reader::new(ring.clone(), since("9-150"));
+        let mut reader = Reader::new(ring.clone(), Arc::default(), since("9-150"));
         assert_eq!(read(&mut reader), (151..=200).map(|id| id.to_string()).collect::<Vec<_>>());
         ring.push(event("down"));
         assert_eq!(read(&mut reader), ["201"]);
-        assert_eq!(read(&mut Reader::new(ring.clone(), since("199"))), ["200", "201"], "an ID alone is of this daemon");
-        assert_eq!(read(&mut Reader::new(ring.clone(), None)), Vec::<String>::new());
-        assert_eq!(read(&mut Reader::new(ring, since("9-201"))), Vec::<String>::new());
+        assert_eq!(read(&mut Reader::new(ring.clone(), Arc::default(), since("199"))), ["200", "201"], "an ID alone is of this daemon");
+        assert_eq!(read(&mut Reader::new(ring.clone(), Arc::default(), None)), Vec::<String>::new());
+        assert_eq!(read(&mut Reader::new(ring, Arc::default(), since("9-201"))), Vec::<String>::new());
     }
 
     #[test]
     fn what_is_forgotten_is_told_once_with_its_number() {
         let ring = ring(10);
-        let mut reader = Reader::new(ring.clone(), since("4"));
+        let mut reader = Reader::new(ring.clone(), Arc::default(), since("4"));
         (0..KEPT).for_each(|_| ring.push(event("up")));
         let read = read(&mut reader);
         assert_eq!((read[0].as_str(), read[1].as_str(), read.len()), ("gap 6", "11", KEPT + 1));
@@ -295,7 +298,7 @@ mod tests {
     fn who_followed_another_daemon_gets_a_gap_and_all_of_this_one() {
         let ring = ring(2);
         for mark in ["8-1", "8-2", "8-1000", "1000", "9-3"] {
-            assert_eq!(read(&mut Reader::new(ring.clone(), since(mark))), ["gap null", "1", "2"], "{mark}");
+            assert_eq!(read(&mut Reader::new(ring.clone(), Arc::default(), since(mark))), ["gap null", "1", "2"], "{mark}");
         }
     }
 
@@ -314,7 +317,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let ring = ring(1);
-            let mut reader = Reader::new(ring.clone(), None);
+            let mut reader = Reader::new(ring.clone(), Arc::default(), None);
             assert_eq!(reader.next().await, ": still here\n\n");
             let told = tokio::spawn(async move { reader.next().await });
             tokio::task::yield_now().await;

@@ -3,6 +3,7 @@
 //! It runs on a thread of its own and shares nothing with the engine but a bounded channel of [`request::Request`]s, the [`board::Board`] that
 //! the engine hands out, and a ring of [`events`], so that slow clients never delay a retransmission.
 pub mod access;
+pub mod asked;
 pub mod board;
 pub mod events;
 pub mod extract;
@@ -10,6 +11,8 @@ pub mod extract;
 pub mod fake;
 pub mod gate;
 pub mod lists;
+pub mod metrics;
+pub mod openapi;
 pub mod problem;
 pub mod request;
 pub mod resources;

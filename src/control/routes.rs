@@ -3,15 +3,18 @@ use super::events::Ring;
 use super::extract::{Params, Segments};
 use super::gate::Auditor;
 use super::lists::{self, Wanted};
+use super::metrics::meter::Meter;
 use super::problem::Problem;
 use super::request::{Change, Engine, Request};
 use super::resources::{Kind, Method, Operation, Parameter, Role, json};
 use super::types::{Connection, Info, Sas, Stats, Status, Verb};
+use crate::ipsec::tables::Tables;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::on;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -120,6 +123,12 @@ pub struct Api {
     pub audit: Auditor,
     /// Places for large bodies ([`super::gate::places`]).
     pub large: Arc<Semaphore>,
+    /// The policies that workers have.
+    pub tables: Arc<Tables>,
+    /// What is counted for metrics.
+    pub meter: Arc<Meter>,
+    /// A socket for those who ask for metrics alone.
+    pub metrics: Option<Arc<TcpListener>>,
 }
 
 async fn info(State(api): State<Api>) -> Result<Json<Info>, Problem> {

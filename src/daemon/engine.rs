@@ -4,6 +4,7 @@
 //! first), timers. It waits for nothing but its one poll.
 mod board;
 mod figures;
+mod metered;
 mod paths;
 mod reload;
 mod requests;
@@ -34,6 +35,7 @@ use super::status;
 use super::traps::Traps;
 use super::workers::{UPCALLS, Workers};
 use crate::config::Config;
+use crate::control::metrics::meter::Meter;
 use crate::control::request::Request;
 use crate::crypto::rng::SystemRng;
 use crate::dataplane::Upcall;
@@ -89,6 +91,8 @@ pub struct Parts {
     pub requests: Receiver<Request>,
     /// Events.
     pub journal: Journal,
+    /// What is counted for metrics.
+    pub meter: Arc<Meter>,
     /// Signalled when a channel has something.
     pub wake: Arc<EventFd>,
     /// SIGTERM and its like.
@@ -132,6 +136,7 @@ pub struct Engine {
     pictures: board::Pictures,
     /// What we know of connections before the endpoint does.
     noted: HashMap<Arc<str>, Failure>,
+    asked: metered::Asked,
     /// When we stop whatever the peers say.
     stop_at: Option<Duration>,
     drained: bool,
@@ -189,6 +194,7 @@ impl Engine {
             dirty: true,
             pictures: board::Pictures::default(),
             noted: HashMap::new(),
+            asked: metered::Asked::default(),
             stop_at: None,
             drained: false,
             lost_device: false,
@@ -202,7 +208,9 @@ impl Engine {
         loop {
             let timeout = self.timeout(clock::now());
             self.poll.wait(&mut ready, Some(timeout))?;
-            self.turn(clock::now(), &ready);
+            let begun = clock::now();
+            self.turn(begun, &ready);
+            self.meter_turn(clock::now() - begun);
             if self.lost_device {
                 return Ok(End::LostDevice);
             }
@@ -213,6 +221,7 @@ impl Engine {
     }
 
     fn set_policy(&mut self, now: Duration) {
+        self.meter_config();
         let policy = self.parts.config.policy.clone();
         self.look_interval = policy.look_interval();
         self.probes.configure(now, &self.parts.config, &self.poll);
@@ -291,6 +300,7 @@ impl Engine {
 
     fn event(&mut self, now: Duration, event: &Event) {
         self.dirty = true;
+        self.measure(now, event);
         self.parts.journal.tell(now, event);
         self.keylog.tell(event);
         for change in self.changes.note(event) {
