@@ -27,15 +27,21 @@ pub const OPERATIONS: &[Operation] = &[
     .reads()
     .takes(json::<Packet>().example(r#"{"src":"10.1.0.7","dst":"10.2.0.9","protocol":"tcp","port":443}"#), 4096)
     .answers(json::<Matches>())
-    .fails(&[(400, "The body is no packet: `src` and `dst` are addresses of one family"), (415, "The body is no JSON")]),
+    .fails(&[
+        (400, "The body is no packet: `src` and `dst` are addresses of one family"),
+        (415, "The body is no JSON"),
+    ]),
     Operation::new((Method::Get, "/v1/diagnoses"), Role::Observe, "What went wrong last, of all connections", |verb| {
         on(verb, diagnoses)
     })
     .with(&[Parameter::query("connection", Kind::Text(""), "Of this one alone")])
     .answers(json::<Diagnoses>()),
-    Operation::new((Method::Get, "/v1/profiles"), Role::Observe, "The vendors' presets that this version has", |verb| {
-        on(verb, profiles)
-    })
+    Operation::new(
+        (Method::Get, "/v1/profiles"),
+        Role::Observe,
+        "The vendors' presets that this version has",
+        |verb| on(verb, profiles),
+    )
     .answers(json::<Profiles>()),
 ];
 
@@ -190,11 +196,15 @@ fn ask(tables: &Tables, flow: &Flow) -> Matches {
     };
     let matches: Vec<Match> = devices.iter().filter_map(of).collect();
     let why = match matches.as_slice() {
-        [] => "no policy has selectors for it (no_policy): in the tunnel's device it would be refused, and without a route to it it goes its own way",
+        [] => {
+            "no policy has selectors for it (no_policy): in the tunnel's device it would be refused, and without a route to it it goes its own way"
+        }
         [Match { device_of: None, .. }] => {
             "of the policies whose selectors take it, the one with the longest remote prefix has it, then the longest local one, then the highest priority"
         }
-        _ => "routes decide which device it comes to; on each, the longest remote prefix has it, then the longest local one, then the highest priority",
+        _ => {
+            "routes decide which device it comes to; on each, the longest remote prefix has it, then the longest local one, then the highest priority"
+        }
     };
     Matches { matches, why: why.into() }
 }
@@ -234,9 +244,14 @@ mod tests {
         PolicyEntry { name: name.into(), local: one(local), remote: one(remote), priority: 0, action }
     }
     fn asked(tables: &Tables, src: &str, dst: &str) -> Vec<(Option<String>, String, String, String)> {
-        let packet = Packet { src: src.parse().unwrap(), dst: dst.parse().unwrap(), protocol: None, port: 0, source_port: 0 };
+        let packet =
+            Packet { src: src.parse().unwrap(), dst: dst.parse().unwrap(), protocol: None, port: 0, source_port: 0 };
         let found = ask(tables, &packet.flow().unwrap());
-        found.matches.into_iter().map(|m| (m.device_of, format!("{}/{}", m.connection, m.child), m.action, m.verdict)).collect()
+        found
+            .matches
+            .into_iter()
+            .map(|m| (m.device_of, format!("{}/{}", m.connection, m.child), m.action, m.verdict))
+            .collect()
     }
 
     #[test]

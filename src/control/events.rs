@@ -279,7 +279,11 @@ mod tests {
         assert_eq!(read(&mut reader), (151..=200).map(|id| id.to_string()).collect::<Vec<_>>());
         ring.push(event("down"));
         assert_eq!(read(&mut reader), ["201"]);
-        assert_eq!(read(&mut Reader::new(ring.clone(), Arc::default(), since("199"))), ["200", "201"], "an ID alone is of this daemon");
+        assert_eq!(
+            read(&mut Reader::new(ring.clone(), Arc::default(), since("199"))),
+            ["200", "201"],
+            "an ID alone is of this daemon"
+        );
         assert_eq!(read(&mut Reader::new(ring.clone(), Arc::default(), None)), Vec::<String>::new());
         assert_eq!(read(&mut Reader::new(ring, Arc::default(), since("9-201"))), Vec::<String>::new());
     }
@@ -298,7 +302,11 @@ mod tests {
     fn who_followed_another_daemon_gets_a_gap_and_all_of_this_one() {
         let ring = ring(2);
         for mark in ["8-1", "8-2", "8-1000", "1000", "9-3"] {
-            assert_eq!(read(&mut Reader::new(ring.clone(), Arc::default(), since(mark))), ["gap null", "1", "2"], "{mark}");
+            assert_eq!(
+                read(&mut Reader::new(ring.clone(), Arc::default(), since(mark))),
+                ["gap null", "1", "2"],
+                "{mark}"
+            );
         }
     }
 

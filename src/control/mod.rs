@@ -22,3 +22,4 @@ pub mod server;
 pub mod socket;
 pub mod types;
 pub mod unread;
+pub mod upgrade;

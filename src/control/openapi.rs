@@ -10,13 +10,9 @@ use serde_json::{Map, Value, json as value};
 use std::sync::LazyLock;
 
 /// What is served here.
-pub const OPERATIONS: &[Operation] = &[Operation::new(
-    (Method::Get, "/v1/openapi.json"),
-    Role::Observe,
-    "This description",
-    handler,
-)
-.answers(media("application/json"))];
+pub const OPERATIONS: &[Operation] =
+    &[Operation::new((Method::Get, "/v1/openapi.json"), Role::Observe, "This description", handler)
+        .answers(media("application/json"))];
 
 fn handler(verb: MethodFilter) -> MethodRouter<Api> {
     on(verb, async || ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response())
@@ -74,7 +70,8 @@ fn describe(operation: &Operation, problem: &Value, schemas: &mut Map<String, Va
 }
 
 fn responses(operation: &Operation, problem: &Value, schemas: &mut Map<String, Value>) -> Value {
-    let problem = |when: &str| value!({ "description": when, "content": { "application/problem+json": { "schema": problem } } });
+    let problem =
+        |when: &str| value!({ "description": when, "content": { "application/problem+json": { "schema": problem } } });
     let mut responses = Map::new();
     let done = match &operation.answer {
         Some(answer) => ("200", value!({ "description": "Done", "content": content(answer, schemas) })),
@@ -159,7 +156,10 @@ mod tests {
             std::fs::write(path, DOCUMENT.as_str()).unwrap();
         }
         let committed = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(committed == *DOCUMENT, "the API is not what openapi.json says: run this test with BLESS=1 and look at the difference");
+        assert!(
+            committed == *DOCUMENT,
+            "the API is not what openapi.json says: run this test with BLESS=1 and look at the difference"
+        );
     }
 
     #[test]
@@ -181,10 +181,12 @@ mod tests {
             let name = reference.strip_prefix("#/components/schemas/").unwrap();
             assert!(document["components"]["schemas"][name].is_object(), "{reference}");
         }
-        let ids: Vec<_> = operations().map(|operation| {
-            let path = &document["paths"][operation.path][operation.method.name().to_lowercase()];
-            path["operationId"].as_str().unwrap()
-        }).collect();
+        let ids: Vec<_> = operations()
+            .map(|operation| {
+                let path = &document["paths"][operation.path][operation.method.name().to_lowercase()];
+                path["operationId"].as_str().unwrap()
+            })
+            .collect();
         assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
     }
 }

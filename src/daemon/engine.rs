@@ -9,6 +9,7 @@ mod paths;
 mod reload;
 mod requests;
 mod traffic;
+mod upgrade;
 
 use super::DEVICE;
 use super::ceiling;
@@ -18,6 +19,8 @@ use super::compute::{Job, Pool};
 use super::devices::Devices;
 use super::expiry;
 use super::fetch::Fetcher;
+use super::handover::give::Giver;
+use super::handover::take::{Entrance, Taken};
 use super::hints::Hints;
 use super::hook::Hook;
 use super::host::DaemonHost;
@@ -61,6 +64,8 @@ const SOCKETS: u64 = 5;
 const SETTLE: Duration = Duration::from_millis(200);
 /// Peers have this long to answer our last words; the endpoint itself gives them 2 s.
 const PATIENCE: Duration = Duration::from_millis(2500);
+/// Two signals within this time are one.
+const ONE_WORD: Duration = Duration::from_millis(250);
 
 /// What the engine is made of.
 #[derive(Debug)]
@@ -97,6 +102,8 @@ pub struct Parts {
     pub wake: Arc<EventFd>,
     /// SIGTERM and its like.
     pub signals: Signals,
+    /// How we began, and from whom we have taken over.
+    pub entrance: (Entrance, Option<Taken>),
     /// Host settings that would eat packets.
     pub warnings: Vec<String>,
     /// What is to be known of the configuration in force.
@@ -140,7 +147,10 @@ pub struct Engine {
     /// When we stop whatever the peers say.
     stop_at: Option<Duration>,
     drained: bool,
-    lost_device: bool,
+    giver: Giver,
+    upgraders: upgrade::Waiting,
+    /// Nothing more is done.
+    end: Option<End>,
 }
 
 /// How the engine ended.
@@ -150,6 +160,10 @@ pub enum End {
     Told,
     /// The device went away under it, or a worker that reads it.
     LostDevice,
+    /// Another daemon goes on with all that was ours.
+    HandedOver,
+    /// Who has started us is gone.
+    Alone,
 }
 
 impl Engine {
@@ -171,6 +185,8 @@ impl Engine {
         parts.network.aside = parts.devices.links();
         parts.host.addresses = parts.network.addresses();
         let hints = Hints::open(&poll, ICMP)?;
+        let (entrance, taken) = std::mem::take(&mut parts.entrance);
+        let giver = Giver::new(now, &poll, entrance.front, taken.as_ref(), entrance.lost)?;
         Ok(Self {
             mtus: Mtus::new(ceiling::of_path, parts.config.gateway.mark),
             hints,
@@ -197,7 +213,9 @@ impl Engine {
             asked: metered::Asked::default(),
             stop_at: None,
             drained: false,
-            lost_device: false,
+            giver,
+            upgraders: upgrade::Waiting::new(),
+            end: None,
         })
     }
 
@@ -211,8 +229,8 @@ impl Engine {
             let begun = clock::now();
             self.turn(begun, &ready);
             self.meter_turn(clock::now() - begun);
-            if self.lost_device {
-                return Ok(End::LostDevice);
+            if let Some(end) = self.end {
+                return Ok(end);
             }
             if self.stop_at.is_some_and(|at| self.drained || at <= clock::now()) {
                 return Ok(End::Told);
@@ -256,6 +274,7 @@ impl Engine {
         self.timers(now);
         self.probe(now, ready);
         self.watch_paths(now, ready);
+        self.follow_upgrade(now, ready);
         self.answer_pending(now);
         self.paint();
     }
@@ -279,6 +298,7 @@ impl Engine {
             self.probes.deadline(),
             self.holds.deadline(),
             self.parts.devices.deadline(),
+            self.giver.deadline(),
         ];
         dues.into_iter().flatten().min().unwrap_or(now).saturating_sub(now)
     }
@@ -362,7 +382,11 @@ impl Engine {
         while let Some(signal) = self.parts.signals.next() {
             match signal {
                 Signal::Hangup => self.reload(now),
-                Signal::Terminate | Signal::Interrupt if self.stop_at.is_some() => self.drained = true,
+                Signal::Child => {}
+                Signal::Terminate | Signal::Interrupt if self.stop_at.is_some() => {
+                    // One Ctrl-C comes from the terminal and, again, from who has started us.
+                    self.drained |= self.stop_at.is_some_and(|at| at + ONE_WORD <= now + PATIENCE);
+                }
                 Signal::Terminate | Signal::Interrupt => {
                     tracing::info!("stopping: telling the peers");
                     self.stop_at = Some(now + PATIENCE);
@@ -424,7 +448,7 @@ impl Engine {
                     device = device.0,
                     "the network device was taken away, or a worker ended; stopping, so that all can be set up anew"
                 );
-                self.lost_device = true;
+                self.end = Some(End::LostDevice);
             }
         }
     }

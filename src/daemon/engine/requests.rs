@@ -15,6 +15,8 @@ impl Engine {
             Request::Board(reply) => self.hand_out(now, reply),
             Request::Stats(reply) => drop(reply.send(self.stats(now))),
             Request::Change(change) => self.change(now, change),
+            Request::Upgrade(reply) => self.upgrade(now, reply),
+            Request::LastUpgrade(reply) => drop(reply.send(Box::new(self.giver.last().clone()))),
             Request::Adopt(Adopt { config, reply }) => drop(reply.send(self.adopt(now, *config))),
             Request::News(news) => {
                 self.parts.journal.tell_config(now, &news);
