@@ -42,6 +42,7 @@ use crate::control::metrics::meter::Meter;
 use crate::control::request::Request;
 use crate::crypto::rng::SystemRng;
 use crate::dataplane::Upcall;
+use crate::ike::adopt::Grade;
 use crate::ike::diagnose::Failure;
 use crate::ike::endpoint::Endpoint;
 use crate::ike::event::{Command, Event, Input, Output, Usage};
@@ -245,6 +246,12 @@ impl Engine {
         self.probes.configure(now, &self.parts.config, &self.poll);
         self.pictures.configure(&self.parts.config);
         self.feed(now, Input::Command(Command::SetPolicy(policy)));
+        let begun = self.endpoint.adopted();
+        let at_start = begun.iter().all(|(_, grade)| *grade == Grade::New);
+        for (connection, grade) in begun.iter().filter(|_| !at_start) {
+            let children = grade.children().join(" ");
+            tracing::info!(%connection, children, "its configuration is another: {}", grade.name());
+        }
     }
 
     /// The parts, to be taken to pieces in order.
