@@ -157,10 +157,9 @@ impl Common {
         self.out.push_back(Output::Event(event));
     }
     /// Something of the connection is another way than it was.
-    pub(super) fn show(&mut self, connection: &Arc<str>) {
-        if !self.shown.contains(connection) {
-            self.shown.insert(connection.clone());
-        }
+    pub(super) fn show(&mut self, connection: Option<&Arc<str>>) {
+        let news = connection.filter(|connection| !self.shown.contains(*connection)).cloned();
+        self.shown.extend(news);
     }
     fn number(&mut self) -> u64 {
         self.counter += 1;
