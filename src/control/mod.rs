@@ -5,6 +5,7 @@
 pub mod access;
 pub mod asked;
 pub mod board;
+pub mod config;
 pub mod events;
 pub mod extract;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -17,6 +18,7 @@ pub mod problem;
 pub mod request;
 pub mod resources;
 pub mod routes;
+pub mod routes_config;
 pub mod seats;
 pub mod server;
 pub mod socket;

@@ -6,6 +6,7 @@
 //! `BLESS=1` once and look at the difference of `openapi.json`.
 use super::problem::Problem;
 use super::routes::{self, Api};
+use super::routes_config;
 use super::{access, asked, events, gate, metrics, openapi, upgrade};
 use axum::http::Uri;
 use axum::routing::{MethodFilter, MethodRouter};
@@ -21,6 +22,7 @@ pub const TABLES: &[&[Operation]] = &[
     routes::OPERATIONS,
     events::OPERATIONS,
     asked::OPERATIONS,
+    routes_config::OPERATIONS,
     metrics::OPERATIONS,
     upgrade::OPERATIONS,
     openapi::OPERATIONS,

@@ -1,4 +1,5 @@
 //! The resources that look at connections and bring them up and down (interface.md, "Control API").
+use super::config::Keeper;
 use super::events::Ring;
 use super::extract::{Params, Segments};
 use super::gate::Auditor;
@@ -115,6 +116,8 @@ const fn change_of(
 pub struct Api {
     /// The engine.
     pub engine: Engine,
+    /// Who keeps the configuration.
+    pub keeper: Keeper,
     /// What happened.
     pub events: Arc<Ring>,
     /// The daemon's clock, by which the engine says when.
