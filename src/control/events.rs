@@ -60,12 +60,12 @@ pub const OPERATIONS: &[Operation] = &[Operation::new(
 /// The last events.
 #[derive(Debug)]
 pub struct Ring {
-    epoch: u64,
     kept: Mutex<Kept>,
     newest: watch::Sender<u64>,
 }
 #[derive(Debug)]
 struct Kept {
+    epoch: u64,
     next: u64,
     /// Their numbers follow one another; the last one's is before `next`.
     events: VecDeque<Told>,
@@ -89,14 +89,13 @@ impl Kept {
 impl Ring {
     /// `epoch`: another one at each start of the daemon.
     pub fn new(epoch: u64) -> Self {
-        let kept = Kept { next: 1, events: VecDeque::new(), octets: 0 };
-        Self { epoch, kept: Mutex::new(kept), newest: watch::Sender::new(0) }
+        let kept = Kept { epoch, next: 1, events: VecDeque::new(), octets: 0 };
+        Self { kept: Mutex::new(kept), newest: watch::Sender::new(0) }
     }
     /// Numbers an event, keeps it, and wakes whoever waits for one. Never waits for a client.
     pub fn push(&self, event: Event) {
-        let mut event = Event { epoch: self.epoch, ..event };
         let mut kept = self.kept();
-        event.id = kept.next;
+        let event = Event { id: kept.next, epoch: kept.epoch, ..event };
         let data: Arc<str> = serde_json::to_string(&event).unwrap_or_default().into();
         kept.next += 1;
         kept.octets += data.len();
@@ -109,7 +108,19 @@ impl Ring {
     }
     /// The number of the last event; 0 before the first.
     pub fn last(&self) -> u64 {
-        self.kept().next - 1
+        self.counted().1 - 1
+    }
+    /// Who counts, and the next number.
+    pub fn counted(&self) -> (u64, u64) {
+        let kept = self.kept();
+        (kept.epoch, kept.next)
+    }
+    /// Goes on counting where another daemon has stopped, whose events are not here. For a ring that has none yet.
+    pub fn go_on(&self, epoch: u64, next: u64) {
+        let mut kept = self.kept();
+        if kept.events.is_empty() {
+            (kept.epoch, kept.next) = (epoch, next.max(1));
+        }
     }
     /// What comes behind an event: the numbers that are gone, and some of what is there.
     fn behind(&self, last: u64) -> (Option<(u64, u64)>, u64, Vec<Told>) {
@@ -158,10 +169,10 @@ struct Reader {
 impl Reader {
     fn new(ring: Arc<Ring>, meter: Arc<Meter>, mark: Option<Mark>) -> Self {
         let newest = ring.newest.subscribe();
-        let now = ring.last();
+        let (here, now) = (ring.counted().0, ring.last());
         let (last, anew) = match mark {
             None => (now, false),
-            Some(Mark { epoch, id }) if epoch.is_some_and(|epoch| epoch != ring.epoch) || id > now => (0, true),
+            Some(Mark { epoch, id }) if epoch.is_some_and(|epoch| epoch != here) || id > now => (0, true),
             Some(Mark { id, .. }) => (id, false),
         };
         Self { ring, meter, newest, last, anew }
@@ -180,7 +191,7 @@ impl Reader {
     }
     fn frames(&mut self) -> String {
         let mut text = String::new();
-        let epoch = self.ring.epoch;
+        let epoch = self.ring.counted().0;
         if std::mem::take(&mut self.anew) {
             let data = format!(r#"{{"epoch":{epoch},"lost":null,"from":null,"to":null,"why":"restarted"}}"#);
             frame(&mut text, (epoch, 0), "gap", &data);
@@ -308,6 +319,16 @@ mod tests {
                 "{mark}"
             );
         }
+    }
+
+    #[test]
+    fn who_takes_over_goes_on_counting_and_says_what_it_has_not() {
+        let ring = Arc::new(Ring::new(77));
+        ring.go_on(9, 100);
+        ring.push(event("up"));
+        assert_eq!(read(&mut Reader::new(ring.clone(), Arc::default(), since("9-97"))), ["gap 2", "100"]);
+        ring.go_on(8, 5);
+        assert_eq!(ring.counted(), (9, 101), "it has begun to count");
     }
 
     #[test]

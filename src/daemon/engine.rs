@@ -4,6 +4,7 @@
 //! first), timers. It waits for nothing but its one poll.
 mod board;
 mod figures;
+mod frozen;
 mod metered;
 mod paths;
 mod reload;
@@ -186,6 +187,7 @@ impl Engine {
         if let Some(monitor) = &monitor {
             poll.add(monitor, MONITOR)?;
         }
+        parts.network.is_told = monitor.is_some();
         parts.network.aside = parts.devices.links();
         parts.host.addresses = parts.network.addresses();
         let hints = Hints::open(&poll, ICMP)?;
