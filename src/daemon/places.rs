@@ -38,7 +38,8 @@ pub struct Places {
 /// When it is thawed no worker is at work: slots that waited for one are free.
 impl Frozen for Places {
     fn freeze(&self, out: &mut Writer) {
-        let Self { slots, spis, by_key, leaving, installed } = self;
+        // The keys of a connection are found among all.
+        let Self { slots, spis, by_key, by_connection: _, leaving, installed } = self;
         slots.freeze(out);
         spis.freeze(out);
         by_key.freeze(out);
@@ -51,7 +52,12 @@ impl Frozen for Places {
             return Err(Thaw::Value("number of workers"));
         }
         let leaving = <VecDeque<(u64, Slot)>>::thaw(input)?;
-        let mut this = Self { slots, spis, by_key, leaving: VecDeque::new(), installed: Frozen::thaw(input)? };
+        let mut by_connection: HashMap<Arc<str>, HashSet<Key>> = HashMap::new();
+        for key in by_key.keys() {
+            by_connection.entry(key.connection.clone()).or_default().insert(key.clone());
+        }
+        let (fresh, installed) = (VecDeque::new(), Frozen::thaw(input)?);
+        let mut this = Self { slots, spis, by_key, by_connection, leaving: fresh, installed };
         leaving.into_iter().for_each(|(_, slot)| this.slots.release(slot));
         Ok(this)
     }
