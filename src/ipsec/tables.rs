@@ -42,7 +42,7 @@ pub struct Child {
     /// The worker that alone seals for it, because the peer's window is narrow; the same as in its SPIs. `None`: any worker seals.
     pub home: Option<u8>,
     /// Counters over all SAs of this child.
-    pub counters: ChildCounters,
+    pub counters: Arc<ChildCounters>,
 }
 
 impl Child {
@@ -59,7 +59,7 @@ impl Child {
             translation: None,
             waits: false,
             home: None,
-            counters: ChildCounters::new(),
+            counters: Arc::default(),
         }
     }
 }
@@ -147,6 +147,11 @@ impl ChildCounters {
     /// Packets dropped for this reason.
     pub fn dropped(&self, reason: Drop) -> u64 {
         self.drops[reason as usize].load(Ordering::Relaxed)
+    }
+
+    /// Packets dropped, with the name of each reason.
+    pub fn named_drops(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Drop::ALL.iter().map(|reason| (reason.name(), self.dropped(*reason)))
     }
 }
 

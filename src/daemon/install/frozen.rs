@@ -284,7 +284,7 @@ fn thaw_child(input: &mut Reader<'_>) -> Result<Child, Thaw> {
         translation: Frozen::thaw(input)?,
         waits: Frozen::thaw(input)?,
         home: Frozen::thaw(input)?,
-        counters: ChildCounters::thaw(input)?,
+        counters: Arc::new(ChildCounters::thaw(input)?),
         ..child
     })
 }
