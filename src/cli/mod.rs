@@ -87,6 +87,7 @@ enum Command {
     #[command(after_help = "Examples:\n  sandhog rekey office\n  sandhog rekey office/lan")]
     Rekey(ChangeArgs),
     /// Replace the running daemon by the installed executable, without losing an SA or a packet
+    #[command(after_help = "Examples:\n  sandhog upgrade\n  sandhog --json upgrade")]
     Upgrade,
     /// Validate a configuration without a daemon
     #[command(after_help = "Example:\n  sandhog check /etc/sandhog/sandhog.toml")]

@@ -7,6 +7,7 @@ use super::status;
 use crate::control::gate::Audit;
 use crate::control::request::News;
 use crate::control::types;
+use crate::frozen::{Frozen, Reader, Thaw, Writer};
 use crate::ike::diagnose::Failure;
 use crate::ike::event::{Ended, Event, IkeId};
 use crate::ipsec::pmtu::Change;
@@ -32,6 +33,21 @@ impl Default for Journal {
     }
 }
 impl Journal {
+    /// What the journal of another daemon has to know to go on.
+    pub fn freeze(&self, out: &mut Writer) {
+        let Self { sender: _, next, whose } = self;
+        next.freeze(out);
+        whose.freeze(out);
+    }
+    /// Goes on with the numbers of another one.
+    ///
+    /// # Errors
+    /// It is not what [`Self::freeze`] has written.
+    pub fn thaw(&mut self, input: &mut Reader<'_>) -> Result<(), Thaw> {
+        self.next = Frozen::thaw(input)?;
+        self.whose = Frozen::thaw(input)?;
+        Ok(())
+    }
     /// Where clients subscribe.
     pub fn sender(&self) -> broadcast::Sender<Arc<types::Event>> {
         self.sender.clone()
@@ -100,9 +116,9 @@ impl Journal {
     pub fn tell_config(&mut self, now: Duration, news: &News) {
         let News { event, revision, why, .. } = news;
         if matches!(*event, "config.applied" | "config.confirmed") {
-            tracing::info!(revision, why = ?why, "{event}");
+            tracing::info!(revision, why, "{event}");
         } else {
-            tracing::warn!(revision, why = ?why, "{event}");
+            tracing::warn!(revision, why, "{event}");
         }
         self.send(now, types::Event { revision: *revision, why: Some(why.clone()), ..nothing(event) });
     }
@@ -226,7 +242,7 @@ fn log(event: &Event, whose: &HashMap<IkeId, Arc<str>>) -> Option<Told> {
 pub fn log_audit(audit: &Audit) {
     let Audit { caller, request, status, code } = audit;
     let (uid, role) = (caller.uid, caller.role.name());
-    tracing::info!(uid, pid = caller.pid, role, ?request, status, code = ?code.as_deref().unwrap_or(""), "audit");
+    tracing::info!(uid, pid = caller.pid, role, request = request.as_str(), status, code = code.as_deref(), "audit");
 }
 
 fn words(texts: &[String]) -> String {

@@ -21,6 +21,7 @@ impl Engine {
             Request::LastUpgrade(reply) => drop(reply.send(Box::new(self.giver.last().clone()))),
             Request::Adopt(Adopt { config, reply, .. }) => drop(reply.send(self.adopt(now, *config))),
             Request::News(news) => {
+                self.meter_news(&news);
                 self.parts.journal.tell_config(now, &news);
                 self.parts.notes = news.notes;
             }
