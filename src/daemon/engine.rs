@@ -3,10 +3,12 @@
 //! In each turn: signals, what other threads have done, orders of the API, upcalls of the workers, the sockets, IKE messages (known SAs
 //! first), timers. It waits for nothing but its one poll.
 mod figures;
+mod metered;
 mod paths;
 mod reload;
 mod requests;
 mod traffic;
+mod upgrade;
 
 use super::DEVICE;
 use super::ceiling;
@@ -16,6 +18,8 @@ use super::compute::{Job, Pool};
 use super::devices::Devices;
 use super::expiry;
 use super::fetch::Fetcher;
+use super::handover::give::Giver;
+use super::handover::take::{Entrance, Taken};
 use super::hints::Hints;
 use super::hook::Hook;
 use super::host::DaemonHost;
@@ -33,6 +37,7 @@ use super::status;
 use super::traps::Traps;
 use super::workers::{UPCALLS, Workers};
 use crate::config::Config;
+use crate::control::metrics::meter::Meter;
 use crate::control::request::Request;
 use crate::control::types::Status;
 use crate::crypto::rng::SystemRng;
@@ -61,6 +66,8 @@ const SETTLE: Duration = Duration::from_millis(200);
 const FRESH: Duration = Duration::from_millis(100);
 /// Peers have this long to answer our last words; the endpoint itself gives them 2 s.
 const PATIENCE: Duration = Duration::from_millis(2500);
+/// Two signals within this time are one.
+const ONE_WORD: Duration = Duration::from_millis(250);
 
 /// What the engine is made of.
 #[derive(Debug)]
@@ -91,10 +98,14 @@ pub struct Parts {
     pub requests: Receiver<Request>,
     /// Events.
     pub journal: Journal,
+    /// What is counted for metrics.
+    pub meter: Arc<Meter>,
     /// Signalled when a channel has something.
     pub wake: Arc<EventFd>,
     /// SIGTERM and its like.
     pub signals: Signals,
+    /// How we began, and from whom we have taken over.
+    pub entrance: (Entrance, Option<Taken>),
     /// Host settings that would eat packets.
     pub warnings: Vec<String>,
     /// What is to be known of the configuration in force.
@@ -133,10 +144,14 @@ pub struct Engine {
     picture: (Duration, Arc<Status>),
     /// What we know of connections before the endpoint does.
     noted: HashMap<Arc<str>, Failure>,
+    asked: metered::Asked,
     /// When we stop whatever the peers say.
     stop_at: Option<Duration>,
     drained: bool,
-    lost_device: bool,
+    giver: Giver,
+    upgraders: upgrade::Waiting,
+    /// Nothing more is done.
+    end: Option<End>,
 }
 
 /// How the engine ended.
@@ -146,6 +161,10 @@ pub enum End {
     Told,
     /// The device went away under it, or a worker that reads it.
     LostDevice,
+    /// Another daemon goes on with all that was ours.
+    HandedOver,
+    /// Who has started us is gone.
+    Alone,
 }
 
 impl Engine {
@@ -167,6 +186,8 @@ impl Engine {
         parts.network.aside = parts.devices.links();
         parts.host.addresses = parts.network.addresses();
         let hints = Hints::open(&poll, ICMP)?;
+        let (entrance, taken) = std::mem::take(&mut parts.entrance);
+        let giver = Giver::new(now, &poll, entrance.front, taken.as_ref(), entrance.lost)?;
         Ok(Self {
             mtus: Mtus::new(ceiling::of_path, parts.config.gateway.mark),
             hints,
@@ -190,9 +211,12 @@ impl Engine {
             dirty: true,
             picture: (Duration::ZERO, Arc::default()),
             noted: HashMap::new(),
+            asked: metered::Asked::default(),
             stop_at: None,
             drained: false,
-            lost_device: false,
+            giver,
+            upgraders: upgrade::Waiting::new(),
+            end: None,
         })
     }
 
@@ -203,9 +227,11 @@ impl Engine {
         loop {
             let timeout = self.timeout(clock::now());
             self.poll.wait(&mut ready, Some(timeout))?;
-            self.turn(clock::now(), &ready);
-            if self.lost_device {
-                return Ok(End::LostDevice);
+            let begun = clock::now();
+            self.turn(begun, &ready);
+            self.meter_turn(clock::now() - begun);
+            if let Some(end) = self.end {
+                return Ok(end);
             }
             if self.stop_at.is_some_and(|at| self.drained || at <= clock::now()) {
                 return Ok(End::Told);
@@ -214,6 +240,7 @@ impl Engine {
     }
 
     fn set_policy(&mut self, now: Duration) {
+        self.meter_config();
         let policy = self.parts.config.policy.clone();
         self.look_interval = policy.look_interval();
         self.probes.configure(now, &self.parts.config, &self.poll);
@@ -247,6 +274,7 @@ impl Engine {
         self.timers(now);
         self.probe(now, ready);
         self.watch_paths(now, ready);
+        self.follow_upgrade(now, ready);
         self.answer_pending(now);
     }
 
@@ -269,6 +297,7 @@ impl Engine {
             self.probes.deadline(),
             self.holds.deadline(),
             self.parts.devices.deadline(),
+            self.giver.deadline(),
         ];
         dues.into_iter().flatten().min().unwrap_or(now).saturating_sub(now)
     }
@@ -290,6 +319,7 @@ impl Engine {
 
     fn event(&mut self, now: Duration, event: &Event) {
         self.dirty = true;
+        self.measure(now, event);
         self.parts.journal.tell(now, event);
         self.keylog.tell(event);
         for change in self.changes.note(event) {
@@ -351,7 +381,11 @@ impl Engine {
         while let Some(signal) = self.parts.signals.next() {
             match signal {
                 Signal::Hangup => self.reload(now),
-                Signal::Terminate | Signal::Interrupt if self.stop_at.is_some() => self.drained = true,
+                Signal::Child => {}
+                Signal::Terminate | Signal::Interrupt if self.stop_at.is_some() => {
+                    // One Ctrl-C comes from the terminal and, again, from who has started us.
+                    self.drained |= self.stop_at.is_some_and(|at| at + ONE_WORD <= now + PATIENCE);
+                }
                 Signal::Terminate | Signal::Interrupt => {
                     tracing::info!("stopping: telling the peers");
                     self.stop_at = Some(now + PATIENCE);
@@ -413,7 +447,7 @@ impl Engine {
                     device = device.0,
                     "the network device was taken away, or a worker ended; stopping, so that all can be set up anew"
                 );
-                self.lost_device = true;
+                self.end = Some(End::LostDevice);
             }
         }
     }
