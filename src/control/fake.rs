@@ -78,6 +78,8 @@ pub fn api(audits: Arc<Mutex<Vec<Audit>>>) -> Api {
         events: tokio::sync::broadcast::channel(16).0,
         audit: Arc::new(move |audit| audits.lock().expect("nobody panicked").push(audit)),
         large: gate::places(),
+        meter: Arc::default(),
+        metrics: None,
     }
 }
 
@@ -89,6 +91,8 @@ fn answer(request: Request) {
             drop(reply.send(Arc::new(Status { connections: CONNECTIONS.map(connection).to_vec() })));
         }
         Request::Stats(reply) => drop(reply.send(Stats::default())),
+        Request::Adopt(adopt) => drop(adopt.reply.send(Err("there is no engine".into()))),
+        Request::News(_) => {}
         Request::Change(change) => {
             let verdict = match &change.child {
                 _ if !CONNECTIONS.contains(&&*change.connection) => Err(Refusal::UnknownConnection),

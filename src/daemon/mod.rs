@@ -31,6 +31,7 @@ pub mod pending;
 pub mod places;
 pub mod prefix;
 pub mod preflight;
+mod privileges;
 pub mod probes;
 pub mod routes;
 pub mod site;
@@ -41,6 +42,8 @@ pub mod traps;
 pub mod workers;
 
 use crate::config::{self, Config, ConnectionConfig, OnExit};
+use crate::control::metrics::listener;
+use crate::control::metrics::meter::Meter;
 use crate::control::request::Engine as ApiEngine;
 use crate::control::routes::Api;
 use crate::control::server::Server;
@@ -82,6 +85,8 @@ pub fn run(options: Options) -> ExitCode {
     if options.clear {
         return clear();
     }
+    // Before there is a secret in memory.
+    let mut warnings = privileges::first();
     let config = match config::load(&options.config) {
         Ok(config) => config,
         Err(errors) => {
@@ -95,7 +100,9 @@ pub fn run(options: Options) -> ExitCode {
     if options.check {
         return ExitCode::SUCCESS;
     }
+    warnings.extend(privileges::keep(&config));
     logging::start(&config);
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let code = match serve(options.config, config) {
         Ok(End::Told) => ExitCode::SUCCESS,
         Ok(End::LostDevice) => ExitCode::from(1),
@@ -136,6 +143,7 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     if let Some(sentence) = preflight::powerless() {
         return Err(sentence);
     }
+    let metrics = config.gateway.metrics.map(listener::bind).transpose()?.map(Arc::new);
     if let Some(device) = config.gateway.bind_device.clone() {
         outside::bind_to(device);
     }
@@ -173,12 +181,16 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     let host = host::DaemonHost::new(places, tables, config.gateway.mark, wake.clone()).map_err(said("resolver"))?;
     let (requests, from_api) = mpsc::sync_channel(REQUESTS);
     let journal = journal::Journal::default();
+    let meter = Arc::new(Meter::default());
+    meter.set_workers(workers.stats.clone());
     let ring = wake.clone();
     let api = Api {
         engine: ApiEngine::new(requests, Arc::new(move || ring.signal())),
         events: journal.sender(),
         audit: Arc::new(|audit| journal::log_audit(&audit)),
         large: gate::places(),
+        meter: meter.clone(),
+        metrics,
     };
     let warnings = preflight::warnings(&config);
     warnings.iter().chain(&network.warnings).for_each(|warning| tracing::warn!("{warning}"));
@@ -196,9 +208,11 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
         workers,
         requests: from_api,
         journal,
+        meter,
         wake,
         signals,
         warnings,
+        notes: Vec::new(),
     })
     .map_err(said("engine"))?;
     let server = Server::start(&socket, observe.as_ref(), api).map_err(said("the control API"))?;

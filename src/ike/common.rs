@@ -11,6 +11,7 @@ use super::link::Link;
 use super::policy::{Connection, Policy};
 use super::sa::IkeSa;
 use super::spi::SpiTag;
+use super::status::Counts;
 use crate::crypto::ke::Group;
 use crate::crypto::rng::Rng;
 use crate::crypto::secret::Secret;
@@ -56,14 +57,28 @@ pub(super) struct Common {
     /// IKE SAs and those that are established now in their place.
     pub relieved: Vec<(IkeId, IkeId)>,
     /// Which IKE SA waits for which computation.
-    pub jobs: HashMap<u64, IkeId>,
+    pub jobs: HashMap<u64, Job>,
     /// Attempts that are under way.
     pub calls: Calls,
     /// Addresses that peers have from our pools.
     pub leases: Leases,
     /// How many IKE SAs are established.
     pub established: usize,
-    counter: u64,
+    /// What is counted for people.
+    pub counts: Counts,
+    /// The last number that was given to an IKE SA, a child or a job.
+    pub counter: u64,
+}
+/// What an IKE SA waits for, and how it is begun again by a process that goes on in the place of this one.
+pub(super) struct Job {
+    pub ike: IkeId,
+    pub again: Again,
+}
+/// What was asked of the host.
+#[derive(Clone)]
+pub(super) enum Again {
+    Compute(Work),
+    Fetch { urls: Vec<String>, allowed: Arc<[String]> },
 }
 /// An IKE SA whose time is over.
 #[derive(Clone, Copy, Debug)]
@@ -118,6 +133,7 @@ impl Common {
             calls: Calls::default(),
             leases: Leases::default(),
             established: 0,
+            counts: Counts::default(),
             counter: 0,
         }
     }
@@ -223,14 +239,15 @@ impl Cx<'_> {
     /// The same whatever the limit: what we have asked an authenticated peer for, and it has granted.
     pub(super) fn compute_granted(&mut self, ike: IkeId, work: Work) -> u64 {
         let job = self.common.number();
-        self.common.jobs.insert(job, ike);
+        self.common.jobs.insert(job, Job { ike, again: Again::Compute(work.clone()) });
         self.common.out.push_back(Output::Compute { job, work });
         job
     }
     /// Has revocation lists fetched.
     pub(super) fn fetch(&mut self, ike: IkeId, urls: Vec<String>, allowed: Arc<[String]>) -> u64 {
         let job = self.common.number();
-        self.common.jobs.insert(job, ike);
+        let again = Again::Fetch { urls: urls.clone(), allowed: allowed.clone() };
+        self.common.jobs.insert(job, Job { ike, again });
         self.common.out.push_back(Output::Fetch { job, urls, allowed });
         job
     }

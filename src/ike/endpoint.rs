@@ -1,7 +1,7 @@
 //! All IKE SAs: which message, command or deadline belongs to which, and what happens around a step of one of them.
 use super::calls::Caller;
 use super::channel::OpenError;
-use super::common::{Common, Cx, How, Redundant};
+use super::common::{Common, Cx, How, Job, Redundant};
 use super::diagnose::{Failure, Phase as Where};
 use super::error::Refusal;
 use super::event::{Command, Ended, Event, Host, IkeId, Input, Output};
@@ -129,6 +129,7 @@ impl Endpoint {
             Opened::New(sa, key) => {
                 let limits = cx.policy().limits;
                 self.common.admission.opened(key, sa.core.id);
+                self.common.counts.newcomers += 1;
                 self.register(*sa);
                 if let Some(surplus) = self.common.admission.surplus(&limits) {
                     self.step(now, host, surplus, |_, _| Err(Ended::Failed));
@@ -150,6 +151,7 @@ impl Endpoint {
         let id = sa.core.id;
         self.common.by_spi.insert(sa.core.our_spi(), id);
         if sa.is_attempt() {
+            self.common.counts.attempts += 1;
             self.common.calls.began(sa.core.created, sa.core.remote.ip(), id);
         }
         self.timers.set(Owner::Sa(id), sa.deadline());
@@ -203,12 +205,12 @@ impl Endpoint {
         });
     }
     fn on_computed(&mut self, now: Duration, host: &mut dyn Host, job: u64, done: Done) {
-        let Some(id) = self.common.jobs.remove(&job) else { return };
-        self.step(now, host, id, |cx, sa| computed(cx, sa, job, done));
+        let Some(Job { ike, .. }) = self.common.jobs.remove(&job) else { return };
+        self.step(now, host, ike, |cx, sa| computed(cx, sa, job, done));
     }
     fn on_fetched(&mut self, now: Duration, host: &mut dyn Host, job: u64, crls: Vec<Arc<Crl>>) {
-        let Some(id) = self.common.jobs.remove(&job) else { return };
-        self.step(now, host, id, |cx, sa| ike_auth::on_fetched(cx, sa, job, crls));
+        let Some(Job { ike, .. }) = self.common.jobs.remove(&job) else { return };
+        self.step(now, host, ike, |cx, sa| ike_auth::on_fetched(cx, sa, job, crls));
     }
     /// Nobody has looked at the time for longer than was asked for.
     fn on_leap(&mut self, now: Duration, host: &mut dyn Host) {
