@@ -210,7 +210,7 @@ impl Endpoint {
         ids
     }
     /// Takes one IKE SA down: politely if the peer knows it, else at once.
-    fn close(&mut self, now: Duration, host: &mut dyn Host, id: IkeId, patience: Duration) {
+    pub(super) fn close(&mut self, now: Duration, host: &mut dyn Host, id: IkeId, patience: Duration) {
         self.step(now, host, id, |cx, sa| match &mut sa.phase {
             Phase::Established(est) => {
                 est.close(cx.now, Ended::ByUs, patience);

@@ -175,6 +175,24 @@ pub enum Command {
         /// Child, or the IKE SA.
         child: Option<Arc<str>>,
     },
+    /// Take one peer's IKE SA down, or one child of it: of a connection that has several peers.
+    DownPeer {
+        /// Connection.
+        connection: Arc<str>,
+        /// Number of the peer.
+        peer: u32,
+        /// Child, or all with the IKE SA.
+        child: Option<Arc<str>>,
+    },
+    /// Rekey one child of one peer, or its IKE SA.
+    RekeyPeer {
+        /// Connection.
+        connection: Arc<str>,
+        /// Number of the peer.
+        peer: u32,
+        /// Child, or the IKE SA.
+        child: Option<Arc<str>>,
+    },
     /// Make the IKE SAs of a connection anew, with the children that are up: nothing passes through them.
     Restart {
         /// Connection.

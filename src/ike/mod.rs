@@ -28,6 +28,7 @@ mod life;
 mod link;
 mod nat;
 mod negotiate;
+mod one_peer;
 mod ppk;
 mod report;
 mod resources;
