@@ -118,8 +118,8 @@ class Sandhog:
         return next(c for c in doc["connections"] if c["name"] == name)
 
     def kill(self):
-        """kill -9."""
-        os.kill(self.process.popen.pid, signal.SIGKILL)
+        """kill -9 of the daemon; its front ends as it did."""
+        os.kill(self.process.worker(), signal.SIGKILL)
         self.process.popen.wait()
 
     def reload(self):

@@ -20,6 +20,7 @@ mod status;
 mod table;
 mod target;
 mod top;
+mod upgrade;
 mod watch;
 
 use crate::control::types::Verb;
@@ -82,6 +83,8 @@ enum Command {
     /// Rekey a child, or the IKE SA of a connection, and wait for it
     #[command(after_help = "Examples:\n  sandhog rekey office\n  sandhog rekey office/lan")]
     Rekey(ChangeArgs),
+    /// Replace the running daemon by the installed executable, without losing an SA or a packet
+    Upgrade,
     /// Validate a configuration without a daemon
     #[command(after_help = "Example:\n  sandhog check /etc/sandhog/sandhog.toml")]
     Check {
@@ -157,6 +160,7 @@ pub fn main() -> ExitCode {
         Command::Up(args) => change::run(&client, Verb::Up, &args.name, args.timeout, cli.json),
         Command::Down(args) => change::run(&client, Verb::Down, &args.name, args.timeout, cli.json),
         Command::Rekey(args) => change::run(&client, Verb::Rekey, &args.name, args.timeout, cli.json),
+        Command::Upgrade => upgrade::run(&client, cli.json),
         Command::Check { file } => check::run(&file, cli.json),
         Command::Demo { keep } => demo::run(keep, cli.json),
         Command::DemoGateway { config } => demo::gateway(config),

@@ -5,6 +5,7 @@ use super::request::{Engine, Refusal, Request};
 use super::resources::router;
 use super::routes::Api;
 use super::types::{Connection, Info, Stats, Status};
+use super::upgrade::Upgrade;
 use axum::Extension;
 use axum::body::Body;
 use axum::http;
@@ -90,6 +91,8 @@ fn answer(request: Request) {
         Request::Status(reply) => {
             drop(reply.send(Arc::new(Status { connections: CONNECTIONS.map(connection).to_vec() })));
         }
+        Request::Upgrade(reply) => drop(reply.send(Ok(Box::new(Upgrade::of("0.1.0", 7))))),
+        Request::LastUpgrade(reply) => drop(reply.send(Box::new(Upgrade::of("0.1.0", 7)))),
         Request::Stats(reply) => drop(reply.send(Stats::default())),
         Request::Adopt(adopt) => drop(adopt.reply.send(Err("there is no engine".into()))),
         Request::News(_) => {}

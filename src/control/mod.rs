@@ -17,3 +17,4 @@ pub mod server;
 pub mod socket;
 pub mod types;
 pub mod unread;
+pub mod upgrade;

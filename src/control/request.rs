@@ -1,6 +1,7 @@
 //! What the API asks of the engine, and how it waits for the answer.
 use super::problem::Problem;
 use super::types::{Failure, Info, Stats, Status, Verb};
+use super::upgrade::{self, Upgrade};
 use crate::config::Config;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -21,6 +22,10 @@ pub enum Request {
     Stats(Reply<Stats>),
     /// Bring up, take down or rekey, and wait.
     Change(Change),
+    /// Be replaced; answered when the new daemon is starting.
+    Upgrade(Reply<Result<Box<Upgrade>, upgrade::Refusal>>),
+    /// The last upgrade.
+    LastUpgrade(Reply<Box<Upgrade>>),
     /// Put a configuration into force.
     Adopt(Adopt),
     /// Tell what became of a configuration.

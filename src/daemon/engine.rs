@@ -8,6 +8,7 @@ mod paths;
 mod reload;
 mod requests;
 mod traffic;
+mod upgrade;
 
 use super::DEVICE;
 use super::ceiling;
@@ -17,6 +18,8 @@ use super::compute::{Job, Pool};
 use super::devices::Devices;
 use super::expiry;
 use super::fetch::Fetcher;
+use super::handover::give::Giver;
+use super::handover::take::{Entrance, Taken};
 use super::hints::Hints;
 use super::hook::Hook;
 use super::host::DaemonHost;
@@ -39,6 +42,7 @@ use crate::control::request::Request;
 use crate::control::types::Status;
 use crate::crypto::rng::SystemRng;
 use crate::dataplane::Upcall;
+use crate::ike::adopt::Grade;
 use crate::ike::diagnose::Failure;
 use crate::ike::endpoint::Endpoint;
 use crate::ike::event::{Command, Event, Input, Output, Usage};
@@ -63,6 +67,8 @@ const SETTLE: Duration = Duration::from_millis(200);
 const FRESH: Duration = Duration::from_millis(100);
 /// Peers have this long to answer our last words; the endpoint itself gives them 2 s.
 const PATIENCE: Duration = Duration::from_millis(2500);
+/// Two signals within this time are one.
+const ONE_WORD: Duration = Duration::from_millis(250);
 
 /// What the engine is made of.
 #[derive(Debug)]
@@ -99,6 +105,8 @@ pub struct Parts {
     pub wake: Arc<EventFd>,
     /// SIGTERM and its like.
     pub signals: Signals,
+    /// How we began, and from whom we have taken over.
+    pub entrance: (Entrance, Option<Taken>),
     /// Host settings that would eat packets.
     pub warnings: Vec<String>,
     /// What is to be known of the configuration in force.
@@ -141,7 +149,10 @@ pub struct Engine {
     /// When we stop whatever the peers say.
     stop_at: Option<Duration>,
     drained: bool,
-    lost_device: bool,
+    giver: Giver,
+    upgraders: upgrade::Waiting,
+    /// Nothing more is done.
+    end: Option<End>,
 }
 
 /// How the engine ended.
@@ -151,6 +162,10 @@ pub enum End {
     Told,
     /// The device went away under it, or a worker that reads it.
     LostDevice,
+    /// Another daemon goes on with all that was ours.
+    HandedOver,
+    /// Who has started us is gone.
+    Alone,
 }
 
 impl Engine {
@@ -172,6 +187,8 @@ impl Engine {
         parts.network.aside = parts.devices.links();
         parts.host.addresses = parts.network.addresses();
         let hints = Hints::open(&poll, ICMP)?;
+        let (entrance, taken) = std::mem::take(&mut parts.entrance);
+        let giver = Giver::new(now, &poll, entrance.front, taken.as_ref(), entrance.lost)?;
         Ok(Self {
             mtus: Mtus::new(ceiling::of_path, parts.config.gateway.mark),
             hints,
@@ -198,7 +215,9 @@ impl Engine {
             asked: metered::Asked::default(),
             stop_at: None,
             drained: false,
-            lost_device: false,
+            giver,
+            upgraders: upgrade::Waiting::new(),
+            end: None,
         })
     }
 
@@ -212,8 +231,8 @@ impl Engine {
             let begun = clock::now();
             self.turn(begun, &ready);
             self.meter_turn(clock::now() - begun);
-            if self.lost_device {
-                return Ok(End::LostDevice);
+            if let Some(end) = self.end {
+                return Ok(end);
             }
             if self.stop_at.is_some_and(|at| self.drained || at <= clock::now()) {
                 return Ok(End::Told);
@@ -227,6 +246,12 @@ impl Engine {
         self.look_interval = policy.look_interval();
         self.probes.configure(now, &self.parts.config, &self.poll);
         self.feed(now, Input::Command(Command::SetPolicy(policy)));
+        let begun = self.endpoint.adopted();
+        let at_start = begun.iter().all(|(_, grade)| *grade == Grade::New);
+        for (connection, grade) in begun.iter().filter(|_| !at_start) {
+            let children = grade.children().join(" ");
+            tracing::info!(%connection, children, "its configuration is another: {}", grade.name());
+        }
     }
 
     /// The parts, to be taken to pieces in order.
@@ -256,6 +281,7 @@ impl Engine {
         self.timers(now);
         self.probe(now, ready);
         self.watch_paths(now, ready);
+        self.follow_upgrade(now, ready);
         self.answer_pending(now);
     }
 
@@ -278,6 +304,7 @@ impl Engine {
             self.probes.deadline(),
             self.holds.deadline(),
             self.parts.devices.deadline(),
+            self.giver.deadline(),
         ];
         dues.into_iter().flatten().min().unwrap_or(now).saturating_sub(now)
     }
@@ -361,7 +388,11 @@ impl Engine {
         while let Some(signal) = self.parts.signals.next() {
             match signal {
                 Signal::Hangup => self.reload(now),
-                Signal::Terminate | Signal::Interrupt if self.stop_at.is_some() => self.drained = true,
+                Signal::Child => {}
+                Signal::Terminate | Signal::Interrupt if self.stop_at.is_some() => {
+                    // One Ctrl-C comes from the terminal and, again, from who has started us.
+                    self.drained |= self.stop_at.is_some_and(|at| at + ONE_WORD <= now + PATIENCE);
+                }
                 Signal::Terminate | Signal::Interrupt => {
                     tracing::info!("stopping: telling the peers");
                     self.stop_at = Some(now + PATIENCE);
@@ -423,7 +454,7 @@ impl Engine {
                     device = device.0,
                     "the network device was taken away, or a worker ended; stopping, so that all can be set up anew"
                 );
-                self.lost_device = true;
+                self.end = Some(End::LostDevice);
             }
         }
     }

@@ -92,6 +92,10 @@ impl Journal {
         };
         self.send(now, told);
     }
+    /// Tells where an upgrade is, and why it failed.
+    pub fn tell_upgrade(&mut self, now: Duration, name: &str, why: Option<&str>) {
+        self.send(now, types::Event { why: why.map(str::to_owned), ..nothing(name) });
+    }
     /// Tells what became of a configuration.
     pub fn tell_config(&mut self, now: Duration, news: &News) {
         let News { event, revision, why, .. } = news;

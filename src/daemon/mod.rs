@@ -13,6 +13,7 @@ pub mod engine;
 mod expiry;
 pub mod fetch;
 mod fixed;
+pub mod handover;
 mod hints;
 pub mod hook;
 pub mod host;
@@ -47,7 +48,7 @@ use crate::control::metrics::meter::Meter;
 use crate::control::request::Engine as ApiEngine;
 use crate::control::routes::Api;
 use crate::control::server::Server;
-use crate::control::socket::ControlSocket;
+use crate::control::socket::{self, ControlSocket};
 use crate::control::{access, gate};
 use crate::io::fds::{EventFd, Signals};
 use crate::io::tun::Device;
@@ -55,6 +56,7 @@ use crate::io::{host as system, outside, peer};
 use crate::ipsec::spd::DeviceId;
 use crate::ipsec::tables::Tables;
 use engine::{End, Engine, Parts};
+use handover::take::Entrance;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -77,19 +79,29 @@ pub struct Options {
     pub check: bool,
     /// Open what a stopped daemon has left closed, and go.
     pub clear: bool,
+    /// The number of our end of the channel to the front, if one has started us.
+    pub channel: Option<i32>,
 }
 
-/// Runs the daemon in the foreground until a signal ends it. 0: it was told to stop; 1: it could not start or go on; 2: the configuration
-/// is refused.
+/// Runs the daemon in the foreground until a signal ends it. 0: it was told to stop, or another has taken over; 1: it could not start or go on; 2:
+/// the configuration is refused.
 pub fn run(options: Options) -> ExitCode {
     if options.clear {
         return clear();
     }
+    let mut entrance = match Entrance::of(options.channel) {
+        Ok(entrance) => entrance,
+        Err(sentence) => {
+            eprintln!("sandhogd: {sentence}");
+            return ExitCode::from(1);
+        }
+    };
     // Before there is a secret in memory.
     let mut warnings = privileges::first();
     let config = match config::load(&options.config) {
         Ok(config) => config,
         Err(errors) => {
+            entrance.refuse("the configuration is refused: `sandhogd --check` says why");
             eprintln!("{}", errors.render(std::io::stderr().is_terminal()));
             return ExitCode::from(2);
         }
@@ -103,11 +115,12 @@ pub fn run(options: Options) -> ExitCode {
     warnings.extend(privileges::keep(&config));
     logging::start(&config);
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let code = match serve(options.config, config) {
-        Ok(End::Told) => ExitCode::SUCCESS,
-        Ok(End::LostDevice) => ExitCode::from(1),
+    let code = match serve(options.config, config, &mut entrance) {
+        Ok(End::Told | End::HandedOver) => ExitCode::SUCCESS,
+        Ok(End::LostDevice | End::Alone) => ExitCode::from(1),
         Err(sentence) => {
             tracing::error!("{sentence}");
+            entrance.refuse(&sentence);
             ExitCode::from(1)
         }
     };
@@ -128,16 +141,18 @@ fn clear() -> ExitCode {
 }
 
 /// Starts, runs and stops. Errors are sentences that say what to do.
-fn serve(path: PathBuf, config: Config) -> Result<End, String> {
+fn serve(path: PathBuf, config: Config, entrance: &mut Entrance) -> Result<End, String> {
     let said = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
     // Before any thread: they inherit which signals are blocked.
     let signals = Signals::new().map_err(said("signals"))?;
     if let Err(error) = system::raise_descriptor_limit() {
         tracing::warn!(%error, "the number of open descriptors stays limited; many devices need many");
     }
-    let socket = ControlSocket::bind(&config.gateway.control_socket, peer::group(access::OPERATORS))
-        .map_err(|error| error.to_string())?;
-    let observe = ControlSocket::bind(&config.gateway.observe_socket, peer::group(access::OBSERVERS))
+    let taken = entrance.take()?;
+    let bind = || ControlSocket::bind(&config.gateway.control_socket, peer::group(access::OPERATORS));
+    let socket = handover::patiently(bind, socket::Error::is_taken).map_err(|error| error.to_string())?;
+    let bind = || ControlSocket::bind(&config.gateway.observe_socket, peer::group(access::OBSERVERS));
+    let observe = handover::patiently(bind, socket::Error::is_taken)
         .inspect_err(|error| tracing::warn!("nobody can observe: {error}"))
         .ok();
     if let Some(sentence) = preflight::powerless() {
@@ -148,9 +163,12 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
         outside::bind_to(device);
     }
     // Whatever else keeps us from starting, nothing passes in the clear from here on.
-    let mut network = network::Network::open(&config.gateway).map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => error.to_string(),
-        _ => said("netlink")(error),
+    let is_rival = |error: &std::io::Error| error.kind() == std::io::ErrorKind::AddrInUse;
+    let mut network = handover::patiently(|| network::Network::open(&config.gateway), is_rival).map_err(|error| {
+        match is_rival(&error) {
+            true => error.to_string(),
+            false => said("netlink")(error),
+        }
     })?;
     network.configure(&config).map_err(said("routes"))?;
     if let Some(sentence) = preflight::missing(&config) {
@@ -212,6 +230,7 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
         wake,
         signals,
         warnings,
+        entrance: (std::mem::take(entrance), taken),
         notes: Vec::new(),
     })
     .map_err(said("engine"))?;
@@ -229,6 +248,10 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
 fn stop(parts: Parts, end: &Result<End, String>) -> Result<(), String> {
     let Parts { workers, pool, devices, mut network, config, .. } = parts;
     drop(pool);
+    if *end == Ok(End::HandedOver) {
+        // Routes and the guard are the other's.
+        return Ok(());
+    }
     // Only `open` takes protection away, and it must not end before the device has: a packet in between would pass in the clear.
     drop((workers, devices));
     let on_exit = leaving(end, config.gateway.on_exit);

@@ -1,5 +1,6 @@
 //! What all IKE SAs share, and the context in which a step of one of them runs.
 use super::admission::Admission;
+use super::adopt::Grade;
 use super::calls::Calls;
 use super::channel::Sealed;
 use super::diagnose::Failure;
@@ -64,6 +65,8 @@ pub(super) struct Common {
     pub leases: Leases,
     /// How many IKE SAs are established.
     pub established: usize,
+    /// What new policies have begun, until somebody asks.
+    pub adopted: Vec<(Arc<str>, Grade)>,
     /// What is counted for people.
     pub counts: Counts,
     /// The last number that was given to an IKE SA, a child or a job.
@@ -97,6 +100,8 @@ pub(super) enum How {
     Shortly,
     /// The peer will delete it; if it has not after a while, we do.
     Later,
+    /// With a Delete, if the configuration does not permit it any more: what was to take its place has failed.
+    Outdated,
     /// It has a successor, which has one, too: the Delete of the one before, whoever owes it, has a while left.
     Soon,
 }
@@ -133,9 +138,16 @@ impl Common {
             calls: Calls::default(),
             leases: Leases::default(),
             established: 0,
+            adopted: Vec::new(),
             counts: Counts::default(),
             counter: 0,
         }
+    }
+    /// One more IKE SA is established, of this connection; as it is by now: it may have changed since the attempt began, but not in what that
+    /// negotiates.
+    pub(super) fn count(&mut self, connection: Arc<Connection>) -> Arc<Connection> {
+        self.established += 1;
+        self.links.get(&connection.name).map_or(connection, |link| link.connection.clone())
     }
     /// Tells the host.
     pub(super) fn emit(&mut self, event: Event) {

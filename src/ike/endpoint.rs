@@ -248,6 +248,10 @@ impl Endpoint {
             self.renew(now, host);
             self.look_around(now, host);
             let Some(redundant) = self.common.redundant.pop() else { break };
+            if redundant.how == How::Outdated {
+                self.dismiss(now, host, redundant.ike);
+                continue;
+            }
             self.step(now, host, redundant.ike, |cx, sa| match (&mut sa.phase, redundant.how) {
                 (Phase::Established(est), How::Now) => {
                     est.close(cx.now, Ended::Replaced, cx.patience());
@@ -586,6 +590,9 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
     }
     link.closed(core.id);
     let renews = core.replaces.is_some_and(|old| link.sas.contains(&old));
+    if let Some(ike) = core.replaces.filter(|_| lived.is_none() && why == Ended::Failed) {
+        cx.common.redundant.push(Redundant { ike, how: How::Outdated });
+    }
     match lived {
         Some((time, children)) => link.lost(cx.now, why, time, &children),
         // Another one may still get through.

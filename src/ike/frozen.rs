@@ -137,6 +137,7 @@ impl Frozen for Common {
             calls,
             leases,
             established,
+            adopted: _,
             // Of this process.
             counts: _,
             counter,
@@ -188,6 +189,7 @@ impl Frozen for Common {
             calls: Frozen::thaw(input)?,
             leases: Frozen::thaw(input)?,
             established: Frozen::thaw(input)?,
+            adopted: Vec::new(),
             counts: Default::default(),
             counter: Frozen::thaw(input)?,
         })
@@ -197,7 +199,7 @@ impl Frozen for Common {
 frozen! {
     enum Owner { 0 = Shutdown, 1 = Calls, 2 = Link(name), 3 = Sa(id) }
     struct Redundant { ike, how }
-    enum How { 0 = Silently, 1 = Now, 2 = Shortly, 3 = Later, 4 = Soon }
+    enum How { 0 = Silently, 1 = Now, 2 = Shortly, 3 = Later, 4 = Soon, 5 = Outdated }
     struct Job { ike, again }
     enum Again { 0 = Compute(work), 1 = Fetch { urls, allowed } }
     enum Caller { 0 = Link(name), 1 = Renewal(id, lost), 2 = Elsewhere(id) }
@@ -230,7 +232,7 @@ frozen! {
     }
     struct Parked { local, remote, data }
     struct Established {
-        connection, peer, local_id, remote_id, virtuals, proposal, keys, channel, since, signs, children, queue, asked,
+        connection, permitted, unsettled, peer, local_id, remote_id, virtuals, proposal, keys, channel, since, signs, children, queue, asked,
         answering, ppk, fresh, half_done, closing, life, authentication, standing, leave_at, older, relieves, put_off,
         unheard
     }
@@ -254,7 +256,7 @@ frozen! {
     // Its children.
     struct Child {
         id, policy, spi_in, spi_out, since, state, replaces, proposal, local_ts, remote_ts, life, rehearsal, resource,
-        group, inbound_only
+        group, inbound_only, outdated
     }
     enum ChildState { 0 = Up, 1 = Replaced { until }, 2 = Leaving(why), 3 = Closing(why) }
     struct Life { renew, end, failures }
