@@ -3,6 +3,7 @@ use super::problem::Problem;
 use super::types::{Failure, Info, Stats, Status, Verb};
 use super::upgrade::{self, Upgrade};
 use crate::config::Config;
+use crate::config::plan::Plan;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub enum Request {
 pub struct Adopt {
     /// All of it, checked.
     pub config: Box<Config>,
+    /// What differs from what is in force, and what that is to do.
+    pub plan: Plan,
     /// Answered when tables, routes and policy are in place; what follows from that is told by events. `Err`: nothing was changed, and why.
     pub reply: Reply<Result<Adopted, String>>,
 }

@@ -37,6 +37,7 @@ use super::status;
 use super::traps::Traps;
 use super::workers::{UPCALLS, Workers};
 use crate::config::Config;
+use crate::control::config::Keeper;
 use crate::control::metrics::meter::Meter;
 use crate::control::request::Request;
 use crate::control::types::Status;
@@ -73,7 +74,7 @@ const ONE_WORD: Duration = Duration::from_millis(250);
 /// What the engine is made of.
 #[derive(Debug)]
 pub struct Parts {
-    /// File of the configuration, read again on SIGHUP.
+    /// File of the configuration.
     pub path: PathBuf,
     /// The configuration in force.
     pub config: Config,
@@ -111,6 +112,8 @@ pub struct Parts {
     pub warnings: Vec<String>,
     /// What is to be known of the configuration in force.
     pub notes: Vec<String>,
+    /// Reads the files again on SIGHUP.
+    pub keeper: Keeper,
 }
 
 /// The engine.
@@ -184,6 +187,7 @@ impl Engine {
         if let Some(monitor) = &monitor {
             poll.add(monitor, MONITOR)?;
         }
+        parts.network.is_told = monitor.is_some();
         parts.network.aside = parts.devices.links();
         parts.host.addresses = parts.network.addresses();
         let hints = Hints::open(&poll, ICMP)?;
@@ -387,7 +391,8 @@ impl Engine {
     fn signals(&mut self, now: Duration) {
         while let Some(signal) = self.parts.signals.next() {
             match signal {
-                Signal::Hangup => self.reload(now),
+                Signal::Hangup if self.parts.keeper.reload() => {}
+                Signal::Hangup => tracing::warn!("too much is to be changed already: the files are not read again"),
                 Signal::Child => {}
                 Signal::Terminate | Signal::Interrupt if self.stop_at.is_some() => {
                     // One Ctrl-C comes from the terminal and, again, from who has started us.

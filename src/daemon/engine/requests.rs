@@ -19,8 +19,9 @@ impl Engine {
             Request::Change(change) => self.change(now, change),
             Request::Upgrade(reply) => self.upgrade(now, reply),
             Request::LastUpgrade(reply) => drop(reply.send(Box::new(self.giver.last().clone()))),
-            Request::Adopt(Adopt { config, reply }) => drop(reply.send(self.adopt(now, *config))),
+            Request::Adopt(Adopt { config, reply, .. }) => drop(reply.send(self.adopt(now, *config))),
             Request::News(news) => {
+                self.meter_news(&news);
                 self.parts.journal.tell_config(now, &news);
                 self.parts.notes = news.notes;
             }

@@ -103,6 +103,11 @@ impl Entrance {
         Ok(Self { front: Some(front), heritage, lost })
     }
 
+    /// Another daemon is still at work, and hands over to us.
+    pub fn is_heir(&self) -> bool {
+        self.heritage.is_some()
+    }
+
     /// Whoever waits for us to take over waits in vain.
     pub fn refuse(&mut self, sentence: &str) {
         if let Some(Heritage { pipe, .. }) = self.heritage.take() {
