@@ -58,6 +58,14 @@ pub trait Host: Send {
     }
 }
 
+/// What is wanted of one peer: of one child, or of its IKE SA.
+#[derive(Clone, Debug)]
+pub enum PeerOrder {
+    /// Take it down, politely.
+    Down(Option<Arc<str>>),
+    /// Rekey it.
+    Rekey(Option<Arc<str>>),
+}
 /// What comes in.
 #[derive(Debug)]
 pub enum Input<'a> {
@@ -175,23 +183,14 @@ pub enum Command {
         /// Child, or the IKE SA.
         child: Option<Arc<str>>,
     },
-    /// Take one peer's IKE SA down, or one child of it: of a connection that has several peers.
-    DownPeer {
+    /// What is wanted of one peer of a connection that has several.
+    OfPeer {
         /// Connection.
         connection: Arc<str>,
         /// Number of the peer.
         peer: u32,
-        /// Child, or all with the IKE SA.
-        child: Option<Arc<str>>,
-    },
-    /// Rekey one child of one peer, or its IKE SA.
-    RekeyPeer {
-        /// Connection.
-        connection: Arc<str>,
-        /// Number of the peer.
-        peer: u32,
-        /// Child, or the IKE SA.
-        child: Option<Arc<str>>,
+        /// What.
+        order: PeerOrder,
     },
     /// Make the IKE SAs of a connection anew, with the children that are up: nothing passes through them.
     Restart {

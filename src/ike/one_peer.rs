@@ -1,13 +1,20 @@
 //! Orders about one peer of a connection that has several: the others, and what is wanted of the connection, are left alone.
 use super::child::ChildState;
 use super::endpoint::Endpoint;
-use super::event::{Ended, Host, IkeId};
+use super::event::{Ended, Host, IkeId, PeerOrder};
 use super::sa::{CLOSING_TIME, Phase, Task};
 use std::time::Duration;
 
 impl Endpoint {
-    /// Takes one peer's IKE SA down, or one child of it.
-    pub(super) fn down_peer(&mut self, now: Duration, host: &mut dyn Host, of: (&str, u32), child: Option<&str>) {
+    /// Does what is wanted of one peer.
+    pub(super) fn of_peer(&mut self, now: Duration, host: &mut dyn Host, of: (&str, u32), order: PeerOrder) {
+        match order {
+            PeerOrder::Down(child) => self.down_peer(now, host, of, child.as_deref()),
+            PeerOrder::Rekey(child) => self.rekey_peer(now, host, of, child.as_deref()),
+        }
+    }
+    /// Takes its IKE SA down, or one child of it.
+    fn down_peer(&mut self, now: Duration, host: &mut dyn Host, of: (&str, u32), child: Option<&str>) {
         for id in self.sas_of_peer(of) {
             let Some(name) = child else {
                 self.close(now, host, id, CLOSING_TIME);
@@ -22,8 +29,8 @@ impl Endpoint {
             });
         }
     }
-    /// Rekeys one peer's IKE SA, or one child of it.
-    pub(super) fn rekey_peer(&mut self, now: Duration, host: &mut dyn Host, of: (&str, u32), child: Option<&str>) {
+    /// Rekeys its IKE SA, or one child of it.
+    fn rekey_peer(&mut self, now: Duration, host: &mut dyn Host, of: (&str, u32), child: Option<&str>) {
         for id in self.sas_of_peer(of) {
             self.step(now, host, id, |cx, sa| {
                 let Phase::Established(est) = &mut sa.phase else { return Ok(()) };

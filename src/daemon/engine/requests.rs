@@ -3,7 +3,7 @@ use super::Engine;
 use crate::control::request::{Adopt, Change, Refusal, Request};
 use crate::control::types::Verb;
 use crate::ike::diagnose::{Certainty, Failure, Phase};
-use crate::ike::event::{Command, Input};
+use crate::ike::event::{Command, Input, PeerOrder};
 use crate::ike::status::State;
 use std::time::Duration;
 
@@ -47,8 +47,8 @@ impl Engine {
         let command = match (change.verb, change.peer) {
             (Verb::Up, _) => Command::Up { connection, child },
             (Verb::Rekey, None) => Command::Rekey { connection, child },
-            (Verb::Rekey, Some(peer)) => Command::RekeyPeer { connection, peer, child },
-            (Verb::Down, Some(peer)) => Command::DownPeer { connection, peer, child },
+            (Verb::Rekey, Some(peer)) => Command::OfPeer { connection, peer, order: PeerOrder::Rekey(child) },
+            (Verb::Down, Some(peer)) => Command::OfPeer { connection, peer, order: PeerOrder::Down(child) },
             (Verb::Down, None) => {
                 if child.is_none() {
                     self.parts.devices.confirm(now, &connection);

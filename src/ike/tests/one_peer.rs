@@ -1,5 +1,6 @@
 //! One peer of a connection that anybody may use: the other peers do not notice.
 use super::*;
+use crate::ike::event::PeerOrder;
 
 /// Bob takes calls from anywhere; Alice is his first peer.
 fn world() -> World {
@@ -11,11 +12,12 @@ fn world() -> World {
 }
 
 fn peer(peer: u32, child: Option<&str>) -> [Command; 2] {
-    let (connection, child): (Arc<str>, Option<Arc<str>>) = ("net".into(), child.map(Into::into));
-    [
-        Command::DownPeer { connection: connection.clone(), peer, child: child.clone() },
-        Command::RekeyPeer { connection, peer, child },
-    ]
+    let child: Option<Arc<str>> = child.map(Into::into);
+    [PeerOrder::Down(child.clone()), PeerOrder::Rekey(child)].map(|order| Command::OfPeer {
+        connection: "net".into(),
+        peer,
+        order,
+    })
 }
 
 #[test]
