@@ -16,6 +16,7 @@ import interop.exposure  # noqa: E402,F401
 import interop.forged  # noqa: E402,F401
 import interop.hijack  # noqa: E402,F401
 import interop.hostile  # noqa: E402,F401
+import interop.imported  # noqa: E402,F401
 import interop.kernel  # noqa: E402,F401
 import interop.modes  # noqa: E402,F401
 import interop.monitor  # noqa: E402,F401
