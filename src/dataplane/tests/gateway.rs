@@ -130,10 +130,12 @@ impl Gateway {
         let (local, remote) = if left { (addr(1), addr(2)) } else { (addr(2), addr(1)) };
         let Setup { encap, may_move, mtu, .. } = *setup;
         let tables = Arc::new(Tables::new());
-        let child = Child::new(SLOT, "office/lan".into(), DEVICE, setup.copy_dscp).with_resources(setup.resources);
-        let Setup { waits, home, fitting, .. } = *setup;
+        let child = Child::new(SLOT, "office/lan".into(), DEVICE, setup.copy_dscp);
+        child.make_room(setup.resources);
+        let Setup { copy_dscp, waits, home, fitting, .. } = *setup;
+        let live = Settings { copy_dscp, waits, home, fitting }.into();
         let translation = setup.translation.filter(|_| left);
-        let child = Arc::new(Child { waits, home, fitting, translation, ..child });
+        let child = Arc::new(Child { live, translation, ..child });
         let orders = Arc::new(Orders::default());
         tables.insert_child(child.clone());
         let host = Device::new(setup.offloads);

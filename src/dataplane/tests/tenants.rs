@@ -32,7 +32,8 @@ impl Tenants {
         let host = Device::new(setup.offloads);
         left.worker.ends.devices.insert(OTHER, host.clone());
         let other = Child::new(OTHER_SLOT, "other/all".into(), OTHER, true);
-        let other = Arc::new(Child { waits: setup.waits, home: setup.home, ..other });
+        let live = Settings { waits: setup.waits, home: setup.home, ..other.settings() }.into();
+        let other = Arc::new(Child { live, ..other });
         left.tables.insert_child(other.clone());
         let policy = |name: &str, slot| {
             let (local, remote) = (setup.left.clone().into(), setup.right.clone().into());
