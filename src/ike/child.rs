@@ -2,7 +2,7 @@
 use super::common::Cx;
 use super::diagnose::{Failure, Phase};
 use super::error::Refusal;
-use super::event::{ChildId, ChildUp, Ended, Event, Usage};
+use super::event::{ChildId, ChildUp, Ended, Event};
 use super::exchange::Contents;
 use super::life::Life;
 use super::negotiate::{self, EspSuite, KeRule, check_answer, choose, differing};
@@ -21,8 +21,6 @@ use std::time::Duration;
 
 /// The number of selectors in one payload is an octet.
 const MAX_SELECTORS: usize = 255;
-/// Thousandths of the sequence numbers that are used up when it is time for new ones.
-const WORN_SEQUENCE: u16 = 750;
 
 /// An installed child.
 #[derive(Clone, Debug)]
@@ -51,15 +49,6 @@ pub(super) struct Child {
     /// The configuration has changed: it goes when another one is there that is as it says now, and so does what the peer makes of it.
     pub outdated: bool,
 }
-/// How much of what a child may carry it has carried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wear {
-    Fine,
-    /// It is time to rekey it.
-    Due,
-    /// It may not be used any more.
-    Over,
-}
 /// How far a child is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChildState {
@@ -80,16 +69,6 @@ impl Child {
     /// It is being deleted by us, or will be as soon as the window is free.
     pub(super) fn is_leaving(&self) -> bool {
         matches!(self.state, ChildState::Leaving(_) | ChildState::Closing(_))
-    }
-    /// By what has travelled. Octets and packets have a reserve as large as the limit, for the time that a rekey takes.
-    pub(super) fn wear(&self, usage: &Usage) -> Wear {
-        let of = |used: u64, limit: u64| used.checked_div(limit).unwrap_or(0);
-        let used = of(usage.bytes, self.policy.rekey_bytes).max(of(usage.packets, self.policy.rekey_packets));
-        match (used, usage.sequence_permille) {
-            (2.., _) | (_, 1000..) => Wear::Over,
-            (1, _) | (_, WORN_SEQUENCE..) => Wear::Due,
-            _ => Wear::Fine,
-        }
     }
     /// When something is to be done about it.
     pub(super) fn deadline(&self) -> Option<Duration> {

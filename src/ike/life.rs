@@ -1,5 +1,5 @@
 //! How long an SA may be used: when it is rekeyed, and when it ends whatever became of that (RFC 7296 section 2.8).
-use super::child::{Child, ChildState, Wear};
+use super::child::{Child, ChildState};
 use super::common::{Cx, Step};
 use super::event::{ChildId, Ended, Usage};
 use super::exchange::delete;
@@ -15,6 +15,9 @@ const LEAST_OVER: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_secs(2);
 /// The longest wait.
 const MAX_RETRY: Duration = Duration::from_secs(60);
+
+/// Thousandths of the sequence numbers that are used up when it is time for new ones.
+const WORN_SEQUENCE: u16 = 750;
 
 /// The time of one SA.
 #[derive(Clone, Copy, Debug, Default)]
@@ -86,6 +89,28 @@ impl Life {
     /// When something is to be done about it.
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.renew.into_iter().chain(self.end).min()
+    }
+}
+
+/// How much of what a child may carry it has carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wear {
+    Fine,
+    /// It is time to rekey it.
+    Due,
+    /// It may not be used any more.
+    Over,
+}
+impl Child {
+    /// By what has travelled. Octets and packets have a reserve as large as the limit, for the time that a rekey takes.
+    pub(super) fn wear(&self, usage: &Usage) -> Wear {
+        let of = |used: u64, limit: u64| used.checked_div(limit).unwrap_or(0);
+        let used = of(usage.bytes, self.policy.rekey_bytes).max(of(usage.packets, self.policy.rekey_packets));
+        match (used, usage.sequence_permille) {
+            (2.., _) | (_, 1000..) => Wear::Over,
+            (1, _) | (_, WORN_SEQUENCE..) => Wear::Due,
+            _ => Wear::Fine,
+        }
     }
 }
 
