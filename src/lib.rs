@@ -26,7 +26,8 @@
 //! | 4 | `dataplane` | `ipsec`, `esp`, `io`, `wire` |
 //! | 4 | `config` | `ike::policy` and `ike::diagnose`, `ipsec`, `crypto`, `wire` |
 //! | 3 | `ipsec` | `esp`, `wire` |
-//! | 2 | `ike`, `esp` | `crypto`, `wire` (never each other) |
+//! | 2 | `ike`, `esp` | `crypto`, `wire`, `frozen` (never each other) |
+//! | 1.5 | `frozen` | `crypto`, `wire` |
 //! | 1 | `crypto` | `wire::registry` |
 //! | 0 | `io`, `wire` | nothing of ours |
 //!
@@ -44,6 +45,7 @@ pub mod crypto;
 pub mod daemon;
 pub mod dataplane;
 pub mod esp;
+pub mod frozen;
 pub mod ike;
 pub mod io;
 pub mod ipsec;

@@ -10,13 +10,14 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("io", &[]),
     ("crypto", &["wire::registry"]),
-    ("esp", &["crypto", "wire"]),
-    ("ike", &["crypto", "wire"]),
-    ("ipsec", &["esp", "wire", "crypto::cipher"]),
+    ("frozen", &["crypto", "wire"]),
+    ("esp", &["crypto", "wire", "frozen"]),
+    ("ike", &["crypto", "wire", "frozen"]),
+    ("ipsec", &["esp", "wire", "crypto::cipher", "frozen"]),
     ("dataplane", &["ipsec", "esp", "io", "wire"]),
     ("config", &["ike::policy", "ike::diagnose", "ipsec", "crypto", "wire"]),
     ("control", &["config", "ike::status", "ike::diagnose", "ipsec", "dataplane", "io::peer"]),
-    ("daemon", &["control", "dataplane", "config", "ipsec", "ike", "esp", "crypto", "io", "wire"]),
+    ("daemon", &["control", "dataplane", "config", "ipsec", "ike", "esp", "frozen", "crypto", "io", "wire"]),
     ("cli", &["control", "config"]),
 ];
 /// Files that may import more, and why.

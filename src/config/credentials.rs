@@ -1,4 +1,5 @@
 //! Certificates, keys and revocation lists of a connection: `local` and `remote` with `auth = "pubkey"`.
+use super::document::is_inline;
 use super::keys::Fields;
 use super::report::Report;
 use super::secret::Secrets;
@@ -93,10 +94,14 @@ fn files<T>(
     let paths = fields.read(report, name, |r, n| value::list_of_some(r, n, value::string))?;
     let mut found = Some(Vec::new());
     for (path, at) in paths {
-        let path = report.directory(at.file).join(path);
-        let items = match from.certificate(&path) {
-            Ok(octets) => read(&octets).map_err(|e| ("certificate.invalid", format!("{}: {e}", path.display()))),
-            Err(refusal) => Err((refusal.code, refusal.message)),
+        let items = if is_inline(path) {
+            read(path.as_bytes()).map_err(|e| ("certificate.invalid", format!("what stands here: {e}")))
+        } else {
+            let path = report.directory(at.file).join(path);
+            match from.certificate(&path) {
+                Ok(octets) => read(&octets).map_err(|e| ("certificate.invalid", format!("{}: {e}", path.display()))),
+                Err(refusal) => Err((refusal.code, refusal.message)),
+            }
         };
         match items {
             Ok(items) => {
@@ -114,7 +119,13 @@ fn files<T>(
     found
 }
 fn key(report: &mut Report<'_>, node: &Node, from: &dyn Secrets) -> Option<SigningKey> {
-    let path = report.directory(node.at.file).join(value::string(report, node)?);
+    let given = value::string(report, node)?;
+    if is_inline(given) {
+        let hint = "an unencrypted private key: PKCS#8, PKCS#1 or SEC1, in PEM or DER";
+        return SigningKey::read(given.as_bytes())
+            .map_or_else(|error| report.refuse(node.at, "key.invalid", error.to_string(), hint), Some);
+    }
+    let path = report.directory(node.at.file).join(given);
     match from.file(&path) {
         Ok(octets) => match SigningKey::read(octets.expose()) {
             Ok(key) => Some(key),

@@ -24,6 +24,9 @@ pub struct Finding {
     pub line: usize,
     /// Column in characters, from 1; 0 if the file as a whole is meant.
     pub column: usize,
+    /// In what came over the API: the object and key, a JSON pointer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
     /// Octets of the file that are meant.
     #[serde(skip)]
     pub span: Range<usize>,
@@ -41,7 +44,12 @@ impl Finding {
     /// About a file as a whole.
     pub(super) fn of_file(file: PathBuf, code: &'static str, message: String, hint: impl Into<String>) -> Self {
         let hint = hint.into();
-        Self { severity: Severity::Error, file, line: 0, column: 0, span: 0..0, code, message, hint, excerpt: None }
+        let (severity, span) = (Severity::Error, 0..0);
+        Self { severity, file, line: 0, column: 0, pointer: None, span, code, message, hint, excerpt: None }
+    }
+    /// About something that came over the API.
+    pub(super) fn of_object(pointer: String, code: &'static str, message: String, hint: impl Into<String>) -> Self {
+        Self { pointer: Some(pointer), ..Self::of_file(super::document::API.into(), code, message, hint) }
     }
 }
 
@@ -87,7 +95,10 @@ fn one(finding: &Finding, renderer: &Renderer) -> String {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let path = finding.file.display().to_string();
+    let path = match &finding.pointer {
+        Some(pointer) => format!("{}: {pointer}", finding.file.display()),
+        None => finding.file.display().to_string(),
+    };
     let title = level.primary_title(finding.message.as_str()).id(finding.code);
     let group = match &finding.excerpt {
         Some(excerpt) => {

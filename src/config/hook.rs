@@ -93,8 +93,7 @@ pub(super) fn program(path: &Path) -> Result<(), Refusal> {
             format!("chmod go-w {shown}"),
         );
     }
-    // Who owns /proc/self is who we are.
-    let us = fs::metadata("/proc/self").map(|own| own.uid()).unwrap_or_default();
+    let (us, _) = super::own::ids();
     owned(path, &found, us)?;
     way(path, us)
 }

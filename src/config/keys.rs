@@ -150,6 +150,12 @@ const ALL: [&Keys; 19] = [
     &MONITOR,
 ];
 
+/// How many kinds of tables there are.
+#[cfg(test)]
+pub(super) fn count() -> usize {
+    ALL.len()
+}
+
 /// The entries of one table, all of whose keys are known.
 pub(super) struct Fields<'t> {
     entries: &'t [Entry],

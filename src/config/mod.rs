@@ -5,6 +5,7 @@ mod check;
 mod child;
 mod connection;
 mod credentials;
+pub mod document;
 pub mod error;
 mod files;
 mod free;
@@ -16,7 +17,9 @@ mod keys;
 mod later;
 mod monitor;
 mod overlap;
+mod own;
 mod peer;
+pub mod plan;
 mod pool;
 mod proposal;
 pub mod remedy;
@@ -53,6 +56,12 @@ pub struct Source {
     pub name: PathBuf,
     /// TOML.
     pub text: String,
+}
+impl Drop for Source {
+    /// There may be secrets in it.
+    fn drop(&mut self) {
+        drop(crate::crypto::secret::Secret::new(std::mem::take(&mut self.text).into_bytes()));
+    }
 }
 impl std::fmt::Debug for Source {
     /// Without the text: there may be secrets in it.
@@ -211,7 +220,7 @@ pub enum LogFormat {
 }
 
 /// What the daemon needs of a connection besides the IKE policy of the same name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ConnectionConfig {
     /// Name in the configuration.
     pub name: Arc<str>,
@@ -239,7 +248,7 @@ pub enum Mode {
 }
 
 /// One child as the daemon installs it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ChildConfig {
     /// Name in the configuration.
     pub name: Arc<str>,

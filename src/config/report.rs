@@ -67,7 +67,18 @@ impl<'s> Report<'s> {
     /// `file:line`, for hints.
     pub(super) fn place(&self, at: At) -> String {
         let source = &self.sources[at.file];
+        if source.name == std::path::Path::new(super::document::API) {
+            // Its lines are nobody's: the header says which object it is.
+            let until = source.text[at.start..].find('\n').map_or(source.text.len(), |n| at.start + n);
+            let header = source.text[..until].lines().rev().find_map(|line| line.strip_prefix('[')?.strip_suffix(']'));
+            return format!("`{}` of the API", header.unwrap_or_default());
+        }
         format!("{}:{}", source.name.display(), self.line(at).0)
+    }
+
+    /// File and line.
+    pub(super) fn spot(&self, at: At) -> (&'s std::path::Path, usize) {
+        (&self.sources[at.file].name, self.line(at).0)
     }
 
     /// Part of a string's content as octets of the file, or the whole string where escapes make that impossible.
@@ -102,7 +113,7 @@ impl<'s> Report<'s> {
             Some(self.excerpt(at, range))
         };
         let span = at.start..at.end;
-        Finding { severity, file: source.name.clone(), line, column, span, code, message, hint, excerpt }
+        Finding { severity, file: source.name.clone(), line, column, pointer: None, span, code, message, hint, excerpt }
     }
 
     /// Number (from 1) and octets, without its end, of the line in which something starts.
@@ -152,7 +163,8 @@ fn may_hold_secret(text: &str, start: usize) -> bool {
     let end = text[start..].find('\n').map_or(text.len(), |i| start + i);
     let mut suspect = false;
     for line in text[..end].lines() {
-        let speaks = line.to_ascii_lowercase().contains("secret") || line.contains('\\');
+        let lower = line.to_ascii_lowercase();
+        let speaks = lower.contains("secret") || lower.contains("private key") || line.contains('\\');
         let header = line.trim_start().starts_with('[') && !line.contains(['=', '"', '\'']) && line.contains(']');
         suspect = speaks || (suspect && !header);
     }

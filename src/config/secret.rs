@@ -62,7 +62,8 @@ pub struct Refusal {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct System;
 impl Secrets for System {
-    /// Only a regular file of at most 64 KiB that nobody but its owner may touch; never through a symbolic link in the last place.
+    /// Only a regular file of at most 64 KiB that nobody but its owner may touch, and the daemon's own group may read; never through a symbolic link in
+    /// the last place.
     fn file(&self, path: &Path) -> Result<Secret, Refusal> {
         let shown = path.display();
         let refuse = |message: String, hint: &str| Refusal { code: "secret.file", message, hint: hint.into() };
@@ -84,7 +85,10 @@ impl Secrets for System {
         if (opened.dev(), opened.ino()) != (linked.dev(), linked.ino()) {
             return Err(refuse(format!("{shown} was replaced while it was read"), "try again"));
         }
-        if opened.mode() & 0o077 != 0 {
+        let (_, group) = super::own::ids();
+        // Of root's group there may be others.
+        let ours = group != 0 && opened.gid() == group;
+        if opened.mode() & if ours { 0o037 } else { 0o077 } != 0 {
             return Err(Refusal {
                 code: "secret.permissions",
                 message: format!("{shown} is open to others (mode {:03o})", opened.mode() & 0o777),

@@ -79,8 +79,9 @@ impl Document {
         let mut document = Self::default();
         for (file, source) in sources.iter().enumerate() {
             for entry in tree(file, &source.text, report) {
-                if entry.key == "secrets" {
-                    conceal(&entry.node, report);
+                match entry.key.as_str() {
+                    "secrets" => conceal(&entry.node, report),
+                    _ => conceal_keys(&entry.node, report),
                 }
                 document.merge(entry, report);
             }
@@ -158,6 +159,16 @@ fn conceal(node: &Node, report: &mut Report<'_>) {
             }
         }
         _ => report.blot(node.at),
+    }
+}
+
+/// A private key is blotted out wherever it stands, also where none belongs.
+fn conceal_keys(node: &Node, report: &mut Report<'_>) {
+    match &node.value {
+        Value::String(s) if s.contains("PRIVATE KEY") => report.blot(node.at),
+        Value::Array(items) => items.iter().for_each(|item| conceal_keys(item, report)),
+        Value::Table(entries) => entries.iter().for_each(|entry| conceal_keys(&entry.node, report)),
+        _ => {}
     }
 }
 

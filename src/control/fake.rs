@@ -89,6 +89,8 @@ fn answer(request: Request) {
             drop(reply.send(Arc::new(Status { connections: CONNECTIONS.map(connection).to_vec() })));
         }
         Request::Stats(reply) => drop(reply.send(Stats::default())),
+        Request::Adopt(adopt) => drop(adopt.reply.send(Err("there is no engine".into()))),
+        Request::News(_) => {}
         Request::Change(change) => {
             let verdict = match &change.child {
                 _ if !CONNECTIONS.contains(&&*change.connection) => Err(Refusal::UnknownConnection),

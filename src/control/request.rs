@@ -1,6 +1,7 @@
 //! What the API asks of the engine, and how it waits for the answer.
 use super::problem::Problem;
 use super::types::{Failure, Info, Stats, Status, Verb};
+use crate::config::Config;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -20,6 +21,36 @@ pub enum Request {
     Stats(Reply<Stats>),
     /// Bring up, take down or rekey, and wait.
     Change(Change),
+    /// Put a configuration into force.
+    Adopt(Adopt),
+    /// Tell what became of a configuration.
+    News(News),
+}
+/// A configuration that is to be in force.
+#[derive(Debug)]
+pub struct Adopt {
+    /// All of it, checked.
+    pub config: Box<Config>,
+    /// Answered when tables, routes and policy are in place; what follows from that is told by events. `Err`: nothing was changed, and why.
+    pub reply: Reply<Result<Adopted, String>>,
+}
+/// It is in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Adopted {
+    /// What could not be done as it says.
+    pub warnings: Vec<String>,
+}
+/// What became of a configuration, for the events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    /// `config.applied`, `config.confirmed`, `config.rolled_back`, `config.refused`.
+    pub event: &'static str,
+    /// Which revision is meant, where there is one.
+    pub revision: Option<u64>,
+    /// By whom and why. Nothing of the configuration but names.
+    pub why: String,
+    /// What whoever asks for `/v1/info` is to know of the configuration from now on.
+    pub notes: Vec<String>,
 }
 /// Bring a connection or a child up or down, or rekey it.
 #[derive(Debug)]
@@ -76,5 +107,23 @@ impl Engine {
         self.requests.try_send(make(reply)).map_err(|_| Problem::busy())?;
         (self.wake)();
         answer.await.map_err(|_| Problem::busy())
+    }
+    /// The same for a thread that may wait.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub fn ask_and_wait<T>(&self, make: impl FnOnce(Reply<T>) -> Request) -> Result<T, Problem> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(make(reply))?;
+        answer.blocking_recv().map_err(|_| Problem::busy())
+    }
+    /// Sends a request that nobody waits for.
+    ///
+    /// # Errors
+    /// [`Problem::busy`] if the channel is full or the engine has ended.
+    pub fn tell(&self, request: Request) -> Result<(), Problem> {
+        self.requests.try_send(request).map_err(|_| Problem::busy())?;
+        (self.wake)();
+        Ok(())
     }
 }

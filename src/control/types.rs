@@ -354,6 +354,8 @@ pub struct Event {
     /// What an outer path carries is another size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<MtuChange>,
+    /// Of the configuration: which revision.
+    pub revision: Option<u64>,
 }
 /// Another path MTU: octets of the largest outer packet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -23,6 +23,16 @@ impl Secret {
     pub fn concat(parts: &[&[u8]]) -> Self {
         Self::new(parts.concat())
     }
+    /// Appends octets. What it grows out of is wiped.
+    pub fn extend(&mut self, octets: &[u8]) {
+        let len = self.len() + octets.len();
+        if len > self.0.capacity() {
+            let mut larger = Zeroizing::new(Vec::with_capacity(len.max(2 * self.0.capacity())));
+            larger.extend_from_slice(&self.0);
+            self.0 = larger;
+        }
+        self.0.extend_from_slice(octets);
+    }
     /// As hexadecimal digits.
     pub fn hex(&self) -> Self {
         let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
@@ -92,5 +102,12 @@ mod tests {
         let secret = Secret::new(vec![0xab, 171, b'k', b'e', b'y']);
         assert_eq!(format!("{secret:?} {secret:#?}"), "Secret(5 octets) Secret(5 octets)");
         assert_eq!((secret.len(), secret.is_empty(), Secret::default().is_empty()), (5, false, true));
+    }
+
+    #[test]
+    fn it_grows() {
+        let mut secret = Secret::default();
+        (0..100u8).for_each(|n| secret.extend(&[n; 3]));
+        assert_eq!((secret.len(), &secret.expose()[297..]), (300, &[99; 3][..]));
     }
 }

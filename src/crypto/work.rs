@@ -6,7 +6,7 @@ use super::sign::{Scheme, SigningKey};
 use std::sync::Arc;
 
 /// What is to be computed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Work {
     /// g^ir.
     Agree {

@@ -97,6 +97,8 @@ pub struct Parts {
     pub signals: Signals,
     /// Host settings that would eat packets.
     pub warnings: Vec<String>,
+    /// What is to be known of the configuration in force.
+    pub notes: Vec<String>,
 }
 
 /// The engine.

@@ -5,6 +5,7 @@ use super::logging::WIRE;
 use super::mtu::Changed;
 use super::status;
 use crate::control::gate::Audit;
+use crate::control::request::News;
 use crate::control::types;
 use crate::ike::diagnose::Failure;
 use crate::ike::event::{Ended, Event, IkeId};
@@ -91,6 +92,16 @@ impl Journal {
         };
         self.send(now, told);
     }
+    /// Tells what became of a configuration.
+    pub fn tell_config(&mut self, now: Duration, news: &News) {
+        let News { event, revision, why, .. } = news;
+        if matches!(*event, "config.applied" | "config.confirmed") {
+            tracing::info!(revision, why = ?why, "{event}");
+        } else {
+            tracing::warn!(revision, why = ?why, "{event}");
+        }
+        self.send(now, types::Event { revision: *revision, why: Some(why.clone()), ..nothing(event) });
+    }
     /// Tells that the MTU of a path is another one.
     pub fn mtu(&mut self, now: Duration, changed: &Changed) {
         let Changed { connection, remote, change: Change { old, new, why }, .. } = changed;
@@ -134,6 +145,7 @@ fn nothing(name: &str) -> types::Event {
         failure: None,
         warning: None,
         mtu: None,
+        revision: None,
     }
 }
 
@@ -258,6 +270,18 @@ mod tests {
         let told = client.try_recv().unwrap();
         assert_eq!((told.event.as_str(), told.connection.as_deref()), ("mtu", Some("a")));
         assert_eq!(told.mtu, Some(types::MtuChange { old: 1500, new: 1400, reason: "hint".into() }));
+    }
+    #[test]
+    fn news_of_the_configuration_name_its_revision() {
+        let mut journal = Journal::default();
+        let mut client = journal.sender().subscribe();
+        let news = News { event: "config.applied", revision: Some(7), why: "by uid 0".into(), notes: vec![] };
+        journal.tell_config(Duration::from_secs(1), &news);
+        let told = client.try_recv().unwrap();
+        assert_eq!(
+            (told.event.as_str(), told.revision, told.why.as_deref()),
+            ("config.applied", Some(7), Some("by uid 0"))
+        );
     }
     #[test]
     fn a_warning_says_what_and_of_whom() {

@@ -31,6 +31,7 @@ pub mod pending;
 pub mod places;
 pub mod prefix;
 pub mod preflight;
+mod privileges;
 pub mod probes;
 pub mod routes;
 pub mod site;
@@ -82,6 +83,8 @@ pub fn run(options: Options) -> ExitCode {
     if options.clear {
         return clear();
     }
+    // Before there is a secret in memory.
+    let mut warnings = privileges::first();
     let config = match config::load(&options.config) {
         Ok(config) => config,
         Err(errors) => {
@@ -95,7 +98,9 @@ pub fn run(options: Options) -> ExitCode {
     if options.check {
         return ExitCode::SUCCESS;
     }
+    warnings.extend(privileges::keep(&config));
     logging::start(&config);
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let code = match serve(options.config, config) {
         Ok(End::Told) => ExitCode::SUCCESS,
         Ok(End::LostDevice) => ExitCode::from(1),
@@ -199,6 +204,7 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
         wake,
         signals,
         warnings,
+        notes: Vec::new(),
     })
     .map_err(said("engine"))?;
     let server = Server::start(&socket, observe.as_ref(), api).map_err(said("the control API"))?;

@@ -4,6 +4,7 @@ use super::event::{Host, IkeId};
 use super::policy::Limits;
 use crate::crypto::constant_time_eq;
 use crate::crypto::prf::Prf;
+use crate::frozen::{Frozen, Reader, Thaw, Writer, frozen};
 use crate::wire::message::IkeSpi;
 use crate::wire::payload::Id;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -305,6 +306,23 @@ impl Rate {
     /// Takes more, also what is not there yet.
     pub(super) fn pay(&mut self, tokens: usize) {
         self.tokens -= tokens as f64;
+    }
+}
+
+frozen! {
+    struct Admission {
+        secrets, generation, rotated, inits, per_source, by_count, failing_sources, failing_ids, looked_up, answers,
+        denials, hints, reports
+    }
+    struct Denials { ike, esp }
+    struct Rate { tokens, per_second, reserve, at }
+}
+impl<K: Frozen + Hash + Eq> Frozen for Failures<K> {
+    fn freeze(&self, out: &mut Writer) {
+        self.0.freeze(out);
+    }
+    fn thaw(input: &mut Reader<'_>) -> Result<Self, Thaw> {
+        Frozen::thaw(input).map(Self)
     }
 }
 

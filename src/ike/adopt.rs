@@ -184,12 +184,11 @@ fn take_on(
         }
         _ => return Ok(()),
     };
-    let permitted = permits(cx, core, est, after);
+    let was = est.permitted.take().unwrap_or_else(|| est.connection.clone());
+    let permitted = permits(cx, core, est, &was, after);
     est.connection = after.clone();
     core.size.agreed &= after.fragmentation;
-    if permitted {
-        est.permitted = after.clone();
-    }
+    est.permitted = (!permitted).then_some(was);
     if est.closing.is_some() || est.standing != Standing::Current {
         return Ok(());
     }
@@ -232,8 +231,8 @@ fn negotiates_otherwise(before: &Connection, after: &Connection) -> bool {
     };
     live != *after
 }
-/// The IKE SA could be as it is if it were made now.
-fn permits(cx: &mut Cx<'_>, core: &Core, est: &Established, new: &Connection) -> bool {
+/// The IKE SA could be as it is if it were made now; it could when the connection was as it `was`.
+fn permits(cx: &mut Cx<'_>, core: &Core, est: &Established, was: &Connection, new: &Connection) -> bool {
     let Connection {
         name: _,
         local_addrs,
@@ -263,7 +262,6 @@ fn permits(cx: &mut Cx<'_>, core: &Core, est: &Established, new: &Connection) ->
         unique: _,
         children: _,
     } = new;
-    let was = &*est.permitted;
     let (local, remote) = (core.local.ip(), core.remote.ip());
     let mut is_there = |at: &Remote| match at {
         Remote::Addr(addr) => *addr == remote,
@@ -409,7 +407,7 @@ fn trim(cx: &Cx<'_>, est: &mut Established, new: &ChildPolicy) {
 impl Established {
     /// The configuration does not permit it any more: another one is being made in its place.
     pub(super) fn is_outdated(&self) -> bool {
-        !Arc::ptr_eq(&self.permitted, &self.connection)
+        self.permitted.is_some()
     }
     /// A child is on its way that may be as an older configuration says.
     fn is_making(&self) -> bool {

@@ -5,12 +5,15 @@ use crate::crypto::constant_time_eq;
 use crate::crypto::prf::Prf;
 use crate::crypto::secret::Secret;
 use crate::crypto::sign::Scheme;
+use crate::frozen::frozen;
 use crate::wire::payload::{Auth, IdPayload};
 use crate::wire::registry::AuthMethod;
 
 /// Proof that the peer's AUTH payload was verified under the secret, or a certificate, of its identity.
 #[derive(Debug)]
 pub(super) struct Authenticated(());
+// A proof is handed over to the process that goes on: it was made where it comes from.
+frozen! { struct Authenticated(nothing) }
 impl Authenticated {
     /// By a signature, and a chain that leads to an authority of ours. That the certificate is for this identity the caller has seen.
     pub(super) fn by(_: &Verified) -> Self {

@@ -1,6 +1,7 @@
 //! So many attempts at one address at a time and no more: whoever answers many at once wants cookies, or lets what is too much fall, and what
 //! fell waits for its retransmission. An attempt that is not answered soon makes room for others; it goes on all the same.
 use super::event::IkeId;
+use crate::frozen::frozen;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -35,6 +36,10 @@ struct Place {
     under_way: BTreeMap<IkeId, Duration>,
     queue: VecDeque<Caller>,
     waiting: HashSet<Caller>,
+}
+frozen! {
+    struct Calls { places, of }
+    struct Place { under_way, queue, waiting }
 }
 
 impl Calls {

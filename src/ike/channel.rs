@@ -7,6 +7,7 @@ use super::sa::Core;
 use crate::crypto::cipher::{Cipher, PacketKey};
 use crate::crypto::rng::Rng;
 use crate::crypto::secret::Secret;
+use crate::frozen::{Frozen, Reader, Thaw, Writer, frozen};
 use crate::wire::fragment::{SKF_HEADER_LEN, split};
 use crate::wire::message::{HEADER_LEN, Header, Message, ParseError, encode_chain, parse_chain};
 use crate::wire::payload::Payload;
@@ -15,6 +16,9 @@ use std::time::Duration;
 
 /// The header of the SK payload.
 const SK_HEADER_LEN: usize = 4;
+
+/// So many counters are left out where another process goes on with a key: whatever this one may have sealed that it does not know of.
+pub(super) const GAP: u64 = 1 << 16;
 
 /// Seals our messages and opens the peer's.
 pub(super) struct Channel {
@@ -26,6 +30,29 @@ pub(super) struct Channel {
     /// Never repeats under `ours`, whatever is cut anew: the IV of an AEAD, or what a CBC IV is made of.
     counter: u64,
     pub(super) inbox: Inbox,
+}
+/// Handed over: the counter goes on behind a gap.
+impl Frozen for Channel {
+    fn freeze(&self, out: &mut Writer) {
+        let Self { cipher, ours, theirs, iv_key, counter, inbox } = self;
+        cipher.freeze(out);
+        ours.freeze(out);
+        theirs.freeze(out);
+        iv_key.freeze(out);
+        counter.freeze(out);
+        inbox.freeze(out);
+    }
+    fn thaw(input: &mut Reader<'_>) -> Result<Self, Thaw> {
+        let cipher = Cipher::thaw(input)?;
+        let [ours, theirs] = <[DirectionKeys; 2]>::thaw(input)?;
+        let lens = (cipher.encr_key_len(), cipher.integ_key_len());
+        if [&ours, &theirs].into_iter().any(|keys| (keys.encr.len(), keys.integ.len()) != lens) {
+            return Err(Thaw::Value("key"));
+        }
+        let iv_key = Frozen::thaw(input)?;
+        let counter = u64::thaw(input)?.checked_add(GAP).ok_or(Thaw::Value("counter"))?;
+        Ok(Self { cipher, ours, theirs, iv_key, counter, inbox: Frozen::thaw(input)? })
+    }
 }
 /// A protected message before it is sealed, or after it was opened.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,6 +128,7 @@ pub(super) struct Sealed {
     /// It travels as it is, or not at all.
     pub dont_fragment: bool,
 }
+frozen! { struct Sealed { datagrams, inner, dont_fragment } }
 impl From<Vec<u8>> for Sealed {
     /// A message in the clear, which is never cut.
     fn from(message: Vec<u8>) -> Self {

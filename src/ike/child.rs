@@ -1,4 +1,6 @@
 //! A child SA: what is offered, chosen, checked and installed, whichever exchange carries it (RFC 7296 sections 2.9, 2.17 and 3.3).
+mod frozen;
+
 use super::common::Cx;
 use super::diagnose::{Failure, Phase};
 use super::error::Refusal;

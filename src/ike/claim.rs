@@ -8,6 +8,7 @@ use super::policy::{AuthKind, Connection, vouches_for};
 use crate::crypto::cert::{Certificate, Crl, Fault, Revocation, Trust, Verified, Verify, date};
 use crate::crypto::sign::{Hash, Scheme, SigningKey};
 use crate::crypto::work::{Done, Work};
+use crate::frozen::{Frozen, Reader, Thaw, Writer, frozen};
 use crate::wire::payload::{Auth, Cert, Id, Notify, Payload};
 use crate::wire::registry::{AuthMethod, CertEncoding, IdType, NotifyType};
 use std::sync::Arc;
@@ -102,6 +103,29 @@ pub(super) enum Progress {
 pub(super) struct Proven {
     pub proof: Authenticated,
     warnings: Vec<(&'static str, Vec<String>)>,
+}
+frozen! { struct Proven { proof, warnings } }
+/// What was fetched for it is fetched again.
+impl Frozen for Claim {
+    fn freeze(&self, out: &mut Writer) {
+        let Self { job, ike, id, hosts, verify, asked } = self;
+        job.freeze(out);
+        ike.freeze(out);
+        id.freeze(out);
+        hosts.freeze(out);
+        verify.freeze(out);
+        (*asked && verify.fetched.is_empty()).freeze(out);
+    }
+    fn thaw(input: &mut Reader<'_>) -> Result<Self, Thaw> {
+        Ok(Self {
+            job: Frozen::thaw(input)?,
+            ike: Frozen::thaw(input)?,
+            id: Frozen::thaw(input)?,
+            hosts: Frozen::thaw(input)?,
+            verify: Frozen::thaw(input)?,
+            asked: Frozen::thaw(input)?,
+        })
+    }
 }
 impl Proven {
     /// By a shared secret.

@@ -57,7 +57,7 @@ pub(super) struct Common {
     /// IKE SAs and those that are established now in their place.
     pub relieved: Vec<(IkeId, IkeId)>,
     /// Which IKE SA waits for which computation.
-    pub jobs: HashMap<u64, IkeId>,
+    pub jobs: HashMap<u64, Job>,
     /// Attempts that are under way.
     pub calls: Calls,
     /// Addresses that peers have from our pools.
@@ -66,7 +66,19 @@ pub(super) struct Common {
     pub established: usize,
     /// What new policies have begun, until somebody asks.
     pub adopted: Vec<(Arc<str>, Grade)>,
-    counter: u64,
+    /// The last number that was given to an IKE SA, a child or a job.
+    pub counter: u64,
+}
+/// What an IKE SA waits for, and how it is begun again by a process that goes on in the place of this one.
+pub(super) struct Job {
+    pub ike: IkeId,
+    pub again: Again,
+}
+/// What was asked of the host.
+#[derive(Clone)]
+pub(super) enum Again {
+    Compute(Work),
+    Fetch { urls: Vec<String>, allowed: Arc<[String]> },
 }
 /// An IKE SA whose time is over.
 #[derive(Clone, Copy, Debug)]
@@ -233,14 +245,15 @@ impl Cx<'_> {
     /// The same whatever the limit: what we have asked an authenticated peer for, and it has granted.
     pub(super) fn compute_granted(&mut self, ike: IkeId, work: Work) -> u64 {
         let job = self.common.number();
-        self.common.jobs.insert(job, ike);
+        self.common.jobs.insert(job, Job { ike, again: Again::Compute(work.clone()) });
         self.common.out.push_back(Output::Compute { job, work });
         job
     }
     /// Has revocation lists fetched.
     pub(super) fn fetch(&mut self, ike: IkeId, urls: Vec<String>, allowed: Arc<[String]>) -> u64 {
         let job = self.common.number();
-        self.common.jobs.insert(job, ike);
+        let again = Again::Fetch { urls: urls.clone(), allowed: allowed.clone() };
+        self.common.jobs.insert(job, Job { ike, again });
         self.common.out.push_back(Output::Fetch { job, urls, allowed });
         job
     }

@@ -1,7 +1,7 @@
 //! All IKE SAs: which message, command or deadline belongs to which, and what happens around a step of one of them.
 use super::calls::Caller;
 use super::channel::OpenError;
-use super::common::{Common, Cx, How, Redundant};
+use super::common::{Common, Cx, How, Job, Redundant};
 use super::diagnose::{Failure, Phase as Where};
 use super::error::Refusal;
 use super::event::{Command, Ended, Event, Host, IkeId, Input, Output};
@@ -203,12 +203,12 @@ impl Endpoint {
         });
     }
     fn on_computed(&mut self, now: Duration, host: &mut dyn Host, job: u64, done: Done) {
-        let Some(id) = self.common.jobs.remove(&job) else { return };
-        self.step(now, host, id, |cx, sa| computed(cx, sa, job, done));
+        let Some(Job { ike, .. }) = self.common.jobs.remove(&job) else { return };
+        self.step(now, host, ike, |cx, sa| computed(cx, sa, job, done));
     }
     fn on_fetched(&mut self, now: Duration, host: &mut dyn Host, job: u64, crls: Vec<Arc<Crl>>) {
-        let Some(id) = self.common.jobs.remove(&job) else { return };
-        self.step(now, host, id, |cx, sa| ike_auth::on_fetched(cx, sa, job, crls));
+        let Some(Job { ike, .. }) = self.common.jobs.remove(&job) else { return };
+        self.step(now, host, ike, |cx, sa| ike_auth::on_fetched(cx, sa, job, crls));
     }
     /// Nobody has looked at the time for longer than was asked for.
     fn on_leap(&mut self, now: Duration, host: &mut dyn Host) {

@@ -1,5 +1,6 @@
 //! Fragments of the peer's messages until they are whole (RFC 7383 section 2.6). All of one IKE SA share one limit of octets.
 use super::channel::{Inner, OpenError, Opened};
+use crate::frozen::frozen;
 use crate::wire::fragment::{Gathered, Reassembly};
 use crate::wire::message::{Header, MAX_MESSAGE};
 use crate::wire::payload::Skf;
@@ -31,6 +32,10 @@ struct Gathering {
     since: Duration,
     parts: Reassembly,
     largest: usize,
+}
+frozen! {
+    struct Inbox { gathering, early }
+    struct Gathering { key, since, parts, largest }
 }
 
 impl Inbox {

@@ -8,6 +8,7 @@ use crate::crypto::cipher::Cipher;
 use crate::crypto::prf::Prf;
 use crate::crypto::rng::Rng;
 use crate::crypto::secret::Secret;
+use crate::frozen::frozen;
 use crate::wire::message::IkeSpi;
 
 /// Both sides' contributions to the keys of an IKE SA.
@@ -53,6 +54,12 @@ struct Said {
     initiator: Secret,
     /// IntAuth_rN.
     responder: Secret,
+}
+frozen! {
+    struct HandshakeKeys { prf, sk_d, sk_pi, sk_pr, channel, said }
+    struct PpkKeys { sk_d, sk_pi, sk_pr }
+    struct Said { exchanges, initiator, responder }
+    struct SkD { prf, key }
 }
 impl HandshakeKeys {
     /// SKEYSEED = prf(Ni | Nr, g^ir), and SK_d, SK_ai, SK_ar, SK_ei, SK_er, SK_pi, SK_pr from it, in this order.

@@ -3,6 +3,7 @@
 use super::directory::canonical;
 use super::event::IkeId;
 use super::policy::Pool;
+use crate::frozen::frozen;
 use crate::wire::payload::Id;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -29,6 +30,11 @@ struct Leased {
 struct Lease {
     addr: IpAddr,
     sas: BTreeSet<IkeId>,
+}
+frozen! {
+    struct Leases { pools }
+    struct Leased { of, taken, gone, next }
+    struct Lease { addr, sas }
 }
 
 impl Leases {

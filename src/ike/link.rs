@@ -4,6 +4,7 @@ use super::directory::canonical;
 use super::event::IkeId;
 use super::policy::{Connection, Remote, StartAction};
 use super::ways::{Home, Stuck, Way};
+use crate::frozen::frozen;
 use crate::wire::message::IkeSpi;
 use crate::wire::payload::Id;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -51,6 +52,13 @@ struct Peer {
     number: u32,
     /// One, as a rule.
     sas: Vec<Sibling>,
+}
+frozen! {
+    struct Link {
+        connection, wishes, held, sas, last_failure, ike, failed, fragile, next_way, tries, given_up, stuck, home, peers,
+        peer_of, free
+    }
+    struct Peer { number, sas }
 }
 /// An established IKE SA with the same peer.
 #[derive(Clone, Debug)]

@@ -19,6 +19,7 @@ mod demand;
 mod directory;
 mod error;
 mod exchange;
+mod frozen;
 mod heir;
 mod ikev1;
 mod inbox;

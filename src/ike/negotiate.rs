@@ -7,6 +7,7 @@ use crate::crypto::cipher::Cipher;
 use crate::crypto::integ::Integ;
 use crate::crypto::ke::{Group, Method};
 use crate::crypto::prf::Prf;
+use crate::frozen::frozen;
 use crate::wire::keyword;
 use crate::wire::payload::{Proposal, Transform};
 use crate::wire::registry::{EncrId, EsnId, IntegId, KeId, PrfId, ProtocolId, TransformType};
@@ -31,6 +32,7 @@ pub(super) struct EspSuite {
 /// The methods of the additional key exchanges (RFC 9370), in their order; those that do not take place are left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Additional([Option<Method>; MAX_ADDITIONAL]);
+frozen! { struct Additional(methods) }
 /// Additional Key Exchange 1 to 7.
 const MAX_ADDITIONAL: usize = 7;
 impl Additional {

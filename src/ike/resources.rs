@@ -16,6 +16,7 @@ use super::link::Retry;
 use super::negotiate::groups;
 use super::policy::ChildPolicy;
 use super::sa::{self, Core, Established, Standing, Task};
+use crate::frozen::frozen;
 use crate::wire::payload::{Notify, Payload};
 use crate::wire::registry::NotifyType;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub(super) struct Group {
     wait: Option<Duration>,
     failures: u32,
 }
+frozen! { struct Group { asks, full, wait, failures } }
 impl Group {
     /// Of a fallback that we ask for.
     pub(super) fn of_ours() -> Box<Self> {

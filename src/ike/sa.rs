@@ -91,8 +91,8 @@ pub(super) enum Phase {
 /// What only an authenticated IKE SA has.
 pub(super) struct Established {
     pub connection: Arc<Connection>,
-    /// As it was when it permitted this IKE SA: the same, unless another one has to be made in its place.
-    pub permitted: Arc<Connection>,
+    /// As it was when it permitted this IKE SA, if it does not any more and another one has to be made in its place.
+    pub permitted: Option<Arc<Connection>>,
     /// The configuration has changed, and children may come that are as it was.
     pub unsettled: bool,
     pub peer: u32,

@@ -1,5 +1,6 @@
 //! How large a message of ours may be (RFC 7383 section 2.5.1).
 use super::channel::Opened;
+use crate::frozen::frozen;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ pub(super) struct Size {
     /// The largest probe that was answered in its full size, in octets of the IP packet.
     pub proven: u16,
 }
+frozen! { struct Size { agreed, known, round_trip, proven } }
 impl Size {
     /// Of a new path.
     pub(super) fn new(agreed: bool) -> Self {

@@ -3,10 +3,12 @@ use super::event::Host;
 use crate::crypto::constant_time_eq;
 use crate::crypto::prf::Prf;
 use crate::crypto::secret::Secret;
+use crate::frozen::frozen;
 use crate::wire::message::IkeSpi;
 
 /// Four random octets, and four octets of a PRF over them.
 pub(super) struct SpiTag(Secret);
+frozen! { struct SpiTag(key) }
 impl SpiTag {
     /// With a fresh key.
     pub(super) fn new(host: &mut dyn Host) -> Self {

@@ -1,4 +1,5 @@
 //! Deadlines: one per owner, the earliest first.
+use crate::frozen::{Frozen, Reader, Thaw, Writer};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::time::Duration;
@@ -40,5 +41,16 @@ impl<K: Clone + Ord + Hash> Timers<K> {
         let (_, key) = self.by_time.pop_first()?;
         self.due.remove(&key);
         Some(key)
+    }
+}
+impl<K: Frozen + Clone + Ord + Hash> Frozen for Timers<K> {
+    fn freeze(&self, out: &mut Writer) {
+        let Self { by_time: _, due } = self;
+        due.freeze(out);
+    }
+    fn thaw(input: &mut Reader<'_>) -> Result<Self, Thaw> {
+        let due = HashMap::<K, Duration>::thaw(input)?;
+        let by_time = due.iter().map(|(key, at)| (*at, key.clone())).collect();
+        Ok(Self { by_time, due })
     }
 }

@@ -1,6 +1,7 @@
 //! Transport mode (RFC 7296 sections 1.3.1 and 2.23.1): a child between the two hosts themselves. Behind a NAT each end means by an address
 //! what the other one calls otherwise; what is written in the selectors is put into our own words before anything is compared with it.
 use super::sa::Core;
+use crate::frozen::frozen;
 use crate::wire::selector::Selector;
 use std::net::IpAddr;
 
@@ -13,6 +14,7 @@ pub(super) struct Hosts {
     local_nat: bool,
     remote_nat: bool,
 }
+frozen! { struct Hosts { local, remote, local_nat, remote_nat } }
 /// Selectors in our words, and what they were.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Seen {

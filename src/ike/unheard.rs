@@ -4,6 +4,7 @@ use super::child::ChildState;
 use super::common::Cx;
 use super::event::ChildId;
 use super::sa::{Established, Task};
+use crate::frozen::frozen;
 use std::time::Duration;
 
 /// A Delete that the peer did not understand is sent again after this; the wait doubles.
@@ -20,6 +21,7 @@ pub(super) struct Unheard {
     /// Our Delete came before our answer: it is sent again then.
     again: Option<Duration>,
 }
+frozen! { struct Unheard { child, until, wait, again } }
 
 impl Established {
     /// Our answer to the peer is this child.

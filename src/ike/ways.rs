@@ -13,6 +13,7 @@ use super::exchange::mobike;
 use super::link::Link;
 use super::policy::{Connection, Remote};
 use super::sa::{Core, Established, IkeSa, Phase, Standing};
+use crate::frozen::frozen;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +51,7 @@ pub(super) struct Home {
     /// We are there since then.
     since: Option<Duration>,
 }
+frozen! { struct Home { at, wait, since } }
 impl Home {
     /// We are there.
     fn is_here(&mut self, now: Duration) {

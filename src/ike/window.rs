@@ -4,6 +4,7 @@
 //! their ids, and the last `SIZE` responses are remembered.
 use super::channel::Sealed;
 use super::policy::Retransmit;
+use crate::frozen::frozen;
 use crate::wire::registry::ExchangeType;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -40,6 +41,10 @@ struct Outstanding {
     since: Option<Duration>,
     /// It insists on its size: so long after each transmission.
     insists: Option<Duration>,
+}
+frozen! {
+    struct Window { next, outstanding, expected, size, answered }
+    struct Outstanding { exchange, sealed, sent, resend_at, since, insists }
 }
 /// What an id of a request means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -76,18 +76,24 @@ pub enum Capability {
     Kill,
 }
 
+impl Capability {
+    /// Its number (capabilities(7)).
+    pub(super) fn bit(self) -> u32 {
+        match self {
+            Self::Kill => 5,
+            Self::SetGid => 6,
+            Self::SetUid => 7,
+            Self::NetBindService => 10,
+            Self::NetAdmin => 12,
+            Self::NetRaw => 13,
+            Self::SysAdmin => 21,
+        }
+    }
+}
+
 /// Whether the calling thread has it in effect.
 pub fn has(capability: Capability) -> bool {
-    // Numbers of capabilities(7).
-    let bit = match capability {
-        Capability::Kill => 5,
-        Capability::SetGid => 6,
-        Capability::SetUid => 7,
-        Capability::NetBindService => 10,
-        Capability::NetAdmin => 12,
-        Capability::NetRaw => 13,
-        Capability::SysAdmin => 21,
-    };
+    let bit = capability.bit();
     let Ok(status) = fs::read_to_string("/proc/thread-self/status") else { return false };
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     effective.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).is_some_and(|set| set >> bit & 1 == 1)

@@ -19,6 +19,7 @@ pub mod packet;
 pub mod peer;
 pub mod ping;
 pub mod private;
+pub mod privileges;
 pub mod raw_esp;
 pub mod spawn;
 mod sys;

@@ -97,6 +97,14 @@ impl Reassembly {
     pub fn octets(&self) -> usize {
         self.octets
     }
+    /// Type of the first inner payload, once the first fragment is there.
+    pub fn first(&self) -> PayloadType {
+        self.first
+    }
+    /// The fragments that are there, by their numbers.
+    pub fn parts(&self) -> impl Iterator<Item = (u16, &[u8])> {
+        (1..).zip(&self.parts).filter_map(|(number, part)| Some((number, part.as_deref()?)))
+    }
     /// Throws everything away.
     pub fn clear(&mut self) {
         *self = Self::new(self.limit);

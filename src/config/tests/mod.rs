@@ -2,10 +2,12 @@
 mod cases;
 mod credentials;
 mod devices;
+mod document;
 mod draw;
 mod faults;
 mod files;
 mod generated;
+mod plan;
 mod secrets;
 mod translate;
 mod valid;

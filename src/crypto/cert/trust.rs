@@ -54,6 +54,15 @@ impl Trust {
     pub fn authorities(&self) -> impl Iterator<Item = &Certificate> {
         self.anchors.iter().map(|a| &a.certificate)
     }
+    /// The same authorities, and lists of the same days.
+    pub fn same(&self, other: &Self) -> bool {
+        let same = self.authorities().eq(other.authorities()) && self.lists() == other.lists();
+        same && self.revocation == other.revocation
+    }
+    /// The days of the revocation lists at hand: when each was made, and when the next is due.
+    pub fn lists(&self) -> Vec<(Duration, Option<Duration>)> {
+        self.crls.iter().map(|crl| (crl.this_update, crl.next_update)).collect()
+    }
     /// What to do about revocation.
     pub fn revocation(&self) -> Revocation {
         self.revocation

@@ -102,14 +102,17 @@ impl SigningKey {
             _ => None,
         }
     }
-    /// True if this is the other half of a public key.
-    pub fn belongs_to(&self, public: &PublicKey) -> bool {
-        let ours: &[u8] = match &self.pair {
+    /// Its other half, in the form of its kind.
+    pub fn public(&self) -> &[u8] {
+        match &self.pair {
             Pair::Rsa(pair) => pair.public_key().as_ref(),
             Pair::Ecdsa { asn1, .. } => asn1.public_key().as_ref(),
             Pair::Ed25519(pair) => pair.public_key().as_ref(),
-        };
-        self.kind == public.kind && ours == public.octets
+        }
+    }
+    /// True if this is the other half of a public key.
+    pub fn belongs_to(&self, public: &PublicKey) -> bool {
+        self.kind == public.kind && self.public() == public.octets
     }
 
     fn rsa(pair: RsaKeyPair) -> Result<Self, String> {

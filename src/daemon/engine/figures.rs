@@ -11,6 +11,7 @@ impl Engine {
     /// What runs here.
     pub(super) fn info(&self) -> Info {
         let gateway = &self.parts.config.gateway;
+        let warnings = [&self.parts.notes, &self.parts.warnings, &self.parts.network.warnings];
         Info {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
@@ -19,7 +20,7 @@ impl Engine {
             device: gateway.device.clone(),
             workers: u16::try_from(self.parts.workers.stats.len()).unwrap_or(u16::MAX),
             listen: gateway.listen.iter().map(ToString::to_string).collect(),
-            warnings: self.parts.warnings.iter().chain(&self.parts.network.warnings).cloned().collect(),
+            warnings: warnings.into_iter().flatten().cloned().collect(),
         }
     }
 

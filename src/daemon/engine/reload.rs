@@ -1,6 +1,7 @@
 //! The files are read again.
 use super::{Engine, Parts};
 use crate::config::{self, Config};
+use crate::control::request::Adopted;
 use crate::daemon::ceiling;
 use crate::daemon::keylog::Keylog;
 use crate::daemon::logging;
@@ -16,17 +17,33 @@ impl Engine {
             Ok(config) => config,
             Err(errors) => return tracing::error!("the configuration is refused, nothing was changed:\n{errors}"),
         };
+        match self.adopt(now, config) {
+            Ok(adopted) => {
+                adopted.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+                tracing::info!("the configuration was read again");
+            }
+            Err(error) => tracing::error!("{error}"),
+        }
+    }
+
+    /// Puts a configuration into force.
+    ///
+    /// # Errors
+    /// Why nothing was changed.
+    pub(super) fn adopt(&mut self, now: Duration, config: Config) -> Result<Adopted, String> {
+        let mut warnings = Vec::new();
         if fixed(&config) != fixed(&self.parts.config) {
-            tracing::warn!(
+            warnings.push(
                 "addresses, ports, devices, table, mark, workers, sockets and hook of [gateway] change with a restart only"
+                    .to_owned(),
             );
         }
         let Parts { installer, network, devices, host, .. } = &mut self.parts;
         let renamed = installer.withdraw_renamed(now, &config, &mut host.places);
         // What is protected is protected before anything is torn down or brought up.
         if let Err(error) = network.configure(&config) {
-            tracing::error!(%error, "routes could not be set, nothing else was changed");
-            return self.make_anew(now, renamed);
+            self.make_anew(now, renamed);
+            return Err(format!("routes could not be set, nothing else was changed: {error}"));
         }
         installer.follow_devices(devices.configure(now, &config, &ceiling::of_own_devices(&config)));
         installer.configure(&config, &mut host.places);
@@ -46,7 +63,7 @@ impl Engine {
         self.set_policy(now);
         self.make_anew(now, renamed);
         self.review_holds(now);
-        tracing::info!("the configuration was read again");
+        Ok(Adopted { warnings })
     }
 
     /// A peer that has not let its child be rekeyed lets it be made: with the IKE SA there is no group to disagree on.

@@ -1,6 +1,6 @@
 //! What the API asks of the engine, and the picture of the state that it answers with.
 use super::{Engine, FRESH, Parts};
-use crate::control::request::{Change, Refusal, Request};
+use crate::control::request::{Adopt, Change, Refusal, Request};
 use crate::control::types::{Status, Verb};
 use crate::daemon::status::View;
 use crate::ike::diagnose::{Certainty, Failure, Phase};
@@ -17,6 +17,11 @@ impl Engine {
             Request::Status(reply) => drop(reply.send(self.status(now))),
             Request::Stats(reply) => drop(reply.send(self.stats(now))),
             Request::Change(change) => self.change(now, change),
+            Request::Adopt(Adopt { config, reply }) => drop(reply.send(self.adopt(now, *config))),
+            Request::News(news) => {
+                self.parts.journal.tell_config(now, &news);
+                self.parts.notes = news.notes;
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use super::{Contents, followup_ke, rekey_child, rekey_ike};
 use crate::crypto::ke::{Group, Method};
 use crate::crypto::secret::Secret;
 use crate::crypto::work::{Done, Work};
+use crate::frozen::frozen;
 use crate::ike::child::{self, Child, Mismatch};
 use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
@@ -113,6 +114,10 @@ pub(in crate::ike) struct Asked {
 struct Own {
     group: Group,
     private: Secret,
+}
+frozen! {
+    struct Asked { making, ni, ke, retries, pending, link, following, deleted, unheard }
+    struct Own { group, private }
 }
 impl Asked {
     /// The name of the child that is being made, if it is not one beside it.

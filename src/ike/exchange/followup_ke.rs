@@ -6,6 +6,7 @@ use super::{rekey_child, rekey_ike};
 use crate::crypto::ke::Method;
 use crate::crypto::secret::Secret;
 use crate::crypto::work::{Done, Work};
+use crate::frozen::frozen;
 use crate::ike::child::{ChildState, Mismatch};
 use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
@@ -126,6 +127,10 @@ pub(in crate::ike) struct HalfDone {
     pending: Pending,
     /// Then it is forgotten.
     pub until: Duration,
+}
+frozen! {
+    struct Following { pending, method, private, job }
+    struct HalfDone { link, pending, until }
 }
 
 impl HalfDone {

@@ -1,4 +1,5 @@
 //! IKE_AUTH (RFC 7296 section 1.2): who is there, and the first child. Here the initiator, and what both do; the responder has its own file.
+mod frozen;
 pub(in crate::ike) mod responder;
 
 use super::ike_sa_init::{Agreeing, gave_up};
@@ -568,8 +569,8 @@ fn establish(
     let life = Life::of_ike(cx, &connection);
     let authentication = Life::of_authentication(cx, &connection, core.initiator);
     Established {
-        permitted: connection.clone(),
         connection,
+        permitted: None,
         unsettled: true,
         peer,
         local_id,

@@ -7,6 +7,7 @@ use super::{Arrival, Contents};
 use crate::crypto::ke::Group;
 use crate::crypto::secret::Secret;
 use crate::crypto::work::Work;
+use crate::frozen::frozen;
 use crate::ike::claim;
 use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
@@ -75,6 +76,14 @@ pub(in crate::ike) struct Agreeing {
     fragments: bool,
     /// The responder takes an IKE_AUTH without a child.
     pub childless: bool,
+}
+frozen! {
+    struct Opening {
+        connection, child, offer, group, private, public, ni, cookie, cookies, groups, request, forged, ppk, noted
+    }
+    struct Agreeing {
+        opening, suite, proposal, nr, response, hashes, ppk, job, spi_r, nat, fragments, childless
+    }
 }
 impl Agreeing {
     /// g^ir is there: the response is taken, with a NAT we move to the port for it, and there are keys.

@@ -6,6 +6,7 @@ use super::{Arrival, Contents, ike_auth};
 use crate::crypto::ke::Method;
 use crate::crypto::secret::Secret;
 use crate::crypto::work::{Done, Work};
+use crate::frozen::frozen;
 use crate::ike::channel::{Channel, Inner, OpenError};
 use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
@@ -139,6 +140,11 @@ pub(in crate::ike) struct Answering {
     method: Method,
     /// What AUTH will cover of the request.
     request: Vec<u8>,
+}
+frozen! {
+    struct Mixing { agreeing, keys, done, method, private, request, response }
+    struct Response { job, covered }
+    struct Answering { to, method, request }
 }
 
 /// Handles a request on a half-open IKE SA whose keys are known. What it can cost is bounded: each exchange that was negotiated is computed

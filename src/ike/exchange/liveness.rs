@@ -1,6 +1,7 @@
 //! Liveness: an empty INFORMATIONAL after silence, and sooner if the silence is an answer to what we send (RFC 7296 section 2.4). Any answer
 //! will do. Behind a NAT whose mapping has changed it is also what tells the peer where we are now (section 2.23).
 use super::{Arrival, mobike};
+use crate::frozen::frozen;
 use crate::ike::common::Cx;
 use crate::ike::sa::{Asked, Core, Established, Task};
 use crate::wire::message::{Header, Message};
@@ -22,6 +23,7 @@ pub(in crate::ike) struct Signs {
     /// We have sent ESP since then, from this time on at the earliest, and nothing came.
     unanswered: Option<Duration>,
 }
+frozen! { struct Signs { last, unanswered } }
 impl Signs {
     /// It was heard now.
     pub(in crate::ike) fn new(now: Duration) -> Self {

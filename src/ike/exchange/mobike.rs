@@ -4,6 +4,7 @@
 //! The initiator finds a path that works by sending whatever request is next on several of them; the answer tells which. Then it says so by
 //! UPDATE_SA_ADDRESSES, and when that is answered ESP follows.
 use super::{Arrival, Contents, probe};
+use crate::frozen::frozen;
 use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
 use crate::ike::event::{Ended, Event};
@@ -62,6 +63,10 @@ pub(in crate::ike) struct Asked {
     ask: Ask,
     cookie: Vec<u8>,
     ends: Ends,
+}
+frozen! {
+    struct Mobile { agreed, mover, trying, proven, additional, seen, told, retries }
+    struct Asked { ask, cookie, ends }
 }
 
 /// What IKE_AUTH says about it: that we can, and where else we are.

@@ -3,6 +3,7 @@
 //! If both ends rekey the same child, both answer as usual, and each end decides when it knows all four nonces: the new child that was made
 //! with the lowest of them is deleted by the end that asked for it, and the initiator of the other one deletes the old child.
 use super::create_child::{self, Agreed, Making, Pending};
+use crate::frozen::frozen;
 use crate::ike::child::{self, Child, ChildState, Made, Mismatch, Offer};
 use crate::ike::common::Cx;
 use crate::ike::diagnose::{Failure, Phase as Where};
@@ -33,6 +34,10 @@ pub(in crate::ike) struct Fresh {
     child: ChildId,
     /// The lower one of its two nonces.
     lowest: Vec<u8>,
+}
+frozen! {
+    struct Rival { new, lowest }
+    struct Fresh { child, lowest }
 }
 
 impl Rival {

@@ -6,6 +6,7 @@
 use super::Contents;
 use super::create_child::{self, Agreed as AnyAgreed, Making, Pending};
 use super::liveness::Signs;
+use crate::frozen::frozen;
 use crate::ike::child::Mismatch;
 use crate::ike::common::{Cx, How, Redundant};
 use crate::ike::diagnose::{Failure, Phase as Where};
@@ -45,6 +46,11 @@ pub(in crate::ike) struct Agreed {
     theirs: IkeSpi,
     pub suite: IkeSuite,
     proposal: Proposal,
+}
+frozen! {
+    struct Offer { id, spi, proposals, rival }
+    struct Rival { id, spi, done, lowest }
+    struct Agreed { id, ours, theirs, suite, proposal }
 }
 
 /// Asks for an IKE SA in the place of this one.

@@ -64,7 +64,7 @@ pub(super) fn machine(machine: &Machine, now: Duration) {
         match &sa.phase {
             Phase::HalfOpen(_) => assert!(age <= HALF_OPEN_LIFETIME, "{name}: half-open for {age:?}"),
             Phase::Established(est) => {
-                let waits = !sa.core.window.is_free() || common.jobs.values().any(|id| *id == sa.core.id);
+                let waits = !sa.core.window.is_free() || common.jobs.values().any(|job| job.ike == sa.core.id);
                 assert!(est.asked.is_none() || waits, "{name}: a request that nothing can end");
                 let sent_on = |c: &&Child| machine.net.tables.pairs.get(&c.id).is_some_and(|pair| !pair.inbound_only);
                 let gone = est.children.iter().find(|c| may_be_gone(est, c) && sent_on(c));

@@ -104,6 +104,9 @@ pub(super) struct Machine {
     pub drained: bool,
     /// Probes that are not answered yet.
     pub probes: Vec<(IkeId, u16)>,
+    /// After so many inputs each time another process goes on with the endpoint; 0: never.
+    pub reborn_every: u64,
+    inputs: u64,
 }
 /// What a step of a machine leads to elsewhere.
 #[derive(Default)]
@@ -134,6 +137,8 @@ impl Machine {
             told: Duration::ZERO,
             drained: false,
             probes: Vec::new(),
+            reborn_every: 0,
+            inputs: 0,
         }
     }
     /// Power goes: everything is forgotten.
@@ -188,6 +193,10 @@ impl Machine {
                 Output::Compute { job, work } => effects.jobs.push((job, work)),
                 Output::Event(event) => events.push(event),
             }
+        }
+        self.inputs += 1;
+        if self.reborn_every > 0 && self.inputs.is_multiple_of(self.reborn_every) {
+            endpoint.reborn();
         }
         events.iter().for_each(|event| self.note(shown, event));
         effects.events = events;

@@ -35,11 +35,15 @@ const FINE: Weather = Weather { loss: 0, duplicate: 0, delay: 5, jitter: 20 };
 
 /// Plays a seed. Panics when something does not hold. `talkative`: tells on stderr what happens.
 pub fn run(seed: u64, talkative: bool) -> Summary {
-    play(Dice::seeded(seed), talkative)
+    play(Dice::seeded(seed), talkative, 0)
+}
+/// The same, but that after so many inputs each time another process goes on with an endpoint: it makes no difference but in the IVs.
+pub fn run_reborn(seed: u64, every: u64) -> Summary {
+    play(Dice::seeded(seed), false, every)
 }
 /// A fuzz target: a run whose decisions are these octets. It ends with them.
 pub fn operations(data: &[u8]) -> Summary {
-    play(Dice::of_octets(data), false)
+    play(Dice::of_octets(data), false, 0)
 }
 /// A fuzz target: octets inside a protected message. Returns the stage of its receiver, 0 to 3, and whether the message was opened and
 /// something came of it; `None` if they are too few.
@@ -53,7 +57,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     sealed::seeds()
 }
 
-fn play(mut dice: Dice, talkative: bool) -> Summary {
+fn play(mut dice: Dice, talkative: bool, reborn_every: u64) -> Summary {
     let before = secret::alive();
     let plan = Plan::new(&mut dice);
     if talkative {
@@ -64,6 +68,7 @@ fn play(mut dice: Dice, talkative: bool) -> Summary {
     let mut probing = plan.narrow.map(|narrow| Dice::seeded(narrow as u64));
     let mut editing = plan.edits.then(|| Dice::seeded(storm.as_millis() as u64));
     let mut world = World::new(plan, &mut dice, talkative);
+    world.machines.iter_mut().for_each(|machine| machine.reborn_every = reborn_every);
     while world.now < storm && !dice.is_spent() {
         let next = world.now + dice.between(Duration::ZERO, 2 * pace);
         quietly(&mut world, next, fair);

@@ -64,6 +64,17 @@ fn many_seeds() {
     println!("{} seeds, 0 violations: {sum:?}", seeds.count());
 }
 
+/// Nothing is forgotten on the way from one process to the next, whenever it is: each step of a run is what it would have been.
+#[test]
+fn it_makes_no_difference_when_other_processes_go_on() {
+    let but_for_the_ivs = |one: Summary| Summary { digest: 0, ..one };
+    for seed in 0..16 {
+        let alone = but_for_the_ivs(run(seed, false));
+        let every = [1, 7, 100][seed as usize % 3];
+        assert_eq!(but_for_the_ivs(run_reborn(seed, every)), alone, "seed {seed}, every {every}");
+    }
+}
+
 #[test]
 fn the_same_seed_is_the_same_run() {
     for seed in 1..10 {

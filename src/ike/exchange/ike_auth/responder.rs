@@ -4,6 +4,7 @@ use crate::crypto::cert::{Crl, Fault};
 use crate::crypto::secret::Secret;
 use crate::crypto::sign::Scheme;
 use crate::crypto::work::Done;
+use crate::frozen::frozen;
 use crate::ike::auth::{self, Signed};
 use crate::ike::channel::OpenError;
 use crate::ike::child::{self, Made};
@@ -51,6 +52,11 @@ struct Case {
     barred: Option<Fault>,
     /// The keys with a post-quantum pre-shared key in them.
     ppk: Option<PpkKeys>,
+}
+frozen! {
+    struct Pending { to, contents, case, stage }
+    enum Stage { 0 = Verifying(claim), 1 = Signing { job, scheme, certs, proven } }
+    struct Case { found, nearest, local_id, remote_id, barred, ppk }
 }
 impl Case {
     /// What binds an identity to this IKE SA.

@@ -1,0 +1,222 @@
+//! The plan: which objects differ, in which keys, and what that does.
+use super::Fake;
+use crate::config::document::Desired;
+use crate::config::keys;
+use crate::config::plan::{Action, ChildUp, IkeUp, Impact, Plan, Side, Step, plan, table};
+use crate::config::{Config, Source};
+use std::collections::BTreeSet;
+
+/// A configuration with two connections, `a` and `b`, in which words are replaced.
+fn text(changes: &[(&str, &str)]) -> String {
+    let one = |name: &str, net: u8| {
+        format!(
+            "[connections.{name}]\nlocal_addrs = [\"192.0.2.1\"]\nremote_addrs = [\"203.0.113.{net}\"]\n\
+             remote = {{ id = \"{name}.example\" }}\nproposals = [\"aes256-sha256-modp2048\", \"aes128-sha256-modp2048\"]\n\
+             dpd_delay = \"30s\"\n# more {name}\n\
+             [connections.{name}.children.lan]\nlocal_ts = [\"10.1.0.0/16\"]\nremote_ts = [\"10.{net}.0.0/16\"]\n\
+             esp_proposals = [\"aes256-sha256\", \"aes128-sha256-modp2048\"]\n# child {name}\n"
+        )
+    };
+    let mut text = format!(
+        "[gateway]\nmark = 220\n{}{}[secrets.s]\nid = [\"%any\"]\nsecret = \"a long secret that nobody guesses\"\n\
+         [pools.p]\naddrs = \"10.9.0.0/24\"\n",
+        one("a", 2),
+        one("b", 3)
+    );
+    for (from, to) in changes {
+        assert!(text.contains(from), "{from}");
+        text = text.replacen(from, to, 1);
+    }
+    text
+}
+
+fn read(text: &str) -> (Desired, Config) {
+    let desired = Desired::from_sources(&[Source { name: "a.toml".into(), text: text.into() }]).unwrap();
+    let config = desired.check(&Fake::default()).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
+    (desired, config)
+}
+
+fn up(proposal: &str, esp: &str) -> Vec<IkeUp> {
+    let children = vec![ChildUp { name: "lan".into(), proposal: esp.into() }];
+    let (local, remote) = ([192, 0, 2, 1].into(), [203, 0, 113, 2].into());
+    let ids = ("192.0.2.1".to_owned(), "a.example".to_owned());
+    vec![IkeUp {
+        local,
+        remote,
+        local_id: ids.0,
+        remote_id: ids.1,
+        proposal: proposal.into(),
+        udp: false,
+        ppk: false,
+        children,
+    }]
+}
+
+fn between(old: &str, new: &str, standing: Option<Vec<IkeUp>>) -> Plan {
+    let (old, new) = (read(old), read(new));
+    let side = |(document, config)| Side { document, config };
+    plan(side((&old.0, &old.1)), side((&new.0, &new.1)), &|_| standing.clone())
+}
+
+/// `object: fields -> impact` of each step, with what is up.
+fn steps(changes: &[(&str, &str)]) -> Vec<String> {
+    between(&text(&[]), &text(changes), Some(up("aes256-sha256-prfsha256-modp2048", "aes256-sha256")))
+        .changes
+        .iter()
+        .map(shown)
+        .collect()
+}
+
+fn shown(step: &Step) -> String {
+    let impact = serde_json::to_value(step.impact).unwrap();
+    let restart = if step.restart_needed { " restart" } else { "" };
+    match step.action {
+        Action::Change => {
+            format!("{}: {} -> {}{restart}", step.object, step.fields.join(" "), impact.as_str().unwrap())
+        }
+        Action::Add => format!("+{} -> {}", step.object, impact.as_str().unwrap()),
+        Action::Remove => format!("-{} -> {}", step.object, impact.as_str().unwrap()),
+    }
+}
+
+#[test]
+fn what_is_the_same_is_no_step() {
+    assert_eq!(between(&text(&[]), &text(&[]), None), Plan::default());
+    assert!(steps(&[("# more a", "# less a")]).is_empty());
+}
+
+#[test]
+fn each_kind_of_change_has_its_impact() {
+    for (from, to, expected) in [
+        ("mark = 220", "mark = 221", vec!["gateway: mark -> interrupts_traffic restart"]),
+        ("mark = 220", "mark = 0xdc", vec![]),
+        ("mark = 220", "on_exit = \"open\"", vec!["gateway: mark on_exit -> live"]),
+        ("mark = 220", "mark = 220\nlog = { level = \"debug\" }", vec!["gateway: log.level -> live"]),
+        ("\"30s\"", "\"30000ms\"", vec!["connections.a: dpd_delay -> none"]),
+        ("\"30s\"", "\"31s\"", vec!["connections.a: dpd_delay -> live"]),
+        ("# more a", "unique = \"replace\"", vec!["connections.a: unique -> none"]),
+        ("# more a", "encap = \"always\"", vec!["connections.a: encap -> restart_ike"]),
+        ("\"aes256-sha256-modp2048\", ", "", vec!["connections.a: proposals -> restart_ike"]),
+        (", \"aes128-sha256-modp2048\"", "", vec!["connections.a: proposals -> live"]),
+        ("\"203.0.113.2\"", "\"203.0.113.2\", \"203.0.113.9\"", vec!["connections.a: remote_addrs -> live"]),
+        ("\"203.0.113.2\"", "\"203.0.113.9\"", vec!["connections.a: remote_addrs -> restart_ike"]),
+        ("local_addrs = [\"192.0.2.1\"]\n", "", vec!["connections.a: local_addrs -> live"]),
+        ("\"a.example\"", "\"c.example\"", vec!["connections.a: remote.id -> restart_ike"]),
+        ("# more a", "local = { id = \"192.0.2.1\" }", vec!["connections.a: local.id -> live"]),
+        ("# more a", "local = { id = \"us\" }", vec!["connections.a: local.id -> restart_ike"]),
+        ("# more a", "pools = [\"p\"]", vec!["connections.a: pools -> live"]),
+        ("# more a", "interface = { name = \"t0\" }", vec!["connections.a: interface.name -> interrupts_traffic"]),
+        ("# child a", "mtu = 1400", vec!["connections.a.children.lan: mtu -> live"]),
+        ("# child a", "mtu = \"auto\"", vec!["connections.a.children.lan: mtu -> none"]),
+        ("# child a", "replay_window = 64", vec!["connections.a.children.lan: replay_window -> rekey_child"]),
+        ("\"aes256-sha256\", ", "", vec!["connections.a.children.lan: esp_proposals -> rekey_child"]),
+        (", \"aes128-sha256-modp2048\"]\n# child a", "]", vec!["connections.a.children.lan: esp_proposals -> live"]),
+        ("\"10.2.0.0/16\"", "\"10.2.0.0/17\"", vec!["connections.a.children.lan: remote_ts -> restart_child"]),
+        ("\"10.2.0.0/16\"", "\"10.2.0.0-10.2.255.255\"", vec!["connections.a.children.lan: remote_ts -> none"]),
+        ("nobody guesses", "somebody guesses", vec!["secrets.s: secret -> live"]),
+        ("10.9.0.0/24", "10.9.1.0/24", vec!["pools.p: addrs -> live"]),
+        ("[pools.p]\naddrs = \"10.9.0.0/24\"\n", "", vec!["-pools.p -> live"]),
+    ] {
+        assert_eq!(steps(&[(from, to)]), expected, "{from} -> {to}");
+    }
+}
+
+#[test]
+fn objects_come_and_go_without_touching_others() {
+    let (whole, without) = (text(&[]), text(&[("[connections.a.children.lan]", "[connections.a.children.lan2]")]));
+    let found: Vec<String> = between(&whole, &without, None).changes.iter().map(shown).collect();
+    assert_eq!(found, ["-connections.a.children.lan -> interrupts_traffic", "+connections.a.children.lan2 -> none"]);
+    let start = whole.find("[connections.b]").unwrap();
+    let end = whole.find("[secrets.s]").unwrap();
+    let fewer = whole[..start].to_owned() + &whole[end..];
+    assert_eq!(
+        between(&whole, &fewer, None).changes.iter().map(shown).collect::<Vec<_>>(),
+        ["-connections.b -> interrupts_traffic"]
+    );
+    assert_eq!(
+        between(&whole, &fewer, Some(vec![])).changes.iter().map(shown).collect::<Vec<_>>(),
+        ["-connections.b -> live"]
+    );
+    let plan = between(&fewer, &whole, None);
+    assert_eq!(plan.changes.iter().map(shown).collect::<Vec<_>>(), ["+connections.b -> none"]);
+    assert_eq!((plan.changes[0].connection.as_deref(), plan.impact()), (Some("b"), Impact::None));
+    let turned = whole[..whole.find("[connections.a]").unwrap()].to_owned()
+        + &whole[start..end]
+        + &whole[whole.find("[connections.a]").unwrap()..start]
+        + &whole[end..];
+    assert_eq!(
+        between(&whole, &turned, None).changes.iter().map(shown).collect::<Vec<_>>(),
+        ["connections: order -> live"]
+    );
+}
+
+#[test]
+fn nothing_known_is_the_bound_and_nothing_up_has_nothing_to_lose() {
+    let change = text(&[("\"aes256-sha256-modp2048\", ", "")]);
+    let impact = |standing| between(&text(&[]), &change, standing).impact();
+    assert_eq!(impact(None), Impact::RestartIke);
+    assert_eq!(impact(Some(vec![])), Impact::Live);
+    assert_eq!(impact(Some(up("aes128-sha256-prfsha256-modp2048", "aes256-sha256"))), Impact::Live);
+    let narrower = text(&[("\"10.2.0.0/16\"", "\"10.2.0.0/17\""), ("\"a.example\"", "\"c.example\"")]);
+    let both = between(&text(&[]), &narrower, Some(up("aes256-sha256-prfsha256-modp2048", "aes256-sha256")));
+    assert!(both.changes.iter().all(|step| step.impact == Impact::RestartIke), "{both:?}");
+    let only_child = text(&[("\"10.2.0.0/16\"", "\"10.2.0.0/17\"")]);
+    assert_eq!(between(&text(&[]), &only_child, Some(vec![])).impact(), Impact::Live);
+}
+
+#[test]
+fn a_child_per_pair_is_told_by_what_becomes_of_each() {
+    let pairs = |list: &str| {
+        text(&[("remote_ts = [\"10.2.0.0/16\"]", &format!("ts_mode = \"per_pair\"\nremote_ts = [{list}]"))])
+    };
+    let (two, three, other) = (
+        pairs("\"10.2.0.0/16\", \"10.4.0.0/16\""),
+        pairs("\"10.2.0.0/16\", \"10.4.0.0/16\", \"10.5.0.0/16\""),
+        pairs("\"10.2.0.0/16\", \"10.5.0.0/16\""),
+    );
+    let more = between(&two, &three, None);
+    assert_eq!(more.changes.iter().map(shown).collect::<Vec<_>>(), ["connections.a.children.lan: remote_ts -> live"]);
+    let another = between(&two, &other, None);
+    assert_eq!(another.changes[0].impact, Impact::RestartChild);
+    assert_eq!(another.changes[0].children, ["lan-2".into()]);
+    let joined = between(&two, &text(&[]), None);
+    assert_eq!((joined.changes[0].impact, joined.changes[0].children.len()), (Impact::RestartChild, 2));
+}
+
+#[test]
+fn each_key_has_a_row() {
+    let mut keys: BTreeSet<String> = BTreeSet::new();
+    let mut rows: BTreeSet<String> = BTreeSet::new();
+    let mut add = |place: &str, of: &keys::Keys| keys.extend(of.others(&[]).map(|key| format!("{place}.{key}")));
+    add("gateway", &keys::GATEWAY);
+    add("connection", &keys::CONNECTION);
+    add("child", &keys::CHILD);
+    add("secret", &keys::SECRET);
+    add("pool", &keys::POOL);
+    let tables = [
+        ("gateway.ports", &keys::PORTS),
+        ("gateway.hook", &keys::HOOK),
+        ("gateway.log", &keys::LOG),
+        ("gateway.retransmit", &keys::RETRANSMIT),
+        ("gateway.limits", &keys::LIMITS),
+        ("connection.local", &keys::LOCAL),
+        ("connection.remote", &keys::REMOTE),
+        ("connection.ppk", &keys::PPK),
+        ("connection.interface", &keys::INTERFACE),
+        ("connection.keylog", &keys::KEYLOG),
+        ("connection.log", &keys::CONNECTION_LOG),
+        ("child.translate", &keys::TRANSLATE),
+        ("child.monitor", &keys::MONITOR),
+    ];
+    assert_eq!(tables.len() + 6, keys::count(), "a table of keys is new: it needs rows");
+    for (place, of) in tables {
+        keys.remove(place);
+        keys.extend(of.others(&[]).map(|key| format!("{place}.{key}")));
+    }
+    rows.extend(table::GATEWAY.iter().map(|row| format!("gateway.{}", row.key)));
+    rows.extend(table::CONNECTION.iter().map(|row| format!("connection.{}", row.key)));
+    rows.extend(table::CHILD.iter().map(|row| format!("child.{}", row.key)));
+    rows.extend(table::SECRET.iter().map(|(key, ..)| format!("secret.{key}")));
+    rows.extend(table::POOL.iter().map(|(key, ..)| format!("pool.{key}")));
+    assert_eq!(keys, rows);
+}
