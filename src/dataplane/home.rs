@@ -10,6 +10,7 @@ use super::stats::{Direction, WorkerStats};
 use crate::esp::line::Line;
 use crate::io::VnetHeader;
 use crate::io::fds::EventFd;
+use crate::ipsec::settings::Settings;
 use crate::ipsec::spd::{DeviceId, Slot};
 use crate::ipsec::tables::Child;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -14,6 +14,7 @@ use crate::io::memory::{Device, Knobs, Port, Train};
 use crate::ipsec::fitting::Fitting;
 use crate::ipsec::path::{Encap, Path};
 use crate::ipsec::sad::{InboundEntry, Mode};
+use crate::ipsec::settings::Settings;
 use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
 use crate::ipsec::tables::{Child, OutboundEntry, Tables, Traffic};
 use crate::ipsec::translate::Translation;

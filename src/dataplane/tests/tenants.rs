@@ -8,6 +8,7 @@ use crate::esp::outbound::OutboundSa;
 use crate::io::VnetHeader;
 use crate::io::memory::{Device, Port};
 use crate::ipsec::sad::{InboundEntry, Mode};
+use crate::ipsec::settings::Settings;
 use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
 use crate::ipsec::tables::{Child, OutboundEntry, Traffic};
 use std::sync::Arc;
