@@ -26,6 +26,7 @@ import interop.quantum  # noqa: E402,F401
 import interop.resources  # noqa: E402,F401
 import interop.routes  # noqa: E402,F401
 import interop.schedules  # noqa: E402,F401
+import interop.seeing  # noqa: E402,F401
 import interop.storm  # noqa: E402,F401
 import interop.strongswan  # noqa: E402,F401
 import interop.strongswan6  # noqa: E402,F401
@@ -37,6 +38,7 @@ import interop.zeros  # noqa: E402,F401
 import perf.benches  # noqa: E402,F401
 import perf.fast  # noqa: E402,F401
 import perf.first  # noqa: E402,F401
+import perf.idle  # noqa: E402,F401
 import perf.order  # noqa: E402,F401
 import rfc.keylog  # noqa: E402,F401
 import rfc.rules  # noqa: E402,F401

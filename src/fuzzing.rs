@@ -31,7 +31,15 @@ pub const TARGETS: &[Target] = &[
     ("operations", operations),
     ("certificate", certificate),
     ("icmp", icmp),
+    ("swanctl", swanctl),
 ];
+
+/// A swanctl.conf, as `sandhog import` reads it.
+pub fn swanctl(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        crate::cli::import::fuzz(text);
+    }
+}
 
 /// One datagram on port 500.
 pub fn message(data: &[u8]) {
@@ -281,6 +289,11 @@ mod tests {
                 Scheme::Ed25519.to_der().unwrap(),
             ],
             "icmp" => crate::io::icmp_watch::tests::seeds(),
+            "swanctl" => texts(&[
+                "connections { a { local_addrs = 192.0.2.1\n remote_addrs = 203.0.113.7\n local { auth = psk }\n remote { auth = psk\n id = \"b\\x\" }\n \
+                 children { n { local_ts = 10.1.0.0/16\n remote_ts = 10.2.0.0/16[tcp/443]\n rekey_bytes = 1g } } } }\nsecrets { ike-a { id-b = b\n secret = 0x01 } }",
+                "base { a = 1\n in { b = 2 } }\nconnections { x : base { in { c = 3 } } # no\n }\ninclude x/*.conf\npools { p { addrs = 10.9.0.9/24 } }",
+            ]),
             other => panic!("no seeds for {other}"),
         }
     }
@@ -312,7 +325,7 @@ mod tests {
     fn every_corpus_holds_what_is_taken_in() {
         let text = |seed: &[u8]| String::from_utf8(seed.to_vec()).unwrap_or_default();
         type Takes<'a> = &'a dyn Fn(&[u8]) -> bool;
-        let taken: [(&str, Takes<'_>); 18] = [
+        let taken: [(&str, Takes<'_>); 19] = [
             ("certificate", &|seed| {
                 Certificate::parse(seed).is_ok_and(|ca| Trust::new(vec![ca], Vec::new(), Revocation::Strict).is_ok())
             }),
@@ -338,6 +351,7 @@ mod tests {
             }),
             ("segment", &|seed| seed.get(10..).is_some_and(|packet| ip::parse(packet).is_ok())),
             ("merge", &|seed| seed.get(2..).is_some_and(|packet| ip::parse(packet).is_ok())),
+            ("swanctl", &|seed| text(seed).contains("connections {")),
             ("message", &|seed| Message::parse(seed).is_ok_and(|m| m.payloads.len() > 1)),
         ];
         for (i, (target, takes)) in taken.iter().enumerate() {

@@ -26,6 +26,11 @@ const EXCEPTIONS: &[(&str, &[&str])] = &[
     ("cli/demo", &["daemon", "io"]),
     // an authority needs no daemon
     ("cli/pki", &["crypto"]),
+    // which key belongs to which certificate, and a strong secret
+    ("cli/import", &["crypto"]),
+    ("cli/secret", &["crypto"]),
+    // signals must not leave a terminal behind in disorder
+    ("cli/top", &["io"]),
 ];
 /// Crates that one folder owns.
 const OWNED_CRATES: &[(&str, &[&str])] = &[

@@ -117,6 +117,11 @@ impl<'a> Order<'a> {
         self.wait = wait.saturating_add(PATIENCE);
         self
     }
+    /// A stream that says nothing for so long is at its end.
+    pub fn silent_after(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
 
     fn bytes(&self) -> Vec<u8> {
         let Self { method, path, body, .. } = self;

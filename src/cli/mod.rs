@@ -2,18 +2,23 @@
 //! cannot be reached (interface.md, "Programs").
 pub mod client;
 
+mod bugreport;
 mod change;
 mod check;
 mod completion;
 mod demo;
 mod http;
+pub mod import;
+mod man;
 mod output;
 mod pki;
 mod sas;
+mod secret;
 mod sse;
 mod status;
 mod table;
 mod target;
+mod top;
 mod watch;
 
 use crate::control::types::Verb;
@@ -59,6 +64,11 @@ enum Command {
     /// List the IKE SAs and the child SAs of all connections
     #[command(after_help = "Example:\n  sandhog sas")]
     Sas,
+    /// Show connections, rates, drops and failures live
+    ///
+    /// Keys: q quits, the arrows move and choose the column that sorts, r reverses, / filters, Enter shows one connection.
+    #[command(after_help = "Example:\n  sandhog top --interval 5")]
+    Top(top::Args),
     /// Show events as they happen; a lost daemon is waited for
     #[command(after_help = "Examples:\n  sandhog watch\n  sandhog --json watch --since 1200 --connection office")]
     Watch(watch::Args),
@@ -98,11 +108,27 @@ enum Command {
         #[command(subcommand)]
         command: pki::Command,
     },
+    /// Translate a swanctl.conf into TOML and secret files
+    ///
+    /// Tells of each key what became of it. Exit code 0: all of it is translated or can be left out, and the result is valid.
+    #[command(after_help = "Example:\n  sandhog import /etc/swanctl/swanctl.conf --out /etc/sandhog")]
+    Import(import::Args),
+    /// Make a strong pre-shared key
+    #[command(after_help = "Examples:\n  sandhog secret\n  sandhog secret --out /etc/sandhog/office.psk")]
+    Secret(secret::Args),
+    /// Collect what somebody needs in order to help, in a tar file, without secrets
+    #[command(after_help = "Example:\n  sudo sandhog bugreport --anonymous --out report.tar")]
+    Bugreport(bugreport::Args),
+    /// Print a manual page, or write all of them
+    #[command(
+        after_help = "Examples:\n  sandhog man sandhog.toml.5 | man -l -\n  sandhog man --out /usr/share/man/man1"
+    )]
+    Man(man::Args),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  sandhog completion bash > /etc/bash_completion.d/sandhog")]
     Completion {
         /// The shell
-        shell: completion::Shell,
+        shell: clap_complete::Shell,
     },
 }
 #[derive(Debug, clap::Args)]
@@ -122,6 +148,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Status { name, verbose } => status::run(&client, name.as_ref(), verbose, cli.json),
         Command::Sas => sas::run(&client, cli.json),
+        Command::Top(args) => top::run(&client, &args, cli.json),
         Command::Watch(args) => watch::run(&client, &args, cli.json),
         Command::Up(args) => change::run(&client, Verb::Up, &args.name, args.timeout, cli.json),
         Command::Down(args) => change::run(&client, Verb::Down, &args.name, args.timeout, cli.json),
@@ -130,6 +157,10 @@ pub fn main() -> ExitCode {
         Command::Demo { keep } => demo::run(keep, cli.json),
         Command::DemoGateway { config } => demo::gateway(config),
         Command::Pki { command } => pki::run(command, cli.json),
+        Command::Import(args) => import::run(&args, cli.json),
+        Command::Secret(args) => secret::run(&args, cli.json),
+        Command::Bugreport(args) => bugreport::run(&client, &args, cli.json),
+        Command::Man(args) => man::run::<Cli>(&args),
         Command::Completion { shell } => completion::run::<Cli>(shell),
     }
 }
@@ -151,7 +182,7 @@ mod tests {
 
     /// Whoever adds a command shows how it is used.
     #[test]
-    fn every_command_has_an_example() {
+    fn tidy_help_every_command_has_an_example() {
         for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
             let help = command.clone().render_long_help().to_string();
             assert!(help.contains("Example") && help.contains("sandhog "), "{} has none", command.get_name());

@@ -141,7 +141,7 @@ pub(super) fn run(command: Command, json: bool) -> ExitCode {
 }
 
 /// Does it; the files that were written.
-fn write(command: Command, now: Duration) -> Result<Vec<PathBuf>, String> {
+pub(super) fn write(command: Command, now: Duration) -> Result<Vec<PathBuf>, String> {
     let valid = |days: u64| Validity { from: now.saturating_sub(EARLIER), until: now + DAY * days as u32 };
     match command {
         Command::Ca { name, out, days, key } => {

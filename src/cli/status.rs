@@ -79,6 +79,12 @@ fn unknown(detail: String) -> ClientError {
     ClientError::Refused(Box::new(super::client::Refused { problem, document }))
 }
 
+/// All of one connection, for `top`.
+pub fn detail(connection: &Connection, width: usize) -> String {
+    let status = Status { connections: vec![connection.clone()] };
+    format!("{}{}", render(&status, Some(width), false), verbose::sas(&status))
+}
+
 fn render(status: &Status, width: Option<usize>, color: bool) -> String {
     if status.connections.is_empty() {
         return "no connections are configured".into();

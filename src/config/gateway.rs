@@ -42,7 +42,7 @@ pub(super) fn read(report: &mut Report<'_>, entries: &[Entry], from: &dyn Secret
     set(&mut gateway.control_socket, fields.read(report, "control_socket", socket_path));
     set(&mut gateway.observe_socket, fields.read(report, "observe_socket", socket_path));
     set(&mut gateway.state_dir, fields.read(report, "state_dir", value::path));
-    gateway.metrics = fields.read(report, "metrics", metrics);
+    gateway.metrics = fields.read(report, "metrics", value::socket);
     gateway.hook = fields.read(report, "hook", |r, n| hook::read(r, n, from));
     set(&mut gateway.log, fields.read(report, "log", log));
     let retransmit = fields.read(report, "retransmit", retransmit).unwrap_or_default();
@@ -132,13 +132,6 @@ fn socket_path(report: &mut Report<'_>, node: &Node) -> Option<std::path::PathBu
         );
     }
     Some(path)
-}
-
-fn metrics(report: &mut Report<'_>, node: &Node) -> Option<std::net::SocketAddr> {
-    let socket = value::socket(report, node)?;
-    let hint = "remove it, or leave it for a later version: nothing listens there";
-    report.warn(node.at, "feature.not_yet", "metrics are not served yet", hint);
-    Some(socket)
 }
 
 fn log(report: &mut Report<'_>, node: &Node) -> Option<Log> {

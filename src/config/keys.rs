@@ -13,6 +13,17 @@ impl Keys {
     pub(super) fn others<'k>(&self, these: &'k [&str]) -> impl Iterator<Item = &'static str> + 'k {
         self.keys.iter().copied().filter(|key| !these.contains(key))
     }
+    /// Where they stand.
+    #[cfg(test)]
+    pub(super) fn place(&self) -> &'static str {
+        self.place
+    }
+}
+
+/// Every kind of table.
+#[cfg(test)]
+pub(super) fn kinds() -> impl Iterator<Item = &'static Keys> {
+    ALL.into_iter()
 }
 
 pub(super) const TOP: Keys = Keys { place: "the top level", keys: &["gateway", "connections", "secrets", "pools"] };

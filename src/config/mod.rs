@@ -15,6 +15,7 @@ mod interface;
 pub mod keylog;
 mod keys;
 mod later;
+pub mod manual;
 mod monitor;
 mod overlap;
 mod own;

@@ -78,6 +78,8 @@ pub fn api(audits: Arc<Mutex<Vec<Audit>>>) -> Api {
         events: tokio::sync::broadcast::channel(16).0,
         audit: Arc::new(move |audit| audits.lock().expect("nobody panicked").push(audit)),
         large: gate::places(),
+        meter: Arc::default(),
+        metrics: None,
     }
 }
 

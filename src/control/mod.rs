@@ -7,6 +7,7 @@ pub mod extract;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fake;
 pub mod gate;
+pub mod metrics;
 pub mod problem;
 pub mod request;
 pub mod resources;

@@ -6,7 +6,7 @@
 //! `BLESS=1` once and look at the difference of `openapi.json`.
 use super::problem::Problem;
 use super::routes::{self, Api};
-use super::{access, gate};
+use super::{access, gate, metrics};
 use axum::http::Uri;
 use axum::routing::{MethodFilter, MethodRouter};
 use axum::{Router, middleware};
@@ -17,7 +17,7 @@ use utoipa::{PartialSchema, ToSchema};
 pub use super::access::Role;
 
 /// Every table of operations.
-pub const TABLES: &[&[Operation]] = &[routes::OPERATIONS];
+pub const TABLES: &[&[Operation]] = &[routes::OPERATIONS, metrics::OPERATIONS];
 
 /// Largest body of a request, octets, unless its operation says another number.
 pub const MAX_BODY: usize = 64 * 1024;

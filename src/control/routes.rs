@@ -1,6 +1,7 @@
 //! The resources that look at connections and bring them up and down (interface.md, "Control API").
 use super::extract::{Params, Segments};
 use super::gate::Auditor;
+use super::metrics::meter::{Figure, Meter};
 use super::problem::Problem;
 use super::request::{Change, Engine, Request};
 use super::resources::{Kind, Method, Operation, Parameter, Role, json, media};
@@ -11,6 +12,7 @@ use axum::response::sse;
 use axum::routing::on;
 use futures_util::{Stream, stream};
 use std::convert::Infallible;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, broadcast};
@@ -100,6 +102,10 @@ pub struct Api {
     pub audit: Auditor,
     /// Places for large bodies ([`super::gate::places`]).
     pub large: Arc<Semaphore>,
+    /// What is counted for metrics.
+    pub meter: Arc<Meter>,
+    /// A socket for those who ask for metrics alone.
+    pub metrics: Option<Arc<TcpListener>>,
 }
 
 async fn info(State(api): State<Api>) -> Result<Json<Info>, Problem> {
@@ -159,18 +165,19 @@ async fn change(
 }
 
 async fn events(State(api): State<Api>) -> sse::Sse<impl Stream<Item = Result<sse::Event, Infallible>>> {
-    let stream = stream::unfold(api.events.subscribe(), |mut receiver| async move {
+    let stream = stream::unfold((api.events.subscribe(), api.meter), |(mut receiver, meter)| async move {
         let event = match receiver.recv().await {
             Ok(event) => {
                 let data = serde_json::to_string(&*event).unwrap_or_default();
                 sse::Event::default().id(event.id.to_string()).event(event.event.clone()).data(data)
             }
             Err(broadcast::error::RecvError::Lagged(lost)) => {
+                meter.add(Figure::EventsLost, lost);
                 sse::Event::default().event("gap").data(format!("{{\"lost\":{lost}}}"))
             }
             Err(broadcast::error::RecvError::Closed) => return None,
         };
-        Some((Ok(event), receiver))
+        Some((Ok(event), (receiver, meter)))
     });
     sse::Sse::new(stream).keep_alive(sse::KeepAlive::new().interval(Duration::from_secs(15)))
 }

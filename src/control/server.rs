@@ -1,6 +1,8 @@
 //! The Api thread: accepts clients on the control socket and its read-only twin and serves each on a current-thread runtime, within bounds:
 //! so many clients, so much time for the head of a request, and for a client to read its answer.
 use super::access::{Caller, Role, Roles};
+use super::metrics::listener;
+use super::metrics::meter::{Figure, Meter};
 use super::problem::Problem;
 use super::resources::router;
 use super::routes::Api;
@@ -13,6 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::io;
 use std::os::unix::net::UnixListener as StdListener;
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
@@ -46,7 +49,10 @@ impl Server {
             runtime.block_on(async {
                 let (router, seats) = (router(&api), Seats::default());
                 for (listener, roles) in doors {
-                    tokio::spawn(accept(listener, roles, seats.clone(), router.clone()));
+                    tokio::spawn(accept(listener, roles, seats.clone(), (router.clone(), api.meter.clone())));
+                }
+                if let Some(socket) = api.metrics.as_ref().and_then(|socket| socket.try_clone().ok()) {
+                    tokio::spawn(listener::serve(socket, api.engine.clone(), api.meter.clone()));
                 }
                 // All that was spawned ends with the runtime.
                 let _ = stopped.await;
@@ -64,7 +70,7 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: StdListener, roles: Roles, seats: Seats, router: Router) {
+async fn accept(listener: StdListener, roles: Roles, seats: Seats, (router, meter): (Router, Arc<Meter>)) {
     let listener = match UnixListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a socket of the API failed"),
@@ -76,7 +82,10 @@ async fn accept(listener: StdListener, roles: Roles, seats: Seats, router: Route
                     .peer_cred()
                     .map_or(Caller::NOBODY, |peer| roles.caller(&stream, peer.uid(), peer.gid(), peer.pid()));
                 match seats.take(caller.uid, caller.role == Role::Admin) {
-                    Some(seat) => drop(tokio::spawn(serve(stream, caller, seat, router.clone()))),
+                    Some(seat) => {
+                        let seen = Seen::new(meter.clone());
+                        drop(tokio::spawn(serve(stream, caller, (seat, seen), router.clone())));
+                    }
                     None => turn_away(&stream),
                 }
             }
@@ -89,7 +98,7 @@ async fn accept(listener: StdListener, roles: Roles, seats: Seats, router: Route
     }
 }
 
-async fn serve(stream: UnixStream, caller: Caller, _seat: Seat, router: Router) {
+async fn serve(stream: UnixStream, caller: Caller, _places: (Seat, Seen), router: Router) {
     let service = TowerToHyperService::new(router.layer(Extension(caller)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -98,6 +107,20 @@ async fn serve(stream: UnixStream, caller: Caller, _seat: Seat, router: Router) 
         .serve_connection(TokioIo::new(Unread::new(stream)), service);
     if let Err(error) = connection.await {
         tracing::debug!(%error, "a client of the API ended");
+    }
+}
+
+/// A client that the metrics show.
+struct Seen(Arc<Meter>);
+impl Seen {
+    fn new(meter: Arc<Meter>) -> Self {
+        meter.add(Figure::ApiClients, 1);
+        Self(meter)
+    }
+}
+impl Drop for Seen {
+    fn drop(&mut self) {
+        self.0.less(Figure::ApiClients);
     }
 }
 

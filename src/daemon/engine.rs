@@ -3,6 +3,7 @@
 //! In each turn: signals, what other threads have done, orders of the API, upcalls of the workers, the sockets, IKE messages (known SAs
 //! first), timers. It waits for nothing but its one poll.
 mod figures;
+mod metered;
 mod paths;
 mod reload;
 mod requests;
@@ -33,10 +34,12 @@ use super::status;
 use super::traps::Traps;
 use super::workers::{UPCALLS, Workers};
 use crate::config::Config;
+use crate::control::metrics::meter::Meter;
 use crate::control::request::Request;
 use crate::control::types::Status;
 use crate::crypto::rng::SystemRng;
 use crate::dataplane::Upcall;
+use crate::ike::adopt::Grade;
 use crate::ike::diagnose::Failure;
 use crate::ike::endpoint::Endpoint;
 use crate::ike::event::{Command, Event, Input, Output, Usage};
@@ -91,6 +94,8 @@ pub struct Parts {
     pub requests: Receiver<Request>,
     /// Events.
     pub journal: Journal,
+    /// What is counted for metrics.
+    pub meter: Arc<Meter>,
     /// Signalled when a channel has something.
     pub wake: Arc<EventFd>,
     /// SIGTERM and its like.
@@ -133,6 +138,7 @@ pub struct Engine {
     picture: (Duration, Arc<Status>),
     /// What we know of connections before the endpoint does.
     noted: HashMap<Arc<str>, Failure>,
+    asked: metered::Asked,
     /// When we stop whatever the peers say.
     stop_at: Option<Duration>,
     drained: bool,
@@ -190,6 +196,7 @@ impl Engine {
             dirty: true,
             picture: (Duration::ZERO, Arc::default()),
             noted: HashMap::new(),
+            asked: metered::Asked::default(),
             stop_at: None,
             drained: false,
             lost_device: false,
@@ -203,7 +210,9 @@ impl Engine {
         loop {
             let timeout = self.timeout(clock::now());
             self.poll.wait(&mut ready, Some(timeout))?;
-            self.turn(clock::now(), &ready);
+            let begun = clock::now();
+            self.turn(begun, &ready);
+            self.meter_turn(clock::now() - begun);
             if self.lost_device {
                 return Ok(End::LostDevice);
             }
@@ -214,10 +223,17 @@ impl Engine {
     }
 
     fn set_policy(&mut self, now: Duration) {
+        self.meter_config();
         let policy = self.parts.config.policy.clone();
         self.look_interval = policy.look_interval();
         self.probes.configure(now, &self.parts.config, &self.poll);
         self.feed(now, Input::Command(Command::SetPolicy(policy)));
+        let begun = self.endpoint.adopted();
+        let at_start = begun.iter().all(|(_, grade)| *grade == Grade::New);
+        for (connection, grade) in begun.iter().filter(|_| !at_start) {
+            let children = grade.children().join(" ");
+            tracing::info!(%connection, children, "its configuration is another: {}", grade.name());
+        }
     }
 
     /// The parts, to be taken to pieces in order.
@@ -290,6 +306,7 @@ impl Engine {
 
     fn event(&mut self, now: Duration, event: &Event) {
         self.dirty = true;
+        self.measure(now, event);
         self.parts.journal.tell(now, event);
         self.keylog.tell(event);
         for change in self.changes.note(event) {

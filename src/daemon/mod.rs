@@ -42,6 +42,8 @@ pub mod traps;
 pub mod workers;
 
 use crate::config::{self, Config, ConnectionConfig, OnExit};
+use crate::control::metrics::listener;
+use crate::control::metrics::meter::Meter;
 use crate::control::request::Engine as ApiEngine;
 use crate::control::routes::Api;
 use crate::control::server::Server;
@@ -141,6 +143,7 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     if let Some(sentence) = preflight::powerless() {
         return Err(sentence);
     }
+    let metrics = config.gateway.metrics.map(listener::bind).transpose()?.map(Arc::new);
     if let Some(device) = config.gateway.bind_device.clone() {
         outside::bind_to(device);
     }
@@ -178,12 +181,16 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     let host = host::DaemonHost::new(places, tables, config.gateway.mark, wake.clone()).map_err(said("resolver"))?;
     let (requests, from_api) = mpsc::sync_channel(REQUESTS);
     let journal = journal::Journal::default();
+    let meter = Arc::new(Meter::default());
+    meter.set_workers(workers.stats.clone());
     let ring = wake.clone();
     let api = Api {
         engine: ApiEngine::new(requests, Arc::new(move || ring.signal())),
         events: journal.sender(),
         audit: Arc::new(|audit| journal::log_audit(&audit)),
         large: gate::places(),
+        meter: meter.clone(),
+        metrics,
     };
     let warnings = preflight::warnings(&config);
     warnings.iter().chain(&network.warnings).for_each(|warning| tracing::warn!("{warning}"));
@@ -201,6 +208,7 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
         workers,
         requests: from_api,
         journal,
+        meter,
         wake,
         signals,
         warnings,

@@ -51,6 +51,11 @@ impl WorkerStats {
         self.drops[reason as usize].load(Relaxed)
     }
 
+    /// The same of all reasons, by their public names.
+    pub fn all_drops(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Drop::ALL.iter().map(|reason| (reason.name(), self.drops(*reason)))
+    }
+
     /// Datagrams that are neither ESP nor IKE nor a keepalive.
     pub fn junk(&self) -> u64 {
         self.junk.load(Relaxed)

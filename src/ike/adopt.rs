@@ -16,7 +16,7 @@ use super::directory::{Directory, fits, id_of};
 use super::endpoint::{Endpoint, Owner};
 use super::event::{ChildId, Ended, Host, IkeId};
 use super::link::Link;
-use super::negotiate::{KeRule, allows, choose, groups};
+use super::negotiate::{KeRule, choose};
 use super::policy::{ChildPolicy, Connection, EncapPolicy, Policy, RekeyBy, Remote};
 use super::sa::{CLOSING_TIME, Core, Established, IkeSa, Phase, RELIEF_TIME, Standing, Task};
 use super::{resources, ways};
@@ -243,12 +243,12 @@ fn permits(cx: &mut Cx<'_>, core: &Core, est: &Established, was: &Connection, ne
         encap,
         local_auth,
         remote_auth,
-        fragmentation,
-        mobike,
         ppk,
         vips,
-        pools,
         // What it does from now on, and how the next one is made.
+        fragmentation: _,
+        mobike: _,
+        pools: _,
         dpd_delay: _,
         keepalive: _,
         rekey_time: _,
@@ -268,26 +268,18 @@ fn permits(cx: &mut Cx<'_>, core: &Core, est: &Established, was: &Connection, ne
         Remote::Name(name) => cx.host.resolve(name).contains(&remote),
         Remote::Any => true,
     };
-    let encapsulated = match encap {
-        EncapPolicy::Always => core.nat.udp(),
-        EncapPolicy::Auto => !core.nat.forged,
-    };
     let own = || local_id.clone().unwrap_or_else(|| id_of(local));
-    let within = |addr: &std::net::IpAddr| pools.iter().any(|pool| pool.first <= *addr && *addr <= pool.last);
     (*local_addrs == was.local_addrs || local_addrs.is_empty() || local_addrs.contains(&local))
         && (*remote_addrs == was.remote_addrs || remote_addrs.iter().any(&mut is_there))
         && (*proposals == was.proposals || is_allowed(&est.proposal, proposals))
         && (*local_id == was.local_id || own() == est.local_id)
         && (*remote_id == was.remote_id || fits(remote_id, &est.remote_id))
-        && (*encap == was.encap || encapsulated)
+        && (*encap == was.encap || *encap == EncapPolicy::Auto || core.nat.udp())
         && (*local_auth, *remote_auth) == (was.local_auth, was.remote_auth)
-        && (!*fragmentation || *fragmentation == was.fragmentation || core.size.agreed)
-        && (*mobike == was.mobike || *mobike == core.mobile.agreed)
-        && (*ppk == was.ppk
-            || est.ppk && ppk.as_ref().is_none_or(|ppk| was.ppk.as_ref().is_some_and(|w| w.id == ppk.id)))
-        && (*vips == was.vips || vips.is_empty() && est.virtuals.ours.is_empty())
-        && (*pools == was.pools
-            || pools.is_empty() == est.virtuals.theirs.is_empty() && est.virtuals.theirs.iter().all(within))
+        && (ppk.as_ref().map(|ppk| &ppk.id) == was.ppk.as_ref().map(|ppk| &ppk.id) && est.ppk
+            || ppk.as_ref().is_none_or(|ppk| !ppk.required)
+            || *ppk == was.ppk)
+        && *vips == was.vips
 }
 /// This suite of an IKE SA is among those.
 fn is_allowed(used: &Proposal, ours: &[Proposal]) -> bool {
@@ -324,10 +316,9 @@ fn compare(child: &Child, new: &ChildPolicy) -> OfChild {
     if !(meant || narrowed()) || *transport != was.transport || alone && child.resource.is_none() {
         return OfChild::Restart;
     }
-    // One without a key exchange of its own came with the IKE SA, and does not show which group is meant.
-    let of_ike = groups(std::slice::from_ref(&child.proposal)).is_empty();
-    let other_groups = of_ike && groups(proposals) != groups(&was.proposals);
-    if *proposals != was.proposals && (other_groups || !allows(&child.proposal, proposals)) {
+    // Another group counts from the next rekey on: a child of IKE_AUTH has none, so that none says what was meant.
+    let used = std::slice::from_ref(&child.proposal);
+    if *proposals != was.proposals && choose(used, proposals, ProtocolId::ESP, KeRule::Ignore).is_none() {
         return OfChild::Rekey;
     }
     OfChild::Live

@@ -12,6 +12,7 @@ use super::link::Link;
 use super::policy::{Connection, Policy};
 use super::sa::IkeSa;
 use super::spi::SpiTag;
+use super::status::Counts;
 use crate::crypto::ke::Group;
 use crate::crypto::rng::Rng;
 use crate::crypto::secret::Secret;
@@ -66,6 +67,8 @@ pub(super) struct Common {
     pub established: usize,
     /// What new policies have begun, until somebody asks.
     pub adopted: Vec<(Arc<str>, Grade)>,
+    /// What is counted for people.
+    pub counts: Counts,
     /// The last number that was given to an IKE SA, a child or a job.
     pub counter: u64,
 }
@@ -136,11 +139,14 @@ impl Common {
             leases: Leases::default(),
             established: 0,
             adopted: Vec::new(),
+            counts: Counts::default(),
             counter: 0,
         }
     }
-    /// A connection as it is by now. It may have changed since an attempt began, but not in what the attempt negotiates.
-    pub(super) fn current(&self, connection: Arc<Connection>) -> Arc<Connection> {
+    /// One more IKE SA is established, of this connection; as it is by now: it may have changed since the attempt began, but not in what that
+    /// negotiates.
+    pub(super) fn count(&mut self, connection: Arc<Connection>) -> Arc<Connection> {
+        self.established += 1;
         self.links.get(&connection.name).map_or(connection, |link| link.connection.clone())
     }
     /// Tells the host.

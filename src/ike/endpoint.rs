@@ -129,6 +129,7 @@ impl Endpoint {
             Opened::New(sa, key) => {
                 let limits = cx.policy().limits;
                 self.common.admission.opened(key, sa.core.id);
+                self.common.counts.newcomers += 1;
                 self.register(*sa);
                 if let Some(surplus) = self.common.admission.surplus(&limits) {
                     self.step(now, host, surplus, |_, _| Err(Ended::Failed));
@@ -150,6 +151,7 @@ impl Endpoint {
         let id = sa.core.id;
         self.common.by_spi.insert(sa.core.our_spi(), id);
         if sa.is_attempt() {
+            self.common.counts.attempts += 1;
             self.common.calls.began(sa.core.created, sa.core.remote.ip(), id);
         }
         self.timers.set(Owner::Sa(id), sa.deadline());

@@ -138,6 +138,8 @@ impl Frozen for Common {
             leases,
             established,
             adopted: _,
+            // Of this process.
+            counts: _,
             counter,
         } = self;
         directory.freeze(out);
@@ -188,6 +190,7 @@ impl Frozen for Common {
             leases: Frozen::thaw(input)?,
             established: Frozen::thaw(input)?,
             adopted: Vec::new(),
+            counts: Default::default(),
             counter: Frozen::thaw(input)?,
         })
     }

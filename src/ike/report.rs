@@ -2,11 +2,22 @@
 use super::calls::Caller;
 use super::child::ChildState;
 use super::endpoint::Endpoint;
+use super::event::IkeId;
 use super::link::Link;
 use super::sa::{IkeSa, Phase, Standing};
-use super::status::{ChildStatus, ConnectionStatus, IkeStatus, State};
+use super::status::{ChildStatus, ConnectionStatus, Counts, IkeStatus, State};
+use std::time::Duration;
 
 impl Endpoint {
+    /// What was counted.
+    pub fn counts(&self) -> Counts {
+        let (half_open, established) = (self.common.admission.half_open() as u64, self.common.established as u64);
+        Counts { half_open, established, ..self.common.counts }
+    }
+    /// When the first message of an IKE SA left or came, and whether it was ours.
+    pub fn begun(&self, ike: IkeId) -> Option<(Duration, bool)> {
+        self.sas.get(&ike).map(|sa| (sa.core.created, sa.core.initiator))
+    }
     /// All configured connections, in the order of the configuration.
     pub fn status(&self) -> Vec<ConnectionStatus> {
         let links = self.common.directory.policy.connections.iter().filter_map(|c| self.common.links.get(&c.name));

@@ -260,13 +260,11 @@ impl Core {
     /// Sends the request in flight once more, whenever the next time is.
     pub(super) fn resend(&mut self, cx: &mut Cx<'_>) {
         let Some(sealed) = self.window.outstanding() else { return };
+        cx.common.counts.retransmissions += 1;
         self.sent = cx.now;
-        for &(local, remote) in &self.mobile.trying {
-            cx.transmit_all(local, remote, sealed);
-        }
-        if self.mobile.trying.is_empty() {
-            cx.transmit_all(self.local, self.remote, sealed);
-        }
+        let here = [(self.local, self.remote)];
+        let ways = if self.mobile.trying.is_empty() { &here[..] } else { &self.mobile.trying };
+        ways.iter().for_each(|(local, remote)| cx.transmit_all(*local, *remote, sealed));
     }
     /// The response to the request in flight has come.
     pub(super) fn settle(&mut self, now: Duration) {

@@ -16,6 +16,22 @@ pub enum State {
     Closing,
     Failed,
 }
+/// What has been counted since the start, and how many there are at the moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Half-open IKE SAs of peers, now.
+    pub half_open: u64,
+    /// IKE SAs that are established, now.
+    pub established: u64,
+    /// Attempts of ours.
+    pub attempts: u64,
+    /// Attempts of peers that were answered.
+    pub newcomers: u64,
+    /// Requests that were sent again.
+    pub retransmissions: u64,
+    /// Peers that were asked for a cookie.
+    pub cookies: u64,
+}
 /// One connection.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "the names say it")]

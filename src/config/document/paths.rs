@@ -4,11 +4,12 @@ use super::{Kind, Object, json};
 use crate::config::error::Finding;
 
 /// Keys that name a file or program, below an object of each kind, and what to do instead.
-const PATHS: [(Kind, &[&str], &str); 12] = [
+const PATHS: [(Kind, &[&str], &str); 13] = [
     (Kind::Gateway, &["control_socket"], IN_FILE),
     (Kind::Gateway, &["observe_socket"], IN_FILE),
     (Kind::Gateway, &["state_dir"], IN_FILE),
     (Kind::Gateway, &["hook"], IN_FILE),
+    (Kind::Gateway, &["log", "target"], IN_FILE),
     (Kind::Connection, &["local", "certs"], AS_IT_IS),
     (Kind::Connection, &["local", "key"], AS_IT_IS),
     (Kind::Connection, &["remote", "cacerts"], AS_IT_IS),
@@ -41,7 +42,7 @@ fn is_path(value: &Value, kind: Kind, way: &[&str]) -> bool {
     match value {
         Value::Array(items) => items.iter().any(|item| is_path(item, kind, way)),
         Value::Hidden(_) => false,
-        Value::String(s) if way.last() == Some(&"netns") => s.contains('/'),
+        Value::String(s) if matches!(way.last(), Some(&"netns" | &"target")) => s.contains('/'),
         Value::String(s) if kind == Kind::Connection => !super::value::is_inline(s),
         _ => true,
     }

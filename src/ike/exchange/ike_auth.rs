@@ -551,8 +551,7 @@ fn establish(
     core.connection = Some(connection.name.clone());
     core.window.widen();
     core.size.agreed &= connection.fragmentation;
-    let connection = cx.common.current(connection);
-    cx.common.established += 1;
+    let connection = cx.common.count(connection);
     let peer = cx.common.links.get_mut(&connection.name).map_or(0, |link| {
         if !core.initiator {
             for wish in &mut link.wishes {

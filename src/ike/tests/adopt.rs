@@ -52,7 +52,9 @@ fn what_is_only_done_otherwise_from_now_on_is_live() {
         ("over_time", |c| c.over_time = seconds(100)),
         ("rand_time", |c| c.rand_time = Some(seconds(1))),
         ("rekey", |c| c.rekey = policy::RekeyBy::Us),
-        ("fragmentation off", |c| c.fragmentation = false),
+        ("fragmentation", |c| c.fragmentation = false),
+        ("mobike", |c| c.mobike = true),
+        ("a group", |c| edit_child(c, |p| p.proposals = esp("aes128gcm16-x25519"))),
         ("childless", |c| c.childless = policy::Childless::Never),
         ("rehearse", |c| c.rehearse = true),
         ("unique", |c| c.unique = Unique::Keep),
@@ -133,11 +135,12 @@ fn a_suite_that_is_not_allowed_any_more_is_rekeyed_away() {
 
 /// The child of IKE_AUTH has no group of its own, so it does not show which one is meant.
 #[test]
-fn another_group_is_taken_into_use_at_once() {
+fn another_group_counts_from_the_next_rekey_on() {
     let pfs = |p: Policy| with_child(p, |p| p.proposals = esp("aes128gcm16-x25519"));
     let mut world = tunnel_of(alice(), bob());
     adopt(&mut world, BOB, pfs(bob()));
-    assert_eq!(adopt(&mut world, ALICE, pfs(alice())), [Grade::RekeyChild(lan(&["lan"]))]);
+    assert_eq!(adopt(&mut world, ALICE, pfs(alice())), [Grade::Live]);
+    world.command_a(rekey(Some("lan")));
     pass_without_a_gap(&mut world, seconds(10));
     assert_one_tunnel(&world);
     assert!(crate::wire::keyword::proposal(&world.a.children()[0].proposal).contains("x25519"));
@@ -224,7 +227,6 @@ fn what_was_negotiated_otherwise_is_made_before_the_old_one_goes() {
         ),
         ("our name", |c| c.local_id = Some(name_id("carol")), |c| c.remote_id = IdMatch::Any),
         ("encap", |c| c.encap = EncapPolicy::Always, |_| {}),
-        ("mobike", |c| c.mobike = true, |c| c.mobike = true),
     ];
     for (what, ours, theirs) in edits {
         let theirs = with(bob(), *theirs);
@@ -277,7 +279,7 @@ fn who_cannot_be_called_is_told_to_go() {
     world.pass(seconds(2));
     assert_one_tunnel(&world);
     let both = ike("aes256gcm16-prfsha384-x25519,aes128gcm16-prfsha256-x25519");
-    let changed = with(any(bob()), |c| (c.proposals, c.mobike) = (both.clone(), true));
+    let changed = with(any(bob()), |c| (c.proposals, c.encap) = (both.clone(), EncapPolicy::Always));
     assert_eq!(adopt(&mut world, BOB, changed), [Grade::RestartIke]);
     world.pass(seconds(20));
     assert_one_tunnel(&world);

@@ -248,6 +248,7 @@ fn shows_cookie(cx: &mut Cx<'_>, contents: &Contents, header: &Header, from: &Ar
         .notify(NotifyType::COOKIE)
         .is_some_and(|n| cx.common.admission.is_cookie(now, &n.data, addr, header.spi_i, ni, cx.host));
     if !good {
+        cx.common.counts.cookies += 1;
         let cookie = cx.common.admission.cookie(now, addr, header.spi_i, ni, cx.host);
         reply(cx, header, from, Notify::new(NotifyType::COOKIE, cookie));
     }
