@@ -22,7 +22,7 @@
 use super::prefix::{self, Prefix};
 use super::site::{Pair, Site, Treatment};
 use crate::io::netlink::{Route, RouteKind, Rule};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 /// Who made it: only routes and rules with this protocol number are ever removed.
@@ -79,10 +79,12 @@ fn routes(site: &Site, numbers: Numbers) -> Vec<Route> {
     thrown.extend(site.protected().filter(|pair| pair.is_wide()).flat_map(|pair| link_scope(pair.remote)));
     thrown.retain(|network| !remotes.contains(network));
     let throws = thrown.iter().map(|&network| Route { metric: DEVICE_METRIC, ..route(network, RouteKind::Throw) });
+    let mut towards: HashMap<Prefix, Vec<&Pair>> = HashMap::new();
+    site.protected().for_each(|pair| towards.entry(pair.remote).or_default().push(pair));
     let device = remotes.iter().filter(|_| numbers.device.is_some()).map(|&remote| Route {
         metric: DEVICE_METRIC,
         link: numbers.device,
-        source: source(site, remote),
+        source: source(site, &towards[&remote]),
         ..route(remote, RouteKind::Unicast)
     });
     backstops.chain(throws).chain(device).collect()
@@ -100,8 +102,8 @@ fn link_scope(remote: Prefix) -> Vec<Prefix> {
 
 /// An address that a peer gave us, if the local selectors towards `remote` have it; else the lowest address of the host inside of them, but
 /// not an outer one if the selector is only large.
-fn source(site: &Site, remote: Prefix) -> Option<IpAddr> {
-    let pairs = || site.protected().filter(|pair| pair.remote == remote);
+fn source(site: &Site, towards: &[&Pair]) -> Option<IpAddr> {
+    let pairs = || towards.iter();
     let inside = |addr: IpAddr| {
         pairs().any(|pair| {
             prefix::contains(pair.local, prefix::host(addr))
@@ -117,7 +119,7 @@ fn source(site: &Site, remote: Prefix) -> Option<IpAddr> {
 }
 
 fn rules(site: &Site, numbers: Numbers) -> Vec<Rule> {
-    let mut rules = Rules { list: Vec::new(), numbers };
+    let mut rules = Rules { list: Vec::new(), known: HashSet::new(), numbers };
     for family in [false, true] {
         let pairs: Vec<_> = site.pairs.iter().filter(|pair| pair.local.0.is_ipv6() == family).copied().collect();
         let protected = || pairs.iter().filter(|pair| pair.treatment == Treatment::Protect);
@@ -158,6 +160,9 @@ fn rules(site: &Site, numbers: Numbers) -> Vec<Rule> {
 /// `pass` pairs that a rule for protected ones would take, and the protected ones over those which are asked before, in order. A rule `to R`
 /// takes whatever goes to R, also from where nothing is protected.
 fn exact(pairs: &[Pair]) -> Vec<Pair> {
+    if pairs.iter().all(|pair| pair.treatment == Treatment::Protect) {
+        return Vec::new();
+    }
     let holes = |at: usize| {
         let pass = &pairs[at];
         let takes = |(later, other): (usize, &Pair)| {
@@ -182,6 +187,7 @@ fn exact(pairs: &[Pair]) -> Vec<Pair> {
 
 struct Rules {
     list: Vec<Rule>,
+    known: HashSet<Rule>,
     numbers: Numbers,
 }
 impl Rules {
@@ -192,7 +198,7 @@ impl Rules {
         Rule::new(ipv6, priority, self.numbers.table, PROTOCOL)
     }
     fn add(&mut self, rule: Rule) {
-        if !self.list.contains(&rule) {
+        if self.known.insert(rule.clone()) {
             self.list.push(rule);
         }
     }

@@ -106,7 +106,8 @@ mod tests {
                 for home in [None, Some(0), Some(15), Some(u8::MAX)] {
                     for mtu in [None, Some(0), Some(576), Some(u16::MAX)] {
                         for mss in [Mss::Auto, Mss::Off, Mss::Most(0), Mss::Most(64), Mss::Most(u16::MAX)] {
-                            for outer_fragments in [OuterFragments::Auto, OuterFragments::Always, OuterFragments::Never] {
+                            for outer_fragments in [OuterFragments::Auto, OuterFragments::Always, OuterFragments::Never]
+                            {
                                 let fitting = Fitting { mtu, mss, outer_fragments };
                                 let settings = Settings { copy_dscp, fitting, waits, home };
                                 assert_eq!(Live::from(settings).get(), settings);

@@ -273,8 +273,9 @@ pub const CHILD: &[Row<OfChild>] = &[
     row("rekey_time", Impact::Live, TIMER, |two| negotiated(two, |p| p.rekey_time, Impact::Live)),
     row("rekey_bytes", Impact::Live, TIMER, |two| negotiated(two, |p| p.rekey_bytes, Impact::Live)),
     row("rekey_packets", Impact::Live, TIMER, |two| negotiated(two, |p| p.rekey_packets, Impact::Live)),
-    row("per_resource_sas", Impact::RekeyChild, "SAs of one worker are told of when the child is made", |two| {
-        negotiated(two, |p| p.resources, Impact::RekeyChild)
+    row("per_resource_sas", Impact::RestartChild, "whether there are any is said when the child is made", |two| {
+        let began = two.old.policy.is_some_and(|p| p.resources == 0);
+        negotiated(two, |p| p.resources, if began { Impact::RestartChild } else { Impact::Live })
     }),
     row("start_action", Impact::Live, "what is up stays up", |two| negotiated(two, |p| p.start, Impact::Live)),
     row("dpd_action", Impact::Live, "counts when the peer is dead", |two| negotiated(two, |p| p.dpd, Impact::Live)),
@@ -331,10 +332,14 @@ fn remote_addrs(two: &Two<'_>) -> Impact {
         return Impact::None;
     }
     let any = new.remote_addrs.contains(&Remote::Any);
+    // Whoever comes from anywhere is one of many, and each of those has children of its own.
+    if any != old.remote_addrs.contains(&Remote::Any) {
+        return Impact::RestartIke;
+    }
     // Of a name nobody knows here what it stands for: who has it may be there by it.
     let all_stay = old.remote_addrs.iter().all(|remote| new.remote_addrs.contains(remote));
     let is_there = |sa: &IkeUp| new.remote_addrs.contains(&Remote::Addr(sa.remote));
-    let stays = any || all_stay || two.up.is_some_and(|up| up.iter().all(is_there));
+    let stays = all_stay || two.up.is_some_and(|up| up.iter().all(is_there));
     if stays { Impact::Live } else { Impact::RestartIke }
 }
 
