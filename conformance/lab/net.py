@@ -157,9 +157,21 @@ class Process:
         """True while it runs."""
         return self.popen.poll() is None
 
+    def children(self):
+        """The processes that it has started."""
+        try:
+            with open(f"/proc/{self.popen.pid}/task/{self.popen.pid}/children") as f:
+                return [int(pid) for pid in f.read().split()]
+        except OSError:
+            return []
+
+    def worker(self):
+        """The process that does the work: the daemon of a front, or the program itself."""
+        return (self.children() or [self.popen.pid])[-1]
+
     def rss_kib(self):
         """Resident memory."""
-        with open(f"/proc/{self.popen.pid}/status") as f:
+        with open(f"/proc/{self.worker()}/status") as f:
             for line in f:
                 if line.startswith("VmRSS:"):
                     return int(line.split()[1])

@@ -89,7 +89,7 @@ def cpu(system):
         with open(f"/proc/{pid}/stat") as f:
             fields = f.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
-    return [of(p.popen.pid) for p in system.processes]
+    return [of(p.worker()) for p in system.processes]
 
 
 def iperf(system, seconds, *options):

@@ -64,7 +64,7 @@ def profile(traffic, seconds):
         recorder.send_signal(signal.SIGINT)
         recorder.wait()
         text = net.run("perf", "script", "-i", data, "-F", "comm,pid,ip,sym", timeout=120)
-        pids = [p.popen.pid for p in system.processes]
+        pids = [p.worker() for p in system.processes]
         children = [end.status("peer")["children"][0] for end in system.ends]
         packets = [children[0]["packets_out"], children[1]["packets_in"]]
     counts = {pid: {} for pid in pids}

@@ -1,5 +1,7 @@
 //! The `sandhogd` program: the daemon, in the foreground, logging to stderr.
 use clap::Parser;
+use sandhog::daemon::handover::front::{self, Resumed};
+use sandhog::daemon::{self, Options};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -16,9 +18,18 @@ struct Args {
     /// Remove the routes, rules and guard that a stopped daemon has left in place, and exit
     #[arg(long, conflicts_with = "check")]
     clear: bool,
+    /// How the front starts the daemon
+    #[arg(long, hide = true, value_name = "DESCRIPTOR", conflicts_with_all = ["check", "clear"])]
+    daemon_of_front: Option<i32>,
+    /// How the front becomes another executable
+    #[arg(long, hide = true, value_name = "STATE", conflicts_with_all = ["check", "clear", "daemon_of_front"])]
+    resume_front: Option<Resumed>,
 }
 
 fn main() -> ExitCode {
-    let Args { config, check, clear } = Args::parse();
-    sandhog::daemon::run(sandhog::daemon::Options { config, check, clear })
+    let Args { config, check, clear, daemon_of_front, resume_front } = Args::parse();
+    if check || clear || daemon_of_front.is_some() {
+        return daemon::run(Options { config, check, clear, channel: daemon_of_front });
+    }
+    front::run(vec!["--config".into(), config.into()], resume_front)
 }

@@ -21,7 +21,7 @@ const UP_WITHIN: Duration = Duration::from_secs(30);
 
 /// Is one of the two gateways.
 pub fn gateway(config: std::path::PathBuf) -> ExitCode {
-    crate::daemon::run(crate::daemon::Options { config, check: false, clear: false })
+    crate::daemon::run(crate::daemon::Options { config, check: false, clear: false, channel: None })
 }
 
 /// Runs the demonstration: 0 if every step worked, else 1.

@@ -1,10 +1,13 @@
 //! An engine that is none, and a client without a socket: for tests and fuzzing.
 use super::access::{Caller, Role};
+use super::config::{Applied, Exists, Keeper, Order, Plan, Revisions, Shown};
 use super::gate::{self, Audit};
 use super::request::{Engine, Refusal, Request};
 use super::resources::router;
 use super::routes::Api;
 use super::types::{Connection, Info, Stats, Status};
+use super::upgrade::Upgrade;
+use crate::config::plan::Impact;
 use axum::Extension;
 use axum::body::Body;
 use axum::http;
@@ -75,11 +78,53 @@ pub fn api(audits: Arc<Mutex<Vec<Audit>>>) -> Api {
     };
     Api {
         engine: Engine::new(requests, Arc::new(serve)),
+        keeper: keeper(),
         events: tokio::sync::broadcast::channel(16).0,
         audit: Arc::new(move |audit| audits.lock().expect("nobody panicked").push(audit)),
         large: gate::places(),
         meter: Arc::default(),
         metrics: None,
+    }
+}
+
+/// One that has one secret and one revision, and applies whatever it is given.
+fn keeper() -> Keeper {
+    let (orders, incoming) = mpsc::sync_channel(16);
+    let incoming = Mutex::new(incoming);
+    let serve = move || {
+        while let Ok(order) = incoming.lock().expect("nobody panicked").try_recv() {
+            obey(order);
+        }
+    };
+    Keeper::waking(orders, Arc::new(serve))
+}
+
+fn obey(order: Order) {
+    let text = String::new;
+    let applied = || {
+        Ok(Applied { revision: Some(1), etag: text(), confirm_until: None, changes: Vec::new(), warnings: Vec::new() })
+    };
+    let plan = Plan {
+        plan: text(),
+        base: text(),
+        etag: text(),
+        impact: Impact::None,
+        changes: Vec::new(),
+        warnings: Vec::new(),
+    };
+    match order {
+        Order::Get(reply) => drop(reply.send(Ok(Shown { document: b"{}".to_vec(), etag: "e".into() }))),
+        Order::Plan { reply, .. } => drop(reply.send(Ok(plan))),
+        Order::Apply { reply, .. }
+        | Order::Confirm { reply, .. }
+        | Order::Rollback { reply, .. }
+        | Order::PutObject { reply, .. }
+        | Order::DeleteObject { reply, .. } => drop(reply.send(applied())),
+        Order::Revisions(reply) => {
+            drop(reply.send(Ok(Revisions { revisions: Vec::new(), confirm_until: None })));
+        }
+        Order::HasSecret { name, reply } => drop(reply.send(Ok(Exists { name, file: None }))),
+        Order::Reload => {}
     }
 }
 
@@ -90,6 +135,8 @@ fn answer(request: Request) {
         Request::Status(reply) => {
             drop(reply.send(Arc::new(Status { connections: CONNECTIONS.map(connection).to_vec() })));
         }
+        Request::Upgrade(reply) => drop(reply.send(Ok(Box::new(Upgrade::of("0.1.0", 7))))),
+        Request::LastUpgrade(reply) => drop(reply.send(Box::new(Upgrade::of("0.1.0", 7)))),
         Request::Stats(reply) => drop(reply.send(Stats::default())),
         Request::Adopt(adopt) => drop(adopt.reply.send(Err("there is no engine".into()))),
         Request::News(_) => {}

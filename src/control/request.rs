@@ -1,7 +1,9 @@
 //! What the API asks of the engine, and how it waits for the answer.
 use super::problem::Problem;
 use super::types::{Failure, Info, Stats, Status, Verb};
+use super::upgrade::{self, Upgrade};
 use crate::config::Config;
+use crate::config::plan::Plan;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -21,6 +23,10 @@ pub enum Request {
     Stats(Reply<Stats>),
     /// Bring up, take down or rekey, and wait.
     Change(Change),
+    /// Be replaced; answered when the new daemon is starting.
+    Upgrade(Reply<Result<Box<Upgrade>, upgrade::Refusal>>),
+    /// The last upgrade.
+    LastUpgrade(Reply<Box<Upgrade>>),
     /// Put a configuration into force.
     Adopt(Adopt),
     /// Tell what became of a configuration.
@@ -31,6 +37,8 @@ pub enum Request {
 pub struct Adopt {
     /// All of it, checked.
     pub config: Box<Config>,
+    /// What differs from what is in force, and what that is to do.
+    pub plan: Plan,
     /// Answered when tables, routes and policy are in place; what follows from that is told by events. `Err`: nothing was changed, and why.
     pub reply: Reply<Result<Adopted, String>>,
 }

@@ -1,4 +1,5 @@
 //! The resources that look at connections and bring them up and down (interface.md, "Control API").
+use super::config::Keeper;
 use super::extract::{Params, Segments};
 use super::gate::Auditor;
 use super::metrics::meter::{Figure, Meter};
@@ -96,6 +97,8 @@ const fn change_of(
 pub struct Api {
     /// The engine.
     pub engine: Engine,
+    /// Who keeps the configuration.
+    pub keeper: Keeper,
     /// Its events.
     pub events: broadcast::Sender<Arc<Event>>,
     /// Told of every write.

@@ -21,6 +21,13 @@ pub enum Error {
     Io(PathBuf, #[source] io::Error),
 }
 
+impl Error {
+    /// Somebody holds the lock, who may be about to end.
+    pub fn is_taken(&self) -> bool {
+        matches!(self, Self::Taken(_))
+    }
+}
+
 /// A bound socket with its lock; the socket file goes away when it is dropped, the lock file stays.
 #[derive(Debug)]
 pub struct ControlSocket {

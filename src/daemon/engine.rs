@@ -9,6 +9,7 @@ mod paths;
 mod reload;
 mod requests;
 mod traffic;
+mod upgrade;
 
 use super::DEVICE;
 use super::ceiling;
@@ -18,6 +19,8 @@ use super::compute::{Job, Pool};
 use super::devices::Devices;
 use super::expiry;
 use super::fetch::Fetcher;
+use super::handover::give::Giver;
+use super::handover::take::{Entrance, Taken};
 use super::hints::Hints;
 use super::hook::Hook;
 use super::host::DaemonHost;
@@ -35,6 +38,7 @@ use super::status;
 use super::traps::Traps;
 use super::workers::{UPCALLS, Workers};
 use crate::config::Config;
+use crate::control::config::Keeper;
 use crate::control::metrics::meter::Meter;
 use crate::control::request::Request;
 use crate::control::types::Status;
@@ -64,11 +68,13 @@ const SETTLE: Duration = Duration::from_millis(200);
 const FRESH: Duration = Duration::from_millis(100);
 /// Peers have this long to answer our last words; the endpoint itself gives them 2 s.
 const PATIENCE: Duration = Duration::from_millis(2500);
+/// Two signals within this time are one.
+const ONE_WORD: Duration = Duration::from_millis(250);
 
 /// What the engine is made of.
 #[derive(Debug)]
 pub struct Parts {
-    /// File of the configuration, read again on SIGHUP.
+    /// File of the configuration.
     pub path: PathBuf,
     /// The configuration in force.
     pub config: Config,
@@ -100,10 +106,14 @@ pub struct Parts {
     pub wake: Arc<EventFd>,
     /// SIGTERM and its like.
     pub signals: Signals,
+    /// How we began, and from whom we have taken over.
+    pub entrance: (Entrance, Option<Taken>),
     /// Host settings that would eat packets.
     pub warnings: Vec<String>,
     /// What is to be known of the configuration in force.
     pub notes: Vec<String>,
+    /// Reads the files again on SIGHUP.
+    pub keeper: Keeper,
 }
 
 /// The engine.
@@ -142,7 +152,10 @@ pub struct Engine {
     /// When we stop whatever the peers say.
     stop_at: Option<Duration>,
     drained: bool,
-    lost_device: bool,
+    giver: Giver,
+    upgraders: upgrade::Waiting,
+    /// Nothing more is done.
+    end: Option<End>,
 }
 
 /// How the engine ended.
@@ -152,6 +165,10 @@ pub enum End {
     Told,
     /// The device went away under it, or a worker that reads it.
     LostDevice,
+    /// Another daemon goes on with all that was ours.
+    HandedOver,
+    /// Who has started us is gone.
+    Alone,
 }
 
 impl Engine {
@@ -170,9 +187,12 @@ impl Engine {
         if let Some(monitor) = &monitor {
             poll.add(monitor, MONITOR)?;
         }
+        parts.network.is_told = monitor.is_some();
         parts.network.aside = parts.devices.links();
         parts.host.addresses = parts.network.addresses();
         let hints = Hints::open(&poll, ICMP)?;
+        let (entrance, taken) = std::mem::take(&mut parts.entrance);
+        let giver = Giver::new(now, &poll, entrance.front, taken.as_ref(), entrance.lost)?;
         Ok(Self {
             mtus: Mtus::new(ceiling::of_path, parts.config.gateway.mark),
             hints,
@@ -199,7 +219,9 @@ impl Engine {
             asked: metered::Asked::default(),
             stop_at: None,
             drained: false,
-            lost_device: false,
+            giver,
+            upgraders: upgrade::Waiting::new(),
+            end: None,
         })
     }
 
@@ -214,8 +236,8 @@ impl Engine {
             let begun = clock::now();
             self.turn(begun, &ready);
             self.meter_turn(clock::now() - begun);
-            if self.lost_device {
-                return Ok(End::LostDevice);
+            if let Some(end) = self.end {
+                return Ok(end);
             }
             if self.stop_at.is_some_and(|at| self.drained || at <= clock::now()) {
                 return Ok(End::Told);
@@ -258,6 +280,7 @@ impl Engine {
         self.timers(now);
         self.probe(now, ready);
         self.watch_paths(now, ready);
+        self.follow_upgrade(now, ready);
         self.answer_pending(now);
     }
 
@@ -280,6 +303,7 @@ impl Engine {
             self.probes.deadline(),
             self.holds.deadline(),
             self.parts.devices.deadline(),
+            self.giver.deadline(),
         ];
         dues.into_iter().flatten().min().unwrap_or(now).saturating_sub(now)
     }
@@ -362,8 +386,13 @@ impl Engine {
     fn signals(&mut self, now: Duration) {
         while let Some(signal) = self.parts.signals.next() {
             match signal {
-                Signal::Hangup => self.reload(now),
-                Signal::Terminate | Signal::Interrupt if self.stop_at.is_some() => self.drained = true,
+                Signal::Hangup if self.parts.keeper.reload() => {}
+                Signal::Hangup => tracing::warn!("too much is to be changed already: the files are not read again"),
+                Signal::Child => {}
+                Signal::Terminate | Signal::Interrupt if self.stop_at.is_some() => {
+                    // One Ctrl-C comes from the terminal and, again, from who has started us.
+                    self.drained |= self.stop_at.is_some_and(|at| at + ONE_WORD <= now + PATIENCE);
+                }
                 Signal::Terminate | Signal::Interrupt => {
                     tracing::info!("stopping: telling the peers");
                     self.stop_at = Some(now + PATIENCE);
@@ -425,7 +454,7 @@ impl Engine {
                     device = device.0,
                     "the network device was taken away, or a worker ended; stopping, so that all can be set up anew"
                 );
-                self.lost_device = true;
+                self.end = Some(End::LostDevice);
             }
         }
     }

@@ -92,13 +92,17 @@ impl Journal {
         };
         self.send(now, told);
     }
+    /// Tells where an upgrade is, and why it failed.
+    pub fn tell_upgrade(&mut self, now: Duration, name: &str, why: Option<&str>) {
+        self.send(now, types::Event { why: why.map(str::to_owned), ..nothing(name) });
+    }
     /// Tells what became of a configuration.
     pub fn tell_config(&mut self, now: Duration, news: &News) {
         let News { event, revision, why, .. } = news;
         if matches!(*event, "config.applied" | "config.confirmed") {
-            tracing::info!(revision, why = ?why, "{event}");
+            tracing::info!(revision, why, "{event}");
         } else {
-            tracing::warn!(revision, why = ?why, "{event}");
+            tracing::warn!(revision, why, "{event}");
         }
         self.send(now, types::Event { revision: *revision, why: Some(why.clone()), ..nothing(event) });
     }
@@ -222,7 +226,7 @@ fn log(event: &Event, whose: &HashMap<IkeId, Arc<str>>) -> Option<Told> {
 pub fn log_audit(audit: &Audit) {
     let Audit { caller, request, status, code } = audit;
     let (uid, role) = (caller.uid, caller.role.name());
-    tracing::info!(uid, pid = caller.pid, role, ?request, status, code = ?code.as_deref().unwrap_or(""), "audit");
+    tracing::info!(uid, pid = caller.pid, role, request = request.as_str(), status, code = code.as_deref(), "audit");
 }
 
 fn words(texts: &[String]) -> String {

@@ -13,12 +13,14 @@ pub mod engine;
 mod expiry;
 pub mod fetch;
 mod fixed;
+pub mod handover;
 mod hints;
 pub mod hook;
 pub mod host;
 pub mod install;
 pub mod installed;
 pub mod journal;
+pub mod keeper;
 pub mod keylog;
 pub mod lanes;
 pub mod leases;
@@ -41,13 +43,14 @@ pub mod store;
 pub mod traps;
 pub mod workers;
 
-use crate::config::{self, Config, ConnectionConfig, OnExit};
+use crate::config::{self, Config, ConnectionConfig, Errors, OnExit};
+use crate::control::config::Keeper;
 use crate::control::metrics::listener;
 use crate::control::metrics::meter::Meter;
 use crate::control::request::Engine as ApiEngine;
 use crate::control::routes::Api;
 use crate::control::server::Server;
-use crate::control::socket::ControlSocket;
+use crate::control::socket::{self, ControlSocket};
 use crate::control::{access, gate};
 use crate::io::fds::{EventFd, Signals};
 use crate::io::tun::Device;
@@ -55,8 +58,10 @@ use crate::io::{host as system, outside, peer};
 use crate::ipsec::spd::DeviceId;
 use crate::ipsec::tables::Tables;
 use engine::{End, Engine, Parts};
+use handover::take::Entrance;
+use keeper::{Begun, NoStart};
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -67,6 +72,8 @@ const DEVICE: DeviceId = DeviceId(0);
 const MAX_WORKERS: usize = 16;
 /// Requests of the API that wait.
 const REQUESTS: usize = 256;
+/// Orders to the keeper that wait.
+const ORDERS: usize = 32;
 
 /// What the command line says.
 #[derive(Clone, Debug)]
@@ -77,42 +84,78 @@ pub struct Options {
     pub check: bool,
     /// Open what a stopped daemon has left closed, and go.
     pub clear: bool,
+    /// The number of our end of the channel to the front, if one has started us.
+    pub channel: Option<i32>,
 }
 
-/// Runs the daemon in the foreground until a signal ends it. 0: it was told to stop; 1: it could not start or go on; 2: the configuration
-/// is refused.
+/// Runs the daemon in the foreground until a signal ends it. 0: it was told to stop, or another has taken over; 1: it could not start or go on; 2:
+/// the configuration is refused.
 pub fn run(options: Options) -> ExitCode {
     if options.clear {
         return clear();
     }
-    // Before there is a secret in memory.
-    let mut warnings = privileges::first();
-    let config = match config::load(&options.config) {
-        Ok(config) => config,
-        Err(errors) => {
-            eprintln!("{}", errors.render(std::io::stderr().is_terminal()));
-            return ExitCode::from(2);
+    let mut entrance = match Entrance::of(options.channel) {
+        Ok(entrance) => entrance,
+        Err(sentence) => {
+            eprintln!("sandhogd: {sentence}");
+            return ExitCode::from(1);
         }
     };
-    if !config.warnings.is_empty() {
-        eprintln!("{}", config::error::render(&config.warnings, std::io::stderr().is_terminal()));
-    }
+    // Before there is a secret in memory.
+    let mut warnings = privileges::first();
     if options.check {
-        return ExitCode::SUCCESS;
+        return check(&options.config);
     }
-    warnings.extend(privileges::keep(&config));
-    logging::start(&config);
+    let begun = match keeper::begin(&options.config, entrance.is_heir()) {
+        Ok(begun) => begun,
+        Err(NoStart::Refused(errors)) => {
+            entrance.refuse("the configuration is refused: `sandhogd --check` says why");
+            return refused(&errors);
+        }
+        Err(NoStart::Sentence(sentence)) => {
+            entrance.refuse(&sentence);
+            eprintln!("{sentence}");
+            return ExitCode::from(1);
+        }
+    };
+    warn(&begun.config);
+    warnings.extend(privileges::keep(&begun.config));
+    logging::start(&begun.config);
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let code = match serve(options.config, config) {
-        Ok(End::Told) => ExitCode::SUCCESS,
-        Ok(End::LostDevice) => ExitCode::from(1),
+    begun.log();
+    let code = match serve(options.config, begun, &mut entrance) {
+        Ok(End::Told | End::HandedOver) => ExitCode::SUCCESS,
+        Ok(End::LostDevice | End::Alone) => ExitCode::from(1),
         Err(sentence) => {
             tracing::error!("{sentence}");
+            entrance.refuse(&sentence);
             ExitCode::from(1)
         }
     };
     logging::finish();
     code
+}
+
+/// What the files say, and nothing else.
+fn check(path: &Path) -> ExitCode {
+    match config::load(path) {
+        Ok(config) => {
+            warn(&config);
+            ExitCode::SUCCESS
+        }
+        Err(errors) => refused(&errors),
+    }
+}
+
+fn refused(errors: &Errors) -> ExitCode {
+    eprintln!("{}", errors.render(std::io::stderr().is_terminal()));
+    ExitCode::from(2)
+}
+
+fn warn(config: &Config) {
+    if !config.warnings.is_empty() {
+        eprintln!("{}", config::error::render(&config.warnings, std::io::stderr().is_terminal()));
+    }
 }
 
 /// Removes whatever of ours is in the kernel, by our protocol number and table's name; needs no configuration, and refuses while a daemon is at work.
@@ -128,16 +171,19 @@ fn clear() -> ExitCode {
 }
 
 /// Starts, runs and stops. Errors are sentences that say what to do.
-fn serve(path: PathBuf, config: Config) -> Result<End, String> {
+fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, String> {
+    let config = begun.config.clone();
     let said = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
     // Before any thread: they inherit which signals are blocked.
     let signals = Signals::new().map_err(said("signals"))?;
     if let Err(error) = system::raise_descriptor_limit() {
         tracing::warn!(%error, "the number of open descriptors stays limited; many devices need many");
     }
-    let socket = ControlSocket::bind(&config.gateway.control_socket, peer::group(access::OPERATORS))
-        .map_err(|error| error.to_string())?;
-    let observe = ControlSocket::bind(&config.gateway.observe_socket, peer::group(access::OBSERVERS))
+    let taken = entrance.take()?;
+    let bind = || ControlSocket::bind(&config.gateway.control_socket, peer::group(access::OPERATORS));
+    let socket = handover::patiently(bind, socket::Error::is_taken).map_err(|error| error.to_string())?;
+    let bind = || ControlSocket::bind(&config.gateway.observe_socket, peer::group(access::OBSERVERS));
+    let observe = handover::patiently(bind, socket::Error::is_taken)
         .inspect_err(|error| tracing::warn!("nobody can observe: {error}"))
         .ok();
     if let Some(sentence) = preflight::powerless() {
@@ -148,9 +194,12 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
         outside::bind_to(device);
     }
     // Whatever else keeps us from starting, nothing passes in the clear from here on.
-    let mut network = network::Network::open(&config.gateway).map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => error.to_string(),
-        _ => said("netlink")(error),
+    let is_rival = |error: &std::io::Error| error.kind() == std::io::ErrorKind::AddrInUse;
+    let mut network = handover::patiently(|| network::Network::open(&config.gateway), is_rival).map_err(|error| {
+        match is_rival(&error) {
+            true => error.to_string(),
+            false => said("netlink")(error),
+        }
     })?;
     network.configure(&config).map_err(said("routes"))?;
     if let Some(sentence) = preflight::missing(&config) {
@@ -184,8 +233,12 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
     let meter = Arc::new(Meter::default());
     meter.set_workers(workers.stats.clone());
     let ring = wake.clone();
+    let to_engine = ApiEngine::new(requests, Arc::new(move || ring.signal()));
+    let (orders, from_clients) = mpsc::sync_channel(ORDERS);
+    let to_keeper = Keeper::new(orders);
     let api = Api {
-        engine: ApiEngine::new(requests, Arc::new(move || ring.signal())),
+        engine: to_engine.clone(),
+        keeper: to_keeper.clone(),
         events: journal.sender(),
         audit: Arc::new(|audit| journal::log_audit(&audit)),
         large: gate::places(),
@@ -212,15 +265,21 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
         wake,
         signals,
         warnings,
-        notes: Vec::new(),
+        entrance: (std::mem::take(entrance), taken),
+        notes: begun.notes.clone(),
+        keeper: to_keeper,
     })
     .map_err(said("engine"))?;
+    let keeper = begun.start(to_engine, from_clients).map_err(said("keeper"))?;
     let server = Server::start(&socket, observe.as_ref(), api).map_err(said("the control API"))?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "sandhogd is ready");
 
     let end = engine.run().map_err(said("engine"));
     drop(server);
-    stop(engine.into_parts(), &end)?;
+    let stopped = stop(engine.into_parts(), &end);
+    // Nobody gives it orders any more; what it has begun to write it writes.
+    let _ = keeper.join();
+    stopped?;
     drop((socket, observe));
     end
 }
@@ -229,6 +288,10 @@ fn serve(path: PathBuf, config: Config) -> Result<End, String> {
 fn stop(parts: Parts, end: &Result<End, String>) -> Result<(), String> {
     let Parts { workers, pool, devices, mut network, config, .. } = parts;
     drop(pool);
+    if *end == Ok(End::HandedOver) {
+        // Routes and the guard are the other's.
+        return Ok(());
+    }
     // Only `open` takes protection away, and it must not end before the device has: a packet in between would pass in the clear.
     drop((workers, devices));
     let on_exit = leaving(end, config.gateway.on_exit);

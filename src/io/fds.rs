@@ -80,6 +80,8 @@ pub enum Signal {
     Interrupt,
     /// SIGHUP.
     Hangup,
+    /// SIGCHLD, for who has asked for it.
+    Child,
 }
 
 /// SIGTERM, SIGINT and SIGHUP as a descriptor. Blocks them in the calling thread and those that it starts later: make it first in `main`.
@@ -88,7 +90,15 @@ pub struct Signals(SignalFd);
 impl Signals {
     /// Blocks the signals and collects them.
     pub fn new() -> io::Result<Self> {
-        let set: SigSet = [signal::SIGTERM, signal::SIGINT, signal::SIGHUP].into_iter().collect();
+        Self::of([signal::SIGTERM, signal::SIGINT, signal::SIGHUP].into_iter().collect())
+    }
+
+    /// The same with SIGCHLD, for who starts processes and waits for nothing else.
+    pub fn with_children() -> io::Result<Self> {
+        Self::of([signal::SIGTERM, signal::SIGINT, signal::SIGHUP, signal::SIGCHLD].into_iter().collect())
+    }
+
+    fn of(set: SigSet) -> io::Result<Self> {
         set.thread_block()?;
         Ok(Self(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?))
     }
@@ -100,6 +110,7 @@ impl Signals {
             Ok(signal::SIGTERM) => Some(Signal::Terminate),
             Ok(signal::SIGINT) => Some(Signal::Interrupt),
             Ok(signal::SIGHUP) => Some(Signal::Hangup),
+            Ok(signal::SIGCHLD) => Some(Signal::Child),
             _ => None,
         }
     }
@@ -120,6 +131,12 @@ pub fn ignore_signals() -> io::Result<()> {
 pub fn boot_time() -> Duration {
     // It cannot fail: every kernel since 2.6.39 has this clock.
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
+}
+
+/// CLOCK_MONOTONIC, as systemd wants it; everything else here counts through suspend.
+pub fn monotonic() -> Duration {
+    // As for the other one.
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
 }
 
 /// Who is at the other end of a Unix socket (SO_PEERCRED).

@@ -1,6 +1,8 @@
 //! The operating system; the only place of `unsafe`, each block with its `// SAFETY:`.
 #![allow(unsafe_code, reason = "ioctl, control messages, BPF: this is the one address of unsafe")]
+pub mod channel;
 mod cut;
+pub mod executable;
 pub mod fds;
 pub mod fib;
 pub mod folder;
@@ -14,6 +16,7 @@ pub mod monitor;
 pub mod netlink;
 pub mod netns;
 pub mod nft;
+pub mod notify;
 pub mod outside;
 pub mod packet;
 pub mod peer;

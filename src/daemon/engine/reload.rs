@@ -1,25 +1,9 @@
-//! The files are read again.
+//! What a configuration that came into force has left to be done.
 use super::Engine;
-use crate::config;
 use crate::ike::event::{Command, Input};
 use std::time::Duration;
 
 impl Engine {
-    /// Reads the files again; what is wrong with them leaves everything as it is.
-    pub(super) fn reload(&mut self, now: Duration) {
-        let config = match config::load(&self.parts.path) {
-            Ok(config) => config,
-            Err(errors) => return tracing::error!("the configuration is refused, nothing was changed:\n{errors}"),
-        };
-        match self.adopt(now, config) {
-            Ok(adopted) => {
-                adopted.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-                tracing::info!("the configuration was read again");
-            }
-            Err(error) => tracing::error!("{error}"),
-        }
-    }
-
     /// A peer that has not let its child be rekeyed lets it be made: with the IKE SA there is no group to disagree on.
     pub(super) fn remake_overdue(&mut self, now: Duration) {
         for child in self.parts.installer.overdue(now) {

@@ -17,8 +17,11 @@ impl Engine {
             Request::Status(reply) => drop(reply.send(self.status(now))),
             Request::Stats(reply) => drop(reply.send(self.stats(now))),
             Request::Change(change) => self.change(now, change),
-            Request::Adopt(Adopt { config, reply }) => drop(reply.send(self.adopt(now, *config))),
+            Request::Upgrade(reply) => self.upgrade(now, reply),
+            Request::LastUpgrade(reply) => drop(reply.send(Box::new(self.giver.last().clone()))),
+            Request::Adopt(Adopt { config, reply, .. }) => drop(reply.send(self.adopt(now, *config))),
             Request::News(news) => {
+                self.meter_news(&news);
                 self.parts.journal.tell_config(now, &news);
                 self.parts.notes = news.notes;
             }

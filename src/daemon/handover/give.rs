@@ -1,0 +1,364 @@
+//! The old daemon's side of a hand-over: it asks the front for an heir, hears what that has to say, and knows when everything is the other's.
+use super::channel::{hear, say};
+use super::take::{FORMATS, Front, Taken};
+use super::{Answer, BEFORE_COMMIT, Offer, Order, PARTING, Word};
+use crate::control::upgrade::{Program, Refusal, State, Upgrade};
+use crate::io::channel::Channel;
+use crate::io::fds::Poll;
+use std::io;
+use std::time::Duration;
+
+/// Tokens of what is waited for.
+pub const FRONT: u64 = u64::MAX;
+/// The heir.
+pub const HEIR: u64 = u64::MAX - 1;
+
+/// The front has this long to say whether there will be an heir.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// What has happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// An heir was started.
+    Begun,
+    /// There will be no heir: it was not started.
+    Refused(String),
+    /// It was, and nothing came of it.
+    Failed(String),
+    /// It waits for all that we have.
+    Wanted,
+    /// Who has started us is gone.
+    Alone,
+}
+
+/// Upgrades of this daemon.
+#[derive(Debug)]
+pub struct Giver {
+    front: Option<Front>,
+    phase: Phase,
+    /// The last of them.
+    last: Upgrade,
+    /// When the front hears from us again.
+    alive_at: Option<Duration>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Idle,
+    /// The front was asked.
+    Asked {
+        until: Duration,
+    },
+    /// An heir was started.
+    Begun {
+        serial: u64,
+        pipe: Channel,
+        until: Duration,
+    },
+}
+
+impl Giver {
+    /// Begins to listen to the front, if there is one, and tells it that we are at work. `taken`: from whom; `lost`: why from nobody.
+    pub fn new(
+        now: Duration,
+        poll: &Poll,
+        front: Option<Front>,
+        taken: Option<&Taken>,
+        lost: Option<String>,
+    ) -> io::Result<Self> {
+        if let Some(front) = &front {
+            poll.add(front, FRONT)?;
+            front.say(&Word::Ready)?;
+        }
+        let alive_at = front.as_ref().and_then(Front::alive).map(|_| now);
+        let mut last = Upgrade::of(env!("CARGO_PKG_VERSION"), std::process::id());
+        if let Some(taken) = taken {
+            last.state = State::Done;
+            last.from = Some(Program { version: taken.version.clone(), pid: taken.pid });
+            last.pause_ms = u64::try_from(now.saturating_sub(taken.stopped).as_millis()).ok();
+        }
+        if let Some(sentence) = lost {
+            last.state = State::Lost;
+            last.error = Some(sentence);
+        }
+        Ok(Self { front, phase: Phase::Idle, last, alive_at })
+    }
+
+    /// The last upgrade, or the one under way.
+    pub fn last(&self) -> &Upgrade {
+        &self.last
+    }
+
+    /// Asks for an heir.
+    ///
+    /// # Errors
+    /// There cannot be one.
+    pub fn begin(&mut self, now: Duration) -> Result<(), Refusal> {
+        let Some(front) = &self.front else { return Err(Refusal::Alone) };
+        if !matches!(self.phase, Phase::Idle) {
+            return Err(Refusal::UnderWay);
+        }
+        front.say(&Word::Upgrade).map_err(|_| Refusal::Alone)?;
+        self.phase = Phase::Asked { until: now + ANSWER };
+        self.last = Upgrade { state: State::Asked, ..Upgrade::of(env!("CARGO_PKG_VERSION"), std::process::id()) };
+        Ok(())
+    }
+
+    /// Hears what is to be heard: what has happened.
+    pub fn turn(&mut self, now: Duration, ready: &[u64], poll: &Poll) -> Vec<News> {
+        let mut news = Vec::new();
+        if self.alive_at.is_some_and(|at| at <= now)
+            && let Some((front, every)) = self.front.as_ref().and_then(|front| Some((front, front.alive()?)))
+        {
+            self.alive_at = Some(now + every);
+            // Its end is heard of in another way.
+            let _ = front.say(&Word::Alive);
+        }
+        // The heir first: it knows best what is wrong with it.
+        if ready.contains(&HEIR) {
+            news.extend(self.hear_heir(poll));
+        }
+        if ready.contains(&FRONT) {
+            self.hear_front(now, poll, &mut news);
+        }
+        let until = match self.phase {
+            Phase::Idle => Duration::MAX,
+            Phase::Asked { until } | Phase::Begun { until, .. } => until,
+        };
+        if until <= now {
+            news.push(self.failed("the new executable did not get ready in time".into()));
+        }
+        news
+    }
+
+    /// When [`Self::turn`] is due though nobody has said anything.
+    pub fn deadline(&self) -> Option<Duration> {
+        let until = match self.phase {
+            Phase::Idle => None,
+            Phase::Asked { until } | Phase::Begun { until, .. } => Some(until),
+        };
+        until.into_iter().chain(self.alive_at).min()
+    }
+
+    fn hear_front(&mut self, now: Duration, poll: &Poll, news: &mut Vec<News>) {
+        while let Some(front) = &self.front {
+            match front.hear() {
+                Ok(Some((Order::Give { serial }, beside))) => {
+                    let pipe = beside.into_iter().next().map(Channel::received);
+                    // What comes late is not wanted any more: the heir sees that nobody is there.
+                    let Some(pipe) = pipe.filter(|_| matches!(self.phase, Phase::Asked { .. })) else { continue };
+                    if poll.add(&pipe, HEIR).is_ok() {
+                        self.phase = Phase::Begun { serial, pipe, until: now + BEFORE_COMMIT + PARTING };
+                        self.last.state = State::Preparing;
+                        news.push(News::Begun);
+                    }
+                }
+                Ok(Some((Order::Refused { sentence }, _))) if matches!(self.phase, Phase::Asked { .. }) => {
+                    self.phase = Phase::Idle;
+                    (self.last.state, self.last.error) = (State::Failed, Some(sentence.clone()));
+                    news.push(News::Refused(sentence));
+                }
+                Ok(Some((Order::Failed { serial, sentence }, _))) => {
+                    if matches!(self.phase, Phase::Begun { serial: ours, .. } if ours == serial) {
+                        news.push(self.failed(sentence));
+                    }
+                }
+                // Nothing else is for the front to say.
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    let _ = poll.remove(front);
+                    (self.front, self.alive_at) = (None, None);
+                    news.push(News::Alone);
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn hear_heir(&mut self, poll: &Poll) -> Option<News> {
+        let Phase::Begun { pipe, .. } = &self.phase else { return None };
+        match hear(pipe) {
+            Ok(Some((Answer::Hello { version, formats }, _))) => {
+                let ours = FORMATS.last().copied().unwrap_or_default();
+                if formats.contains(&ours) {
+                    self.last.state = State::Reading;
+                    return Some(News::Wanted);
+                }
+                Some(self.failed(format!(
+                    "the new executable (version {version:?}) does not read what version {} hands over: restart the daemon instead, which makes all tunnels anew",
+                    env!("CARGO_PKG_VERSION")
+                )))
+            }
+            Ok(Some((Answer::Refused { sentence }, _))) => Some(self.failed(sentence)),
+            // The front says why.
+            Ok(None) => {
+                let _ = poll.remove(pipe);
+                None
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(error) => Some(self.failed(format!("the new executable is no sandhogd: {error}"))),
+        }
+    }
+
+    /// Before the commit: nothing has happened. The heir sees that nobody is there any more, and the front sees its end.
+    fn failed(&mut self, sentence: String) -> News {
+        self.phase = Phase::Idle;
+        (self.last.state, self.last.error) = (State::Failed, Some(sentence.clone()));
+        News::Failed(sentence)
+    }
+
+    /// Everything is the heir's from here on. The front first: should we end in between, it looks after the heir.
+    ///
+    /// # Errors
+    /// Nothing has happened.
+    pub fn commit(&mut self, stopped: Duration) -> Result<(), String> {
+        let (Some(front), Phase::Begun { serial, pipe, .. }) = (&self.front, &self.phase) else {
+            return Err("nobody waits for it".into());
+        };
+        let serial = *serial;
+        front.say(&Word::Committed { serial }).map_err(|error| format!("the front: {error}"))?;
+        let stopped_ms = u64::try_from(stopped.as_millis()).unwrap_or(u64::MAX);
+        let (version, pid) = (env!("CARGO_PKG_VERSION").into(), std::process::id());
+        // Should it fail, the heir is gone, and the front starts another without state: there is no way back.
+        let _ = say(pipe, &Offer::Commit { serial, stopped_ms, version, pid }, &[]);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::channel::await_one;
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1000);
+
+    /// A daemon with a front that the test plays.
+    struct Play {
+        giver: Giver,
+        poll: Poll,
+        front: Channel,
+    }
+    impl Play {
+        fn new() -> Self {
+            let (ours, front) = Channel::pair().unwrap();
+            let poll = Poll::new().unwrap();
+            let alive = Some(Duration::from_secs(3));
+            let giver = Giver::new(NOW, &poll, Some(Front::over(ours, alive)), None, None).unwrap();
+            assert_eq!(hear::<Word>(&front).unwrap().unwrap().0, Word::Ready);
+            Self { giver, poll, front }
+        }
+        /// With an heir, who is played, too.
+        fn begun() -> (Self, Channel) {
+            let mut play = Self::new();
+            play.giver.begin(NOW).unwrap();
+            assert_eq!(play.heard(), [Some(Word::Upgrade)]);
+            let (old, heir) = Channel::pair().unwrap();
+            say(&play.front, &Order::Give { serial: 5 }, &[std::os::fd::AsFd::as_fd(&old)]).unwrap();
+            assert_eq!(play.turn(NOW), [News::Begun]);
+            (play, heir)
+        }
+        fn turn(&mut self, now: Duration) -> Vec<News> {
+            self.giver.turn(now, &[FRONT, HEIR], &self.poll)
+        }
+        fn heard(&self) -> Vec<Option<Word>> {
+            std::iter::from_fn(|| hear::<Word>(&self.front).ok()).map(|word| word.map(|(word, _)| word)).collect()
+        }
+        fn state(&self) -> State {
+            self.giver.last().state
+        }
+    }
+    fn hello(formats: &[u16]) -> Answer {
+        Answer::Hello { version: "9.9.9".into(), formats: formats.into() }
+    }
+
+    #[test]
+    fn nobody_replaces_a_daemon_without_a_front() {
+        let poll = Poll::new().unwrap();
+        let mut giver = Giver::new(NOW, &poll, None, None, None).unwrap();
+        assert_eq!(giver.begin(NOW), Err(Refusal::Alone));
+        assert_eq!(giver.deadline(), None);
+    }
+
+    #[test]
+    fn the_front_hears_that_we_are_alive() {
+        let mut play = Play::new();
+        assert_eq!(play.giver.deadline(), Some(NOW));
+        assert_eq!(play.turn(NOW), []);
+        assert_eq!(
+            (play.heard(), play.giver.deadline()),
+            (vec![Some(Word::Alive)], Some(NOW + Duration::from_secs(3)))
+        );
+        play.turn(NOW + Duration::from_secs(2));
+        assert_eq!(play.heard(), []);
+    }
+
+    #[test]
+    fn the_front_hears_of_the_commit_before_the_heir() {
+        let (mut play, heir) = Play::begun();
+        assert_eq!(play.giver.begin(NOW), Err(Refusal::UnderWay));
+        say(&heir, &hello(FORMATS), &[]).unwrap();
+        assert_eq!((play.turn(NOW), play.state()), (vec![News::Wanted], State::Reading));
+        play.heard();
+        play.giver.commit(NOW).unwrap();
+        assert_eq!(play.heard(), [Some(Word::Committed { serial: 5 })]);
+        let offer = await_one::<Offer>(&heir, NOW).unwrap().unwrap().0;
+        assert!(matches!(offer, Offer::Commit { serial: 5, stopped_ms: 1_000_000, .. }), "{offer:?}");
+    }
+
+    #[test]
+    fn an_executable_that_is_refused_is_named() {
+        let mut play = Play::new();
+        play.giver.begin(NOW).unwrap();
+        say(&play.front, &Order::Refused { sentence: "chmod".into() }, &[]).unwrap();
+        assert_eq!((play.turn(NOW), play.state()), (vec![News::Refused("chmod".into())], State::Failed));
+        assert_eq!(play.giver.begin(NOW), Ok(()), "it may be tried again");
+    }
+
+    #[test]
+    fn an_heir_that_goes_changes_nothing() {
+        let (mut play, heir) = Play::begun();
+        drop(heir);
+        assert_eq!(play.turn(NOW), [], "the front knows why");
+        say(&play.front, &Order::Failed { serial: 4, sentence: "of another".into() }, &[]).unwrap();
+        assert_eq!(play.turn(NOW), []);
+        say(&play.front, &Order::Failed { serial: 5, sentence: "exit code 7".into() }, &[]).unwrap();
+        assert_eq!((play.turn(NOW), play.state()), (vec![News::Failed("exit code 7".into())], State::Failed));
+        assert!(play.giver.commit(NOW).is_err(), "there is nobody to commit to");
+    }
+
+    #[test]
+    fn an_heir_of_another_kind_is_sent_away() {
+        for (what, hint) in [
+            (serde_json::to_vec(&hello(&[0, 65_535])).unwrap(), "restart the daemon instead"),
+            (serde_json::to_vec(&Answer::Refused { sentence: "no configuration".into() }).unwrap(), "no configuration"),
+            (b"good morning".to_vec(), "no sandhogd"),
+        ] {
+            let (mut play, heir) = Play::begun();
+            heir.send(&what, &[]).unwrap();
+            let news = play.turn(NOW);
+            assert!(matches!(&news[..], [News::Failed(sentence)] if sentence.contains(hint)), "{news:?}");
+            assert!(heir.receive().unwrap().is_none(), "it sees that nobody is there");
+        }
+    }
+
+    #[test]
+    fn who_hangs_is_not_waited_for_for_ever() {
+        let (mut play, _heir) = Play::begun();
+        assert_eq!(play.turn(NOW + BEFORE_COMMIT), []);
+        assert!(matches!(&play.turn(NOW + BEFORE_COMMIT + PARTING)[..], [News::Failed(_)]));
+        // An answer that comes late begins nothing.
+        let (old, heir) = Channel::pair().unwrap();
+        say(&play.front, &Order::Give { serial: 6 }, &[std::os::fd::AsFd::as_fd(&old)]).unwrap();
+        drop(old);
+        assert_eq!(play.turn(NOW + BEFORE_COMMIT + PARTING), []);
+        assert!(heir.receive().unwrap().is_none());
+    }
+
+    #[test]
+    fn without_who_has_started_us_there_is_nothing_to_go_on_with() {
+        let mut play = Play::new();
+        play.front = Channel::pair().unwrap().0;
+        assert_eq!(play.turn(NOW), [News::Alone]);
+        assert_eq!((play.turn(NOW), play.giver.deadline()), (vec![], None));
+    }
+}

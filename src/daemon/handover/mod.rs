@@ -1,0 +1,162 @@
+//! Replacing the daemon by the installed executable without losing an SA or a packet (design.md, "Nonces").
+//!
+//! # Who starts whom
+//!
+//! `sandhogd` is two processes. The *front* ([`front`]) is the one that was started: it keeps its number, starts the *daemon* as its child, passes
+//! signals on, tells systemd, and ends as the daemon ends. It holds no keys, reads no configuration and nothing of the network, and restarts nothing
+//! by itself. The daemon is everything else; it may be confined, and asks the front for what it may not do itself: starting a program.
+//!
+//! ```text
+//!            front ──────────────── starts, once asked ────┐
+//!   Order ↓   ↑ Word                               Order ↓ │ ↑ Word
+//!          old daemon ── Offer, descriptors, memfd ──→ new daemon
+//!                     ←────────────── Answer ─────────
+//! ```
+//!
+//! There is one mechanism, with systemd and without: the front. It is the main process of the unit, so `MAINPID` never changes, and only it
+//! speaks to systemd (`READY=1`, `RELOADING=1`, `WATCHDOG=1`). Nothing is put into systemd's store of descriptors: the new daemon gets its from the old
+//! one, and what systemd hands over after a crash (`LISTEN_FDS`) nobody has announced; it is closed unread. The front itself is replaced last, by an
+//! execve of the new file under its own number, when the new daemon is at work.
+//!
+//! # What runs
+//!
+//! The executable that lies where the front's own lay when it was started, opened once, without following links; it and every folder above it belong to
+//! root and nobody else may write there ([`crate::io::executable`]). No path comes over a socket.
+//!
+//! # Order
+//!
+//! 1. A client asks the old daemon, that asks the front; the front looks at the executable and starts the new daemon, gives both an end of a channel
+//!    and the same serial.
+//! 2. The new one reads its configuration, says which version it is and which formats it reads ([`Answer::Hello`]).
+//! 3. The old one stops its workers, hands over descriptors and state; the new one says what it has read of it.
+//! 4. *Commit*: the old one tells the front, then the new one. From here on only the new one may seal. The old one wipes its keys and ends without a
+//!    word to its peers; the new one starts, and tells the front.
+//!
+//! What fails before the commit has not happened: the front kills the new daemon, and the old one goes on. What fails after it costs the keys: the front
+//! kills what is left and starts its own executable afresh, without state; everything is negotiated anew behind routes and guard that stay closed. No
+//! key is ever with two: before the commit the new daemon seals nothing, after it the old one seals nothing, and there is no way back from it.
+pub mod channel;
+pub mod front;
+pub mod give;
+pub mod take;
+
+use crate::io::fds::Poll;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The new daemon is at work, or gone, within this time after the commit. Everything that takes time was done before.
+const AFTER_COMMIT: Duration = Duration::from_millis(1500);
+/// And committed within this time after it was started: it may have a large configuration to read.
+const BEFORE_COMMIT: Duration = Duration::from_secs(20);
+/// The old daemon has ended within this time after the new one has begun.
+const PARTING: Duration = Duration::from_secs(5);
+
+/// Whoever was killed is gone for those who waited for it a moment before it is gone for the kernel.
+const LINGERING: Duration = Duration::from_millis(1500);
+/// And is looked for this often.
+const LOOK: Duration = Duration::from_millis(10);
+
+// Who hangs before the commit is known for it before the old daemon's client gives up.
+const _: () = assert!(BEFORE_COMMIT.as_secs() + PARTING.as_secs() < 30);
+
+/// What the front says to a daemon. Beside [`Order::Take`] and [`Order::Give`] comes an end of the channel between the two.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Order {
+    /// Begin afresh.
+    Start {
+        /// Say that you are alive this often, in milliseconds.
+        alive_ms: Option<u64>,
+        /// Why there is nothing to take over, if there was to be something.
+        lost: Option<String>,
+    },
+    /// Begin with what another daemon hands over under this serial.
+    Take {
+        /// As in [`Order::Start`].
+        alive_ms: Option<u64>,
+        /// Announced to both.
+        serial: u64,
+    },
+    /// Hand over under this serial.
+    Give {
+        /// Announced to both.
+        serial: u64,
+    },
+    /// There will be no new daemon, and why.
+    Refused {
+        /// What is wrong and what to do.
+        sentence: String,
+    },
+    /// The new daemon of this serial has ended before the commit, or was ended, and why.
+    Failed {
+        /// Which.
+        serial: u64,
+        /// What has become of it.
+        sentence: String,
+    },
+}
+
+/// What a daemon says to the front.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Word {
+    /// At work.
+    Ready,
+    /// Alive still.
+    Alive,
+    /// Start another.
+    Upgrade,
+    /// The keys are the other's from now on.
+    Committed {
+        /// Of which hand-over.
+        serial: u64,
+    },
+}
+
+/// What the old daemon says to the new one.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Offer {
+    /// Everything is yours.
+    Commit {
+        /// Of this hand-over.
+        serial: u64,
+        /// When the old workers stopped, milliseconds since boot.
+        stopped_ms: u64,
+        /// Who handed over.
+        version: String,
+        /// Its number.
+        pid: u32,
+    },
+}
+
+/// What the new daemon says to the old one.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Answer {
+    /// Who is here.
+    Hello {
+        /// Of the new executable.
+        version: String,
+        /// Formats of the state that it reads.
+        formats: Vec<u16>,
+    },
+    /// It cannot go on, and why. Nothing was taken over.
+    Refused {
+        /// What is wrong and what to do.
+        sentence: String,
+    },
+}
+
+/// Tries again for a moment while a daemon that was killed is still in the way.
+///
+/// # Errors
+/// Those of `attempt`: one that is no lack of patience, or the last.
+pub fn patiently<T, E>(mut attempt: impl FnMut() -> Result<T, E>, in_the_way: impl Fn(&E) -> bool) -> Result<T, E> {
+    let deadline = super::clock::now() + LINGERING;
+    loop {
+        match attempt() {
+            Err(error) if in_the_way(&error) && super::clock::now() < deadline => {
+                // Nothing is in it: it only waits.
+                let _ = Poll::new().and_then(|poll| poll.wait(&mut Vec::new(), Some(LOOK)));
+            }
+            done => return done,
+        }
+    }
+}
