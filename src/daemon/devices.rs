@@ -13,7 +13,7 @@ use crate::ipsec::spd::DeviceId;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -215,6 +215,34 @@ impl Devices {
         self.due_at = absent.map(|entry| entry.retry_at).fold(self.look_at, Duration::min);
     }
 
+    /// The queues of all devices that are there, each with its connection.
+    pub fn queues(&self) -> impl Iterator<Item = (&Arc<str>, BorrowedFd<'_>)> {
+        let there = self.by_connection.iter().filter_map(|(name, entry)| Some((name, entry.device.as_ref()?)));
+        there.flat_map(|(name, device)| device.hold.queues().map(move |queue| (name, queue)))
+    }
+
+    /// The device of a connection is there already: another daemon has made it. Nothing is changed of it. What is not wanted here goes.
+    pub fn adopt(&mut self, now: Duration, connection: &Arc<str>, queues: Vec<Queue>) {
+        let as_many = queues.len() == self.inboxes.len();
+        let Some(entry) = self.by_connection.get_mut(connection).filter(|_| as_many) else { return };
+        let Some(hold) = queues.first().map(Queue::hold) else { return };
+        let link = |name: &str| {
+            let there = entry.interface.netns.as_ref().map(|_| hold.namespace()).transpose()?;
+            inside(there.as_ref(), |netlink| Ok(netlink.link(name)?.index))
+        };
+        let found = hold.name().and_then(|name| Ok((link(&name)?, name)));
+        let (link, name) = match found {
+            Ok(found) => found,
+            Err(error) => return tracing::warn!(%error, %connection, "the device of a connection is made anew"),
+        };
+        entry.generation = (entry.generation + 1) & (Generation::MAX >> 1);
+        entry.made_at = now;
+        entry.device = Some(Present { hold, link, name });
+        let (id, generation) = (entry.id, entry.generation);
+        let mut queues = queues.into_iter();
+        self.give(|_| queues.next().map(|queue| Order::Serve(id, generation, queue)));
+    }
+
     /// When `tick` is due.
     pub fn deadline(&self) -> Option<Duration> {
         (!self.by_connection.is_empty()).then_some(self.due_at)
@@ -245,6 +273,11 @@ impl Devices {
             Event::ChildDown { connection, id, .. } => (connection, *id, false),
             _ => return,
         };
+        self.follow(connection, id, up);
+    }
+
+    /// A child of a connection is up, or down.
+    pub fn follow(&mut self, connection: &str, id: ChildId, up: bool) {
         let Some(entry) = self.by_connection.get_mut(connection) else { return };
         entry.change_carrier(|entry| {
             if up {

@@ -4,6 +4,7 @@
 //! first), timers. It waits for nothing but its one poll.
 mod adopt;
 mod figures;
+mod frozen;
 mod metered;
 mod paths;
 mod reload;

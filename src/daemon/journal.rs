@@ -7,6 +7,7 @@ use super::status;
 use crate::control::gate::Audit;
 use crate::control::request::News;
 use crate::control::types;
+use crate::frozen::{Frozen, Reader, Thaw, Writer};
 use crate::ike::diagnose::Failure;
 use crate::ike::event::{Ended, Event, IkeId};
 use crate::ipsec::pmtu::Change;
@@ -32,6 +33,21 @@ impl Default for Journal {
     }
 }
 impl Journal {
+    /// What the journal of another daemon has to know to go on.
+    pub fn freeze(&self, out: &mut Writer) {
+        let Self { sender: _, next, whose } = self;
+        next.freeze(out);
+        whose.freeze(out);
+    }
+    /// Goes on with the numbers of another one.
+    ///
+    /// # Errors
+    /// It is not what [`Self::freeze`] has written.
+    pub fn thaw(&mut self, input: &mut Reader<'_>) -> Result<(), Thaw> {
+        self.next = Frozen::thaw(input)?;
+        self.whose = Frozen::thaw(input)?;
+        Ok(())
+    }
     /// Where clients subscribe.
     pub fn sender(&self) -> broadcast::Sender<Arc<types::Event>> {
         self.sender.clone()

@@ -1,5 +1,6 @@
 //! Which slot a child has in the tables, and which SPIs are its own.
-use crate::ipsec::sad::SpiPool;
+use crate::frozen::{Frozen, Reader, Thaw, Writer};
+use crate::ipsec::sad::{SpiPool, WORKER_MASK};
 use crate::ipsec::spd::Slot;
 use crate::ipsec::tables::{SlotPool, Tables};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -32,6 +33,27 @@ pub struct Places {
     leaving: VecDeque<(u64, Slot)>,
     /// SPIs of installed SAs: they are free when their SA has left the tables.
     installed: HashSet<u32>,
+}
+/// When it is thawed no worker is at work: slots that waited for one are free.
+impl Frozen for Places {
+    fn freeze(&self, out: &mut Writer) {
+        let Self { slots, spis, by_key, leaving, installed } = self;
+        slots.freeze(out);
+        spis.freeze(out);
+        by_key.freeze(out);
+        leaving.freeze(out);
+        installed.freeze(out);
+    }
+    fn thaw(input: &mut Reader<'_>) -> Result<Self, Thaw> {
+        let (slots, spis, by_key) = <(SlotPool, SpiPool, HashMap<Key, Slot>)>::thaw(input)?;
+        if !(1..=WORKER_MASK + 1).contains(&spis.workers()) {
+            return Err(Thaw::Value("number of workers"));
+        }
+        let leaving = <VecDeque<(u64, Slot)>>::thaw(input)?;
+        let mut this = Self { slots, spis, by_key, leaving: VecDeque::new(), installed: Frozen::thaw(input)? };
+        leaving.into_iter().for_each(|(_, slot)| this.slots.release(slot));
+        Ok(this)
+    }
 }
 impl Places {
     /// All are free. `workers`: 1 to 16.

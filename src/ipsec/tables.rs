@@ -9,6 +9,7 @@ use super::translate::Translation;
 use crate::esp::drop::Drop;
 use crate::esp::line::CACHE_LINE;
 use crate::esp::outbound::OutboundSa;
+use crate::frozen::frozen;
 use crate::wire::ip::Flow;
 use crate::wire::selector::Selector;
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
@@ -382,6 +383,7 @@ pub struct SlotPool {
     next: u32,
     released: VecDeque<Slot>,
 }
+frozen! { struct SlotPool { next, released } }
 
 impl SlotPool {
     /// All are free.

@@ -3,6 +3,7 @@ use super::Engine;
 use crate::config::MonitorAction;
 use crate::crypto::rng::SystemRng;
 use crate::daemon::probes::{News, TOKENS, What};
+use crate::frozen::frozen;
 use crate::ike::event::{Command, Input};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ const HOLD: Duration = Duration::from_secs(60);
 /// Connections that stay down for a while, and until when.
 #[derive(Debug, Default)]
 pub(super) struct Holds(BTreeMap<Arc<str>, Duration>);
+frozen! { struct Holds(until) }
 impl Holds {
     /// When the first of them is over.
     pub(super) fn deadline(&self) -> Option<Duration> {
