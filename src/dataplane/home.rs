@@ -10,7 +10,6 @@ use super::stats::{Direction, WorkerStats};
 use crate::esp::line::Line;
 use crate::io::VnetHeader;
 use crate::io::fds::EventFd;
-use crate::ipsec::settings::Settings;
 use crate::ipsec::spd::{DeviceId, Slot};
 use crate::ipsec::tables::Child;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -210,6 +209,7 @@ impl Arrived {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipsec::settings::Settings;
 
     fn team(workers: usize) -> (Vec<Team>, Vec<Arc<EventFd>>) {
         let bells: Vec<_> = (0..workers).map(|_| Arc::new(EventFd::new().unwrap())).collect();

@@ -30,7 +30,7 @@ pub struct Child {
     /// The SA to send on, if there is one.
     pub outbound: ArcSwapOption<OutboundEntry>,
     /// By worker, the SAs that are for it alone (RFC 9611); there are no places before they are wanted.
-    resources: OnceLock<Box<[ArcSwapOption<OutboundEntry>]>>,
+    pub resources: OnceLock<Box<[ArcSwapOption<OutboundEntry>]>>,
     /// What may change while it carries packets.
     pub live: Live,
     /// This side's own names for its networks.
