@@ -1,11 +1,13 @@
 //! An engine that is none, and a client without a socket: for tests and fuzzing.
 use super::access::{Caller, Role};
+use super::board::{Board, Piece};
 use super::config::{Applied, Exists, Keeper, Order, Plan, Revisions, Shown};
+use super::events::Ring;
 use super::gate::{self, Audit};
 use super::request::{Engine, Refusal, Request};
 use super::resources::router;
 use super::routes::Api;
-use super::types::{Connection, Info, Stats, Status};
+use super::types::{Connection, Info, Stats};
 use super::upgrade::Upgrade;
 use crate::config::plan::Impact;
 use axum::Extension;
@@ -14,6 +16,7 @@ use axum::http;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
 /// The connections that the engine knows.
@@ -79,9 +82,11 @@ pub fn api(audits: Arc<Mutex<Vec<Audit>>>) -> Api {
     Api {
         engine: Engine::new(requests, Arc::new(serve)),
         keeper: keeper(),
-        events: tokio::sync::broadcast::channel(16).0,
+        events: Arc::new(Ring::new(9)),
+        clock: || Duration::ZERO,
         audit: Arc::new(move |audit| audits.lock().expect("nobody panicked").push(audit)),
         large: gate::places(),
+        tables: Arc::default(),
         meter: Arc::default(),
         metrics: None,
     }
@@ -132,8 +137,9 @@ fn answer(request: Request) {
     // Who asked may have gone away.
     match request {
         Request::Info(reply) => drop(reply.send(info())),
-        Request::Status(reply) => {
-            drop(reply.send(Arc::new(Status { connections: CONNECTIONS.map(connection).to_vec() })));
+        Request::Board(reply) => {
+            let pieces = CONNECTIONS.map(|name| Arc::new(Piece::new(connection(name), Vec::new())));
+            drop(reply.send(Arc::new(Board::new(pieces))));
         }
         Request::Upgrade(reply) => drop(reply.send(Ok(Box::new(Upgrade::of("0.1.0", 7))))),
         Request::LastUpgrade(reply) => drop(reply.send(Box::new(Upgrade::of("0.1.0", 7)))),

@@ -1,6 +1,7 @@
 //! What the API asks of the engine, and how it waits for the answer.
+use super::board::Board;
 use super::problem::Problem;
-use super::types::{Failure, Info, Stats, Status, Verb};
+use super::types::{Failure, Info, Stats, Verb};
 use super::upgrade::{self, Upgrade};
 use crate::config::Config;
 use crate::config::plan::Plan;
@@ -17,8 +18,8 @@ pub type Reply<T> = oneshot::Sender<T>;
 pub enum Request {
     /// What the daemon is.
     Info(Reply<Info>),
-    /// All connections.
-    Status(Reply<Arc<Status>>),
+    /// All connections, as they are when everything that has happened until then is in the picture.
+    Board(Reply<Arc<Board>>),
     /// Counters.
     Stats(Reply<Stats>),
     /// Bring up, take down or rekey, and wait.

@@ -58,6 +58,8 @@ pub struct Devices {
     /// When there is anything to do; no later than `look_at`.
     due_at: Duration,
     news: Vec<Event>,
+    /// Connections whose device is shown otherwise than before.
+    changed: Vec<Arc<str>>,
 }
 
 /// The device of a connection, whether or not it is there.
@@ -142,6 +144,7 @@ impl Devices {
             look_at: Duration::ZERO,
             due_at: Duration::ZERO,
             news: Vec::new(),
+            changed: Vec::new(),
         }
     }
 
@@ -293,6 +296,11 @@ impl Devices {
         std::mem::take(&mut self.news)
     }
 
+    /// The connections whose device came, went, was renamed or could not be made since the last call.
+    pub fn changed(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.changed)
+    }
+
     /// The name that the device of a connection has, and whether it is there.
     pub fn of(&self, connection: &str) -> Option<(&str, bool)> {
         let entry = self.by_connection.get(connection)?;
@@ -342,6 +350,7 @@ impl Devices {
     fn make(&mut self, now: Duration, connection: &Arc<str>) {
         let queues = self.inboxes.len();
         let Some(entry) = self.by_connection.get_mut(connection) else { return };
+        self.changed.push(connection.clone());
         match entry.make(queues) {
             Ok(made) => {
                 (entry.trouble, entry.made_at) = (None, now);
@@ -378,6 +387,7 @@ impl Devices {
             Some(name) => {
                 tracing::warn!(%connection, device = device.name, name, "the device of a connection was renamed");
                 device.name = name;
+                self.changed.push(connection.clone());
             }
             None => self.gone(now, connection, TAKEN),
         }
@@ -388,6 +398,7 @@ impl Devices {
         let Some(entry) = self.by_connection.get_mut(connection) else { return };
         let Some(device) = entry.device.take() else { return };
         let sentence = format!("the device {} {what}; it is made anew", device.name);
+        self.changed.push(connection.clone());
         device.delete(entry.interface.netns.as_deref());
         let lasted = now.saturating_sub(entry.made_at) >= LASTING;
         entry.waited = if lasted { SOON } else { (entry.waited * 2).clamp(SOON, LOOK) };

@@ -3,6 +3,7 @@
 //! In each turn: signals, what other threads have done, orders of the API, upcalls of the workers, the sockets, IKE messages (known SAs
 //! first), timers. It waits for nothing but its one poll.
 mod adopt;
+mod board;
 mod figures;
 mod frozen;
 mod metered;
@@ -42,7 +43,6 @@ use crate::config::Config;
 use crate::control::config::Keeper;
 use crate::control::metrics::meter::Meter;
 use crate::control::request::Request;
-use crate::control::types::Status;
 use crate::crypto::rng::SystemRng;
 use crate::dataplane::Upcall;
 use crate::ike::diagnose::Failure;
@@ -65,8 +65,6 @@ const SOCKETS: u64 = 5;
 
 /// Changes of addresses and routes come in crowds: so long after the first of them they are looked at together.
 const SETTLE: Duration = Duration::from_millis(200);
-/// A picture of the state is this old at most, if nothing happened since.
-const FRESH: Duration = Duration::from_millis(100);
 /// Peers have this long to answer our last words; the endpoint itself gives them 2 s.
 const PATIENCE: Duration = Duration::from_millis(2500);
 /// Two signals within this time are one.
@@ -144,9 +142,10 @@ pub struct Engine {
     look_interval: Duration,
     /// Certificates are looked at again.
     expiry_at: Duration,
-    /// Something happened since the last picture.
+    /// Something happened that somebody may be waiting for.
     dirty: bool,
-    picture: (Duration, Arc<Status>),
+    /// What the API shows of connections.
+    pictures: board::Pictures,
     /// What we know of connections before the endpoint does.
     noted: HashMap<Arc<str>, Failure>,
     asked: metered::Asked,
@@ -215,7 +214,7 @@ impl Engine {
             look_interval: Duration::MAX,
             expiry_at: now,
             dirty: true,
-            picture: (Duration::ZERO, Arc::default()),
+            pictures: board::Pictures::default(),
             noted: HashMap::new(),
             asked: metered::Asked::default(),
             stop_at: None,
@@ -251,6 +250,7 @@ impl Engine {
         let policy = self.parts.config.policy.clone();
         self.look_interval = policy.look_interval();
         self.probes.configure(now, &self.parts.config, &self.poll);
+        self.pictures.configure(&self.parts.config);
         self.feed(now, Input::Command(Command::SetPolicy(policy)));
     }
 
@@ -283,11 +283,12 @@ impl Engine {
         self.watch_paths(now, ready);
         self.follow_upgrade(now, ready);
         self.answer_pending(now);
+        self.paint();
     }
 
     /// How long nothing will be due.
     fn timeout(&self, now: Duration) -> Duration {
-        if !self.lanes.is_empty() {
+        if !self.lanes.is_empty() || self.pictures.are_awaited() {
             return Duration::ZERO;
         }
         let dues = [
@@ -487,6 +488,7 @@ impl Engine {
             self.expiry_at = now + expiry::AGAIN;
             let events = expiry::events(&self.parts.config.policy, clock::unix());
             events.iter().for_each(|event| self.event(now, event));
+            self.pictures.touch_all();
         }
         self.parts.installer.tick(now, &mut self.parts.host.places);
         self.remake_overdue(now);

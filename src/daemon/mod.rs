@@ -234,16 +234,18 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
     let journal = journal::Journal::default();
     let meter = Arc::new(Meter::default());
     meter.set_workers(workers.stats.clone());
-    let ring = wake.clone();
+    let (ring, audits) = (wake.clone(), journal.ring());
     let to_engine = ApiEngine::new(requests, Arc::new(move || ring.signal()));
     let (orders, from_clients) = mpsc::sync_channel(ORDERS);
     let to_keeper = Keeper::new(orders);
     let api = Api {
         engine: to_engine.clone(),
         keeper: to_keeper.clone(),
-        events: journal.sender(),
-        audit: Arc::new(|audit| journal::log_audit(&audit)),
+        events: journal.ring(),
+        clock: clock::now,
+        audit: Arc::new(move |audit| journal::tell_audit(&audits, clock::now(), audit)),
         large: gate::places(),
+        tables: installer.tables().clone(),
         meter: meter.clone(),
         metrics,
     };

@@ -18,7 +18,7 @@ use crate::crypto::rng::Rng;
 use crate::crypto::secret::Secret;
 use crate::crypto::work::Work;
 use crate::wire::message::IkeSpi;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +39,8 @@ pub(super) struct Common {
     pub links: HashMap<Arc<str>, Link>,
     /// Connections whose wishes have to be looked at again.
     pub touched: BTreeSet<Arc<str>>,
+    /// Connections that `status` may show otherwise than before.
+    pub shown: HashSet<Arc<str>>,
     /// IKE SAs that another one has made redundant.
     pub redundant: Vec<Redundant>,
     /// IKE SAs that a rekey has made in this step.
@@ -133,6 +135,7 @@ impl Common {
             relieved: Vec::new(),
             links: HashMap::new(),
             touched: BTreeSet::new(),
+            shown: HashSet::new(),
             redundant: Vec::new(),
             jobs: HashMap::new(),
             calls: Calls::default(),
@@ -152,6 +155,11 @@ impl Common {
     /// Tells the host.
     pub(super) fn emit(&mut self, event: Event) {
         self.out.push_back(Output::Event(event));
+    }
+    /// Something of the connection is another way than it was.
+    pub(super) fn show(&mut self, connection: Option<&Arc<str>>) {
+        let news = connection.filter(|connection| !self.shown.contains(*connection)).cloned();
+        self.shown.extend(news);
     }
     fn number(&mut self) -> u64 {
         self.counter += 1;
@@ -191,6 +199,7 @@ impl Cx<'_> {
         if let Some(link) = connection.and_then(|c| self.common.links.get_mut(&c.name)) {
             failure.connection = Some(link.connection.name.clone());
             link.last_failure = Some(failure.clone());
+            self.common.shown.extend(failure.connection.clone());
         }
         self.emit(Event::Failed(Box::new(failure)));
     }

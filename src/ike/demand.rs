@@ -203,6 +203,7 @@ impl Endpoint {
 
     /// Brings one connection nearer to what is wanted of it, and sets its next deadline.
     pub(super) fn reconcile(&mut self, now: Duration, host: &mut dyn Host, name: &Arc<str>) {
+        self.common.show(Some(name));
         let Some(link) = self.common.links.get(name).filter(|l| l.can_initiate()) else { return };
         let mut missing: Vec<(Arc<str>, Duration)> = Vec::new();
         let (mut usable, mut under_way) = (None, false);

@@ -155,6 +155,7 @@ impl Endpoint {
             self.common.calls.began(sa.core.created, sa.core.remote.ip(), id);
         }
         self.timers.set(Owner::Sa(id), sa.deadline());
+        self.common.show(sa.core.connection.as_ref());
         self.sas.insert(id, sa);
     }
     /// Runs one step of an IKE SA, and cleans up behind it if it was the last.
@@ -173,6 +174,7 @@ impl Endpoint {
         let attempt = sa.is_attempt();
         let mut cx = Cx { now, host, common: &mut self.common };
         let ended = f(&mut cx, &mut sa);
+        cx.common.show(sa.core.connection.as_ref());
         if attempt && (ended.is_err() || !sa.is_attempt()) {
             cx.common.calls.ended(id);
             cx.common.answered.push(id);

@@ -34,7 +34,7 @@ use super::sa::{Answer, Asked, Core, Established, IkeSa, Phase, Standing, Task};
 use super::virtuals::Virtuals;
 use super::ways::Stuck;
 use crate::frozen::{Frozen, Known, Reader, Thaw, Writer, frozen};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 /// The name of this part of a state, and how it is written now.
@@ -140,6 +140,7 @@ impl Frozen for Common {
             adopted: _,
             // Of this process.
             counts: _,
+            shown: _,
             counter,
         } = self;
         directory.freeze(out);
@@ -168,6 +169,7 @@ impl Frozen for Common {
     fn thaw(input: &mut Reader<'_>) -> Result<Self, Thaw> {
         Ok(Self {
             out: VecDeque::new(),
+            shown: HashSet::new(),
             directory: Frozen::thaw(input)?,
             admission: Frozen::thaw(input)?,
             tag: Frozen::thaw(input)?,

@@ -36,7 +36,7 @@ pub struct Child {
     /// This side's own names for its networks.
     pub translation: Option<Translation>,
     /// Counters over all SAs of this child.
-    pub counters: ChildCounters,
+    pub counters: Arc<ChildCounters>,
 }
 
 impl Child {
@@ -50,7 +50,7 @@ impl Child {
             resources: OnceLock::new(),
             live: Settings { copy_dscp, ..Settings::default() }.into(),
             translation: None,
-            counters: ChildCounters::new(),
+            counters: Arc::default(),
         }
     }
 }
@@ -150,6 +150,11 @@ impl ChildCounters {
     /// Packets dropped for this reason.
     pub fn dropped(&self, reason: Drop) -> u64 {
         self.drops[reason as usize].load(Ordering::Relaxed)
+    }
+
+    /// Packets dropped, with the name of each reason.
+    pub fn named_drops(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Drop::ALL.iter().map(|reason| (reason.name(), self.dropped(*reason)))
     }
 }
 

@@ -43,7 +43,7 @@ impl Engine {
         }
     }
     fn on_news(&mut self, now: Duration, News { connection, child, what }: News) {
-        self.dirty = true;
+        self.pictures.touch(&connection);
         match what {
             What::Failing(failure) => self.parts.journal.tell_monitor(now, &connection, &child, Some(&failure)),
             What::Passing => self.parts.journal.tell_monitor(now, &connection, &child, None),
@@ -72,7 +72,7 @@ impl Engine {
     pub(super) fn end_hold(&mut self, connection: &str) {
         if self.holds.0.remove(connection).is_some() {
             self.parts.installer.restore(connection);
-            self.dirty = true;
+            self.pictures.touch(connection);
         }
     }
     /// After a reload: what is still monitored so stays down, and keeps its policies away; the rest comes back.

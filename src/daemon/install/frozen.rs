@@ -285,7 +285,7 @@ fn thaw_child(input: &mut Reader<'_>) -> Result<Child, Thaw> {
     let translation = Frozen::thaw(input)?;
     let (waits, home) = (Frozen::thaw(input)?, Frozen::thaw(input)?);
     child.live.set(Settings { copy_dscp, fitting, waits, home });
-    Ok(Child { translation, counters: ChildCounters::thaw(input)?, ..child })
+    Ok(Child { translation, counters: Arc::new(ChildCounters::thaw(input)?), ..child })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@ use crate::config::Config;
 use crate::config::plan::Plan;
 use crate::control::request::{Adopt, Adopted, Engine, News, Request};
 use crate::control::types::Status;
+use crate::daemon::clock;
 use std::sync::Arc;
 
 /// The engine.
@@ -23,7 +24,8 @@ impl Port for Engine {
         answer.map_err(|problem| problem.detail)?
     }
     fn status(&self) -> Option<Arc<Status>> {
-        self.ask_and_wait(Request::Status).ok()
+        let board = self.ask_and_wait(Request::Board).ok()?;
+        Some(Arc::new(board.status(clock::now())))
     }
     fn tell(&self, news: News) {
         if self.tell(Request::News(news)).is_err() {
