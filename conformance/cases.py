@@ -10,6 +10,7 @@ sys.dont_write_bytecode = True
 
 import interop.addresses  # noqa: E402,F401  (importing registers the cases)
 import interop.certs  # noqa: E402,F401
+import interop.changes  # noqa: E402,F401
 import interop.confirm  # noqa: E402,F401
 import interop.demo  # noqa: E402,F401
 import interop.exposure  # noqa: E402,F401

@@ -2,6 +2,7 @@
 //!
 //! In each turn: signals, what other threads have done, orders of the API, upcalls of the workers, the sockets, IKE messages (known SAs
 //! first), timers. It waits for nothing but its one poll.
+mod adopt;
 mod board;
 mod figures;
 mod frozen;
@@ -44,7 +45,6 @@ use crate::control::metrics::meter::Meter;
 use crate::control::request::Request;
 use crate::crypto::rng::SystemRng;
 use crate::dataplane::Upcall;
-use crate::ike::adopt::Grade;
 use crate::ike::diagnose::Failure;
 use crate::ike::endpoint::Endpoint;
 use crate::ike::event::{Command, Event, Input, Output, Usage};
@@ -228,6 +228,7 @@ impl Engine {
     /// Runs until a signal has ended it.
     pub fn run(&mut self) -> io::Result<End> {
         self.set_policy(clock::now());
+        drop(self.endpoint.adopted());
         let mut ready = Vec::new();
         loop {
             let timeout = self.timeout(clock::now());
@@ -251,12 +252,6 @@ impl Engine {
         self.probes.configure(now, &self.parts.config, &self.poll);
         self.pictures.configure(&self.parts.config);
         self.feed(now, Input::Command(Command::SetPolicy(policy)));
-        let begun = self.endpoint.adopted();
-        let at_start = begun.iter().all(|(_, grade)| *grade == Grade::New);
-        for (connection, grade) in begun.iter().filter(|_| !at_start) {
-            let children = grade.children().join(" ");
-            tracing::info!(%connection, children, "its configuration is another: {}", grade.name());
-        }
     }
 
     /// The parts, to be taken to pieces in order.

@@ -25,7 +25,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 pub(super) use policies::Ordered;
 use policies::PolicyChange;
 use renamed::Withdrawn;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -146,21 +146,6 @@ impl Installer {
             self.tables.remove_child(slot);
             places.leave(&key, &self.tables);
         }
-        for child in self.unsettled(places) {
-            let (connection, child) = child.split_once('/').unwrap_or(("", &child));
-            tracing::warn!(
-                connection,
-                child,
-                "copy_dscp, mtu, mss, outer_fragments, peer_window, per_resource_sas or start is another, and counts from when it has no SA: take it down and up"
-            );
-        }
-    }
-
-    /// Children with SAs whose settings, fixed while there are any, are not those of the configuration any more.
-    fn unsettled(&self, places: &Places) -> BTreeSet<Arc<str>> {
-        let configured = |sa: &Installed| Fixed::configured(self.setting(&sa.key), sa.slot, places);
-        let behind = |sa: &&Installed| Fixed::of(&sa.inbound.child) != configured(sa);
-        self.installed.values().filter(behind).map(|sa| sa.inbound.child.name.clone()).collect()
     }
 
     /// What the policy of a child does; a protected child gets its slot. Without one its packets must not be left to a wider policy, which might
@@ -179,15 +164,18 @@ impl Installer {
         }
     }
 
-    /// The slot of a child with the child in it. Other settings take effect when the child has no SA: those count on the old one.
+    /// The slot of a child with the child in it, which takes on its settings; but other names of its networks when it has no SA.
     fn place(&self, key: &Key, settings: Option<&ChildConfig>, places: &mut Places) -> Option<Slot> {
         let slot = places.slot(key)?;
         let fixed = Fixed::configured(settings, slot, places);
         let present = self.tables.children.load().get(slot).cloned();
-        if present.as_ref().is_some_and(|child| Fixed::of(child) == fixed || self.by_slot.contains_key(&slot)) {
+        if let Some(child) = &present
+            && (!fixed.is_for_others(child) || self.by_slot.contains_key(&slot))
+        {
+            fixed.put(child, places);
             return Some(slot);
         }
-        let child = fixed.child(slot, key.name(), self.device_of(&key.connection));
+        let child = fixed.child(slot, key.name(), self.device_of(&key.connection), places);
         if let Some(before) = present {
             child.counters.add_in(before.counters.bytes_in.load(Relaxed), before.counters.packets_in.load(Relaxed));
             child.counters.add_out(before.counters.bytes_out.load(Relaxed), before.counters.packets_out.load(Relaxed));
@@ -451,7 +439,7 @@ impl Installer {
         if differs(&child.outbound, &best) {
             self.tables.swap_outbound(slot, best);
         }
-        for (worker, present) in (0..).zip(&child.resources) {
+        for (worker, present) in (0..).zip(child.resources()) {
             let own = usable(Some(worker)).filter(|sa| sa.takeover.is_none());
             let best = own.max_by_key(|sa| sa.age).map(|sa| sa.outbound.clone());
             if differs(present, &best) {
@@ -495,6 +483,8 @@ mod tests {
     use crate::crypto::rng::SeededRng;
     use crate::crypto::secret::Secret;
     use crate::esp::drop::Drop;
+    use crate::ipsec::fitting::{Fitting, Mss, OuterFragments};
+    use crate::ipsec::settings::Settings;
     use crate::wire::payload::Proposal;
     use crate::wire::registry::ProtocolId;
     use std::net::SocketAddr;
@@ -602,23 +592,35 @@ mod tests {
         crate::config::parse(&[source], &crate::config::secret::System).unwrap()
     }
 
-    /// What workers read of a child stays while it has SAs: other settings are told of, and taken when it has none.
+    /// What workers read of a child is what the configuration says, whether it has SAs or not, also those of a `%any` connection's peers; the
+    /// SAs are the same.
     #[test]
-    fn other_settings_wait_for_a_child_without_sas() {
+    fn children_with_sas_take_on_other_settings() {
         let mut bench = Bench { places: Places::new(4), ..Bench::new() };
-        let reload = |bench: &mut Bench, workers| {
-            bench.installer.configure(&resources(workers), &mut bench.places);
-            let unsettled = bench.installer.unsettled(&bench.places).into_iter().map(|name| name.to_string());
-            let children = bench.installer.tables.children.load();
-            (children.iter().next().unwrap().resources.len(), unsettled.collect::<Vec<_>>())
+        let reload = |bench: &mut Bench, workers, settings: fn(&mut ChildConfig)| {
+            let mut config = resources(workers);
+            settings(&mut config.connections[0].children[0]);
+            bench.installer.configure(&config, &mut bench.places);
         };
-        assert_eq!(reload(&mut bench, 0), (0, vec![]));
+        reload(&mut bench, 0, |_| {});
         bench.up(1, true, None);
-        assert_eq!(reload(&mut bench, 0), (0, vec![]));
-        assert_eq!(reload(&mut bench, 2), (0, vec!["a/b".to_owned()]));
-        bench.down(1, Ended::ByUs);
-        bench.up(2, true, None);
-        assert_eq!(reload(&mut bench, 2), (2, vec![]));
+        let peer = Key { connection: "a".into(), child: "b".into(), peer: 1 };
+        let spi_in = bench.places.allocate_spi(&peer, 7).unwrap();
+        let up = ChildUp { peer: 1, spi_in, ..bench.offer(2, true, None) };
+        bench.installer.child_up(NOW, &up, &mut bench.places, &mut bench.rng);
+        let before = [1, 2].map(|id| bench.pair(id).1);
+        assert!(before.iter().all(|sa| sa.child.resources().is_empty() && sa.child.settings().copy_dscp));
+        reload(&mut bench, 2, |child| {
+            (child.copy_dscp, child.mtu, child.mss, child.waits) = (false, Some(1300), Mss::Off, false);
+            (child.peer_window, child.outer_fragments) = (4096, OuterFragments::Never);
+        });
+        let fitting = Fitting { mtu: Some(1300), mss: Mss::Off, outer_fragments: OuterFragments::Never };
+        for (id, before) in [1, 2].into_iter().zip(before) {
+            let (_, inbound) = bench.pair(id);
+            assert!(Arc::ptr_eq(&inbound, &before));
+            let settings = Settings { copy_dscp: false, fitting, waits: false, home: None };
+            assert_eq!((inbound.child.settings(), inbound.child.resources().len()), (settings, 4), "{id}");
+        }
     }
 
     /// What the peer sends must never come out by a name that is not protected any more: the SAs go before the routes do.
@@ -1279,7 +1281,7 @@ mod tests {
             let spi = bench.places.allocate_spi(&key, 77).unwrap();
             let child = bench.installer.tables.children.load().get(slot).cloned().unwrap();
             let home = (spi & sad::WORKER_MASK) as u8;
-            assert_eq!(child.home, (peer_window < 1024).then_some(home), "{peer_window}");
+            assert_eq!(child.settings().home, (peer_window < 1024).then_some(home), "{peer_window}");
             assert_eq!(usize::from(home), peer % 3);
         }
     }

@@ -61,12 +61,20 @@ pub struct Addresses {
 }
 
 /// Outer ends that the configuration names.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Ends {
-    local: Vec<IpAddr>,
-    remote: Vec<IpAddr>,
+    local: BTreeSet<IpAddr>,
+    remote: BTreeSet<IpAddr>,
     /// Some peer can be anywhere.
     anywhere: bool,
+}
+
+impl Ends {
+    fn extend(&mut self, others: &Self) {
+        self.local.extend(&others.local);
+        self.remote.extend(&others.remote);
+        self.anywhere |= others.anywhere;
+    }
 }
 
 impl Network {
@@ -100,9 +108,24 @@ impl Network {
     /// What the configuration protects from now on. Before there is a device, nothing is taken away and a guard that is there stays: it
     /// may be that of another daemon, and we may yet find that the ports are taken.
     pub fn configure(&mut self, config: &Config) -> io::Result<()> {
-        let before = (self.pairs.clone(), self.ends.clone());
-        self.pairs = site::pairs(config);
-        self.ends = ends(config);
+        self.want(site::pairs(config), ends(config))
+    }
+    /// The same, and what was protected before stays so.
+    pub fn extend(&mut self, config: &Config) -> io::Result<()> {
+        let mut pairs = site::pairs(config);
+        pairs.extend_from_slice(&self.pairs);
+        let mut ends = ends(config);
+        ends.extend(&self.ends);
+        self.want(pairs, ends)
+    }
+    /// Nothing is to be done where that is what there is; if somebody else has changed it, `tick` sees that.
+    fn want(&mut self, mut pairs: Vec<Pair>, ends: Ends) -> io::Result<()> {
+        pairs.sort_unstable_by_key(|pair| (pair.local, pair.remote, pair.priority, pair.treatment));
+        pairs.dedup();
+        if self.applied.is_some() && (&pairs, &ends) == (&self.pairs, &self.ends) {
+            return Ok(());
+        }
+        let before = (std::mem::replace(&mut self.pairs, pairs), std::mem::replace(&mut self.ends, ends));
         self.applied = None;
         let result = self.refresh();
         if result.is_err() {
@@ -342,7 +365,7 @@ impl Network {
             addr: a.addr,
             network: prefix::network(a.addr, a.prefix_len),
         });
-        let mut outer = self.ends.local.clone();
+        let mut outer: Vec<IpAddr> = self.ends.local.iter().copied().collect();
         outer.extend(self.ends.remote.iter().filter_map(|&remote| self.source_to(remote)));
         if self.ends.anywhere {
             outer.extend(ANYWHERE.iter().filter_map(|remote| self.source_to(*remote)));
@@ -369,7 +392,9 @@ fn ends(config: &Config) -> Ends {
         ends.local.extend(connection.local_addrs.iter().filter(|addr| !addr.is_unspecified()));
         for remote in &connection.remote_addrs {
             match remote {
-                Remote::Addr(addr) => ends.remote.push(*addr),
+                Remote::Addr(addr) => {
+                    ends.remote.insert(*addr);
+                }
                 Remote::Name(_) | Remote::Any => ends.anywhere = true,
             }
         }
@@ -484,6 +509,21 @@ mod tests {
         assert!(matches!(steps.as_slice(), [Change::PutRoute(route)] if route.link == Some(10)), "{steps:?}");
     }
 
+    /// With ten thousand connections, of which one comes, one is another and one goes: the work is that of looking at each once.
+    #[test]
+    fn of_many_only_what_differs_is_touched() {
+        let pair = |n: u32| format!("10.0.{}.{}/32 > 10.1.{}.{}/32", n >> 8, n & 255, n >> 8, n & 255);
+        let many = |range: std::ops::Range<u32>| {
+            let pairs: Vec<String> = range.map(pair).collect();
+            planned(&pairs.iter().map(String::as_str).collect::<Vec<_>>(), Some(9))
+        };
+        let (before, after) = (many(0..20_000), many(1..20_001));
+        assert_eq!((before.routes.len(), before.rules.len()), (40_000, 40_001));
+        let steps = changes(&before, &after);
+        assert_eq!(steps.len(), 8, "{steps:?}");
+        assert!(changes(&after, &after).is_empty());
+    }
+
     #[test]
     fn only_ours_is_removed_and_last() {
         let mut before = planned(&["10.1.0.0/16 > 10.2.0.0/16"], Some(9));
@@ -509,6 +549,38 @@ mod tests {
         assert!(running.iter().any(leads_into_device));
         let left = planned(&["0.0.0.0/0 > 0.0.0.0/0"], None).routes;
         assert!(left.len() > 1 && !left.iter().any(leads_into_device), "{left:?}");
+    }
+
+    /// Another configuration: what it protects is protected at once, and what the one before protected until it is not needed any more.
+    #[test]
+    fn what_comes_is_protected_before_what_goes_is_given_up() {
+        crate::io::netns::fresh(|| {
+            let config = |nets: &[u8]| {
+                let child = |net: &u8| {
+                    format!(
+                        "[connections.a.children.c{net}]\nmode = \"drop\"\nlocal_ts = [\"10.1.0.0/16\"]\nremote_ts = [\"10.{net}.0.0/16\"]\n"
+                    )
+                };
+                let source = crate::config::Source { name: "a.toml".into(), text: nets.iter().map(child).collect() };
+                crate::config::parse(&[source], &crate::config::secret::System).expect("valid")
+            };
+            let gateway = Gateway::default();
+            let mut network = Network::open(&gateway).expect("open");
+            let queues = crate::io::tun::Device::create(&gateway.device, 1).expect("device");
+            network.configure(&config(&[2, 3])).expect("configure");
+            network.attach(1400).expect("attach");
+            let protected = |network: &Network| {
+                let routes = network.netlink.routes(PROTOCOL).expect("routes").into_iter();
+                let nets: BTreeSet<_> = routes.map(|route| route.destination.0.to_string()).collect();
+                nets.into_iter().collect::<Vec<_>>().join(" ")
+            };
+            assert_eq!(protected(&network), "10.2.0.0 10.3.0.0");
+            network.extend(&config(&[3, 4])).expect("extend");
+            assert_eq!(protected(&network), "10.2.0.0 10.3.0.0 10.4.0.0");
+            network.configure(&config(&[3, 4])).expect("configure");
+            assert_eq!(protected(&network), "10.3.0.0 10.4.0.0");
+            drop(queues);
+        });
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl Team {
 
     /// The other worker that must seal for this child; `None` if this one may.
     pub fn home(&self, child: &Child) -> Option<usize> {
-        child.home.map(usize::from).filter(|home| *home != self.index && *home < self.inboxes.len())
+        child.settings().home.map(usize::from).filter(|home| *home != self.index && *home < self.inboxes.len())
     }
 
     /// Hands a batch over; what does not fit stays in `parcel`.
@@ -209,6 +209,7 @@ impl Arrived {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipsec::settings::Settings;
 
     fn team(workers: usize) -> (Vec<Team>, Vec<Arc<EventFd>>) {
         let bells: Vec<_> = (0..workers).map(|_| Arc::new(EventFd::new().unwrap())).collect();
@@ -310,7 +311,10 @@ mod tests {
 
     #[test]
     fn who_is_alone_or_at_home_seals() {
-        let child = |home| Child { home, ..Child::new(Slot(1), "a/b".into(), DeviceId(0), true) };
+        let child = |home| {
+            let live = Settings { home, ..Settings::default() }.into();
+            Child { live, ..Child::new(Slot(1), "a/b".into(), DeviceId(0), true) }
+        };
         assert_eq!(Team::default().home(&child(Some(3))), None);
         let (team, _) = team(4);
         assert_eq!((team[3].home(&child(Some(3))), team[2].home(&child(Some(3)))), (None, Some(3)));

@@ -403,7 +403,7 @@ fn clamp(entry: &InboundEntry, tcp: &mut [u8], outside: usize, ipv4: bool) {
     let outbound = entry.child.outbound.load();
     let Some(outbound) = outbound.as_deref() else { return };
     let path = outbound.path.load().inner_mtu(outbound.sa.params().cipher);
-    let fitting = &entry.child.fitting;
+    let fitting = entry.child.settings().fitting;
     if let Some(most) = fitting.mss(fitting.mtu(usize::from(path) + outside), ipv4) {
         mss::clamp(tcp, most, false);
     }

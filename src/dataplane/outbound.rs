@@ -333,7 +333,7 @@ impl Outbound {
         child: Option<&Child>,
         batch: &Batch<'_, D, T>,
     ) -> bool {
-        let child = child.filter(|child| child.waits && refusal.drop == Drop::NoSa);
+        let child = child.filter(|child| refusal.drop == Drop::NoSa && child.settings().waits);
         child.is_some_and(|child| self.held.keep(batch.now, child.slot, batch.device, header, data))
     }
 
@@ -424,8 +424,9 @@ impl Sealer {
             (false, true) => (0, NEXT_HEADER_IPV4),
             (false, false) => (0, NEXT_HEADER_IPV6),
         };
-        let mtu = child.fitting.mtu(usize::from(path.inner_mtu(entry.sa.params().cipher)) + outside);
-        let fit = fit(segments.len_of(0), parsed, mtu, child.fitting.outer_fragments, entry)?;
+        let settings = child.settings();
+        let mtu = settings.fitting.mtu(usize::from(path.inner_mtu(entry.sa.params().cipher)) + outside);
+        let fit = fit(segments.len_of(0), parsed, mtu, settings.fitting.outer_fragments, entry)?;
         // Who is refused hears of the packet as it was: it is changed only now.
         let segments = if child.translation.is_some() || mss::announces(data, parsed) {
             adapt(child, header, data, parsed, mtu);
@@ -433,7 +434,7 @@ impl Sealer {
         } else {
             segments
         };
-        let tos = if entry.transport { parsed.tos } else { tos::encapsulate(parsed.tos, child.copy_dscp) };
+        let tos = if entry.transport { parsed.tos } else { tos::encapsulate(parsed.tos, settings.copy_dscp) };
         let track = track(&path, tos, fit.dont_fragment(), batch.ends)?;
         let sealing = Sealing { sa: &entry.sa, next_header, track };
         let mut sealed = Sealed::default();
@@ -496,7 +497,7 @@ impl Sealer {
 fn adapt(child: &Child, header: &VnetHeader, data: &mut [u8], parsed: &Packet, mtu: usize) {
     let partial = header.is_partial(parsed.l4);
     if mss::announces(data, parsed)
-        && let Some(most) = child.fitting.mss(mtu, parsed.flow.src.is_ipv4())
+        && let Some(most) = child.settings().fitting.mss(mtu, parsed.flow.src.is_ipv4())
     {
         mss::clamp(&mut data[parsed.l4..parsed.len], most, partial);
     }

@@ -8,6 +8,7 @@ pub mod pmtu;
 mod prefix;
 mod rules;
 pub mod sad;
+pub mod settings;
 pub mod spd;
 pub mod tables;
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! What the engine publishes and workers read: policies, SAs, children.
 use super::admit::{End, admits};
-use super::fitting::Fitting;
 use super::larval::Larvae;
 use super::path::Path;
 use super::sad::{InboundEntry, Sad};
+use super::settings::{Live, Settings};
 use super::spd::{DeviceId, Slot, Spd};
 use super::translate::Translation;
 use crate::esp::drop::Drop;
@@ -16,7 +16,7 @@ use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A child as workers see it: its place is fixed, its outbound SA is exchanged by rekeys.
 #[derive(Debug)]
@@ -29,18 +29,12 @@ pub struct Child {
     pub device: AtomicU16,
     /// The SA to send on, if there is one.
     pub outbound: ArcSwapOption<OutboundEntry>,
-    /// By worker, the SAs that are for it alone (RFC 9611); empty where there shall be none.
-    pub resources: Box<[ArcSwapOption<OutboundEntry>]>,
-    /// Copy the inner DSCP to the outer header.
-    pub copy_dscp: bool,
-    /// How its packets are made to fit.
-    pub fitting: Fitting,
+    /// By worker, the SAs that are for it alone (RFC 9611); there are no places before they are wanted.
+    pub resources: OnceLock<Box<[ArcSwapOption<OutboundEntry>]>>,
+    /// What may change while it carries packets.
+    pub live: Live,
     /// This side's own names for its networks.
     pub translation: Option<Translation>,
-    /// Packets for it wait for a moment when there is no SA to send them on: one may come.
-    pub waits: bool,
-    /// The worker that alone seals for it, because the peer's window is narrow; the same as in its SPIs. `None`: any worker seals.
-    pub home: Option<u8>,
     /// Counters over all SAs of this child.
     pub counters: Arc<ChildCounters>,
 }
@@ -53,12 +47,9 @@ impl Child {
             name,
             device: AtomicU16::new(device.0),
             outbound: ArcSwapOption::empty(),
-            resources: Box::default(),
-            copy_dscp,
-            fitting: Fitting::default(),
+            resources: OnceLock::new(),
+            live: Settings { copy_dscp, ..Settings::default() }.into(),
             translation: None,
-            waits: false,
-            home: None,
             counters: Arc::default(),
         }
     }
@@ -75,14 +66,26 @@ impl Child {
         self.device.store(device.0, Ordering::Relaxed);
     }
 
-    /// With room for SAs of so many workers.
-    pub fn with_resources(self, workers: u32) -> Self {
-        Self { resources: (0..workers).map(|_| ArcSwapOption::empty()).collect(), ..self }
+    /// The settings that it has now.
+    pub fn settings(&self) -> Settings {
+        self.live.get()
+    }
+
+    /// From now on there is room for SAs of so many workers. There is room for no others later.
+    pub fn make_room(&self, workers: u32) {
+        if workers > 0 {
+            self.resources.get_or_init(|| (0..workers).map(|_| ArcSwapOption::empty()).collect());
+        }
+    }
+
+    /// By worker, the SAs that are for it alone.
+    pub fn resources(&self) -> &[ArcSwapOption<OutboundEntry>] {
+        self.resources.get().map_or(&[], |own| own)
     }
 
     /// The SA that is for this worker alone, if it has one.
     pub fn own(&self, worker: usize) -> Option<Guard<Option<Arc<OutboundEntry>>>> {
-        self.resources.get(worker).map(|own| own.load()).filter(|own| own.is_some())
+        self.resources().get(worker).map(|own| own.load()).filter(|own| own.is_some())
     }
 
     /// What this worker sends on: the SA that is for it alone, or else the one for all.
@@ -92,7 +95,7 @@ impl Child {
 
     /// Its flows may be served by any worker: none has to seal for it, and none has an SA of it to itself.
     pub fn spreads(&self) -> bool {
-        self.home.is_none() && self.resources.iter().all(|own| own.load().is_none())
+        self.settings().home.is_none() && self.resources().iter().all(|own| own.load().is_none())
     }
 }
 
@@ -296,7 +299,7 @@ impl Tables {
     pub fn remove_child(&self, slot: Slot) -> Option<Arc<Child>> {
         let mut replaced = self.write();
         let child = self.children.load().get(slot).cloned()?;
-        child.resources.iter().chain([&child.outbound]).for_each(|outbound| outbound.store(None));
+        child.resources().iter().chain([&child.outbound]).for_each(|outbound| outbound.store(None));
         if let Some(sas) = self.sad.clear(slot) {
             replaced.keep(sas);
         }
@@ -345,7 +348,7 @@ impl Tables {
     /// From now on this worker sends on this SA for the child, or on the one that is for all. As above.
     pub fn swap_resource(&self, slot: Slot, worker: usize, entry: Option<Arc<OutboundEntry>>) {
         let _writing = self.write();
-        if let Some(own) = self.children.load().get(slot).and_then(|child| child.resources.get(worker)) {
+        if let Some(own) = self.children.load().get(slot).and_then(|child| child.resources().get(worker)) {
             own.store(entry);
         }
     }

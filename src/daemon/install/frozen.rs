@@ -13,6 +13,7 @@ use crate::frozen::{Frozen, Reader, Thaw, Writer, frozen};
 use crate::ike::event::{ChildId, IkeId};
 use crate::ipsec::path::Path;
 use crate::ipsec::sad::{self, InboundEntry};
+use crate::ipsec::settings::Settings;
 use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot};
 use crate::ipsec::tables::{Child, ChildCounters, OutboundEntry};
 use crate::wire::selector::Selector;
@@ -257,12 +258,12 @@ fn thaw_inbound(input: &mut Reader<'_>, children: &BySlot) -> Result<InboundEntr
 }
 /// A child without its SAs.
 fn freeze_child(child: &Child, out: &mut Writer) {
-    let Child { slot, name, device, outbound: _, resources, copy_dscp, fitting, translation, waits, home, counters } =
-        child;
+    let Child { slot, name, device, outbound: _, resources: _, live, translation, counters } = child;
+    let Settings { copy_dscp, fitting, waits, home } = live.get();
     slot.freeze(out);
     name.freeze(out);
     device.load(Relaxed).freeze(out);
-    (resources.len() as u32).freeze(out);
+    (child.resources().len() as u32).freeze(out);
     copy_dscp.freeze(out);
     fitting.freeze(out);
     translation.freeze(out);
@@ -278,15 +279,13 @@ fn thaw_child(input: &mut Reader<'_>) -> Result<Child, Thaw> {
     if slot.0 >= sad::MAX_SLOTS || resources > sad::WORKER_MASK + 1 {
         return Err(Thaw::Value("slot"));
     }
-    let child = Child::new(slot, name, device, Frozen::thaw(input)?).with_resources(resources);
-    Ok(Child {
-        fitting: Frozen::thaw(input)?,
-        translation: Frozen::thaw(input)?,
-        waits: Frozen::thaw(input)?,
-        home: Frozen::thaw(input)?,
-        counters: Arc::new(ChildCounters::thaw(input)?),
-        ..child
-    })
+    let child = Child::new(slot, name, device, false);
+    child.make_room(resources);
+    let (copy_dscp, fitting) = (Frozen::thaw(input)?, Frozen::thaw(input)?);
+    let translation = Frozen::thaw(input)?;
+    let (waits, home) = (Frozen::thaw(input)?, Frozen::thaw(input)?);
+    child.live.set(Settings { copy_dscp, fitting, waits, home });
+    Ok(Child { translation, counters: Arc::new(ChildCounters::thaw(input)?), ..child })
 }
 
 #[cfg(test)]

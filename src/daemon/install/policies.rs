@@ -1,4 +1,5 @@
 //! Which policies there are: those of the configuration, and those of peers, which come and go with their SAs.
+use super::super::fixed::Fixed;
 use super::super::installed::{self, Installed};
 use super::super::places::{Key, Places};
 use super::Installer;
@@ -58,11 +59,16 @@ impl Installer {
         CONFIGURED | self.arrivals
     }
 
-    /// Children that stay may have another device than before, and the policies of peers have its and the priority of their child.
+    /// Children that stay take on their settings, also those of peers; they may have another device than before, and the policies of peers have
+    /// its and the priority of their child.
     pub(super) fn follow_settings(&mut self, places: &Places) {
         let children = self.tables.children.load();
         for (key, slot) in places.all() {
-            children.get(slot).inspect(|child| child.set_device(self.device_of(&key.connection)));
+            let Some(child) = children.get(slot) else { continue };
+            child.set_device(self.device_of(&key.connection));
+            if let Some(settings) = self.setting(key) {
+                Fixed::configured(Some(settings), slot, places).put(child, places);
+            }
         }
         let Self { installed, settings, changes, devices, device, .. } = self;
         for sa in installed.values_mut() {
@@ -83,6 +89,9 @@ impl Installer {
     /// Those that are there with what has changed. What has not is shared, but not the list of it: that is copied once for all changes, and with
     /// 100,000 policies most of what one change costs.
     pub(super) fn publish_policies(&mut self) {
+        if self.changes.is_empty() {
+            return;
+        }
         let mut spd = Spd::clone(&self.tables.spd.load());
         for PolicyChange { policy: Ordered { device, order, policy }, comes } in self.changes.drain(..) {
             match comes {

@@ -8,6 +8,7 @@ use crate::esp::outbound::OutboundSa;
 use crate::io::VnetHeader;
 use crate::io::memory::{Device, Port};
 use crate::ipsec::sad::{InboundEntry, Mode};
+use crate::ipsec::settings::Settings;
 use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot, Spd};
 use crate::ipsec::tables::{Child, OutboundEntry, Traffic};
 use std::sync::Arc;
@@ -32,7 +33,8 @@ impl Tenants {
         let host = Device::new(setup.offloads);
         left.worker.ends.devices.insert(OTHER, host.clone());
         let other = Child::new(OTHER_SLOT, "other/all".into(), OTHER, true);
-        let other = Arc::new(Child { waits: setup.waits, home: setup.home, ..other });
+        let live = Settings { waits: setup.waits, home: setup.home, ..other.settings() }.into();
+        let other = Arc::new(Child { live, ..other });
         left.tables.insert_child(other.clone());
         let policy = |name: &str, slot| {
             let (local, remote) = (setup.left.clone().into(), setup.right.clone().into());
