@@ -74,12 +74,17 @@ def described(examples, seconds):
         proxy = Proxy(a.socket)
         url = f"http://127.0.0.1:{proxy.server_address[1]}"
         report = os.path.join(lab.dir, "report.har")
+        over = threading.Event()
+        keeper = threading.Thread(target=keep_up, args=(a, over))
+        keeper.start()
         done = subprocess.run(
             [program, "run", f"{url}/v1/openapi.json", "--url", url, "--max-examples", str(examples), "--seed", "6", "--phases", "examples,fuzzing",
              "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance",
              "--exclude-path", "/v1/events", "--exclude-path", "/v1/upgrade", "--workers", "1", "--request-timeout", "40", "--no-color",
              "--report", "har", "--report-har-path", report],
             capture_output=True, text=True, timeout=seconds, cwd=lab.dir)
+        over.set()
+        keeper.join()
         proxy.shutdown()
         proxy.server_close()
         reached, all_of = successes(report, a)
@@ -88,6 +93,12 @@ def described(examples, seconds):
         told = done.stdout[-1500:] if done.returncode else ""
         return check(done.returncode == 0 and share >= 80 and alive,
                      f"{share} % of {len(all_of)} operations reached 2xx (not: {sorted(all_of - reached)}){told}")
+
+
+def keep_up(one, over):
+    """What is taken down comes up again, so that there is something to rekey."""
+    while not over.wait(0.3):
+        one.api("POST", "connections/hangzhou/up?timeout=5")
 
 
 def named(lab):
