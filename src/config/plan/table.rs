@@ -90,6 +90,7 @@ pub const GATEWAY: &[Row<OfGateway>] = &[
     row("ports.ike", NEEDS_RESTART, "sockets are opened once", differs!(NEEDS_RESTART, |c| c.gateway.ports.ike)),
     row("ports.natt", NEEDS_RESTART, "sockets are opened once", differs!(NEEDS_RESTART, |c| c.gateway.ports.natt)),
     row("workers", NEEDS_RESTART, "SPIs name workers", differs!(NEEDS_RESTART, |c| c.gateway.workers)),
+    row("sandbox", NEEDS_RESTART, "a filter is never taken off", differs!(NEEDS_RESTART, |c| c.gateway.sandbox)),
     row("pin_workers", NEEDS_RESTART, "threads are placed once", differs!(NEEDS_RESTART, |c| c.gateway.pin_workers)),
     row("device", NEEDS_RESTART, "routes lead into it", differs!(NEEDS_RESTART, |c| c.gateway.device.clone())),
     row("route_table", NEEDS_RESTART, "routes stand in it", differs!(NEEDS_RESTART, |c| c.gateway.route_table)),
