@@ -262,6 +262,8 @@ def nowhere():
         hay.look("the other end's log", them.process.text())
         own = {os.path.realpath(f"{d.dir}/{name}") for d in (us, them) for name in ("sandhog.toml", "file.psk", "ppk")} | {os.path.realpath(broken)}
         for daemon in (us, them):
+            # what revisions refer to: closed to others, and nothing else in there
+            own |= {os.path.realpath(path) for path in glob.glob(f"{daemon.dir}/state/secrets/*") if os.stat(path).st_mode & 0o777 == 0o600}
             hay.files(daemon.dir, own)
         control = Hay(needles)
         control.files(us.dir)
