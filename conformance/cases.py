@@ -30,6 +30,7 @@ import interop.quantum  # noqa: E402,F401
 import interop.resources  # noqa: E402,F401
 import interop.routes  # noqa: E402,F401
 import interop.schedules  # noqa: E402,F401
+import interop.secrets  # noqa: E402,F401
 import interop.seeing  # noqa: E402,F401
 import interop.served  # noqa: E402,F401
 import interop.storm  # noqa: E402,F401

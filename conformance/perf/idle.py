@@ -23,25 +23,40 @@ def nothing():
         before = processor(daemon)
         time.sleep(5)
         share = (processor(daemon) - before) / 5
-        kib, own = daemon.process.rss_kib(), anonymous_kib(daemon)
+        kib, own = memory(daemon, "Pss"), memory(daemon, "Pss_Anon")
         # A debug build's program is five times as large as the one that is installed.
         counts = own if sandhog.PROFILE == "debug" else kib
         return check(counts <= MOST_KIB, f"{kib / 1024:.1f} MiB of 16, {own / 1024:.1f} of them not from files, {share:.3%} of a core")
 
 
-def anonymous_kib(daemon):
-    """Resident memory that is no file's."""
-    with open(f"/proc/{daemon.process.popen.pid}/status") as f:
-        return next(int(line.split()[1]) for line in f if line.startswith("RssAnon:"))
+def processes(daemon):
+    """The daemon is the process that was started, and those that it has started itself."""
+    found, new = [], [daemon.process.popen.pid]
+    while new:
+        pid = new.pop()
+        found.append(pid)
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children") as f:
+                new += [int(child) for child in f.read().split()]
+    return found
+
+
+def memory(daemon, what):
+    """KiB of all its processes; what they share counts once."""
+    total = 0
+    for pid in processes(daemon):
+        with open(f"/proc/{pid}/smaps_rollup") as f:
+            total += next(int(line.split()[1]) for line in f if line.startswith(f"{what}:"))
+    return total
 
 
 def processor(daemon):
     """Seconds that all of its threads have run, exactly."""
     total = 0
-    tasks = f"/proc/{daemon.process.popen.pid}/task"
-    for task in os.listdir(tasks):
-        with open(f"{tasks}/{task}/schedstat") as f:
-            total += int(f.read().split()[0])
+    for pid in processes(daemon):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/schedstat") as f:
+                total += int(f.read().split()[0])
     return total / 1e9
 
 
@@ -79,14 +94,14 @@ def tunnels(count, seconds, patience):
         wait.until(f"{count} tunnels", lambda: states().count("up") == count, patience, every=1)
         nat = left.status("c0")["ike"]["nat"]
         # What a start leaves to do is done.
-        time.sleep(10)
+        time.sleep(4 if count <= 100 else 10)
         before, sent = [processor(d) for d in (left, right)], keepalives(lab)
         time.sleep(seconds)
         shares = [(processor(d) - b) / seconds for d, b in zip((left, right), before)]
         rate = (keepalives(lab) - sent) / seconds
         most = MOST_SHARE * count / 1000
         up = states().count("up")
-        kib = [d.process.rss_kib() for d in (left, right)]
+        kib = [memory(d, "Pss") for d in (left, right)]
         holds = up == count and nat == "local" and rate >= 0.8 * count / 20 and (max(shares) <= most or sandhog.PROFILE == "debug")
         figure = (f"{up} up, nat {nat}, {rate:.1f} datagrams/s from behind the NAT, {shares[0]:.2%} and {shares[1]:.2%} of a core (at most {most:.2%}), "
                   f"{kib[0] // 1024} and {kib[1] // 1024} MiB")

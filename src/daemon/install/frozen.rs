@@ -269,7 +269,8 @@ fn freeze_child(child: &Child, out: &mut Writer) {
     translation.freeze(out);
     waits.freeze(out);
     home.freeze(out);
-    counters.freeze(out);
+    // Themselves, whoever else holds them.
+    ChildCounters::freeze(counters, out);
 }
 fn thaw_child(input: &mut Reader<'_>) -> Result<Child, Thaw> {
     let slot = Slot::thaw(input)?;
@@ -374,7 +375,8 @@ mod tests {
         let mut out = Writer::new("installer", 1);
         old.installer.freeze(&mut out);
         let known = Known::default();
-        for at in 12..out.octets().len() {
+        // Behind the name and the version.
+        for at in 15..out.octets().len() {
             for value in [0, 1, 0x80, 0xff] {
                 let mut octets = out.octets().to_vec();
                 octets[at] = value;
