@@ -26,6 +26,7 @@ EXCUSED = {
     "gateway.ports.natt": RESTART,
     "gateway.workers": RESTART,
     "gateway.pin_workers": RESTART,
+    "gateway.sandbox": RESTART,
     "gateway.device": RESTART,
     "gateway.route_table": RESTART,
     "gateway.mark": RESTART,

@@ -518,9 +518,10 @@ mod tests {
             planned(&pairs.iter().map(String::as_str).collect::<Vec<_>>(), Some(9))
         };
         let (before, after) = (many(0..20_000), many(1..20_001));
-        assert_eq!((before.routes.len(), before.rules.len()), (40_000, 40_001));
+        // One rule stands for the pairs of so many.
+        assert_eq!((before.routes.len(), before.rules.len()), (40_000, 2));
         let steps = changes(&before, &after);
-        assert_eq!(steps.len(), 8, "{steps:?}");
+        assert_eq!(steps.len(), 4, "{steps:?}");
         assert!(changes(&after, &after).is_empty());
     }
 
