@@ -10,6 +10,7 @@ sys.dont_write_bytecode = True
 
 import interop.addresses  # noqa: E402,F401  (importing registers the cases)
 import interop.certs  # noqa: E402,F401
+import interop.confirm  # noqa: E402,F401
 import interop.demo  # noqa: E402,F401
 import interop.forged  # noqa: E402,F401
 import interop.hijack  # noqa: E402,F401
@@ -27,6 +28,7 @@ import interop.resources  # noqa: E402,F401
 import interop.routes  # noqa: E402,F401
 import interop.schedules  # noqa: E402,F401
 import interop.seeing  # noqa: E402,F401
+import interop.served  # noqa: E402,F401
 import interop.storm  # noqa: E402,F401
 import interop.strongswan  # noqa: E402,F401
 import interop.strongswan6  # noqa: E402,F401

@@ -246,7 +246,7 @@ macro_rules! numbers {
         }
     )* };
 }
-numbers!(u16, u32, u64, u128, i64);
+numbers!(u16, u32, u64, u128, i32);
 impl Frozen for u8 {
     fn freeze(&self, out: &mut Writer) {
         out.put(&[*self]);

@@ -1,5 +1,8 @@
 //! Bodies of the fuzz targets, so that `cargo test` compiles them and replays the corpus. Each takes any octets, must not
 //! panic, and asserts that what parses survives encoding and parsing again.
+use crate::control::access::Role;
+use crate::control::fake::Fake;
+use crate::control::problem::Problem;
 use crate::crypto::cert::{Certificate, Crl, Revocation, Trust, Verify};
 use crate::crypto::sign::Scheme;
 use crate::io::icmp_watch;
@@ -10,6 +13,7 @@ use crate::wire::payload::Id;
 use crate::wire::registry::{IdType, PayloadType, ProtocolId};
 use crate::wire::selector::Selector;
 use crate::wire::{esp, ip, keyword, rules};
+use axum::http;
 use std::sync::Arc;
 
 /// A fuzz target: its name, which is that of its file and of its corpus, and its body.
@@ -32,12 +36,41 @@ pub const TARGETS: &[Target] = &[
     ("certificate", certificate),
     ("icmp", icmp),
     ("swanctl", swanctl),
+    ("api", api),
 ];
 
 /// A swanctl.conf, as `sandhog import` reads it.
 pub fn swanctl(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         crate::cli::import::fuzz(text);
+    }
+}
+
+/// One request of the API against an engine that is none: an octet for the role, the request line, the head, an empty line, the body.
+pub fn api(data: &[u8]) {
+    thread_local!(static FAKE: Fake = Fake::new());
+    let Some((role, data)) = data.split_first() else { return };
+    let role = [Role::None, Role::Observe, Role::Operator, Role::Admin][usize::from(*role) % 4];
+    let end = data.windows(2).position(|two| two == b"\n\n").unwrap_or(data.len());
+    let (head, body) = (&data[..end], data.get(end + 2..).unwrap_or_default());
+    let mut lines = head.split(|octet| *octet == b'\n');
+    let mut words = lines.next().unwrap_or_default().splitn(2, |octet| *octet == b' ');
+    let (method, uri) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let mut request = http::Request::builder().method(method).uri(uri);
+    for line in lines {
+        let at = line.iter().position(|octet| *octet == b':').unwrap_or(line.len());
+        request = request.header(&line[..at], line.get(at + 1..).unwrap_or_default().trim_ascii());
+    }
+    // What is no request does not get as far as the handlers.
+    let Ok(request) = request.body(body.to_vec().into()) else { return };
+    let is_head = request.method() == http::Method::HEAD;
+    let answer = FAKE.with(|fake| fake.ask(role, request));
+    let status = answer.status().as_u16();
+    assert!(status < 500 || status == 503, "{status}: {}", String::from_utf8_lossy(answer.body()));
+    if status >= 400 && !is_head {
+        assert_eq!(answer.headers()[http::header::CONTENT_TYPE], "application/problem+json");
+        let problem: Problem = serde_json::from_slice(answer.body()).expect("a problem");
+        assert_eq!(problem.status, status);
     }
 }
 
@@ -294,6 +327,16 @@ mod tests {
                  children { n { local_ts = 10.1.0.0/16\n remote_ts = 10.2.0.0/16[tcp/443]\n rekey_bytes = 1g } } } }\nsecrets { ike-a { id-b = b\n secret = 0x01 } }",
                 "base { a = 1\n in { b = 2 } }\nconnections { x : base { in { c = 3 } } # no\n }\ninclude x/*.conf\npools { p { addrs = 10.9.0.9/24 } }",
             ]),
+            "api" => texts(&[
+                "\x01GET /v1/connections?state=down&limit=2&after=hangzhou\nHost: localhost\n\n",
+                "\x02POST /v1/connections/t%C3%B6pfer%2F%C3%9F/children/lan/up?timeout=0\n\n",
+                "\x01POST /v1/match\nContent-Type: application/json\n\n{\"src\":\"10.1.0.7\",\"dst\":\"10.2.0.9\",\"protocol\":\"tcp\",\"port\":443}",
+                "\x03GET /v1/events?since=9-1&snapshot=1\nLast-Event-ID: 3\n\n",
+                "\x03PUT /v1/info\nOrigin: null\n\n",
+                "\x03GET /v1/openapi.json\nHost: evil.example\n\n",
+                "\x00HEAD /metrics\nAccept: application/openmetrics-text\n\n",
+                "\x03POST /v1/connections/%ff/rekey?timeout=-1\nContent-Length: 99999999\n\nx",
+            ]),
             other => panic!("no seeds for {other}"),
         }
     }
@@ -364,7 +407,8 @@ mod tests {
     #[test]
     fn replay_what_others_found() {
         let Some(inputs) = crate::wire::tests::vectors::inputs() else { return };
-        let targets: Vec<_> = TARGETS.iter().filter(|(name, _)| *name != "operations" && *name != "sealed").collect();
+        let targets: Vec<_> =
+            TARGETS.iter().filter(|(name, _)| !["operations", "sealed", "api"].contains(name)).collect();
         for input in &inputs {
             targets.iter().for_each(|(_, body)| body(input));
         }

@@ -22,7 +22,7 @@
 //! | --- | --- | --- |
 //! | 7 | `cli` | `control`, `config`; `demo` also `daemon` and `io` |
 //! | 6 | `daemon` | everything below |
-//! | 5 | `control` | `config`, status types of `ike`, `ipsec`, `dataplane`; `io::peer` |
+//! | 5 | `control` | `config`, status types of `ike`, `ipsec`, `dataplane`; `io::peer`, `wire::ip` |
 //! | 4 | `dataplane` | `ipsec`, `esp`, `io`, `wire` |
 //! | 4 | `config` | `ike::policy` and `ike::diagnose`, `ipsec`, `crypto`, `wire` |
 //! | 3 | `ipsec` | `esp`, `wire` |

@@ -16,7 +16,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("ipsec", &["esp", "wire", "crypto::cipher", "frozen"]),
     ("dataplane", &["ipsec", "esp", "io", "wire"]),
     ("config", &["ike::policy", "ike::diagnose", "ipsec", "crypto", "wire"]),
-    ("control", &["config", "ike::status", "ike::diagnose", "ipsec", "dataplane", "io::peer"]),
+    (
+        "control",
+        &["config", "crypto::secret", "ike::status", "ike::diagnose", "ipsec", "dataplane", "io::peer", "wire::ip"],
+    ),
     ("daemon", &["control", "dataplane", "config", "ipsec", "ike", "esp", "frozen", "crypto", "io", "wire"]),
     ("cli", &["control", "config"]),
 ];

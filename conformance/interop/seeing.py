@@ -13,7 +13,7 @@ from lab.pair import INNER, OUTER, PSK, Pair, prefix
 
 METRICS = "127.0.0.1:9464"
 # What no line of a log may take from a peer: a line of its own, a terminal's commands, text that runs backwards. An ID is written with \\xHH in the configuration.
-HOSTILE = r"keyid:evil\x0a2026-01-01T00:00:00Z ERROR forged connection=peer\x0d\x1b[2J\xe2\x80\xaetxt\x00\xff\\\x22]"
+HOSTILE = r"fqdn:evil\x0a2026-01-01T00:00:00Z ERROR forged connection=peer\x0d\x1b[2J\xe2\x80\xaetxt\x00\xff\\\x22]"
 FETCH = """
 import sys, urllib.request, urllib.error
 request = urllib.request.Request(sys.argv[1], method=sys.argv[2], headers={"Accept": sys.argv[3]})

@@ -99,6 +99,31 @@ class Sandhog:
         finally:
             connection.close()
 
+    def send(self, verb, path, body=None, headers=None):
+        """One request with a body, JSON or as it is: status and octets."""
+        connection = UnixHttp(self.socket)
+        try:
+            if body is not None and not isinstance(body, bytes):
+                body = json.dumps(body).encode()
+            connection.request(verb, f"/v1/{path}", body, dict({"Content-Type": "application/json"} if body is not None else {}, **(headers or {})))
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def send_json(self, *argv):
+        """The document that a request gives."""
+        return json.loads(self.send(*argv)[1])
+
+    def etag(self):
+        """Of the configuration in force."""
+        connection = UnixHttp(self.socket)
+        try:
+            connection.request("GET", "/v1/config")
+            return connection.getresponse().headers["ETag"]
+        finally:
+            connection.close()
+
     def up(self, name, timeout=30):
         """Brings up; True, or the output."""
         code, out = self.client("up", name, "--timeout", str(timeout), timeout=timeout + 15)

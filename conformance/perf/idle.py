@@ -23,8 +23,16 @@ def nothing():
         before = processor(daemon)
         time.sleep(5)
         share = (processor(daemon) - before) / 5
-        kib = daemon.process.rss_kib()
-        return check(kib <= MOST_KIB, f"{kib / 1024:.1f} MiB of 16, {share:.3%} of a core")
+        kib, own = daemon.process.rss_kib(), anonymous_kib(daemon)
+        # A debug build's program is five times as large as the one that is installed.
+        counts = own if sandhog.PROFILE == "debug" else kib
+        return check(counts <= MOST_KIB, f"{kib / 1024:.1f} MiB of 16, {own / 1024:.1f} of them not from files, {share:.3%} of a core")
+
+
+def anonymous_kib(daemon):
+    """Resident memory that is no file's."""
+    with open(f"/proc/{daemon.process.popen.pid}/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("RssAnon:"))
 
 
 def processor(daemon):

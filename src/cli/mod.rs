@@ -2,6 +2,7 @@
 //! cannot be reached (interface.md, "Programs").
 pub mod client;
 
+mod apply;
 mod bugreport;
 mod change;
 mod check;
@@ -12,8 +13,11 @@ pub mod import;
 mod man;
 mod output;
 mod pki;
+mod plan;
+mod revisions;
 mod sas;
 mod secret;
+mod source;
 mod sse;
 mod status;
 mod table;
@@ -83,6 +87,7 @@ enum Command {
     #[command(after_help = "Examples:\n  sandhog rekey office\n  sandhog rekey office/lan")]
     Rekey(ChangeArgs),
     /// Replace the running daemon by the installed executable, without losing an SA or a packet
+    #[command(after_help = "Examples:\n  sandhog upgrade\n  sandhog --json upgrade")]
     Upgrade,
     /// Validate a configuration without a daemon
     #[command(after_help = "Example:\n  sandhog check /etc/sandhog/sandhog.toml")]
@@ -90,6 +95,43 @@ enum Command {
         /// The main file; `conf.d/*.toml` beside it is read, too
         file: PathBuf,
     },
+    /// Show what a configuration would change, and what that would interrupt; nothing is changed
+    #[command(after_help = "Examples:\n  sandhog plan\n  sandhog plan branch.toml\n  sandhog --json plan | jq .impact")]
+    Plan {
+        /// A configuration, which replaces what was put over the API [default: the daemon's own files as they are now]
+        file: Option<PathBuf>,
+    },
+    /// Put a configuration into force, as the plan that is shown first says
+    #[command(after_help = "Examples:\n  sandhog apply\n  sandhog apply --confirm 60 && sandhog confirm")]
+    Apply {
+        /// A configuration, which replaces what was put over the API [default: the daemon's own files as they are now]
+        file: Option<PathBuf>,
+        /// Undo it after so many seconds unless `sandhog confirm` keeps it
+        #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(10..=3600))]
+        confirm: Option<u64>,
+        /// Do not ask before traffic is interrupted
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Keep what was applied with --confirm
+    #[command(after_help = "Example:\n  sandhog confirm")]
+    Confirm,
+    /// Bring the revision before, or any other, back; what waits to be confirmed is undone at once
+    #[command(after_help = "Examples:\n  sandhog rollback\n  sandhog rollback --revision 12 --confirm 60")]
+    Rollback {
+        /// Which one, as `sandhog revisions` numbers them
+        #[arg(long, value_name = "N")]
+        revision: Option<u64>,
+        /// Undo that after so many seconds unless `sandhog confirm` keeps it
+        #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(10..=3600))]
+        confirm: Option<u64>,
+    },
+    /// Let the daemon read its own files again
+    #[command(after_help = "Example:\n  sandhog reload")]
+    Reload,
+    /// List what was in force, and who changed it when
+    #[command(after_help = "Example:\n  sandhog revisions")]
+    Revisions,
     /// Show a tunnel between two gateways on this machine: pings, TCP, and nothing left behind
     #[command(after_help = "Example:\n  sudo sandhog demo --keep")]
     Demo {
@@ -158,6 +200,14 @@ pub fn main() -> ExitCode {
         Command::Rekey(args) => change::run(&client, Verb::Rekey, &args.name, args.timeout, cli.json),
         Command::Upgrade => upgrade::run(&client, cli.json),
         Command::Check { file } => check::run(&file, cli.json),
+        Command::Plan { file } => plan::run(&client, file.as_deref(), cli.json),
+        Command::Apply { file, confirm, yes } => {
+            apply::run(&client, file.as_deref(), apply::Terms { confirm, yes, json: cli.json })
+        }
+        Command::Confirm => apply::confirm(&client, cli.json),
+        Command::Rollback { revision, confirm } => apply::rollback(&client, revision, confirm, cli.json),
+        Command::Reload => apply::reload(&client, cli.json),
+        Command::Revisions => revisions::run(&client, cli.json),
         Command::Demo { keep } => demo::run(keep, cli.json),
         Command::DemoGateway { config } => demo::gateway(config),
         Command::Pki { command } => pki::run(command, cli.json),

@@ -8,7 +8,7 @@ const MAX_EVENT: u64 = 64 << 20;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
     /// What to resume behind.
-    pub id: Option<u64>,
+    pub id: Option<String>,
     /// Its kind.
     pub event: String,
     /// Its document.
@@ -45,7 +45,7 @@ impl<R: BufRead> Reader<R> {
             let (field, value) = line.split_once(':').unwrap_or((&line, ""));
             let value = value.strip_prefix(' ').unwrap_or(value);
             match field {
-                "id" => event.id = value.parse().ok(),
+                "id" => event.id = Some(value.to_owned()),
                 "event" => event.event = value.to_owned(),
                 "data" => {
                     event.data.push_str(value);
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn events_with_ids_and_comments_between() {
         let text = ": hello\n\nid: 7\nevent: up\ndata: {\"a\":\ndata: 1}\r\n\r\n:\n\ndata:x\nretry: 3\n\nid: 9\n\n";
-        let up = Event { id: Some(7), event: "up".into(), data: "{\"a\":\n1}".into() };
+        let up = Event { id: Some("7".into()), event: "up".into(), data: "{\"a\":\n1}".into() };
         assert_eq!(read(text), (vec![up, Event { data: "x".into(), ..Event::default() }], true));
     }
 

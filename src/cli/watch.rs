@@ -17,8 +17,8 @@ const AGAIN: [Duration; 4] =
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Begin behind this event; what the daemon no longer has is told as a gap
-    #[arg(long, value_name = "ID")]
-    since: Option<u64>,
+    #[arg(long, value_name = "[EPOCH-]ID")]
+    since: Option<String>,
     /// Only events of this connection, and gaps
     #[arg(long, value_name = "NAME")]
     connection: Option<String>,
@@ -29,11 +29,11 @@ pub(super) struct Args {
 
 /// Until it is interrupted, or nobody reads any more.
 pub(super) fn run(client: &Client, args: &Args, json: bool) -> ExitCode {
-    let mut since = args.since;
+    let mut since = args.since.clone();
     let mut connected = false;
     let mut tries = 0;
     loop {
-        match open(client, since, args.snapshot && !connected) {
+        match open(client, since.as_deref(), args.snapshot && !connected) {
             Ok(events) => {
                 if std::mem::replace(&mut tries, 0) > 0 {
                     eprintln!("sandhog: the daemon is back");
@@ -56,9 +56,12 @@ pub(super) fn run(client: &Client, args: &Args, json: bool) -> ExitCode {
     }
 }
 
-fn open(client: &Client, since: Option<u64>, snapshot: bool) -> Result<Reader<impl BufRead>, ClientError> {
-    let query: Vec<_> =
-        since.map(|id| format!("since={id}")).into_iter().chain(snapshot.then(|| "snapshot=1".into())).collect();
+fn open(client: &Client, since: Option<&str>, snapshot: bool) -> Result<Reader<impl BufRead + use<>>, ClientError> {
+    let query: Vec<_> = since
+        .map(|id| format!("since={}", super::client::escape(id)))
+        .into_iter()
+        .chain(snapshot.then(|| "snapshot=1".into()))
+        .collect();
     let path = if query.is_empty() { "/v1/events".into() } else { format!("/v1/events?{}", query.join("&")) };
     let order = Order::get(&path).header("accept", "text/event-stream").within(SILENCE);
     Ok(Reader::new(BufReader::new(client.send(order)?.into_reader())))
@@ -71,9 +74,9 @@ enum End {
     NobodyReads,
 }
 
-fn follow(mut events: Reader<impl BufRead>, since: &mut Option<u64>, args: &Args, json: bool) -> End {
+fn follow(mut events: Reader<impl BufRead>, since: &mut Option<String>, args: &Args, json: bool) -> End {
     while let Ok(Some(event)) = events.next() {
-        *since = event.id.or(*since);
+        *since = event.id.clone().or(since.take());
         let told = document(&event);
         if !concerns(&told, args.connection.as_deref()) {
             continue;
@@ -94,8 +97,8 @@ fn document(event: &Event) -> Value {
         other => serde_json::Map::from_iter([("data".to_owned(), other)]),
     };
     document.entry("event").or_insert_with(|| event.event.clone().into());
-    if let Some(id) = event.id {
-        document.entry("id").or_insert_with(|| id.into());
+    if let Some(id) = &event.id {
+        document.entry("id").or_insert_with(|| id.as_str().into());
     }
     Value::Object(document)
 }
@@ -142,7 +145,7 @@ fn gap(document: &Value) -> String {
 
 /// What an event says besides whose it is.
 fn details(document: &Value) -> String {
-    const HEAD: [&str; 5] = ["id", "time", "event", "connection", "child"];
+    const HEAD: [&str; 6] = ["id", "epoch", "time", "event", "connection", "child"];
     let Value::Object(map) = document else { return String::new() };
     let said = map.iter().filter(|(key, value)| !HEAD.contains(&key.as_str()) && !value.is_null());
     let said = said.map(|(key, value)| match (key.as_str(), value) {
@@ -174,6 +177,7 @@ mod tests {
     use super::*;
 
     fn event(id: Option<u64>, event: &str, data: &str) -> Event {
+        let id = id.map(|id| id.to_string());
         Event { id, event: event.into(), data: data.into() }
     }
 
@@ -196,7 +200,7 @@ mod tests {
 
     #[test]
     fn the_kind_of_an_event_stands_in_its_document() {
-        assert_eq!(document(&event(Some(1), "gap", "{}")), serde_json::json!({ "event": "gap", "id": 1 }));
+        assert_eq!(document(&event(Some(1), "gap", "{}")), serde_json::json!({ "event": "gap", "id": "1" }));
         assert_eq!(document(&event(None, "x", "no json"))["data"], "no json");
         let snapshot = document(&event(None, "snapshot", r#"{"connections":[{}]}"#));
         assert_eq!(snapshot["data"]["connections"].as_array().unwrap().len(), 1);

@@ -27,6 +27,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::collections::HashMap;
 use std::fmt;
+use std::mem::take;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 pub(super) use value::is_inline;
@@ -140,13 +141,11 @@ impl Object {
     }
     /// The keyed hash of what it says.
     pub fn digest(&self, key: &[u8; 32]) -> [u8; 32] {
-        let mut octets = Vec::new();
-        self.canonical(&mut octets);
+        // Room for a secret from the beginning: what grows leaves copies behind.
+        let mut octets = Vec::with_capacity(4096);
+        Value::String(self.key.to_string()).canonical(false, &mut octets);
+        self.body.canonical(false, &mut octets);
         mac(key, octets)
-    }
-    fn canonical(&self, out: &mut Vec<u8>) {
-        Value::String(self.key.to_string()).canonical(false, out);
-        self.body.canonical(false, out);
     }
     fn hidden<'o>(&'o self, mut found: impl FnMut(String, &'o Secret)) {
         self.body.hidden(&mut Vec::new(), &mut |way, secret| found(self.key.pointer() + &json::pointer(way), secret));
@@ -179,7 +178,7 @@ impl Desired {
     /// What is no TOML, is given twice or stands nowhere.
     pub fn from_sources(sources: &[Source]) -> Result<Self, Errors> {
         let mut report = Report::new(sources);
-        let document = text::Document::read(sources, &mut report);
+        let mut document = text::Document::read(sources, &mut report);
         let mut objects = Vec::new();
         let mut add = |report: &Report<'_>, key: Key, at: At, mut body: Value| {
             let (file, line) = report.spot(at);
@@ -188,10 +187,13 @@ impl Desired {
         };
         if let Some(first) = document.gateway.first() {
             let at = first.at;
-            add(&report, Key::gateway(), at, Value::Table(value::table(document.gateway)));
+            add(&report, Key::gateway(), at, Value::Table(value::table(take(&mut document.gateway))));
         }
-        let tables =
-            [(Kind::Connection, document.connections), (Kind::Secret, document.secrets), (Kind::Pool, document.pools)];
+        let tables = [
+            (Kind::Connection, take(&mut document.connections)),
+            (Kind::Secret, take(&mut document.secrets)),
+            (Kind::Pool, take(&mut document.pools)),
+        ];
         for (kind, entries) in tables {
             for entry in entries {
                 add(&report, Key { kind, name: entry.key.into() }, entry.at, entry.node.into());
@@ -440,7 +442,7 @@ pub fn digest(document: &Desired, key: &[u8; 32]) -> [u8; 32] {
         if kind != Kind::Connection {
             objects.sort_by(|a, b| a.key.name.cmp(&b.key.name));
         }
-        objects.into_iter().for_each(|object| object.canonical(&mut octets));
+        objects.into_iter().for_each(|object| octets.extend(object.digest(key)));
     }
     mac(key, octets)
 }

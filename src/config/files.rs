@@ -11,6 +11,14 @@ const LARGEST: u64 = 16 * 1024 * 1024;
 /// # Errors
 /// Whatever is wrong with the files, all of it.
 pub fn load(path: &Path) -> Result<Config, Errors> {
+    parse(&sources(path)?, &System)
+}
+
+/// Reads `path` and `conf.d/*.toml` beside it, and looks no further into them.
+///
+/// # Errors
+/// Which of them cannot be read.
+pub fn sources(path: &Path) -> Result<Vec<Source>, Errors> {
     let mut paths = vec![path.to_path_buf()];
     let mut findings = Vec::new();
     let beside = path.parent().unwrap_or(Path::new("")).join("conf.d");
@@ -25,7 +33,7 @@ pub fn load(path: &Path) -> Result<Config, Errors> {
             Err(error) => findings.push(unreadable(&path, &error)),
         }
     }
-    if findings.is_empty() { parse(&sources, &System) } else { Err(Errors(findings)) }
+    if findings.is_empty() { Ok(sources) } else { Err(Errors(findings)) }
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Finding {

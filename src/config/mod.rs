@@ -33,7 +33,7 @@ mod translate;
 mod value;
 
 pub use error::{Errors, Finding, Severity};
-pub use files::load;
+pub use files::{load, sources};
 pub use interface::Interface;
 pub use monitor::{Monitor, MonitorAction};
 pub use secret::{Secrets, System};

@@ -9,31 +9,33 @@
 //! | impact | what is seen |
 //! | --- | --- |
 //! | `none` | nothing at all: the object is new, or means what it meant |
-//! | `live` | the new value is in force, or counts from the next rekey, authentication or start on; no SA changes an SPI, no packet is lost |
+//! | `live` | the new value is in force, or counts from the next rekey, authentication or start on; no SA changes an SPI (of those that stand beside a child for one worker each, some may come or go), no packet is lost |
 //! | `rekey_child` | the child's SPIs change, by CREATE_CHILD_SA, make before break; no packet is lost; the IKE SA keeps its SPIs |
-//! | `restart_child` | the child's SAs are deleted, or withdrawn from the tables at once, and made anew within the same IKE SA: its packets wait or are lost for a moment |
-//! | `restart_ike` | the IKE SA is deleted and made anew, and all children of the connection with it |
-//! | `interrupts_traffic` | something is gone, or down for longer than that: the object itself, its device, or a path that was protected |
+//! | `restart_child` | another child is made within the same IKE SA, not as a rekey, and the one before goes: what both of them would carry is carried if the peer agrees; what has another name from now on waits or is lost for a moment |
+//! | `restart_ike` | another IKE SA is made from scratch, with all children of the connection, and the one before goes |
+//! | `interrupts_traffic` | something is gone, or down until somebody else acts: the object itself, its device, an IKE SA that only the peer can make anew |
 //!
 //! **Where it depends on what is up**, [`Standing`] is asked: an IKE SA whose suite, addresses and identities are still allowed stays. A connection or child
 //! without an SA has nothing to lose, so its impact is `live` at most. Where nothing is known of what is up, the impact is the upper bound.
 //!
-//! **The engine does what the plan says**, no less and no more: it takes over the new configuration for all, then rekeys, restarts or deletes what the steps name
-//! ([`Step::connection`], [`Step::children`]). So what is observed is what was predicted. What a peer does about it is the peer's.
+//! **What is observed is what was predicted.** `ike::adopt` decides by what is up whether the protocol demands more than taking a value on; the rows follow the same
+//! rules. What it does not see, as the replay window of an SA or a translation, the engine does as the steps say ([`Step::connection`], [`Step::children`]). What a
+//! peer does about it is the peer's.
 //!
 //! **The table** ([`table`]) has a row for each key that there is, with its bound and the reason; a test fails when a key has none.
 pub mod table;
 
 use super::document::{Desired, Key, Kind, Object, Value};
-use super::{Config, ConnectionConfig};
-use crate::ike::policy::{ChildPolicy, Connection, Credentials};
+use super::{Config, ConnectionConfig, Mode};
+use crate::ike::policy::{ChildPolicy, Connection, Credentials, Remote};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// What a change does to the traffic of its object, mildest first. The names are those of the JSON.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the module says what each means")]
 pub enum Impact {
@@ -47,7 +49,7 @@ pub enum Impact {
 }
 
 /// What becomes of an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Action {
@@ -255,8 +257,14 @@ fn connection(old: Present<'_>, new: Present<'_>, standing: &Standing<'_>, chang
         }
         impact = impact.max(found);
     }
-    if up.as_ref().is_some_and(Vec::is_empty) && impact <= Impact::RestartIke {
-        impact = impact.min(Impact::Live);
+    let with = if impact == Impact::RestartIke { impact } else { Impact::None };
+    // Who only answers waits until the peer calls again.
+    let answers = new.1.policy.is_some_and(|policy| policy.remote_addrs.contains(&Remote::Any));
+    if up.as_ref().is_some_and(Vec::is_empty) {
+        let device = table::moves_device(&old.1, &new.1);
+        impact = impact.min(if device { impact } else { Impact::Live });
+    } else if answers && impact == Impact::RestartIke {
+        impact = Impact::InterruptsTraffic;
     }
     let none = Value::Table(Vec::new());
     let children = |object: &'_ Object| object.body().get("children").cloned().unwrap_or_else(|| none.clone());
@@ -272,7 +280,6 @@ fn connection(old: Present<'_>, new: Present<'_>, standing: &Standing<'_>, chang
     if !fields.is_empty() {
         changes.push(on_connection(new.0, Action::Change, fields.into_iter().collect(), impact));
     }
-    let with = if impact == Impact::RestartIke { Impact::RestartIke } else { Impact::None };
     each_child((old, &before), (new, &after), up.as_deref(), with, changes);
 }
 
@@ -285,18 +292,28 @@ fn each_child(
     changes: &mut Vec<Step>,
 ) {
     let connection = &new.0.key.name;
-    let is_up = |child: &Arc<str>| {
-        up.is_none_or(|sas| sas.iter().flat_map(|sa| &sa.children).any(|present| *present.name == **child))
-    };
+    let present: Option<HashSet<&str>> =
+        up.map(|sas| sas.iter().flat_map(|sa| &sa.children).map(|child| child.name.as_str()).collect());
+    let is_up = |child: &Arc<str>| present.as_ref().is_none_or(|present| present.contains(&**child));
+    let (were, are) = (Made::of(&old.1, before), Made::of(&new.1, after));
     let mut add = |name: &str, action, fields, impact: Impact, children: Vec<Arc<str>>| {
-        let impact = if children.iter().any(is_up) || impact < Impact::Live { impact } else { Impact::Live };
+        let negotiated = were.of_name(name).any(|child| child.policy.is_some());
+        let idle = negotiated && !children.iter().any(is_up);
+        let impact = if idle { impact.min(Impact::Live) } else { impact };
         let object = format!("{}.children.{name}", new.0.key);
         changes.push(Step { connection: Some(connection.clone()), children, ..step(object, action, fields, impact) });
     };
-    let (were, are) = (Made::of(&old.1, before), Made::of(&new.1, after));
-    for (name, _) in before.table().iter().filter(|(name, _)| after.get(name).is_none()) {
-        let negotiated = were.names(name);
-        add(name, Action::Remove, Vec::new(), Impact::InterruptsTraffic, negotiated);
+    let stays: HashSet<&str> = after.table().iter().map(|(name, _)| name.as_str()).collect();
+    for (name, _) in before.table().iter().filter(|(name, _)| !stays.contains(name.as_str())) {
+        let carried = were.of_name(name).any(|child| child.config.mode != Mode::Drop);
+        let impact = if carried { Impact::InterruptsTraffic } else { Impact::Live };
+        add(
+            name,
+            Action::Remove,
+            Vec::new(),
+            impact,
+            were.of_name(name).map(|child| child.config.name.clone()).collect(),
+        );
     }
     let texts: HashMap<&str, &Value> = before.table().iter().map(|(name, value)| (name.as_str(), value)).collect();
     for (name, value) in after.table() {
@@ -304,32 +321,8 @@ fn each_child(
             add(name, Action::Add, Vec::new(), Impact::None, Vec::new());
             continue;
         };
-        let mut fields = differing(present, value);
-        let (mut impact, mut children) = (Impact::None, Vec::new());
-        for child in were.of_name(name) {
-            let Some(now) = are.named(name, &child.config.name) else {
-                // What its pairs are called is another matter: they are made anew.
-                (impact, children) =
-                    (impact.max(Impact::RestartChild), [children, vec![child.config.name.clone()]].concat());
-                continue;
-            };
-            let two = table::TwoChildren { old: child, new: now, up };
-            let mut own = Impact::None;
-            for row in table::CHILD {
-                let found = (row.judge)(&two);
-                if found > Impact::None {
-                    fields.insert(row.key.into());
-                }
-                own = own.max(found);
-            }
-            impact = impact.max(own);
-            if own > Impact::None {
-                children.push(child.config.name.clone());
-            }
-        }
-        if are.of_name(name).any(|child| were.named(name, &child.config.name).is_none()) {
-            impact = impact.max(Impact::Live);
-        }
+        let (mut fields, impact, children) = judged(name, &were, &are, up);
+        fields.extend(differing(present, value));
         if !fields.is_empty() {
             let impact = if impact > Impact::None { impact.max(with) } else { impact };
             add(name, Action::Change, fields.into_iter().collect(), impact, children);
@@ -337,35 +330,69 @@ fn each_child(
     }
 }
 
+/// A child of a document that stays: which keys mean something else, what that does, and to which of those that were made of it.
+fn judged(
+    name: &str,
+    were: &Made<'_>,
+    are: &Made<'_>,
+    up: Option<&[IkeUp]>,
+) -> (BTreeSet<String>, Impact, Vec<Arc<str>>) {
+    let (mut fields, mut impact, mut children) = (BTreeSet::new(), Impact::None, Vec::new());
+    for child in were.of_name(name) {
+        let Some(now) = are.named(name, &child.config.name) else {
+            // What its pairs are called is another matter: they are made anew.
+            impact = impact.max(Impact::RestartChild);
+            children.push(child.config.name.clone());
+            continue;
+        };
+        let two = table::TwoChildren { old: child, new: now, up };
+        let mut own = Impact::None;
+        for row in table::CHILD {
+            let found = (row.judge)(&two);
+            if found > Impact::None {
+                fields.insert(row.key.into());
+            }
+            own = own.max(found);
+        }
+        impact = impact.max(own);
+        if own > Impact::None {
+            children.push(child.config.name.clone());
+        }
+    }
+    if are.of_name(name).any(|child| were.named(name, &child.config.name).is_none()) {
+        impact = impact.max(Impact::Live);
+    }
+    (fields, impact, children)
+}
+
 /// The children that were made of those of a document: one each, or one for each pair.
 struct Made<'a> {
-    by_name: HashMap<String, Vec<table::Child<'a>>>,
+    by_name: HashMap<&'a str, Vec<table::Child<'a>>>,
+    all: HashMap<&'a str, (&'a str, table::Child<'a>)>,
 }
 impl<'a> Made<'a> {
     fn of(meaning: &table::Meaning<'a>, written: &Value) -> Self {
-        let names: BTreeSet<&str> = written.table().iter().map(|(name, _)| name.as_str()).collect();
+        let names: HashSet<&str> = written.table().iter().map(|(name, _)| name.as_str()).collect();
         let policies: HashMap<&str, &'a ChildPolicy> =
             meaning.policy.iter().flat_map(|p| &p.children).map(|p| (&*p.name, &**p)).collect();
-        let mut by_name: HashMap<String, Vec<table::Child<'a>>> = HashMap::new();
+        let mut made = Self { by_name: HashMap::new(), all: HashMap::new() };
         for config in &meaning.config.children {
-            let of = |whole: &'a str| match whole.rsplit_once('-') {
-                _ if names.contains(whole) => whole,
-                Some((name, _)) if names.contains(name) => name,
+            let whole = &*config.name;
+            let name = match whole.rsplit_once('-') {
+                Some((name, _)) if !names.contains(whole) && names.contains(name) => name,
                 _ => whole,
             };
-            let child = table::Child { config, policy: policies.get(&*config.name).copied() };
-            by_name.entry(of(&config.name).to_owned()).or_default().push(child);
+            let child = table::Child { config, policy: policies.get(whole).copied() };
+            made.by_name.entry(name).or_default().push(child);
+            made.all.insert(whole, (name, child));
         }
-        Self { by_name }
+        made
     }
     fn of_name(&self, name: &str) -> impl Iterator<Item = table::Child<'a>> {
         self.by_name.get(name).into_iter().flatten().copied()
     }
     fn named(&self, name: &str, child: &str) -> Option<table::Child<'a>> {
-        self.of_name(name).find(|made| *made.config.name == *child)
-    }
-    fn names(&self, name: &str) -> Vec<Arc<str>> {
-        self.of_name(name).map(|child| child.config.name.clone()).collect()
+        self.all.get(child).filter(|(of, _)| *of == name).map(|(_, child)| *child)
     }
 }
 

@@ -1,9 +1,13 @@
 //! TOML to a tree in which every key and every value knows where it stands.
 use super::Source;
 use super::report::Report;
+use crate::crypto::secret::Secret;
 use std::collections::HashMap;
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
+
+/// Stands in a private key that is no file.
+const PRIVATE_KEY: &str = "PRIVATE KEY";
 
 /// Octets of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,6 +74,24 @@ pub(super) struct Document {
     pub pools: Vec<Entry>,
     /// False if a file is broken, so that what is missing may stand in the broken part.
     pub whole: bool,
+}
+
+impl Drop for Document {
+    /// What has been made of a secret is wiped by whoever has it.
+    fn drop(&mut self) {
+        self.secrets.iter_mut().for_each(|entry| wipe(&mut entry.node, &|_| true));
+        self.connections.iter_mut().for_each(|entry| wipe(&mut entry.node, &|text| text.contains(PRIVATE_KEY)));
+    }
+}
+
+/// Wipes the strings that are secret.
+fn wipe(node: &mut Node, secret: &dyn Fn(&str) -> bool) {
+    match &mut node.value {
+        Value::String(s) if secret(s) => drop(Secret::new(std::mem::take(s).into_bytes())),
+        Value::Array(items) => items.iter_mut().for_each(|item| wipe(item, secret)),
+        Value::Table(entries) => entries.iter_mut().for_each(|entry| wipe(&mut entry.node, secret)),
+        _ => {}
+    }
 }
 
 impl Document {
@@ -165,7 +187,7 @@ fn conceal(node: &Node, report: &mut Report<'_>) {
 /// A private key is blotted out wherever it stands, also where none belongs.
 fn conceal_keys(node: &Node, report: &mut Report<'_>) {
     match &node.value {
-        Value::String(s) if s.contains("PRIVATE KEY") => report.blot(node.at),
+        Value::String(s) if s.contains(PRIVATE_KEY) => report.blot(node.at),
         Value::Array(items) => items.iter().for_each(|item| conceal_keys(item, report)),
         Value::Table(entries) => entries.iter().for_each(|entry| conceal_keys(&entry.node, report)),
         _ => {}

@@ -63,7 +63,8 @@ pub fn said(error: &serde_json::Error) -> String {
     format!("a value of the wrong kind at line {} column {}", error.line(), error.column())
 }
 
-fn is_json(request: &Request) -> bool {
+/// Whether the body says that it is JSON.
+pub fn is_json(request: &Request) -> bool {
     let media = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media = media.and_then(|media| media.split(';').next()).map(str::trim);
     media.is_some_and(|media| media.eq_ignore_ascii_case("application/json"))

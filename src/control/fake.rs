@@ -1,17 +1,22 @@
 //! An engine that is none, and a client without a socket: for tests and fuzzing.
 use super::access::{Caller, Role};
+use super::board::{Board, Piece};
+use super::config::{Applied, Exists, Keeper, Order, Plan, Revisions, Shown};
+use super::events::Ring;
 use super::gate::{self, Audit};
 use super::request::{Engine, Refusal, Request};
 use super::resources::router;
 use super::routes::Api;
-use super::types::{Connection, Info, Stats, Status};
+use super::types::{Connection, Info, Stats};
 use super::upgrade::Upgrade;
+use crate::config::plan::Impact;
 use axum::Extension;
 use axum::body::Body;
 use axum::http;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
 /// The connections that the engine knows.
@@ -76,11 +81,55 @@ pub fn api(audits: Arc<Mutex<Vec<Audit>>>) -> Api {
     };
     Api {
         engine: Engine::new(requests, Arc::new(serve)),
-        events: tokio::sync::broadcast::channel(16).0,
+        keeper: keeper(),
+        events: Arc::new(Ring::new(9)),
+        clock: || Duration::ZERO,
         audit: Arc::new(move |audit| audits.lock().expect("nobody panicked").push(audit)),
         large: gate::places(),
+        tables: Arc::default(),
         meter: Arc::default(),
         metrics: None,
+    }
+}
+
+/// One that has one secret and one revision, and applies whatever it is given.
+fn keeper() -> Keeper {
+    let (orders, incoming) = mpsc::sync_channel(16);
+    let incoming = Mutex::new(incoming);
+    let serve = move || {
+        while let Ok(order) = incoming.lock().expect("nobody panicked").try_recv() {
+            obey(order);
+        }
+    };
+    Keeper::waking(orders, Arc::new(serve))
+}
+
+fn obey(order: Order) {
+    let text = String::new;
+    let applied = || {
+        Ok(Applied { revision: Some(1), etag: text(), confirm_until: None, changes: Vec::new(), warnings: Vec::new() })
+    };
+    let plan = Plan {
+        plan: text(),
+        base: text(),
+        etag: text(),
+        impact: Impact::None,
+        changes: Vec::new(),
+        warnings: Vec::new(),
+    };
+    match order {
+        Order::Get(reply) => drop(reply.send(Ok(Shown { document: b"{}".to_vec(), etag: "e".into() }))),
+        Order::Plan { reply, .. } => drop(reply.send(Ok(plan))),
+        Order::Apply { reply, .. }
+        | Order::Confirm { reply, .. }
+        | Order::Rollback { reply, .. }
+        | Order::PutObject { reply, .. }
+        | Order::DeleteObject { reply, .. } => drop(reply.send(applied())),
+        Order::Revisions(reply) => {
+            drop(reply.send(Ok(Revisions { revisions: Vec::new(), confirm_until: None })));
+        }
+        Order::HasSecret { name, reply } => drop(reply.send(Ok(Exists { name, file: None }))),
+        Order::Reload => {}
     }
 }
 
@@ -88,8 +137,9 @@ fn answer(request: Request) {
     // Who asked may have gone away.
     match request {
         Request::Info(reply) => drop(reply.send(info())),
-        Request::Status(reply) => {
-            drop(reply.send(Arc::new(Status { connections: CONNECTIONS.map(connection).to_vec() })));
+        Request::Board(reply) => {
+            let pieces = CONNECTIONS.map(|name| Arc::new(Piece::new(connection(name), Vec::new())));
+            drop(reply.send(Arc::new(Board::new(pieces))));
         }
         Request::Upgrade(reply) => drop(reply.send(Ok(Box::new(Upgrade::of("0.1.0", 7))))),
         Request::LastUpgrade(reply) => drop(reply.send(Box::new(Upgrade::of("0.1.0", 7)))),

@@ -1,4 +1,5 @@
 //! Errors of the API: `application/problem+json` (RFC 9457).
+use super::config::Findings;
 use super::gate::Code;
 use super::request::Refusal;
 use super::types::{Failure, Verb};
@@ -24,6 +25,9 @@ pub struct Problem {
     pub code: String,
     /// Why a connection is not up, where that is known.
     pub last_failure: Option<Box<Failure>>,
+    /// What is wrong with a configuration, and where.
+    #[serde(default)]
+    pub findings: Option<Box<Findings>>,
 }
 impl Problem {
     /// Without a failure.
@@ -35,6 +39,7 @@ impl Problem {
             detail: detail.into(),
             code: code.into(),
             last_failure: None,
+            findings: None,
         }
     }
     /// The engine does not answer: it is stopping, or has more requests waiting than it takes.

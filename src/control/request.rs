@@ -1,8 +1,10 @@
 //! What the API asks of the engine, and how it waits for the answer.
+use super::board::Board;
 use super::problem::Problem;
-use super::types::{Failure, Info, Stats, Status, Verb};
+use super::types::{Failure, Info, Stats, Verb};
 use super::upgrade::{self, Upgrade};
 use crate::config::Config;
+use crate::config::plan::Plan;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -16,8 +18,8 @@ pub type Reply<T> = oneshot::Sender<T>;
 pub enum Request {
     /// What the daemon is.
     Info(Reply<Info>),
-    /// All connections.
-    Status(Reply<Arc<Status>>),
+    /// All connections, as they are when everything that has happened until then is in the picture.
+    Board(Reply<Arc<Board>>),
     /// Counters.
     Stats(Reply<Stats>),
     /// Bring up, take down or rekey, and wait.
@@ -36,6 +38,8 @@ pub enum Request {
 pub struct Adopt {
     /// All of it, checked.
     pub config: Box<Config>,
+    /// What differs from what is in force, and what that is to do.
+    pub plan: Plan,
     /// Answered when tables, routes and policy are in place; what follows from that is told by events. `Err`: nothing was changed, and why.
     pub reply: Reply<Result<Adopted, String>>,
 }

@@ -6,7 +6,8 @@
 //! `BLESS=1` once and look at the difference of `openapi.json`.
 use super::problem::Problem;
 use super::routes::{self, Api};
-use super::{access, gate, metrics, upgrade};
+use super::routes_config;
+use super::{access, asked, events, gate, metrics, openapi, upgrade};
 use axum::http::Uri;
 use axum::routing::{MethodFilter, MethodRouter};
 use axum::{Router, middleware};
@@ -17,7 +18,15 @@ use utoipa::{PartialSchema, ToSchema};
 pub use super::access::Role;
 
 /// Every table of operations.
-pub const TABLES: &[&[Operation]] = &[routes::OPERATIONS, metrics::OPERATIONS, upgrade::OPERATIONS];
+pub const TABLES: &[&[Operation]] = &[
+    routes::OPERATIONS,
+    events::OPERATIONS,
+    asked::OPERATIONS,
+    routes_config::OPERATIONS,
+    metrics::OPERATIONS,
+    upgrade::OPERATIONS,
+    openapi::OPERATIONS,
+];
 
 /// Largest body of a request, octets, unless its operation says another number.
 pub const MAX_BODY: usize = 64 * 1024;

@@ -1,21 +1,24 @@
 //! The resources that look at connections and bring them up and down (interface.md, "Control API").
+use super::config::Keeper;
+use super::events::Ring;
 use super::extract::{Params, Segments};
 use super::gate::Auditor;
-use super::metrics::meter::{Figure, Meter};
+use super::lists::{self, Wanted};
+use super::metrics::meter::Meter;
 use super::problem::Problem;
 use super::request::{Change, Engine, Request};
-use super::resources::{Kind, Method, Operation, Parameter, Role, json, media};
-use super::types::{Connection, Event, Info, Sas, Stats, Status, Verb};
+use super::resources::{Kind, Method, Operation, Parameter, Role, json};
+use super::types::{Connection, Info, Sas, Stats, Status, Verb};
+use crate::ipsec::tables::Tables;
 use axum::Json;
 use axum::extract::State;
-use axum::response::sse;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use axum::routing::on;
-use futures_util::{Stream, stream};
-use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::Semaphore;
 
 /// Longest and usual time to wait for `up`, `down` and `rekey`, seconds.
 pub const MAX_WAIT: u64 = 600;
@@ -42,10 +45,29 @@ pub const OPERATIONS: &[Operation] = &[
         |verb| on(verb, info),
     )
     .answers(json::<Info>()),
-    Operation::new((Method::Get, "/v1/connections"), Role::Observe, "All configured connections", |verb| {
-        on(verb, connections)
-    })
-    .answers(json::<Status>()),
+    Operation::new(
+        (Method::Get, "/v1/connections"),
+        Role::Observe,
+        "All configured connections, in the order of the configuration, or those of them that are wanted",
+        |verb| on(verb, connections),
+    )
+    .with(&[
+        Parameter::query(
+            "limit",
+            Kind::Number(1, 1_000_000),
+            "At most so many; a header `Link` leads to the next page",
+        ),
+        Parameter::query("after", Kind::Text(""), "Those behind the connection of this name"),
+        Parameter::query(
+            "state",
+            Kind::OneOf(&["down", "connecting", "up", "closing", "failed"]),
+            "Those in this state",
+        ),
+        Parameter::query("name", Kind::Text("han"), "Those whose name begins with this"),
+    ])
+    .answers(json::<Status>())
+    .says(&[("Link", "RFC 8288: `rel=\"next\"`, if `limit` left some out")])
+    .fails(&[(409, "The connection to go on behind is not there any more")]),
     Operation::new((Method::Get, "/v1/connections/{name}"), Role::Observe, "One connection", |verb| {
         on(verb, connection)
     })
@@ -75,8 +97,6 @@ pub const OPERATIONS: &[Operation] = &[
         on(verb, stats)
     })
     .answers(json::<Stats>()),
-    Operation::new((Method::Get, "/v1/events"), Role::Observe, "Events as they happen", |verb| on(verb, events))
-        .answers(media("text/event-stream")),
 ];
 
 type S = State<Api>;
@@ -96,12 +116,18 @@ const fn change_of(
 pub struct Api {
     /// The engine.
     pub engine: Engine,
-    /// Its events.
-    pub events: broadcast::Sender<Arc<Event>>,
+    /// Who keeps the configuration.
+    pub keeper: Keeper,
+    /// What happened.
+    pub events: Arc<Ring>,
+    /// The daemon's clock, by which the engine says when.
+    pub clock: fn() -> Duration,
     /// Told of every write.
     pub audit: Auditor,
     /// Places for large bodies ([`super::gate::places`]).
     pub large: Arc<Semaphore>,
+    /// The policies that workers have.
+    pub tables: Arc<Tables>,
     /// What is counted for metrics.
     pub meter: Arc<Meter>,
     /// A socket for those who ask for metrics alone.
@@ -112,20 +138,19 @@ async fn info(State(api): State<Api>) -> Result<Json<Info>, Problem> {
     Ok(Json(api.engine.ask(Request::Info).await?))
 }
 
-async fn connections(State(api): State<Api>) -> Result<Json<Status>, Problem> {
-    let status = api.engine.ask(Request::Status).await?;
-    Ok(Json(Arc::unwrap_or_clone(status)))
+async fn connections(State(api): S, Params(wanted): Params<Wanted>) -> Result<Response, Problem> {
+    lists::answer(&api, wanted).await
 }
 
-async fn connection(State(api): State<Api>, Segments(name): Segments<String>) -> Result<Json<Connection>, Problem> {
-    let status = api.engine.ask(Request::Status).await?;
-    let found = status.connections.iter().find(|connection| connection.name == name);
-    found.cloned().map(Json).ok_or_else(|| Problem::unknown_connection(&name))
+async fn connection(State(api): S, Segments(name): Segments<String>) -> Result<Response, Problem> {
+    let board = api.engine.ask(Request::Board).await?;
+    let piece = board.get(&name).ok_or_else(|| Problem::unknown_connection(&name))?;
+    let body = piece.text((api.clock)());
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-async fn sas(State(api): State<Api>) -> Result<Json<Sas>, Problem> {
-    let status = api.engine.ask(Request::Status).await?;
-    Ok(Json(Sas::from(&*status)))
+async fn sas(State(api): S) -> Result<Response, Problem> {
+    lists::sas(&api).await
 }
 
 async fn stats(State(api): State<Api>) -> Result<Json<Stats>, Problem> {
@@ -148,7 +173,7 @@ async fn change(
     verb: Verb,
     (name, child): (String, Option<String>),
     Params(wait): W,
-) -> Result<Json<Connection>, Problem> {
+) -> Result<Response, Problem> {
     let timeout = wait.timeout.unwrap_or(DEFAULT_WAIT).min(MAX_WAIT);
     let order = |reply| {
         Request::Change(Change {
@@ -162,22 +187,4 @@ async fn change(
     let done = api.engine.ask(order).await?;
     done.map_err(|refusal| Problem::refused(verb, &name, child.as_deref(), refusal))?;
     connection(api, Segments(name)).await
-}
-
-async fn events(State(api): State<Api>) -> sse::Sse<impl Stream<Item = Result<sse::Event, Infallible>>> {
-    let stream = stream::unfold((api.events.subscribe(), api.meter), |(mut receiver, meter)| async move {
-        let event = match receiver.recv().await {
-            Ok(event) => {
-                let data = serde_json::to_string(&*event).unwrap_or_default();
-                sse::Event::default().id(event.id.to_string()).event(event.event.clone()).data(data)
-            }
-            Err(broadcast::error::RecvError::Lagged(lost)) => {
-                meter.add(Figure::EventsLost, lost);
-                sse::Event::default().event("gap").data(format!("{{\"lost\":{lost}}}"))
-            }
-            Err(broadcast::error::RecvError::Closed) => return None,
-        };
-        Some((Ok(event), (receiver, meter)))
-    });
-    sse::Sse::new(stream).keep_alive(sse::KeepAlive::new().interval(Duration::from_secs(15)))
 }

@@ -103,6 +103,28 @@ pub struct Connection {
     pub interface: Option<Interface>,
     pub warnings: Vec<String>,
 }
+impl Connection {
+    /// One that nothing is known of but its name.
+    pub fn unknown(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            state: ConnectionState::Down,
+            since: None,
+            local: None,
+            remote: None,
+            local_id: None,
+            remote_id: None,
+            ike: None,
+            children: Vec::new(),
+            sas: Vec::new(),
+            peers: Vec::new(),
+            last_failure: None,
+            certificate_until: None,
+            interface: None,
+            warnings: Vec::new(),
+        }
+    }
+}
 /// The device of a connection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
@@ -331,10 +353,13 @@ pub struct Stats {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct Event {
-    /// Counts up by one; a gap means that events were lost.
+    /// Counts up by one from 1; a gap means that events were lost.
     pub id: u64,
+    /// Which daemon counted: another number at each start.
+    #[serde(default)]
+    pub epoch: u64,
     pub time: String,
-    /// `up`, `down`, `moved` for who follows where traffic goes; in detail `ike.up`, `ike.down`, `ike.rekeyed`, `child.up`, `child.down`,
+    /// `up`, `down`, `moved` for who follows where traffic goes; `audit`: somebody changed something through the API, or tried to; in detail `ike.up`, `ike.down`, `ike.rekeyed`, `child.up`, `child.down`,
     /// `path.changed`, `addresses`, `mtu`, `warning`, `monitor`, `failed`.
     pub event: String,
     pub connection: Option<String>,
@@ -355,7 +380,26 @@ pub struct Event {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<MtuChange>,
     /// Of the configuration: which revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
+    /// Of an `audit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audited>,
+}
+/// A write through the API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct Audited {
+    pub uid: u32,
+    /// The client's process, if the kernel tells.
+    pub pid: Option<i32>,
+    pub role: String,
+    /// Verb and path.
+    pub request: String,
+    /// The status of the answer.
+    pub status: u16,
+    /// The code of the problem, if it was one.
+    pub code: Option<String>,
 }
 /// Another path MTU: octets of the largest outer packet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -1,4 +1,5 @@
 //! What a controller wants to know of connections: that a child is up or down, and that the outer addresses are others. Rekeys are none of it.
+use crate::frozen::frozen;
 use crate::ike::event::{ChildId, ChildUp, Ended, Event, IkeId, IkePath};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -55,6 +56,10 @@ struct Place {
     ends: (SocketAddr, SocketAddr),
     /// Children, and how many SAs each has.
     up: BTreeMap<Arc<str>, usize>,
+}
+frozen! {
+    struct Changes { peers, children }
+    struct Place { ike, ends, up }
 }
 
 impl Changes {

@@ -13,7 +13,7 @@ use crate::ipsec::spd::DeviceId;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +58,8 @@ pub struct Devices {
     /// When there is anything to do; no later than `look_at`.
     due_at: Duration,
     news: Vec<Event>,
+    /// Connections whose device is shown otherwise than before.
+    changed: Vec<Arc<str>>,
 }
 
 /// The device of a connection, whether or not it is there.
@@ -142,6 +144,7 @@ impl Devices {
             look_at: Duration::ZERO,
             due_at: Duration::ZERO,
             news: Vec::new(),
+            changed: Vec::new(),
         }
     }
 
@@ -215,6 +218,34 @@ impl Devices {
         self.due_at = absent.map(|entry| entry.retry_at).fold(self.look_at, Duration::min);
     }
 
+    /// The queues of all devices that are there, each with its connection.
+    pub fn queues(&self) -> impl Iterator<Item = (&Arc<str>, BorrowedFd<'_>)> {
+        let there = self.by_connection.iter().filter_map(|(name, entry)| Some((name, entry.device.as_ref()?)));
+        there.flat_map(|(name, device)| device.hold.queues().map(move |queue| (name, queue)))
+    }
+
+    /// The device of a connection is there already: another daemon has made it. Nothing is changed of it. What is not wanted here goes.
+    pub fn adopt(&mut self, now: Duration, connection: &Arc<str>, queues: Vec<Queue>) {
+        let as_many = queues.len() == self.inboxes.len();
+        let Some(entry) = self.by_connection.get_mut(connection).filter(|_| as_many) else { return };
+        let Some(hold) = queues.first().map(Queue::hold) else { return };
+        let link = |name: &str| {
+            let there = entry.interface.netns.as_ref().map(|_| hold.namespace()).transpose()?;
+            inside(there.as_ref(), |netlink| Ok(netlink.link(name)?.index))
+        };
+        let found = hold.name().and_then(|name| Ok((link(&name)?, name)));
+        let (link, name) = match found {
+            Ok(found) => found,
+            Err(error) => return tracing::warn!(%error, %connection, "the device of a connection is made anew"),
+        };
+        entry.generation = (entry.generation + 1) & (Generation::MAX >> 1);
+        entry.made_at = now;
+        entry.device = Some(Present { hold, link, name });
+        let (id, generation) = (entry.id, entry.generation);
+        let mut queues = queues.into_iter();
+        self.give(|_| queues.next().map(|queue| Order::Serve(id, generation, queue)));
+    }
+
     /// When `tick` is due.
     pub fn deadline(&self) -> Option<Duration> {
         (!self.by_connection.is_empty()).then_some(self.due_at)
@@ -245,6 +276,11 @@ impl Devices {
             Event::ChildDown { connection, id, .. } => (connection, *id, false),
             _ => return,
         };
+        self.follow(connection, id, up);
+    }
+
+    /// A child of a connection is up, or down.
+    pub fn follow(&mut self, connection: &str, id: ChildId, up: bool) {
         let Some(entry) = self.by_connection.get_mut(connection) else { return };
         entry.change_carrier(|entry| {
             if up {
@@ -258,6 +294,11 @@ impl Devices {
     /// What is to be told since the last call.
     pub fn news(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.news)
+    }
+
+    /// The connections whose device came, went, was renamed or could not be made since the last call.
+    pub fn changed(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.changed)
     }
 
     /// The name that the device of a connection has, and whether it is there.
@@ -309,6 +350,7 @@ impl Devices {
     fn make(&mut self, now: Duration, connection: &Arc<str>) {
         let queues = self.inboxes.len();
         let Some(entry) = self.by_connection.get_mut(connection) else { return };
+        self.changed.push(connection.clone());
         match entry.make(queues) {
             Ok(made) => {
                 (entry.trouble, entry.made_at) = (None, now);
@@ -345,6 +387,7 @@ impl Devices {
             Some(name) => {
                 tracing::warn!(%connection, device = device.name, name, "the device of a connection was renamed");
                 device.name = name;
+                self.changed.push(connection.clone());
             }
             None => self.gone(now, connection, TAKEN),
         }
@@ -355,6 +398,7 @@ impl Devices {
         let Some(entry) = self.by_connection.get_mut(connection) else { return };
         let Some(device) = entry.device.take() else { return };
         let sentence = format!("the device {} {what}; it is made anew", device.name);
+        self.changed.push(connection.clone());
         device.delete(entry.interface.netns.as_deref());
         let lasted = now.saturating_sub(entry.made_at) >= LASTING;
         entry.waited = if lasted { SOON } else { (entry.waited * 2).clamp(SOON, LOOK) };

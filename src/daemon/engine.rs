@@ -2,7 +2,9 @@
 //!
 //! In each turn: signals, what other threads have done, orders of the API, upcalls of the workers, the sockets, IKE messages (known SAs
 //! first), timers. It waits for nothing but its one poll.
+mod board;
 mod figures;
+mod frozen;
 mod metered;
 mod paths;
 mod reload;
@@ -37,11 +39,12 @@ use super::status;
 use super::traps::Traps;
 use super::workers::{UPCALLS, Workers};
 use crate::config::Config;
+use crate::control::config::Keeper;
 use crate::control::metrics::meter::Meter;
 use crate::control::request::Request;
-use crate::control::types::Status;
 use crate::crypto::rng::SystemRng;
 use crate::dataplane::Upcall;
+use crate::ike::adopt::Grade;
 use crate::ike::diagnose::Failure;
 use crate::ike::endpoint::Endpoint;
 use crate::ike::event::{Command, Event, Input, Output, Usage};
@@ -62,8 +65,6 @@ const SOCKETS: u64 = 5;
 
 /// Changes of addresses and routes come in crowds: so long after the first of them they are looked at together.
 const SETTLE: Duration = Duration::from_millis(200);
-/// A picture of the state is this old at most, if nothing happened since.
-const FRESH: Duration = Duration::from_millis(100);
 /// Peers have this long to answer our last words; the endpoint itself gives them 2 s.
 const PATIENCE: Duration = Duration::from_millis(2500);
 /// Two signals within this time are one.
@@ -72,7 +73,7 @@ const ONE_WORD: Duration = Duration::from_millis(250);
 /// What the engine is made of.
 #[derive(Debug)]
 pub struct Parts {
-    /// File of the configuration, read again on SIGHUP.
+    /// File of the configuration.
     pub path: PathBuf,
     /// The configuration in force.
     pub config: Config,
@@ -110,6 +111,8 @@ pub struct Parts {
     pub warnings: Vec<String>,
     /// What is to be known of the configuration in force.
     pub notes: Vec<String>,
+    /// Reads the files again on SIGHUP.
+    pub keeper: Keeper,
 }
 
 /// The engine.
@@ -139,9 +142,10 @@ pub struct Engine {
     look_interval: Duration,
     /// Certificates are looked at again.
     expiry_at: Duration,
-    /// Something happened since the last picture.
+    /// Something happened that somebody may be waiting for.
     dirty: bool,
-    picture: (Duration, Arc<Status>),
+    /// What the API shows of connections.
+    pictures: board::Pictures,
     /// What we know of connections before the endpoint does.
     noted: HashMap<Arc<str>, Failure>,
     asked: metered::Asked,
@@ -183,6 +187,7 @@ impl Engine {
         if let Some(monitor) = &monitor {
             poll.add(monitor, MONITOR)?;
         }
+        parts.network.is_told = monitor.is_some();
         parts.network.aside = parts.devices.links();
         parts.host.addresses = parts.network.addresses();
         let hints = Hints::open(&poll, ICMP)?;
@@ -209,7 +214,7 @@ impl Engine {
             look_interval: Duration::MAX,
             expiry_at: now,
             dirty: true,
-            picture: (Duration::ZERO, Arc::default()),
+            pictures: board::Pictures::default(),
             noted: HashMap::new(),
             asked: metered::Asked::default(),
             stop_at: None,
@@ -244,7 +249,14 @@ impl Engine {
         let policy = self.parts.config.policy.clone();
         self.look_interval = policy.look_interval();
         self.probes.configure(now, &self.parts.config, &self.poll);
+        self.pictures.configure(&self.parts.config);
         self.feed(now, Input::Command(Command::SetPolicy(policy)));
+        let begun = self.endpoint.adopted();
+        let at_start = begun.iter().all(|(_, grade)| *grade == Grade::New);
+        for (connection, grade) in begun.iter().filter(|_| !at_start) {
+            let children = grade.children().join(" ");
+            tracing::info!(%connection, children, "its configuration is another: {}", grade.name());
+        }
     }
 
     /// The parts, to be taken to pieces in order.
@@ -276,11 +288,12 @@ impl Engine {
         self.watch_paths(now, ready);
         self.follow_upgrade(now, ready);
         self.answer_pending(now);
+        self.paint();
     }
 
     /// How long nothing will be due.
     fn timeout(&self, now: Duration) -> Duration {
-        if !self.lanes.is_empty() {
+        if !self.lanes.is_empty() || self.pictures.are_awaited() {
             return Duration::ZERO;
         }
         let dues = [
@@ -380,7 +393,8 @@ impl Engine {
     fn signals(&mut self, now: Duration) {
         while let Some(signal) = self.parts.signals.next() {
             match signal {
-                Signal::Hangup => self.reload(now),
+                Signal::Hangup if self.parts.keeper.reload() => {}
+                Signal::Hangup => tracing::warn!("too much is to be changed already: the files are not read again"),
                 Signal::Child => {}
                 Signal::Terminate | Signal::Interrupt if self.stop_at.is_some() => {
                     // One Ctrl-C comes from the terminal and, again, from who has started us.
@@ -479,6 +493,7 @@ impl Engine {
             self.expiry_at = now + expiry::AGAIN;
             let events = expiry::events(&self.parts.config.policy, clock::unix());
             events.iter().for_each(|event| self.event(now, event));
+            self.pictures.touch_all();
         }
         self.parts.installer.tick(now, &mut self.parts.host.places);
         self.remake_overdue(now);

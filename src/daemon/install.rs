@@ -4,6 +4,7 @@
 //! A responder goes on sending on the old SA until the peer has proved that it uses the new one: an authentic packet on it, the end of the
 //! old one (that its Delete came, or that ours leaves), or 30 s. Of the SAs that are for one worker alone (RFC 9611) each is taken into use by
 //! itself; until then the worker sends on the one that is for all. Who replaced a child keeps its old inbound SA 5 s more for what is still on its way.
+mod frozen;
 mod policies;
 mod renamed;
 
@@ -498,25 +499,25 @@ mod tests {
     use crate::wire::registry::ProtocolId;
     use std::net::SocketAddr;
 
-    const NOW: Duration = Duration::from_secs(100);
+    pub(super) const NOW: Duration = Duration::from_secs(100);
 
-    struct Bench {
-        installer: Installer,
-        places: Places,
-        rng: SeededRng,
+    pub(super) struct Bench {
+        pub installer: Installer,
+        pub places: Places,
+        pub rng: SeededRng,
     }
     impl Bench {
-        fn new() -> Self {
+        pub fn new() -> Self {
             let installer = Installer::new(Arc::new(Tables::new()), DeviceId(0), |_, _| 1500, 0xdc);
             Self { installer, places: Places::new(1), rng: SeededRng::new(1) }
         }
         /// A pair of SAs of the one child; its inbound SPI.
-        fn up(&mut self, id: u64, initiator: bool, replaces: Option<u64>) -> u32 {
+        pub fn up(&mut self, id: u64, initiator: bool, replaces: Option<u64>) -> u32 {
             let up = self.offer(id, initiator, replaces);
             self.installer.child_up(NOW, &up, &mut self.places, &mut self.rng);
             up.spi_in
         }
-        fn offer(&mut self, id: u64, initiator: bool, replaces: Option<u64>) -> ChildUp {
+        pub fn offer(&mut self, id: u64, initiator: bool, replaces: Option<u64>) -> ChildUp {
             let (connection, child): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
             let key = Key { connection: connection.clone(), child: child.clone(), peer: 0 };
             let spi_in = self.places.allocate_spi(&key, id as u32).unwrap();
@@ -546,22 +547,22 @@ mod tests {
                 inbound_only: false,
             }
         }
-        fn down(&mut self, id: u64, why: Ended) {
+        pub fn down(&mut self, id: u64, why: Ended) {
             self.installer.child_down(NOW, ChildId(id), why, &mut self.places);
         }
-        fn tick(&mut self, at: Duration) {
+        pub fn tick(&mut self, at: Duration) {
             self.installer.tick(at, &mut self.places);
         }
         /// The SPI that the child sends with.
-        fn sends(&self) -> Option<u32> {
+        pub fn sends(&self) -> Option<u32> {
             let children = self.installer.tables.children.load();
             let child = children.iter().next()?;
             child.outbound.load().as_ref().map(|entry| entry.sa.spi())
         }
-        fn receives(&self, spi: u32) -> bool {
+        pub fn receives(&self, spi: u32) -> bool {
             self.installer.tables.sad.knows(spi)
         }
-        fn pair(&self, id: u64) -> (Arc<OutboundEntry>, Arc<InboundEntry>) {
+        pub fn pair(&self, id: u64) -> (Arc<OutboundEntry>, Arc<InboundEntry>) {
             let sa = self.installer.get(ChildId(id)).unwrap();
             (sa.outbound.clone(), sa.inbound.clone())
         }

@@ -4,37 +4,52 @@ use super::clock;
 use super::logging::WIRE;
 use super::mtu::Changed;
 use super::status;
+use crate::control::events::Ring;
 use crate::control::gate::Audit;
 use crate::control::request::News;
 use crate::control::types;
+use crate::frozen::{Frozen, Reader, Thaw, Writer};
 use crate::ike::diagnose::Failure;
 use crate::ike::event::{Ended, Event, IkeId};
 use crate::ipsec::pmtu::Change;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::broadcast;
-
-/// Events that a slow client may be behind; then it is told of a gap.
-const BACKLOG: usize = 1024;
 
 /// Tells events.
 #[derive(Debug)]
 pub struct Journal {
-    sender: broadcast::Sender<Arc<types::Event>>,
-    next: u64,
+    ring: Arc<Ring>,
     /// Of IKE SAs that are up.
     whose: HashMap<IkeId, Arc<str>>,
 }
 impl Default for Journal {
     fn default() -> Self {
-        Self { sender: broadcast::channel(BACKLOG).0, next: 1, whose: HashMap::new() }
+        Self { ring: Arc::new(Ring::new(clock::epoch())), whose: HashMap::new() }
     }
 }
 impl Journal {
-    /// Where clients subscribe.
-    pub fn sender(&self) -> broadcast::Sender<Arc<types::Event>> {
-        self.sender.clone()
+    /// What the journal of another daemon has to know to go on.
+    pub fn freeze(&self, out: &mut Writer) {
+        let Self { ring, whose } = self;
+        let (epoch, next) = ring.counted();
+        epoch.freeze(out);
+        next.freeze(out);
+        whose.freeze(out);
+    }
+    /// Goes on with the numbers of another one.
+    ///
+    /// # Errors
+    /// It is not what [`Self::freeze`] has written.
+    pub fn thaw(&mut self, input: &mut Reader<'_>) -> Result<(), Thaw> {
+        let (epoch, next) = (Frozen::thaw(input)?, Frozen::thaw(input)?);
+        self.ring.go_on(epoch, next);
+        self.whose = Frozen::thaw(input)?;
+        Ok(())
+    }
+    /// Where clients read them.
+    pub fn ring(&self) -> Arc<Ring> {
+        self.ring.clone()
     }
     /// Tells one event.
     pub fn tell(&mut self, now: Duration, event: &Event) {
@@ -100,9 +115,9 @@ impl Journal {
     pub fn tell_config(&mut self, now: Duration, news: &News) {
         let News { event, revision, why, .. } = news;
         if matches!(*event, "config.applied" | "config.confirmed") {
-            tracing::info!(revision, why = ?why, "{event}");
+            tracing::info!(revision, why, "{event}");
         } else {
-            tracing::warn!(revision, why = ?why, "{event}");
+            tracing::warn!(revision, why, "{event}");
         }
         self.send(now, types::Event { revision: *revision, why: Some(why.clone()), ..nothing(event) });
     }
@@ -126,11 +141,8 @@ impl Journal {
         }
     }
 
-    fn send(&mut self, now: Duration, event: types::Event) {
-        let event = types::Event { id: self.next, time: clock::rfc3339(now), ..event };
-        self.next += 1;
-        // Nobody may be listening.
-        let _ = self.sender.send(Arc::new(event));
+    fn send(&self, now: Duration, event: types::Event) {
+        self.ring.push(types::Event { time: clock::rfc3339(now), ..event });
     }
 }
 
@@ -138,6 +150,7 @@ impl Journal {
 fn nothing(name: &str) -> types::Event {
     types::Event {
         id: 0,
+        epoch: 0,
         time: String::new(),
         event: name.into(),
         connection: None,
@@ -149,6 +162,7 @@ fn nothing(name: &str) -> types::Event {
         failure: None,
         warning: None,
         mtu: None,
+        audit: None,
         revision: None,
     }
 }
@@ -222,11 +236,20 @@ fn log(event: &Event, whose: &HashMap<IkeId, Arc<str>>) -> Option<Told> {
     }
 }
 
-/// Logs a write through the API. Names in paths are whatever the client sent: escaped by `?`.
-pub fn log_audit(audit: &Audit) {
-    let Audit { caller, request, status, code } = audit;
+/// Tells a write through the API. Names in paths are whatever the client sent: escaped by `?`.
+pub fn tell_audit(ring: &Ring, now: Duration, audit: Audit) {
+    let Audit { caller, request, status, code } = &audit;
     let (uid, role) = (caller.uid, caller.role.name());
-    tracing::info!(uid, pid = caller.pid, role, ?request, status, code = ?code.as_deref().unwrap_or(""), "audit");
+    tracing::info!(uid, pid = caller.pid, role, request = request.as_str(), status, code = code.as_deref(), "audit");
+    let audited = types::Audited {
+        uid,
+        pid: caller.pid,
+        role: role.to_owned(),
+        request: audit.request,
+        status: audit.status,
+        code: audit.code,
+    };
+    ring.push(types::Event { time: clock::rfc3339(now), audit: Some(audited), ..nothing("audit") });
 }
 
 fn words(texts: &[String]) -> String {
@@ -254,34 +277,34 @@ mod tests {
     #[test]
     fn which_of_the_children_is_down() {
         let mut journal = Journal::default();
-        let mut client = journal.sender().subscribe();
+        let ring = journal.ring();
         for resource in [None, Some(3)] {
             let (connection, child) = ("a".into(), "b".into());
             let down = Event::ChildDown { id: ChildId(1), connection, child, resource, why: Ended::ByPeer };
             journal.tell(Duration::from_secs(1), &down);
-            let told = client.try_recv().unwrap();
+            let told = ring.told(ring.last() - 1).remove(0);
             assert_eq!((told.child.as_deref(), told.resource), (Some("b"), resource));
         }
     }
     #[test]
     fn another_mtu_is_told_with_its_reason() {
         let mut journal = Journal::default();
-        let mut client = journal.sender().subscribe();
+        let ring = journal.ring();
         let change = Change { old: 1500, new: 1400, why: crate::ipsec::pmtu::Why::Hint };
         let remote = ([192, 0, 2, 1], 4500).into();
         let ike = crate::ike::event::IkeId(1);
         journal.mtu(Duration::from_secs(1), &Changed { ike, connection: "a".into(), remote, change });
-        let told = client.try_recv().unwrap();
+        let told = ring.told(ring.last() - 1).remove(0);
         assert_eq!((told.event.as_str(), told.connection.as_deref()), ("mtu", Some("a")));
         assert_eq!(told.mtu, Some(types::MtuChange { old: 1500, new: 1400, reason: "hint".into() }));
     }
     #[test]
     fn news_of_the_configuration_name_its_revision() {
         let mut journal = Journal::default();
-        let mut client = journal.sender().subscribe();
+        let ring = journal.ring();
         let news = News { event: "config.applied", revision: Some(7), why: "by uid 0".into(), notes: vec![] };
         journal.tell_config(Duration::from_secs(1), &news);
-        let told = client.try_recv().unwrap();
+        let told = ring.told(ring.last() - 1).remove(0);
         assert_eq!(
             (told.event.as_str(), told.revision, told.why.as_deref()),
             ("config.applied", Some(7), Some("by uid 0"))
@@ -290,11 +313,11 @@ mod tests {
     #[test]
     fn a_warning_says_what_and_of_whom() {
         let mut journal = Journal::default();
-        let mut client = journal.sender().subscribe();
+        let ring = journal.ring();
         let values = vec!["gw2.example".to_owned(), "2026-12-01T00:00:00Z".to_owned()];
         let event = Event::Warning { connection: "a".into(), code: "auth.cert.expires", values: values.clone() };
         journal.tell(Duration::from_secs(1), &event);
-        let told = client.try_recv().unwrap();
+        let told = ring.told(ring.last() - 1).remove(0);
         assert_eq!((told.event.as_str(), told.connection.as_deref()), ("warning", Some("a")));
         assert_eq!(told.warning, Some(types::Warning { code: "auth.cert.expires".into(), values }));
     }

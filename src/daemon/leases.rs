@@ -1,5 +1,6 @@
 //! Addresses that configuration payloads have given out (RFC 7296 section 3.15): to us, to be installed, and to peers, to be shown. They
 //! go with their IKE SA.
+use crate::frozen::frozen;
 use crate::ike::event::{Event, IkeId};
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -17,6 +18,10 @@ pub struct Lease {
 #[derive(Debug, Default)]
 pub struct Leases {
     by_ike: HashMap<IkeId, Lease>,
+}
+frozen! {
+    struct Leases { by_ike }
+    struct Lease { ours, theirs }
 }
 impl Leases {
     /// Follows what happens. True if we have other addresses now.

@@ -8,11 +8,13 @@ pub mod ceiling;
 pub mod changes;
 pub mod clock;
 pub mod compute;
+pub mod descriptors;
 pub mod devices;
 pub mod engine;
 mod expiry;
 pub mod fetch;
 mod fixed;
+pub mod frozen;
 pub mod handover;
 mod hints;
 pub mod hook;
@@ -20,6 +22,7 @@ pub mod host;
 pub mod install;
 pub mod installed;
 pub mod journal;
+pub mod keeper;
 pub mod keylog;
 pub mod lanes;
 pub mod leases;
@@ -42,7 +45,8 @@ pub mod store;
 pub mod traps;
 pub mod workers;
 
-use crate::config::{self, Config, ConnectionConfig, OnExit};
+use crate::config::{self, Config, ConnectionConfig, Errors, OnExit};
+use crate::control::config::Keeper;
 use crate::control::metrics::listener;
 use crate::control::metrics::meter::Meter;
 use crate::control::request::Engine as ApiEngine;
@@ -57,8 +61,9 @@ use crate::ipsec::spd::DeviceId;
 use crate::ipsec::tables::Tables;
 use engine::{End, Engine, Parts};
 use handover::take::Entrance;
+use keeper::{Begun, NoStart};
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -69,6 +74,8 @@ const DEVICE: DeviceId = DeviceId(0);
 const MAX_WORKERS: usize = 16;
 /// Requests of the API that wait.
 const REQUESTS: usize = 256;
+/// Orders to the keeper that wait.
+const ORDERS: usize = 32;
 
 /// What the command line says.
 #[derive(Clone, Debug)]
@@ -98,24 +105,27 @@ pub fn run(options: Options) -> ExitCode {
     };
     // Before there is a secret in memory.
     let mut warnings = privileges::first();
-    let config = match config::load(&options.config) {
-        Ok(config) => config,
-        Err(errors) => {
+    if options.check {
+        return check(&options.config);
+    }
+    let begun = match keeper::begin(&options.config, entrance.is_heir()) {
+        Ok(begun) => begun,
+        Err(NoStart::Refused(errors)) => {
             entrance.refuse("the configuration is refused: `sandhogd --check` says why");
-            eprintln!("{}", errors.render(std::io::stderr().is_terminal()));
-            return ExitCode::from(2);
+            return refused(&errors);
+        }
+        Err(NoStart::Sentence(sentence)) => {
+            entrance.refuse(&sentence);
+            eprintln!("{sentence}");
+            return ExitCode::from(1);
         }
     };
-    if !config.warnings.is_empty() {
-        eprintln!("{}", config::error::render(&config.warnings, std::io::stderr().is_terminal()));
-    }
-    if options.check {
-        return ExitCode::SUCCESS;
-    }
-    warnings.extend(privileges::keep(&config));
-    logging::start(&config);
+    warn(&begun.config);
+    warnings.extend(privileges::keep(&begun.config));
+    logging::start(&begun.config);
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let code = match serve(options.config, config, &mut entrance) {
+    begun.log();
+    let code = match serve(options.config, begun, &mut entrance) {
         Ok(End::Told | End::HandedOver) => ExitCode::SUCCESS,
         Ok(End::LostDevice | End::Alone) => ExitCode::from(1),
         Err(sentence) => {
@@ -126,6 +136,28 @@ pub fn run(options: Options) -> ExitCode {
     };
     logging::finish();
     code
+}
+
+/// What the files say, and nothing else.
+fn check(path: &Path) -> ExitCode {
+    match config::load(path) {
+        Ok(config) => {
+            warn(&config);
+            ExitCode::SUCCESS
+        }
+        Err(errors) => refused(&errors),
+    }
+}
+
+fn refused(errors: &Errors) -> ExitCode {
+    eprintln!("{}", errors.render(std::io::stderr().is_terminal()));
+    ExitCode::from(2)
+}
+
+fn warn(config: &Config) {
+    if !config.warnings.is_empty() {
+        eprintln!("{}", config::error::render(&config.warnings, std::io::stderr().is_terminal()));
+    }
 }
 
 /// Removes whatever of ours is in the kernel, by our protocol number and table's name; needs no configuration, and refuses while a daemon is at work.
@@ -141,7 +173,8 @@ fn clear() -> ExitCode {
 }
 
 /// Starts, runs and stops. Errors are sentences that say what to do.
-fn serve(path: PathBuf, config: Config, entrance: &mut Entrance) -> Result<End, String> {
+fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, String> {
+    let config = begun.config.clone();
     let said = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
     // Before any thread: they inherit which signals are blocked.
     let signals = Signals::new().map_err(said("signals"))?;
@@ -201,12 +234,18 @@ fn serve(path: PathBuf, config: Config, entrance: &mut Entrance) -> Result<End, 
     let journal = journal::Journal::default();
     let meter = Arc::new(Meter::default());
     meter.set_workers(workers.stats.clone());
-    let ring = wake.clone();
+    let (ring, audits) = (wake.clone(), journal.ring());
+    let to_engine = ApiEngine::new(requests, Arc::new(move || ring.signal()));
+    let (orders, from_clients) = mpsc::sync_channel(ORDERS);
+    let to_keeper = Keeper::new(orders);
     let api = Api {
-        engine: ApiEngine::new(requests, Arc::new(move || ring.signal())),
-        events: journal.sender(),
-        audit: Arc::new(|audit| journal::log_audit(&audit)),
+        engine: to_engine.clone(),
+        keeper: to_keeper.clone(),
+        events: journal.ring(),
+        clock: clock::now,
+        audit: Arc::new(move |audit| journal::tell_audit(&audits, clock::now(), audit)),
         large: gate::places(),
+        tables: installer.tables().clone(),
         meter: meter.clone(),
         metrics,
     };
@@ -231,15 +270,20 @@ fn serve(path: PathBuf, config: Config, entrance: &mut Entrance) -> Result<End, 
         signals,
         warnings,
         entrance: (std::mem::take(entrance), taken),
-        notes: Vec::new(),
+        notes: begun.notes.clone(),
+        keeper: to_keeper,
     })
     .map_err(said("engine"))?;
+    let keeper = begun.start(to_engine, from_clients).map_err(said("keeper"))?;
     let server = Server::start(&socket, observe.as_ref(), api).map_err(said("the control API"))?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "sandhogd is ready");
 
     let end = engine.run().map_err(said("engine"));
     drop(server);
-    stop(engine.into_parts(), &end)?;
+    let stopped = stop(engine.into_parts(), &end);
+    // Nobody gives it orders any more; what it has begun to write it writes.
+    let _ = keeper.join();
+    stopped?;
     drop((socket, observe));
     end
 }

@@ -1,6 +1,7 @@
 //! The MTU of each outer path: which [`Pmtu`] hears what, and whose probe goes out next. A path is that of an IKE SA and its children, and stays
 //! itself over rekeys.
 use super::install::Installer;
+use crate::frozen::{Frozen, Reader, Thaw, Writer, frozen};
 use crate::ike::event::{ChildId, ChildUp, IkeId, IkePath, Seen, Usage};
 use crate::io::icmp_watch::{Quoted, Report};
 use crate::ipsec::pmtu::{Change, Pmtu, Why};
@@ -89,6 +90,13 @@ enum Probe {
         since: Duration,
     },
 }
+frozen! {
+    struct PathId(number)
+    struct Turns { waiting, on_their_way }
+    struct Watched { ike, connection, path, pmtu, probe, known, unsent, children }
+    struct Child { id, spi_in, spi_out }
+    enum Probe { 0 = None, 1 = Waits, 2 = Sent { stale, known, since } }
+}
 
 /// The MTU of a path is another one.
 #[derive(Clone, Debug)]
@@ -121,6 +129,58 @@ impl Mtus {
             review: VecDeque::new(),
             again: false,
         }
+    }
+
+    /// What is known, for the process that goes on with it.
+    pub fn freeze(&self, out: &mut Writer) {
+        let Self {
+            ceiling: _,
+            mark: _,
+            paths,
+            last,
+            by_ike,
+            by_remote,
+            by_child,
+            by_inbound,
+            by_outbound,
+            turns,
+            later,
+            review,
+            again,
+        } = self;
+        paths.freeze(out);
+        last.freeze(out);
+        by_ike.freeze(out);
+        by_remote.freeze(out);
+        by_child.freeze(out);
+        by_inbound.freeze(out);
+        by_outbound.freeze(out);
+        turns.freeze(out);
+        later.freeze(out);
+        review.freeze(out);
+        again.freeze(out);
+    }
+
+    /// The same with what another process knew.
+    ///
+    /// # Errors
+    /// It is not what [`Self::freeze`] has written.
+    pub fn thaw(&self, input: &mut Reader<'_>) -> Result<Self, Thaw> {
+        Ok(Self {
+            ceiling: self.ceiling,
+            mark: self.mark,
+            paths: Frozen::thaw(input)?,
+            last: Frozen::thaw(input)?,
+            by_ike: Frozen::thaw(input)?,
+            by_remote: Frozen::thaw(input)?,
+            by_child: Frozen::thaw(input)?,
+            by_inbound: Frozen::thaw(input)?,
+            by_outbound: Frozen::thaw(input)?,
+            turns: Frozen::thaw(input)?,
+            later: Frozen::thaw(input)?,
+            review: Frozen::thaw(input)?,
+            again: Frozen::thaw(input)?,
+        })
     }
 
     /// A child is installed, the first of its path or another one.

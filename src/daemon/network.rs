@@ -9,13 +9,15 @@ use crate::ike::policy::{Ports, Remote};
 use crate::io::netlink::{Address, Netlink, Route, RouteKind, Rule};
 use crate::io::{nft, udp};
 use crate::wire::selector::Selector;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
 /// The host's addresses are looked at this often.
-const REFRESH: Duration = Duration::from_secs(10);
+const GLANCE: Duration = Duration::from_secs(10);
+/// All of it is looked at again after this, though the kernel tells of changes.
+const REFRESH: Duration = Duration::from_secs(60);
 
 /// What stands between the host's packets and the clear.
 #[derive(Debug)]
@@ -37,7 +39,10 @@ pub struct Network {
     applied: Option<Site>,
     /// The guard could be put into place.
     guarded: bool,
+    glance_at: Duration,
     refresh_at: Duration,
+    /// Somebody hears when links, addresses, routes or rules change, and says so by `hurry`.
+    pub is_told: bool,
     /// What could not be put into place, for status.
     pub warnings: Vec<String>,
     /// Devices of connections' own: their addresses are within tunnels.
@@ -89,7 +94,9 @@ impl Network {
             given: BTreeMap::new(),
             applied: None,
             guarded: false,
+            glance_at: Duration::ZERO,
             refresh_at: Duration::ZERO,
+            is_told: false,
             warnings: Vec::new(),
             aside: BTreeSet::new(),
         })
@@ -121,7 +128,7 @@ impl Network {
     }
     /// The host's addresses have changed: `tick` looks at them at once.
     pub fn hurry(&mut self) {
-        self.refresh_at = Duration::ZERO;
+        (self.glance_at, self.refresh_at) = (Duration::ZERO, Duration::ZERO);
     }
     /// The addresses that the host has now.
     pub fn addresses(&self) -> Addresses {
@@ -206,16 +213,18 @@ impl Network {
     }
     /// Follows the host's addresses, and puts back what others have taken away, when it is time to look.
     pub fn tick(&mut self, now: Duration) {
-        if now < self.refresh_at {
+        if now < self.glance_at {
             return;
         }
-        if let Err(error) = self.refresh() {
+        let intact = now < self.refresh_at && self.is_told && self.applied.is_some();
+        let result = if intact { self.glance() } else { self.refresh() };
+        if let Err(error) = result {
             tracing::error!(%error, "routes could not be brought up to date");
         }
     }
     /// When `tick` is due.
     pub fn deadline(&self) -> Duration {
-        self.refresh_at
+        self.glance_at
     }
     /// A clean stop: leaves what keeps packets in, or takes all of it away.
     pub fn leave(&mut self, on_exit: OnExit) -> io::Result<()> {
@@ -239,8 +248,19 @@ impl Network {
         Ok(())
     }
 
+    /// Nobody tells of tables of nftables: whether ours is there.
+    fn glance(&mut self) -> io::Result<()> {
+        let wanted = self.applied.as_ref().is_some_and(|site| site.protected().next().is_some());
+        if wanted && !(self.guarded && nft::exists(backstop::TABLE).unwrap_or(false)) {
+            return self.refresh();
+        }
+        self.glance_at = clock::now() + GLANCE;
+        Ok(())
+    }
+
     fn refresh(&mut self) -> io::Result<()> {
-        self.refresh_at = clock::now() + REFRESH;
+        let now = clock::now();
+        (self.glance_at, self.refresh_at) = (now + GLANCE, now + REFRESH);
         let site = self.site()?;
         self.apply_site(&site)?;
         self.applied = Some(site);
@@ -379,11 +399,19 @@ enum Change {
 fn changes(present: &Plan, wanted: &Plan) -> Vec<Change> {
     let routes: Vec<_> = present.routes.iter().filter(|route| route.protocol == PROTOCOL).collect();
     let rules: Vec<_> = present.rules.iter().filter(|rule| rule.protocol == PROTOCOL).collect();
-    let put = wanted.routes.iter().filter(|route| !routes.iter().any(|there| same(there, route)));
-    let add = wanted.rules.iter().filter(|rule| !rules.contains(rule));
-    let drop_rules = rules.iter().filter(|rule| !wanted.rules.contains(rule));
+    // There may be thousands of each.
     let place = |route: &Route| (route.table, route.destination, route.metric);
-    let drop_routes = routes.iter().filter(|route| !wanted.routes.iter().any(|new| place(new) == place(route)));
+    let mut by_place: HashMap<_, Vec<&Route>> = HashMap::new();
+    routes.iter().for_each(|route| by_place.entry(place(route)).or_default().push(route));
+    let (there, planned): (HashSet<&Rule>, HashSet<&Rule>) =
+        (rules.iter().copied().collect(), wanted.rules.iter().collect());
+    let places: HashSet<_> = wanted.routes.iter().map(place).collect();
+    let is_there =
+        |route: &Route| by_place.get(&place(route)).is_some_and(|at| at.iter().any(|there| same(there, route)));
+    let put = wanted.routes.iter().filter(|route| !is_there(route));
+    let add = wanted.rules.iter().filter(|rule| !there.contains(rule));
+    let drop_rules = rules.iter().filter(|rule| !planned.contains(*rule));
+    let drop_routes = routes.iter().filter(|route| !places.contains(&place(route)));
     put.map(|route| Change::PutRoute(*route))
         .chain(add.map(|rule| Change::AddRule(rule.clone())))
         .chain(drop_rules.map(|rule| Change::DeleteRule((*rule).clone())))

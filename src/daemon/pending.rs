@@ -1,6 +1,7 @@
 //! Clients that wait for `up`, `down` or `rekey`.
+use crate::control::board::Piece;
 use crate::control::request::{Change, Refusal};
-use crate::control::types::{Child, ChildMode, ChildState, Connection, ConnectionState, Failure, Status, Verb};
+use crate::control::types::{Child, ChildMode, ChildState, Connection, ConnectionState, Failure, Verb};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,11 +21,10 @@ struct Wait {
     newest: u64,
 }
 impl Pending {
-    /// Waits from now on, `status` being the picture before anything is done. True if it shall be done; a client that does not want to wait
-    /// is told at once that its order was taken.
-    pub fn add(&mut self, now: Duration, change: Change, status: &Status) -> bool {
-        let sas = status.connections.iter().find(|c| *c.name == *change.connection).map(|c| sas(&change, c));
-        let sas = sas.unwrap_or_default();
+    /// Waits from now on, `before` being the connection before anything is done. True if it shall be done; a client that does not want to
+    /// wait is told at once that its order was taken.
+    pub fn add(&mut self, now: Duration, change: Change, before: Option<&Connection>) -> bool {
+        let sas = before.map(|connection| sas(&change, connection)).unwrap_or_default();
         if change.verb == Verb::Rekey && !sas.iter().any(|(_, up)| *up) {
             answer(change, Err(Refusal::NotUp));
             return false;
@@ -67,10 +67,10 @@ impl Pending {
         });
     }
     /// Answers those whose wish has come true, and those whose time is over.
-    pub fn check(&mut self, now: Duration, status: &Status) {
+    pub fn check(&mut self, now: Duration, mut picture: impl FnMut(&str) -> Option<Arc<Piece>>) {
         self.answer(|Wait { until, change, newest }| {
-            let found = status.connections.iter().find(|connection| *connection.name == *change.connection);
-            match found {
+            let found = picture(&change.connection);
+            match found.as_ref().map(|piece| piece.shown()) {
                 None => Some(Err(Refusal::UnknownConnection)),
                 Some(connection) if reached(change, *newest, connection) => Some(Ok(())),
                 Some(connection) if *until <= now => {
@@ -147,7 +147,13 @@ fn is_static(child: &Child) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::types::Status;
     use tokio::sync::oneshot::{self, Receiver, error::TryRecvError};
+
+    fn picture(status: &Status) -> impl Fn(&str) -> Option<Arc<Piece>> {
+        let piece = status.connections.first().map(|connection| Arc::new(Piece::new(connection.clone(), Vec::new())));
+        move |name| piece.clone().filter(|piece| piece.shown().name == name)
+    }
 
     fn status(state: &str, children: &[(&str, &str)]) -> Status {
         let child = |(name, state): &(&str, &str)| {
@@ -166,7 +172,7 @@ mod tests {
         let (reply, answer) = oneshot::channel();
         let timeout = Duration::from_secs(30);
         let change = Change { verb, connection: "a".into(), child: child.map(Into::into), timeout, reply };
-        pending.add(Duration::ZERO, change, &rekeyed(&[(7, "up")], &[(3, "up")]));
+        pending.add(Duration::ZERO, change, rekeyed(&[(7, "up")], &[(3, "up")]).connections.first());
         answer
     }
 
@@ -208,10 +214,10 @@ mod tests {
         let mut pending = Pending::default();
         let mut all = wait(&mut pending, Verb::Up, None);
         let mut one = wait(&mut pending, Verb::Up, Some("x"));
-        pending.check(Duration::ZERO, &status("up", &[("x", "up"), ("y", "connecting")]));
+        pending.check(Duration::ZERO, picture(&status("up", &[("x", "up"), ("y", "connecting")])));
         assert_eq!(one.try_recv().unwrap(), Ok(()));
         assert_eq!(all.try_recv(), Err(TryRecvError::Empty));
-        pending.check(Duration::ZERO, &status("up", &[("x", "up"), ("y", "rekeying")]));
+        pending.check(Duration::ZERO, picture(&status("up", &[("x", "up"), ("y", "rekeying")])));
         assert_eq!(all.try_recv().unwrap(), Ok(()));
         assert!(pending.is_empty());
     }
@@ -220,9 +226,9 @@ mod tests {
     fn down_waits_until_nothing_is_left() {
         let mut pending = Pending::default();
         let mut all = wait(&mut pending, Verb::Down, None);
-        pending.check(Duration::ZERO, &status("down", &[("x", "closing")]));
+        pending.check(Duration::ZERO, picture(&status("down", &[("x", "closing")])));
         assert_eq!(all.try_recv(), Err(TryRecvError::Empty));
-        pending.check(Duration::ZERO, &status("down", &[("x", "routed")]));
+        pending.check(Duration::ZERO, picture(&status("down", &[("x", "routed")])));
         assert_eq!(all.try_recv().unwrap(), Ok(()));
     }
 
@@ -237,12 +243,12 @@ mod tests {
             (&[(7, "up"), (8, "up")], &[(3, "rekeying"), (9, "up")]),
             (&[], &[]),
         ] {
-            pending.check(Duration::ZERO, &rekeyed(ikes, children));
+            pending.check(Duration::ZERO, picture(&rekeyed(ikes, children)));
             assert_eq!((child.try_recv(), ike.try_recv()), (Err(TryRecvError::Empty), Err(TryRecvError::Empty)));
         }
-        pending.check(Duration::ZERO, &rekeyed(&[(7, "up")], &[(3, "closing"), (9, "up")]));
+        pending.check(Duration::ZERO, picture(&rekeyed(&[(7, "up")], &[(3, "closing"), (9, "up")])));
         assert_eq!((child.try_recv().unwrap(), ike.try_recv()), (Ok(()), Err(TryRecvError::Empty)));
-        pending.check(Duration::ZERO, &rekeyed(&[(8, "up")], &[]));
+        pending.check(Duration::ZERO, picture(&rekeyed(&[(8, "up")], &[])));
         assert_eq!(ike.try_recv().unwrap(), Ok(()));
     }
 
@@ -254,7 +260,7 @@ mod tests {
                 let (reply, mut answer) = oneshot::channel();
                 let timeout = Duration::from_secs(1);
                 let change = Change { verb: Verb::Rekey, connection: "a".into(), child, timeout, reply };
-                assert!(!pending.add(Duration::ZERO, change, &status));
+                assert!(!pending.add(Duration::ZERO, change, status.connections.first()));
                 assert_eq!(answer.try_recv().unwrap(), Err(Refusal::NotUp));
             }
         }
@@ -298,10 +304,10 @@ mod tests {
         let overdue: Vec<_> = pending.overdue(Duration::from_secs(30)).collect();
         assert_eq!(overdue, [("a".into(), Duration::ZERO)]);
         let mut status = status("connecting", &[]);
-        pending.check(Duration::from_secs(29), &status);
+        pending.check(Duration::from_secs(29), picture(&status));
         assert_eq!(all.try_recv(), Err(TryRecvError::Empty));
         status.connections[0].last_failure = Some(failure("net.no_response"));
-        pending.check(Duration::from_secs(30), &status);
+        pending.check(Duration::from_secs(30), picture(&status));
         assert!(
             matches!(all.try_recv(), Ok(Err(Refusal::TimedOut(Some(failure)))) if failure.code == "net.no_response")
         );
@@ -311,12 +317,12 @@ mod tests {
     fn nobody_waits_for_a_client_that_went_away_or_did_not_want_to() {
         let mut pending = Pending::default();
         drop(wait(&mut pending, Verb::Up, None));
-        pending.check(Duration::ZERO, &status("down", &[]));
+        pending.check(Duration::ZERO, picture(&status("down", &[])));
         assert!(pending.is_empty());
         let (reply, mut answer) = oneshot::channel();
         let timeout = Duration::ZERO;
         let change = Change { verb: Verb::Up, connection: "a".into(), child: None, timeout, reply };
-        assert!(pending.add(Duration::ZERO, change, &Status::default()));
+        assert!(pending.add(Duration::ZERO, change, None));
         assert_eq!(answer.try_recv().unwrap(), Ok(()));
     }
 }

@@ -1,5 +1,6 @@
 //! Which slot a child has in the tables, and which SPIs are its own.
-use crate::ipsec::sad::SpiPool;
+use crate::frozen::{Frozen, Reader, Thaw, Writer};
+use crate::ipsec::sad::{SpiPool, WORKER_MASK};
 use crate::ipsec::spd::Slot;
 use crate::ipsec::tables::{SlotPool, Tables};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -28,10 +29,38 @@ pub struct Places {
     slots: SlotPool,
     spis: SpiPool,
     by_key: HashMap<Key, Slot>,
+    by_connection: HashMap<Arc<str>, HashSet<Key>>,
     /// Gone from the tables, and how much had been replaced there by then: until that is freed, a worker may still act on the slot.
     leaving: VecDeque<(u64, Slot)>,
     /// SPIs of installed SAs: they are free when their SA has left the tables.
     installed: HashSet<u32>,
+}
+/// When it is thawed no worker is at work: slots that waited for one are free.
+impl Frozen for Places {
+    fn freeze(&self, out: &mut Writer) {
+        // The keys of a connection are found among all.
+        let Self { slots, spis, by_key, by_connection: _, leaving, installed } = self;
+        slots.freeze(out);
+        spis.freeze(out);
+        by_key.freeze(out);
+        leaving.freeze(out);
+        installed.freeze(out);
+    }
+    fn thaw(input: &mut Reader<'_>) -> Result<Self, Thaw> {
+        let (slots, spis, by_key) = <(SlotPool, SpiPool, HashMap<Key, Slot>)>::thaw(input)?;
+        if !(1..=WORKER_MASK + 1).contains(&spis.workers()) {
+            return Err(Thaw::Value("number of workers"));
+        }
+        let leaving = <VecDeque<(u64, Slot)>>::thaw(input)?;
+        let mut by_connection: HashMap<Arc<str>, HashSet<Key>> = HashMap::new();
+        for key in by_key.keys() {
+            by_connection.entry(key.connection.clone()).or_default().insert(key.clone());
+        }
+        let (fresh, installed) = (VecDeque::new(), Frozen::thaw(input)?);
+        let mut this = Self { slots, spis, by_key, by_connection, leaving: fresh, installed };
+        leaving.into_iter().for_each(|(_, slot)| this.slots.release(slot));
+        Ok(this)
+    }
 }
 impl Places {
     /// All are free. `workers`: 1 to 16.
@@ -40,6 +69,7 @@ impl Places {
             slots: SlotPool::new(),
             spis: SpiPool::new(workers),
             by_key: HashMap::new(),
+            by_connection: HashMap::new(),
             leaving: VecDeque::new(),
             installed: HashSet::new(),
         }
@@ -58,6 +88,7 @@ impl Places {
         }
         let slot = self.slots.allocate()?;
         self.by_key.insert(key.clone(), slot);
+        self.by_connection.entry(key.connection.clone()).or_default().insert(key.clone());
         Some(slot)
     }
     /// The home worker of a slot: its SPIs have the same.
@@ -73,9 +104,20 @@ impl Places {
     pub fn all(&self) -> impl Iterator<Item = (&Key, Slot)> {
         self.by_key.iter().map(|(key, slot)| (key, *slot))
     }
+    /// Those of one connection.
+    pub fn of(&self, connection: &str) -> impl Iterator<Item = (&Key, Slot)> {
+        let keys = self.by_connection.get(connection).into_iter().flatten();
+        keys.filter_map(|key| Some((key, self.find(key)?)))
+    }
     /// The child is gone from the tables; its slot is free when no worker can see it any more.
     pub fn leave(&mut self, key: &Key, tables: &Tables) {
         let slot = self.by_key.remove(key);
+        if let Some(keys) = self.by_connection.get_mut(&key.connection) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.by_connection.remove(&key.connection);
+            }
+        }
         self.leaving.extend(slot.map(|slot| (tables.replaced(), slot)));
     }
     /// Frees what was replaced in the tables, and the slots of children that had left before.

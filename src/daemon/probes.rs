@@ -124,8 +124,7 @@ impl Probes {
     pub fn note(&mut self, now: Duration, event: &Event, poll: &Poll) {
         let (connection, child, is_up) = match event {
             Event::ChildUp(up) => {
-                let key = (up.connection.clone(), up.child.clone());
-                self.up.entry(key).or_default().insert(up.id);
+                self.is_up(&up.connection, &up.child, up.id);
                 (&up.connection, &up.child, true)
             }
             Event::ChildDown { id, connection, child, .. } => {
@@ -155,6 +154,10 @@ impl Probes {
             probe.close(poll);
         }
         self.schedule(token);
+    }
+    /// A child is up, whoever was told so then.
+    pub fn is_up(&mut self, connection: &Arc<str>, child: &Arc<str>, id: ChildId) {
+        self.up.entry((connection.clone(), child.clone())).or_default().insert(id);
     }
     /// When `tick` is due.
     pub fn deadline(&self) -> Option<Duration> {

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | `fwmark M lookup main` | our own IKE and ESP never enter the tunnel that they make |
 //! | `from L to R lookup main`, or `T` | a `pass` child within a wider protected one, and protected ones within that |
-//! | `to R lookup T` | destinations narrower than everywhere, also of the gateway itself, which takes a source address inside local_ts |
+//! | `to R lookup T` | destinations narrower than everywhere, also of the gateway itself, which takes a source address inside local_ts; of many, where none is everywhere, `lookup T` once |
 //! | `from OUTER lookup main` | see below |
 //! | `from L lookup T` | hosts behind us, by their source |
 //! | `not fwmark M lookup T` | only if both selectors mean everywhere |
@@ -22,7 +22,7 @@
 use super::prefix::{self, Prefix};
 use super::site::{Pair, Site, Treatment};
 use crate::io::netlink::{Route, RouteKind, Rule};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
 /// Who made it: only routes and rules with this protocol number are ever removed.
@@ -32,6 +32,8 @@ pub const DEVICE_METRIC: u32 = 100;
 /// Of what is left when the device is gone.
 pub const BACKSTOP_METRIC: u32 = u32::MAX;
 const MAIN: u32 = 254;
+/// With more pairs than this, and none to everywhere, there is one rule for all of them.
+const MANY: usize = 64;
 
 /// Places of the rules; all before main (32,766) and behind local (0).
 mod place {
@@ -71,7 +73,9 @@ pub fn plan(site: &Site, numbers: Numbers) -> Plan {
 
 fn routes(site: &Site, numbers: Numbers) -> Vec<Route> {
     let route = |destination, kind| Route { kind, table: numbers.table, ..Route::new(destination, PROTOCOL) };
-    let remotes: BTreeSet<Prefix> = site.protected().map(|pair| pair.remote).collect();
+    let mut locals: BTreeMap<Prefix, Vec<Prefix>> = BTreeMap::new();
+    site.protected().for_each(|pair| locals.entry(pair.remote).or_default().push(pair.local));
+    let remotes: BTreeSet<Prefix> = locals.keys().copied().collect();
     let backstops =
         remotes.iter().map(|&remote| Route { metric: BACKSTOP_METRIC, ..route(remote, RouteKind::Prohibit) });
     let mut thrown: BTreeSet<Prefix> =
@@ -79,10 +83,10 @@ fn routes(site: &Site, numbers: Numbers) -> Vec<Route> {
     thrown.extend(site.protected().filter(|pair| pair.is_wide()).flat_map(|pair| link_scope(pair.remote)));
     thrown.retain(|network| !remotes.contains(network));
     let throws = thrown.iter().map(|&network| Route { metric: DEVICE_METRIC, ..route(network, RouteKind::Throw) });
-    let device = remotes.iter().filter(|_| numbers.device.is_some()).map(|&remote| Route {
+    let device = locals.iter().filter(|_| numbers.device.is_some()).map(|(&remote, locals)| Route {
         metric: DEVICE_METRIC,
         link: numbers.device,
-        source: source(site, remote),
+        source: source(site, locals),
         ..route(remote, RouteKind::Unicast)
     });
     backstops.chain(throws).chain(device).collect()
@@ -98,17 +102,15 @@ fn link_scope(remote: Prefix) -> Vec<Prefix> {
     }
 }
 
-/// An address that a peer gave us, if the local selectors towards `remote` have it; else the lowest address of the host inside of them, but
+/// An address that a peer gave us, if the local selectors towards a destination have it; else the lowest address of the host inside of them, but
 /// not an outer one if the selector is only large.
-fn source(site: &Site, remote: Prefix) -> Option<IpAddr> {
-    let pairs = || site.protected().filter(|pair| pair.remote == remote);
+fn source(site: &Site, locals: &[Prefix]) -> Option<IpAddr> {
     let inside = |addr: IpAddr| {
-        pairs().any(|pair| {
-            prefix::contains(pair.local, prefix::host(addr))
-                && !(prefix::is_wide(pair.local) && site.outer.contains(&addr))
+        locals.iter().any(|local| {
+            prefix::contains(*local, prefix::host(addr)) && !(prefix::is_wide(*local) && site.outer.contains(&addr))
         })
     };
-    let selected = |addr: &&IpAddr| pairs().any(|pair| prefix::contains(pair.local, prefix::host(**addr)));
+    let selected = |addr: &&IpAddr| locals.iter().any(|local| prefix::contains(*local, prefix::host(**addr)));
     if let Some(given) = site.given.iter().find(selected) {
         return Some(*given);
     }
@@ -117,7 +119,7 @@ fn source(site: &Site, remote: Prefix) -> Option<IpAddr> {
 }
 
 fn rules(site: &Site, numbers: Numbers) -> Vec<Rule> {
-    let mut rules = Rules { list: Vec::new(), numbers };
+    let mut rules = Rules { list: Vec::new(), known: HashSet::new(), numbers };
     for family in [false, true] {
         let pairs: Vec<_> = site.pairs.iter().filter(|pair| pair.local.0.is_ipv6() == family).copied().collect();
         let protected = || pairs.iter().filter(|pair| pair.treatment == Treatment::Protect);
@@ -139,6 +141,12 @@ fn rules(site: &Site, numbers: Numbers) -> Vec<Rule> {
             let narrowed = |prefix: Prefix| (prefix.1 > 0).then_some(prefix);
             rules.add(Rule { from: narrowed(pair.local), to: narrowed(pair.remote), ..rule });
         }
+        // The table has no way but those, so that one rule says the same. Every packet that comes in is held against all rules.
+        let one_for_all = protected().count() > MANY && protected().all(|pair| !prefix::is_wide(pair.remote));
+        if one_for_all {
+            rules.add(rules.to_table(family, place::TO));
+            continue;
+        }
         for pair in protected().filter(|pair| !prefix::is_wide(pair.remote)) {
             rules.add(Rule { to: Some(pair.remote), ..rules.to_table(family, place::TO) });
         }
@@ -158,6 +166,9 @@ fn rules(site: &Site, numbers: Numbers) -> Vec<Rule> {
 /// `pass` pairs that a rule for protected ones would take, and the protected ones over those which are asked before, in order. A rule `to R`
 /// takes whatever goes to R, also from where nothing is protected.
 fn exact(pairs: &[Pair]) -> Vec<Pair> {
+    if pairs.iter().all(|pair| pair.treatment == Treatment::Protect) {
+        return Vec::new();
+    }
     let holes = |at: usize| {
         let pass = &pairs[at];
         let takes = |(later, other): (usize, &Pair)| {
@@ -182,6 +193,7 @@ fn exact(pairs: &[Pair]) -> Vec<Pair> {
 
 struct Rules {
     list: Vec<Rule>,
+    known: HashSet<Rule>,
     numbers: Numbers,
 }
 impl Rules {
@@ -192,7 +204,7 @@ impl Rules {
         Rule::new(ipv6, priority, self.numbers.table, PROTOCOL)
     }
     fn add(&mut self, rule: Rule) {
-        if !self.list.contains(&rule) {
+        if self.known.insert(rule.clone()) {
             self.list.push(rule);
         }
     }
@@ -224,6 +236,18 @@ mod tests {
             format!("{:?} {}/{}{source}", route.kind, route.destination.0, route.destination.1).to_lowercase()
         };
         plan(site, numbers).routes.iter().map(show).collect()
+    }
+
+    #[test]
+    fn many_networks_need_one_rule() {
+        let pairs: Vec<String> = (0..=MANY).map(|n| format!("10.1.{n}.0/24 > 10.2.{n}.0/24")).collect();
+        let pairs: Vec<&str> = pairs.iter().map(String::as_str).collect();
+        let hosts = [(2, "192.0.2.1/24")];
+        assert_eq!(show_rules(&site(&pairs, &hosts, &["192.0.2.1"])), ["2200 marked main", "2500 T"]);
+        assert_eq!(show_rules(&site(&pairs[1..], &hosts, &["192.0.2.1"])).len(), 1 + 2 * MANY);
+        let wide = [&pairs[..], &["10.3.0.0/24 > 0.0.0.0/0"]].concat();
+        let rules = show_rules(&site(&wide, &hosts, &["192.0.2.1"]));
+        assert!(rules.len() > 2 * MANY && !rules.contains(&"2500 T".to_owned()));
     }
 
     #[test]

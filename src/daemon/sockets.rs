@@ -92,6 +92,10 @@ fn failed(addr: IpAddr, port: u16, error: &io::Error) -> String {
 }
 
 impl Sockets {
+    /// Those that another daemon has bound.
+    pub fn adopt(list: Vec<UdpSocket>, natt_port: u16) -> Self {
+        Self { list, natt_port, batch: ReceiveBatch::new(BATCH), unsent: 0 }
+    }
     /// The sockets, to wait for.
     pub fn iter(&self) -> impl Iterator<Item = &UdpSocket> {
         self.list.iter()

@@ -8,6 +8,7 @@ use super::leases::Leases;
 use super::places::{Key, Places};
 use super::probes::Probes;
 use crate::config::{ChildConfig, Config, ConnectionConfig, Interface, Mode, remedy};
+use crate::control::board::Piece;
 use crate::control::types::{self, ChildMode, ChildSa, ChildState, ConnectionState, IkeSa, Peer};
 use crate::esp::drop::Drop;
 use crate::ike::diagnose::{self, Certainty};
@@ -15,12 +16,10 @@ use crate::ike::policy::{self, StartAction};
 use crate::ike::status::{self, ConnectionStatus, IkeStatus, State};
 use crate::ipsec::fitting::Fitting;
 use crate::ipsec::path::Encap;
-use crate::ipsec::tables::OutboundEntry;
+use crate::ipsec::tables::{ChildCounters, OutboundEntry};
 use crate::wire::keyword;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// Where the picture is taken from.
@@ -38,20 +37,21 @@ pub struct View<'a> {
     pub leases: &'a Leases,
     /// Monitors of children.
     pub probes: &'a Probes,
-    /// When it is taken.
-    pub now: Duration,
 }
 impl View<'_> {
-    /// Every configured connection, in the order of the configuration.
-    pub fn status(&self, ike: &[ConnectionStatus]) -> types::Status {
-        let by_name: BTreeMap<&str, &ConnectionStatus> = ike.iter().map(|status| (&*status.name, status)).collect();
-        // A connection whose children all pass or drop has no policy: IKE never hears of it.
-        let policies = self.config.policy.connections.iter().map(|policy| (&*policy.name, &**policy));
-        let policies: BTreeMap<&str, &policy::Connection> = policies.collect();
-        let connection = |config: &ConnectionConfig| {
-            self.connection(config, policies.get(&*config.name).copied(), by_name.get(&*config.name).copied())
-        };
-        types::Status { connections: self.config.connections.iter().map(connection).collect() }
+    /// One connection. Without a policy IKE never hears of it: its children all pass or drop.
+    pub fn piece(
+        &self,
+        config: &ConnectionConfig,
+        policy: Option<&policy::Connection>,
+        status: Option<&ConnectionStatus>,
+    ) -> Piece {
+        let shown = self.connection(config, policy, status);
+        let of_peer =
+            |peer: Option<u32>| config.children.iter().map(move |child| self.counters(config, &child.name, peer));
+        let of_peers = shown.peers.iter().flat_map(|peer| of_peer(Some(peer.id)));
+        let counters = of_peer(None).chain(of_peers).collect();
+        Piece::new(shown, counters)
     }
 
     fn connection(
@@ -145,7 +145,7 @@ impl View<'_> {
             policy.and_then(|policy| policy.children.iter().find(|child| child.name == *name)).map(|child| child.start);
         let negotiated = settings.is_some_and(|child| matches!(child.mode, Mode::Tunnel | Mode::Transport));
         let routed = !negotiated || start == Some(StartAction::Trap);
-        let mut child = types::Child {
+        types::Child {
             name: name.to_string(),
             mode: settings.map_or(ChildMode::Tunnel, |child| child_mode(child.mode)),
             state: child_state(&sas, routed),
@@ -165,27 +165,24 @@ impl View<'_> {
             packets_in: 0,
             packets_out: 0,
             drops: Drop::ALL.iter().map(|drop| (drop.name().to_owned(), 0)).collect(),
-            rekey_in_s: current.and_then(|sa| sa.rekey_at).map(|at| self.seconds_to(at)),
+            rekey_in_s: current.and_then(|sa| sa.rekey_at).map(milliseconds),
             sas: sas.iter().map(|sa| self.child_sa(sa)).collect(),
             monitor: self.probes.shown(&config.name, name).filter(|_| peer.is_none()),
-        };
-        self.count(&mut child, &config.name, name, peer);
-        child
+        }
     }
 
-    /// Adds the counters of the child's slots.
-    fn count(&self, child: &mut types::Child, connection: &Arc<str>, name: &Arc<str>, peer: Option<u32>) {
+    /// The counters of the child's slots, of one peer or of all.
+    fn counters(&self, config: &ConnectionConfig, name: &Arc<str>, peer: Option<u32>) -> Vec<Arc<ChildCounters>> {
         let children = self.installer.tables().children.load();
-        let wanted =
-            |key: &Key| key.connection == *connection && key.child == *name && peer.is_none_or(|peer| peer == key.peer);
-        for slot in self.places.all().filter(|(key, _)| wanted(key)).map(|(_, slot)| slot) {
-            let Some(counters) = children.get(slot).map(|child| &child.counters) else { continue };
-            child.bytes_in += counters.bytes_in.load(Relaxed);
-            child.bytes_out += counters.bytes_out.load(Relaxed);
-            child.packets_in += counters.packets_in.load(Relaxed);
-            child.packets_out += counters.packets_out.load(Relaxed);
-            for drop in Drop::ALL {
-                *child.drops.entry(drop.name().to_owned()).or_default() += counters.dropped(*drop);
+        let counters = |slot| children.get(slot).map(|child| child.counters.clone());
+        match peer {
+            Some(peer) => {
+                let key = Key { connection: config.name.clone(), child: name.clone(), peer };
+                self.places.find(&key).and_then(counters).into_iter().collect()
+            }
+            None => {
+                let slots = self.places.of(&config.name).filter(|(key, _)| key.child == *name);
+                slots.filter_map(|(_, slot)| counters(slot)).collect()
             }
         }
     }
@@ -209,15 +206,11 @@ impl View<'_> {
                 spi_r: sa.spi_r.to_string(),
                 initiator: sa.initiator,
                 proposal: sa.proposal.as_ref().map(keyword::proposal),
-                rekey_in_s: sa.rekey_at.map(|at| self.seconds_to(at)),
+                rekey_in_s: sa.rekey_at.map(milliseconds),
                 nat: sa.nat.into(),
                 ppk: sa.ppk,
             },
         }
-    }
-
-    fn seconds_to(&self, at: Duration) -> u64 {
-        at.saturating_sub(self.now).as_secs()
     }
 
     fn child_sa(&self, sa: &status::ChildStatus) -> ChildSa {
@@ -233,6 +226,11 @@ impl View<'_> {
             resource: sa.resource,
         }
     }
+}
+
+/// When, as a [`Piece`] has it: the seconds that are left are counted for whoever asks.
+fn milliseconds(at: Duration) -> u64 {
+    u64::try_from(at.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The largest inner packet of a child that its path takes whole as it is now, under its cipher. Its hosts may be told of more: IPv6 of up to 1280
@@ -458,19 +456,20 @@ mod tests {
         let tables = Arc::new(crate::ipsec::tables::Tables::new());
         let installer = Installer::new(tables, crate::ipsec::spd::DeviceId(0), |_, _| 1500, 1);
         let places = Places::new(1);
-        let status = View {
+        let view = View {
             config: &config,
             installer: &installer,
             devices: &Devices::new(Vec::new()),
             places: &places,
             leases: &Leases::default(),
             probes: &Probes::default(),
-            now: Duration::ZERO,
-        }
-        .status(&[]);
-        let shown: Vec<_> = status.connections.iter().map(|c| (&*c.name, c.remote_id.as_deref())).collect();
-        assert_eq!(shown, [("a", None), ("b", Some("r"))]);
-        assert!(status.connections.iter().all(|c| c.children[0].state == ChildState::Routed));
+        };
+        let policy =
+            |name: &str| config.policy.connections.iter().find(|policy| &*policy.name == name).map(|policy| &**policy);
+        let shown: Vec<_> = config.connections.iter().map(|c| view.connection(c, policy(&c.name), None)).collect();
+        let ids: Vec<_> = shown.iter().map(|c| (&*c.name, c.remote_id.as_deref())).collect();
+        assert_eq!(ids, [("a", None), ("b", Some("r"))]);
+        assert!(shown.iter().all(|c| c.children[0].state == ChildState::Routed));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Which children a packet may bring up: those with a trap, set by the configuration (`start_action = "trap"`) or left when the peer died
 //! (`dpd_action = "trap"`). All others stay down until somebody says `up`, and what comes for them meanwhile is dropped.
+use crate::frozen::frozen;
 use crate::ike::event::{Ended, Event};
 use crate::ike::policy::{ChildPolicy, DpdAction, Policy, StartAction};
 use std::collections::HashSet;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 pub struct Traps {
     left: HashSet<Arc<str>>,
 }
+frozen! { struct Traps { left } }
 impl Traps {
     /// A packet for `name` (`connection/child`) may bring it up.
     pub fn has(&self, policy: &Policy, name: &str) -> bool {

@@ -11,6 +11,7 @@ use crate::io::tun::Queue;
 use crate::ipsec::spd::{DeviceId, Slot};
 use crate::ipsec::tables::Tables;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -28,13 +29,20 @@ pub fn inboxes(workers: u8) -> io::Result<Vec<Inbox>> {
     (0..workers).map(|_| Ok(Inbox { orders: Arc::default(), bell: Arc::new(EventFd::new()?) })).collect()
 }
 
+type Thread = JoinHandle<Option<Worker<Outer, Queue>>>;
+
 /// The running workers; they stop when this is dropped, and their devices go with them.
 #[derive(Debug)]
 pub struct Workers {
     stop: Arc<AtomicBool>,
     inboxes: Vec<Inbox>,
     /// They give their workers back, unless one ended that was not told to.
-    threads: Vec<JoinHandle<Option<Worker<Outer, Queue>>>>,
+    threads: Vec<Thread>,
+    /// Those that have stopped, in their order.
+    idle: Vec<Worker<Outer, Queue>>,
+    pin: bool,
+    device: DeviceId,
+    sender: Option<SyncSender<Upcall>>,
     /// Takes upcalls to the engine.
     forwarder: Option<JoinHandle<()>>,
     /// Counters of each worker.
@@ -60,39 +68,26 @@ impl Workers {
             stop: Arc::new(AtomicBool::new(false)),
             inboxes,
             threads: Vec::new(),
+            idle: Vec::new(),
+            pin: pin && queues.len() <= host::usable_cores(),
+            device,
+            sender: Some(sender.clone()),
             forwarder: None,
             stats: Vec::new(),
             orders: Arc::default(),
             upcalls,
         };
-        let pin = pin && queues.len() <= host::usable_cores();
         let bells: Vec<_> = workers.inboxes.iter().map(|inbox| inbox.bell.clone()).collect();
-        let teams = Team::of(&bells);
-        let inboxes = workers.inboxes.clone().into_iter();
-        let parts = queues.into_iter().zip(sockets).zip(teams.into_iter().zip(inboxes));
-        for (index, ((queue, sockets), (team, inbox))) in parts.enumerate() {
+        for ((queue, sockets), team) in queues.into_iter().zip(sockets).zip(Team::of(&bells)) {
             let stats = Arc::new(WorkerStats::default());
-            let orders = workers.orders.clone();
-            let (tables, upcalls) = (tables.clone(), sender.clone());
+            let (tables, upcalls, orders) = (tables.clone(), sender.clone(), workers.orders.clone());
             let shared = Shared { tables, upcalls, stats: stats.clone(), orders, team };
             let ends = Ends { sockets, devices: [(device, queue)].into_iter().collect() };
-            let stop = workers.stop.clone();
-            let ending = Ending { stop: stop.clone(), upcalls: sender.clone(), device };
             workers.stats.push(stats);
-            workers.threads.push(Builder::new().name(format!("worker{index}")).spawn(move || {
-                let _ending = ending;
-                // Also keeps order: what one thread sends from two cores may overtake itself in the kernel's queues.
-                if pin && let Err(error) = host::pin_to_core(index) {
-                    tracing::warn!(%error, index, "a worker cannot be kept on its core");
-                }
-                if let Err(error) = host::shorten_slice(SLICE) {
-                    tracing::debug!(%error, index, "a worker's time slices stay as they are");
-                }
-                let mut worker = Worker::new(ends, shared);
-                let end = worker::run(&mut worker, &inbox.orders, &inbox.bell, &stop, clock::now);
-                end.inspect_err(|error| tracing::error!(%error, index, "a worker ended")).ok().map(|()| worker)
-            })?);
+            workers.idle.push(Worker::new(ends, shared));
         }
+        drop(sender);
+        workers.go_on()?;
         // Ends with the last worker's sender.
         workers.forwarder = Some(Builder::new().name("upcalls".into()).spawn(move || {
             for upcall in received {
@@ -103,6 +98,54 @@ impl Workers {
             }
         })?);
         Ok(workers)
+    }
+    /// Those that are idle begin, or go on as if they had never stopped.
+    pub fn go_on(&mut self) -> io::Result<()> {
+        self.stop.store(false, Ordering::Release);
+        for (index, worker) in std::mem::take(&mut self.idle).into_iter().enumerate() {
+            let Some(thread) = self.spawn(index, worker)? else { break };
+            self.threads.push(thread);
+        }
+        Ok(())
+    }
+    fn spawn(&self, index: usize, mut worker: Worker<Outer, Queue>) -> io::Result<Option<Thread>> {
+        let (Some(inbox), Some(upcalls)) = (self.inboxes.get(index).cloned(), self.sender.clone()) else {
+            return Ok(None);
+        };
+        let (stop, pin) = (self.stop.clone(), self.pin);
+        let ending = Ending { stop: stop.clone(), upcalls, device: self.device };
+        let thread = Builder::new().name(format!("worker{index}")).spawn(move || {
+            let _ending = ending;
+            // Also keeps order: what one thread sends from two cores may overtake itself in the kernel's queues.
+            if pin && let Err(error) = host::pin_to_core(index) {
+                tracing::warn!(%error, index, "a worker cannot be kept on its core");
+            }
+            if let Err(error) = host::shorten_slice(SLICE) {
+                tracing::debug!(%error, index, "a worker's time slices stay as they are");
+            }
+            let end = worker::run(&mut worker, &inbox.orders, &inbox.bell, &stop, clock::now);
+            end.inspect_err(|error| tracing::error!(%error, index, "a worker ended")).ok().map(|()| worker)
+        })?;
+        Ok(Some(thread))
+    }
+    /// All stop and wait for `go_on`; what they have read they have sent. From here on nothing is sealed by any thread. False if one of them is gone.
+    pub fn pause(&mut self) -> bool {
+        self.stop.store(true, Ordering::Release);
+        self.inboxes.iter().for_each(|inbox| inbox.bell.signal());
+        let all = self.threads.len();
+        self.idle.extend(self.threads.drain(..).filter_map(|thread| thread.join().ok().flatten()));
+        // Whoever stopped later may have handed over to who was gone.
+        self.idle.iter_mut().for_each(|worker| worker.finish(clock::now()));
+        self.idle.len() == all
+    }
+    /// The sockets of each worker, while they are idle.
+    pub fn sockets(&self) -> impl Iterator<Item = &[Socket<Outer>]> {
+        self.idle.iter().map(|worker| &worker.ends.sockets[..])
+    }
+    /// The queues of the gateway's device, one of each worker, while they are idle.
+    pub fn queues(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let all = self.idle.iter().flat_map(|worker| worker.ends.devices.iter());
+        all.filter(|(id, _)| *id == self.device).map(|(_, queue)| queue.as_fd())
     }
     /// There is a new SA: packets may have waited for it. The peer is told that we use it if its `slot` is named.
     pub fn installed(&self, announce: Option<Slot>) {
@@ -118,15 +161,11 @@ impl Workers {
 }
 impl Drop for Workers {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        self.inboxes.iter().for_each(|inbox| inbox.bell.signal());
         // The one that forwards must not wait for a channel that nobody reads any more.
         self.upcalls = mpsc::sync_channel(0).1;
-        let stopped: Vec<_> = self.threads.drain(..).filter_map(|thread| thread.join().ok().flatten()).collect();
-        // Whoever stopped later may have handed over to who was gone.
-        for mut worker in stopped {
-            worker.finish(clock::now());
-        }
+        self.pause();
+        self.idle.clear();
+        self.sender = None;
         // It ends with the last worker.
         if let Some(forwarder) = self.forwarder.take() {
             let _ = forwarder.join();

@@ -46,7 +46,11 @@ pub struct Inner {
 impl InboundSa {
     /// `window`: size of the replay window, in packets (see `Window::new`).
     pub fn new(params: &SaParams, window: u32) -> Self {
-        let window = Window::new(window);
+        Self::resume(params, Window::new(window))
+    }
+
+    /// An SA that has opened packets before, with what its window has seen.
+    pub fn resume(params: &SaParams, window: Window) -> Self {
         Self {
             key: PacketKey::new(params.cipher, params.encr.expose(), params.integ.expose(), [0; 16]),
             layout: Layout::of(params.cipher),

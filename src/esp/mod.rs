@@ -1,5 +1,6 @@
 //! ESP on one packet or one batch: no threads, sockets or tables (RFC 4303, 4106, 7634, 3602, 6479, 6040).
 pub mod drop;
+pub mod frozen;
 pub mod inbound;
 pub mod layout;
 pub mod line;

@@ -48,6 +48,12 @@ impl OutboundSa {
         self.sequence.take(n).ok_or(Exhausted)
     }
 
+    /// Nothing is sealed with it any more, by any thread that has not reserved by now: somebody else goes on with the key. What would have been
+    /// the next number.
+    pub fn shut(&self) -> u64 {
+        self.sequence.shut()
+    }
+
     /// Octets in front of the inner packet: ESP header and IV.
     pub fn head(&self) -> usize {
         self.layout.head()

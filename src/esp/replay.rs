@@ -27,6 +27,15 @@ pub struct Window {
     seen: Arc<Seen>,
 }
 
+/// What a window has seen, for another process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    pub(super) size: u32,
+    pub(super) highest: u64,
+    /// The words of the ring that are in use.
+    pub(super) words: Vec<u64>,
+}
+
 impl Window {
     /// `size` is rounded up to a multiple of 64, and kept within `MIN_WINDOW` and `MAX_WINDOW`.
     pub fn new(size: u32) -> Self {
@@ -47,6 +56,30 @@ impl Window {
     /// Highest number committed, 0 before the first.
     pub fn highest(&self) -> u64 {
         self.seen.highest()
+    }
+
+    /// What it has seen.
+    pub fn snapshot(&self) -> Snapshot {
+        let seen = &self.seen;
+        let words = (0..seen.words).map(|word| seen.ring[word / WORDS].0[word % WORDS].load(Ordering::Relaxed));
+        Snapshot { size: seen.size as u32, highest: seen.highest(), words: words.collect() }
+    }
+
+    /// A window that has seen that; `None` if no window can have.
+    pub fn restore(snapshot: &Snapshot) -> Option<Self> {
+        let Snapshot { size, highest, words } = snapshot;
+        if !(MIN_WINDOW..=MAX_WINDOW).contains(size) {
+            return None;
+        }
+        let seen = Seen::new(*size);
+        if seen.size != u64::from(*size) || seen.words != words.len() {
+            return None;
+        }
+        seen.highest.store(*highest, Ordering::Relaxed);
+        for (word, bits) in words.iter().enumerate() {
+            seen.ring[word / WORDS].0[word % WORDS].store(*bits, Ordering::Relaxed);
+        }
+        Some(Self { seen: Arc::new(seen) })
     }
 
     /// The view for readers without the window's lock.

@@ -26,6 +26,11 @@ impl Sequence {
         Some(first..first + u64::from(n))
     }
 
+    /// From now on no number is taken any more, by whomever. What would have been the next.
+    pub(super) fn shut(&self) -> u64 {
+        self.next.swap(self.end, Ordering::Relaxed)
+    }
+
     /// The number that comes next.
     pub(super) fn next(&self) -> u64 {
         self.next.load(Ordering::Relaxed)

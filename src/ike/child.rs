@@ -4,7 +4,7 @@ mod frozen;
 use super::common::Cx;
 use super::diagnose::{Failure, Phase};
 use super::error::Refusal;
-use super::event::{ChildId, ChildUp, Ended, Event, Usage};
+use super::event::{ChildId, ChildUp, Ended, Event};
 use super::exchange::Contents;
 use super::life::Life;
 use super::negotiate::{self, EspSuite, KeRule, check_answer, choose, differing};
@@ -23,8 +23,6 @@ use std::time::Duration;
 
 /// The number of selectors in one payload is an octet.
 const MAX_SELECTORS: usize = 255;
-/// Thousandths of the sequence numbers that are used up when it is time for new ones.
-const WORN_SEQUENCE: u16 = 750;
 
 /// An installed child.
 #[derive(Clone, Debug)]
@@ -50,15 +48,8 @@ pub(super) struct Child {
     pub group: Option<Box<Group>>,
     /// It had lost a collision when it came up: the host never sends on it.
     pub inbound_only: bool,
-}
-/// How much of what a child may carry it has carried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wear {
-    Fine,
-    /// It is time to rekey it.
-    Due,
-    /// It may not be used any more.
-    Over,
+    /// The configuration has changed: it goes when another one is there that is as it says now, and so does what the peer makes of it.
+    pub outdated: bool,
 }
 /// How far a child is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,16 +71,6 @@ impl Child {
     /// It is being deleted by us, or will be as soon as the window is free.
     pub(super) fn is_leaving(&self) -> bool {
         matches!(self.state, ChildState::Leaving(_) | ChildState::Closing(_))
-    }
-    /// By what has travelled. Octets and packets have a reserve as large as the limit, for the time that a rekey takes.
-    pub(super) fn wear(&self, usage: &Usage) -> Wear {
-        let of = |used: u64, limit: u64| used.checked_div(limit).unwrap_or(0);
-        let used = of(usage.bytes, self.policy.rekey_bytes).max(of(usage.packets, self.policy.rekey_packets));
-        match (used, usage.sequence_permille) {
-            (2.., _) | (_, 1000..) => Wear::Over,
-            (1, _) | (_, WORN_SEQUENCE..) => Wear::Due,
-            _ => Wear::Fine,
-        }
     }
     /// When something is to be done about it.
     pub(super) fn deadline(&self) -> Option<Duration> {
@@ -257,7 +238,12 @@ impl Offer {
     pub(super) fn again(cx: &mut Cx<'_>, core: &Core, connection: &Connection, old: &Child, peer: u32) -> Option<Self> {
         let ke = KeRule::Prefer(None);
         let fresh = Self::for_resource(cx, connection, &old.policy, peer, (core, ke), old.resource)?;
-        let proposals = negotiate::renewal(&old.proposal, &old.policy.proposals, old.life.failures > 0);
+        let ours = &old.policy.proposals;
+        let proposals = match negotiate::allows(&old.proposal, ours) {
+            true => negotiate::renewal(&old.proposal, ours, old.life.failures > 0),
+            // The configuration is another one now.
+            false => ours.clone(),
+        };
         Some(Self {
             replaces: Some(old.id),
             proposals: negotiate::numbered(&proposals, &fresh.spi_in.to_be_bytes()),
@@ -480,6 +466,7 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
     let life = Life::of_child(cx, &est.connection, &agreed.policy);
     let old = agreed.replaces.and_then(|old| est.child(old));
     let takes_over = old.is_some_and(|old| !old.is_leaving());
+    let outdated = old.filter(|old| old.outdated).map(|old| old.state);
     let group = old.map_or(agreed.group, |old| old.group.clone());
     est.children.reserve_exact(1);
     est.children.push(Child {
@@ -488,7 +475,7 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
         spi_in: agreed.spi_in,
         spi_out: agreed.spi_out,
         since: cx.now,
-        state: ChildState::Up,
+        state: outdated.filter(|state| matches!(state, ChildState::Replaced { .. })).unwrap_or(ChildState::Up),
         replaces: agreed.replaces,
         proposal: agreed.proposal.clone(),
         local_ts: agreed.local_ts.clone(),
@@ -498,6 +485,7 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
         resource: agreed.resource,
         group,
         inbound_only: made.lost,
+        outdated: outdated.is_some(),
     });
     cx.common.by_child.insert(agreed.spi_in, core.id);
     cx.common.by_id.insert(id, core.id);
@@ -507,6 +495,9 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
         if made.initiator && wish.down && !takes_over {
             est.leave(id, Ended::ByUs);
         }
+    }
+    if made.initiator && !made.lost && agreed.replaces.is_none() && agreed.resource.is_none() {
+        est.supersede(id);
     }
     if agreed.resource.is_some() && est.fallback(&agreed.policy.name).is_none() {
         est.leave(id, Ended::ByUs);

@@ -1,5 +1,6 @@
 //! What all IKE SAs share, and the context in which a step of one of them runs.
 use super::admission::Admission;
+use super::adopt::Grade;
 use super::calls::Calls;
 use super::channel::Sealed;
 use super::diagnose::Failure;
@@ -17,7 +18,7 @@ use crate::crypto::rng::Rng;
 use crate::crypto::secret::Secret;
 use crate::crypto::work::Work;
 use crate::wire::message::IkeSpi;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub(super) struct Common {
     pub links: HashMap<Arc<str>, Link>,
     /// Connections whose wishes have to be looked at again.
     pub touched: BTreeSet<Arc<str>>,
+    /// Connections that `status` may show otherwise than before.
+    pub shown: HashSet<Arc<str>>,
     /// IKE SAs that another one has made redundant.
     pub redundant: Vec<Redundant>,
     /// IKE SAs that a rekey has made in this step.
@@ -64,6 +67,8 @@ pub(super) struct Common {
     pub leases: Leases,
     /// How many IKE SAs are established.
     pub established: usize,
+    /// What new policies have begun, until somebody asks.
+    pub adopted: Vec<(Arc<str>, Grade)>,
     /// What is counted for people.
     pub counts: Counts,
     /// The last number that was given to an IKE SA, a child or a job.
@@ -97,6 +102,8 @@ pub(super) enum How {
     Shortly,
     /// The peer will delete it; if it has not after a while, we do.
     Later,
+    /// With a Delete, if the configuration does not permit it any more: what was to take its place has failed.
+    Outdated,
     /// It has a successor, which has one, too: the Delete of the one before, whoever owes it, has a while left.
     Soon,
 }
@@ -128,18 +135,31 @@ impl Common {
             relieved: Vec::new(),
             links: HashMap::new(),
             touched: BTreeSet::new(),
+            shown: HashSet::new(),
             redundant: Vec::new(),
             jobs: HashMap::new(),
             calls: Calls::default(),
             leases: Leases::default(),
             established: 0,
+            adopted: Vec::new(),
             counts: Counts::default(),
             counter: 0,
         }
     }
+    /// One more IKE SA is established, of this connection; as it is by now: it may have changed since the attempt began, but not in what that
+    /// negotiates.
+    pub(super) fn count(&mut self, connection: Arc<Connection>) -> Arc<Connection> {
+        self.established += 1;
+        self.links.get(&connection.name).map_or(connection, |link| link.connection.clone())
+    }
     /// Tells the host.
     pub(super) fn emit(&mut self, event: Event) {
         self.out.push_back(Output::Event(event));
+    }
+    /// Something of the connection is another way than it was.
+    pub(super) fn show(&mut self, connection: Option<&Arc<str>>) {
+        let news = connection.filter(|connection| !self.shown.contains(*connection)).cloned();
+        self.shown.extend(news);
     }
     fn number(&mut self) -> u64 {
         self.counter += 1;
@@ -179,6 +199,7 @@ impl Cx<'_> {
         if let Some(link) = connection.and_then(|c| self.common.links.get_mut(&c.name)) {
             failure.connection = Some(link.connection.name.clone());
             link.last_failure = Some(failure.clone());
+            self.common.shown.extend(failure.connection.clone());
         }
         self.emit(Event::Failed(Box::new(failure)));
     }

@@ -3,12 +3,11 @@ use super::calls::Caller;
 use super::child::{Child, ChildState};
 use super::common::Cx;
 use super::diagnose::{Failure, Phase as Where};
-use super::directory::Directory;
 use super::endpoint::{Endpoint, Owner};
 use super::event::{ChildId, Ended, Host, IkeId};
 use super::exchange::ike_sa_init;
 use super::link::{Link, Retry};
-use super::policy::{Connection, DpdAction, Policy, StartAction};
+use super::policy::{DpdAction, StartAction};
 use super::sa::{CLOSING_TIME, IkeSa, Phase, Task};
 use super::ways::Way;
 use std::collections::{BTreeSet, HashMap};
@@ -22,41 +21,6 @@ const SHUTDOWN_TIME: Duration = Duration::from_secs(2);
 const STABLE: Duration = Duration::from_secs(60);
 
 impl Endpoint {
-    /// Connections that are as before keep all that they have; the others are taken down and begin anew.
-    pub(super) fn set_policy(&mut self, now: Duration, host: &mut dyn Host, policy: Arc<Policy>) {
-        let mut old = std::mem::take(&mut self.common.links);
-        let mut gone: Vec<IkeId> = Vec::new();
-        let mut links = HashMap::new();
-        for connection in &policy.connections {
-            let link = match old.remove(&connection.name) {
-                Some(mut link) if alike(&link.connection, connection) => {
-                    link.connection = connection.clone();
-                    link
-                }
-                other => {
-                    let mut link = Link::new(connection.clone(), now);
-                    if other.as_ref().is_some_and(|other| other.held.is_some()) {
-                        link.hold();
-                    }
-                    gone.extend(other.into_iter().flat_map(|l| l.sas));
-                    link
-                }
-            };
-            self.common.touched.insert(connection.name.clone());
-            links.insert(connection.name.clone(), link);
-        }
-        for (name, link) in old {
-            gone.extend(link.sas);
-            self.timers.set(Owner::Link(name), None);
-        }
-        self.common.links = links;
-        self.common.directory = Directory::new(policy);
-        // The same order in every run.
-        gone.sort_unstable();
-        for id in gone {
-            self.close(now, host, id, CLOSING_TIME);
-        }
-    }
     /// Wants a connection with all its children, or one child.
     pub(super) fn up(&mut self, now: Duration, connection: &str, child: Option<&str>) {
         let link = self.common.links.get_mut(connection);
@@ -210,7 +174,7 @@ impl Endpoint {
         ids
     }
     /// Takes one IKE SA down: politely if the peer knows it, else at once.
-    fn close(&mut self, now: Duration, host: &mut dyn Host, id: IkeId, patience: Duration) {
+    pub(super) fn close(&mut self, now: Duration, host: &mut dyn Host, id: IkeId, patience: Duration) {
         self.step(now, host, id, |cx, sa| match &mut sa.phase {
             Phase::Established(est) => {
                 est.close(cx.now, Ended::ByUs, patience);
@@ -228,6 +192,10 @@ impl Endpoint {
             self.common.touched.insert(connection.into());
         }
     }
+    /// A child of the connection is up, or about to be.
+    pub(super) fn has(&self, link: &Link, child: &str) -> bool {
+        has(&self.sas, &link.sas, child)
+    }
     fn report(&mut self, failure: Failure) {
         use super::event::{Event, Output};
         self.common.out.push_back(Output::Event(Event::Failed(Box::new(failure))));
@@ -235,6 +203,7 @@ impl Endpoint {
 
     /// Brings one connection nearer to what is wanted of it, and sets its next deadline.
     pub(super) fn reconcile(&mut self, now: Duration, host: &mut dyn Host, name: &Arc<str>) {
+        self.common.show(Some(name));
         let Some(link) = self.common.links.get(name).filter(|l| l.can_initiate()) else { return };
         let mut missing: Vec<(Arc<str>, Duration)> = Vec::new();
         let (mut usable, mut under_way) = (None, false);
@@ -321,11 +290,6 @@ pub(super) struct Attempt {
     pub replaces: Option<IkeId>,
     /// which is lost.
     pub abandons: bool,
-}
-
-/// What is written down of a connection changes nothing of it.
-fn alike(a: &Connection, b: &Connection) -> bool {
-    *a == Connection { keylog: a.keylog, ..b.clone() }
 }
 
 impl Link {

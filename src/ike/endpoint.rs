@@ -155,6 +155,7 @@ impl Endpoint {
             self.common.calls.began(sa.core.created, sa.core.remote.ip(), id);
         }
         self.timers.set(Owner::Sa(id), sa.deadline());
+        self.common.show(sa.core.connection.as_ref());
         self.sas.insert(id, sa);
     }
     /// Runs one step of an IKE SA, and cleans up behind it if it was the last.
@@ -173,6 +174,7 @@ impl Endpoint {
         let attempt = sa.is_attempt();
         let mut cx = Cx { now, host, common: &mut self.common };
         let ended = f(&mut cx, &mut sa);
+        cx.common.show(sa.core.connection.as_ref());
         if attempt && (ended.is_err() || !sa.is_attempt()) {
             cx.common.calls.ended(id);
             cx.common.answered.push(id);
@@ -248,6 +250,10 @@ impl Endpoint {
             self.renew(now, host);
             self.look_around(now, host);
             let Some(redundant) = self.common.redundant.pop() else { break };
+            if redundant.how == How::Outdated {
+                self.dismiss(now, host, redundant.ike);
+                continue;
+            }
             self.step(now, host, redundant.ike, |cx, sa| match (&mut sa.phase, redundant.how) {
                 (Phase::Established(est), How::Now) => {
                     est.close(cx.now, Ended::Replaced, cx.patience());
@@ -580,6 +586,9 @@ fn end(cx: &mut Cx<'_>, sa: IkeSa, why: Ended) {
     }
     link.closed(core.id);
     let renews = core.replaces.is_some_and(|old| link.sas.contains(&old));
+    if let Some(ike) = core.replaces.filter(|_| lived.is_none() && why == Ended::Failed) {
+        cx.common.redundant.push(Redundant { ike, how: How::Outdated });
+    }
     match lived {
         Some((time, children)) => link.lost(cx.now, why, time, &children),
         // Another one may still get through.

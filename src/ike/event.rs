@@ -152,7 +152,7 @@ pub struct Usage {
 /// A command.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// New policy (start-up, reload). Connections that are equal to before are untouched.
+    /// New policy (start-up, reload). What is up takes it on, or is made anew, as `adopt` says; `Endpoint::adopted` tells which.
     SetPolicy(Arc<super::policy::Policy>),
     /// Bring up a connection with all its children, or one child.
     Up {

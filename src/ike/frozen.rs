@@ -34,7 +34,7 @@ use super::sa::{Answer, Asked, Core, Established, IkeSa, Phase, Standing, Task};
 use super::virtuals::Virtuals;
 use super::ways::Stuck;
 use crate::frozen::{Frozen, Known, Reader, Thaw, Writer, frozen};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 /// The name of this part of a state, and how it is written now.
@@ -137,8 +137,10 @@ impl Frozen for Common {
             calls,
             leases,
             established,
+            adopted: _,
             // Of this process.
             counts: _,
+            shown: _,
             counter,
         } = self;
         directory.freeze(out);
@@ -167,6 +169,7 @@ impl Frozen for Common {
     fn thaw(input: &mut Reader<'_>) -> Result<Self, Thaw> {
         Ok(Self {
             out: VecDeque::new(),
+            shown: HashSet::new(),
             directory: Frozen::thaw(input)?,
             admission: Frozen::thaw(input)?,
             tag: Frozen::thaw(input)?,
@@ -188,6 +191,7 @@ impl Frozen for Common {
             calls: Frozen::thaw(input)?,
             leases: Frozen::thaw(input)?,
             established: Frozen::thaw(input)?,
+            adopted: Vec::new(),
             counts: Default::default(),
             counter: Frozen::thaw(input)?,
         })
@@ -197,7 +201,7 @@ impl Frozen for Common {
 frozen! {
     enum Owner { 0 = Shutdown, 1 = Calls, 2 = Link(name), 3 = Sa(id) }
     struct Redundant { ike, how }
-    enum How { 0 = Silently, 1 = Now, 2 = Shortly, 3 = Later, 4 = Soon }
+    enum How { 0 = Silently, 1 = Now, 2 = Shortly, 3 = Later, 4 = Soon, 5 = Outdated }
     struct Job { ike, again }
     enum Again { 0 = Compute(work), 1 = Fetch { urls, allowed } }
     enum Caller { 0 = Link(name), 1 = Renewal(id, lost), 2 = Elsewhere(id) }
@@ -230,7 +234,7 @@ frozen! {
     }
     struct Parked { local, remote, data }
     struct Established {
-        connection, peer, local_id, remote_id, virtuals, proposal, keys, channel, since, signs, children, queue, asked,
+        connection, permitted, unsettled, peer, local_id, remote_id, virtuals, proposal, keys, channel, since, signs, children, queue, asked,
         answering, ppk, fresh, half_done, closing, life, authentication, standing, leave_at, older, relieves, put_off,
         unheard
     }
@@ -254,7 +258,7 @@ frozen! {
     // Its children.
     struct Child {
         id, policy, spi_in, spi_out, since, state, replaces, proposal, local_ts, remote_ts, life, rehearsal, resource,
-        group, inbound_only
+        group, inbound_only, outdated
     }
     enum ChildState { 0 = Up, 1 = Replaced { until }, 2 = Leaving(why), 3 = Closing(why) }
     struct Life { renew, end, failures }

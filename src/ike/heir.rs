@@ -4,7 +4,7 @@ use super::common::{Cx, How, Redundant};
 use super::endpoint::Endpoint;
 use super::event::{Ended, Event, Host, IkeId, IkePath};
 use super::exchange::{delete, rekey_ike};
-use super::sa::{Established, IkeSa, Phase, RELIEF_TIME, Standing, Task};
+use super::sa::{Asked, Established, IkeSa, Phase, RELIEF_TIME, Standing, Task};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -22,6 +22,23 @@ pub(super) struct Estate {
 }
 
 impl Established {
+    /// Gives back what was being negotiated when the IKE SA ends.
+    pub(super) fn abandon(&mut self, cx: &mut Cx<'_>) {
+        match self.asked.take() {
+            Some(Asked::Create(asked)) => asked.abandon(cx),
+            Some(Asked::DeleteSpi { spi, release: true }) => cx.host.release_spi(spi),
+            _ => {}
+        }
+        if let Some(answering) = self.answering.take() {
+            answering.pending.agreed.release(cx);
+        }
+        self.drop_half_done(cx, |_| true);
+        for task in self.queue.drain(..) {
+            if let Task::DeleteSpi { spi, release: true } = task {
+                cx.host.release_spi(spi);
+            }
+        }
+    }
     /// The one that has inherited from this one is rekeyed itself. A Delete of this one may still be on its way, or lost, but it is not waited for
     /// as long as before, and not at all for those that were before this one: a peer cannot make us keep one for each of its rekeys.
     pub(super) fn hurries(&mut self, cx: &mut Cx<'_>) {
@@ -74,6 +91,9 @@ impl Endpoint {
         }
         est.children.extend(children);
         est.queue.extend(queue);
+        if est.is_outdated() {
+            self.common.renew.push(to);
+        }
         let (connection, peer) = (est.connection.name.clone(), est.peer);
         let mut others = Vec::new();
         if let Some(link) = self.common.links.get_mut(&connection) {

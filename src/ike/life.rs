@@ -1,5 +1,5 @@
 //! How long an SA may be used: when it is rekeyed, and when it ends whatever became of that (RFC 7296 section 2.8).
-use super::child::{Child, ChildState, Wear};
+use super::child::{Child, ChildState};
 use super::common::{Cx, Step};
 use super::event::{ChildId, Ended, Usage};
 use super::exchange::delete;
@@ -16,6 +16,9 @@ const RETRY: Duration = Duration::from_secs(2);
 /// The longest wait.
 const MAX_RETRY: Duration = Duration::from_secs(60);
 
+/// Thousandths of the sequence numbers that are used up when it is time for new ones.
+const WORN_SEQUENCE: u16 = 750;
+
 /// The time of one SA.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Life {
@@ -30,16 +33,19 @@ impl Life {
     /// Of a child that begins now.
     pub(super) fn of_child(cx: &mut Cx<'_>, connection: &Connection, child: &ChildPolicy) -> Self {
         let ours = connection.rekey != RekeyBy::Peer;
-        Self::new(cx, child.rekey_time, connection.rand_time, Duration::ZERO, ours)
+        let now = cx.now;
+        Self::new(cx, now, (child.rekey_time, connection.rand_time, Duration::ZERO), ours)
     }
     /// Of the keys of an IKE SA that begin now.
     pub(super) fn of_ike(cx: &mut Cx<'_>, connection: &Connection) -> Self {
         let ours = connection.rekey != RekeyBy::Peer;
-        Self::new(cx, connection.rekey_time, connection.rand_time, connection.over_time, ours)
+        let now = cx.now;
+        Self::new(cx, now, (connection.rekey_time, connection.rand_time, connection.over_time), ours)
     }
     /// Of an authentication that was made now. A responder leaves it to the initiator to make it again (RFC 4478), and only sees to its end.
     pub(super) fn of_authentication(cx: &mut Cx<'_>, connection: &Connection, initiator: bool) -> Self {
-        Self::new(cx, connection.reauth_time, connection.rand_time, connection.over_time, initiator)
+        let now = cx.now;
+        Self::new(cx, now, (connection.reauth_time, connection.rand_time, connection.over_time), initiator)
     }
     /// The peer wants it to be renewed before so much time has passed (RFC 4478). Nobody can make us do it again and again.
     pub(super) fn shorten(&mut self, cx: &mut Cx<'_>, time: Duration) {
@@ -47,14 +53,24 @@ impl Life {
         let at = cx.now + time - jitter(cx, time / SHARE);
         self.renew = Some(self.renew.map_or(at, |renew| renew.min(at)));
     }
-    fn new(cx: &mut Cx<'_>, time: Duration, rand: Option<Duration>, over: Duration, ours: bool) -> Self {
+    fn new(cx: &mut Cx<'_>, since: Duration, (time, rand, over): Times, ours: bool) -> Self {
         if time.is_zero() {
             return Self::default();
         }
         let rand = rand.unwrap_or(time / SHARE).min(time);
-        let over = if over.is_zero() { (time / SHARE).max(LEAST_OVER) } else { over };
-        let renew = ours.then(|| cx.now + time - jitter(cx, rand));
-        Self { renew, end: Some(cx.now + time + over), failures: 0 }
+        let renew = ours.then(|| since + time - jitter(cx, rand));
+        Self { renew, end: Some(since + time + reserve(time, over)), failures: 0 }
+    }
+    /// Other times than before, of an SA that began at `since`. Who is over by them is renewed soon, though not together with all others of
+    /// which the same is true, and has the time for that. `ours`: to renew, and that is not under way; what has failed waits as before.
+    pub(super) fn retime(&mut self, cx: &mut Cx<'_>, since: Duration, times: Times, ours: bool) {
+        let reserve = reserve(times.0, times.2);
+        let fresh = Self::new(cx, since, times, ours);
+        let now = cx.now;
+        let soon = fresh.renew.is_some_and(|at| at <= now).then(|| now + jitter(cx, reserve / 2));
+        let renew = soon.or(fresh.renew);
+        self.renew = if self.failures > 0 { self.renew.filter(|_| renew.is_some()) } else { renew };
+        self.end = fresh.end.map(|end| end.max(now + reserve));
     }
     /// It is time to renew it: true once, until `retry`.
     pub(super) fn is_due(&mut self, now: Duration) -> bool {
@@ -74,6 +90,34 @@ impl Life {
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.renew.into_iter().chain(self.end).min()
     }
+}
+
+/// How much of what a child may carry it has carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wear {
+    Fine,
+    /// It is time to rekey it.
+    Due,
+    /// It may not be used any more.
+    Over,
+}
+impl Child {
+    /// By what has travelled. Octets and packets have a reserve as large as the limit, for the time that a rekey takes.
+    pub(super) fn wear(&self, usage: &Usage) -> Wear {
+        let of = |used: u64, limit: u64| used.checked_div(limit).unwrap_or(0);
+        let used = of(usage.bytes, self.policy.rekey_bytes).max(of(usage.packets, self.policy.rekey_packets));
+        match (used, usage.sequence_permille) {
+            (2.., _) | (_, 1000..) => Wear::Over,
+            (1, _) | (_, WORN_SEQUENCE..) => Wear::Due,
+            _ => Wear::Fine,
+        }
+    }
+}
+
+/// A time, what chance may take off it, and what comes after it.
+type Times = (Duration, Option<Duration>, Duration);
+fn reserve(time: Duration, over: Duration) -> Duration {
+    if over.is_zero() { (time / SHARE).max(LEAST_OVER) } else { over }
 }
 
 impl Established {

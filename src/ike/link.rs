@@ -138,6 +138,34 @@ impl Link {
             free: BTreeSet::new(),
         }
     }
+    /// Another configuration of the same connection: what was wanted of a child that stays is wanted still, unless it shall begin otherwise. What
+    /// waited after a failure waits no longer. `up`: which of its children are.
+    pub(super) fn adopt(&mut self, connection: Arc<Connection>, now: Duration, up: &[bool]) {
+        let held = self.held.take();
+        let is_held = held.is_some();
+        let before = held.unwrap_or_else(|| std::mem::take(&mut self.wishes));
+        let mut wishes = Self::new(connection.clone(), now).wishes;
+        for ((policy, wish), up) in connection.children.iter().zip(&mut wishes).zip(up) {
+            let mut of_it = self.connection.children.iter().zip(&before);
+            let Some((was, old)) = of_it.find(|(was, _)| was.name == policy.name) else { continue };
+            let rehearsed = old.rehearsed && was.proposals == policy.proposals;
+            let kept = match was.start == policy.start {
+                true => old.clone(),
+                false => Wish {
+                    wanted: wish.wanted || old.wanted && *up,
+                    down: old.down && policy.start != StartAction::Start,
+                    ..wish.clone()
+                },
+            };
+            *wish = Wish { rehearsed, retry: Retry::now(now), ..kept };
+        }
+        (self.wishes, self.connection) = (wishes, connection);
+        (self.ike, self.next_way, self.stuck, self.home) = (Retry::now(now), 0, None, Home::default());
+        self.given_up.clear();
+        if is_held {
+            self.hold();
+        }
+    }
     /// True if we can begin: a peer that may be anywhere has to come to us.
     pub(super) fn can_initiate(&self) -> bool {
         self.connection.remote_addrs.iter().any(|r| !matches!(r, Remote::Any))

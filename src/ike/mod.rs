@@ -8,6 +8,7 @@ pub mod policy;
 pub mod status;
 
 mod admission;
+pub mod adopt;
 mod auth;
 mod calls;
 mod channel;

@@ -111,6 +111,11 @@ pub(super) fn without_ke(ours: &[Proposal]) -> Vec<Proposal> {
     }
     out
 }
+/// This suite of a child is among those; one that was made without a key exchange of its own, whatever groups are beside it.
+pub(super) fn allows(used: &Proposal, ours: &[Proposal]) -> bool {
+    let rule = if one(used, TransformType::KE).is_none_or(is_none) { KeRule::Ignore } else { KeRule::Prefer(None) };
+    choose(std::slice::from_ref(used), ours, used.protocol, rule).is_some()
+}
 /// What a rekey offers: the suite in use and, of a child that was made without a key exchange of its own, the groups that our policy has
 /// beside it. `all`: then everything else that we allow. Never another PRF (R2).
 pub(super) fn renewal(used: &Proposal, ours: &[Proposal], all: bool) -> Vec<Proposal> {

@@ -1,4 +1,4 @@
-//! The picture of the endpoint (`status`).
+//! The picture of the endpoint, one connection at a time: whoever keeps one has to look again only at what [`Endpoint::changed`] names.
 use super::calls::Caller;
 use super::child::ChildState;
 use super::endpoint::Endpoint;
@@ -6,6 +6,8 @@ use super::event::IkeId;
 use super::link::Link;
 use super::sa::{IkeSa, Phase, Standing};
 use super::status::{ChildStatus, ConnectionStatus, Counts, IkeStatus, State};
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 impl Endpoint {
@@ -20,32 +22,28 @@ impl Endpoint {
     }
     /// All configured connections, in the order of the configuration.
     pub fn status(&self) -> Vec<ConnectionStatus> {
-        let links = self.common.directory.policy.connections.iter().filter_map(|c| self.common.links.get(&c.name));
-        links
-            .map(|link| {
-                let sas: Vec<_> = link
-                    .sas
-                    .iter()
-                    .filter_map(|id| self.sas.get(id))
-                    .map(|sa| ike(sa, link.connection.local_id.as_ref()))
-                    .collect();
-                let any = |state| sas.iter().any(|sa: &IkeStatus| sa.state == state);
-                let state = match () {
-                    () if any(State::Up) => State::Up,
-                    () if any(State::Connecting) => State::Connecting,
-                    () if any(State::Closing) => State::Closing,
-                    () if self.has_its_turn_coming(link) => State::Connecting,
-                    () if link.failed => State::Failed,
-                    () => State::Down,
-                };
-                ConnectionStatus {
-                    name: link.connection.name.clone(),
-                    state,
-                    sas,
-                    last_failure: link.last_failure.clone(),
-                }
-            })
-            .collect()
+        self.common.directory.policy.connections.iter().filter_map(|c| self.status_of(&c.name)).collect()
+    }
+    /// Those whose status may be another one than when this was last asked.
+    pub fn changed(&mut self) -> HashSet<Arc<str>> {
+        std::mem::take(&mut self.common.shown)
+    }
+    /// One connection.
+    pub fn status_of(&self, connection: &str) -> Option<ConnectionStatus> {
+        let link = self.common.links.get(connection)?;
+        let sas = link.sas.iter().filter_map(|id| self.sas.get(id));
+        let sas: Vec<_> = sas.map(|sa| ike(sa, link.connection.local_id.as_ref())).collect();
+        let any = |state| sas.iter().any(|sa: &IkeStatus| sa.state == state);
+        let state = match () {
+            () if any(State::Up) => State::Up,
+            () if any(State::Connecting) => State::Connecting,
+            () if any(State::Closing) => State::Closing,
+            () if self.has_its_turn_coming(link) => State::Connecting,
+            () if link.failed => State::Failed,
+            () => State::Down,
+        };
+        let (name, last_failure) = (link.connection.name.clone(), link.last_failure.clone());
+        Some(ConnectionStatus { name, state, sas, last_failure })
     }
     /// It would be connecting if not so many others were.
     fn has_its_turn_coming(&self, link: &Link) -> bool {

@@ -91,6 +91,10 @@ pub(super) enum Phase {
 /// What only an authenticated IKE SA has.
 pub(super) struct Established {
     pub connection: Arc<Connection>,
+    /// As it was when it permitted this IKE SA, if it does not any more and another one has to be made in its place.
+    pub permitted: Option<Arc<Connection>>,
+    /// The configuration has changed, and children may come that are as it was.
+    pub unsettled: bool,
     pub peer: u32,
     pub local_id: Id,
     pub remote_id: Id,
@@ -434,6 +438,7 @@ impl Established {
     }
     /// Sends the next request if the window is open.
     pub(super) fn pump(&mut self, cx: &mut Cx<'_>, core: &mut Core) {
+        self.settle(cx);
         self.complete_groups(cx);
         if self.closing.is_some() {
             probe::stop(cx, core, self);
@@ -489,7 +494,7 @@ impl Established {
         self.forget_half_done(cx);
         self.delete_again_when_due(cx.now);
         // One that is in use goes only if there still is what was to take its place.
-        let left = self.standing != Standing::Current || !self.is_alone(cx);
+        let left = self.standing != Standing::Current || self.is_outdated() || !self.is_alone(cx);
         if self.leave_at.take_if(|at| *at <= cx.now).is_some() && left {
             self.close(cx.now, Ended::Replaced, if self.children.is_empty() { CLOSING_TIME } else { cx.patience() });
         }
@@ -573,26 +578,6 @@ impl IkeSa {
             core.local = local;
             let path = core.path();
             cx.emit(Event::PathChanged { ike: core.id, path });
-        }
-    }
-}
-
-impl Established {
-    /// Gives back what was being negotiated when the IKE SA ends.
-    pub(super) fn abandon(&mut self, cx: &mut Cx<'_>) {
-        match self.asked.take() {
-            Some(Asked::Create(asked)) => asked.abandon(cx),
-            Some(Asked::DeleteSpi { spi, release: true }) => cx.host.release_spi(spi),
-            _ => {}
-        }
-        if let Some(answering) = self.answering.take() {
-            answering.pending.agreed.release(cx);
-        }
-        self.drop_half_done(cx, |_| true);
-        for task in self.queue.drain(..) {
-            if let Task::DeleteSpi { spi, release: true } = task {
-                cx.host.release_spi(spi);
-            }
         }
     }
 }

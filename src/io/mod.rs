@@ -11,6 +11,7 @@ pub mod icmp_watch;
 pub mod journal;
 pub mod marked;
 pub mod memory;
+pub mod memory_file;
 mod mmsg;
 pub mod monitor;
 pub mod netlink;

@@ -3,12 +3,15 @@ use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProto
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-/// Links, addresses and routes of both families.
+/// Links, addresses, routes and rules of both families.
 const GROUPS: libc::c_int = libc::RTMGRP_LINK
     | libc::RTMGRP_IPV4_IFADDR
     | libc::RTMGRP_IPV6_IFADDR
     | libc::RTMGRP_IPV4_ROUTE
-    | libc::RTMGRP_IPV6_ROUTE;
+    | libc::RTMGRP_IPV6_ROUTE
+    | RULES;
+/// Those of rules: RTNLGRP_IPV4_RULE and RTNLGRP_IPV6_RULE.
+const RULES: libc::c_int = 1 << (8 - 1) | 1 << (19 - 1);
 
 /// Readable when something has changed in the network namespace of the thread that opened it. It does not say what: who wants to know asks,
 /// and what was lost in a full queue is asked for as well.
@@ -43,7 +46,7 @@ impl AsFd for Monitor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::netlink::{Address, Netlink, Route};
+    use super::super::netlink::{Address, Netlink, Route, Rule};
     use super::super::netns::fresh;
     use super::*;
 
@@ -62,6 +65,10 @@ mod tests {
             let route = Route { link: Some(1), ..Route::new(([198, 51, 100, 0].into(), 24), 83) };
             netlink.add_route(&route).expect("route");
             assert!(monitor.drain(), "a new route");
+            for ipv6 in [false, true] {
+                netlink.add_rule(&Rule::new(ipv6, 3000, 254, 83)).expect("rule");
+                assert!(monitor.drain(), "a new rule");
+            }
         });
     }
 }

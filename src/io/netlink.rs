@@ -93,7 +93,7 @@ impl Route {
     }
 }
 /// A rule of policy routing that looks a table up.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rule {
     /// It is of IPv6.
     pub ipv6: bool,

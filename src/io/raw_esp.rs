@@ -8,7 +8,7 @@ use super::{Datagrams, Destination, ReceiveBatch, Received, outside};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Octets of socket buffers.
 const BUFFERS: usize = 8 << 20;
@@ -60,6 +60,12 @@ impl RawEsp {
         socket.bind(&address.into()).map_err(|e| context(&e, format_args!("raw ESP on {local}")))?;
         let (receiver, patience) = (Receiver::new(), Patience::default());
         Ok(Some(Self { socket, local, receiver, dont_fragment: None, patience, mark, cutter: None }))
+    }
+
+    /// A socket that another process has opened as [`Self::open`] does: its filter goes with it.
+    pub fn adopt(socket: OwnedFd, local: IpAddr, mark: Option<u32>) -> Self {
+        let (receiver, patience) = (Receiver::new(), Patience::default());
+        Self { socket: Socket::from(socket), local, receiver, dont_fragment: None, patience, mark, cutter: None }
     }
 
     /// Where it is bound.

@@ -102,6 +102,16 @@ impl Device {
     }
 }
 
+impl Device {
+    /// The queues of a device that another process has made, all of them and in their order.
+    pub fn adopt(queues: Vec<OwnedFd>) -> Vec<Queue> {
+        let all: Arc<[File]> = queues.into_iter().map(File::from).collect();
+        // What the device does already; only whether it does is asked.
+        let (tcp, udp) = all.first().map_or((false, false), set_offloads);
+        (0..all.len()).map(|index| Queue { all: all.clone(), index, tcp, udp }).collect()
+    }
+}
+
 /// A request that carries the name, if it is one.
 fn request(name: &str) -> Option<libc::ifreq> {
     // SAFETY: a struct of integers and pointers.
@@ -194,6 +204,11 @@ impl Hold {
         unsafe { ioctl::get_iff(self.any()?, &raw mut request) }?;
         let name = request.ifr_name.iter().take_while(|c| **c != 0).map(|c| *c as u8).collect::<Vec<_>>();
         Ok(String::from_utf8_lossy(&name).into_owned())
+    }
+
+    /// Its queues, in their order.
+    pub fn queues(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.0.iter().map(AsFd::as_fd)
     }
 
     /// The network namespace that it is in. Kernels before 5.8 do not tell.

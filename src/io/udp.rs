@@ -7,7 +7,7 @@ use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use socket2::{Domain, SockFilter, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Datagrams of one train (UDP_MAX_SEGMENTS of older kernels).
 const TRAIN_DATAGRAMS: usize = 64;
@@ -105,6 +105,20 @@ impl UdpSocket {
         let (receiver, patience) = (Receiver::new(), Patience::default());
         let (mark, cutter, refusing) = (options.mark, None, Vec::new());
         Ok(Self { socket, local, receiver, dont_fragment: None, patience, mark, cutter, refusing })
+    }
+
+    /// A socket that another process has bound, as [`Self::bind`] or [`Self::bind_group`] does with these options: what it was given there it has.
+    pub fn adopt(socket: OwnedFd, options: Options) -> io::Result<Self> {
+        let socket = Socket::from(socket);
+        let local = local_address(&socket)?;
+        let (receiver, patience) = (Receiver::new(), Patience::default());
+        let (mark, cutter, refusing) = (options.mark, None, Vec::new());
+        Ok(Self { socket, local, receiver, dont_fragment: None, patience, mark, cutter, refusing })
+    }
+
+    /// It receives trains.
+    pub fn takes_trains(&self) -> bool {
+        getsockopt(&self.socket, sockopt::UdpGroSegment).unwrap_or_default()
     }
 
     /// Where it is bound.

@@ -29,6 +29,11 @@ impl Larvae {
         }
     }
 
+    /// All of them.
+    pub fn all(&self) -> Vec<u32> {
+        self.spis.read().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
+
     /// Packets with this SPI may become good.
     pub fn contains(&self, spi: u32) -> bool {
         self.count.load(Ordering::Acquire) > 0

@@ -1,6 +1,7 @@
 //! The databases (RFC 4301 section 4.4): policies, SAs, paths, and the snapshots of them that workers read.
 mod admit;
 pub mod fitting;
+mod frozen;
 pub mod larval;
 pub mod path;
 pub mod pmtu;

@@ -8,6 +8,7 @@
 //! RFC 1191) says that something is smaller and not what: it is a reason to look, too.
 //!
 //! It needs no timer: an idle path is not looked at.
+use crate::frozen::frozen;
 use std::time::Duration;
 
 /// No path of IPv4 is believed to be smaller: every host takes so much, in fragments at worst (RFC 791 section 3.2).
@@ -53,6 +54,13 @@ pub struct Pmtu {
     doubts_from: Duration,
     /// ICMP is listened to from then.
     hints_from: Duration,
+}
+frozen! {
+    struct Pmtu { floor, ceiling, current, proven, phase, checked, raise_at, doubts_from, hints_from }
+    enum Phase {
+        0 = Settled, 1 = Check { lost, hint }, 2 = Descend { trying, sure, hint }, 3 = Climb { trying, hi, refuted }
+    }
+    enum Hint { 0 = Nothing, 1 = Smaller, 2 = Size(size) }
 }
 
 /// What is to be found out.

@@ -15,6 +15,7 @@ use super::spd::Slot;
 use super::tables::{Child, Traffic};
 use crate::esp::drop::Drop;
 use crate::esp::inbound::InboundSa;
+use crate::frozen::frozen;
 use crate::wire::ip::Flow;
 use crate::wire::selector::Selector;
 use arc_swap::{ArcSwapOption, Guard};
@@ -174,6 +175,7 @@ pub struct SpiPool {
     allocations: u64,
     generations: HashMap<Slot, u32>,
 }
+frozen! { struct SpiPool { workers, held, resting, until, allocations, generations } }
 
 impl SpiPool {
     /// `workers`: 1 to 16.

@@ -9,6 +9,7 @@ use super::translate::Translation;
 use crate::esp::drop::Drop;
 use crate::esp::line::CACHE_LINE;
 use crate::esp::outbound::OutboundSa;
+use crate::frozen::frozen;
 use crate::wire::ip::Flow;
 use crate::wire::selector::Selector;
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
@@ -41,7 +42,7 @@ pub struct Child {
     /// The worker that alone seals for it, because the peer's window is narrow; the same as in its SPIs. `None`: any worker seals.
     pub home: Option<u8>,
     /// Counters over all SAs of this child.
-    pub counters: ChildCounters,
+    pub counters: Arc<ChildCounters>,
 }
 
 impl Child {
@@ -58,7 +59,7 @@ impl Child {
             translation: None,
             waits: false,
             home: None,
-            counters: ChildCounters::new(),
+            counters: Arc::default(),
         }
     }
 }
@@ -146,6 +147,11 @@ impl ChildCounters {
     /// Packets dropped for this reason.
     pub fn dropped(&self, reason: Drop) -> u64 {
         self.drops[reason as usize].load(Ordering::Relaxed)
+    }
+
+    /// Packets dropped, with the name of each reason.
+    pub fn named_drops(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Drop::ALL.iter().map(|reason| (reason.name(), self.dropped(*reason)))
     }
 }
 
@@ -379,6 +385,7 @@ pub struct SlotPool {
     next: u32,
     released: VecDeque<Slot>,
 }
+frozen! { struct SlotPool { next, released } }
 
 impl SlotPool {
     /// All are free.

@@ -3,6 +3,7 @@
 //! What travels on the wire, and what SAs are made for, are the wire's names; hosts, routes and policies here know this side's. A packet is
 //! translated as a whole, before it is cut or after it was opened. The bits of a prefix that are exchanged are the same in every address, so
 //! every checksum changes by the same number (RFC 1624; as in RFC 6296, but the checksum follows the addresses).
+use crate::frozen::frozen;
 use crate::wire::ip::{self, Flow, Packet, Quoted, checksum_add, checksum_fold, checksum_update};
 use crate::wire::selector::Selector;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -45,6 +46,10 @@ struct Map {
     mask: u128,
     here: u128,
     wire: u128,
+}
+frozen! {
+    struct Translation { ipv6, local, remote, change }
+    struct Map { mask, here, wire }
 }
 
 const TCP: u8 = 6;

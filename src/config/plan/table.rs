@@ -1,13 +1,14 @@
 //! Which change of which key does what: a row for each key of `keys.rs`.
 //!
 //! A row judges what is meant, not what is written, so that a default that changes with another key is seen, and another spelling is nothing.
-use super::{IkeUp, Impact};
+use super::{ChildUp, IkeUp, Impact};
 use crate::config::{ChildConfig, Config, ConnectionConfig, Mode};
 use crate::crypto::cert::Trust;
 use crate::ike::policy::{ChildPolicy, Connection, Credentials, EncapPolicy, IdMatch, PpkPolicy, Remote};
 use crate::wire::keyword;
 use crate::wire::payload::{Proposal, Transform};
 use crate::wire::registry::{ProtocolId, TransformType};
+use crate::wire::selector::{Selector, is_subset};
 use std::collections::BTreeSet;
 
 /// One key.
@@ -170,10 +171,7 @@ pub const CONNECTION: &[Row<OfConnection>] = &[
         "a suite that is not allowed any more; else from the next rekey on",
         proposals,
     ),
-    row("local.auth", Impact::RestartIke, "who we are is proven otherwise", |two| {
-        let (Some(old), Some(new)) = (two.old.policy, two.new.policy) else { return Impact::None };
-        when(old.local_auth != new.local_auth, Impact::RestartIke)
-    }),
+    row("local.auth", Impact::RestartIke, "who we are is proven otherwise", |two| demanded(two, |p| p.local_auth)),
     row("local.id", Impact::RestartIke, "the peer knows us by another name", local_id),
     row("local.certs", Impact::Live, NEXT_AUTH, |two| {
         let chain = |m: &Meaning<'_>| m.credentials.and_then(|c| c.local.as_ref()).map(|own| own.chain.clone());
@@ -184,8 +182,7 @@ pub const CONNECTION: &[Row<OfConnection>] = &[
         when(own(two.old.credentials).map(|o| o.1) != own(two.new.credentials).map(|o| o.1), Impact::Live)
     }),
     row("remote.auth", Impact::RestartIke, "who the peer is is proven otherwise", |two| {
-        let (Some(old), Some(new)) = (two.old.policy, two.new.policy) else { return Impact::None };
-        when(old.remote_auth != new.remote_auth, Impact::RestartIke)
+        demanded(two, |p| p.remote_auth)
     }),
     row("remote.id", Impact::RestartIke, "the peer that is there is not the one that is meant", remote_id),
     row("remote.cacerts", Impact::Live, NEXT_AUTH, |two| {
@@ -211,19 +208,21 @@ pub const CONNECTION: &[Row<OfConnection>] = &[
     row("rekey", Impact::Live, TIMER, policy!(rekey)),
     row("dpd_delay", Impact::Live, TIMER, policy!(dpd_delay)),
     row("keepalive", Impact::Live, TIMER, policy!(keepalive)),
-    row("encap", Impact::RestartIke, "ESP that travels bare shall travel in UDP; what does may go on", encap),
-    row("fragmentation", Impact::Live, NEXT_IKE, policy!(fragmentation)),
-    row("mobike", Impact::Live, NEXT_IKE, policy!(mobike)),
+    row("encap", Impact::RestartIke, "agreed on in IKE_SA_INIT", encap),
+    row("fragmentation", Impact::RestartIke, "agreed on in IKE_SA_INIT; to leave it off takes no agreement", |two| {
+        let (Some(old), Some(new)) = (two.old.policy, two.new.policy) else { return Impact::None };
+        when(old.fragmentation != new.fragmentation, if new.fragmentation { Impact::RestartIke } else { Impact::Live })
+    }),
+    row("mobike", Impact::RestartIke, "agreed on in IKE_AUTH", |two| demanded(two, |p| p.mobike)),
     row("childless", Impact::Live, NEXT_IKE, policy!(childless)),
     row("rehearse", Impact::Live, NEXT_IKE, policy!(rehearse)),
     row("ppk.id", Impact::RestartIke, "keys without the secret that is demanded", |two| ppk(two, |p| p.id.clone())),
     row("ppk.required", Impact::RestartIke, "keys without the secret that is demanded", |two| ppk(two, |p| p.required)),
     row("unique", Impact::Live, "counts when the next IKE SA comes up", policy!(unique)),
-    row("vips", Impact::RestartIke, "addresses are asked for in IKE_AUTH", |two| {
-        let (Some(old), Some(new)) = (two.old.policy, two.new.policy) else { return Impact::None };
-        when(old.vips != new.vips, Impact::RestartIke)
+    row("vips", Impact::RestartIke, "addresses are asked for in IKE_AUTH", |two| demanded(two, |p| p.vips.clone())),
+    row("pools", Impact::RestartIke, "who has an address of none of these asks again", |two| {
+        demanded(two, |p| p.pools.clone())
     }),
-    row("pools", Impact::Live, "who has an address keeps it; the next one has one of these", policy!(pools)),
     row("interface.name", Impact::InterruptsTraffic, DEVICE, |two| {
         let of = |m: &Meaning<'_>| m.config.interface.as_ref().map(|i| i.name.clone());
         when(of(&two.old) != of(&two.new), Impact::InterruptsTraffic)
@@ -258,7 +257,7 @@ pub const CHILD: &[Row<OfChild>] = &[
     row(
         "esp_proposals",
         Impact::RekeyChild,
-        "a suite that is not allowed any more; else from the next rekey on",
+        "a suite, or with the first child a group, that is not allowed any more",
         esp_proposals,
     ),
     row(
@@ -273,9 +272,12 @@ pub const CHILD: &[Row<OfChild>] = &[
     row("rekey_time", Impact::Live, TIMER, |two| negotiated(two, |p| p.rekey_time, Impact::Live)),
     row("rekey_bytes", Impact::Live, TIMER, |two| negotiated(two, |p| p.rekey_bytes, Impact::Live)),
     row("rekey_packets", Impact::Live, TIMER, |two| negotiated(two, |p| p.rekey_packets, Impact::Live)),
-    row("per_resource_sas", Impact::RekeyChild, "SAs of one worker are told of when the child is made", |two| {
-        negotiated(two, |p| p.resources, Impact::RekeyChild)
-    }),
+    row(
+        "per_resource_sas",
+        Impact::RestartChild,
+        "whether others may stand beside a child is said when it is made",
+        resources,
+    ),
     row("start_action", Impact::Live, "what is up stays up", |two| negotiated(two, |p| p.start, Impact::Live)),
     row("dpd_action", Impact::Live, "counts when the peer is dead", |two| negotiated(two, |p| p.dpd, Impact::Live)),
     row("replay_window", Impact::RekeyChild, "an SA has its window from the beginning", |two| {
@@ -325,16 +327,17 @@ fn local_addrs(two: &Two<'_>) -> Impact {
     if stays { Impact::Live } else { Impact::RestartIke }
 }
 
+/// One peer or many: each of many has a number, and so have its children.
 fn remote_addrs(two: &Two<'_>) -> Impact {
     let (Some(old), Some(new)) = (two.old.policy, two.new.policy) else { return Impact::None };
     if old.remote_addrs == new.remote_addrs {
         return Impact::None;
     }
-    let any = new.remote_addrs.contains(&Remote::Any);
+    let [before, any] = [old, new].map(|policy| policy.remote_addrs.contains(&Remote::Any));
     // Of a name nobody knows here what it stands for: who has it may be there by it.
     let all_stay = old.remote_addrs.iter().all(|remote| new.remote_addrs.contains(remote));
     let is_there = |sa: &IkeUp| new.remote_addrs.contains(&Remote::Addr(sa.remote));
-    let stays = any || all_stay || two.up.is_some_and(|up| up.iter().all(is_there));
+    let stays = before == any && (all_stay || two.up.is_some_and(|up| up.iter().all(is_there)));
     if stays { Impact::Live } else { Impact::RestartIke }
 }
 
@@ -369,8 +372,8 @@ fn proposals(two: &Two<'_>) -> Impact {
         return Impact::None;
     }
     let stays = match two.up {
-        Some(up) => up.iter().all(|sa| allows(&new.proposals, &sa.proposal, ProtocolId::IKE)),
-        None => contains(&new.proposals, &old.proposals, ProtocolId::IKE),
+        Some(up) => up.iter().all(|sa| allows(&new.proposals, &sa.proposal)),
+        None => contains(&new.proposals, &old.proposals, true),
     };
     if stays { Impact::Live } else { Impact::RestartIke }
 }
@@ -380,23 +383,38 @@ fn esp_proposals(two: &TwoChildren<'_>) -> Impact {
     if old.proposals == new.proposals {
         return Impact::None;
     }
+    // One without a key exchange of its own came with the IKE SA, and does not show which group is meant.
+    let groups = |list: &[Proposal]| -> Vec<Transform> {
+        list.iter().flat_map(|p| keyword::of(p, TransformType::KE)).copied().collect()
+    };
+    let same_groups = groups(&old.proposals) == groups(&new.proposals);
+    let suits = |child: &ChildUp| match keyword::parse(ProtocolId::ESP, &child.proposal) {
+        Ok(suite) if keyword::of(&suite, TransformType::KE).next().is_some() => {
+            contains(&new.proposals, &[suite], true)
+        }
+        Ok(suite) => same_groups && contains(&new.proposals, &[suite], false),
+        Err(_) => false,
+    };
     let stays = match two.up {
-        Some(up) => (up.iter().flat_map(|sa| &sa.children))
-            .filter(|child| *child.name == *two.new.config.name)
-            .all(|child| allows(&new.proposals, &child.proposal, ProtocolId::ESP)),
-        None => contains(&new.proposals, &old.proposals, ProtocolId::ESP),
+        Some(up) => of_child(up, two.new.config).all(suits),
+        None => same_groups && contains(&new.proposals, &old.proposals, true),
     };
     if stays { Impact::Live } else { Impact::RekeyChild }
 }
 
-/// A suite that was agreed on would be again. Of a child its key exchange says nothing: with the first one there was none.
-fn allows(list: &[Proposal], suite: &str, protocol: ProtocolId) -> bool {
-    keyword::parse(protocol, suite).is_ok_and(|suite| contains(list, std::slice::from_ref(&suite), protocol))
+/// What is up of a child.
+fn of_child<'a>(up: &'a [IkeUp], child: &ChildConfig) -> impl Iterator<Item = &'a ChildUp> {
+    up.iter().flat_map(|sa| &sa.children).filter(|present| *present.name == *child.name)
 }
 
-/// Whatever was chosen of `inner` may be chosen of `outer`.
-fn contains(outer: &[Proposal], inner: &[Proposal], protocol: ProtocolId) -> bool {
-    let counts = |t: &&Transform| protocol == ProtocolId::IKE || !t.kind.is_key_exchange();
+/// A suite that was agreed on would be again.
+fn allows(list: &[Proposal], suite: &str) -> bool {
+    keyword::parse(ProtocolId::IKE, suite).is_ok_and(|suite| contains(list, std::slice::from_ref(&suite), true))
+}
+
+/// Whatever was chosen of `inner` may be chosen of `outer`, whether or not key exchanges count.
+fn contains(outer: &[Proposal], inner: &[Proposal], exchanges: bool) -> bool {
+    let counts = |t: &&Transform| exchanges || !t.kind.is_key_exchange();
     let kinds = |p: &Proposal| p.transforms.iter().filter(counts).map(|t| t.kind).collect::<BTreeSet<TransformType>>();
     let within = |inner: &Proposal, outer: &Proposal| {
         let known = |t: &Transform| outer.transforms.contains(t);
@@ -410,7 +428,8 @@ fn encap(two: &Two<'_>) -> Impact {
     if old.encap == new.encap {
         return Impact::None;
     }
-    let stays = new.encap == EncapPolicy::Auto || two.up.is_some_and(|up| up.iter().all(|sa| sa.udp));
+    // What the peer was made to believe it goes on believing.
+    let stays = new.encap == EncapPolicy::Always && two.up.is_some_and(|up| up.iter().all(|sa| sa.udp));
     if stays { Impact::Live } else { Impact::RestartIke }
 }
 
@@ -420,12 +439,21 @@ fn ppk<T: PartialEq + Default>(two: &Two<'_>, of: fn(&PpkPolicy) -> T) -> Impact
     if part(old) == part(new) {
         return Impact::None;
     }
-    let has = old.ppk.as_ref().map(|ppk| &ppk.id) == new.ppk.as_ref().map(|ppk| &ppk.id);
-    let stays = match &new.ppk {
-        Some(ppk) if ppk.required => has && two.up.is_some_and(|up| up.iter().all(|sa| sa.ppk)),
-        _ => true,
-    };
+    let as_before = new.ppk.is_none() || old.ppk.as_ref().map(|ppk| &ppk.id) == new.ppk.as_ref().map(|ppk| &ppk.id);
+    let stays = as_before && two.up.is_some_and(|up| up.iter().all(|sa| sa.ppk));
     if stays { Impact::Live } else { Impact::RestartIke }
+}
+
+/// About what an IKE SA has from its beginning.
+fn demanded<T: PartialEq>(two: &Two<'_>, of: fn(&Connection) -> T) -> Impact {
+    let (Some(old), Some(new)) = (two.old.policy, two.new.policy) else { return Impact::None };
+    when(of(old) != of(new), Impact::RestartIke)
+}
+
+/// Whether the connection's packets have another device.
+pub(super) fn moves_device(old: &Meaning<'_>, new: &Meaning<'_>) -> bool {
+    let of = |m: &Meaning<'_>| m.config.interface.as_ref().map(|i| (i.name.clone(), i.netns.clone()));
+    of(old) != of(new)
 }
 
 fn keylog(two: &Two<'_>) -> Impact {
@@ -451,8 +479,18 @@ fn trust_of<'a>(of: &Meaning<'a>) -> Option<&'a Trust> {
 }
 
 fn selectors(two: &TwoChildren<'_>, differ: bool) -> Impact {
-    let negotiated = two.old.policy.is_some() && two.new.policy.is_some();
-    when(differ, if negotiated { Impact::RestartChild } else { Impact::Live })
+    let (old, new) = (two.old.config, two.new.config);
+    let same = |a: &[Selector], b: &[Selector]| a == b || is_subset(a, b) && is_subset(b, a);
+    let meant = same(&old.local_ts, &new.local_ts) && same(&old.remote_ts, &new.remote_ts);
+    let restarts = two.old.policy.is_some() && two.new.policy.is_some() && !meant;
+    when(differ, if restarts { Impact::RestartChild } else { Impact::Live })
+}
+
+/// Where there may be others beside it already, some come or go.
+fn resources(two: &TwoChildren<'_>) -> Impact {
+    let (Some(old), Some(new)) = (two.old.policy, two.new.policy) else { return Impact::None };
+    let may = old.resources > 0 || new.resources == 0;
+    when(old.resources != new.resources, if may { Impact::Live } else { Impact::RestartChild })
 }
 
 fn mode(two: &TwoChildren<'_>) -> Impact {

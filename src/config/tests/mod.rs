@@ -4,6 +4,7 @@ mod credentials;
 mod devices;
 mod document;
 mod draw;
+mod drawn;
 mod faults;
 mod files;
 mod generated;

@@ -37,18 +37,16 @@ fn read(text: &str) -> (Desired, Config) {
 }
 
 fn up(proposal: &str, esp: &str) -> Vec<IkeUp> {
-    let children = vec![ChildUp { name: "lan".into(), proposal: esp.into() }];
-    let (local, remote) = ([192, 0, 2, 1].into(), [203, 0, 113, 2].into());
-    let ids = ("192.0.2.1".to_owned(), "a.example".to_owned());
+    let child = ChildUp { name: "lan".into(), proposal: esp.into() };
     vec![IkeUp {
-        local,
-        remote,
-        local_id: ids.0,
-        remote_id: ids.1,
+        local: [192, 0, 2, 1].into(),
+        remote: [203, 0, 113, 2].into(),
+        local_id: "192.0.2.1".into(),
+        remote_id: "a.example".into(),
         proposal: proposal.into(),
         udp: false,
         ppk: false,
-        children,
+        children: vec![child],
     }]
 }
 
@@ -104,13 +102,33 @@ fn each_kind_of_change_has_its_impact() {
         ("\"a.example\"", "\"c.example\"", vec!["connections.a: remote.id -> restart_ike"]),
         ("# more a", "local = { id = \"192.0.2.1\" }", vec!["connections.a: local.id -> live"]),
         ("# more a", "local = { id = \"us\" }", vec!["connections.a: local.id -> restart_ike"]),
-        ("# more a", "pools = [\"p\"]", vec!["connections.a: pools -> live"]),
+        ("# more a", "pools = [\"p\"]", vec!["connections.a: pools -> restart_ike"]),
+        ("# more a", "mobike = true", vec!["connections.a: mobike -> restart_ike"]),
+        ("# more a", "fragmentation = false", vec!["connections.a: fragmentation -> live"]),
+        (
+            "[\"203.0.113.2\"]",
+            "[\"%any\"]",
+            vec![
+                "connections.a: remote_addrs -> interrupts_traffic",
+                "connections.a.children.lan: dpd_action start_action -> restart_ike",
+            ],
+        ),
         ("# more a", "interface = { name = \"t0\" }", vec!["connections.a: interface.name -> interrupts_traffic"]),
         ("# child a", "mtu = 1400", vec!["connections.a.children.lan: mtu -> live"]),
         ("# child a", "mtu = \"auto\"", vec!["connections.a.children.lan: mtu -> none"]),
+        ("# child a", "per_resource_sas = 2", vec!["connections.a.children.lan: per_resource_sas -> restart_child"]),
+        (
+            "\"aes256-sha256\", ",
+            "\"aes256-sha256\", \"aes192-sha256\", ",
+            vec!["connections.a.children.lan: esp_proposals -> live"],
+        ),
         ("# child a", "replay_window = 64", vec!["connections.a.children.lan: replay_window -> rekey_child"]),
         ("\"aes256-sha256\", ", "", vec!["connections.a.children.lan: esp_proposals -> rekey_child"]),
-        (", \"aes128-sha256-modp2048\"]\n# child a", "]", vec!["connections.a.children.lan: esp_proposals -> live"]),
+        (
+            ", \"aes128-sha256-modp2048\"]\n# child a",
+            "]",
+            vec!["connections.a.children.lan: esp_proposals -> rekey_child"],
+        ),
         ("\"10.2.0.0/16\"", "\"10.2.0.0/17\"", vec!["connections.a.children.lan: remote_ts -> restart_child"]),
         ("\"10.2.0.0/16\"", "\"10.2.0.0-10.2.255.255\"", vec!["connections.a.children.lan: remote_ts -> none"]),
         ("nobody guesses", "somebody guesses", vec!["secrets.s: secret -> live"]),
@@ -219,4 +237,29 @@ fn each_key_has_a_row() {
     rows.extend(table::SECRET.iter().map(|(key, ..)| format!("secret.{key}")));
     rows.extend(table::POOL.iter().map(|(key, ..)| format!("pool.{key}")));
     assert_eq!(keys, rows);
+    // Each of them is edited in the lab, or it says why not.
+    let edits = include_str!("../../../conformance/lab/edits.py");
+    for key in &rows {
+        let times = edits.matches(&format!("\n    \"{key}\": ")).count();
+        assert_eq!(times, 1, "{key} is neither edited nor excused in conformance/lab/edits.py, or both");
+    }
+}
+
+#[test]
+fn one_of_thousands_is_one_step() {
+    let one = |n: usize| {
+        format!(
+            "[connections.c{n}]\nremote_addrs = [\"203.0.{}.{}\"]\nremote = {{ id = \"c{n}\" }}\n\
+             [connections.c{n}.children.lan]\nlocal_ts = [\"10.0.0.0/16\"]\nremote_ts = [\"11.{}.{}.0/24\"]\nmtu = 1400\n",
+            n / 250,
+            n % 250,
+            n / 250,
+            n % 250
+        )
+    };
+    let secret = "[secrets.s]\nid = [\"%any\"]\nsecret = \"a long secret that nobody guesses\"\n";
+    let whole: String = (0..2000).map(one).collect::<String>() + secret;
+    let other = whole.replacen("mtu = 1400", "mtu = 1300", 1000).replacen("mtu = 1300", "mtu = 1400", 999);
+    let plan = between(&whole, &other, None);
+    assert_eq!(plan.changes.iter().map(shown).collect::<Vec<_>>(), ["connections.c999.children.lan: mtu -> live"]);
 }

@@ -24,6 +24,7 @@ use meter::Meter;
 use process::Process;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Connections that are written between two looks at others' work.
 const PIECE: usize = 64;
@@ -51,7 +52,9 @@ pub struct Scrape {
 pub async fn answer(engine: &Engine, meter: &Arc<Meter>, headers: &HeaderMap) -> Result<Response, Problem> {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let form = Form::of(accept);
-    let status = engine.ask(Request::Status).await?;
+    let board = engine.ask(Request::Board).await?;
+    // Nothing that is left of a time is shown.
+    let status = Arc::new(board.status(Duration::ZERO));
     let scrape = Scrape { status, meter: meter.clone(), process: Process::read() };
     let body = Body::from_stream(pieces(scrape, form));
     Ok(([(header::CONTENT_TYPE, form.media()), (header::CACHE_CONTROL, "no-store")], body).into_response())

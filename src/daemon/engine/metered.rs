@@ -1,6 +1,7 @@
 //! What the engine counts and measures for metrics.
 use super::Engine;
 use crate::control::metrics::meter::{Figure, Pool};
+use crate::control::request::News;
 use crate::daemon::journal::reason;
 use crate::daemon::{clock, logging};
 use crate::dataplane::stats::WorkerStats;
@@ -73,6 +74,15 @@ impl Engine {
             (Figure::LogSuppressed, lost.suppressed),
         ] {
             meter.set(figure, value);
+        }
+    }
+
+    /// What became of a configuration.
+    pub(super) fn meter_news(&self, news: &News) {
+        if news.event == "config.refused" {
+            self.parts.meter.add(Figure::ConfigRefused, 1);
+        } else if let Some(revision) = news.revision {
+            self.parts.meter.set(Figure::ConfigRevision, revision);
         }
     }
 

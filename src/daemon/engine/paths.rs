@@ -21,7 +21,7 @@ impl Engine {
 
     /// Workers, and everybody who asks, have the new value from now on.
     pub(super) fn mtu_changed(&mut self, now: Duration, changed: &Changed) {
-        self.dirty = true;
+        self.pictures.touch(&changed.connection);
         self.parts.installer.set_mtu(changed.ike, changed.change.new);
         self.parts.journal.mtu(now, changed);
     }

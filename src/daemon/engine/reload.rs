@@ -1,4 +1,4 @@
-//! The files are read again.
+//! Another configuration comes into force.
 use super::{Engine, Parts};
 use crate::config::{self, Config};
 use crate::control::request::Adopted;
@@ -11,21 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 impl Engine {
-    /// Reads the files again; what is wrong with them leaves everything as it is.
-    pub(super) fn reload(&mut self, now: Duration) {
-        let config = match config::load(&self.parts.path) {
-            Ok(config) => config,
-            Err(errors) => return tracing::error!("the configuration is refused, nothing was changed:\n{errors}"),
-        };
-        match self.adopt(now, config) {
-            Ok(adopted) => {
-                adopted.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-                tracing::info!("the configuration was read again");
-            }
-            Err(error) => tracing::error!("{error}"),
-        }
-    }
-
     /// Puts a configuration into force.
     ///
     /// # Errors

@@ -1,12 +1,10 @@
-//! What the API asks of the engine, and the picture of the state that it answers with.
-use super::{Engine, FRESH, Parts};
+//! What the API asks of the engine.
+use super::Engine;
 use crate::control::request::{Adopt, Change, Refusal, Request};
-use crate::control::types::{Status, Verb};
-use crate::daemon::status::View;
+use crate::control::types::Verb;
 use crate::ike::diagnose::{Certainty, Failure, Phase};
 use crate::ike::event::{Command, Input};
 use crate::ike::status::State;
-use std::sync::Arc;
 use std::time::Duration;
 
 impl Engine {
@@ -14,13 +12,14 @@ impl Engine {
         // Who asked may have gone away.
         match request {
             Request::Info(reply) => drop(reply.send(self.info())),
-            Request::Status(reply) => drop(reply.send(self.status(now))),
+            Request::Board(reply) => self.hand_out(now, reply),
             Request::Stats(reply) => drop(reply.send(self.stats(now))),
             Request::Change(change) => self.change(now, change),
             Request::Upgrade(reply) => self.upgrade(now, reply),
             Request::LastUpgrade(reply) => drop(reply.send(Box::new(self.giver.last().clone()))),
-            Request::Adopt(Adopt { config, reply }) => drop(reply.send(self.adopt(now, *config))),
+            Request::Adopt(Adopt { config, reply, .. }) => drop(reply.send(self.adopt(now, *config))),
             Request::News(news) => {
+                self.meter_news(&news);
                 self.parts.journal.tell_config(now, &news);
                 self.parts.notes = news.notes;
             }
@@ -56,8 +55,8 @@ impl Engine {
             }
         };
         // First in the list, then the order: it may fail at once.
-        let status = self.status(now);
-        if !self.pending.add(now, change, &status) {
+        let before = self.picture(&change.connection);
+        if !self.pending.add(now, change, before.as_ref().map(|piece| piece.shown())) {
             return;
         }
         self.dirty = true;
@@ -70,17 +69,19 @@ impl Engine {
             self.note_silence(now);
         }
         if !self.pending.is_empty() && (self.dirty || due) {
-            let status = self.status(now);
-            self.pending.check(now, &status);
+            let mut pending = std::mem::take(&mut self.pending);
+            pending.check(now, |connection| self.picture(connection));
+            self.pending = pending;
         }
+        self.dirty = false;
     }
 
     /// Who gives up waiting while we still transmit is told why, and so is everybody who asks later: the endpoint will know of a failure
     /// only when its last retransmission has gone unanswered.
     fn note_silence(&mut self, now: Duration) {
-        let status = self.endpoint.status();
-        for (connection, since) in self.pending.overdue(now) {
-            let Some(found) = status.iter().find(|status| status.name == connection) else { continue };
+        let overdue: Vec<_> = self.pending.overdue(now).collect();
+        for (connection, since) in overdue {
+            let Some(found) = self.endpoint.status_of(&connection) else { continue };
             let silent = found.sas.iter().find(|sa| sa.state == State::Connecting && sa.initiator);
             let known = found.last_failure.as_ref().is_some_and(|failure| failure.time >= since);
             let Some(sa) = silent.filter(|_| !known) else { continue };
@@ -89,29 +90,8 @@ impl Engine {
             failure.certainty = Certainty::Likely;
             failure.connection = Some(connection.clone());
             failure.remote = Some(sa.remote);
-            self.dirty = true;
+            self.pictures.touch(&connection);
             self.noted.insert(connection, failure);
         }
-    }
-
-    /// A picture of now; one that is a moment old if nothing happened since but packets.
-    pub(super) fn status(&mut self, now: Duration) -> Arc<Status> {
-        if self.dirty || self.picture.0 + FRESH <= now {
-            let Parts { config, installer, devices, host, .. } = &self.parts;
-            let (places, leases, probes) = (&host.places, &self.leases, &self.probes);
-            let view = View { config, installer, devices, places, leases, probes, now };
-            let mut ike = self.endpoint.status();
-            for status in &mut ike {
-                let noted = self.noted.get(&status.name);
-                let newer =
-                    |noted: &&Failure| status.last_failure.as_ref().is_none_or(|known| known.time <= noted.time);
-                if let Some(noted) = noted.filter(newer) {
-                    status.last_failure = Some(noted.clone());
-                }
-            }
-            self.picture = (now, Arc::new(view.status(&ike)));
-            self.dirty = false;
-        }
-        self.picture.1.clone()
     }
 }

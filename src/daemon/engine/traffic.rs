@@ -3,6 +3,7 @@ use super::Engine;
 use crate::config::MonitorAction;
 use crate::crypto::rng::SystemRng;
 use crate::daemon::probes::{News, TOKENS, What};
+use crate::frozen::frozen;
 use crate::ike::event::{Command, Input};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ const HOLD: Duration = Duration::from_secs(60);
 /// Connections that stay down for a while, and until when.
 #[derive(Debug, Default)]
 pub(super) struct Holds(BTreeMap<Arc<str>, Duration>);
+frozen! { struct Holds(until) }
 impl Holds {
     /// When the first of them is over.
     pub(super) fn deadline(&self) -> Option<Duration> {
@@ -41,7 +43,7 @@ impl Engine {
         }
     }
     fn on_news(&mut self, now: Duration, News { connection, child, what }: News) {
-        self.dirty = true;
+        self.pictures.touch(&connection);
         match what {
             What::Failing(failure) => self.parts.journal.tell_monitor(now, &connection, &child, Some(&failure)),
             What::Passing => self.parts.journal.tell_monitor(now, &connection, &child, None),
@@ -70,7 +72,7 @@ impl Engine {
     pub(super) fn end_hold(&mut self, connection: &str) {
         if self.holds.0.remove(connection).is_some() {
             self.parts.installer.restore(connection);
-            self.dirty = true;
+            self.pictures.touch(connection);
         }
     }
     /// After a reload: what is still monitored so stays down, and keeps its policies away; the rest comes back.

@@ -109,6 +109,11 @@ impl Entrance {
         Ok(Self { front: Some(front), giver, lost })
     }
 
+    /// Another daemon is still at work, and hands over to us.
+    pub fn is_heir(&self) -> bool {
+        self.heritage.is_some()
+    }
+
     /// Whoever waits for us to take over waits in vain.
     pub fn refuse(&mut self, sentence: &str) {
         if let Some(Giver { pipe, .. }) = self.giver.take() {

@@ -18,11 +18,11 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// A pair that is gone here, and not yet at the endpoint.
 #[derive(Debug)]
 pub(super) struct Withdrawn {
-    key: Key,
-    slot: Slot,
-    spi_in: u32,
+    pub(super) key: Key,
+    pub(super) slot: Slot,
+    pub(super) spi_in: u32,
     /// It should be gone at the endpoint, too, by then.
-    due: Duration,
+    pub(super) due: Duration,
 }
 
 impl Installer {

@@ -55,8 +55,8 @@ pub struct Folders {
     top: Folder,
     revisions: Folder,
     secrets: Folder,
-    /// Held for as long as the process lives.
-    _lock: File,
+    /// Held for as long as the process lives; who only looks has none.
+    _lock: Option<File>,
 }
 impl Folders {
     /// Opens `state_dir`, makes what is missing, and locks it.
@@ -66,7 +66,15 @@ impl Folders {
     pub fn open(path: &Path) -> io::Result<Self> {
         let top = Folder::open(path)?;
         let lock = top.lock("lock")?.ok_or(io::ErrorKind::WouldBlock)?;
-        Ok(Self { revisions: top.inside("revisions")?, secrets: top.inside("secrets")?, top, _lock: lock })
+        Ok(Self { revisions: top.inside("revisions")?, secrets: top.inside("secrets")?, top, _lock: Some(lock) })
+    }
+    /// The same of another daemon's, to look at only.
+    ///
+    /// # Errors
+    /// As [`Folder::open`].
+    pub fn look(path: &Path) -> io::Result<Self> {
+        let top = Folder::open(path)?;
+        Ok(Self { revisions: top.inside("revisions")?, secrets: top.inside("secrets")?, top, _lock: None })
     }
     fn of(&self, place: Place) -> &Folder {
         match place {

@@ -161,19 +161,41 @@ impl Store {
     /// # Errors
     /// It is of a newer version, or the disk cannot be read or, the first time, written.
     pub fn open(disk: Box<dyn Disk>, rng: &mut dyn Rng) -> Result<Self, Error> {
-        let mut store = Self {
-            disk,
-            key: Secret::default(),
-            current: Current::default(),
-            revisions: BTreeMap::new(),
-            warnings: Vec::new(),
-        };
+        let mut store = Self::empty(disk);
         store.read_format()?;
         store.read_key(rng)?;
         store.read_revisions()?;
         store.read_current()?;
         store.tidy();
         Ok(store)
+    }
+
+    /// Reads what somebody else has open, and leaves all of it as it is; `None` if there is nothing.
+    ///
+    /// # Errors
+    /// It is of a newer version, or cannot be read.
+    pub fn look(disk: Box<dyn Disk>) -> Result<Option<Self>, Error> {
+        let mut store = Self::empty(disk);
+        let there = |name| {
+            let found = store.disk.read(Place::Top, name, LARGEST_OTHER).map_err(io_error(name));
+            found.map(|octets| octets.map(Secret::new))
+        };
+        let (Some(_), Some(key)) = (there("format")?, there("key")?) else { return Ok(None) };
+        store.read_format()?;
+        store.key = key;
+        store.read_revisions()?;
+        store.read_current()?;
+        Ok(Some(store))
+    }
+
+    fn empty(disk: Box<dyn Disk>) -> Self {
+        Self {
+            disk,
+            key: Secret::default(),
+            current: Current::default(),
+            revisions: BTreeMap::new(),
+            warnings: Vec::new(),
+        }
     }
 
     /// For keyed hashes of what must not be shown.
@@ -274,6 +296,13 @@ impl Store {
         let mut next = Current { revision: to, files, pending: None, ..self.current.clone() };
         next.undone.insert(self.current.revision);
         self.point(next)
+    }
+
+    /// The same without the disk, which did not take it: what is written next says it.
+    pub fn regard_taken_back(&mut self, to: u64, files: String) {
+        let mut next = Current { revision: to, files, pending: None, ..self.current.clone() };
+        next.undone.insert(self.current.revision);
+        self.current = next;
     }
 
     fn point(&mut self, next: Current) -> Result<(), Error> {

@@ -117,6 +117,7 @@ pub(in crate::ike) fn remove(cx: &mut Cx<'_>, est: &mut Established, i: usize, w
     let others = est.children.iter().any(|c| c.replaces == child.replaces);
     if let Some(old) = child.replaces.filter(|_| !others).and_then(|old| est.child_mut(old))
         && matches!(old.state, ChildState::Replaced { .. })
+        && !old.outdated
     {
         old.state = ChildState::Up;
     }
@@ -145,7 +146,7 @@ fn reinstate(est: &mut Established, winner: &Child) {
         return;
     }
     let taken: Vec<_> = est.children.iter().filter_map(|c| c.replaces).collect();
-    let lost = |c: &Child| matches!(c.state, ChildState::Replaced { .. }) && !taken.contains(&c.id);
+    let lost = |c: &Child| matches!(c.state, ChildState::Replaced { .. }) && !c.outdated && !taken.contains(&c.id);
     let same = |c: &Child| c.replaces == winner.replaces && c.is_as(name, resource);
     if let Some(loser) = est.children.iter_mut().find(|c| lost(c) && same(c)) {
         loser.state = ChildState::Up;

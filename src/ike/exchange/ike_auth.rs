@@ -34,7 +34,6 @@ use std::time::Duration;
 
 /// A responder leaves the first word about further children to the initiator for this long.
 const RESPONDER_PATIENCE: Duration = Duration::from_secs(5);
-
 /// What our proof is checked against, as revocation lists or a server, may take the peer so long: only then it is silent.
 const THEIR_PATIENCE: Duration = Duration::from_millis(3500);
 
@@ -552,7 +551,7 @@ fn establish(
     core.connection = Some(connection.name.clone());
     core.window.widen();
     core.size.agreed &= connection.fragmentation;
-    cx.common.established += 1;
+    let connection = cx.common.count(connection);
     let peer = cx.common.links.get_mut(&connection.name).map_or(0, |link| {
         if !core.initiator {
             for wish in &mut link.wishes {
@@ -570,6 +569,8 @@ fn establish(
     let authentication = Life::of_authentication(cx, &connection, core.initiator);
     Established {
         connection,
+        permitted: None,
+        unsettled: true,
         peer,
         local_id,
         remote_id,

@@ -1,5 +1,6 @@
 //! Reauthentication (RFC 7296 section 2.8.3, RFC 4478): an IKE SA from scratch with all children, and then the old one is deleted.
 use super::{Contents, probe};
+use crate::ike::adopt;
 use crate::ike::calls::Caller;
 use crate::ike::child::ChildState;
 use crate::ike::common::{Cx, How, Redundant};
@@ -62,7 +63,13 @@ impl Endpoint {
         let (local, remote) = core.mobile.trying.first().filter(|_| lost).copied().unwrap_or((core.local, core.remote));
         let here = (local.ip(), remote.ip());
         let mut cx = Cx { now, host, common: &mut self.common };
-        let way = ways::leaving(&mut cx, core, est).map_or(here, |(way, _)| way);
+        let way = match est.is_outdated() {
+            true => match adopt::way(&mut cx, core, est) {
+                Some(way) => way,
+                None => return,
+            },
+            false => ways::leaving(&mut cx, core, est).map_or(here, |(way, _)| way),
+        };
         if self.common.calls.may_begin(way.1, Caller::Renewal(old, lost)) {
             self.attempt(now, host, &connection.name, Attempt { child, way, replaces: Some(old), abandons: lost });
         }

@@ -300,6 +300,8 @@ fn successor(cx: &mut Cx<'_>, core: &Core, est: &Established, pending: &Pending,
     channel.log_keys(cx, &core, &est.connection.name);
     let est = Established {
         connection: est.connection.clone(),
+        permitted: est.permitted.clone(),
+        unsettled: est.unsettled,
         peer: est.peer,
         local_id: est.local_id.clone(),
         remote_id: est.remote_id.clone(),

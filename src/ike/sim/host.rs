@@ -85,6 +85,8 @@ pub(super) struct Machine {
     pub clock: Clock,
     pub nat: Option<Translator>,
     pub policy: Arc<Policy>,
+    /// As it was in the beginning.
+    pub planned: Arc<Policy>,
     /// Counts the boots.
     pub life: u32,
     /// It does nothing and hears nothing until then.
@@ -117,14 +119,15 @@ pub(super) struct Effects {
 
 impl Machine {
     pub(super) fn new(name: &'static str, addr: IpAddr, number: u32, seed: u64, clock: Clock, policy: Policy) -> Self {
-        let rng = SeededRng::new(seed);
+        let (rng, policy) = (SeededRng::new(seed), Arc::new(policy));
         Self {
             name,
             endpoint: None,
             net: Net { rng, addr, home: addr, tables: Tables::default(), next_spi: number << 24 },
             clock,
             nat: None,
-            policy: Arc::new(policy),
+            planned: policy.clone(),
+            policy,
             life: 0,
             asleep: Duration::ZERO,
             missed: Duration::ZERO,

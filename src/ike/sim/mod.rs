@@ -66,6 +66,7 @@ fn play(mut dice: Dice, talkative: bool, reborn_every: u64) -> Summary {
     let (fair, storm, pace) = (plan.fair, plan.storm, plan.pace);
     // By dice of its own: a run without probes is what it was before there were any.
     let mut probing = plan.narrow.map(|narrow| Dice::seeded(narrow as u64));
+    let mut editing = plan.edits.then(|| Dice::seeded(storm.as_millis() as u64));
     let mut world = World::new(plan, &mut dice, talkative);
     world.machines.iter_mut().for_each(|machine| machine.reborn_every = reborn_every);
     while world.now < storm && !dice.is_spent() {
@@ -74,6 +75,9 @@ fn play(mut dice: Dice, talkative: bool, reborn_every: u64) -> Summary {
         operations::one(&mut world, &mut dice, fair);
         if let Some(dice) = &mut probing {
             operations::probe(&mut world, dice);
+        }
+        if let Some(dice) = &mut editing {
+            operations::adopt(&mut world, dice, fair);
         }
     }
     world.heal(FINE);

@@ -39,6 +39,8 @@ pub(super) struct Plan {
     pub pace: Duration,
     /// The path is probed, and takes IKE messages of so many octets.
     pub narrow: Option<usize>,
+    /// Configurations change.
+    pub edits: bool,
 }
 /// One host of the plan.
 #[derive(Debug)]
@@ -112,7 +114,8 @@ impl Plan {
         let mut own = Dice::seeded((storm.as_millis() * 10_000 + pace.as_millis()) as u64);
         resources(&mut own, &mut hosts);
         let narrow = own.percent(35).then(|| 500 + own.below(1000) as usize);
-        Self { fair, hosts, weather, storm, pace, narrow }
+        let edits = own.percent(40);
+        Self { fair, hosts, weather, storm, pace, narrow, edits }
     }
 }
 impl Terms {

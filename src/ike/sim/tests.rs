@@ -90,7 +90,7 @@ fn what_a_rekey_has_left_is_no_disagreement_but_what_one_end_uses_is() {
     let mut moments = 0;
     for seed in 0..20 {
         let (hosts, time) = (plan::two().into(), Duration::ZERO);
-        let plan = Plan { fair: true, hosts, weather: FINE, storm: time, pace: time, narrow: None };
+        let plan = Plan { fair: true, hosts, weather: FINE, storm: time, pace: time, narrow: None, edits: false };
         let mut world = World::new(plan, &mut Dice::seeded(seed), false);
         world.run(Duration::from_secs(1));
         world.command(1, Command::Up { connection: "net1".into(), child: None });

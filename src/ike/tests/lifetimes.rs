@@ -340,8 +340,13 @@ fn the_rehearsal_of_a_group() {
         world.command_a(up());
         world.pass(seconds(60));
         assert_eq!(rekeys(&world), 1);
-        // A configuration that is another one is tried anew.
-        world.command_a(Command::SetPolicy(Arc::new(with(rehearsing(list), |c| c.keepalive = seconds(21)))));
+        // Other suites are tried anew.
+        let more = format!("{list},{}", list.replace("128", "256"));
+        world.command_a(Command::SetPolicy(Arc::new(rehearsing(&more))));
+        world.pass(seconds(60));
+        assert_eq!(rekeys(&world), 1, "what is up need not be");
+        world.command_a(down());
+        world.pass(seconds(1));
         world.command_a(up());
         world.pass(seconds(60));
         assert_eq!(rekeys(&world), 2);

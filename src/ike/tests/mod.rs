@@ -1,6 +1,7 @@
 //! Endpoints against each other and against attackers, over a simulated wire with a virtual clock; one file per topic.
 //!
 //! A test reads as a play: `World::new(alice, bob)`, then who does what, which message is held back, and who must win.
+mod adopt;
 mod certs;
 mod child_collisions;
 mod childless;

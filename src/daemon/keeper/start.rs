@@ -1,0 +1,299 @@
+//! What a start takes: the files, what the API has put, and what is known of the last time.
+//!
+//! | on the disk | what comes into force |
+//! | --- | --- |
+//! | nothing | what the files say |
+//! | a revision, and the files are as they were then | that revision: if it was brought back, the files say something else, and that is warned of |
+//! | a revision, and the files have been changed since | the files, and what the API has put |
+//! | a revision that waits to be confirmed | the same, and it goes on waiting |
+//! | one that nobody confirmed in time | the revision before it |
+use super::change::draft;
+use super::deadline::{self, Moment};
+use super::port::Nobody;
+use super::{InForce, Keeper, fingerprint, revision};
+use crate::config::document::{Desired, Key, Value, digest};
+use crate::config::{self, Config, Errors, Gateway, Source, System};
+use crate::control::config::{Order, Who};
+use crate::control::request::Engine;
+use crate::crypto::rng::SystemRng;
+use crate::crypto::secret::Secret;
+use crate::daemon::store::disk::Folders;
+use crate::daemon::store::{Error, Store};
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
+use std::thread::JoinHandle;
+
+/// What to start with.
+#[derive(Debug)]
+pub struct Begun {
+    /// All of it, checked.
+    pub config: Config,
+    /// What whoever asks for `/v1/info` is to know of it.
+    pub notes: Vec<String>,
+    keeper: Keeper,
+    /// What was found, for the log.
+    said: Vec<String>,
+    /// Undone because nobody confirmed it in time, and what is in force instead.
+    undone: Option<(u64, u64)>,
+}
+impl Begun {
+    /// Says what was found.
+    pub fn log(&self) {
+        self.said.iter().for_each(|sentence| tracing::warn!("{sentence}"));
+    }
+    #[cfg(test)]
+    pub(super) fn keeper(self) -> Keeper {
+        self.keeper
+    }
+    #[cfg(test)]
+    pub(super) fn undone(&self) -> Option<(u64, u64)> {
+        self.undone
+    }
+    /// Starts the keeper beside a running engine.
+    ///
+    /// # Errors
+    /// When the system has no more threads.
+    pub fn start(self, engine: Engine, orders: Receiver<Order>) -> std::io::Result<JoinHandle<()>> {
+        let Self { mut keeper, undone, .. } = self;
+        keeper.port = Box::new(engine);
+        if let Some((undone, revision)) = undone {
+            let why = format!("not confirmed in time; revision {revision} is in force");
+            keeper.tell("config.rolled_back", Some(undone), why);
+        }
+        keeper.start(orders)
+    }
+}
+
+/// Why there is no start.
+#[derive(Debug)]
+pub enum NoStart {
+    /// The configuration is refused.
+    Refused(Errors),
+    /// Something else, in a sentence.
+    Sentence(String),
+}
+impl From<Errors> for NoStart {
+    fn from(errors: Errors) -> Self {
+        Self::Refused(errors)
+    }
+}
+
+/// Reads the files and `state_dir`.
+///
+/// The heir of a daemon that is still at work only looks at what that one has open, and opens it itself when that one has gone.
+///
+/// # Errors
+/// The files are refused, or `state_dir` is of a newer version.
+pub fn begin(path: &Path, is_heir: bool) -> Result<Begun, NoStart> {
+    begin_at(path, is_heir, Moment::now)
+}
+
+/// The same by other clocks.
+pub(super) fn begin_at(path: &Path, is_heir: bool, now: fn() -> Moment) -> Result<Begun, NoStart> {
+    let sources = config::sources(path)?;
+    let of_files = Desired::from_sources(&sources)?;
+    let state_dir = state_dir(&of_files);
+    let opened = if is_heir { look(&state_dir) } else { open(&state_dir).map(Some) };
+    let (store, storeless) = match opened {
+        Ok(store) => (store, None),
+        Err(error @ Error::Newer { .. }) => return Err(NoStart::Sentence(error.to_string())),
+        Err(error) => (None, Some(format!("{}: {error}", state_dir.display()))),
+    };
+    from(path.to_owned(), &sources, of_files, Found { state_dir, store, storeless, is_heir }, now)
+}
+
+/// The store, or why there is none.
+struct Found {
+    state_dir: PathBuf,
+    store: Option<Store>,
+    storeless: Option<String>,
+    /// It is another's, to look at.
+    is_heir: bool,
+}
+
+fn from(
+    path: PathBuf,
+    sources: &[Source],
+    of_files: Desired,
+    found: Found,
+    now: fn() -> Moment,
+) -> Result<Begun, NoStart> {
+    let Found { state_dir, mut store, storeless, is_heir } = found;
+    let key = store.as_ref().map_or_else(process_key, key);
+    let files = fingerprint(&key, sources);
+    let mut said: Vec<String> = storeless.iter().map(|why| format!("no revisions are kept: {why}")).collect();
+    let mut undone = None;
+    let (mut desired, mut differs) = (of_files, false);
+    if let Some(store) = &mut store {
+        said.append(&mut store.warnings);
+        undone = if is_heir { None } else { expired(store, &files, &now()) };
+        if let Some((number, previous)) = undone {
+            said.push(format!(
+                "revision {number} was not confirmed in time and is undone: revision {previous} is in force"
+            ));
+        }
+        (desired, differs) = choose(store, desired, sources, &files, &key, &mut said)?;
+    }
+    let config = desired.check(&System)?;
+    let etag = hex::encode(digest(&desired, &key));
+    let in_force = InForce { desired, config: config.clone(), etag, files };
+    if is_heir {
+        store = None;
+    }
+    if let Some(store) = &mut store {
+        note(store, &in_force, &now(), &mut said);
+    }
+    let keeper = Keeper {
+        path,
+        state_dir,
+        store,
+        key,
+        port: Box::new(Nobody),
+        now,
+        in_force,
+        before: None,
+        plans: VecDeque::new(),
+        storeless,
+        is_heir,
+        differs,
+        restart: Vec::new(),
+        retry: None,
+    };
+    let notes = keeper.notes();
+    Ok(Begun { config, notes, keeper, said, undone })
+}
+
+/// A revision that nobody confirmed in time goes: it and what comes back.
+fn expired(store: &mut Store, files: &str, now: &Moment) -> Option<(u64, u64)> {
+    let pending = store.pending().filter(|pending| deadline::left(pending, now).is_zero())?;
+    let (previous, number) = (pending.previous, store.current()?.number);
+    let of = |number| store.revisions().map(|(meta, _)| meta).find(|meta| meta.number == number);
+    // If the files were changed for it, they are not what is wanted.
+    let known = of(previous)?.files.clone();
+    let files = if store.files() == known { known } else { files.to_owned() };
+    if store.take_back(previous, files.clone()).is_err() {
+        // It is not on the disk, and this start goes by it: at the next one the time is over, too.
+        store.regard_taken_back(previous, files);
+    }
+    Some((number, previous))
+}
+
+/// The document, and whether it differs from the files.
+fn choose(
+    store: &Store,
+    of_files: Desired,
+    sources: &[Source],
+    files: &str,
+    key: &[u8; 32],
+    said: &mut Vec<String>,
+) -> Result<(Desired, bool), NoStart> {
+    let Some(in_force) = store.current() else { return Ok((of_files, false)) };
+    let (number, unusable) =
+        (in_force.number, |why: &String| format!("revision {} cannot be used: {why}", in_force.number));
+    let with_api = revision::beside(store, number, sources);
+    match &with_api {
+        Ok(desired) if hex::encode(digest(desired, key)) == in_force.digest => return Ok((desired.clone(), false)),
+        Err(why) => said.push(unusable(why)),
+        Ok(_) => {}
+    }
+    if store.files() == files {
+        match revision::unpack(store, number) {
+            Ok(desired) => {
+                said.push(format!("revision {number} is in force, which is not what the files say"));
+                return Ok((desired, true));
+            }
+            Err(why) => said.push(unusable(&why)),
+        }
+    }
+    // The files have been changed while nobody was looking. What the API has put must not get lost because of that.
+    with_api.map(|desired| (desired, false)).map_err(|why| NoStart::Sentence(unusable(&why)))
+}
+
+/// What is in force is a revision, too.
+fn note(store: &mut Store, in_force: &InForce, now: &Moment, said: &mut Vec<String>) {
+    let same = store.current().is_some_and(|meta| meta.digest == in_force.etag) && store.files() == in_force.files;
+    if same {
+        return;
+    }
+    let pending = store.pending().cloned();
+    let draft = draft(store, in_force, now.unix, Who::default(), "start", None);
+    if let Err(error) = store.commit(draft, pending) {
+        said.push(format!("no revision of this start is kept: {error}"));
+    }
+}
+
+impl Keeper {
+    /// A disk that was full or missing at the start may be there now.
+    pub(super) fn reopen(&mut self) {
+        if self.store.is_some() {
+            return;
+        }
+        let opened = open(&self.state_dir).map_err(|error| error.to_string()).and_then(|store| {
+            let of_disk = store.current().map(|meta| meta.digest.clone());
+            let ours = hex::encode(digest(&self.in_force.desired, &key(&store)));
+            match of_disk {
+                Some(of_disk) if of_disk != ours && !self.is_heir => {
+                    Err("it holds another configuration: restart to take it".to_owned())
+                }
+                _ => Ok(store),
+            }
+        });
+        match opened {
+            // The daemon before has not gone yet.
+            Err(_) if self.is_heir => {}
+            Err(why) => self.storeless = Some(format!("{}: {why}", self.state_dir.display())),
+            Ok(mut store) => {
+                self.key = key(&store);
+                self.in_force.etag = hex::encode(digest(&self.in_force.desired, &self.key));
+                self.in_force.files =
+                    super::read_files(&self.path, &self.key).map(|(_, files)| files).unwrap_or_default();
+                note(&mut store, &self.in_force, &(self.now)(), &mut Vec::new());
+                (self.store, self.storeless, self.is_heir) = (Some(store), None, false);
+                self.plans.clear();
+            }
+        }
+    }
+}
+
+fn open(state_dir: &Path) -> Result<Store, Error> {
+    let disk = Folders::open(state_dir).map_err(|error| {
+        let error = match error.kind() {
+            ErrorKind::WouldBlock => {
+                std::io::Error::other("another sandhogd has it: give this one its own `state_dir`")
+            }
+            _ => error,
+        };
+        Error::Io { what: "state_dir".into(), error }
+    })?;
+    Store::open(Box::new(disk), &mut SystemRng)
+}
+
+fn look(state_dir: &Path) -> Result<Option<Store>, Error> {
+    let failed = |error| Error::Io { what: "state_dir".into(), error };
+    Store::look(Box::new(Folders::look(state_dir).map_err(failed)?))
+}
+
+fn state_dir(of_files: &Desired) -> PathBuf {
+    match of_files.get(&Key::gateway()).and_then(|gateway| gateway.body().get("state_dir")) {
+        Some(Value::String(path)) if path.starts_with('/') => path.into(),
+        // Nothing, or something that is refused when all of it is checked.
+        _ => Gateway::default().state_dir,
+    }
+}
+
+fn key(store: &Store) -> [u8; 32] {
+    let mut key = [0; 32];
+    let octets = store.key().expose();
+    let n = octets.len().min(key.len());
+    key[..n].copy_from_slice(&octets[..n]);
+    key
+}
+
+/// For as long as the process lives.
+fn process_key() -> [u8; 32] {
+    let mut key = [0; 32];
+    key.copy_from_slice(Secret::random(32, &mut SystemRng).expose());
+    key
+}
