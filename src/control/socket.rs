@@ -78,7 +78,8 @@ impl ControlSocket {
     pub fn adopt(path: &Path, listener: OwnedFd, lock: OwnedFd) -> io::Result<Self> {
         let listener = UnixListener::from(listener);
         if listener.local_addr()?.as_pathname() != Some(path) {
-            let what = format!("the configuration wants a socket at {}: that changes with a restart only", path.display());
+            let what =
+                format!("the configuration wants a socket at {}: that changes with a restart only", path.display());
             return Err(io::Error::new(ErrorKind::InvalidInput, what));
         }
         let owner = std::fs::metadata(path)?.uid();

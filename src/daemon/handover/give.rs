@@ -193,6 +193,7 @@ impl Giver {
                 )))
             }
             Ok(Some((Answer::Refused { sentence }, _))) => Some(self.failed(sentence)),
+            Ok(Some((Answer::Read { .. }, _))) => Some(self.failed("the new executable is out of step".into())),
             // The front says why.
             Ok(None) => {
                 let _ = poll.remove(pipe);
@@ -222,11 +223,18 @@ impl Giver {
     ///
     /// # Errors
     /// Nothing has happened, and why.
-    pub fn offer(&self, doors: &[DoorHandle], all: &[BorrowedFd<'_>], state: OwnedFd, sas: (u64, u64)) -> Result<(), String> {
+    pub fn offer(
+        &self,
+        doors: &[DoorHandle],
+        all: &[BorrowedFd<'_>],
+        state: OwnedFd,
+        sas: (u64, u64),
+    ) -> Result<(), String> {
         let Phase::Begun { pipe, .. } = &self.phase else { return Err("nobody waits for it".into()) };
         let deadline = clock::now() + READING;
         let offer = |offer: &Offer, beside: &[BorrowedFd<'_>]| {
-            say_by(pipe, offer, beside, deadline).map_err(|error| format!("the new daemon does not take what it is given: {error}"))
+            say_by(pipe, offer, beside, deadline)
+                .map_err(|error| format!("the new daemon does not take what it is given: {error}"))
         };
         for (door, descriptors) in doors {
             offer(&Offer::Door(*door), &descriptors.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
@@ -253,7 +261,9 @@ impl Giver {
     /// # Errors
     /// Nothing has happened.
     pub fn announce(&self) -> Result<(), String> {
-        let (Some(front), Some(serial)) = (&self.front, self.serial()) else { return Err("nobody waits for it".into()) };
+        let (Some(front), Some(serial)) = (&self.front, self.serial()) else {
+            return Err("nobody waits for it".into());
+        };
         front.say(&Word::Committed { serial }).map_err(|error| format!("the front: {error}"))
     }
 

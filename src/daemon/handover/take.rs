@@ -111,7 +111,7 @@ impl Entrance {
 
     /// Another daemon is still at work, and hands over to us.
     pub fn is_heir(&self) -> bool {
-        self.heritage.is_some()
+        self.giver.is_some()
     }
 
     /// Whoever waits for us to take over waits in vain.
@@ -172,13 +172,14 @@ fn failed(error: io::Error) -> String {
 fn read_state(memory: OwnedFd, serial: u64) -> Result<State, String> {
     let mut octets = Secret::default();
     memory_file::read(memory, |from, len| {
-        let mut buf = Zeroizing::new(vec![0; len]);
-        from.read_exact(&mut buf)?;
-        octets = Secret::new(&buf);
-        Ok(())
+        let mut all = vec![0; len];
+        let read = from.read_exact(&mut all);
+        octets = Secret::new(all);
+        read
     })
     .map_err(failed)?;
-    State::read(octets.expose(), &Stamp::now(serial)).map_err(|error| format!("what is handed over is refused: {error}"))
+    State::read(octets.expose(), &Stamp::now(serial))
+        .map_err(|error| format!("what is handed over is refused: {error}"))
 }
 
 #[cfg(test)]
