@@ -12,9 +12,11 @@ import interop.addresses  # noqa: E402,F401  (importing registers the cases)
 import interop.certs  # noqa: E402,F401
 import interop.confirm  # noqa: E402,F401
 import interop.demo  # noqa: E402,F401
+import interop.exposure  # noqa: E402,F401
 import interop.forged  # noqa: E402,F401
 import interop.hijack  # noqa: E402,F401
 import interop.hostile  # noqa: E402,F401
+import interop.imported  # noqa: E402,F401
 import interop.kernel  # noqa: E402,F401
 import interop.modes  # noqa: E402,F401
 import interop.monitor  # noqa: E402,F401

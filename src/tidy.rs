@@ -62,7 +62,7 @@ const OWNED_CRATES: &[(&str, &[&str])] = &[
             "rcgen",
         ],
     ),
-    ("io", &["libc", "nix", "socket2", "rtnetlink", "netlink_packet_route"]),
+    ("io", &["libc", "nix", "socket2", "rtnetlink", "netlink_packet_route", "seccompiler", "landlock"]),
 ];
 
 struct File {

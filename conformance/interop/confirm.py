@@ -156,11 +156,10 @@ def full_disk():
         try:
             daemon.start()
             first = daemon.send("PUT", "config", document("one"))[0]
-            with open(os.path.join(state, "junk"), "wb") as f:
+            with open(os.path.join(state, "junk"), "wb", buffering=0) as f:
                 try:
-                    while True:
-                        f.write(b"x" * 4096)
-                        f.flush()
+                    while f.write(b"x" * 4096):
+                        pass
                 except OSError:
                     pass
             status, body = daemon.send("PUT", "config", document("two"))

@@ -11,6 +11,7 @@ mod demo;
 mod http;
 pub mod import;
 mod man;
+mod matching;
 mod output;
 mod pki;
 mod plan;
@@ -153,6 +154,9 @@ enum Command {
         #[command(subcommand)]
         command: pki::Command,
     },
+    /// Tell which child would carry a packet, and why
+    #[command(after_help = "Example:\n  sandhog match 10.1.0.7 10.2.0.9 tcp 443")]
+    Match(matching::Args),
     /// Translate a swanctl.conf into TOML and secret files
     ///
     /// Tells of each key what became of it. Exit code 0: all of it is translated or can be left out, and the result is valid.
@@ -211,6 +215,7 @@ pub fn main() -> ExitCode {
         Command::Demo { keep } => demo::run(keep, cli.json),
         Command::DemoGateway { config } => demo::gateway(config),
         Command::Pki { command } => pki::run(command, cli.json),
+        Command::Match(args) => matching::run(&client, &args, cli.json),
         Command::Import(args) => import::run(&args, cli.json),
         Command::Secret(args) => secret::run(&args, cli.json),
         Command::Bugreport(args) => bugreport::run(&client, &args, cli.json),

@@ -33,6 +33,7 @@ pub(super) fn read(report: &mut Report<'_>, entries: &[Entry], from: &dyn Secret
     set(&mut gateway.ports, fields.read(report, "ports", ports));
     set(&mut gateway.workers, fields.read(report, "workers", |r, n| value::integer(r, n, 0..=16)));
     set(&mut gateway.pin_workers, fields.read(report, "pin_workers", value::boolean));
+    set(&mut gateway.sandbox, fields.read(report, "sandbox", value::boolean));
     set(&mut gateway.device, fields.read(report, "device", value::device));
     set(&mut gateway.route_table, fields.read(report, "route_table", route_table));
     set(&mut gateway.mark, fields.read(report, "mark", |r, n| value::integer(r, n, 1..=u32::MAX.into())));

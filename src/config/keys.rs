@@ -34,6 +34,7 @@ pub(super) const GATEWAY: Keys = Keys {
         "ports",
         "workers",
         "pin_workers",
+        "sandbox",
         "device",
         "route_table",
         "mark",

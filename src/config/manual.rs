@@ -40,6 +40,7 @@ pub const TABLES: &[Table] = &[
             ("ports", "{ ike = 500, natt = 4500 }", "UDP ports of IKE, and of IKE and ESP in UDP."),
             ("workers", "0", "Threads of the data path; 0 is one for each core that may be used."),
             ("pin_workers", "false", "Each worker on a core of its own."),
+            ("sandbox", "false", "System calls and files are limited to those of a gateway (seccomp, landlock)."),
             ("device", "\"sandhog0\"", "TUN device of all children that have no `interface`."),
             ("route_table", "220", "Table of our routes; \"none\" leaves routes alone."),
             ("mark", "0xdc", "Mark of our own outer packets."),

@@ -95,6 +95,8 @@ pub struct Gateway {
     pub workers: u16,
     /// Each stays on a core of its own, if there are enough.
     pub pin_workers: bool,
+    /// What the daemon may ask of the kernel is limited to what a gateway needs (seccomp, landlock).
+    pub sandbox: bool,
     /// TUN device of policy-based children.
     pub device: String,
     /// Routing table of our routes; `None` = leave routes alone.
@@ -125,6 +127,7 @@ impl Default for Gateway {
             ports: Ports::default(),
             workers: 0,
             pin_workers: true,
+            sandbox: true,
             device: "sandhog0".into(),
             route_table: Some(220),
             mark: 0xdc,

@@ -128,6 +128,10 @@ pub struct IkeUp {
     pub udp: bool,
     /// A post-quantum preshared key went into its keys.
     pub ppk: bool,
+    /// Addresses that the peer gave us.
+    pub vips: Vec<IpAddr>,
+    /// Addresses that the peer has out of our pools.
+    pub leases: Vec<IpAddr>,
     /// Its children.
     pub children: Vec<ChildUp>,
 }

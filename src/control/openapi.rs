@@ -148,6 +148,20 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
+    /// Changes of the API are seen in its description: `BLESS=1` writes it anew.
+    #[test]
+    fn the_description_is_the_one_that_is_committed() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/control/openapi.json");
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(path, DOCUMENT.as_str()).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            committed == *DOCUMENT,
+            "the API is not what openapi.json says: run this test with BLESS=1 and look at the difference"
+        );
+    }
+
     #[test]
     fn every_reference_leads_somewhere_and_every_operation_has_its_own_name() {
         fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {

@@ -76,6 +76,14 @@ impl Problem {
                 let detail = format!("connection {connection:?} has no child {:?}", child.unwrap_or_default());
                 (Self::new(StatusCode::NOT_FOUND, "child.unknown", "Unknown child", detail), None)
             }
+            Refusal::UnknownPeer => {
+                let detail = format!("{name} has no such peer; `sandhog status {connection}` lists them");
+                (Self::new(StatusCode::NOT_FOUND, "peer.unknown", "Unknown peer", detail), None)
+            }
+            Refusal::PeerCalls => {
+                let detail = format!("{name} takes calls: its peers bring themselves up");
+                (Self::new(StatusCode::CONFLICT, "peer.calls", "It cannot be called", detail), None)
+            }
             Refusal::NotUp => {
                 let detail =
                     format!("{name} is not up, so there is nothing to rekey; `sandhog up {name}` brings it up");

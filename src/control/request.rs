@@ -68,6 +68,8 @@ pub struct Change {
     pub verb: Verb,
     /// Connection.
     pub connection: Arc<str>,
+    /// One peer of a connection that has several, by its number; or all.
+    pub peer: Option<u32>,
     /// Child, or all; to rekey: the IKE SA.
     pub child: Option<Arc<str>>,
     /// How long to wait; zero: do not wait.
@@ -82,6 +84,10 @@ pub enum Refusal {
     UnknownConnection,
     /// The connection has no child of this name.
     UnknownChild,
+    /// The connection has no peer of this number.
+    UnknownPeer,
+    /// A peer of a connection that takes calls cannot be called.
+    PeerCalls,
     /// There is no SA to rekey.
     NotUp,
     /// The attempt ended.

@@ -24,11 +24,18 @@ use tokio::sync::Semaphore;
 pub const MAX_WAIT: u64 = 600;
 const DEFAULT_WAIT: u64 = 30;
 
-const WAITS: &[Parameter] = &[Parameter::query(
-    "timeout",
-    Kind::Number(0, MAX_WAIT),
-    "Seconds to wait until it is done, usually 30; 0 does not wait",
-)];
+const WAITS: &[Parameter] = &[
+    Parameter::query(
+        "timeout",
+        Kind::Number(0, MAX_WAIT),
+        "Seconds to wait until it is done, usually 30; 0 does not wait",
+    ),
+    Parameter::query(
+        "peer",
+        Kind::Number(1, u32::MAX as u64),
+        "To take down or to rekey: only this peer of a connection that has several",
+    ),
+];
 const NO_CONNECTION: (u16, &str) = (404, "There is no such connection");
 const NOT_CHANGED: &[(u16, &str)] = &[
     NO_CONNECTION,
@@ -162,6 +169,8 @@ async fn stats(State(api): State<Api>) -> Result<Json<Stats>, Problem> {
 #[serde(deny_unknown_fields)]
 struct Wait {
     timeout: Option<u64>,
+    /// One peer of several.
+    peer: Option<u32>,
 }
 
 fn both(Segments((connection, child)): C) -> (String, Option<String>) {
@@ -179,6 +188,7 @@ async fn change(
         Request::Change(Change {
             verb,
             connection: name.as_str().into(),
+            peer: wait.peer,
             child: child.as_deref().map(Into::into),
             timeout: Duration::from_secs(timeout),
             reply,

@@ -362,3 +362,57 @@ async fn delete_object(
 async fn secret(api: S, Segments(name): Segments<String>) -> Result<Json<Exists>, Problem> {
     api.keeper.ask(|reply| Order::HasSecret { name, reply }).await.map(Json)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::fake::Fake;
+    use axum::body::Body;
+    use axum::http;
+
+    /// Status and code of the problem, if it is one.
+    fn ask(role: Role, verb: &str, path: &str, media: Option<&str>, body: &str) -> (u16, String) {
+        let mut request = http::Request::builder().method(verb).uri(path);
+        if let Some(media) = media {
+            request = request.header(header::CONTENT_TYPE, media);
+        }
+        let answer = Fake::new().ask(role, request.body(Body::from(body.to_owned())).unwrap());
+        let code =
+            serde_json::from_slice::<Problem>(answer.body()).map_or_else(|_| String::new(), |problem| problem.code);
+        (answer.status().as_u16(), code)
+    }
+
+    #[test]
+    fn the_document_has_its_etag_in_quotes() {
+        let answer = Fake::new().get(Role::Operator, "GET", "/v1/config");
+        assert_eq!(answer.headers()[header::ETAG], "\"e\"");
+    }
+
+    #[test]
+    fn what_is_asked_for_wrongly_is_refused_before_the_keeper_hears_of_it() {
+        let json = Some("application/json");
+        for (verb, path, media, body, status, code) in [
+            ("POST", "/v1/config/apply?confirm=9", None, "", 400, "query.invalid"),
+            ("POST", "/v1/config/apply?confirm=3601", None, "", 400, "query.invalid"),
+            ("POST", "/v1/config/apply?confirm=soon", None, "", 400, "query.invalid"),
+            ("POST", "/v1/config/apply?revision=1", None, "", 400, "query.invalid"),
+            ("POST", "/v1/config/rollback?plan=0a", None, "", 400, "query.invalid"),
+            ("POST", "/v1/config/apply?plan=0a", json, "{}", 400, "body.invalid"),
+            ("POST", "/v1/config/apply", Some("text/plain"), "{}", 415, "body.media"),
+            ("PUT", "/v1/config", json, "", 400, "body.invalid"),
+            ("PUT", "/v1/connections/a", json, "", 400, "body.invalid"),
+            ("POST", "/v1/config/apply?confirm=10", None, "", 200, ""),
+            ("POST", "/v1/config/plan", json, "{}", 200, ""),
+            ("POST", "/v1/config/plan", None, "", 200, ""),
+        ] {
+            assert_eq!(ask(Role::Admin, verb, path, media, body), (status, code.to_owned()), "{verb} {path} {media:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_for_admins() {
+        for verb in ["GET", "PUT", "DELETE"] {
+            assert_eq!(ask(Role::Operator, verb, "/v1/secrets/a", None, "").0, 403, "{verb}");
+        }
+    }
+}

@@ -256,7 +256,7 @@ impl Keeper {
                 for found in problem.findings.iter().flat_map(|findings| &findings.0) {
                     tracing::error!(file = ?found.file, line = found.line, code = ?found.code, "{}", found.message.escape_debug());
                 }
-                tracing::error!("the configuration is refused, nothing was changed: {}", problem.detail);
+                tracing::error!("the configuration is refused: {}", problem.detail);
                 self.tell("config.refused", None, format!("reload: {}", problem.code));
             }
         }

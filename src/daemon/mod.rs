@@ -208,13 +208,17 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
         network.attach(ceiling::of_device(&config, is_shared)).map_err(said("the device"))?;
         devices.tick(clock::now());
     }
+
+    // Its thread starts programs: it is there before that is forbidden.
+    let hook = config.gateway.hook.clone().map(hook::Hook::start).transpose().map_err(said("the hook"))?;
+    privileges::confine(&config)?;
+
     let workers =
         workers::Workers::new(&tables, DEVICE, queues, of_workers, inboxes, config.gateway.pin_workers, wake.clone())
             .map_err(said("workers"))?;
     let threads = system::usable_cores().min(2);
     let pool = compute::Pool::start(threads, wake.clone()).map_err(said("compute threads"))?;
     let fetcher = fetch::Fetcher::start(config.gateway.mark, wake.clone()).map_err(said("fetcher"))?;
-    let hook = config.gateway.hook.clone().map(hook::Hook::start).transpose().map_err(said("the hook"))?;
     let host = host::DaemonHost::new(places, tables, config.gateway.mark, wake.clone()).map_err(said("resolver"))?;
     let (requests, from_api) = mpsc::sync_channel(REQUESTS);
     let journal = journal::Journal::default();

@@ -1,7 +1,7 @@
 //! Clients that wait for `up`, `down` or `rekey`.
 use crate::control::board::Piece;
 use crate::control::request::{Change, Refusal};
-use crate::control::types::{Child, ChildMode, ChildState, Connection, ConnectionState, Failure, Verb};
+use crate::control::types::{Child, ChildMode, ChildState, Connection, ConnectionState, Failure, Peer, Verb};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,10 @@ impl Pending {
     /// wait is told at once that its order was taken.
     pub fn add(&mut self, now: Duration, change: Change, before: Option<&Connection>) -> bool {
         let sas = before.map(|connection| sas(&change, connection)).unwrap_or_default();
+        if change.peer.is_some() && before.and_then(|connection| peer(&change, connection)).is_none() {
+            answer(change, Err(Refusal::UnknownPeer));
+            return false;
+        }
         if change.verb == Verb::Rekey && !sas.iter().any(|(_, up)| *up) {
             answer(change, Err(Refusal::NotUp));
             return false;
@@ -105,6 +109,9 @@ fn answer(change: Change, result: Result<(), Refusal>) {
 }
 
 fn reached(change: &Change, newest: u64, connection: &Connection) -> bool {
+    if change.verb == Verb::Down && change.peer.is_some() {
+        return peer(change, connection).is_none_or(|peer| is_down(change, peer));
+    }
     let wanted = |child: &&Child| change.child.as_ref().is_none_or(|name| **name == *child.name);
     let mut children = connection.children.iter().filter(wanted);
     let carries = |child: &Child| matches!(child.state, ChildState::Up | ChildState::Rekeying);
@@ -129,12 +136,26 @@ fn reached(change: &Change, newest: u64, connection: &Connection) -> bool {
     }
 }
 
-/// The SAs that a change is about, of all peers: the child's, or the connection's own. Which of them are up.
+/// The peer that a change is about, as long as it is there.
+fn peer<'c>(change: &Change, connection: &'c Connection) -> Option<&'c Peer> {
+    connection.peers.iter().find(|peer| Some(peer.id) == change.peer)
+}
+
+/// Without the child that was to go, if it is not all of it.
+fn is_down(change: &Change, peer: &Peer) -> bool {
+    let idle = |child: &Child| matches!(child.state, ChildState::Down | ChildState::Routed);
+    change.child.as_ref().is_some_and(|name| peer.children.iter().filter(|child| **name == *child.name).all(idle))
+}
+
+/// The SAs that a change is about, of all peers or of one: the child's, or the connection's own. Which of them are up.
 fn sas(change: &Change, connection: &Connection) -> Vec<(u64, bool)> {
+    let peer = peer(change, connection);
     let Some(name) = &change.child else {
-        return connection.sas.iter().map(|sa| (sa.id, sa.state == ConnectionState::Up)).collect();
+        let of_it = connection.sas.iter().filter(|sa| peer.is_none_or(|peer| peer.remote == sa.remote));
+        return of_it.map(|sa| (sa.id, sa.state == ConnectionState::Up)).collect();
     };
-    let children = connection.children.iter().filter(|child| **name == *child.name);
+    let children = peer.map_or(&connection.children, |peer| &peer.children);
+    let children = children.iter().filter(|child| **name == *child.name);
     let carries = |state| matches!(state, ChildState::Up | ChildState::Rekeying);
     children.flat_map(|child| &child.sas).map(|sa| (sa.id, carries(sa.state))).collect()
 }
@@ -171,7 +192,7 @@ mod tests {
     fn wait(pending: &mut Pending, verb: Verb, child: Option<&str>) -> Receiver<Result<(), Refusal>> {
         let (reply, answer) = oneshot::channel();
         let timeout = Duration::from_secs(30);
-        let change = Change { verb, connection: "a".into(), child: child.map(Into::into), timeout, reply };
+        let change = Change { verb, connection: "a".into(), peer: None, child: child.map(Into::into), timeout, reply };
         pending.add(Duration::ZERO, change, rekeyed(&[(7, "up")], &[(3, "up")]).connections.first());
         answer
     }
@@ -207,6 +228,32 @@ mod tests {
             explain: String::new(),
             fix: String::new(),
         }
+    }
+
+    fn of_peers(ids: &[u32]) -> Status {
+        let child = serde_json::json!({ "name": "b", "mode": "tunnel", "state": "up", "local_ts": [], "remote_ts": [], "bytes_in": 0, "bytes_out": 0,
+            "packets_in": 0, "packets_out": 0, "drops": {}, "sas": [] });
+        let peer = |id: &u32| serde_json::json!({ "id": id, "state": "up", "since": null, "remote": format!("192.0.2.{id}:500"), "remote_id": null, "children": [child] });
+        let peers: Vec<_> = ids.iter().map(peer).collect();
+        serde_json::from_value(serde_json::json!({ "connections": [ { "name": "a", "state": "up", "children": [child], "sas": [], "peers": peers,
+            "warnings": [] } ] }))
+        .unwrap()
+    }
+
+    #[test]
+    fn one_peer_of_several_is_waited_for_alone() {
+        let change = |peer| {
+            let (reply, answer) = oneshot::channel();
+            let timeout = Duration::from_secs(30);
+            (Change { verb: Verb::Down, connection: "a".into(), peer: Some(peer), child: None, timeout, reply }, answer)
+        };
+        let connection = |ids: &[u32]| of_peers(ids).connections.remove(0);
+        assert!(!reached(&change(2).0, 0, &connection(&[1, 2])), "it is still there");
+        assert!(reached(&change(2).0, 0, &connection(&[1])), "the other one stays");
+        let mut pending = Pending::default();
+        let (unknown, mut answer) = change(3);
+        assert!(!pending.add(Duration::ZERO, unknown, of_peers(&[1, 2]).connections.first()));
+        assert_eq!(answer.try_recv(), Ok(Err(Refusal::UnknownPeer)));
     }
 
     #[test]
@@ -259,7 +306,7 @@ mod tests {
             for child in [None, Some("x".into())] {
                 let (reply, mut answer) = oneshot::channel();
                 let timeout = Duration::from_secs(1);
-                let change = Change { verb: Verb::Rekey, connection: "a".into(), child, timeout, reply };
+                let change = Change { verb: Verb::Rekey, connection: "a".into(), peer: None, child, timeout, reply };
                 assert!(!pending.add(Duration::ZERO, change, status.connections.first()));
                 assert_eq!(answer.try_recv().unwrap(), Err(Refusal::NotUp));
             }
@@ -321,7 +368,7 @@ mod tests {
         assert!(pending.is_empty());
         let (reply, mut answer) = oneshot::channel();
         let timeout = Duration::ZERO;
-        let change = Change { verb: Verb::Up, connection: "a".into(), child: None, timeout, reply };
+        let change = Change { verb: Verb::Up, connection: "a".into(), peer: None, child: None, timeout, reply };
         assert!(pending.add(Duration::ZERO, change, None));
         assert_eq!(answer.try_recv().unwrap(), Ok(()));
     }

@@ -2,7 +2,8 @@
 //! configuration is known it has the capabilities that a gateway with this configuration needs, and no others.
 use crate::config::Config;
 use crate::io::host::Capability;
-use crate::io::privileges;
+use crate::io::{privileges, sandbox};
+use std::path::{Path, PathBuf};
 
 /// Before anything else, in the first thread. What could not be done, as sentences for the log.
 pub fn first() -> Vec<String> {
@@ -25,6 +26,34 @@ pub fn first() -> Vec<String> {
 pub fn keep(config: &Config) -> Option<String> {
     let kept = privileges::keep(&needed(config));
     kept.err().map(|error| format!("the daemon keeps capabilities that it does not need: {error}"))
+}
+
+/// Once sockets, devices and the thread that runs the hook are there: all that is started from now on, the caller among it, opens for writing what the
+/// configuration names and starts no program; a system call that no gateway has a use for ends the process.
+pub fn confine(config: &Config) -> Result<(), String> {
+    if !config.gateway.sandbox {
+        tracing::warn!("sandbox = false: the daemon may ask anything of the kernel that its capabilities allow");
+        return Ok(());
+    }
+    match sandbox::files(&writable(config)) {
+        Ok(true) => {}
+        Ok(false) => tracing::info!("this kernel has no landlock: permissions alone say which files may be written"),
+        Err(error) => tracing::warn!(%error, "landlock: permissions alone say which files may be written"),
+    }
+    sandbox::calls()
+        .map_err(|error| format!("seccomp: {error}; where it cannot be had, `[gateway] sandbox = false` does without"))
+}
+
+/// Folders and devices.
+fn writable(config: &Config) -> Vec<PathBuf> {
+    let gateway = &config.gateway;
+    let folder = |path: &Path| path.parent().map(Path::to_owned);
+    let mut paths = vec!["/dev/net/tun".into(), "/dev/null".into(), "/proc/sys/net".into(), gateway.state_dir.clone()];
+    paths.extend([&gateway.control_socket, &gateway.observe_socket].into_iter().filter_map(|path| folder(path)));
+    // A folder that is not there yet is made in the one above.
+    let keylogs = config.connections.iter().filter_map(|connection| connection.keylog.as_ref());
+    paths.extend(keylogs.filter_map(|keylog| folder(&keylog.folder)));
+    paths
 }
 
 /// For the network, always; for namespaces and for a program of another user only who has them.
@@ -66,6 +95,15 @@ mod tests {
         let needed = needed(&config("interface = { name = \"vti0\", netns = \"tenant\" }"));
         assert_eq!(needed.last(), Some(&Capability::SysAdmin));
         assert_eq!(needed.len(), 4);
+    }
+
+    #[test]
+    fn sockets_state_and_key_logs_can_be_written() {
+        let paths = writable(&config("keylog = { path = \"/root/keys\", until = \"2126-11-23T12:00:00Z\" }"));
+        for path in ["/var/lib/sandhog", "/run/sandhog", "/root", "/dev/net/tun"] {
+            assert!(paths.iter().any(|found| found == Path::new(path)), "{path}");
+        }
+        assert!(!paths.iter().any(|path| [Path::new("/"), Path::new("/etc/sandhog")].contains(&path.as_path())));
     }
 
     #[test]

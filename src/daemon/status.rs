@@ -182,7 +182,8 @@ impl View<'_> {
             }
             None => {
                 let slots = self.places.of(&config.name).filter(|(key, _)| key.child == *name);
-                slots.filter_map(|(_, slot)| counters(slot)).collect()
+                let gone = self.installer.tables().gone(&format!("{}/{name}", config.name));
+                slots.filter_map(|(_, slot)| counters(slot)).chain(gone).collect()
             }
         }
     }

@@ -315,6 +315,7 @@ impl Endpoint {
             Command::SetPolicy(policy) => self.set_policy(now, host, policy),
             Command::Up { connection, child } => self.up(now, &connection, child.as_deref()),
             Command::Down { connection, child } => self.down(now, host, &connection, child.as_deref()),
+            Command::OfPeer { connection, peer, order } => self.of_peer(now, host, (&connection, peer), order),
             Command::Restart { connection } => self.restart(now, host, &connection),
             Command::Remake { child } => self.remake(now, host, child),
             Command::Hold { connection } => self.hold(now, host, &connection),

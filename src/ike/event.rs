@@ -58,6 +58,14 @@ pub trait Host: Send {
     }
 }
 
+/// What is wanted of one peer: of one child, or of its IKE SA.
+#[derive(Clone, Debug)]
+pub enum PeerOrder {
+    /// Take it down, politely.
+    Down(Option<Arc<str>>),
+    /// Rekey it.
+    Rekey(Option<Arc<str>>),
+}
 /// What comes in.
 #[derive(Debug)]
 pub enum Input<'a> {
@@ -174,6 +182,15 @@ pub enum Command {
         connection: Arc<str>,
         /// Child, or the IKE SA.
         child: Option<Arc<str>>,
+    },
+    /// What is wanted of one peer of a connection that has several.
+    OfPeer {
+        /// Connection.
+        connection: Arc<str>,
+        /// Number of the peer.
+        peer: u32,
+        /// What.
+        order: PeerOrder,
     },
     /// Make the IKE SAs of a connection anew, with the children that are up: nothing passes through them.
     Restart {

@@ -29,6 +29,7 @@ mod life;
 mod link;
 mod nat;
 mod negotiate;
+mod one_peer;
 mod ppk;
 mod report;
 mod resources;

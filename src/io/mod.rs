@@ -25,6 +25,7 @@ pub mod ping;
 pub mod private;
 pub mod privileges;
 pub mod raw_esp;
+pub mod sandbox;
 pub mod spawn;
 mod sys;
 pub mod tun;

@@ -14,7 +14,7 @@ use crate::wire::ip::Flow;
 use crate::wire::selector::Selector;
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use std::any::Any;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -96,6 +96,9 @@ impl Child {
     }
 }
 
+/// So many names of children that are gone are remembered.
+const MOST_GONE: usize = 1 << 16;
+
 /// Counters of a child; never go back over a rekey. Drops are counted here when the child is known, which is until a packet is sealed: what a
 /// socket does not take is in its worker's counters only. In cache lines of their own: the rest of the child is read for every packet.
 #[derive(Debug)]
@@ -142,6 +145,16 @@ impl ChildCounters {
     /// Counts packets that were dropped.
     pub fn record_drops(&self, reason: Drop, packets: u64) {
         self.drops[reason as usize].fetch_add(packets, Ordering::Relaxed);
+    }
+
+    /// Adds all that another one has counted.
+    fn add(&self, other: &Self) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        self.add_in(read(&other.bytes_in), read(&other.packets_in));
+        self.add_out(read(&other.bytes_out), read(&other.packets_out));
+        for (sum, drops) in self.drops.iter().zip(&other.drops) {
+            sum.fetch_add(read(drops), Ordering::Relaxed);
+        }
     }
 
     /// Packets dropped for this reason.
@@ -256,6 +269,8 @@ pub struct Tables {
     pub larvae: Larvae,
     /// Also keeps two writers apart.
     replaced: Mutex<Replaced>,
+    /// What children that are gone have counted, by name: peers that come and go are one child for who adds up.
+    gone: Mutex<HashMap<Arc<str>, Arc<ChildCounters>>>,
 }
 
 impl Tables {
@@ -287,7 +302,18 @@ impl Tables {
         }
         let children = self.children.load().with(slot, None);
         replaced.keep(self.children.swap(Arc::new(children)));
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        // Names are the configuration's; whoever changes those again and again loses old sums, and no memory.
+        if gone.len() >= MOST_GONE && !gone.contains_key(&child.name) {
+            gone.clear();
+        }
+        gone.entry(child.name.clone()).or_default().add(&child.counters);
         Some(child)
+    }
+
+    /// What children of this name that are gone have counted.
+    pub fn gone(&self, name: &str) -> Option<Arc<ChildCounters>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
     /// From now on packets with this SPI are opened; it is not larval any more.

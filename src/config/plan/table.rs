@@ -7,9 +7,10 @@ use crate::crypto::cert::Trust;
 use crate::ike::policy::{ChildPolicy, Connection, Credentials, EncapPolicy, IdMatch, PpkPolicy, Remote};
 use crate::wire::keyword;
 use crate::wire::payload::{Proposal, Transform};
-use crate::wire::registry::{ProtocolId, TransformType};
+use crate::wire::registry::{KeId, ProtocolId, TransformType};
 use crate::wire::selector::{Selector, is_subset};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 /// One key.
 pub struct Row<J> {
@@ -89,6 +90,7 @@ pub const GATEWAY: &[Row<OfGateway>] = &[
     row("ports.ike", NEEDS_RESTART, "sockets are opened once", differs!(NEEDS_RESTART, |c| c.gateway.ports.ike)),
     row("ports.natt", NEEDS_RESTART, "sockets are opened once", differs!(NEEDS_RESTART, |c| c.gateway.ports.natt)),
     row("workers", NEEDS_RESTART, "SPIs name workers", differs!(NEEDS_RESTART, |c| c.gateway.workers)),
+    row("sandbox", NEEDS_RESTART, "a filter is never taken off", differs!(NEEDS_RESTART, |c| c.gateway.sandbox)),
     row("pin_workers", NEEDS_RESTART, "threads are placed once", differs!(NEEDS_RESTART, |c| c.gateway.pin_workers)),
     row("device", NEEDS_RESTART, "routes lead into it", differs!(NEEDS_RESTART, |c| c.gateway.device.clone())),
     row("route_table", NEEDS_RESTART, "routes stand in it", differs!(NEEDS_RESTART, |c| c.gateway.route_table)),
@@ -219,10 +221,16 @@ pub const CONNECTION: &[Row<OfConnection>] = &[
     row("ppk.id", Impact::RestartIke, "keys without the secret that is demanded", |two| ppk(two, |p| p.id.clone())),
     row("ppk.required", Impact::RestartIke, "keys without the secret that is demanded", |two| ppk(two, |p| p.required)),
     row("unique", Impact::Live, "counts when the next IKE SA comes up", policy!(unique)),
-    row("vips", Impact::RestartIke, "addresses are asked for in IKE_AUTH", |two| demanded(two, |p| p.vips.clone())),
-    row("pools", Impact::RestartIke, "who has an address of none of these asks again", |two| {
-        demanded(two, |p| p.pools.clone())
+    row("vips", Impact::RestartIke, "addresses are asked for in IKE_AUTH", |two| {
+        let none = two.up.is_some_and(|up| up.iter().all(|sa| sa.vips.is_empty()));
+        let gone = two.new.policy.is_some_and(|policy| policy.vips.is_empty());
+        if none && gone {
+            demanded(two, |p| p.vips.clone()).min(Impact::Live)
+        } else {
+            demanded(two, |p| p.vips.clone())
+        }
     }),
+    row("pools", Impact::RestartIke, "who has an address of none of these asks again, as does who has none", pools),
     row("interface.name", Impact::InterruptsTraffic, DEVICE, |two| {
         let of = |m: &Meaning<'_>| m.config.interface.as_ref().map(|i| i.name.clone());
         when(of(&two.old) != of(&two.new), Impact::InterruptsTraffic)
@@ -385,7 +393,13 @@ fn esp_proposals(two: &TwoChildren<'_>) -> Impact {
     }
     // One without a key exchange of its own came with the IKE SA, and does not show which group is meant.
     let groups = |list: &[Proposal]| -> Vec<Transform> {
-        list.iter().flat_map(|p| keyword::of(p, TransformType::KE)).copied().collect()
+        let all = list.iter().flat_map(|p| keyword::of(p, TransformType::KE)).filter(|t| t.id != KeId::NONE.0);
+        all.fold(Vec::new(), |mut groups, group| {
+            if !groups.contains(group) {
+                groups.push(*group);
+            }
+            groups
+        })
     };
     let same_groups = groups(&old.proposals) == groups(&new.proposals);
     let suits = |child: &ChildUp| match keyword::parse(ProtocolId::ESP, &child.proposal) {
@@ -442,6 +456,14 @@ fn ppk<T: PartialEq + Default>(two: &Two<'_>, of: fn(&PpkPolicy) -> T) -> Impact
     let as_before = new.ppk.is_none() || old.ppk.as_ref().map(|ppk| &ppk.id) == new.ppk.as_ref().map(|ppk| &ppk.id);
     let stays = as_before && two.up.is_some_and(|up| up.iter().all(|sa| sa.ppk));
     if stays { Impact::Live } else { Impact::RestartIke }
+}
+
+fn pools(two: &Two<'_>) -> Impact {
+    let pools = two.new.policy.map_or(&[][..], |policy| &policy.pools);
+    let within = |addr: &IpAddr| pools.iter().any(|pool| pool.first <= *addr && *addr <= pool.last);
+    let keeps = |sa: &IkeUp| pools.is_empty() == sa.leases.is_empty() && sa.leases.iter().all(within);
+    let stays = two.up.is_some_and(|up| up.iter().all(keeps));
+    demanded(two, |p| p.pools.clone()).min(if stays { Impact::Live } else { Impact::RestartIke })
 }
 
 /// About what an IKE SA has from its beginning.

@@ -46,6 +46,8 @@ fn up(proposal: &str, esp: &str) -> Vec<IkeUp> {
         proposal: proposal.into(),
         udp: false,
         ppk: false,
+        vips: vec![],
+        leases: vec![],
         children: vec![child],
     }]
 }
@@ -103,6 +105,7 @@ fn each_kind_of_change_has_its_impact() {
         ("# more a", "local = { id = \"192.0.2.1\" }", vec!["connections.a: local.id -> live"]),
         ("# more a", "local = { id = \"us\" }", vec!["connections.a: local.id -> restart_ike"]),
         ("# more a", "pools = [\"p\"]", vec!["connections.a: pools -> restart_ike"]),
+        ("# more a", "vips = [\"0.0.0.0\"]", vec!["connections.a: vips -> restart_ike"]),
         ("# more a", "mobike = true", vec!["connections.a: mobike -> restart_ike"]),
         ("# more a", "fragmentation = false", vec!["connections.a: fragmentation -> live"]),
         (
@@ -166,6 +169,25 @@ fn objects_come_and_go_without_touching_others() {
         between(&whole, &turned, None).changes.iter().map(shown).collect::<Vec<_>>(),
         ["connections: order -> live"]
     );
+}
+
+#[test]
+fn who_has_an_address_keeps_it_while_it_is_of_a_pool() {
+    let with = |pools: &str, addrs: &str| text(&[("# more a", &format!("pools = [{pools}]")), ("10.9.0.0/24", addrs)]);
+    let leases = |leases: &[&str]| {
+        let leases: Vec<std::net::IpAddr> = leases.iter().map(|lease| lease.parse().unwrap()).collect();
+        let mut up = up("aes256-sha256-prfsha256-modp2048", "aes256-sha256");
+        up[0].leases = leases;
+        Some(up)
+    };
+    let of = |plan: Plan| plan.changes.iter().find(|step| step.object == "connections.a").map(|step| step.impact);
+    let (none, one) = (with("", "10.9.0.0/24"), with("\"p\"", "10.9.0.0/24"));
+    assert_eq!(of(between(&none, &one, leases(&[]))), Some(Impact::RestartIke));
+    assert_eq!(of(between(&one, &none, leases(&[]))), Some(Impact::Live));
+    assert_eq!(of(between(&one, &none, leases(&["10.9.0.7"]))), Some(Impact::RestartIke));
+    let wider = with("\"p\"", "10.9.0.0/23");
+    assert_eq!(of(between(&one, &wider, leases(&["10.9.0.7"]))), Some(Impact::Live));
+    assert_eq!(of(between(&wider, &one, leases(&["10.9.1.7"]))), Some(Impact::RestartIke));
 }
 
 #[test]

@@ -141,6 +141,7 @@ fn gateway(draw: &mut Draw, doc: &mut Doc) {
         ("ports", table([("ike", raw("500")), ("natt", number(draw, &["4500", "4_501", "65535"]))])),
         ("workers", number(draw, &["0", "1", "0x10", "16"])),
         ("pin_workers", raw("false")),
+        ("sandbox", raw("false")),
         ("device", quoted(draw.of(&["sandhog0", "ipsec-1", "a", "tun.fifteen_chr"]))),
         ("route_table", number(draw, &["220", "1", "\"none\"", "4294967295", "252", "256"])),
         ("mark", number(draw, &["0xdc", "1", "0xffff_ffff"])),

@@ -147,3 +147,67 @@ fn a_body_that_is_too_large_is_413_whether_it_says_so_or_not() {
         }
     }
 }
+
+/// The words of a line as a shell has them: enough for the README's.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut quote, mut open) = (Vec::new(), None, false);
+    for c in line.chars() {
+        match (quote, c) {
+            (Some(end), c) if c == end => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                if !std::mem::replace(&mut open, true) {
+                    words.push(String::new());
+                }
+            }
+            (None, ' ') => open = false,
+            (_, c) => {
+                if !std::mem::replace(&mut open, true) {
+                    words.push(String::new());
+                }
+                words.last_mut().unwrap().push(c);
+            }
+        }
+    }
+    words
+}
+
+/// A line of `curl`: the role that the socket gives, and the request.
+fn curled(line: &str) -> (Role, Request<Body>) {
+    let (mut role, mut method, mut request, mut body) = (Role::Admin, None, Request::builder(), None);
+    let mut words = words(line).into_iter().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().unwrap();
+        match word.as_str() {
+            "--unix-socket" if value().ends_with("observe.sock") => role = Role::Observe,
+            "--unix-socket" | "-N" | "-s" => {}
+            "-X" => method = Some(value()),
+            "-d" | "--data-binary" => body = Some(value()),
+            "-H" => {
+                let header = value();
+                let (name, value) = header.split_once(": ").unwrap();
+                request = request.header(name, value);
+            }
+            url => {
+                request = request.uri(url.strip_prefix("http://localhost").unwrap_or_else(|| panic!("{url} in {line}")))
+            }
+        }
+    }
+    let usual = if body.is_some() { "POST" } else { "GET" };
+    let request = request.method(method.as_deref().unwrap_or(usual));
+    (role, request.body(body.unwrap_or_default().into()).unwrap())
+}
+
+#[test]
+fn the_lines_of_the_readme_work() {
+    let fake = Fake::new();
+    let readme = include_str!("../../../README.md");
+    let section = readme.split("\n## The API\n").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let lines: Vec<_> = section.lines().filter(|line| line.starts_with("curl --unix-socket")).collect();
+    assert!(lines.len() >= 7, "{lines:?}");
+    for line in lines {
+        let (role, request) = curled(line);
+        let answer = fake.ask(role, request);
+        assert!(answer.status().is_success(), "{line}: {} {}", answer.status(), String::from_utf8_lossy(answer.body()));
+    }
+}

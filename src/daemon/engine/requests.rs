@@ -3,7 +3,7 @@ use super::Engine;
 use crate::control::request::{Adopt, Change, Refusal, Request};
 use crate::control::types::Verb;
 use crate::ike::diagnose::{Certainty, Failure, Phase};
-use crate::ike::event::{Command, Input};
+use crate::ike::event::{Command, Input, PeerOrder};
 use crate::ike::status::State;
 use std::time::Duration;
 
@@ -33,20 +33,23 @@ impl Engine {
             (Some(found), Some(name)) if !found.children.iter().any(|child| child.name == *name) => {
                 Some(Refusal::UnknownChild)
             }
+            _ if change.peer.is_some() && change.verb == Verb::Up => Some(Refusal::PeerCalls),
             _ if self.stop_at.is_some() => Some(Refusal::Stopping),
             _ => None,
         };
         if let Some(refusal) = refusal {
             return drop(change.reply.send(Err(refusal)));
         }
-        if change.verb != Verb::Rekey {
+        if change.verb != Verb::Rekey && change.peer.is_none() {
             self.end_hold(&change.connection);
         }
         let (connection, child) = (change.connection.clone(), change.child.clone());
-        let command = match change.verb {
-            Verb::Up => Command::Up { connection, child },
-            Verb::Rekey => Command::Rekey { connection, child },
-            Verb::Down => {
+        let command = match (change.verb, change.peer) {
+            (Verb::Up, _) => Command::Up { connection, child },
+            (Verb::Rekey, None) => Command::Rekey { connection, child },
+            (Verb::Rekey, Some(peer)) => Command::OfPeer { connection, peer, order: PeerOrder::Rekey(child) },
+            (Verb::Down, Some(peer)) => Command::OfPeer { connection, peer, order: PeerOrder::Down(child) },
+            (Verb::Down, None) => {
                 if child.is_none() {
                     self.parts.devices.confirm(now, &connection);
                 }

@@ -32,12 +32,22 @@ impl Keeper {
                     return Err(answer::moved("something else came into force since this plan was made"));
                 }
                 let what = if made.of_files { "reload" } else { "apply" };
-                (made, what)
+                (self.as_promised(made)?, what)
             }
             From::Files => (self.make_from(From::Files)?, "reload"),
             from => (self.make_from(from)?, "apply"),
         };
         self.apply(made, terms, what, None)
+    }
+
+    /// The plan as of now: what is up may be more than it was, and then the client has agreed to something else.
+    fn as_promised(&self, made: Made) -> Result<Made, Problem> {
+        let promised = made.plan.impact();
+        let made = self.made(made.to, made.of_files);
+        if made.plan.impact() > promised {
+            return Err(answer::moved("more would be interrupted than when this plan was made: more is up by now"));
+        }
+        Ok(made)
     }
 
     fn is_old(&self, made: &Made) -> bool {

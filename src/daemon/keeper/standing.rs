@@ -28,11 +28,17 @@ pub(super) fn of(status: &Status, name: &str) -> Option<Vec<IkeUp>> {
             proposal: sa.ike.proposal.clone()?,
             udp,
             ppk: sa.ike.ppk,
+            vips: addresses(&sa.vips),
+            leases: addresses(&sa.leases),
             // The picture does not say which child is whose: each may be anybody's.
             children: children.clone(),
         });
     }
     Some(up)
+}
+
+fn addresses(of: &[String]) -> Vec<std::net::IpAddr> {
+    of.iter().filter_map(|address| address.parse().ok()).collect()
 }
 
 fn address(end: &str) -> Option<std::net::IpAddr> {

@@ -26,6 +26,7 @@ struct Told {
     adopted: Vec<Vec<String>>,
     news: Vec<(&'static str, Option<u64>)>,
     notes: Vec<String>,
+    status: Arc<Status>,
     refuse: bool,
 }
 #[derive(Clone, Debug, Default)]
@@ -40,7 +41,7 @@ impl Port for Engine {
         Ok(Adopted::default())
     }
     fn status(&self) -> Option<Arc<Status>> {
-        Some(Arc::default())
+        Some(self.0.lock().unwrap().status.clone())
     }
     fn tell(&self, news: News) {
         let mut told = self.0.lock().unwrap();
@@ -160,6 +161,28 @@ fn a_plan_changes_nothing_and_is_applied_once_and_only_to_what_it_was_made_from(
     let old = keeper.plan(json(&[])).unwrap();
     NOW.set(NOW.get() + 601);
     assert_eq!(code(keeper.apply_from(From::Plan(old.plan), &terms(None))), "plan.unknown");
+}
+
+#[test]
+fn a_plan_is_not_applied_when_it_would_interrupt_more_than_it_said() {
+    let lab = Lab::new(&connection("a", 2));
+    let mut keeper = lab.start();
+    keeper.apply_from(json(&[("b", 3)]), &terms(None)).unwrap();
+    let plan = keeper.plan(json(&[("b", 4)])).unwrap();
+    assert!(plan.impact <= plan::Impact::Live, "{plan:?}");
+    let up = serde_json::json!({ "connections": [ {
+        "name": "b", "state": "up", "peers": [], "warnings": [], "children": [], "sas": [ {
+            "id": 1, "state": "up", "local": "192.0.2.1:500", "remote": "192.0.2.3:500", "local_id": "us", "remote_id": "b", "vips": [],
+            "leases": [], "spi_i": "0a", "spi_r": "0b", "initiator": true, "proposal": "aes256gcm16-prfsha384-ecp384", "nat": "none"
+        } ]
+    } ] });
+    lab.told().status = Arc::new(serde_json::from_value(up).unwrap());
+    let problem = keeper.apply_from(From::Plan(plan.plan), &terms(None)).unwrap_err();
+    assert_eq!((problem.status, problem.code.as_str()), (412, "config.moved"));
+    let plan = keeper.plan(json(&[("b", 4)])).unwrap();
+    let touched: Vec<_> = plan.changes.iter().flat_map(|step| &step.sas).map(|sa| sa.spi.as_str()).collect();
+    assert!(plan.impact > plan::Impact::Live && touched.contains(&"0a"), "{plan:?}");
+    keeper.apply_from(From::Plan(plan.plan), &terms(None)).unwrap();
 }
 
 #[test]

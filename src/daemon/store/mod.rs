@@ -218,12 +218,13 @@ impl Store {
     pub fn revisions(&self) -> impl Iterator<Item = (&Meta, bool)> {
         self.revisions.values().rev().map(|(meta, _)| (meta, self.current.undone.contains(&meta.number)))
     }
-    /// What a rollback goes back to: the last before the one whose contents are in force that was not taken back.
+    /// What a rollback goes back to: the last before the one whose contents are in force that says something else and was not taken back.
     pub fn previous(&self) -> Option<u64> {
         let in_force = self.current()?;
         let from = in_force.restores.unwrap_or(in_force.number);
-        let older = self.revisions.range(..from).rev().map(|(number, _)| *number);
-        older.into_iter().find(|number| !self.current.undone.contains(number))
+        let older = self.revisions.range(..from).rev().map(|(_, (meta, _))| meta);
+        let other = |meta: &&Meta| meta.digest != in_force.digest && !self.current.undone.contains(&meta.number);
+        older.into_iter().find(other).map(|meta| meta.number)
     }
 
     /// The document of a revision, with its references.

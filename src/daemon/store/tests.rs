@@ -323,6 +323,15 @@ fn going_back_twice_goes_back_further() {
 }
 
 #[test]
+fn going_back_goes_to_something_else() {
+    let mut store = open(&Fragile::default()).unwrap();
+    for document in ["one", "two", "two"] {
+        store.commit(draft(document), None).unwrap();
+    }
+    assert_eq!(store.previous(), Some(1));
+}
+
+#[test]
 fn old_revisions_go_and_their_secrets_with_them() {
     let disk = Fragile::default();
     let mut store = open(&disk).unwrap();

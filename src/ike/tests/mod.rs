@@ -26,6 +26,7 @@ mod limits;
 mod mobike;
 mod moves;
 mod multi_ke;
+mod one_peer;
 mod ppk;
 mod probe;
 mod reauth;

@@ -39,7 +39,10 @@ fn a_child_comes_rekeys_and_goes() {
     assert!(!tables.retire_inbound(old));
     assert!(!tables.sad.knows(old));
 
+    tables.children.load().get(Slot(300)).unwrap().counters.add_in(70, 7);
     let gone = tables.remove_child(Slot(300)).unwrap();
+    let sum = tables.gone(&gone.name).unwrap();
+    assert_eq!(sum.bytes_in.load(std::sync::atomic::Ordering::Relaxed), 70, "what it has counted stays");
     assert!(Arc::ptr_eq(&gone, &lan));
     assert!(!tables.sad.knows(new));
     assert!(lan.outbound.load().is_none());
