@@ -71,7 +71,7 @@ impl ControlSocket {
         let owner = std::fs::metadata(path).map_err(failed)?.uid();
         Ok(Self { listener, path: path.to_owned(), owner, lock, stays: false })
     }
-    /// One that another daemon has bound at `path`, and the lock that it holds.
+    /// One that another daemon has bound at `path`, and the lock that it holds. The file is that one's until [`Self::keep`].
     ///
     /// # Errors
     /// It is bound elsewhere.
@@ -83,7 +83,7 @@ impl ControlSocket {
             return Err(io::Error::new(ErrorKind::InvalidInput, what));
         }
         let owner = std::fs::metadata(path)?.uid();
-        Ok(Self { listener, path: path.to_owned(), owner, stays: false, lock: lock.into() })
+        Ok(Self { listener, path: path.to_owned(), owner, stays: true, lock: lock.into() })
     }
     /// Second handles of the listener and the lock, for [`Self::adopt`].
     ///
@@ -91,6 +91,10 @@ impl ControlSocket {
     /// When descriptors have run out.
     pub fn twins(&self) -> io::Result<Vec<OwnedFd>> {
         Ok(vec![self.listener.try_clone()?.into(), self.lock.try_clone()?.into()])
+    }
+    /// The file is ours: it goes when this is dropped.
+    pub fn keep(&mut self) {
+        self.stays = false;
     }
     /// The file stays when this is dropped: it is another daemon's.
     pub fn leave(&mut self) {
@@ -154,7 +158,8 @@ mod tests {
         let [listener, lock] = <[OwnedFd; 2]>::try_from(first.twins().unwrap()).unwrap();
         let twins = || first.twins().unwrap().pop().unwrap();
         assert!(ControlSocket::adopt(&folder.path().join("other"), listener.try_clone().unwrap(), twins()).is_err());
-        let second = ControlSocket::adopt(&path, listener, lock).unwrap();
+        let mut second = ControlSocket::adopt(&path, listener, lock).unwrap();
+        second.keep();
         first.leave();
         drop(first);
         std::os::unix::net::UnixStream::connect(&path).unwrap();

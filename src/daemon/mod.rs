@@ -198,10 +198,10 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
     let mut installer = install::Installer::new(tables.clone(), DEVICE, ceiling::of_new_path, config.gateway.mark);
     installer.follow_devices(devices.configure(clock::now(), &config, &ceiling::of_own_devices(&config)));
     own.into_iter().for_each(|(connection, queues)| devices.adopt(clock::now(), &connection, queues));
-    let no_state = |error: Thaw| format!("what was handed over is refused: {error}");
+    let no_state = |part: &'static str| move |error: Thaw| format!("what was handed over ({part}) is refused: {error}");
     let mut places = match &state {
         None => places::Places::new(workers),
-        Some(state) => state.install(&mut installer, &mut SystemRng).map_err(no_state)?,
+        Some(state) => state.install(&mut installer, &mut SystemRng).map_err(no_state("SAs"))?,
     };
     installer.configure(&config, &mut places);
     if state.is_none() {
@@ -266,9 +266,11 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
     })
     .map_err(said("engine"))?;
     if let Some(state) = state {
-        engine.resume(clock::now(), &state).map_err(no_state)?;
+        engine.resume(clock::now(), &state).map_err(no_state("IKE"))?;
     }
     let taken = entrance.take(engine.sas())?;
+    socket.keep();
+    observe.iter_mut().for_each(ControlSocket::keep);
     engine.begin(taken.as_ref())?;
     let keeper = begun.start(to_engine, from_clients).map_err(said("keeper"))?;
     let server = Server::start(&socket, observe.as_ref(), api).map_err(said("the control API"))?;
