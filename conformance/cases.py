@@ -40,6 +40,7 @@ import interop.takeover  # noqa: E402,F401
 import interop.tenants  # noqa: E402,F401
 import interop.translation  # noqa: E402,F401
 import interop.tunnels  # noqa: E402,F401
+import interop.upgrade  # noqa: E402,F401
 import interop.zeros  # noqa: E402,F401
 import perf.benches  # noqa: E402,F401
 import perf.fast  # noqa: E402,F401

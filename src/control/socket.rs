@@ -1,6 +1,7 @@
 //! The sockets of the API as files: one daemon for each, stale ones are replaced, nobody but the daemon's user and one group may connect.
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,9 @@ pub struct ControlSocket {
     path: PathBuf,
     owner: u32,
     /// Held for as long as the process lives, even after kill -9 of it nothing is left locked.
-    _lock: File,
+    lock: File,
+    /// The file is not to be removed.
+    stays: bool,
 }
 impl ControlSocket {
     /// Takes the lock beside `path` and binds `path` for its owner and `group` (mode 0660), or, without one, for its owner alone (0600).
@@ -66,7 +69,36 @@ impl ControlSocket {
         }
         listener.set_nonblocking(true).map_err(failed)?;
         let owner = std::fs::metadata(path).map_err(failed)?.uid();
-        Ok(Self { listener, path: path.to_owned(), owner, _lock: lock })
+        Ok(Self { listener, path: path.to_owned(), owner, lock, stays: false })
+    }
+    /// One that another daemon has bound at `path`, and the lock that it holds. The file is that one's until [`Self::keep`].
+    ///
+    /// # Errors
+    /// It is bound elsewhere.
+    pub fn adopt(path: &Path, listener: OwnedFd, lock: OwnedFd) -> io::Result<Self> {
+        let listener = UnixListener::from(listener);
+        if listener.local_addr()?.as_pathname() != Some(path) {
+            let what =
+                format!("the configuration wants a socket at {}: that changes with a restart only", path.display());
+            return Err(io::Error::new(ErrorKind::InvalidInput, what));
+        }
+        let owner = std::fs::metadata(path)?.uid();
+        Ok(Self { listener, path: path.to_owned(), owner, stays: true, lock: lock.into() })
+    }
+    /// Second handles of the listener and the lock, for [`Self::adopt`].
+    ///
+    /// # Errors
+    /// When descriptors have run out.
+    pub fn twins(&self) -> io::Result<Vec<OwnedFd>> {
+        Ok(vec![self.listener.try_clone()?.into(), self.lock.try_clone()?.into()])
+    }
+    /// The file is ours: it goes when this is dropped.
+    pub fn keep(&mut self) {
+        self.stays = false;
+    }
+    /// The file stays when this is dropped: it is another daemon's.
+    pub fn leave(&mut self) {
+        self.stays = true;
     }
     /// A second handle of the listener, non-blocking.
     ///
@@ -82,8 +114,10 @@ impl ControlSocket {
 }
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        // Nothing can be done about a failure, and the next start replaces what is left.
-        let _ = std::fs::remove_file(&self.path);
+        if !self.stays {
+            // Nothing can be done about a failure, and the next start replaces what is left.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -114,6 +148,24 @@ mod tests {
         drop(first);
         assert!(!path.exists());
         ControlSocket::bind(&path, None).unwrap();
+    }
+
+    #[test]
+    fn another_daemon_goes_on_with_socket_and_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let mut first = ControlSocket::bind(&path, None).unwrap();
+        let [listener, lock] = <[OwnedFd; 2]>::try_from(first.twins().unwrap()).unwrap();
+        let twins = || first.twins().unwrap().pop().unwrap();
+        assert!(ControlSocket::adopt(&folder.path().join("other"), listener.try_clone().unwrap(), twins()).is_err());
+        let mut second = ControlSocket::adopt(&path, listener, lock).unwrap();
+        second.keep();
+        first.leave();
+        drop(first);
+        std::os::unix::net::UnixStream::connect(&path).unwrap();
+        assert!(ControlSocket::bind(&path, None).unwrap_err().is_taken());
+        drop(second);
+        assert!(!path.exists());
     }
 
     #[test]

@@ -21,8 +21,9 @@ use super::compute::{Job, Pool};
 use super::devices::Devices;
 use super::expiry;
 use super::fetch::Fetcher;
+use super::handover::DoorHandle;
 use super::handover::give::Giver;
-use super::handover::take::{Entrance, Taken};
+use super::handover::take::Front;
 use super::hints::Hints;
 use super::hook::Hook;
 use super::host::DaemonHost;
@@ -105,8 +106,10 @@ pub struct Parts {
     pub wake: Arc<EventFd>,
     /// SIGTERM and its like.
     pub signals: Signals,
-    /// How we began, and from whom we have taken over.
-    pub entrance: (Entrance, Option<Taken>),
+    /// Who has started us, and why there was nothing to take over if there was to be something.
+    pub front: (Option<Front>, Option<String>),
+    /// Ways to us, for who takes over.
+    pub doors: Vec<DoorHandle>,
     /// Host settings that would eat packets.
     pub warnings: Vec<String>,
     /// What is to be known of the configuration in force.
@@ -191,8 +194,8 @@ impl Engine {
         parts.network.aside = parts.devices.links();
         parts.host.addresses = parts.network.addresses();
         let hints = Hints::open(&poll, ICMP)?;
-        let (entrance, taken) = std::mem::take(&mut parts.entrance);
-        let giver = Giver::new(now, &poll, entrance.front, taken.as_ref(), entrance.lost)?;
+        let (front, lost) = std::mem::take(&mut parts.front);
+        let giver = Giver::new(now, &poll, front, lost)?;
         Ok(Self {
             mtus: Mtus::new(ceiling::of_path, parts.config.gateway.mark),
             hints,

@@ -15,6 +15,7 @@ mod expiry;
 pub mod fetch;
 mod fixed;
 pub mod frozen;
+pub mod ground;
 pub mod handover;
 mod hints;
 pub mod hook;
@@ -47,19 +48,20 @@ pub mod workers;
 
 use crate::config::{self, Config, ConnectionConfig, Errors, OnExit};
 use crate::control::config::Keeper;
-use crate::control::metrics::listener;
+use crate::control::gate;
 use crate::control::metrics::meter::Meter;
 use crate::control::request::Engine as ApiEngine;
 use crate::control::routes::Api;
 use crate::control::server::Server;
-use crate::control::socket::{self, ControlSocket};
-use crate::control::{access, gate};
+use crate::control::socket::ControlSocket;
+use crate::crypto::rng::SystemRng;
+use crate::frozen::Thaw;
 use crate::io::fds::{EventFd, Signals};
-use crate::io::tun::Device;
-use crate::io::{host as system, outside, peer};
+use crate::io::host as system;
 use crate::ipsec::spd::DeviceId;
 use crate::ipsec::tables::Tables;
 use engine::{End, Engine, Parts};
+use ground::Ground;
 use handover::take::Entrance;
 use keeper::{Begun, NoStart};
 use std::io::IsTerminal;
@@ -181,53 +183,38 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
     if let Err(error) = system::raise_descriptor_limit() {
         tracing::warn!(%error, "the number of open descriptors stays limited; many devices need many");
     }
-    let taken = entrance.take()?;
-    let bind = || ControlSocket::bind(&config.gateway.control_socket, peer::group(access::OPERATORS));
-    let socket = handover::patiently(bind, socket::Error::is_taken).map_err(|error| error.to_string())?;
-    let bind = || ControlSocket::bind(&config.gateway.observe_socket, peer::group(access::OBSERVERS));
-    let observe = handover::patiently(bind, socket::Error::is_taken)
-        .inspect_err(|error| tracing::warn!("nobody can observe: {error}"))
-        .ok();
-    if let Some(sentence) = preflight::powerless() {
-        return Err(sentence);
-    }
-    let metrics = config.gateway.metrics.map(listener::bind).transpose()?.map(Arc::new);
-    if let Some(device) = config.gateway.bind_device.clone() {
-        outside::bind_to(device);
-    }
-    // Whatever else keeps us from starting, nothing passes in the clear from here on.
-    let is_rival = |error: &std::io::Error| error.kind() == std::io::ErrorKind::AddrInUse;
-    let mut network = handover::patiently(|| network::Network::open(&config.gateway), is_rival).map_err(|error| {
-        match is_rival(&error) {
-            true => error.to_string(),
-            false => said("netlink")(error),
-        }
-    })?;
-    network.configure(&config).map_err(said("routes"))?;
-    if let Some(sentence) = preflight::missing(&config) {
-        return Err(sentence);
-    }
-
-    let workers = workers(&config);
+    let ground = match entrance.receive()? {
+        None => Ground::fresh(&config)?,
+        Some(heritage) => Ground::taken(&config, heritage)?,
+    };
+    let doors = ground.doors().map_err(said("the API's sockets"))?;
+    let Ground { control: mut socket, mut observe, metrics, mut network, sockets, queues, own, state } = ground;
+    let (sockets, of_workers) = sockets;
+    let workers = u8::try_from(queues.len()).unwrap_or(u8::MAX);
     let wake = Arc::new(EventFd::new().map_err(said("eventfd"))?);
-    let (sockets, of_workers) = sockets::bind(&config.gateway, workers)?;
-    let queues = Device::create(&config.gateway.device, workers.into()).map_err(|error| error.to_string())?;
     let tables = Arc::new(Tables::new());
     let inboxes = workers::inboxes(workers).map_err(said("eventfd"))?;
     let mut devices = devices::Devices::new(inboxes.clone());
     let mut installer = install::Installer::new(tables.clone(), DEVICE, ceiling::of_new_path, config.gateway.mark);
-    let mut places = places::Places::new(workers);
     installer.follow_devices(devices.configure(clock::now(), &config, &ceiling::of_own_devices(&config)));
+    own.into_iter().for_each(|(connection, queues)| devices.adopt(clock::now(), &connection, queues));
+    let no_state = |part: &'static str| move |error: Thaw| format!("what was handed over ({part}) is refused: {error}");
+    let mut places = match &state {
+        None => places::Places::new(workers),
+        Some(state) => state.install(&mut installer, &mut SystemRng).map_err(no_state("SAs"))?,
+    };
     installer.configure(&config, &mut places);
-    network.attach(ceiling::of_device(&config, is_shared)).map_err(said("the device"))?;
-    devices.tick(clock::now());
+    if state.is_none() {
+        network.attach(ceiling::of_device(&config, is_shared)).map_err(said("the device"))?;
+        devices.tick(clock::now());
+    }
 
     // Its thread starts programs: it is there before that is forbidden.
     let hook = config.gateway.hook.clone().map(hook::Hook::start).transpose().map_err(said("the hook"))?;
     privileges::confine(&config)?;
 
     let workers =
-        workers::Workers::start(&tables, DEVICE, queues, of_workers, inboxes, config.gateway.pin_workers, wake.clone())
+        workers::Workers::new(&tables, DEVICE, queues, of_workers, inboxes, config.gateway.pin_workers, wake.clone())
             .map_err(said("workers"))?;
     let threads = system::usable_cores().min(2);
     let pool = compute::Pool::start(threads, wake.clone()).map_err(said("compute threads"))?;
@@ -272,16 +259,28 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
         wake,
         signals,
         warnings,
-        entrance: (std::mem::take(entrance), taken),
+        front: (entrance.front.take(), entrance.lost.take()),
+        doors,
         notes: begun.notes.clone(),
         keeper: to_keeper,
     })
     .map_err(said("engine"))?;
+    if let Some(state) = state {
+        engine.resume(clock::now(), &state).map_err(no_state("IKE"))?;
+    }
+    let taken = entrance.take(engine.sas())?;
+    socket.keep();
+    observe.iter_mut().for_each(ControlSocket::keep);
+    engine.begin(taken.as_ref())?;
     let keeper = begun.start(to_engine, from_clients).map_err(said("keeper"))?;
     let server = Server::start(&socket, observe.as_ref(), api).map_err(said("the control API"))?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "sandhogd is ready");
 
     let end = engine.run().map_err(said("engine"));
+    if end == Ok(End::HandedOver) {
+        socket.leave();
+        observe.iter_mut().for_each(ControlSocket::leave);
+    }
     drop(server);
     let stopped = stop(engine.into_parts(), &end);
     // Nobody gives it orders any more; what it has begun to write it writes.
@@ -316,7 +315,7 @@ fn leaving(end: &Result<End, String>, on_exit: OnExit) -> OnExit {
     if *end == Ok(End::Told) { on_exit } else { OnExit::Closed }
 }
 
-fn workers(config: &Config) -> u8 {
+fn workers_of(config: &Config) -> u8 {
     let wanted = match config.gateway.workers {
         0 => system::usable_cores(),
         n => n.into(),

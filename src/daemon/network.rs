@@ -80,12 +80,16 @@ impl Ends {
 impl Network {
     /// Nothing is changed yet. `AddrInUse` if another daemon is at work here: each would take the other's rules and guard for its own.
     pub fn open(gateway: &Gateway) -> io::Result<Self> {
-        let netlink = Netlink::open()?;
-        if let Some(route) = netlink.routes(PROTOCOL)?.iter().find(|route| leads_into_device(route)) {
+        let this = Self::open_beside(gateway)?;
+        if let Some(route) = this.netlink.routes(PROTOCOL)?.iter().find(|route| leads_into_device(route)) {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, rival(route)));
         }
+        Ok(this)
+    }
+    /// The same for who takes over from a daemon that is at work.
+    pub fn open_beside(gateway: &Gateway) -> io::Result<Self> {
         Ok(Self {
-            netlink,
+            netlink: Netlink::open()?,
             table: gateway.route_table,
             mark: gateway.mark,
             ports: gateway.ports,
@@ -225,6 +229,10 @@ impl Network {
         if let Err(error) = self.refresh() {
             tracing::error!(%error, "routes could not follow an address that a peer gave us");
         }
+    }
+    /// These addresses are on our device already: the daemon before has put them there.
+    pub fn adopt(&mut self, given: &BTreeSet<IpAddr>) {
+        self.given.extend(given.iter().map(|addr| (*addr, true)));
     }
     /// Follows the host's addresses, and puts back what others have taken away, when it is time to look.
     pub fn tick(&mut self, now: Duration) {

@@ -65,6 +65,13 @@ pub fn bind(gateway: &Gateway, workers: u8) -> Result<Bound, String> {
     Ok((sockets, of_workers))
 }
 
+/// Where the engine's sockets are, in their order.
+pub fn wanted(gateway: &Gateway) -> impl Iterator<Item = SocketAddr> {
+    let ports = gateway.ports;
+    let there = gateway.listen.iter().filter(|addr| usable(**addr));
+    there.flat_map(move |addr| [ports.ike, ports.natt].map(|port| SocketAddr::new(*addr, port)))
+}
+
 /// A host without IPv6 still has the default `listen`.
 fn usable(addr: IpAddr) -> bool {
     addr.is_ipv4() || !addr.is_unspecified() || std::path::Path::new("/proc/net/if_inet6").exists()

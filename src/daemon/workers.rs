@@ -51,9 +51,9 @@ pub struct Workers {
     upcalls: Receiver<Upcall>,
 }
 impl Workers {
-    /// One worker for each queue of the device, with its sockets and its inbox; each stays on a core of its own with `pin`, if there are enough
+    /// One worker for each queue of the device, with its sockets and its inbox, idle until [`Self::go_on`]; each stays on a core of its own with `pin`, if there are enough
     /// that this process may use. `wake` is signalled when there is an upcall.
-    pub fn start(
+    pub fn new(
         tables: &Arc<Tables>,
         device: DeviceId,
         queues: Vec<Queue>,
@@ -87,7 +87,6 @@ impl Workers {
             workers.idle.push(Worker::new(ends, shared));
         }
         drop(sender);
-        workers.go_on()?;
         // Ends with the last worker's sender.
         workers.forwarder = Some(Builder::new().name("upcalls".into()).spawn(move || {
             for upcall in received {

@@ -1,9 +1,12 @@
 //! What the engine does for an upgrade.
-use super::{End, Engine};
+use super::{End, Engine, Parts};
 use crate::control::request::Reply;
 use crate::control::upgrade::{Refusal, Upgrade};
-use crate::daemon::clock;
+use crate::daemon::frozen::Stamp;
 use crate::daemon::handover::give::News;
+use crate::daemon::handover::take::Taken;
+use crate::daemon::{ceiling, clock, is_shared};
+use crate::io::memory_file;
 use std::time::Duration;
 
 /// Who waits to hear whether there will be an upgrade.
@@ -50,17 +53,73 @@ impl Engine {
         }
     }
 
-    /// The point of no return.
+    /// Everything is there: the workers begin, or go on where another daemon's have stopped, and the front hears of it.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn begin(&mut self, taken: Option<&Taken>) -> Result<(), String> {
+        self.parts.workers.go_on().map_err(|error| format!("workers: {error}"))?;
+        self.giver.ready(clock::now(), taken);
+        if let Some(Taken { version, pid, sas: (ikes, children), .. }) = taken {
+            let pause_ms = self.giver.last().pause_ms;
+            tracing::info!(before = version, pid, ikes, children, pause_ms, "took over from another daemon");
+            self.parts.journal.tell_upgrade(clock::now(), "upgrade.done", None);
+            self.settle_in()?;
+        }
+        if let Some(why) = &self.giver.last().error {
+            self.parts.journal.tell_upgrade(clock::now(), "upgrade.lost", Some(why));
+        }
+        Ok(())
+    }
+
+    /// Routes and addresses are in place, as the other daemon has left them: they are ours from here on, and follow our configuration.
+    fn settle_in(&mut self) -> Result<(), String> {
+        let Parts { network, config, .. } = &mut self.parts;
+        let ours = self.leases.ours();
+        network.adopt(&ours);
+        let wrong = |error: std::io::Error| format!("routes: {error}");
+        network.configure(config).map_err(wrong)?;
+        network.attach(ceiling::of_device(config, is_shared)).map_err(wrong)?;
+        network.give(&ours);
+        Ok(())
+    }
+
+    /// How much there is to be found by who takes over: IKE SAs and pairs of ESP SAs.
+    pub fn sas(&self) -> (u64, u64) {
+        (self.endpoint.counts().established, self.parts.installer.pairs().count() as u64)
+    }
+
+    /// Hands over, or goes on as if nothing had been.
     fn hand_over(&mut self, now: Duration) {
-        match self.giver.commit(clock::now()) {
+        let stopped = clock::now();
+        match self.give_all(stopped) {
             Ok(()) => {
-                tracing::info!("another daemon takes over");
+                tracing::info!("another daemon has taken over");
                 self.end = Some(End::HandedOver);
             }
             Err(sentence) => {
-                tracing::error!("the upgrade has failed, nothing was changed: {sentence}");
+                self.go_on();
+                let waited_ms = (clock::now() - stopped).as_millis() as u64;
+                tracing::error!(waited_ms, "the upgrade has failed, nothing was changed: {sentence}");
                 self.parts.journal.tell_upgrade(now, "upgrade.failed", Some(&sentence));
+                self.giver.failed(sentence);
             }
         }
+    }
+
+    /// An error leaves all with us; there is none behind the point of no return.
+    fn give_all(&mut self, stopped: Duration) -> Result<(), String> {
+        let serial = self.giver.serial().ok_or("nobody waits for it")?;
+        let memory = |error: std::io::Error| format!("the state cannot be written: {error}");
+        self.pause(stopped)?;
+        let state = self.freeze().map_err(|error| format!("the state cannot be written: {error}"))?;
+        let state = memory_file::write(state.write(&Stamp::now(serial)).expose()).map_err(memory)?;
+        let descriptors: Vec<_> = self.descriptors().into_iter().map(|(_, descriptor)| descriptor).collect();
+        self.giver.offer(&self.parts.doors, &descriptors, state, self.sas())?;
+        self.giver.announce()?;
+        // Before the other may seal.
+        self.shut();
+        self.giver.commit(stopped);
+        Ok(())
     }
 }

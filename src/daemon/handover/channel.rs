@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// Longest message of this kind.
 const LONGEST: usize = 16 * 1024;
+/// Who is busy is looked at again after this.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// Says something, with descriptors beside it.
 ///
@@ -17,6 +19,28 @@ const LONGEST: usize = 16 * 1024;
 /// The other end is gone, or does not read.
 pub fn say<T: Serialize>(channel: &Channel, what: &T, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     channel.send(&serde_json::to_vec(what)?, descriptors)
+}
+
+/// The same, and waits until the other end has room for it.
+///
+/// # Errors
+/// The other end is gone, or does not read until `deadline`.
+pub fn say_by<T: Serialize>(
+    channel: &Channel,
+    what: &T,
+    descriptors: &[BorrowedFd<'_>],
+    deadline: Duration,
+) -> io::Result<()> {
+    let (poll, mut ready) = (Poll::new()?, Vec::new());
+    loop {
+        match say(channel, what, descriptors) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && clock::now() < deadline => {
+                // Room is not waited for, but looked for: it is there in a moment.
+                poll.wait(&mut ready, Some(LOOK))?;
+            }
+            said => return said,
+        }
+    }
 }
 
 /// What the other end has said; `None` if it is gone.

@@ -1,11 +1,13 @@
 //! The old daemon's side of a hand-over: it asks the front for an heir, hears what that has to say, and knows when everything is the other's.
-use super::channel::{hear, say};
+use super::channel::{await_one, hear, say, say_by};
 use super::take::{FORMATS, Front, Taken};
-use super::{Answer, BEFORE_COMMIT, Offer, Order, PARTING, Word};
+use super::{Answer, BEFORE_COMMIT, DoorHandle, Offer, Order, PARTING, READING, Word};
 use crate::control::upgrade::{Program, Refusal, State, Upgrade};
-use crate::io::channel::Channel;
+use crate::daemon::clock;
+use crate::io::channel::{Channel, MAX_DESCRIPTORS};
 use crate::io::fds::Poll;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// Tokens of what is waited for.
@@ -58,30 +60,31 @@ enum Phase {
 }
 
 impl Giver {
-    /// Begins to listen to the front, if there is one, and tells it that we are at work. `taken`: from whom; `lost`: why from nobody.
-    pub fn new(
-        now: Duration,
-        poll: &Poll,
-        front: Option<Front>,
-        taken: Option<&Taken>,
-        lost: Option<String>,
-    ) -> io::Result<Self> {
+    /// Begins to listen to the front, if there is one. `lost`: why nothing was taken over, if there was to be something.
+    pub fn new(now: Duration, poll: &Poll, front: Option<Front>, lost: Option<String>) -> io::Result<Self> {
         if let Some(front) = &front {
             poll.add(front, FRONT)?;
-            front.say(&Word::Ready)?;
         }
         let alive_at = front.as_ref().and_then(Front::alive).map(|_| now);
         let mut last = Upgrade::of(env!("CARGO_PKG_VERSION"), std::process::id());
-        if let Some(taken) = taken {
-            last.state = State::Done;
-            last.from = Some(Program { version: taken.version.clone(), pid: taken.pid });
-            last.pause_ms = u64::try_from(now.saturating_sub(taken.stopped).as_millis()).ok();
-        }
         if let Some(sentence) = lost {
-            last.state = State::Lost;
-            last.error = Some(sentence);
+            (last.state, last.error) = (State::Lost, Some(sentence));
         }
         Ok(Self { front, phase: Phase::Idle, last, alive_at })
+    }
+
+    /// Tells the front that we are at work, and from whom we have taken over.
+    pub fn ready(&mut self, now: Duration, taken: Option<&Taken>) {
+        if let Some(taken) = taken {
+            self.last.state = State::Done;
+            self.last.from = Some(Program { version: taken.version.clone(), pid: taken.pid });
+            self.last.pause_ms = u64::try_from(now.saturating_sub(taken.stopped).as_millis()).ok();
+            (self.last.ike_sas, self.last.child_sas) = taken.sas;
+        }
+        if let Some(front) = &self.front {
+            // Its end is heard of in another way.
+            let _ = front.say(&Word::Ready);
+        }
     }
 
     /// The last upgrade, or the one under way.
@@ -190,6 +193,7 @@ impl Giver {
                 )))
             }
             Ok(Some((Answer::Refused { sentence }, _))) => Some(self.failed(sentence)),
+            Ok(Some((Answer::Read { .. }, _))) => Some(self.failed("the new executable is out of step".into())),
             // The front says why.
             Ok(None) => {
                 let _ = poll.remove(pipe);
@@ -201,33 +205,79 @@ impl Giver {
     }
 
     /// Before the commit: nothing has happened. The heir sees that nobody is there any more, and the front sees its end.
-    fn failed(&mut self, sentence: String) -> News {
+    pub fn failed(&mut self, sentence: String) -> News {
         self.phase = Phase::Idle;
         (self.last.state, self.last.error) = (State::Failed, Some(sentence.clone()));
         News::Failed(sentence)
     }
 
-    /// Everything is the heir's from here on. The front first: should we end in between, it looks after the heir.
+    /// The serial of the hand-over under way.
+    pub fn serial(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Begun { serial, .. } => Some(serial),
+            _ => None,
+        }
+    }
+
+    /// Hands all of it to the heir, who says how much it has found. The workers have stopped.
+    ///
+    /// # Errors
+    /// Nothing has happened, and why.
+    pub fn offer(
+        &self,
+        doors: &[DoorHandle],
+        all: &[BorrowedFd<'_>],
+        state: OwnedFd,
+        sas: (u64, u64),
+    ) -> Result<(), String> {
+        let Phase::Begun { pipe, .. } = &self.phase else { return Err("nobody waits for it".into()) };
+        let deadline = clock::now() + READING;
+        let offer = |offer: &Offer, beside: &[BorrowedFd<'_>]| {
+            say_by(pipe, offer, beside, deadline)
+                .map_err(|error| format!("the new daemon does not take what it is given: {error}"))
+        };
+        for (door, descriptors) in doors {
+            offer(&Offer::Door(*door), &descriptors.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
+        }
+        for some in all.chunks(MAX_DESCRIPTORS) {
+            offer(&Offer::Descriptors, some)?;
+        }
+        offer(&Offer::State { sas }, &[state.as_fd()])?;
+        match await_one(pipe, deadline) {
+            Ok(Some((Answer::Read { sas: found }, _))) if found == sas => Ok(()),
+            Ok(Some((Answer::Read { sas: (ikes, children) }, _))) => Err(format!(
+                "the new daemon found {ikes} of {} IKE SAs and {children} of {} children in what it was given",
+                sas.0, sas.1
+            )),
+            Ok(Some((Answer::Refused { sentence }, _))) => Err(sentence),
+            Ok(Some(_)) => Err("the new daemon says what makes no sense".into()),
+            Ok(None) => Err("the new daemon has ended while it read what it was given".into()),
+            Err(error) => Err(format!("the new daemon did not read what it was given: {error}")),
+        }
+    }
+
+    /// From here on there is no way back: should we end before [`Self::commit`], the front starts a daemon that knows nothing.
     ///
     /// # Errors
     /// Nothing has happened.
-    pub fn commit(&mut self, stopped: Duration) -> Result<(), String> {
-        let (Some(front), Phase::Begun { serial, pipe, .. }) = (&self.front, &self.phase) else {
+    pub fn announce(&self) -> Result<(), String> {
+        let (Some(front), Some(serial)) = (&self.front, self.serial()) else {
             return Err("nobody waits for it".into());
         };
-        let serial = *serial;
-        front.say(&Word::Committed { serial }).map_err(|error| format!("the front: {error}"))?;
+        front.say(&Word::Committed { serial }).map_err(|error| format!("the front: {error}"))
+    }
+
+    /// Everything is the heir's from here on, after [`Self::announce`]. Should it be gone, the front starts another without state.
+    pub fn commit(&self, stopped: Duration) {
+        let Phase::Begun { serial, pipe, .. } = &self.phase else { return };
         let stopped_ms = u64::try_from(stopped.as_millis()).unwrap_or(u64::MAX);
         let (version, pid) = (env!("CARGO_PKG_VERSION").into(), std::process::id());
-        // Should it fail, the heir is gone, and the front starts another without state: there is no way back.
-        let _ = say(pipe, &Offer::Commit { serial, stopped_ms, version, pid }, &[]);
-        Ok(())
+        let _ = say(pipe, &Offer::Commit { serial: *serial, stopped_ms, version, pid }, &[]);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::channel::await_one;
     use super::*;
 
     const NOW: Duration = Duration::from_secs(1000);
@@ -243,7 +293,9 @@ mod tests {
             let (ours, front) = Channel::pair().unwrap();
             let poll = Poll::new().unwrap();
             let alive = Some(Duration::from_secs(3));
-            let giver = Giver::new(NOW, &poll, Some(Front::over(ours, alive)), None, None).unwrap();
+            let mut giver = Giver::new(NOW, &poll, Some(Front::over(ours, alive)), None).unwrap();
+            assert!(hear::<Word>(&front).is_err());
+            giver.ready(NOW, None);
             assert_eq!(hear::<Word>(&front).unwrap().unwrap().0, Word::Ready);
             Self { giver, poll, front }
         }
@@ -274,7 +326,7 @@ mod tests {
     #[test]
     fn nobody_replaces_a_daemon_without_a_front() {
         let poll = Poll::new().unwrap();
-        let mut giver = Giver::new(NOW, &poll, None, None, None).unwrap();
+        let mut giver = Giver::new(NOW, &poll, None, None).unwrap();
         assert_eq!(giver.begin(NOW), Err(Refusal::Alone));
         assert_eq!(giver.deadline(), None);
     }
@@ -299,10 +351,37 @@ mod tests {
         say(&heir, &hello(FORMATS), &[]).unwrap();
         assert_eq!((play.turn(NOW), play.state()), (vec![News::Wanted], State::Reading));
         play.heard();
-        play.giver.commit(NOW).unwrap();
+        play.giver.announce().unwrap();
+        assert!(heir.receive().is_err(), "not yet");
+        play.giver.commit(NOW);
         assert_eq!(play.heard(), [Some(Word::Committed { serial: 5 })]);
         let offer = await_one::<Offer>(&heir, NOW).unwrap().unwrap().0;
         assert!(matches!(offer, Offer::Commit { serial: 5, stopped_ms: 1_000_000, .. }), "{offer:?}");
+    }
+
+    #[test]
+    fn an_heir_that_has_not_found_everything_gets_nothing() {
+        let memory = || OwnedFd::from(std::io::pipe().unwrap().0);
+        for (answer, hint) in [
+            (Some(Answer::Read { sas: (2, 2) }), "found 2 of 2 IKE SAs and 2 of 3 children"),
+            (Some(Answer::Refused { sentence: "too young".into() }), "too young"),
+            (None, "has ended"),
+        ] {
+            let (play, heir) = Play::begun();
+            if let Some(answer) = answer {
+                say(&heir, &answer, &[]).unwrap();
+            } else {
+                drop(heir);
+            }
+            let offered = play.giver.offer(&[], &[], memory(), (2, 3)).unwrap_err();
+            assert!(offered.contains(hint) || offered.contains("does not take"), "{offered}");
+        }
+        let (play, heir) = Play::begun();
+        say(&heir, &Answer::Read { sas: (2, 3) }, &[]).unwrap();
+        let (pipe, _) = std::io::pipe().unwrap();
+        play.giver.offer(&[], &[pipe.as_fd(); MAX_DESCRIPTORS + 1], memory(), (2, 3)).unwrap();
+        let counts: Vec<_> = std::iter::from_fn(|| heir.receive().ok()?).map(|m| m.descriptors.len()).collect();
+        assert_eq!(counts, [MAX_DESCRIPTORS, 1, 1]);
     }
 
     #[test]
@@ -323,7 +402,7 @@ mod tests {
         assert_eq!(play.turn(NOW), []);
         say(&play.front, &Order::Failed { serial: 5, sentence: "exit code 7".into() }, &[]).unwrap();
         assert_eq!((play.turn(NOW), play.state()), (vec![News::Failed("exit code 7".into())], State::Failed));
-        assert!(play.giver.commit(NOW).is_err(), "there is nobody to commit to");
+        assert!(play.giver.announce().is_err(), "there is nobody to commit to");
     }
 
     #[test]

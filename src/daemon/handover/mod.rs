@@ -40,14 +40,18 @@ pub mod front;
 pub mod give;
 pub mod take;
 
+use super::frozen::State;
 use crate::io::fds::Poll;
 use serde::{Deserialize, Serialize};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 /// The new daemon is at work, or gone, within this time after the commit. Everything that takes time was done before.
 const AFTER_COMMIT: Duration = Duration::from_millis(1500);
 /// And committed within this time after it was started: it may have a large configuration to read.
 const BEFORE_COMMIT: Duration = Duration::from_secs(20);
+/// The new daemon has read everything within this time: packets wait meanwhile.
+const READING: Duration = Duration::from_secs(2);
 /// The old daemon has ended within this time after the new one has begun.
 const PARTING: Duration = Duration::from_secs(5);
 
@@ -111,9 +115,42 @@ pub enum Word {
     },
 }
 
+/// What leads to a daemon besides packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Door {
+    /// The API's socket and its lock.
+    Control,
+    /// Its read-only twin, and that one's lock.
+    Observe,
+    /// The socket for Prometheus.
+    Metrics,
+}
+/// A door with its descriptors.
+pub type DoorHandle = (Door, Vec<OwnedFd>);
+
+/// What a new daemon has got from the old one.
+#[derive(Debug)]
+pub struct Heritage {
+    /// What that knew.
+    pub state: State,
+    /// What it had open, in the order of the state's list.
+    pub descriptors: Vec<OwnedFd>,
+    /// Ways to it.
+    pub doors: Vec<DoorHandle>,
+}
+
 /// What the old daemon says to the new one.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Offer {
+    /// Beside it are the descriptors of a door.
+    Door(Door),
+    /// Beside it are some of the descriptors that the state names, in their order.
+    Descriptors,
+    /// All descriptors have come, and beside it is the state, in memory that lies in no file.
+    State {
+        /// IKE SAs and pairs of ESP SAs in it.
+        sas: (u64, u64),
+    },
     /// Everything is yours.
     Commit {
         /// Of this hand-over.
@@ -136,6 +173,11 @@ pub enum Answer {
         version: String,
         /// Formats of the state that it reads.
         formats: Vec<u16>,
+    },
+    /// The state was read, and all is ready.
+    Read {
+        /// IKE SAs and pairs of ESP SAs that were found in it.
+        sas: (u64, u64),
     },
     /// It cannot go on, and why. Nothing was taken over.
     Refused {

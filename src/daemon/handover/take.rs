@@ -1,15 +1,19 @@
 //! The daemon's side of the front, and what a new daemon does to take over.
 use super::channel::{await_one, hear, say};
-use super::{Answer, BEFORE_COMMIT, Offer, Order, Word};
+use super::{Answer, BEFORE_COMMIT, Heritage, Offer, Order, READING, Word};
+use crate::crypto::secret::Secret;
 use crate::daemon::clock;
+use crate::daemon::frozen::{Stamp, State};
 use crate::io::channel::Channel;
-use crate::io::spawn;
+use crate::io::{memory_file, spawn};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// The first order is there before the daemon is.
 const AT_ONCE: Duration = Duration::from_secs(5);
+/// Ways that lead to a daemon.
+const DOORS: usize = 8;
 /// Formats of the state that this executable reads; the last is the one that it writes.
 pub const FORMATS: &[u16] = &[1];
 
@@ -55,14 +59,14 @@ pub struct Entrance {
     /// Without one there is no upgrade.
     pub front: Option<Front>,
     /// Who has something for us.
-    heritage: Option<Heritage>,
+    giver: Option<Giver>,
     /// Why there is nothing to take over, though there was to be something.
     pub lost: Option<String>,
 }
 
 /// The way to the daemon that hands over.
 #[derive(Debug)]
-struct Heritage {
+struct Giver {
     pipe: Channel,
     serial: u64,
 }
@@ -76,6 +80,8 @@ pub struct Taken {
     pub pid: u32,
     /// When its workers stopped.
     pub stopped: Duration,
+    /// IKE SAs and pairs of ESP SAs that came from it.
+    pub sas: (u64, u64),
 }
 
 impl Entrance {
@@ -91,49 +97,89 @@ impl Entrance {
         spawn::end_with_parent().map_err(failed)?;
         let channel = Channel::inherited(number).map_err(failed)?;
         let first = await_one(&channel, clock::now() + AT_ONCE).map_err(failed)?;
-        let (alive_ms, heritage, lost) = match first {
+        let (alive_ms, giver, lost) = match first {
             Some((Order::Start { alive_ms, lost }, _)) => (alive_ms, None, lost),
             Some((Order::Take { alive_ms, serial }, beside)) => {
                 let pipe = beside.into_iter().next().map(Channel::received).ok_or(io::ErrorKind::InvalidData);
-                (alive_ms, Some(Heritage { pipe: pipe.map_err(|kind| failed(kind.into()))?, serial }), None)
+                (alive_ms, Some(Giver { pipe: pipe.map_err(|kind| failed(kind.into()))?, serial }), None)
             }
             _ => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
         };
         let front = Front { channel, alive: alive_ms.map(Duration::from_millis) };
-        Ok(Self { front: Some(front), heritage, lost })
+        Ok(Self { front: Some(front), giver, lost })
     }
 
     /// Another daemon is still at work, and hands over to us.
     pub fn is_heir(&self) -> bool {
-        self.heritage.is_some()
+        self.giver.is_some()
     }
 
     /// Whoever waits for us to take over waits in vain.
     pub fn refuse(&mut self, sentence: &str) {
-        if let Some(Heritage { pipe, .. }) = self.heritage.take() {
+        if let Some(Giver { pipe, .. }) = self.giver.take() {
             // If nobody hears it, nobody waits.
             let _ = say(&pipe, &Answer::Refused { sentence: sentence.into() }, &[]);
         }
     }
 
-    /// Waits until another daemon has handed over, if one is to.
+    /// What another daemon hands over, if one does. It still may keep all of it.
     ///
     /// # Errors
-    /// A sentence: it has not, and goes on itself.
-    pub fn take(&mut self) -> Result<Option<Taken>, String> {
-        let Some(Heritage { pipe, serial: announced }) = &self.heritage else { return Ok(None) };
-        let failed = |error: io::Error| format!("the daemon at work does not hand over: {error}");
+    /// A sentence: it does not, and goes on itself.
+    pub fn receive(&mut self) -> Result<Option<Heritage>, String> {
+        let Some(Giver { pipe, serial }) = &self.giver else { return Ok(None) };
         let hello = Answer::Hello { version: env!("CARGO_PKG_VERSION").into(), formats: FORMATS.into() };
         say(pipe, &hello, &[]).map_err(failed)?;
-        match await_one(pipe, clock::now() + BEFORE_COMMIT).map_err(failed)? {
-            Some((Offer::Commit { serial, stopped_ms, version, pid }, _)) if serial == *announced => {
-                self.heritage = None;
-                Ok(Some(Taken { version, pid, stopped: Duration::from_millis(stopped_ms) }))
+        let (mut descriptors, mut doors, deadline) = (Vec::new(), Vec::new(), clock::now() + BEFORE_COMMIT);
+        loop {
+            match await_one(pipe, deadline).map_err(failed)? {
+                Some((Offer::Door(door), beside)) if doors.len() < DOORS => doors.push((door, beside)),
+                Some((Offer::Descriptors, beside)) => descriptors.extend(beside),
+                Some((Offer::State { .. }, beside)) => {
+                    let memory = beside.into_iter().next().ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))?;
+                    let state = read_state(memory, *serial)?;
+                    return Ok(Some(Heritage { state, descriptors, doors }));
+                }
+                Some(_) => return Err(failed(io::ErrorKind::InvalidData.into())),
+                None => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
             }
-            Some((Offer::Commit { .. }, _)) => Err("what is handed over was not announced".into()),
+        }
+    }
+
+    /// Says what was found, and waits until all of it is ours, if another daemon hands over.
+    ///
+    /// # Errors
+    /// A sentence: it is not, and the other goes on itself.
+    pub fn take(&mut self, sas: (u64, u64)) -> Result<Option<Taken>, String> {
+        let Some(Giver { pipe, serial: announced }) = &self.giver else { return Ok(None) };
+        say(pipe, &Answer::Read { sas }, &[]).map_err(failed)?;
+        match await_one(pipe, clock::now() + READING).map_err(failed)? {
+            Some((Offer::Commit { serial, stopped_ms, version, pid }, _)) if serial == *announced => {
+                self.giver = None;
+                Ok(Some(Taken { version, pid, stopped: Duration::from_millis(stopped_ms), sas }))
+            }
+            Some(_) => Err("what is handed over was not announced".into()),
             None => Err(failed(io::ErrorKind::UnexpectedEof.into())),
         }
     }
+}
+
+fn failed(error: io::Error) -> String {
+    format!("the daemon at work does not hand over: {error}")
+}
+
+/// Reads it once and leaves nothing of it behind; what was not announced is none.
+fn read_state(memory: OwnedFd, serial: u64) -> Result<State, String> {
+    let mut octets = Secret::default();
+    memory_file::read(memory, |from, len| {
+        let mut all = vec![0; len];
+        let read = from.read_exact(&mut all);
+        octets = Secret::new(all);
+        read
+    })
+    .map_err(failed)?;
+    State::read(octets.expose(), &Stamp::now(serial))
+        .map_err(|error| format!("what is handed over is refused: {error}"))
 }
 
 #[cfg(test)]
@@ -142,7 +188,7 @@ mod tests {
 
     fn heir() -> (Entrance, Channel) {
         let (pipe, old) = Channel::pair().unwrap();
-        (Entrance { heritage: Some(Heritage { pipe, serial: 7 }), ..Entrance::default() }, old)
+        (Entrance { giver: Some(Giver { pipe, serial: 7 }), ..Entrance::default() }, old)
     }
     fn commit(serial: u64) -> Offer {
         Offer::Commit { serial, stopped_ms: 1500, version: "0.0.9".into(), pid: 12 }
@@ -150,32 +196,53 @@ mod tests {
 
     #[test]
     fn who_has_nobody_to_take_over_from_begins() {
-        assert_eq!(Entrance::of(None).unwrap().take(), Ok(None));
+        let mut entrance = Entrance::of(None).unwrap();
+        assert!(entrance.receive().unwrap().is_none());
+        assert_eq!(entrance.take((0, 0)), Ok(None));
     }
 
     #[test]
-    fn an_heir_says_who_it_is_and_takes_what_was_announced() {
+    fn an_heir_says_who_it_is_and_what_it_has_read_and_takes_what_was_announced() {
         let (mut heir, old) = heir();
-        say(&old, &commit(7), &[]).unwrap();
-        let taken = heir.take().unwrap().unwrap();
-        assert_eq!(taken, Taken { version: "0.0.9".into(), pid: 12, stopped: Duration::from_millis(1500) });
+        // It does not come to the state, as this is none.
+        say(&old, &Offer::State { sas: (2, 3) }, &[]).unwrap();
+        assert!(heir.receive().is_err());
         let (Answer::Hello { formats, .. }, _) = hear::<Answer>(&old).unwrap().unwrap() else { panic!() };
         assert_eq!(formats, FORMATS);
-        assert_eq!(heir.take(), Ok(None), "once");
+        say(&old, &commit(7), &[]).unwrap();
+        let taken = heir.take((2, 3)).unwrap().unwrap();
+        let stopped = Duration::from_millis(1500);
+        assert_eq!(taken, Taken { version: "0.0.9".into(), pid: 12, stopped, sas: (2, 3) });
+        let (Answer::Read { sas: (2, 3) }, _) = hear::<Answer>(&old).unwrap().unwrap() else { panic!() };
+        assert_eq!(heir.take((2, 3)), Ok(None), "once");
     }
 
     #[test]
     fn what_was_not_announced_is_not_taken() {
         let (mut heir, old) = heir();
         say(&old, &commit(8), &[]).unwrap();
-        assert!(heir.take().unwrap_err().contains("not announced"));
+        assert!(heir.take((0, 0)).unwrap_err().contains("not announced"));
+    }
+
+    /// A memory file with anything in it, or no memory at all.
+    #[test]
+    fn what_is_no_state_is_refused_and_wiped() {
+        let memory = memory_file::write(b"no state at all").unwrap();
+        let twin = memory.try_clone().unwrap();
+        assert!(read_state(memory, 7).unwrap_err().contains("refused"));
+        let left = std::fs::read(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&twin))).unwrap();
+        assert_eq!(left, [0; 15]);
+        assert!(read_state(std::io::pipe().unwrap().0.into(), 7).is_err());
+        let (mut heir, old) = heir();
+        say(&old, &Offer::State { sas: (0, 0) }, &[]).unwrap();
+        assert!(heir.receive().is_err());
     }
 
     #[test]
     fn who_goes_without_a_commit_keeps_everything() {
         let (mut heir, old) = heir();
         drop(old);
-        assert!(heir.take().is_err());
+        assert!(heir.receive().is_err() && heir.take((0, 0)).is_err());
     }
 
     #[test]

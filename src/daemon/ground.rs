@@ -1,0 +1,135 @@
+//! What a daemon stands on: sockets, devices, and what it knows. It is made anew, or taken over from the daemon that was there before.
+use super::descriptors::Inherited;
+use super::frozen::State;
+use super::handover::{self, Door, Heritage};
+use super::network::Network;
+use super::{preflight, sockets, workers_of};
+use crate::config::Config;
+use crate::control::access;
+use crate::control::metrics::listener;
+use crate::control::socket::{self, ControlSocket};
+use crate::io::tun::{Device, Queue};
+use crate::io::{outside, peer};
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+/// All of it.
+#[derive(Debug)]
+pub struct Ground {
+    /// The socket of the API.
+    pub control: ControlSocket,
+    /// Its read-only twin.
+    pub observe: Option<ControlSocket>,
+    /// For Prometheus.
+    pub metrics: Option<Arc<TcpListener>>,
+    /// Routes and rules. Made anew they are in place; taken over they are as the other daemon has left them.
+    pub network: Network,
+    /// Outer sockets.
+    pub sockets: sockets::Bound,
+    /// Of the gateway's device, one for each worker.
+    pub queues: Vec<Queue>,
+    /// Of connections' own devices that are there.
+    pub own: Vec<(Arc<str>, Vec<Queue>)>,
+    /// What the other daemon knew.
+    pub state: Option<State>,
+}
+
+impl Ground {
+    /// Made anew: nothing passes in the clear from then on, whatever else keeps us from starting.
+    ///
+    /// # Errors
+    /// A sentence that says what to do.
+    pub fn fresh(config: &Config) -> Result<Self, String> {
+        let gateway = &config.gateway;
+        let said = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
+        let bind = || ControlSocket::bind(&gateway.control_socket, peer::group(access::OPERATORS));
+        let control = handover::patiently(bind, socket::Error::is_taken).map_err(|error| error.to_string())?;
+        let bind = || ControlSocket::bind(&gateway.observe_socket, peer::group(access::OBSERVERS));
+        let observe = handover::patiently(bind, socket::Error::is_taken)
+            .inspect_err(|error| tracing::warn!("nobody can observe: {error}"))
+            .ok();
+        if let Some(sentence) = preflight::powerless() {
+            return Err(sentence);
+        }
+        let metrics = gateway.metrics.map(listener::bind).transpose()?.map(Arc::new);
+        if let Some(device) = gateway.bind_device.clone() {
+            outside::bind_to(device);
+        }
+        let is_rival = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+        let network = handover::patiently(|| Network::open(gateway), is_rival);
+        let mut network = network.map_err(|error| match is_rival(&error) {
+            true => error.to_string(),
+            false => said("netlink")(error),
+        })?;
+        network.configure(config).map_err(said("routes"))?;
+        if let Some(sentence) = preflight::missing(config) {
+            return Err(sentence);
+        }
+        let workers = workers_of(config);
+        let sockets = sockets::bind(gateway, workers)?;
+        let queues = Device::create(&gateway.device, workers.into()).map_err(|error| error.to_string())?;
+        Ok(Self { control, observe, metrics, network, sockets, queues, own: Vec::new(), state: None })
+    }
+
+    /// Taken over; nothing of the host is changed.
+    ///
+    /// # Errors
+    /// A sentence: what was handed over is not what the configuration wants, or cannot be used.
+    pub fn taken(config: &Config, heritage: Heritage) -> Result<Self, String> {
+        let gateway = &config.gateway;
+        let Heritage { state, descriptors, doors } = heritage;
+        let said = |error: io::Error| format!("what was handed over cannot be used: {error}");
+        let (mut control, mut observe, mut metrics) = (None, None, None);
+        for (door, descriptors) in doors {
+            let mut descriptors = descriptors.into_iter();
+            match (door, descriptors.next(), descriptors.next()) {
+                (Door::Control, Some(listener), Some(lock)) => {
+                    control = Some(ControlSocket::adopt(&gateway.control_socket, listener, lock).map_err(said)?);
+                }
+                (Door::Observe, Some(listener), Some(lock)) => {
+                    observe = Some(ControlSocket::adopt(&gateway.observe_socket, listener, lock).map_err(said)?);
+                }
+                (Door::Metrics, Some(listener), None) => metrics = Some(Arc::new(TcpListener::from(listener))),
+                _ => return Err(said(io::ErrorKind::InvalidData.into())),
+            }
+        }
+        let control = control.ok_or_else(|| said(io::ErrorKind::InvalidData.into()))?;
+        if let Some(device) = gateway.bind_device.clone() {
+            outside::bind_to(device);
+        }
+        let network = Network::open_beside(gateway).map_err(said)?;
+        let mut inherited = Inherited::sort(state.descriptors.clone(), descriptors).map_err(said)?;
+        let (engine, of_workers) = inherited.sockets(gateway.mark).map_err(said)?;
+        let sockets = (sockets::Sockets::adopt(engine, gateway.ports.natt), of_workers);
+        let queues = inherited.queues();
+        let name = queues.first().map(|queue| queue.hold().name()).transpose().map_err(said)?;
+        let here = sockets.0.iter().map(|socket| socket.local_addr());
+        if name.as_ref() != Some(&gateway.device) || !here.eq(sockets::wanted(gateway)) {
+            return Err(
+                "`listen`, `ports` or `device` of [gateway] are others than those of the daemon at work: they change with a restart only".into(),
+            );
+        }
+        let asked = gateway.metrics.is_some() == metrics.is_some();
+        if !asked || usize::from(workers_of(config)) != queues.len() {
+            tracing::warn!("`workers` and `metrics` of [gateway] change with a restart only");
+        }
+        let own = inherited.own().collect();
+        Ok(Self { control, observe, metrics, network, sockets, queues, own, state: Some(state) })
+    }
+
+    /// What leads to us besides packets, for another daemon.
+    ///
+    /// # Errors
+    /// When descriptors have run out.
+    pub fn doors(&self) -> io::Result<Vec<handover::DoorHandle>> {
+        let mut doors = vec![(Door::Control, self.control.twins()?)];
+        if let Some(observe) = &self.observe {
+            doors.push((Door::Observe, observe.twins()?));
+        }
+        if let Some(metrics) = &self.metrics {
+            doors.push((Door::Metrics, vec![metrics.try_clone()?.into()]));
+        }
+        Ok(doors)
+    }
+}
