@@ -285,6 +285,7 @@ def stops_and_resumes(changes, left_out):
             for _ in range(changes):
                 connection.request("POST", "/v1/connections/peer/children/net/rekey?timeout=10")
                 connection.getresponse().read()
+                time.sleep(0.03)  # old SAs stay for 5 s, and a child has 256 SPIs
                 if stopped.is_set():
                     break
             connection.close()
