@@ -125,7 +125,7 @@ impl Gateway {
     fn new(ipv6: bool, children: u32) -> Self {
         let tables = Arc::new(Tables::new());
         let installer = Installer::new(tables.clone(), DEVICE, |_, _| 1500, 0xdc);
-        let mut gateway = Self { tables, installer, places: Places::new(1), ipv6, next: 1 };
+        let mut gateway = Self { tables, installer, places: Places::new(1, &mut SystemRng), ipv6, next: 1 };
         for _ in 0..children {
             let up = gateway.offer();
             gateway.installer.child_up(NOW, &up, &mut gateway.places, &mut SystemRng);

@@ -54,7 +54,7 @@ fn main() {
     let suite = Suite { ike: argument(1, "aes256gcm16-prfsha384-x25519"), esp: argument(2, "aes256gcm16") };
     let here: IpAddr = RESPONDER.parse().expect("an address");
     let config = pair::responder(suite);
-    let mut responder = Side::new(config.policy.clone(), Places1 { places: Places::new(2) });
+    let mut responder = Side::new(config.policy.clone(), Places1 { places: Places::new(2, &mut SystemRng) });
     let mut installer = Installer::new(Arc::new(Tables::new()), DeviceId(0), |_, _| 1500, 0xdc);
     installer.configure(&config, &mut responder.host.places);
 

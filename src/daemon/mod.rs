@@ -200,7 +200,7 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
     own.into_iter().for_each(|(connection, queues)| devices.adopt(clock::now(), &connection, queues));
     let no_state = |part: &'static str| move |error: Thaw| format!("what was handed over ({part}) is refused: {error}");
     let mut places = match &state {
-        None => places::Places::new(workers),
+        None => places::Places::new(workers, &mut SystemRng),
         Some(state) => state.install(&mut installer, &mut SystemRng).map_err(no_state("SAs"))?,
     };
     installer.configure(&config, &mut places);

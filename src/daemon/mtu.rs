@@ -503,7 +503,7 @@ mod tests {
     impl Bench {
         fn new() -> Self {
             let installer = Installer::new(Arc::new(Tables::new()), DeviceId(0), |_, _| 1500, 0);
-            Self { mtus: Mtus::new(|_, _| Some(1400), 0), installer, places: Places::new(1) }
+            Self { mtus: Mtus::new(|_, _| Some(1400), 0), installer, places: Places::new(1, &mut SeededRng::new(1)) }
         }
         /// A child of this IKE SA, towards the peer with the number of the child; its SPI is 1000 and that number.
         fn up(&mut self, ike: u64, id: u64, udp: bool) {

@@ -1,4 +1,5 @@
 //! Which slot a child has in the tables, and which SPIs are its own.
+use crate::crypto::rng::Rng;
 use crate::frozen::{Frozen, Reader, Thaw, Writer};
 use crate::ipsec::sad::{SpiPool, WORKER_MASK};
 use crate::ipsec::spd::Slot;
@@ -64,9 +65,11 @@ impl Frozen for Places {
 }
 impl Places {
     /// All are free. `workers`: 1 to 16.
-    pub fn new(workers: u8) -> Self {
+    pub fn new(workers: u8, rng: &mut dyn Rng) -> Self {
+        let mut random = [0; 4];
+        rng.fill(&mut random);
         Self {
-            slots: SlotPool::new(),
+            slots: SlotPool::new(u32::from_le_bytes(random)),
             spis: SpiPool::new(workers),
             by_key: HashMap::new(),
             by_connection: HashMap::new(),
@@ -77,7 +80,7 @@ impl Places {
     /// No slot is free.
     #[cfg(test)]
     pub(super) fn full() -> Self {
-        let mut places = Self::new(1);
+        let mut places = Self::new(1, &mut crate::crypto::rng::SeededRng::new(1));
         while places.slots.allocate().is_some() {}
         places
     }
@@ -166,6 +169,7 @@ impl Places {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::rng::SeededRng;
     use crate::ipsec::sad::{RESTING, slot_of};
     use crate::ipsec::spd::Spd;
 
@@ -184,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_slot_stays_with_its_child() {
-        let mut places = Places::new(1);
+        let mut places = Places::new(1, &mut SeededRng::new(1));
         let slot = places.slot(&key(0));
         assert_eq!(places.slot(&key(0)), slot);
         assert_ne!(places.slot(&key(1)), slot);
@@ -195,7 +199,7 @@ mod tests {
 
     #[test]
     fn an_installed_spi_is_not_free_before_its_sa_is_gone() {
-        let mut places = Places::new(1);
+        let mut places = Places::new(1, &mut SeededRng::new(1));
         let spi = places.allocate_spi(&key(0), 7).unwrap();
         places.installed(spi);
         places.release_spi(spi);
@@ -206,7 +210,7 @@ mod tests {
 
     #[test]
     fn an_spi_that_was_never_installed_is_free_at_once() {
-        let mut places = Places::new(1);
+        let mut places = Places::new(1, &mut SeededRng::new(1));
         let spi = places.allocate_spi(&key(0), 7).unwrap();
         assert!(places.holds(spi));
         places.release_spi(spi);
@@ -216,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_slot_that_was_left_is_swept() {
-        let mut places = Places::new(1);
+        let mut places = Places::new(1, &mut SeededRng::new(1));
         let slot = places.slot(&key(0));
         places.leave(&key(0), &Tables::new());
         assert_eq!(places.find(&key(0)), None);
@@ -228,7 +232,7 @@ mod tests {
     /// With many peers there is hardly a moment when nothing at all that was replaced is being read.
     #[test]
     fn a_slot_waits_for_what_was_replaced_before_it_was_left_and_for_no_more() {
-        let (mut places, tables) = (Places::new(1), Tables::new());
+        let (mut places, tables) = (Places::new(1, &mut SeededRng::new(1)), Tables::new());
         let left = |places: &mut Places| {
             places.sweep(&tables);
             places.leaving.len()

@@ -345,6 +345,7 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::crypto::cipher::Cipher;
+    use crate::crypto::rng::SeededRng;
     use crate::crypto::secret::Secret;
     use crate::esp::SaParams;
     use crate::esp::outbound::OutboundSa;
@@ -456,7 +457,7 @@ mod tests {
         let config = config::parse(&[source], &config::secret::System).unwrap();
         let tables = Arc::new(crate::ipsec::tables::Tables::new());
         let installer = Installer::new(tables, crate::ipsec::spd::DeviceId(0), |_, _| 1500, 1);
-        let places = Places::new(1);
+        let places = Places::new(1, &mut SeededRng::new(1));
         let view = View {
             config: &config,
             installer: &installer,

@@ -411,24 +411,29 @@ const RESTING: usize = 64;
 /// Hands out the slots of children. Used by the engine only.
 #[derive(Debug, Default)]
 pub struct SlotPool {
-    next: u32,
+    /// The first that is handed out.
+    first: u32,
+    /// How many were, without those that came back.
+    handed: u32,
     released: VecDeque<Slot>,
 }
-frozen! { struct SlotPool { next, released } }
+frozen! { struct SlotPool { first, handed, released } }
 
 impl SlotPool {
-    /// All are free.
-    pub fn new() -> Self {
-        Self::default()
+    /// All are free; `random` says where it begins. A daemon after this one has other slots, and so other SPIs: the eight bits that SPIs of one slot
+    /// differ in would let one in 256 of its SAs have the SPI of an old one.
+    pub fn new(random: u32) -> Self {
+        let pages = super::sad::MAX_SLOTS / PAGE_SLOTS as u32;
+        Self { first: random % pages * PAGE_SLOTS as u32, ..Self::default() }
     }
 
     /// A free slot; `None` if all `sad::MAX_SLOTS` are taken.
     pub fn allocate(&mut self) -> Option<Slot> {
-        if self.released.len() > RESTING || self.next == super::sad::MAX_SLOTS {
+        if self.released.len() > RESTING || self.handed == super::sad::MAX_SLOTS {
             return self.released.pop_front();
         }
-        self.next += 1;
-        Some(Slot(self.next - 1))
+        self.handed += 1;
+        Some(Slot((self.first + self.handed - 1) % super::sad::MAX_SLOTS))
     }
 
     /// The child is gone from the tables and the policies, and `Tables::free` has said that no worker reads what was replaced before that.

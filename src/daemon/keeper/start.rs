@@ -24,6 +24,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// What to start with.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ pub(super) fn begin_at(path: &Path, is_heir: bool, now: fn() -> Moment) -> Resul
     let sources = config::sources(path)?;
     let of_files = Desired::from_sources(&sources)?;
     let state_dir = state_dir(&of_files);
-    let opened = if is_heir { look(&state_dir) } else { open(&state_dir).map(Some) };
+    let opened = if is_heir { look(&state_dir) } else { open_soon(&state_dir).map(Some) };
     let (store, storeless) = match opened {
         Ok(store) => (store, None),
         Err(error @ Error::Newer { .. }) => return Err(NoStart::Sentence(error.to_string())),
@@ -257,8 +258,31 @@ impl Keeper {
     }
 }
 
+/// How often a start looks whether the one before has let go, and how long it waits in between.
+const LOOKS: u32 = 100;
+const BETWEEN: Duration = Duration::from_millis(20);
+
+/// Waits for the one before: what was killed holds its lock until the last of it has gone, a program that it was just starting among it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the kernel tells nobody that a lock is free without taking it, for however long that takes"
+)]
+fn open_soon(state_dir: &Path) -> Result<Store, Error> {
+    for _ in 0..LOOKS {
+        match Folders::open(state_dir) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(BETWEEN),
+            opened => return of_folders(opened),
+        }
+    }
+    open(state_dir)
+}
+
 fn open(state_dir: &Path) -> Result<Store, Error> {
-    let disk = Folders::open(state_dir).map_err(|error| {
+    of_folders(Folders::open(state_dir))
+}
+
+fn of_folders(opened: std::io::Result<Folders>) -> Result<Store, Error> {
+    let disk = opened.map_err(|error| {
         let error = match error.kind() {
             ErrorKind::WouldBlock => {
                 std::io::Error::other("another sandhogd has it: give this one its own `state_dir`")

@@ -147,7 +147,7 @@ fn drops_are_counted_by_name() {
 
 #[test]
 fn a_slot_is_not_given_out_again_soon() {
-    let mut pool = SlotPool::new();
+    let mut pool = SlotPool::new(0);
     assert_eq!((pool.allocate(), pool.allocate()), (Some(Slot(0)), Some(Slot(1))));
     pool.release(Slot(0));
     let next: Vec<Slot> = (0..100).map(|_| pool.allocate().unwrap()).collect();
@@ -157,10 +157,18 @@ fn a_slot_is_not_given_out_again_soon() {
 }
 
 #[test]
+fn another_start_begins_with_other_slots() {
+    let first = |random| SlotPool::new(random).allocate().unwrap();
+    let of_all: std::collections::HashSet<Slot> = (0..100_000).map(first).collect();
+    assert_eq!(of_all.len(), (super::super::sad::MAX_SLOTS / 256) as usize);
+}
+
+#[test]
 fn the_last_slots_are_used_before_it_gives_up() {
-    let mut pool = SlotPool::new();
-    let all = std::iter::from_fn(|| pool.allocate()).count();
-    assert_eq!(all, super::super::sad::MAX_SLOTS as usize);
+    let mut pool = SlotPool::new(u32::MAX);
+    let all: std::collections::HashSet<Slot> = std::iter::from_fn(|| pool.allocate()).collect();
+    assert_eq!(all.len(), super::super::sad::MAX_SLOTS as usize, "each once");
+    assert!(all.iter().all(|slot| slot.0 < super::super::sad::MAX_SLOTS));
     pool.release(Slot(77));
     assert_eq!((pool.allocate(), pool.allocate()), (Some(Slot(77)), None));
 }
