@@ -37,6 +37,7 @@ import interop.storm  # noqa: E402,F401
 import interop.strongswan  # noqa: E402,F401
 import interop.strongswan6  # noqa: E402,F401
 import interop.takeover  # noqa: E402,F401
+import interop.taps  # noqa: E402,F401
 import interop.tenants  # noqa: E402,F401
 import interop.translation  # noqa: E402,F401
 import interop.tunnels  # noqa: E402,F401
