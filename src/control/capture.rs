@@ -399,7 +399,7 @@ mod tests {
         assert_eq!(listed.iter().map(|capture| capture.id).collect::<Vec<_>>(), [1, 2, 3, 4]);
         assert_eq!(
             (listed[0].uid, listed[0].connection.as_deref(), listed[0].started.as_str()),
-            (7, Some("a"), "2026-09-21T13:33:20Z")
+            (7, Some("a"), "2026-09-21T14:13:20Z")
         );
         streams.remove(1);
         assert_eq!(captures.begin(terms(), 7).map(|stream| stream.id()).unwrap(), 5);

@@ -181,7 +181,6 @@ fn curled(line: &str) -> (Role, Request<Body>) {
         match word.as_str() {
             "--unix-socket" if value().ends_with("observe.sock") => role = Role::Observe,
             "--unix-socket" | "-N" | "-s" => {}
-            "-o" => drop(value()),
             "-X" => method = Some(value()),
             "-d" | "--data-binary" => body = Some(value()),
             "-H" => {
