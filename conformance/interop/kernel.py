@@ -28,13 +28,13 @@ class KernelLab(Lab):
                         f"ip addr add {INNER[4][1]}/32 dev lo; ip addr add {INNER[6][1]}/128 dev lo nodad")
         self.kernel.charon()
 
-    def bring_up(self, esp, esn, role, inner, outer):
+    def bring_up(self, esp, esn, role, inner, outer, gateway=sandhog.Sandhog):
         """One child with these properties; our daemon."""
         ours, theirs = OUTER[outer]
         inside = [prefix(a) for a in INNER[inner]]
         ike, esp_full = IKE[esp], f"{esp}-{'esn' if esn else 'noesn'}"
         self.kernel.load(strongswan.connection("lab", theirs, ours, ike, esp_full, inside[1], inside[0], PSK, encap="no"))
-        us = sandhog.Sandhog(self.left, sandhog.config(ours, theirs, ike, esp_full, inside[0], inside[1], PSK), name=f"d{len(self.processes)}")
+        us = gateway(self.left, sandhog.config(ours, theirs, ike, esp_full, inside[0], inside[1], PSK), name=f"d{len(self.processes)}")
         up, why = us.up("peer") if role == "initiator" else self.kernel.initiate("net")
         if not up:
             log = self.kernel.run("tail -c 1500 /tmp/charon.log", check=False)
