@@ -70,7 +70,7 @@ case(ROW, "raw ESP: GCM and CBC, ESN on and off, one family inside and out", qui
 case(ROW, "raw ESP: GCM and CBC, ESN on and off, all families")(lambda: cells(False))
 
 
-@case(ROW, "4 packets with a right ICV and a wrong inner source", quick=True)
+@case(ROW, "4 packets with a right ICV and a wrong inner source")
 def forged_source():
     """The kernel seals on the negotiated SA what the selectors do not allow."""
     with KernelLab() as lab:
@@ -114,7 +114,7 @@ print(got)
     return p
 
 
-@case(ROW, "ECN: 16 cells inbound, 4 outbound, DSCP", quick=True)
+@case(ROW, "ECN: 16 cells inbound, 4 outbound, DSCP")
 def ecn():
     """The outer field of what the kernel sent is rewritten on its way in; what arrives inside must be RFC 6040's."""
     wrong = []
