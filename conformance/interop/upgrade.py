@@ -9,13 +9,15 @@ from interop import strongswan as swan
 from lab import flows, sandhog, traffic
 from lab.cases import case, check
 from lab.kernel import CACHE, ROOTS
-from lab.pair import INNER, OUTER, PSK, Pair, prefix
+from lab.pair import INNER, OUTER, PSK, Pair, Relayed, prefix
 
 ROW = "upgrade"
 PROGRAM = "sandhogd"
 GCM, CBC = "aes256gcm16", "aes256-sha256"
 IKE = {GCM: "aes256gcm16-prfsha384-ecp384", CBC: "aes256-sha256-modp2048"}
 TIMES = 20
+# What a relay of ours bears, and how long it holds each message of a rekey, in ms.
+MODEST, HOLD, CREATE_CHILD_SA = 2, 40, 36
 # Echoes a second and Mbit/s. A machine without acceleration may bear less: what it bears without an upgrade is what it gets with one.
 LOADS = ((1000, 20), (1000, 5), (500, 2), (100, 1))
 
@@ -42,8 +44,7 @@ class Installed(sandhog.Sandhog):
         return self.process
 
     def replaced(self):
-        """The same executable, installed anew, takes over; how long packets waited."""
-        replace(self.path, sandhog.binary(PROGRAM))
+        """What is installed takes over; how long packets waited."""
         code, done = self.client("upgrade")
         if code:
             raise RuntimeError(f"upgrade: exit {code}, {done}\n{self.process.text()[-3000:]}")
@@ -72,6 +73,7 @@ def crossed(left, load, times):
     """Upgrades under a load: nothing lost, nothing twice, no stall, and the SAs are those of before."""
     before, pauses = spis(left), []
     for _ in range(times):
+        replace(left.path, sandhog.binary(PROGRAM))
         pauses.append(left.replaced())
         time.sleep(0.5)
     seen, same = load.end(), spis(left) == before
@@ -83,6 +85,27 @@ def ourselves(esp, times):
     with Pair("upg") as lab:
         left, _ = ends(lab, esp)
         return crossed(left, flows.Load(lab.left, lab.right, *INNER[4]), times)
+
+
+def rekeying(what, by):
+    """In the middle of rekeys, whose messages take their time: exchanges go on where they were. A request of the API at that very moment gets no answer."""
+    with Relayed("upg") as lab:
+        lab.relay.tell(rules=[{"exchange": CREATE_CHILD_SA, "hold": HOLD}])
+        both = left, _ = ends(lab, GCM)
+        load, rekeyed, refused = flows.Load(lab.left, lab.right, *INNER[4], megabits=MODEST), 0, 0
+        for i in range(TIMES):
+            before = spis(left)
+            replace(left.path, sandhog.binary(PROGRAM))
+            ask = both[by].begin("rekey", what)
+            time.sleep(0.004 * i)
+            left.replaced()
+            refused += ask.wait(30) != 0
+            time.sleep(0.5)
+            rekeyed += spis(left) != before
+        seen, (child,) = load.end(), left.status("peer")["children"]
+        one = child["state"] == "up" and len(child["sas"]) == len(left.status("peer")["sas"]) == 1
+        return check(seen.lost_nothing() and one and rekeyed > TIMES / 2,
+                     f"{TIMES} upgrades, {rekeyed} rekeys, {refused} requests without an answer, {seen}, {'one SA' if one else child}")
 
 
 def strongswan(esp, release=None):
@@ -123,6 +146,9 @@ for _esp in (GCM, CBC):
     case(ROW, f"strongSwan 5.9.8, {_esp}")(lambda e=_esp: strongswan(e))
     case(ROW, f"strongSwan 6.x, raw ESP, {_esp}")(lambda e=_esp: strongswan(e, "trixie"))
     case(ROW, f"the kernel's ESP, {_esp}")(lambda e=_esp: machine(e))
+for _what, _of in (("peer/net", "the child"), ("peer", "the IKE SA")):
+    for _by in (0, 1):
+        case(ROW, f"ourselves, while {'the peer rekeys' if _by else 'we rekey'} {_of}")(lambda w=_what, b=_by: rekeying(w, b))
 case(ROW, "ourselves, three times", quick=True)(lambda: ourselves(GCM, 3))
 
 
