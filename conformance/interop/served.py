@@ -141,6 +141,30 @@ case("API", "schemathesis, a few of each", quick=True)(lambda: described(3, 120)
 case("API", "schemathesis")(lambda: described(60, 1800))
 
 
+def spoken():
+    """Every line of the README that calls `curl` on a socket of ours, in a block or within a sentence."""
+    with open(os.path.join(sandhog.ROOT, "README.md")) as f:
+        text = f.read().replace("\\\n", "")
+    return [line.strip("`").strip() for line in re.findall(r"^curl --unix-socket .*$|`curl --unix-socket [^`]*`", text, re.M)]
+
+
+@case("API", "the README's curl lines, as they are written", quick=True)
+def curled():
+    """Only where the sockets lie is another place, and a stream that has no end is left after a second."""
+    lines = spoken()
+    with Pair("curl") as lab:
+        a, _peer = named(lab)
+        wrong = []
+        for line in lines:
+            here = line.replace("/run/sandhog/control.sock", a.socket).replace("/run/sandhog/observe.sock", os.path.join(a.dir, "observe.sock"))
+            stream = " -N " in line
+            more = ' -s -o /dev/null -w "%{http_code}"' + (" --max-time 1" if stream else "")
+            done = subprocess.run(["bash", "-c", here + more], capture_output=True, text=True, timeout=30)
+            if done.returncode != (28 if stream else 0) or not done.stdout.startswith("2"):
+                wrong.append(f"{line}: exit {done.returncode}, {done.stdout} {done.stderr}")
+        return check(len(lines) >= 9 and not wrong, f"{len(lines)} lines{', wrong: ' if wrong else ''}{'; '.join(wrong)}")
+
+
 # --- slow readers ---
 
 def crowd(count):
