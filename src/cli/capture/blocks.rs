@@ -32,7 +32,7 @@ pub fn next(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
         }
     }
     let len = word(&block, 4).map_or(0, |len| len as usize);
-    if !(FRAME..=MAX_BLOCK).contains(&len) || len % 4 != 0 {
+    if !(FRAME..=MAX_BLOCK).contains(&len) || !len.is_multiple_of(4) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "not pcapng"));
     }
     block.resize(len, 0);
