@@ -251,7 +251,7 @@ impl Engine {
 
     fn set_policy(&mut self, now: Duration) {
         self.meter_config();
-        let policy = self.parts.config.policy.clone();
+        let policy = self.parts.sockets.carry(&self.parts.config.policy);
         self.look_interval = policy.look_interval();
         self.probes.configure(now, &self.parts.config, &self.poll);
         self.pictures.configure(&self.parts.config);

@@ -10,6 +10,7 @@ use crate::control::metrics::listener;
 use crate::control::socket::{self, ControlSocket};
 use crate::io::tun::{Device, Queue};
 use crate::io::{outside, peer};
+use crate::ipsec::path::Encap;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -101,7 +102,8 @@ impl Ground {
         let network = Network::open_beside(gateway).map_err(said)?;
         let mut inherited = Inherited::sort(state.descriptors.clone(), descriptors).map_err(said)?;
         let (engine, of_workers) = inherited.sockets(gateway.mark).map_err(said)?;
-        let sockets = (sockets::Sockets::adopt(engine, gateway.ports.natt), of_workers);
+        let raw = of_workers.iter().flatten().any(|socket| socket.encap == Encap::Raw);
+        let sockets = (sockets::Sockets::adopt(engine, gateway.ports.natt, raw), of_workers);
         let queues = inherited.queues();
         let name = queues.first().map(|queue| queue.hold().name()).transpose().map_err(said)?;
         let here = sockets.0.iter().map(|socket| socket.local_addr());
