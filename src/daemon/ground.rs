@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::control::access;
 use crate::control::metrics::listener;
 use crate::control::socket::{self, ControlSocket};
-use crate::io::tun::{Device, Queue};
+use crate::io::tun::{self, Device, Queue};
 use crate::io::{outside, peer};
 use std::io;
 use std::net::TcpListener;
@@ -68,7 +68,10 @@ impl Ground {
         }
         let workers = workers_of(config);
         let sockets = sockets::bind(gateway, workers)?;
-        let queues = Device::create(&gateway.device, workers.into()).map_err(|error| error.to_string())?;
+        // Where routes are left alone, the device of who was killed has shown itself nowhere yet.
+        let create = || Device::create(&gateway.device, workers.into());
+        let queues = handover::patiently(create, |error| matches!(error, tun::Error::Taken(_)));
+        let queues = queues.map_err(|error| error.to_string())?;
         Ok(Self { control, observe, metrics, network, sockets, queues, own: Vec::new(), state: None })
     }
 
