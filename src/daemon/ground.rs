@@ -52,11 +52,12 @@ impl Ground {
         if let Some(sentence) = preflight::powerless() {
             return Err(sentence);
         }
-        let metrics = gateway.metrics.map(listener::bind).transpose()?.map(Arc::new);
+        let is_rival = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+        let bind = |address| handover::patiently(|| listener::bind(address), is_rival);
+        let metrics = gateway.metrics.map(bind).transpose().map_err(|error| error.to_string())?.map(Arc::new);
         if let Some(device) = gateway.bind_device.clone() {
             outside::bind_to(device);
         }
-        let is_rival = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
         let network = handover::patiently(|| Network::open(gateway), is_rival);
         let mut network = network.map_err(|error| match is_rival(&error) {
             true => error.to_string(),
