@@ -20,6 +20,7 @@ import interop.hijack  # noqa: E402,F401
 import interop.hostile  # noqa: E402,F401
 import interop.imported  # noqa: E402,F401
 import interop.kernel  # noqa: E402,F401
+import interop.managed  # noqa: E402,F401
 import interop.modes  # noqa: E402,F401
 import interop.monitor  # noqa: E402,F401
 import interop.moves  # noqa: E402,F401
@@ -27,6 +28,7 @@ import interop.mtu  # noqa: E402,F401
 import interop.ourselves  # noqa: E402,F401
 import interop.package  # noqa: E402,F401
 import interop.padded  # noqa: E402,F401
+import interop.plans  # noqa: E402,F401
 import interop.quantum  # noqa: E402,F401
 import interop.resources  # noqa: E402,F401
 import interop.routes  # noqa: E402,F401
@@ -38,6 +40,7 @@ import interop.storm  # noqa: E402,F401
 import interop.strongswan  # noqa: E402,F401
 import interop.strongswan6  # noqa: E402,F401
 import interop.takeover  # noqa: E402,F401
+import interop.taps  # noqa: E402,F401
 import interop.tenants  # noqa: E402,F401
 import interop.translation  # noqa: E402,F401
 import interop.tunnels  # noqa: E402,F401

@@ -16,7 +16,7 @@ from rfc import nonces
 ROW = "failed upgrades and crashes"
 IKE, ESP = "aes256gcm16-prfsha384-x25519", "aes256gcm16"
 NAMES = ("left.example", "right.example")
-FAULTY = os.path.join(sandhog.TARGET, sandhog.PROFILE, "examples", "faulty")
+FAULTY = sandhog.binary("faulty")
 UNIT = os.path.join(sandhog.ROOT, "systemd", "sandhog.service")
 # Seconds until a connection that has to be up carries packets again
 BACK = 3.0

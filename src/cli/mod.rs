@@ -4,6 +4,7 @@ pub mod client;
 
 mod apply;
 mod bugreport;
+mod capture;
 mod change;
 mod check;
 mod completion;
@@ -78,6 +79,14 @@ enum Command {
     /// Show events as they happen; a lost daemon is waited for
     #[command(after_help = "Examples:\n  sandhog watch\n  sandhog --json watch --since 1200 --connection office")]
     Watch(watch::Args),
+    /// Copy packets into a pcapng file: ESP and IKE, or what stands inside, with the connection and child that it belongs to
+    ///
+    /// It ends by time, size, Ctrl-C, or when nobody reads; the file is whole in any case, and says how many packets there was no room for. For root
+    /// and the daemon's user only.
+    #[command(
+        after_help = "Examples:\n  sandhog capture office --inner --seconds 10 --out office.pcapng\n  sandhog capture --inner --outer | tshark -r -"
+    )]
+    Capture(capture::Args),
     /// Bring up a connection or one child, and wait for it
     #[command(after_help = "Examples:\n  sandhog up office\n  sandhog up office/lan --timeout 5")]
     Up(ChangeArgs),
@@ -199,6 +208,7 @@ pub fn main() -> ExitCode {
         Command::Sas => sas::run(&client, cli.json),
         Command::Top(args) => top::run(&client, &args, cli.json),
         Command::Watch(args) => watch::run(&client, &args, cli.json),
+        Command::Capture(args) => capture::run(&client, &args, cli.json),
         Command::Up(args) => change::run(&client, Verb::Up, &args.name, args.timeout, cli.json),
         Command::Down(args) => change::run(&client, Verb::Down, &args.name, args.timeout, cli.json),
         Command::Rekey(args) => change::run(&client, Verb::Rekey, &args.name, args.timeout, cli.json),
