@@ -13,6 +13,7 @@ import interop.booted  # noqa: E402,F401
 import interop.certs  # noqa: E402,F401
 import interop.changes  # noqa: E402,F401
 import interop.confirm  # noqa: E402,F401
+import interop.crashes  # noqa: E402,F401
 import interop.demo  # noqa: E402,F401
 import interop.exposure  # noqa: E402,F401
 import interop.forged  # noqa: E402,F401

@@ -1,4 +1,5 @@
 //! The outer sockets: two of the engine for each address (plain IKE, and IKE beside ESP), and those of the workers.
+use super::handover;
 use super::lanes::Lanes;
 use crate::config::Gateway;
 use crate::dataplane::worker::{Outer, Socket};
@@ -48,9 +49,10 @@ pub fn bind(gateway: &Gateway, workers: u8) -> Result<Bound, String> {
         let taken = |port: u16| move |error: io::Error| failed(addr, port, &error);
         let (ike, natt) = (gateway.ports.ike, gateway.ports.natt);
         let options = Options { mark, gro: false };
-        list.push(UdpSocket::bind(SocketAddr::new(addr, ike), options).map_err(taken(ike))?);
+        list.push(patiently(|| UdpSocket::bind(SocketAddr::new(addr, ike), options)).map_err(taken(ike))?);
         let options = Options { mark, gro: true };
-        let group = UdpSocket::bind_group(SocketAddr::new(addr, natt), options, workers).map_err(taken(natt))?;
+        let group = patiently(|| UdpSocket::bind_group(SocketAddr::new(addr, natt), options, workers));
+        let group = group.map_err(taken(natt))?;
         let mut group = group.into_iter();
         list.extend(group.next());
         for (index, (socket, sockets)) in (0..).zip(group.zip(&mut of_workers)) {
@@ -75,6 +77,11 @@ fn in_udp(policy: &Policy) -> Policy {
     let apart = policy.connections.iter_mut().filter(|connection| connection.encap != EncapPolicy::Always);
     apart.for_each(|connection| Arc::make_mut(connection).encap = EncapPolicy::Always);
     policy
+}
+
+/// The ports of a daemon that was killed are taken for a moment longer than its lock.
+fn patiently<T>(bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    handover::patiently(bind, |error| error.kind() == io::ErrorKind::AddrInUse)
 }
 
 /// Where the engine's sockets are, in their order.
