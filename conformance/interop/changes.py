@@ -1,47 +1,15 @@
-"""One of many tunnels is changed, added or removed by a reload, at both ends, under traffic: the others do not notice."""
-import json
+"""One of many tunnels is changed, added or removed, at both ends, under traffic: the others do not notice."""
 import os
-import subprocess
-import sys
 
 from lab import sandhog, wait
 from lab.cases import case, check
+from lab.edits import toml
+from lab.many import address, document, inner
 from lab.pair import OUTER, Pair
+from lab.steady import Steady
+from lab.watch import Watch
 
 ROW = "one of 200"
-STEADY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lab", "steady.py")
-
-
-def inner(i):
-    """Protected addresses of connection `i`: of the left end and of the right one."""
-    return f"10.1.{i}.7", f"10.2.{i}.7"
-
-
-def text(which, left, keys=None, children=None):
-    """A configuration of these connections, as one end has it; `keys` and `children` give further keys of some."""
-    ours, theirs = ("l", "r") if left else ("r", "l")
-    local, remote = OUTER[4] if left else OUTER[4][::-1]
-    parts = ["[gateway]\n"]
-    for i in which:
-        mine, other = inner(i) if left else inner(i)[::-1]
-        parts.append(f"""
-[connections.t{i}]
-local_addrs = ["{local}"]
-remote_addrs = ["{remote}"]
-local = {{ auth = "psk", id = "{ours}{i}.example" }}
-remote = {{ auth = "psk", id = "{theirs}{i}.example" }}
-rehearse = "never"
-{(keys or {}).get(i, "")}
-[connections.t{i}.children.net]
-local_ts = ["{mine}/32"]
-remote_ts = ["{other}/32"]
-start_action = "{'start' if left else 'none'}"
-{(children or {}).get(i, "")}
-[secrets.t{i}]
-id = ["{theirs}{i}.example"]
-secret = "correct horse battery staple {i:04}"
-""")
-    return "".join(parts)
 
 
 def sas(end):
@@ -59,56 +27,95 @@ def is_up(state):
     return state is not None and state[0] == "up" and len(state[1]) == 1 and [k[0] for k in state[2]] == ["up"]
 
 
-class Traffic:
-    """Pings through many tunnels until they are counted."""
+class End(sandhog.Sandhog):
+    """One gateway, whose connections are of two owners: its file and the API."""
 
-    def __init__(self, host, pairs):
-        argv = ["ip", "netns", "exec", host.ns, sys.executable, STEADY, "0.2", *(a for pair in pairs for a in pair)]
-        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.process.stdout.readline()
+    def __init__(self, lab, left, of_file, of_api):
+        self.left = left
+        super().__init__(lab.left if left else lab.right, toml(self.document(of_file)))
+        if of_api:
+            self.change("api", of_api)
 
-    def lost(self):
-        """How many of each pair, and how many were sent in all."""
-        out, _ = self.process.communicate("", timeout=60)
-        sent, answered = json.loads(out)
-        return [s - a for s, a in zip(sent, answered)], sum(sent)
+    def document(self, which, strong=()):
+        """These connections; of some the child has another suite than by default."""
+        outer, names = (OUTER[4], "lr") if self.left else (OUTER[4][::-1], "rl")
+        made = document(which, outer, names, self.left, "start" if self.left else "none")
+        for i in strong:
+            made["connections"][f"t{i}"]["children"]["net"]["esp_proposals"] = ["aes128gcm16"]
+        return made
+
+    def change(self, how, which, strong=()):
+        """What one owner has becomes this: its file by a signal, or by plan and apply; what the API has always by these. What the plan is about."""
+        made = self.document(which, strong)
+        file = []
+        if how == "api":
+            del made["gateway"]
+            file = [os.path.join(self.dir, "of-api.toml")]
+            with open(file[0], "w") as f:
+                f.write(toml(made))
+            os.chmod(file[0], 0o600)
+        else:
+            self.write(toml(made))
+        if how == "signal":
+            self.reload()
+            return set()
+        code, plan = self.client("plan", *file)
+        assert code == 0, plan
+        self.must("apply", *file)
+        return {step["object"] for step in plan["changes"] if step["action"] != "change" or step["impact"] != "none"}
 
 
-def one_of(count):
-    """Changes one, adds one and removes one, each at both ends; what became of the others."""
-    changed, added, removed = 1, count, 2
+class Owned:
+    """What one owner has, at both ends, and how it is changed: one connection is changed, one added, one removed."""
+
+    def __init__(self, how, which, added):
+        self.how, self.which, self.added = how, list(which), added
+        self.changed, self.removed = self.which[1:3]
+
+    def steps(self):
+        """What each step leaves, and whom it is about."""
+        strong = [self.changed]
+        yield self.changed, (self.which, strong)
+        yield self.added, (self.which + [self.added], strong)
+        yield self.removed, ([i for i in self.which if i != self.removed] + [self.added], strong)
+
+
+def one_of(count, *owners):
+    """Changes one, adds one and removes one of each owner, each at both ends; what became of the others."""
     with Pair("chg") as lab:
-        for i in range(count + 1):
-            for host, address in zip((lab.left, lab.right), inner(i)):
-                host.address("lo", f"{address}/32")
-        which = list(range(count))
-        ends = [sandhog.Sandhog(lab.right, text(which, False)), sandhog.Sandhog(lab.left, text(which, True))]
-        wait.until("all tunnels", lambda: all(is_up(sas(e).get(f"t{i}")) for e in ends for i in which), 90)
-        others = [i for i in which if i not in (changed, removed)]
-        before = [sas(e) for e in ends]
-        traffic = Traffic(lab.left, [inner(i) for i in others])
-        seen = []
+        address(lab, count + len(owners))
+        share = count // len(owners)
+        owned = [Owned(how, range(n * share, (n + 1) * share), count + n) for n, how in enumerate(owners)]
+        of_file, of_api = ([i for o in owned if (o.how == "api") == of_api for i in o.which] for of_api in (False, True))
+        ends = [End(lab, left, of_file, of_api) for left in (False, True)]
+        wait.until("all tunnels", lambda: all(is_up(s.get(f"t{i}")) for s in map(sas, ends) for i in range(count)), 180)
+        theirs = {i for o in owned for i in (o.changed, o.added, o.removed)}
+        others = [i for i in range(count) if i not in theirs]
+        before, watches = [sas(end) for end in ends], [Watch(end) for end in ends]
+        traffic = Steady(lab.left, [inner(i) for i in others])
+        touched, planned, same_ike = [], set(), True
+        for of, about, (which, strong) in ((o, *step) for o in owned for step in o.steps()):
+            now = lambda: [sas(end).get(f"t{about}") for end in ends]
+            old = now()
+            for end in ends:
+                planned |= {(about, name) for name in end.change(of.how, which, strong)}
+            done = {of.changed: lambda: all(is_up(s) for s in now()) and now()[0][2] != old[0][2], of.added: lambda: all(is_up(s) for s in now()),
+                    of.removed: lambda: now() == [None, None]}
+            wait.until("the change", done[about], 60)
+            same_ike &= about != of.changed or now()[0][1] == old[0][1]
+            touched.append(sum(was[f"t{i}"] != is_[f"t{i}"] for was, is_ in zip(before, map(sas, ends)) for i in others))
+        seen = traffic.seen()
+        sent, lost = (sum(pair[n] for pair in seen.values()) for n in (0, 1))
+        told = [(e["event"], e["connection"]) for watch in watches for e in watch.since(0) if e["connection"] in {f"t{i}" for i in others}]
+        of_theirs = sum(e["connection"] in {f"t{i}" for i in theirs} for watch in watches for e in watch.since(0))
+        beyond = [name for about, name in planned if not {f"connections.t{about}", f"secrets.t{about}"} & {name, ".".join(name.split(".")[:2])}]
+        holds = sent > 0 and not lost and not any(touched) and same_ike and not told and of_theirs and not beyond
+        return check(holds, f"{len(others)} others: {lost} of {sent} pings lost, SAs touched by each change, addition and removal: {touched}, {len(told)} events told of them "
+                            f"and {of_theirs} of those that are changed {told[:3] or ''}; beyond it planned: {beyond}; the changed ones {'kept' if same_ike else 'LOST'} their IKE SA")
 
-        def reload(which, want, **more):
-            for end, left in zip(ends, (False, True)):
-                end.write(text(which, left, **more))
-                end.reload()
-            wait.until("the change", want, 60)
-            now = [sas(e) for e in ends]
-            seen.append(sum(was[f"t{i}"] != is_[f"t{i}"] for was, is_ in zip(before, now) for i in others))
 
-        of = lambda i: [sas(e).get(f"t{i}") for e in ends]
-        strong = {changed: 'esp_proposals = ["aes128gcm16"]'}
-        old = before[0][f"t{changed}"]
-        reload(which, lambda: all(is_up(s) for s in of(changed)) and of(changed)[0][2] != old[2], children=strong)
-        same_ike = of(changed)[0][1] == old[1]
-        reload(which + [added], lambda: all(is_up(s) for s in of(added)), children=strong)
-        reload([i for i in which if i != removed] + [added], lambda: of(removed) == [None, None], children=strong)
-        lost, sent = traffic.lost()
-        return check(not any(lost) and not any(seen) and same_ike,
-                     f"{len(others)} others: {sum(lost)} of {sent} pings lost, {seen} SAs touched by a change, an addition and a removal; "
-                     f"the changed one {'kept' if same_ike else 'LOST'} its IKE SA")
-
-
-case(ROW, "20 tunnels, by reload", quick=True)(lambda: one_of(20))
-case(ROW, "200 tunnels, by reload")(lambda: one_of(200))
+case(ROW, "20 tunnels, by reload", quick=True)(lambda: one_of(20, "signal"))
+case(ROW, "200 tunnels, by reload")(lambda: one_of(200, "signal"))
+case(ROW, "20 tunnels, by plan and apply, of files and of the API")(lambda: one_of(20, "file", "api"))
+case(ROW, "200 tunnels, by plan and apply, of files and of the API")(lambda: one_of(200, "file", "api"))
+case(ROW, "200 tunnels, of files by reload and of the API by plan and apply")(lambda: one_of(200, "signal", "api"))

@@ -118,7 +118,7 @@ start_action = "none"
         return check(ok, "; ".join(notes))
 
 
-case("garbage", "short: 10 s, 2 s flat out, 10 s of IKE_SA_INIT", quick=True)(lambda: garbage(10, 2, 10, 5))
+case("garbage", "short: 4 s, 1 s flat out, 10 s of IKE_SA_INIT", quick=True)(lambda: garbage(4, 1, 10, 5))
 case("garbage", "100 s, 10 s flat out, 30 s of IKE_SA_INIT from 100,000 sources")(lambda: garbage(100, 10, 30, 20))
 
 

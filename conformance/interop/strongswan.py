@@ -23,13 +23,13 @@ RARE = [
 QUICK = {(0, "initiator", 4, 4), (1, "responder", 4, 6), (2, "initiator", 6, 4), (3, "responder", 6, 6), (4, "responder", 4, 4), (5, "initiator", 6, 6)}
 
 
-def bring_up(lab, ike, esp, role, inner, outer, root=None):
+def bring_up(lab, ike, esp, role, inner, outer, root=None, raw_esp=False, gateway=sandhog.Sandhog):
     """Left is ours, right is strongSwan; `role` is ours."""
     ours, theirs = OUTER[outer]
     inside = [prefix(a) for a in INNER[inner]]
-    peer = strongswan.StrongSwan(lab.right, root=root)
-    peer.load(strongswan.connection("lab", theirs, ours, ike, esp, inside[1], inside[0], PSK))
-    us = sandhog.Sandhog(lab.left, sandhog.config(ours, theirs, ike, esp, inside[0], inside[1], PSK, encap="always"))
+    peer = strongswan.StrongSwan(lab.right, root=root, raw_esp=raw_esp)
+    peer.load(strongswan.connection("lab", theirs, ours, ike, esp, inside[1], inside[0], PSK, encap="no" if raw_esp else "yes"))
+    us = gateway(lab.left, sandhog.config(ours, theirs, ike, esp, inside[0], inside[1], PSK, encap="auto" if raw_esp else "always"))
     up, why = us.up("peer") if role == "initiator" else peer.initiate("net")
     if not up:
         raise RuntimeError(f"not up: {why}\nours: {us.process.text()[-1500:]}\ntheirs: {peer.process.text()[-1500:]}")

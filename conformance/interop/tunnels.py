@@ -8,6 +8,8 @@ import time
 
 from lab import sandhog, wait
 from lab.cases import case, check
+from lab.edits import toml
+from lab.many import address, document, inner
 from lab.pair import OUTER, Pair
 
 ROW = "200 tunnels"
@@ -16,34 +18,10 @@ BAR = 10.0
 ECHOES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lab", "echoes.py")
 
 
-def inner(i):
-    """Protected addresses of connection `i`: the branch's and the hub's."""
-    return f"10.1.{i}.7", f"10.2.{i}.7"
-
-
-def text(local, remote, ours, theirs, flip, start, dpd):
-    """A configuration of all connections; `ours` and `theirs` name the sides in the IDs."""
-    parts = ["[gateway]\n"]
-    for i in range(COUNT):
-        mine, other = inner(i)[::-1] if flip else inner(i)
-        parts.append(f"""
-[connections.t{i}]
-local_addrs = ["{local}"]
-remote_addrs = ["{remote}"]
-local = {{ auth = "psk", id = "{ours}{i}.example" }}
-remote = {{ auth = "psk", id = "{theirs}{i}.example" }}
-rehearse = "never"
-dpd_delay = "30s"
-[connections.t{i}.children.net]
-local_ts = ["{mine}/32"]
-remote_ts = ["{other}/32"]
-start_action = "{start}"
-{f'dpd_action = "{dpd}"' if dpd else ""}
-[secrets.t{i}]
-id = ["{theirs}{i}.example"]
-secret = "correct horse battery staple {i:04}"
-""")
-    return "".join(parts)
+def text(outer, names, left, start, dpd):
+    """A configuration of all connections."""
+    child = {"dpd_action": dpd} if dpd else {}
+    return toml(document(range(COUNT), outer, names, left, start, {"dpd_delay": "30s"}, child))
 
 
 def cookies(path):
@@ -75,11 +53,9 @@ def up(end):
 def restarted(how, hub_remote, hub_start):
     """The time from the hub's new start until a ping went through each tunnel."""
     with Pair("two") as lab:
-        for i in range(COUNT):
-            for host, address in zip((lab.left, lab.right), inner(i)):
-                host.address("lo", f"{address}/32")
-        hub = sandhog.Sandhog(lab.right, text(OUTER[4][1], hub_remote, "h", "b", True, hub_start, None if hub_start == "start" else "clear"))
-        branch = sandhog.Sandhog(lab.left, text(*OUTER[4], "b", "h", False, "start", "restart"))
+        address(lab, COUNT)
+        hub = sandhog.Sandhog(lab.right, text((OUTER[4][1], hub_remote), "hb", False, hub_start, None if hub_start == "start" else "clear"))
+        branch = sandhog.Sandhog(lab.left, text(OUTER[4], "bh", True, "start", "restart"))
         began = time.monotonic()
         wait.until("all tunnels, for the first time", lambda: up(branch) == COUNT and up(hub) == COUNT, 60)
         first = time.monotonic() - began

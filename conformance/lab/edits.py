@@ -57,6 +57,10 @@ EXCUSED = {
 }
 
 
+# Numbers of children begin with 1, and are no greater than this: the other end has a child for each.
+MOST = 8
+
+
 class Skip(Exception):
     """This edit makes no sense for this object: another one."""
 
@@ -69,6 +73,11 @@ class Edit:
 
     def __repr__(self):
         return f"{self.key} of {self.object}"
+
+
+def whose(place):
+    """The object of a document that a place is in."""
+    return ".".join(place.split(".")[:2])
 
 
 def toml(document):
@@ -88,7 +97,8 @@ def toml(document):
         for child, inner in keys.get("children", {}).items():
             table(f"{name}.children.{child}", inner)
 
-    table("gateway", document.get("gateway", {}))
+    if "gateway" in document:
+        table("gateway", document["gateway"])
     for kind in ("connections", "secrets", "pools"):
         for name, keys in document.get(kind, {}).items():
             table(f"{kind}.{name}", keys)
@@ -101,7 +111,8 @@ def right(address, ppk=True):
         "local_addrs": address if isinstance(address, list) else [address], "remote_addrs": ["%any"], "proposals": IKE,
         "local": {"auth": "psk", "id": RIGHT_ID}, "remote": {"auth": "psk", "id": "%any"}, "unique": "never", "mobike": True,
         "rekey_time": "8h", "dpd_delay": "0s",
-        "children": {"wide": {"local_ts": ["10.128.0.0/9"], "remote_ts": ["10.0.0.0/9"], "esp_proposals": ESP, "rekey_time": "8h", "per_resource_sas": 4}},
+        "children": {f"k{k}": {"local_ts": [f"10.{128 + k}.0.0/16"], "remote_ts": [f"10.{k}.0.0/16"], "esp_proposals": ESP, "rekey_time": "8h", "per_resource_sas": 4}
+                     for k in range(1, MOST + 1)},
     }
     if ppk:
         connection["ppk"] = {"id": "ppk.example", "required": False}
@@ -128,29 +139,40 @@ def connection(n, local, remote):
 
 def child(n, k):
     """Its k-th child."""
-    return {"local_ts": [f"10.{n}.{k}.0/24"], "remote_ts": [f"10.{128 + n}.{k}.0/24"], "esp_proposals": ESP[:2], "start_action": "start"}
+    return {"local_ts": [f"10.{k}.{n}.0/24"], "remote_ts": [f"10.{128 + k}.{n}.0/24"], "esp_proposals": ESP[:2], "start_action": "start"}
 
 
 class Edits:
-    """An endless row of edits, the same for the same seed. `local` and `remote` are addresses of both ends, the first of which are in use at the beginning."""
+    """An endless row of edits, the same for the same seed. `local` and `remote` are addresses of both ends, the first of which are in use at the beginning;
+    `without` are keys that are left alone."""
 
-    def __init__(self, seed, local, remote, tunnels=5):
+    def __init__(self, seed, local, remote, tunnels=5, without=()):
         self.draw, self.local, self.remote = random.Random(seed), local, remote
+        self.keys = [key for key in EDITORS if key not in without]
         self.document = left(local[0], remote[0], tunnels)
-        self.made = tunnels
+        self.busy = set()
+
+    def batch(self, many):
+        """So many at once, each of an object of its own: what becomes of one is not the doing of another."""
+        edits, self.busy = [], set()
+        for _ in range(many):
+            edits.append(next(self))
+            self.busy.add(whose(edits[-1].object))
+        self.busy = set()
+        return edits
 
     def __iter__(self):
         return self
 
     def __next__(self):
         while True:
-            key = self.draw.choice(list(EDITORS))
+            key = self.draw.choice(self.keys)
             before, document = self.document, copy.deepcopy(self.document)
             try:
                 place = self.edit(key, document)
             except Skip:
                 continue
-            if document != before or key == "order":
+            if whose(place) not in self.busy and (document != before or key == "order"):
                 self.document = document
                 return Edit(key, place, copy.deepcopy(document))
 
@@ -337,7 +359,7 @@ def monitor(key, *choices):
 def add_connection(edits, document):
     if len(document["connections"]) > 12:
         raise Skip
-    taken = {int(c["children"][k]["local_ts"][0].split(".")[1]) for c in document["connections"].values() for k in c["children"]}
+    taken = {int(c["children"][k]["local_ts"][0].split(".")[2]) for c in document["connections"].values() for k in c["children"]}
     n = edits.draw.choice([n for n in range(100) if n not in taken])
     name = f"t{n}"
     if name in document["connections"]:
@@ -356,11 +378,11 @@ def remove_connection(edits, document):
 
 def add_child(edits, document):
     name, it = edits.draw.choice(list(document["connections"].items()))
-    n = int(next(iter(it["children"].values()))["local_ts"][0].split(".")[1])
-    taken = {int(c["local_ts"][0].split(".")[2]) for c in it["children"].values()}
+    n = int(next(iter(it["children"].values()))["local_ts"][0].split(".")[2])
+    taken = {int(c["local_ts"][0].split(".")[1]) for c in it["children"].values()}
     if len(taken) > 3:
         raise Skip
-    k = edits.draw.choice([k for k in range(1, 9) if k not in taken])
+    k = edits.draw.choice([k for k in range(1, MOST + 1) if k not in taken])
     kid = f"c{k}"
     if kid in it["children"]:
         raise Skip

@@ -82,6 +82,11 @@ class Sandhog:
         except ValueError:
             return done.returncode, done.stdout + done.stderr
 
+    def begin(self, *argv):
+        """The same, but it is not waited for: the process."""
+        return subprocess.Popen(["ip", "netns", "exec", self.host.ns, binary("sandhog"), "--socket", self.socket, "--json", *argv],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
     def must(self, *argv):
         """A command that has to work."""
         code, out = self.client(*argv)

@@ -84,11 +84,11 @@ class Sandhog6(Sandhog):
 class Null(System):
     """The yardstick: `null.rs`."""
 
-    program = os.path.join(sandhog.TARGET, sandhog.PROFILE, "examples", "null")
+    program = os.path.join(sandhog.TARGET, sandhog.PROFILE, "null")
 
     @classmethod
     def missing(cls):
-        return None if os.path.exists(cls.program) else "not built: cargo build --release --example null"
+        return None if os.path.exists(cls.program) else "not built: cargo build --release --bins --features null"
 
     def right(self):
         self._end(1)

@@ -10,6 +10,7 @@ mod metered;
 mod paths;
 mod reload;
 mod requests;
+mod tapped;
 mod traffic;
 mod upgrade;
 
@@ -250,7 +251,7 @@ impl Engine {
 
     fn set_policy(&mut self, now: Duration) {
         self.meter_config();
-        let policy = self.parts.config.policy.clone();
+        let policy = self.parts.sockets.carry(&self.parts.config.policy);
         self.look_interval = policy.look_interval();
         self.probes.configure(now, &self.parts.config, &self.poll);
         self.pictures.configure(&self.parts.config);
@@ -284,6 +285,7 @@ impl Engine {
         self.lanes.refill();
         while let Some(message) = self.lanes.pop() {
             let (local, remote, data) = (message.local, message.remote, &message.data);
+            self.show(now, false, (local, remote), data);
             self.feed(now, Input::Datagram { local, remote, data });
         }
         self.timers(now);
@@ -323,6 +325,7 @@ impl Engine {
         for output in messages_last(std::iter::from_fn(|| self.endpoint.poll())) {
             match output {
                 Output::Transmit { local, remote, data, dont_fragment } => {
+                    self.show(now, true, (local, remote), &data);
                     self.parts.sockets.send(local, remote, &data, dont_fragment);
                 }
                 Output::Keepalive { local, remote } => self.parts.sockets.send_raw(local, remote, &[0xff], false),
