@@ -172,9 +172,9 @@ class Round:
         self.gone = {step["object"] for step in plan["changes"] if step["action"] == "remove"}
         self.listed = {sa["spi"] for step in plan["changes"] for sa in step["sas"]}
 
-    def watch(self, was, now, events, rekeyed, passed):
-        """What was seen; `passed`: of each child that carried packets before, how many were lost, and the longest time without one."""
-        self.was, self.now, self.rekeyed, self.passed = was, now, rekeyed, passed
+    def watch(self, was, now, shown, events, rekeyed, passed):
+        """What was seen; `shown`: the document in force; `passed`: of each child that carried packets before, how many were lost, and the longest time without one."""
+        self.was, self.now, self.shown, self.rekeyed, self.passed = was, now, shown, rekeyed, passed
         self.told = collections.Counter((e["event"], e["connection"], e["child"]) for e in events if e.get("resource") is None)
 
     def predicted(self, name):
@@ -191,12 +191,23 @@ class Round:
             said = NONE if name not in old or old[name] == new.get(name) else LIVE
             kind, _, rest = name.partition(".")
             connection, _, child = rest.partition(".children.")
+            if said == LIVE and name in new and not self.in_force(kind, edits.whose(name).partition(".")[2]):
+                said = NONE
             if kind == "connections" and child:
                 said = self.of_child(connection, child, said)
             elif kind == "connections" and rest:
                 said = self.of_connection(connection, said)
             of[name] = said
         return of
+
+    def in_force(self, kind, name):
+        """The daemon says of an object what was written of it; a secret it does not show."""
+        written, shown = self.new[kind], self.shown[kind]
+        if kind == "gateway":
+            return written.items() <= shown.items()
+        if not name:
+            return list(written) == list(shown)
+        return kind == "secrets" or written[name] == shown[name] and list(written[name].get("children", ())) == list(shown[name].get("children", ()))
 
     def of_connection(self, name, said):
         """By its IKE SA and its device."""
@@ -278,13 +289,13 @@ class Run:
             raise RuntimeError(f"no way through {no_way} from the beginning")
 
     def address(self, document):
-        """Hosts of all children, under both of their names."""
+        """Hosts of all children, under both of their names; strongSwan's end has one in each network that it may be asked for."""
         batch = {"left": [], "right": []}
         for connection in document["connections"].values():
             for child in connection["children"].values():
                 (net, _), (other, _) = reach(child["local_ts"][0]), reach(child["remote_ts"][0])
-                for side, host in (("left", net), ("left", "100." + net.split(".", 1)[1]), ("right", other)):
-                    host = host.rsplit(".", 1)[0] + ".1"
+                ours, theirs = (net.rsplit(".", 1)[0] for net in (net, other))
+                for side, host in (("left", f"{ours}.1"), ("left", f"100.{ours.split('.', 1)[1]}.1"), *(("right", f"{theirs}.{n}") for n in (1, 65, 129))):
                     if host not in self.addressed:
                         self.addressed.add(host)
                         batch[side].append(f"addr add {host}/32 dev lo")
@@ -346,7 +357,7 @@ class Run:
         now = self.settle()
         seen = self.traffic.seen()
         passed = {name: seen[pair][1:] for name, pair in self.pairs.items() if pair in seen}
-        this.watch(was, now, self.events.since(mark), rekeys(self.daemon) - counted, passed)
+        this.watch(was, now, self.daemon.send_json("GET", "config"), self.events.since(mark), rekeys(self.daemon) - counted, passed)
         self.route(self.document)
         return this, self.pass_through(self.document)
 
@@ -400,7 +411,10 @@ def theirs(lab):
         esp_proposals = {",".join(child["esp_proposals"])}
         rekey_time = {child["rekey_time"]}
       }}""" for name, child in keys["children"].items())
-    strongswan.StrongSwan(lab.right).load(f"""
+    peer = strongswan.StrongSwan(lab.right)
+    # Of two children for one network the route goes with the first that does.
+    lab.right.ip("route", "add", "10.0.0.0/12", "dev", "ipsec0")
+    peer.load(f"""
 connections {{
   any {{
     version = 2
