@@ -10,7 +10,6 @@ import secrets
 import signal
 import subprocess
 import tarfile
-import time
 
 from lab import pki, sandhog, wait
 from lab.cases import case, check
@@ -203,34 +202,64 @@ def daemon_pid(us):
     return us.api("GET", "info")[1]["pid"]
 
 
-def crash(us, hay):
-    """SIGSEGV with cores allowed: how the process ended, and how many cores there are."""
+class Cores:
+    """While this is open, cores go into files of a folder of its own; `made`: this machine makes them, as a process of no account has shown."""
+    PATTERN = "/proc/sys/kernel/core_pattern"
+
+    def __init__(self, folder):
+        self.folder, self.made, self.before = folder, False, None
+
+    def __enter__(self):
+        os.makedirs(self.folder)
+        with open(self.PATTERN) as f:
+            self.before = f.read()
+        self._say(f"{self.folder}/core.%p")
+        victim = subprocess.Popen(["prlimit", "--core=unlimited", "sleep", "60"])
+        wait.until("a program that is started", lambda: os.readlink(f"/proc/{victim.pid}/exe").endswith("sleep"), 5, 0.01)
+        victim.send_signal(signal.SIGSEGV)
+        victim.wait()
+        self.made = any("core." in path for path in self.take())
+        return self
+
+    def __exit__(self, *exc):
+        self._say(self.before)
+
+    def _say(self, pattern):
+        try:
+            with open(self.PATTERN, "w") as f:
+                f.write(pattern)
+        except OSError:
+            pass  # then none is made where we look, and `made` says so
+
+    def take(self):
+        """What there is, by path; it is gone then."""
+        found = {}
+        for path in glob.glob(f"{self.folder}/*"):
+            with open(path, "rb") as f:
+                found[path] = f.read()
+            os.unlink(path)
+        return found
+
+
+def crash(us, number, cores, hay):
+    """A deadly signal with cores of any size allowed. How many cores there are."""
     pid = daemon_pid(us)
     # as far as this machine lets us
     subprocess.run(["prlimit", f"--pid={pid}", "--core=unlimited:unlimited"], capture_output=True, check=False)
     with open(f"/proc/{pid}/limits") as f:
-        limit = next(line.split()[4] for line in f if line.startswith("Max core file size"))
-    cwd = os.readlink(f"/proc/{pid}/cwd")
-    with open("/proc/sys/kernel/core_pattern") as f:
-        pattern = f.read().strip()
-    folder = os.path.join(cwd, os.path.dirname(pattern)) if not pattern.startswith("|") else None
-    cores = lambda: {(path, os.stat(path).st_mtime_ns) for path in glob.glob(f"{folder}/{os.path.basename(pattern).split('%')[0]}*") if os.path.isfile(path)} if folder else set()
-    before = cores()
+        cores.made &= next(line.split()[4] for line in f if line.startswith("Max core file size")) == "unlimited"
 
     def dead():
-        # the first one only takes away Rust's handler, which is for real faults
+        # the first SIGSEGV only takes away Rust's handler, which is for real faults; a core is written before its process is gone
         if us.process.popen.poll() is None and os.path.exists(f"/proc/{pid}"):
-            os.kill(pid, signal.SIGSEGV)
+            os.kill(pid, number)
             return False
         return True
     wait.until("its end", dead, 15)
-    time.sleep(0.3)
-    after = cores() - before
-    for path, _ in after:
-        with open(path, "rb") as f:
-            hay.look(f"the core {path}", f.read())
-        os.unlink(path)
-    return len(after), folder is not None and limit != "0"
+    left = cores.take()
+    for path, octets in left.items():
+        hay.look(f"the core {os.path.basename(path)}", octets)
+    return len(left)
 
 
 @case(ROW, "a secret of each kind, in all that comes out", quick=True)
@@ -256,7 +285,8 @@ def nowhere():
         files = everything(us, hay, us.config, broken)
         us.reload()
         held = [memory(daemon_pid(us), getattr(needles, name).encode()) for name in ("inline", "file", "env", "ppk")]
-        cores, checked = crash(us, hay)
+        with Cores(f"{lab.dir}/cores") as cores:
+            left = crash(us, signal.SIGSEGV, cores, hay) + crash(them, signal.SIGABRT, cores, hay)
         us.process.stop(), them.process.stop()
         hay.look("the log", us.process.text())
         hay.look("the other end's log", them.process.text())
@@ -269,5 +299,27 @@ def nowhere():
         control.files(us.dir)
         there = {name for name in ("inline", "file", "ppk") if any(found.startswith(f"{name} in /") for found in control.found)}
         figure = (f"{len(hay.forms)} forms in {hay.places} places, {hay.octets // 1024} KiB, {files} files of the report: {len(hay.found)} found; "
-                  f"{sum(held)} of 4 in memory, {len(there)} of 3 in their files; {cores} cores after SIGSEGV{'' if checked else ' (not checked: this machine makes none, or gives them to a program)'}")
-        return check(not hay.found and len(there) == 3 and any(held) and not cores, f"{figure} {hay.found[:4] if hay.found else ''}")
+                  f"{sum(held)} of 4 in memory, {len(there)} of 3 in their files; {left} cores after SIGSEGV and SIGABRT{'' if cores.made else ' (not checked: this machine makes none, or gives them to a program)'}")
+        return check(not hay.found and len(there) == 3 and any(held) and not left, f"{figure} {hay.found[:4] if hay.found else ''}")
+
+
+@case(ROW, "cores: a crash leaves none, and what root gets by force")
+def cores():
+    """SIGABRT and SIGSEGV leave no core. Whoever is root may take one with gcore: what is in that is told, and no more."""
+    needles = Needles()
+    hay, forced = Hay(needles), Hay(needles)
+    with Pair("cor") as lab, Cores(f"{lab.dir}/cores") as cores:
+        left = 0
+        for number in (signal.SIGSEGV, signal.SIGABRT):
+            us = sandhog.Sandhog(lab.left, "", name=f"d{number}", env={"SANDHOG_LAB_SECRET": needles.env}, start=False)
+            us.write(configuration(needles, us.dir, "left"))
+            us.start()
+            held = memory(daemon_pid(us), needles.inline.encode())
+            if number == signal.SIGABRT:
+                taken = subprocess.run(["gcore", "-o", f"{cores.folder}/gcore", str(daemon_pid(us))], capture_output=True, text=True, timeout=240)
+                for path, octets in cores.take().items():
+                    forced.look(os.path.basename(path), octets)
+            left += crash(us, number, cores, hay)
+            us.process.stop()
+        by_force = f"{len(forced.found)} forms in {forced.octets >> 20} MiB" if forced.places else f"none: {taken.stderr.strip()[-100:]}"
+        return check(cores.made and held and not left and not hay.found, f"{left} cores after SIGSEGV and SIGABRT, {'made for others' if cores.made else 'NONE MADE for others'}; by gcore as root: {by_force}")

@@ -47,6 +47,7 @@ pub mod traps;
 pub mod workers;
 
 use crate::config::{self, Config, ConnectionConfig, Errors, OnExit};
+use crate::control::capture::Captures;
 use crate::control::config::Keeper;
 use crate::control::gate;
 use crate::control::metrics::meter::Meter;
@@ -237,6 +238,7 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
         large: gate::places(),
         tables: installer.tables().clone(),
         meter: meter.clone(),
+        captures: Arc::new(Captures::new(workers.tap.clone(), workers.stats.len() + 1, clock::now, clock::unix_exact)),
         metrics,
     };
     let warnings = preflight::warnings(&config);
