@@ -83,6 +83,8 @@ def objects(document, other):
         for name, table in document.get(kind, {}).items():
             others = other.get(kind, {}).get(name, {}).get("children", {})
             own = meaning(table, kind)
+            if "pools" in own:
+                own["pools"] = [(pool, document["pools"][pool]) for pool in own["pools"]]
             if kind == "connections" and not any(carries(child) for child in [*table["children"].values(), *others.values()]):
                 # It negotiates nothing.
                 own = {key: value for key, value in own.items() if key.startswith(("interface.", "keylog.", "log."))}
@@ -128,6 +130,11 @@ class Seen:
     def sas(self, name, child, names):
         """Pairs of ESP SAs of a child; those for one worker alone come and go."""
         return {(sa["spi_in"], sa["spi_out"]) for c in self.made_of(name, child, names) for sa in c["sas"] if sa.get("resource") is None}
+
+    def is_away(self, name, connection):
+        """Its IKE SA is not at the first of our addresses, and goes there sooner or later."""
+        at = (self.connections.get(name, {}).get("local") or "").rpartition(":")[0]
+        return bool(at) and at != (connection.get("local_addrs") or LOCAL)[0]
 
     def is_due(self, name, child, names):
         """A rekey was about to begin by itself."""
@@ -215,10 +222,25 @@ class Round:
         if not was:
             return said
         connection = self.new["connections"].get(name)
-        if connection is None or not self.now.is_up(name, connection) or self.other_device(name):
+        if connection and self.goes_home(name):
+            return said
+        if connection is None or not self.now.is_up(name, connection) or self.other_device(name) or self.cut_off(name):
             return INTERRUPTS
         anew = was != now or any(self.told[event, name, None] for event in ("ike.up", "ike.down", "ike.rekeyed"))
         return RESTART_IKE if anew else said
+
+    def goes_home(self, name):
+        """It was to begin anew at its first address, and has: what an earlier edit of its addresses has predicted."""
+        now = self.new["connections"].get(name)
+        if now is None or self.steps.get(f"connections.{name}", NONE) >= RESTART_IKE:
+            return False
+        return self.was.is_away(name, self.old["connections"][name]) and not self.now.is_away(name, now) and self.now.is_up(name, now)
+
+    def cut_off(self, name):
+        """Packets were lost in all of its children that are what they were."""
+        old, new = self.old["connections"][name]["children"], self.new["connections"][name]["children"]
+        lost = [lost for (of, child), (lost, _) in self.passed.items() if of == name and old[child] == new.get(child)]
+        return bool(lost) and min(lost) > 0 and self.was.ike(name) == self.now.ike(name)
 
     def other_device(self, name):
         """Its packets have another device than before."""
@@ -241,8 +263,8 @@ class Round:
         made = {c["name"] for c in [*self.was.made_of(name, child, before), *self.now.made_of(name, child, after)]}
         if was == now and not any(self.told[event, name, one] for event in ("child.up", "child.down") for one in made):
             return INTERRUPTS if lost and self.was.ike(name) == self.now.ike(name) and not self.other_device(name) else said
-        if self.is_due(name, child) and not lost:
-            return max(said, NONE)
+        if (self.is_due(name, child) or self.goes_home(name)) and not lost:
+            return said
         changed = sum(self.was.sas(name, c, before) != self.now.sas(name, c, after) for c in after)
         by_rekey = self.rekeyed[name] >= changed and self.was.ike(name) == self.now.ike(name)
         return REKEY_CHILD if by_rekey and not lost and not renamed else RESTART_CHILD
@@ -258,6 +280,8 @@ class Round:
         above = [(name, self.predicted(name), grade) for name, grade in observed.items() if grade > self.predicted(name)]
         unlisted = []
         for name, connection in self.old["connections"].items():
+            if self.goes_home(name):
+                continue
             gone = {spi for spi, _ in self.was.ike(name) - self.now.ike(name)}
             after = self.new["connections"].get(name, {}).get("children", {})
             for child in connection["children"]:

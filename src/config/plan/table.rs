@@ -10,6 +10,7 @@ use crate::wire::payload::{Proposal, Transform};
 use crate::wire::registry::{ProtocolId, TransformType};
 use crate::wire::selector::{Selector, is_subset};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 /// One key.
 pub struct Row<J> {
@@ -164,7 +165,12 @@ macro_rules! policy {
 /// A connection's own keys.
 pub const CONNECTION: &[Row<OfConnection>] = &[
     row("profile", Impact::None, "what it stands for is judged key by key", |_| Impact::None),
-    row("local_addrs", Impact::RestartIke, "an address that may not be ours any more", local_addrs),
+    row(
+        "local_addrs",
+        Impact::RestartIke,
+        "an address that may not be ours any more, or not the first, which is gone to before long",
+        local_addrs,
+    ),
     row("remote_addrs", Impact::RestartIke, "the peer may be elsewhere", remote_addrs),
     row(
         "proposals",
@@ -236,10 +242,12 @@ pub const CONNECTION: &[Row<OfConnection>] = &[
         let of = |m: &Meaning<'_>| m.config.interface.as_ref().map(|i| i.name.clone());
         when(of(&two.old) != of(&two.new), Impact::InterruptsTraffic)
     }),
-    row("interface.addresses", Impact::Live, "set on the device that is there", |two| {
-        let of = |m: &Meaning<'_>| m.config.interface.as_ref().map_or(Vec::new(), |i| i.addresses.clone());
-        when(of(&two.old) != of(&two.new), Impact::Live)
-    }),
+    row(
+        "interface.addresses",
+        Impact::InterruptsTraffic,
+        "set on the device that is there; with the last IPv4 address the kernel takes its routes away",
+        addresses,
+    ),
     row("interface.netns", Impact::InterruptsTraffic, DEVICE, |two| {
         let of = |m: &Meaning<'_>| m.config.interface.as_ref().and_then(|i| i.netns.clone());
         when(of(&two.old) != of(&two.new), Impact::InterruptsTraffic)
@@ -328,11 +336,12 @@ fn local_addrs(two: &Two<'_>) -> Impact {
     if old.local_addrs == new.local_addrs {
         return Impact::None;
     }
-    let allows = |addr| new.local_addrs.is_empty() || new.local_addrs.contains(addr);
-    let stays = match two.up {
-        Some(up) => up.iter().all(|sa| allows(&sa.local)),
-        None => new.local_addrs.is_empty() || !old.local_addrs.is_empty() && old.local_addrs.iter().all(allows),
+    // From another one that is allowed it goes to the first before long; which that is by the route nobody knows here.
+    let is_at_home = |sa: &IkeUp| {
+        let first = new.local_addrs.iter().find(|addr| addr.is_ipv4() == sa.remote.is_ipv4());
+        first == Some(&sa.local)
     };
+    let stays = two.up.is_some_and(|up| up.iter().all(is_at_home));
     if stays { Impact::Live } else { Impact::RestartIke }
 }
 
@@ -456,6 +465,19 @@ fn demanded<T: PartialEq>(two: &Two<'_>, of: fn(&Connection) -> T) -> Impact {
 pub(super) fn moves_device(old: &Meaning<'_>, new: &Meaning<'_>) -> bool {
     let of = |m: &Meaning<'_>| m.config.interface.as_ref().map(|i| (i.name.clone(), i.netns.clone()));
     of(old) != of(new)
+}
+
+/// One address must stay all the time. One that is in the network of another goes with that.
+fn addresses(two: &Two<'_>) -> Impact {
+    let of = |m: &Meaning<'_>| m.config.interface.as_ref().map(|interface| interface.addresses.clone());
+    let (Some(old), Some(new)) = (of(&two.old), of(&two.new)) else { return Impact::None };
+    let network = |(addr, len): &(IpAddr, u8)| match addr {
+        IpAddr::V4(v4) => Some((u32::from(*v4).checked_shr(32 - u32::from(*len)).unwrap_or(0), *len)),
+        IpAddr::V6(_) => None,
+    };
+    let gone: Vec<_> = old.iter().filter(|address| !new.contains(address)).filter_map(network).collect();
+    let stays = gone.is_empty() || new.iter().filter_map(network).any(|network| !gone.contains(&network));
+    when(old != new, if stays { Impact::Live } else { Impact::InterruptsTraffic })
 }
 
 fn keylog(two: &Two<'_>) -> Impact {

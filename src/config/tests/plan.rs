@@ -99,7 +99,13 @@ fn each_kind_of_change_has_its_impact() {
         (", \"aes128-sha256-modp2048\"", "", vec!["connections.a: proposals -> live"]),
         ("\"203.0.113.2\"", "\"203.0.113.2\", \"203.0.113.9\"", vec!["connections.a: remote_addrs -> live"]),
         ("\"203.0.113.2\"", "\"203.0.113.9\"", vec!["connections.a: remote_addrs -> restart_ike"]),
-        ("local_addrs = [\"192.0.2.1\"]\n", "", vec!["connections.a: local_addrs -> live"]),
+        ("local_addrs = [\"192.0.2.1\"]\n", "", vec!["connections.a: local_addrs -> restart_ike"]),
+        ("\"192.0.2.1\"]\nremote", "\"192.0.2.1\", \"192.0.2.7\"]\nremote", vec!["connections.a: local_addrs -> live"]),
+        (
+            "\"192.0.2.1\"]\nremote",
+            "\"192.0.2.7\", \"192.0.2.1\"]\nremote",
+            vec!["connections.a: local_addrs -> restart_ike"],
+        ),
         ("\"a.example\"", "\"c.example\"", vec!["connections.a: remote.id -> restart_ike"]),
         ("# more a", "local = { id = \"192.0.2.1\" }", vec!["connections.a: local.id -> live"]),
         ("# more a", "local = { id = \"us\" }", vec!["connections.a: local.id -> restart_ike"]),
@@ -190,6 +196,23 @@ fn what_is_not_demanded_any_more_is_no_reason_to_begin_anew() {
             between(from, to, Some(up("aes256-sha256-prfsha256-modp2048", "aes256-sha256"))).impact()
         });
         assert_eq!(found, expected, "{key}");
+    }
+}
+
+/// A device without an IPv4 address has no IPv4 routes any more.
+#[test]
+fn routes_of_a_device_go_with_its_last_address() {
+    let with = |list: &str| text(&[("# more a", &format!("interface = {{ name = \"t0\", addresses = [{list}] }}"))]);
+    for (from, to, expected) in [
+        ("\"10.7.0.1/30\"", "\"10.7.0.1/30\", \"10.7.0.5/30\"", Impact::Live),
+        ("\"10.7.0.1/30\"", "\"10.7.0.5/30\"", Impact::Live),
+        ("\"10.7.0.1/30\"", "\"10.7.0.2/30\"", Impact::InterruptsTraffic),
+        ("\"10.7.0.1/30\"", "\"fd00::1/64\"", Impact::InterruptsTraffic),
+        ("\"10.7.0.1/30\"", "", Impact::InterruptsTraffic),
+        ("", "\"10.7.0.1/30\"", Impact::Live),
+        ("\"fd00::1/64\"", "", Impact::Live),
+    ] {
+        assert_eq!(between(&with(from), &with(to), None).impact(), expected, "{from} -> {to}");
     }
 }
 
