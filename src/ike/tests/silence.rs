@@ -44,7 +44,7 @@ fn one_of_two_asks_for_both() {
         world.pass(seconds(1));
         world.log.clear();
         world.pass(seconds(299));
-        assert_eq!((asked(&world, caller), asked(&world, called)), (9, 0));
+        assert_eq!((asked(&world, caller), asked(&world, called)), (10, 0));
         // Where the one does not, the other does.
         let quiet = without_dpd(if caller == ALICE { alice() } else { bob() });
         world.command(caller, Command::SetPolicy(Arc::new(quiet)));
