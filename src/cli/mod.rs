@@ -9,6 +9,7 @@ mod change;
 mod check;
 mod completion;
 mod demo;
+mod health;
 mod http;
 pub mod import;
 mod man;
@@ -99,6 +100,14 @@ enum Command {
     /// Replace the running daemon by the installed executable, without losing an SA or a packet
     #[command(after_help = "Examples:\n  sandhog upgrade\n  sandhog --json upgrade")]
     Upgrade,
+    /// Tell whether the gateway works, for probes: exit code 0 if all is well, else 1, and 3 without a daemon
+    ///
+    /// IKE is asked with one datagram at the daemon's own port, as a stranger would: a message of a later version, which is answered and leaves nothing behind. Without --ike and
+    /// --tunnels both are asked.
+    #[command(
+        after_help = "Examples:\n  sandhog health\n  sandhog health --ike --timeout 5\n  sandhog --json health --tunnels"
+    )]
+    Health(health::Args),
     /// Validate a configuration without a daemon
     #[command(after_help = "Example:\n  sandhog check /etc/sandhog/sandhog.toml")]
     Check {
@@ -213,6 +222,7 @@ pub fn main() -> ExitCode {
         Command::Down(args) => change::run(&client, Verb::Down, &args.name, args.timeout, cli.json),
         Command::Rekey(args) => change::run(&client, Verb::Rekey, &args.name, args.timeout, cli.json),
         Command::Upgrade => upgrade::run(&client, cli.json),
+        Command::Health(args) => health::run(&client, &args, cli.json),
         Command::Check { file } => check::run(&file, cli.json),
         Command::Plan { file } => plan::run(&client, file.as_deref(), cli.json),
         Command::Apply { file, confirm, yes } => {

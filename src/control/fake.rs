@@ -168,6 +168,8 @@ fn info() -> Info {
         device: "sandhog0".into(),
         workers: 1,
         listen: vec![],
+        ike: vec![],
+        raw_esp: true,
         warnings: vec![],
     }
 }

@@ -59,6 +59,9 @@ pub fn harden() -> io::Result<()> {
 /// When the system has no capabilities.
 pub fn raise() -> io::Result<()> {
     let mut sets = get()?;
+    if sets.effective == sets.permitted {
+        return Ok(());
+    }
     sets.effective = sets.permitted;
     set(sets)
 }
@@ -78,7 +81,11 @@ pub fn keep(wanted: &[Capability]) -> io::Result<()> {
     // SAFETY: takes numbers alone. Kernels before 4.3 have no such capabilities.
     unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
     let kept = get()?.permitted & wanted;
-    set(Sets { effective: kept, permitted: kept, inheritable: 0 })
+    let done = set(Sets { effective: kept, permitted: kept, inheritable: 0 });
+    // The unit's sandbox lets nobody change anything, and has given no more than that. What a program of ours could inherit is nothing without what is
+    // ambient.
+    let now = get()?;
+    if (now.effective, now.permitted) == (kept, kept) { Ok(()) } else { done }
 }
 
 /// Nothing of this process is ever written to a swap device. False where the limit (RLIMIT_MEMLOCK) does not allow it: then nothing is locked, since

@@ -192,6 +192,12 @@ impl Front {
                         heir.deadline = clock::now() + AFTER_COMMIT;
                     }
                 }
+                // Whatever it does: it has read keys that are not its own. Its end is heard of like any other.
+                Word::Failed { serial } => {
+                    if let Some(heir) = self.heir.as_ref().filter(|heir| heir.serial == serial && !heir.committed) {
+                        let _ = spawn::kill_one(heir.daemon.pid);
+                    }
+                }
             }
         }
         while let Some(word) = self.next(HEIR) {
