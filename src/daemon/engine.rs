@@ -264,13 +264,18 @@ impl Engine {
     }
 
     fn turn(&mut self, now: Duration, ready: &[u64]) {
-        self.parts.wake.drain();
-        self.signals(now);
-        self.results(now);
-        while let Ok(request) = self.parts.requests.try_recv() {
-            self.request(now, request);
+        if ready.contains(&SIGNALS) {
+            self.signals(now);
         }
-        self.upcalls(now);
+        // Whoever has something for us says so afterwards.
+        if ready.contains(&WAKE) {
+            self.parts.wake.drain();
+            self.results(now);
+            while let Ok(request) = self.parts.requests.try_recv() {
+                self.request(now, request);
+            }
+            self.upcalls(now);
+        }
         for token in ready.iter().filter(|token| (SOCKETS..probes::TOKENS).contains(token)) {
             self.parts.sockets.receive((token - SOCKETS) as usize, &mut self.lanes, &self.endpoint);
         }

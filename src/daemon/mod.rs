@@ -41,26 +41,18 @@ pub mod probes;
 pub mod routes;
 pub mod site;
 pub mod sockets;
+mod start;
 pub mod status;
 pub mod store;
 pub mod traps;
 pub mod workers;
 
 use crate::config::{self, Config, ConnectionConfig, Errors, OnExit};
-use crate::control::capture::Captures;
-use crate::control::config::Keeper;
-use crate::control::gate;
-use crate::control::metrics::meter::Meter;
-use crate::control::request::Engine as ApiEngine;
-use crate::control::routes::Api;
 use crate::control::server::Server;
 use crate::control::socket::ControlSocket;
-use crate::crypto::rng::SystemRng;
-use crate::frozen::Thaw;
 use crate::io::fds::{EventFd, Signals};
 use crate::io::host as system;
 use crate::ipsec::spd::DeviceId;
-use crate::ipsec::tables::Tables;
 use engine::{End, Engine, Parts};
 use ground::Ground;
 use handover::take::Entrance;
@@ -69,17 +61,11 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc;
 
 /// The TUN of policy-based children.
 const DEVICE: DeviceId = DeviceId(0);
 /// Steering has four bits for a worker.
 const MAX_WORKERS: usize = 16;
-/// Requests of the API that wait.
-const REQUESTS: usize = 256;
-/// Orders to the keeper that wait.
-const ORDERS: usize = 32;
-
 /// What the command line says.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -191,20 +177,9 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
     let doors = ground.doors().map_err(said("the API's sockets"))?;
     let Ground { control: mut socket, mut observe, metrics, mut network, sockets, queues, own, state } = ground;
     let (sockets, of_workers) = sockets;
-    let workers = u8::try_from(queues.len()).unwrap_or(u8::MAX);
     let wake = Arc::new(EventFd::new().map_err(said("eventfd"))?);
-    let tables = Arc::new(Tables::new());
-    let inboxes = workers::inboxes(workers).map_err(said("eventfd"))?;
-    let mut devices = devices::Devices::new(inboxes.clone());
-    let mut installer = install::Installer::new(tables.clone(), DEVICE, ceiling::of_new_path, config.gateway.mark);
-    installer.follow_devices(devices.configure(clock::now(), &config, &ceiling::of_own_devices(&config)));
-    own.into_iter().for_each(|(connection, queues)| devices.adopt(clock::now(), &connection, queues));
-    let no_state = |part: &'static str| move |error: Thaw| format!("what was handed over ({part}) is refused: {error}");
-    let mut places = match &state {
-        None => places::Places::new(workers, &mut SystemRng),
-        Some(state) => state.install(&mut installer, &mut SystemRng).map_err(no_state("SAs"))?,
-    };
-    installer.configure(&config, &mut places);
+    let start::PacketPath { tables, inboxes, mut devices, installer, places } =
+        start::lay(&config, queues.len(), own, state.as_ref())?;
     if state.is_none() {
         network.attach(ceiling::of_device(&config, is_shared)).map_err(said("the device"))?;
         devices.tick(clock::now());
@@ -221,26 +196,8 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
     let pool = compute::Pool::start(threads, wake.clone()).map_err(said("compute threads"))?;
     let fetcher = fetch::Fetcher::start(config.gateway.mark, wake.clone()).map_err(said("fetcher"))?;
     let host = host::DaemonHost::new(places, tables, config.gateway.mark, wake.clone()).map_err(said("resolver"))?;
-    let (requests, from_api) = mpsc::sync_channel(REQUESTS);
-    let journal = journal::Journal::default();
-    let meter = Arc::new(Meter::default());
-    meter.set_workers(workers.stats.clone());
-    let (ring, audits) = (wake.clone(), journal.ring());
-    let to_engine = ApiEngine::new(requests, Arc::new(move || ring.signal()));
-    let (orders, from_clients) = mpsc::sync_channel(ORDERS);
-    let to_keeper = Keeper::new(orders);
-    let api = Api {
-        engine: to_engine.clone(),
-        keeper: to_keeper.clone(),
-        events: journal.ring(),
-        clock: clock::now,
-        audit: Arc::new(move |audit| journal::tell_audit(&audits, clock::now(), audit)),
-        large: gate::places(),
-        tables: installer.tables().clone(),
-        meter: meter.clone(),
-        captures: Arc::new(Captures::new(workers.tap.clone(), workers.stats.len() + 1, clock::now, clock::unix_exact)),
-        metrics,
-    };
+    let start::Desk { api, from_api, from_clients, journal } = start::desk(&wake, &installer, &workers, metrics);
+    let (to_engine, keeper, meter) = (api.engine.clone(), api.keeper.clone(), api.meter.clone());
     let warnings = preflight::warnings(&config);
     warnings.iter().chain(&network.warnings).for_each(|warning| tracing::warn!("{warning}"));
     let mut engine = Engine::new(Parts {
@@ -264,11 +221,11 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
         front: (entrance.front.take(), entrance.lost.take()),
         doors,
         notes: begun.notes.clone(),
-        keeper: to_keeper,
+        keeper,
     })
     .map_err(said("engine"))?;
     if let Some(state) = state {
-        engine.resume(clock::now(), &state).map_err(no_state("IKE"))?;
+        engine.resume(clock::now(), &state).map_err(start::refused("IKE"))?;
     }
     let taken = entrance.take(engine.sas())?;
     socket.keep();
