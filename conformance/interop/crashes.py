@@ -334,10 +334,13 @@ def killed(peer, times):
 def amid(lab, us, point, which):
     """Kills the daemon at work or the front while an upgrade stands still at this point; the time. What is installed is good again by then."""
     fault(us, "hang", point)
+    # copied before, so that the kill comes at once
+    good = us.path + ".good"
+    replace(good, sandhog.binary(PROGRAM))
     at_work, before = us.process.worker(), us.process.text().count(HANGING)
     lab.left.start("client", [sandhog.binary("sandhog"), "--socket", us.socket, "upgrade"])
     wait.until(f"a new executable that hangs at {point}", lambda: us.process.text().count(HANGING) > before, 10, every=0.01)
-    replace(us.path, sandhog.binary(PROGRAM))
+    os.rename(good, us.path)
     at = time.monotonic()
     os.kill(at_work if which == "the daemon" else us.process.popen.pid, signal.SIGKILL)
     us.process.popen.wait()
