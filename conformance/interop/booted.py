@@ -48,6 +48,7 @@ class Machine(Kernel):
             root.run("dpkg", "-i", f"/root/{os.path.basename(first)}", timeout=180)
             root.write("etc/sandhog/sandhog.toml", config, 0o640)
             root.file("usr/local/sbin/loop", LOOP, 0o755)
+            root.file("usr/local/sbin/told", "#!/bin/sh\necho told of $SANDHOG_EVENT as $(id -un)\n", 0o755)
             root.file("etc/systemd/system/loop.service", SERVICE, 0o644)
             root.run("systemctl", "enable", "-q", "loop.service")
             root.run("systemctl", "mask", "-q", "getty@.service", "serial-getty@.service", "apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_reap.service")
@@ -90,7 +91,7 @@ def booted():
         other = sandhog.Sandhog(peer, sandhog.config("192.0.2.2", "192.0.2.1", SUITE, "aes256gcm16", "10.2.0.0/24", "10.1.0.0/24", PSK, extra='dpd_delay = "60s"'))
         machine = Machine(us, sandhog.config("192.0.2.1", "192.0.2.2", SUITE, "aes256gcm16", "10.1.0.0/24", "10.2.0.0/24", PSK, start="start"))
         us.ip("link", "set", machine.tap, "master", "br0")
-        machine.run("ip link set eth0 up; ip addr add 192.0.2.1/24 dev eth0; ip addr add 10.1.0.1/24 dev lo")
+        machine.run("/usr/lib/systemd/systemd-sysctl /usr/share/doc/sandhog/examples/60-sandhog.conf; ip link set eth0 up; ip addr add 192.0.2.1/24 dev eth0; ip addr add 10.1.0.1/24 dev lo")
         return _life(machine, other)
 
 
@@ -143,6 +144,8 @@ def _life(machine, other):
     wait.until("the tunnel after the watchdog", lambda: running(machine), 90, every=1)
     holds("one that hangs is started anew", True)
 
+    _with_more(machine, holds)
+
     machine.run("systemctl stop sandhog", timeout=60)
     stopped = machine.unit("ActiveState", "Result")
     closed = machine.run("ip rule; ip route show table all; nft list tables")
@@ -154,10 +157,36 @@ def _life(machine, other):
     return check(not wrong, f"{', '.join(figures)}" if not wrong else f"WRONG: {' | '.join(wrong)}")
 
 
+def _with_more(machine, holds):
+    """A hook of another user and a tenant's namespace, each with the drop-in that is for it."""
+    machine.run("cd /usr/share/doc/sandhog/examples && cp hook.conf tenants.conf /run/systemd/system/sandhog.service.d/ && ip netns add tenant && systemctl daemon-reload")
+    hook = 'hook = { command = ["/usr/local/sbin/told"], user = "nobody" }'
+    tenant = """
+[connections.tenant]
+remote_addrs = ["192.0.2.3"]
+interface = { name = "vti-t", netns = "tenant" }
+[connections.tenant.children.all]
+local_ts = ["0.0.0.0/0"]
+remote_ts = ["0.0.0.0/0"]
+start_action = "none"
+[secrets.tenant]
+id = ["192.0.2.3"]
+secret = "another secret of the package's case"
+"""
+    machine.run(f"sed -i 's|^\\[gateway\\]$|&\\n{hook}|' /etc/sandhog/sandhog.toml")
+    machine.write("/tmp/more.toml", tenant)
+    machine.run("cat /tmp/more.toml >>/etc/sandhog/sandhog.toml; systemctl restart sandhog", timeout=60)
+    wait.until("the tunnel with a hook", lambda: running(machine), 90, every=1)
+    time.sleep(2)
+    journal = machine.run("journalctl -u sandhog -o cat -n 60")
+    holds("a hook of another user", "told of up as nobody" in journal, "" if "told of" in journal else journal[-600:])
+    holds("a tenant's device", "vti-t" in machine.run("ip -n tenant -br link", check=False))
+
+
 def _reaches(machine, group, socket):
     """A user with (or without) the group can use the socket."""
     with_group = f"--groups {group}" if group else "--clear-groups"
-    return "connections" in machine.run(f"setpriv --reuid 65534 --regid 65534 {with_group} sandhog --socket /run/sandhog/{socket}.sock --json status", check=False)
+    return "connections" in machine.run(f"setpriv --reuid 4242 --regid 4242 {with_group} sandhog --socket /run/sandhog/{socket}.sock --json status", check=False)
 
 
 def _spis(other):

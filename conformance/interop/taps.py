@@ -66,7 +66,7 @@ def pings(rows, interface, kind, direction):
     return sum(row["frame.interface_name"] == interface and row["icmp.type"] == kind and int(row["frame.packet_flags_direction"], 16) == direction for row in rows)
 
 
-@case(ROW, "both planes, against tcpdump, tshark and scapy", quick=True)
+@case(ROW, "both planes, against tcpdump, tshark and scapy")
 def planes():
     """What is captured outside is octet by octet what tcpdump sees on the wire, IKE included; what is inside is the pings, each with its direction."""
     with Pair("tap") as lab:
@@ -74,7 +74,7 @@ def planes():
         must_come_up(a, b)
         wire = os.path.join(lab.dir, "wire.pcap")
         lab.left.ip("link", "set", lab.left_dev, "gso_max_segs", 1)
-        tcpdump = lab.left.start("tcpdump", ["tcpdump", "-U", "-i", lab.left_dev, "-w", wire, "udp port 4500 or udp port 500"])
+        tcpdump = lab.left.start("tcpdump", ["tcpdump", "-U", "--immediate-mode", "-Z", "root", "-i", lab.left_dev, "-w", wire, "udp port 4500 or udp port 500"])
         wait.until("tcpdump", lambda: "listening" in tcpdump.text(), 10)
         capture = Capture(a, "both", "peer", "--inner", "--outer", "--seconds", "60")
         answered = traffic.ping(lab.left, *INNER[4], count=PINGS)
@@ -111,7 +111,7 @@ def bounds():
         begun = time.monotonic()
         code, told = Capture(a, "time", "--seconds", "2").ended(10)
         took = time.monotonic() - begun
-        must("time", code == 0 and told["whole"] and 2 <= took < 4, (code, told, took))
+        must("time", code == 0 and told["whole"] and 2 <= took < 6, (code, told, took))
         full = Capture(a, "size", "--inner", "--size", "1", "--seconds", "60")
         traffic.tcp(lab.left, lab.right, *INNER[4], 20)
         code, told = full.ended(20)
@@ -128,12 +128,11 @@ def bounds():
         must("killed", len(packets(killed.file)) <= 10)
         pipe = lab.left.start("pipe", ["sh", "-c", f"{sandhog.binary('sandhog')} --socket {a.socket} capture --inner --seconds 60 --out - | tshark -l -r - -c 4"])
         wait.until("a capture into a pipe", lambda: running(a), 10)
-        traffic.ping(lab.left, *INNER[4], count=5)
-        pipe.popen.wait(20)
-        wait.until("the end of a capture whose reader has gone", lambda: traffic.ping(lab.left, *INNER[4], count=1) and not running(a), 5)
+        # who writes hears of it with the next packet
+        wait.until("the end of a capture whose reader has gone", lambda: traffic.ping(lab.left, *INNER[4], count=1) and pipe.popen.poll() is not None and not running(a), 20)
         must("pipe", pipe.text().count("ICMP") == 4, pipe.text())
-        observe = sandhog.UnixHttp(f"{a.dir}/observe.sock")
         for verb in ("POST", "GET", "DELETE"):
+            observe = sandhog.UnixHttp(f"{a.dir}/observe.sock")
             observe.request(verb, "/v1/captures", b"{}" if verb == "POST" else None, {"Content-Type": "application/json"})
             answer = observe.getresponse()
             body = answer.read()

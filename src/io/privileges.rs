@@ -30,16 +30,24 @@ struct Sets {
     inheritable: u64,
 }
 
-/// No core dump of ours is written, nobody but root may look into our memory or /proc/PID, and no program that we start has more privileges than
-/// we have.
+/// No core dump of ours is written, also where a program takes them, and nobody but root may look into our memory or /proc/PID.
 ///
 /// # Errors
 /// Not on any kernel that runs elsewhere.
-pub fn harden() -> io::Result<()> {
+pub fn no_cores() -> io::Result<()> {
     prctl::set_dumpable(false)?;
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel reads one struct.
     check(unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) })?;
+    Ok(())
+}
+
+/// That, and no program that we start has more privileges than we have.
+///
+/// # Errors
+/// As [`no_cores`].
+pub fn harden() -> io::Result<()> {
+    no_cores()?;
     prctl::set_no_new_privs()?;
     Ok(())
 }
