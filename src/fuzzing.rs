@@ -37,6 +37,7 @@ pub const TARGETS: &[Target] = &[
     ("icmp", icmp),
     ("swanctl", swanctl),
     ("api", api),
+    ("thaw", thaw),
 ];
 
 /// A swanctl.conf, as `sandhog import` reads it.
@@ -156,6 +157,15 @@ pub fn certificate(data: &[u8]) {
         };
         assert!(verify.run().is_err(), "nobody signs with SHA-1 and nothing");
     });
+}
+
+/// The state of another daemon, whoever has written it: the first octet tells which part.
+pub fn thaw(data: &[u8]) {
+    let Some((part, data)) = data.split_first() else { return };
+    match part % 2 {
+        0 => drop(crate::ike::thaw_any(data)),
+        _ => drop(crate::daemon::frozen::thaw_any(data)),
+    }
 }
 
 /// A selector as people write it.
@@ -336,7 +346,15 @@ mod tests {
                 "\x03GET /v1/openapi.json\nHost: evil.example\n\n",
                 "\x00HEAD /metrics\nAccept: application/openmetrics-text\n\n",
                 "\x03POST /v1/connections/%ff/rekey?timeout=-1\nContent-Length: 99999999\n\nx",
+                "\x03POST /v1/captures\nContent-Type: application/json\n\n{\"connection\":\"office\",\"child\":\"lan\",\"inner\":true,\"seconds\":9,\"octets\":4096}",
+                "\x03DELETE /v1/captures?id=1\n\n",
+                "\x02PUT /v1/connections/x\nContent-Type: application/json\nIf-Match: \"e\"\n\n{\"remote_addrs\":[\"192.0.2.9\"]}",
+                "\x03POST /v1/config/apply?confirm=60\nContent-Type: application/json\n\n{\"gateway\":{}}",
             ]),
+            "thaw" => {
+                let of = |part: u8, all: Vec<Vec<u8>>| all.into_iter().map(move |seed| [&[part][..], &seed].concat());
+                of(0, crate::ike::sim::frozen()).chain(of(1, crate::daemon::frozen::seeds())).collect()
+            }
             other => panic!("no seeds for {other}"),
         }
     }
@@ -368,7 +386,7 @@ mod tests {
     fn every_corpus_holds_what_is_taken_in() {
         let text = |seed: &[u8]| String::from_utf8(seed.to_vec()).unwrap_or_default();
         type Takes<'a> = &'a dyn Fn(&[u8]) -> bool;
-        let taken: [(&str, Takes<'_>); 19] = [
+        let taken: [(&str, Takes<'_>); 21] = [
             ("certificate", &|seed| {
                 Certificate::parse(seed).is_ok_and(|ca| Trust::new(vec![ca], Vec::new(), Revocation::Strict).is_ok())
             }),
@@ -395,6 +413,8 @@ mod tests {
             ("segment", &|seed| seed.get(10..).is_some_and(|packet| ip::parse(packet).is_ok())),
             ("merge", &|seed| seed.get(2..).is_some_and(|packet| ip::parse(packet).is_ok())),
             ("swanctl", &|seed| text(seed).contains("connections {")),
+            ("thaw", &|seed| seed[0] == 0 && crate::ike::thaw_any(&seed[1..]).is_some_and(|sas| sas > 0)),
+            ("thaw", &|seed| seed[0] == 1 && crate::daemon::frozen::thaw_any(&seed[1..]).is_some_and(|sas| sas > 0)),
             ("message", &|seed| Message::parse(seed).is_ok_and(|m| m.payloads.len() > 1)),
         ];
         for (i, (target, takes)) in taken.iter().enumerate() {

@@ -122,6 +122,26 @@ impl State {
     }
 }
 
+/// A fuzz target: whatever is said to be SAs, behind the name and version of them.
+#[cfg(any(test, feature = "fuzzing"))]
+pub fn thaw_any(data: &[u8]) -> Option<usize> {
+    use crate::crypto::rng::SeededRng;
+    use crate::ipsec::spd::DeviceId;
+    let mut octets = Writer::new(TABLES, VERSION);
+    octets.put(data);
+    let nothing = Secret::default;
+    let state = State { descriptors: Vec::new(), endpoint: nothing(), tables: octets.finish(), engine: nothing() };
+    let mut installer = Installer::new(Default::default(), DeviceId(0), |_, _| 1500, 0);
+    state.install(&mut installer, &mut SeededRng::new(1)).ok()?;
+    Some(installer.pairs().count())
+}
+/// Seeds of it.
+#[cfg(test)]
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    let head = 4 + TABLES.len() + 2;
+    super::install::seeds().into_iter().map(|(i, p)| State::tables(&i, &p).expose()[head..].to_vec()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

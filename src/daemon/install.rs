@@ -22,6 +22,8 @@ use crate::ipsec::sad::{self, InboundEntry};
 use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot};
 use crate::ipsec::tables::{OutboundEntry, Tables, Traffic};
 use arc_swap::{ArcSwap, ArcSwapOption};
+#[cfg(test)]
+pub(super) use frozen::seeds;
 pub(super) use policies::Ordered;
 use policies::PolicyChange;
 use renamed::Withdrawn;

@@ -324,3 +324,23 @@ impl Endpoint {
             .collect()
     }
 }
+
+/// Octets of the name and the version in front of it.
+#[cfg(test)]
+pub(crate) const HEAD: usize = 4 + PART.len() + 2;
+/// A fuzz target: whatever is said to be an endpoint, behind the name and version of one.
+#[cfg(any(test, feature = "fuzzing"))]
+pub fn thaw_any(data: &[u8]) -> Option<usize> {
+    let mut octets = Writer::new(PART, VERSION);
+    octets.put(data);
+    let nothing = Policy {
+        ports: Default::default(),
+        retransmit: Default::default(),
+        limits: Default::default(),
+        connections: Vec::new(),
+        secrets: Vec::new(),
+        credentials: Default::default(),
+    };
+    let thawed = Endpoint::thaw(octets.octets(), &Arc::new(nothing)).ok()?;
+    Some(thawed.sas.len())
+}

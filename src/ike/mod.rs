@@ -47,6 +47,8 @@ mod ways;
 mod window;
 
 #[cfg(any(test, feature = "fuzzing"))]
+pub use frozen::thaw_any;
+#[cfg(any(test, feature = "fuzzing"))]
 pub mod sim;
 #[cfg(test)]
 mod tests;

@@ -289,6 +289,18 @@ fn thaw_child(input: &mut Reader<'_>) -> Result<Child, Thaw> {
     Ok(Child { translation, counters: Arc::new(ChildCounters::thaw(input)?), ..child })
 }
 
+/// Some states of it.
+#[cfg(test)]
+pub(in crate::daemon) fn seeds() -> Vec<(Installer, crate::daemon::places::Places)> {
+    let mut bench = super::tests::Bench::new();
+    bench.up(1, true, None);
+    bench.up(2, false, Some(1));
+    bench.up(3, true, Some(2));
+    bench.down(2, crate::ike::event::Ended::Replaced);
+    let empty = super::tests::Bench::new();
+    [bench, empty].into_iter().map(|bench| (bench.installer, bench.places)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::{Bench, NOW};

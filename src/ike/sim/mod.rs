@@ -57,6 +57,29 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     sealed::seeds()
 }
 
+/// Endpoints as octets at some moments of a run, without the name and the version before them: seeds of `thaw`.
+#[cfg(test)]
+pub(crate) fn frozen() -> Vec<Vec<u8>> {
+    let mut dice = Dice::seeded(7);
+    let plan = Plan { fair: true, weather: FINE, narrow: None, edits: false, ..Plan::new(&mut dice) };
+    let mut world = World::new(plan, &mut dice, false);
+    let mut seeds = Vec::new();
+    for _ in 0..4 {
+        let connections: Vec<_> = world.machines[0].policy.connections.iter().map(|one| one.name.clone()).collect();
+        for connection in connections {
+            world.command(0, Command::Up { connection, child: None });
+        }
+        let next = world.now + Duration::from_millis(60);
+        world.run(next);
+        let endpoints = world.machines.iter().filter_map(|machine| machine.endpoint.as_ref());
+        seeds.extend(endpoints.map(|endpoint| {
+            let frozen = endpoint.freeze().expect("everything was polled");
+            frozen.octets()[super::frozen::HEAD..].to_vec()
+        }));
+    }
+    seeds
+}
+
 fn play(mut dice: Dice, talkative: bool, reborn_every: u64) -> Summary {
     let before = secret::alive();
     let plan = Plan::new(&mut dice);
