@@ -55,7 +55,6 @@ use crate::control::routes::Api;
 use crate::control::server::Server;
 use crate::control::socket::ControlSocket;
 use crate::crypto::rng::SystemRng;
-use crate::frozen::Thaw;
 use crate::io::fds::{EventFd, Signals};
 use crate::io::host as system;
 use crate::ipsec::spd::DeviceId;
@@ -188,7 +187,7 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
         Some(heritage) => Ground::taken(&config, heritage)?,
     };
     let doors = ground.doors().map_err(said("the API's sockets"))?;
-    let Ground { control: mut socket, mut observe, metrics, mut network, sockets, queues, own, state } = ground;
+    let Ground { control: mut socket, mut observe, metrics, mut network, sockets, queues, own, taken } = ground;
     let (sockets, of_workers) = sockets;
     let workers = u8::try_from(queues.len()).unwrap_or(u8::MAX);
     let wake = Arc::new(EventFd::new().map_err(said("eventfd"))?);
@@ -198,13 +197,10 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
     let mut installer = install::Installer::new(tables.clone(), DEVICE, ceiling::of_new_path, config.gateway.mark);
     installer.follow_devices(devices.configure(clock::now(), &config, &ceiling::of_own_devices(&config)));
     own.into_iter().for_each(|(connection, queues)| devices.adopt(clock::now(), &connection, queues));
-    let no_state = |part: &'static str| move |error: Thaw| format!("what was handed over ({part}) is refused: {error}");
-    let mut places = match &state {
-        None => places::Places::new(workers, &mut SystemRng),
-        Some(state) => state.install(&mut installer, &mut SystemRng).map_err(no_state("SAs"))?,
-    };
-    installer.configure(&config, &mut places);
-    if state.is_none() {
+    let mut places = places::Places::new(workers, &mut SystemRng);
+    // Another daemon's places and SAs come when all else is ready.
+    if taken.is_none() {
+        installer.configure(&config, &mut places);
         network.attach(ceiling::of_device(&config, is_shared)).map_err(said("the device"))?;
         devices.tick(clock::now());
     }
@@ -265,8 +261,11 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
         keeper: to_keeper,
     })
     .map_err(said("engine"))?;
-    if let Some(state) = state {
-        engine.resume(clock::now(), &state).map_err(no_state("IKE"))?;
+    if let Some(state) = entrance.state()? {
+        if taken.is_some_and(|taken| taken != state.descriptors) {
+            return Err("its sockets or devices have changed meanwhile: upgrade again".into());
+        }
+        engine.resume(clock::now(), &state).map_err(|error| format!("what was handed over is refused: {error}"))?;
     }
     let taken = entrance.take(engine.sas())?;
     socket.keep();
