@@ -172,7 +172,14 @@ fn worker_of<D: Datagrams, T: Tun>(tables: &Arc<Tables>, socket: D, tun: T) -> (
     };
     let stats = Arc::new(WorkerStats::default());
     let (upcalls, orders) = (sync_channel(8).0, Arc::default());
-    let shared = Shared { tables: tables.clone(), upcalls, stats: stats.clone(), orders, team: Team::default() };
+    let shared = Shared {
+        tables: tables.clone(),
+        upcalls,
+        stats: stats.clone(),
+        orders,
+        team: Team::default(),
+        tap: Arc::default(),
+    };
     (Worker::new(ends, shared), stats)
 }
 

@@ -274,7 +274,10 @@ fn packets(group: &mut BenchmarkGroup<'_, WallTime>, gateway: &Gateway, children
     let ends = Ends { sockets: vec![socket], devices: [(DEVICE, Flood::new(children))].into_iter().collect() };
     let (stats, orders) = (Arc::new(WorkerStats::default()), Arc::default());
     let (upcalls, tables) = (sync_channel(8).0, gateway.tables.clone());
-    let mut worker = Worker::new(ends, Shared { tables, upcalls, stats: stats.clone(), orders, team: Team::default() });
+    let mut worker = Worker::new(
+        ends,
+        Shared { tables, upcalls, stats: stats.clone(), orders, team: Team::default(), tap: Arc::default() },
+    );
     group.bench_function(format!("packet to {children} of {all} children"), |bencher| {
         bencher.iter_custom(|times| {
             worker.ends.devices.get_mut(DEVICE).expect("a device").left = times;

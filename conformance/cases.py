@@ -9,14 +9,17 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
 import interop.addresses  # noqa: E402,F401  (importing registers the cases)
+import interop.booted  # noqa: E402,F401
 import interop.certs  # noqa: E402,F401
 import interop.changes  # noqa: E402,F401
 import interop.confirm  # noqa: E402,F401
+import interop.crashes  # noqa: E402,F401
 import interop.demo  # noqa: E402,F401
 import interop.exposure  # noqa: E402,F401
 import interop.forged  # noqa: E402,F401
 import interop.hijack  # noqa: E402,F401
 import interop.hostile  # noqa: E402,F401
+import interop.image  # noqa: E402,F401
 import interop.imported  # noqa: E402,F401
 import interop.kernel  # noqa: E402,F401
 import interop.managed  # noqa: E402,F401
@@ -39,6 +42,7 @@ import interop.storm  # noqa: E402,F401
 import interop.strongswan  # noqa: E402,F401
 import interop.strongswan6  # noqa: E402,F401
 import interop.takeover  # noqa: E402,F401
+import interop.taps  # noqa: E402,F401
 import interop.tenants  # noqa: E402,F401
 import interop.translation  # noqa: E402,F401
 import interop.tunnels  # noqa: E402,F401

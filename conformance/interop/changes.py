@@ -1,7 +1,9 @@
 """One of many tunnels is changed, added or removed, at both ends, under traffic: the others do not notice."""
 import os
+import threading
+import time
 
-from lab import sandhog, wait
+from lab import agree, sandhog, wait
 from lab.cases import case, check
 from lab.edits import toml
 from lab.many import address, document, inner
@@ -114,8 +116,43 @@ def one_of(count, *owners):
                             f"and {of_theirs} of those that are changed {told[:3] or ''}; beyond it planned: {beyond}; the changed ones {'kept' if same_ike else 'LOST'} their IKE SA")
 
 
+def storm(count, seconds):
+    """The files change and are read again as fast as that goes, while the peer rekeys one child or IKE SA after the other."""
+    with Pair("stm") as lab:
+        address(lab, count)
+        right, left = (End(lab, side, range(count), ()) for side in (False, True))
+        wait.until("all tunnels", lambda: all(is_up(s.get(f"t{i}")) for s in map(sas, (left, right)) for i in range(count)), 90)
+        traffic, over, asked = Steady(lab.left, [inner(i) for i in range(count)], 0.05), threading.Event(), [0, 0]
+
+        def rekey():
+            while not over.wait(0.01):
+                what = sum(asked) % (2 * count)
+                status, _ = right.api("POST", f"connections/t{what // 2}{'/children/net' if what % 2 else ''}/rekey?timeout=5")
+                asked[status != 200] += 1
+
+        peer, end, reloads, refused = threading.Thread(target=rekey), time.monotonic() + seconds, 0, []
+        peer.start()
+        while time.monotonic() < end:
+            made = left.document(range(count), [i for i in range(count) if (i + reloads) % 3 == 0])
+            for i, connection in enumerate(made["connections"].values()):
+                connection["dpd_delay"] = f"{30 + (i + reloads) % 5}s"
+            left.write(toml(made))
+            status, body = left.send("POST", "config/apply")
+            refused += [body] * (status != 200)
+            reloads += 1
+        over.set()
+        peer.join()
+        views = lambda i: (agree.ours(left, f"t{i}"), agree.ours(right, f"t{i}"))
+        same = lambda a, b: not a.unsettled and not b.unsettled and len(a.ike) == 1 and a.ike == b.ike and a.children == b.mirrored() and len(a.children.get("net", ())) == 1
+        wait.until("both ends to agree", lambda: all(same(*views(i)) for i in range(count)), 30)
+        sent, lost = (sum(pair[n] for pair in traffic.seen().values()) for n in (0, 1))
+        return check(not refused and not lost and reloads > seconds and asked[0] > seconds,
+                     f"{reloads} reloads, {asked[0]} rekeys by the peer and {asked[1]} not done: {lost} of {sent} pings lost, one of each SA at both ends; refused {refused[:1]}")
+
+
 case(ROW, "20 tunnels, by reload", quick=True)(lambda: one_of(20, "signal"))
 case(ROW, "200 tunnels, by reload")(lambda: one_of(200, "signal"))
 case(ROW, "20 tunnels, by plan and apply, of files and of the API")(lambda: one_of(20, "file", "api"))
 case(ROW, "200 tunnels, by plan and apply, of files and of the API")(lambda: one_of(200, "file", "api"))
 case(ROW, "200 tunnels, of files by reload and of the API by plan and apply")(lambda: one_of(200, "signal", "api"))
+case(ROW, "20 tunnels, a storm of reloads while the peer rekeys")(lambda: storm(20, 30))

@@ -83,6 +83,8 @@ def objects(document, other):
         for name, table in document.get(kind, {}).items():
             others = other.get(kind, {}).get(name, {}).get("children", {})
             own = meaning(table, kind)
+            if "pools" in own:
+                own["pools"] = [(pool, document["pools"][pool]) for pool in own["pools"]]
             if kind == "connections" and not any(carries(child) for child in [*table["children"].values(), *others.values()]):
                 # It negotiates nothing.
                 own = {key: value for key, value in own.items() if key.startswith(("interface.", "keylog.", "log."))}
@@ -129,6 +131,11 @@ class Seen:
         """Pairs of ESP SAs of a child; those for one worker alone come and go."""
         return {(sa["spi_in"], sa["spi_out"]) for c in self.made_of(name, child, names) for sa in c["sas"] if sa.get("resource") is None}
 
+    def is_away(self, name, connection):
+        """Its IKE SA is not at the first of our addresses, and goes there sooner or later."""
+        at = (self.connections.get(name, {}).get("local") or "").rpartition(":")[0]
+        return bool(at) and at != (connection.get("local_addrs") or LOCAL)[0]
+
     def is_due(self, name, child, names):
         """A rekey was about to begin by itself."""
         return any(c["rekey_in_s"] is not None and c["rekey_in_s"] < DUE for c in self.made_of(name, child, names))
@@ -172,9 +179,9 @@ class Round:
         self.gone = {step["object"] for step in plan["changes"] if step["action"] == "remove"}
         self.listed = {sa["spi"] for step in plan["changes"] for sa in step["sas"]}
 
-    def watch(self, was, now, events, rekeyed, passed):
-        """What was seen; `passed`: of each child that carried packets before, how many were lost, and the longest time without one."""
-        self.was, self.now, self.rekeyed, self.passed = was, now, rekeyed, passed
+    def watch(self, was, now, shown, events, rekeyed, passed):
+        """What was seen; `shown`: the document in force; `passed`: of each child that carried packets before, how many were lost, and the longest time without one."""
+        self.was, self.now, self.shown, self.rekeyed, self.passed = was, now, shown, rekeyed, passed
         self.told = collections.Counter((e["event"], e["connection"], e["child"]) for e in events if e.get("resource") is None)
 
     def predicted(self, name):
@@ -191,6 +198,8 @@ class Round:
             said = NONE if name not in old or old[name] == new.get(name) else LIVE
             kind, _, rest = name.partition(".")
             connection, _, child = rest.partition(".children.")
+            if said == LIVE and name in new and not self.in_force(kind, edits.whose(name).partition(".")[2]):
+                said = NONE
             if kind == "connections" and child:
                 said = self.of_child(connection, child, said)
             elif kind == "connections" and rest:
@@ -198,16 +207,40 @@ class Round:
             of[name] = said
         return of
 
+    def in_force(self, kind, name):
+        """The daemon says of an object what was written of it; a secret it does not show."""
+        written, shown = self.new[kind], self.shown[kind]
+        if kind == "gateway":
+            return written.items() <= shown.items()
+        if not name:
+            return list(written) == list(shown)
+        return kind == "secrets" or written[name] == shown[name] and list(written[name].get("children", ())) == list(shown[name].get("children", ()))
+
     def of_connection(self, name, said):
         """By its IKE SA and its device."""
         was, now = self.was.ike(name), self.now.ike(name)
         if not was:
             return said
         connection = self.new["connections"].get(name)
-        if connection is None or not self.now.is_up(name, connection) or self.other_device(name):
+        if connection and self.goes_home(name):
+            return said
+        if connection is None or not self.now.is_up(name, connection) or self.other_device(name) or self.cut_off(name):
             return INTERRUPTS
         anew = was != now or any(self.told[event, name, None] for event in ("ike.up", "ike.down", "ike.rekeyed"))
         return RESTART_IKE if anew else said
+
+    def goes_home(self, name):
+        """It was to begin anew at its first address, and has: what an earlier edit of its addresses has predicted."""
+        now = self.new["connections"].get(name)
+        if now is None or self.steps.get(f"connections.{name}", NONE) >= RESTART_IKE:
+            return False
+        return self.was.is_away(name, self.old["connections"][name]) and not self.now.is_away(name, now) and self.now.is_up(name, now)
+
+    def cut_off(self, name):
+        """Packets were lost in all of its children that are what they were."""
+        old, new = self.old["connections"][name]["children"], self.new["connections"][name]["children"]
+        lost = [lost for (of, child), (lost, _) in self.passed.items() if of == name and old[child] == new.get(child)]
+        return bool(lost) and min(lost) > 0 and self.was.ike(name) == self.now.ike(name)
 
     def other_device(self, name):
         """Its packets have another device than before."""
@@ -230,8 +263,8 @@ class Round:
         made = {c["name"] for c in [*self.was.made_of(name, child, before), *self.now.made_of(name, child, after)]}
         if was == now and not any(self.told[event, name, one] for event in ("child.up", "child.down") for one in made):
             return INTERRUPTS if lost and self.was.ike(name) == self.now.ike(name) and not self.other_device(name) else said
-        if self.is_due(name, child) and not lost:
-            return max(said, NONE)
+        if (self.is_due(name, child) or self.goes_home(name)) and not lost:
+            return said
         changed = sum(self.was.sas(name, c, before) != self.now.sas(name, c, after) for c in after)
         by_rekey = self.rekeyed[name] >= changed and self.was.ike(name) == self.now.ike(name)
         return REKEY_CHILD if by_rekey and not lost and not renamed else RESTART_CHILD
@@ -247,6 +280,8 @@ class Round:
         above = [(name, self.predicted(name), grade) for name, grade in observed.items() if grade > self.predicted(name)]
         unlisted = []
         for name, connection in self.old["connections"].items():
+            if self.goes_home(name):
+                continue
             gone = {spi for spi, _ in self.was.ike(name) - self.now.ike(name)}
             after = self.new["connections"].get(name, {}).get("children", {})
             for child in connection["children"]:
@@ -278,13 +313,13 @@ class Run:
             raise RuntimeError(f"no way through {no_way} from the beginning")
 
     def address(self, document):
-        """Hosts of all children, under both of their names."""
+        """Hosts of all children, under both of their names; strongSwan's end has one in each network that it may be asked for."""
         batch = {"left": [], "right": []}
         for connection in document["connections"].values():
             for child in connection["children"].values():
                 (net, _), (other, _) = reach(child["local_ts"][0]), reach(child["remote_ts"][0])
-                for side, host in (("left", net), ("left", "100." + net.split(".", 1)[1]), ("right", other)):
-                    host = host.rsplit(".", 1)[0] + ".1"
+                ours, theirs = (net.rsplit(".", 1)[0] for net in (net, other))
+                for side, host in (("left", f"{ours}.1"), ("left", f"100.{ours.split('.', 1)[1]}.1"), *(("right", f"{theirs}.{n}") for n in (1, 65, 129))):
                     if host not in self.addressed:
                         self.addressed.add(host)
                         batch[side].append(f"addr add {host}/32 dev lo")
@@ -346,7 +381,7 @@ class Run:
         now = self.settle()
         seen = self.traffic.seen()
         passed = {name: seen[pair][1:] for name, pair in self.pairs.items() if pair in seen}
-        this.watch(was, now, self.events.since(mark), rekeys(self.daemon) - counted, passed)
+        this.watch(was, now, self.daemon.send_json("GET", "config"), self.events.since(mark), rekeys(self.daemon) - counted, passed)
         self.route(self.document)
         return this, self.pass_through(self.document)
 
@@ -400,7 +435,10 @@ def theirs(lab):
         esp_proposals = {",".join(child["esp_proposals"])}
         rekey_time = {child["rekey_time"]}
       }}""" for name, child in keys["children"].items())
-    strongswan.StrongSwan(lab.right).load(f"""
+    peer = strongswan.StrongSwan(lab.right)
+    # Of two children for one network the route goes with the first that does.
+    lab.right.ip("route", "add", "10.0.0.0/12", "dev", "ipsec0")
+    peer.load(f"""
 connections {{
   any {{
     version = 2

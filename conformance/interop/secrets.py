@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import secrets
 import signal
 import subprocess
@@ -203,34 +204,67 @@ def daemon_pid(us):
     return us.api("GET", "info")[1]["pid"]
 
 
-def crash(us, hay):
-    """SIGSEGV with cores allowed: how the process ended, and how many cores there are."""
+class Cores:
+    """While this is open, cores go into files of a folder of its own, or to a program that writes them there, which is nothing that a limit on their size
+    stops. `made`: this machine makes them, as a process of no account has shown."""
+    PATTERN = "/proc/sys/kernel/core_pattern"
+
+    def __init__(self, folder, program):
+        self.folder, self.program, self.made, self.before = folder, program, False, None
+
+    def __enter__(self):
+        os.makedirs(self.folder)
+        with open(self.PATTERN) as f:
+            self.before = f.read(), resource.getrlimit(resource.RLIMIT_CORE)
+        # whoever is started from here on may leave as large a core as this machine allows
+        most = self.before[1][1]
+        resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+        self._say(f"|/usr/bin/dd status=none of={self.folder}/core.%p" if self.program else f"{self.folder}/core.%p")
+        victim = subprocess.Popen(["sleep", "60"])
+        wait.until("a program that is started", lambda: os.readlink(f"/proc/{victim.pid}/exe").endswith("sleep"), 5, 0.01)
+        victim.send_signal(signal.SIGSEGV)
+        victim.wait()
+        self.made = bool(self.take())
+        return self
+
+    def __exit__(self, *exc):
+        self._say(self.before[0])
+        resource.setrlimit(resource.RLIMIT_CORE, self.before[1])
+
+    def _say(self, pattern):
+        try:
+            with open(self.PATTERN, "w") as f:
+                f.write(pattern)
+        except OSError:
+            pass  # then none is made where we look, and `made` says so
+
+    def take(self):
+        """What there is, by path; it is gone then."""
+        time.sleep(0.3)  # the program may be at its last octets
+        found = {}
+        for path in glob.glob(f"{self.folder}/*"):
+            with open(path, "rb") as f:
+                found[path] = f.read()
+            os.unlink(path)
+        return found
+
+
+def crash(us, number, cores, hay):
+    """A deadly signal, with cores of any size allowed as far as this machine lets us. How many cores there are."""
     pid = daemon_pid(us)
-    # as far as this machine lets us
     subprocess.run(["prlimit", f"--pid={pid}", "--core=unlimited:unlimited"], capture_output=True, check=False)
-    with open(f"/proc/{pid}/limits") as f:
-        limit = next(line.split()[4] for line in f if line.startswith("Max core file size"))
-    cwd = os.readlink(f"/proc/{pid}/cwd")
-    with open("/proc/sys/kernel/core_pattern") as f:
-        pattern = f.read().strip()
-    folder = os.path.join(cwd, os.path.dirname(pattern)) if not pattern.startswith("|") else None
-    cores = lambda: {(path, os.stat(path).st_mtime_ns) for path in glob.glob(f"{folder}/{os.path.basename(pattern).split('%')[0]}*") if os.path.isfile(path)} if folder else set()
-    before = cores()
 
     def dead():
-        # the first one only takes away Rust's handler, which is for real faults
+        # the first SIGSEGV only takes away Rust's handler, which is for real faults; a core is written before its process is gone
         if us.process.popen.poll() is None and os.path.exists(f"/proc/{pid}"):
-            os.kill(pid, signal.SIGSEGV)
+            os.kill(pid, number)
             return False
         return True
     wait.until("its end", dead, 15)
-    time.sleep(0.3)
-    after = cores() - before
-    for path, _ in after:
-        with open(path, "rb") as f:
-            hay.look(f"the core {path}", f.read())
-        os.unlink(path)
-    return len(after), folder is not None and limit != "0"
+    left = cores.take()
+    for path, octets in left.items():
+        hay.look(f"the core {os.path.basename(path)}", octets)
+    return len(left)
 
 
 @case(ROW, "a secret of each kind, in all that comes out", quick=True)
@@ -256,7 +290,8 @@ def nowhere():
         files = everything(us, hay, us.config, broken)
         us.reload()
         held = [memory(daemon_pid(us), getattr(needles, name).encode()) for name in ("inline", "file", "env", "ppk")]
-        cores, checked = crash(us, hay)
+        with Cores(f"{lab.dir}/cores", True) as cores:
+            left = crash(us, signal.SIGSEGV, cores, hay) + crash(them, signal.SIGABRT, cores, hay)
         us.process.stop(), them.process.stop()
         hay.look("the log", us.process.text())
         hay.look("the other end's log", them.process.text())
@@ -269,5 +304,29 @@ def nowhere():
         control.files(us.dir)
         there = {name for name in ("inline", "file", "ppk") if any(found.startswith(f"{name} in /") for found in control.found)}
         figure = (f"{len(hay.forms)} forms in {hay.places} places, {hay.octets // 1024} KiB, {files} files of the report: {len(hay.found)} found; "
-                  f"{sum(held)} of 4 in memory, {len(there)} of 3 in their files; {cores} cores after SIGSEGV{'' if checked else ' (not checked: this machine makes none, or gives them to a program)'}")
-        return check(not hay.found and len(there) == 3 and any(held) and not cores, f"{figure} {hay.found[:4] if hay.found else ''}")
+                  f"{sum(held)} of 4 in memory, {len(there)} of 3 in their files; {left} cores after SIGSEGV and SIGABRT{'' if cores.made else ' (not checked: this machine makes none, or gives them to a program)'}")
+        return check(not hay.found and len(there) == 3 and any(held) and not left, f"{figure} {hay.found[:4] if hay.found else ''}")
+
+
+@case(ROW, "cores: a crash leaves none, and what root gets by force")
+def cores():
+    """SIGSEGV and SIGABRT leave no core, neither as a file nor for a program. Whoever is root may take one with gcore: what is in that is told, and no more."""
+    needles = Needles()
+    hay, forced = Hay(needles), Hay(needles)
+    left, made, held, by_force = 0, [], [], "none"
+    with Pair("cor") as lab:
+        for number, program in ((signal.SIGSEGV, False), (signal.SIGABRT, True)):
+            with Cores(f"{lab.dir}/cores{number}", program) as into:
+                us = sandhog.Sandhog(lab.left, "", name=f"d{number}", env={"SANDHOG_LAB_SECRET": needles.env}, start=False)
+                us.write(configuration(needles, us.dir, "left"))
+                us.start()
+                made.append(into.made)
+                held.append(memory(daemon_pid(us), needles.inline.encode()))
+                if program:
+                    taken = subprocess.run(["gcore", "-o", f"{into.folder}/gcore", str(daemon_pid(us))], capture_output=True, text=True, timeout=240)
+                    for path, octets in into.take().items():
+                        forced.look(os.path.basename(path), octets)
+                    by_force = f"{len(forced.found)} forms in {forced.octets >> 20} MiB" if forced.places else f"none ({taken.stderr.strip()[-100:]})"
+                left += crash(us, number, into, hay)
+                us.process.stop()
+    return check(all(made) and all(held) and not left, f"{left} cores after SIGSEGV (as a file) and SIGABRT (to a program), {sum(made)} of 2 made for another process; by gcore as root: {by_force}")

@@ -153,22 +153,3 @@ for _what, _of in (("peer/net", "the child"), ("peer", "the IKE SA")):
     for _by in (0, 1):
         case(ROW, f"ourselves, while {'the peer rekeys' if _by else 'we rekey'} {_of}")(lambda w=_what, b=_by: rekeying(w, b))
 case(ROW, "ourselves, three times", quick=True)(lambda: ourselves(GCM, 3))
-
-
-@case("failed upgrades and crashes", "executables that exit, hang, are no program, or are open to others", quick=True)
-def failed():
-    """Each is refused with a sentence, and nothing was changed."""
-    with Pair("fail") as lab:
-        left, _ = ends(lab, GCM)
-        before, wrong = spis(left), []
-        pulse = traffic.Pulse(lab.left, lab.right, *INNER[4])
-        text = os.path.join(lab.dir, "text")
-        with open(text, "w") as f:
-            f.write("no program\n")
-        for what, source, mode in (("exits", "/bin/false", 0o755), ("no program", text, 0o755), ("open", sandhog.binary(PROGRAM), 0o775), ("not executable", sandhog.binary(PROGRAM), 0o644)):
-            replace(left.path, source, mode)
-            code, out = left.client("upgrade")
-            if code != 1:
-                wrong.append((what, code, out))
-        seen, same = pulse.end(), spis(left) == before
-        return check(not wrong and same and seen["lost"] == 0, f"wrong: {wrong}, {seen['lost']} of {seen['sent']} lost, SAs {'kept' if same else 'CHANGED'}")

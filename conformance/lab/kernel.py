@@ -15,9 +15,12 @@ ROOTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "roots.sh")
 class Kernel:
     """A machine of its own, bridged to `dev` by a tap; commands go over its second serial port."""
 
-    def __init__(self, host, name="kernel", memory=768):
+    def __init__(self, host, name="kernel", memory=768, boot=None, patience=120):
+        """`boot`: what qemu is to boot instead of strongSwan's kernel."""
         self.host = host
-        subprocess.run(["bash", ROOTS, "kernel"], check=True)
+        if boot is None:
+            subprocess.run(["bash", ROOTS, "kernel"], check=True)
+            boot = ["-kernel", f"{CACHE}/vmlinuz", "-initrd", f"{CACHE}/initramfs", "-append", "console=ttyS0 quiet panic=-1 rdinit=/init"]
         self.dir = os.path.join(host.lab.dir, f"{host.name}-{name}")
         os.makedirs(self.dir)
         self.tap = "tap0"
@@ -25,15 +28,14 @@ class Kernel:
         host.ip("link", "set", self.tap, "up")
         console = os.path.join(self.dir, "command")
         self.process = host.start(name, [
-            "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", memory, "-nographic", "-no-reboot", "-nodefaults",
-            "-kernel", f"{CACHE}/vmlinuz", "-initrd", f"{CACHE}/initramfs", "-append", "console=ttyS0 quiet panic=-1 rdinit=/init",
+            "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", memory, "-nographic", "-no-reboot", "-nodefaults", *boot,
             "-serial", f"file:{self.dir}/console", "-serial", f"unix:{console},server=on,wait=off",
             "-netdev", f"tap,id=n0,ifname={self.tap},script=no,downscript=no", "-device", "virtio-net-pci,netdev=n0,mac=52:54:00:12:34:56"])
         wait.until("the serial port", lambda: os.path.exists(console), 20)
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(console)
         self.buffer = b""
-        self._line(120)  # READY
+        self._line(patience)  # READY
 
     def _line(self, timeout):
         end = time.monotonic() + timeout

@@ -3,6 +3,7 @@
 #   roots.sh kernel       a Debian kernel with strongSwan in an initramfs: the Linux kernel's own ESP, for qemu
 #   roots.sh trixie|sid   a root with strongSwan 6.x, for chroot
 #   roots.sh clean        a small Debian with systemd's tools and nothing of ours, for the package
+#   roots.sh booted       a Debian that boots, with systemd as its first process, for the unit
 set -euo pipefail
 cache=${SANDHOG_LAB:-/var/cache/sandhog-lab}
 swan=libstrongswan-standard-plugins,strongswan-charon,strongswan-swanctl,libstrongswan-extra-plugins,libcharon-extra-plugins
@@ -56,11 +57,18 @@ clean() {
     touch "$cache/clean/.complete"
 }
 
+booted() {
+    [ -e "$cache/booted/.complete" ] && return
+    rm -rf "${cache:?}/booted"
+    debootstrap --variant=minbase --include=systemd-sysv,dbus,iproute2,nftables,iputils-ping,kmod,linux-image-cloud-amd64 bookworm "$cache/booted" >"$cache/booted.log" 2>&1
+    touch "$cache/booted/.complete"
+}
+
 for what in "$@"; do
     case $what in
         kernel) kernel ;;
         trixie | sid) root "$what" ;;
-        clean) clean ;;
-        *) echo "usage: roots.sh kernel|trixie|sid|clean ..." >&2; exit 2 ;;
+        clean | booted) "$what" ;;
+        *) echo "usage: roots.sh kernel|trixie|sid|clean|booted ..." >&2; exit 2 ;;
     esac
 done

@@ -148,6 +148,10 @@ impl Answer {
     pub fn etag(&self) -> Option<&str> {
         self.head.header("etag")
     }
+    /// A header by its name in small letters.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.header(name)
+    }
     /// The body as it comes.
     pub fn into_reader(self) -> impl Read {
         self.body

@@ -84,7 +84,8 @@ impl<R: BufRead> Body<R> {
             Some(length) => Rest::Octets(length),
             None => Rest::ToTheEnd,
         };
-        let endless = head.header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"));
+        let endless = |kind: &str| kind.starts_with("text/event-stream") || kind == "application/x-pcapng";
+        let endless = head.header("content-type").is_some_and(endless);
         Ok(Self { from, rest, budget: if endless { u64::MAX } else { MAX_ANSWER } })
     }
 

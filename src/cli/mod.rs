@@ -4,10 +4,12 @@ pub mod client;
 
 mod apply;
 mod bugreport;
+mod capture;
 mod change;
 mod check;
 mod completion;
 mod demo;
+mod health;
 mod http;
 pub mod import;
 mod man;
@@ -78,6 +80,14 @@ enum Command {
     /// Show events as they happen; a lost daemon is waited for
     #[command(after_help = "Examples:\n  sandhog watch\n  sandhog --json watch --since 1200 --connection office")]
     Watch(watch::Args),
+    /// Copy packets into a pcapng file: ESP and IKE, or what stands inside, with the connection and child that it belongs to
+    ///
+    /// It ends by time, size, Ctrl-C, or when nobody reads; the file is whole in any case, and says how many packets there was no room for. For root
+    /// and the daemon's user only.
+    #[command(
+        after_help = "Examples:\n  sandhog capture office --inner --seconds 10 --out office.pcapng\n  sandhog capture --inner --outer | tshark -r -"
+    )]
+    Capture(capture::Args),
     /// Bring up a connection or one child, and wait for it
     #[command(after_help = "Examples:\n  sandhog up office\n  sandhog up office/lan --timeout 5")]
     Up(ChangeArgs),
@@ -90,6 +100,14 @@ enum Command {
     /// Replace the running daemon by the installed executable, without losing an SA or a packet
     #[command(after_help = "Examples:\n  sandhog upgrade\n  sandhog --json upgrade")]
     Upgrade,
+    /// Tell whether the gateway works, for probes: exit code 0 if all is well, else 1, and 3 without a daemon
+    ///
+    /// IKE is asked with one datagram at the daemon's own port, as a stranger would: a message of a later version, which is answered and leaves nothing behind. Without --ike and
+    /// --tunnels both are asked.
+    #[command(
+        after_help = "Examples:\n  sandhog health\n  sandhog health --ike --timeout 5\n  sandhog --json health --tunnels"
+    )]
+    Health(health::Args),
     /// Validate a configuration without a daemon
     #[command(after_help = "Example:\n  sandhog check /etc/sandhog/sandhog.toml")]
     Check {
@@ -199,10 +217,12 @@ pub fn main() -> ExitCode {
         Command::Sas => sas::run(&client, cli.json),
         Command::Top(args) => top::run(&client, &args, cli.json),
         Command::Watch(args) => watch::run(&client, &args, cli.json),
+        Command::Capture(args) => capture::run(&client, &args, cli.json),
         Command::Up(args) => change::run(&client, Verb::Up, &args.name, args.timeout, cli.json),
         Command::Down(args) => change::run(&client, Verb::Down, &args.name, args.timeout, cli.json),
         Command::Rekey(args) => change::run(&client, Verb::Rekey, &args.name, args.timeout, cli.json),
         Command::Upgrade => upgrade::run(&client, cli.json),
+        Command::Health(args) => health::run(&client, &args, cli.json),
         Command::Check { file } => check::run(&file, cli.json),
         Command::Plan { file } => plan::run(&client, file.as_deref(), cli.json),
         Command::Apply { file, confirm, yes } => {

@@ -130,8 +130,6 @@ pub struct IkeUp {
     pub ppk: bool,
     /// Addresses that the peer gave us.
     pub vips: Vec<IpAddr>,
-    /// Addresses that the peer has out of our pools.
-    pub leases: Vec<IpAddr>,
     /// Its children.
     pub children: Vec<ChildUp>,
 }
@@ -268,6 +266,11 @@ fn connection(old: Present<'_>, new: Present<'_>, standing: &Standing<'_>, chang
         let device = table::moves_device(&old.1, &new.1);
         impact = impact.min(if device { impact } else { Impact::Live });
     } else if answers && impact == Impact::RestartIke {
+        impact = Impact::InterruptsTraffic;
+    }
+    // No child of it negotiates any more: its IKE SA has nothing to carry.
+    if old.1.policy.is_some() && new.1.policy.is_none() && !up.as_ref().is_some_and(Vec::is_empty) {
+        fields.insert("children".into());
         impact = Impact::InterruptsTraffic;
     }
     let none = Value::Table(Vec::new());

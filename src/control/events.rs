@@ -302,11 +302,14 @@ mod tests {
     #[test]
     fn what_is_forgotten_is_told_once_with_its_number() {
         let ring = ring(10);
-        let mut reader = Reader::new(ring.clone(), Arc::default(), since("4"));
+        let meter: Arc<Meter> = Arc::default();
+        let mut readers = ["4", "8"].map(|mark| Reader::new(ring.clone(), meter.clone(), since(mark)));
         (0..KEPT).for_each(|_| ring.push(event("up")));
-        let read = read(&mut reader);
-        assert_eq!((read[0].as_str(), read[1].as_str(), read.len()), ("gap 6", "11", KEPT + 1));
-        assert_eq!(*read.last().unwrap(), (KEPT + 10).to_string());
+        let [slow, other] = readers.each_mut().map(read);
+        assert_eq!((slow[0].as_str(), slow[1].as_str(), slow.len()), ("gap 6", "11", KEPT + 1));
+        assert_eq!(*slow.last().unwrap(), (KEPT + 10).to_string());
+        assert_eq!(other[0], "gap 2");
+        assert_eq!(meter.get(Figure::EventsLost), 8, "of all readers");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! An engine that is none, and a client without a socket: for tests and fuzzing.
 use super::access::{Caller, Role};
 use super::board::{Board, Piece};
+use super::capture::{self, Captures};
 use super::config::{Applied, Exists, Keeper, Order, Plan, Revisions, Shown};
 use super::events::Ring;
 use super::gate::{self, Audit};
@@ -53,8 +54,8 @@ impl Fake {
             let caller = Caller { role, uid: 1000, pid: Some(7) };
             let service = TowerToHyperService::new(self.router.clone().layer(Extension(caller)));
             let (head, body) = service.call(request).await.expect("never fails").into_parts();
-            let endless =
-                head.headers.get(http::header::CONTENT_TYPE).is_some_and(|media| media == "text/event-stream");
+            let media = head.headers.get(http::header::CONTENT_TYPE);
+            let endless = media.is_some_and(|media| media == "text/event-stream" || media == capture::MEDIA);
             let body = if endless { Vec::new() } else { whole(body).await };
             http::Response::from_parts(head, body)
         })
@@ -88,6 +89,7 @@ pub fn api(audits: Arc<Mutex<Vec<Audit>>>) -> Api {
         large: gate::places(),
         tables: Arc::default(),
         meter: Arc::default(),
+        captures: Arc::new(Captures::new(Arc::default(), 1, || Duration::ZERO, || Duration::ZERO)),
         metrics: None,
     }
 }
@@ -166,6 +168,8 @@ fn info() -> Info {
         device: "sandhog0".into(),
         workers: 1,
         listen: vec![],
+        ike: vec![],
+        raw_esp: true,
         warnings: vec![],
     }
 }

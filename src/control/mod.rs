@@ -5,6 +5,7 @@
 pub mod access;
 pub mod asked;
 pub mod board;
+pub mod capture;
 pub mod config;
 pub mod events;
 pub mod extract;

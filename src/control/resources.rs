@@ -7,7 +7,7 @@
 use super::problem::Problem;
 use super::routes::{self, Api};
 use super::routes_config;
-use super::{access, asked, events, gate, metrics, openapi, upgrade};
+use super::{access, asked, capture, events, gate, metrics, openapi, upgrade};
 use axum::http::Uri;
 use axum::routing::{MethodFilter, MethodRouter};
 use axum::{Router, middleware};
@@ -24,6 +24,7 @@ pub const TABLES: &[&[Operation]] = &[
     asked::OPERATIONS,
     routes_config::OPERATIONS,
     metrics::OPERATIONS,
+    capture::OPERATIONS,
     upgrade::OPERATIONS,
     openapi::OPERATIONS,
 ];

@@ -1,4 +1,5 @@
 //! The resources that look at connections and bring them up and down (interface.md, "Control API").
+use super::capture::Captures;
 use super::config::Keeper;
 use super::events::Ring;
 use super::extract::{Params, Segments};
@@ -137,6 +138,8 @@ pub struct Api {
     pub tables: Arc<Tables>,
     /// What is counted for metrics.
     pub meter: Arc<Meter>,
+    /// Captures that run.
+    pub captures: Arc<Captures>,
     /// A socket for those who ask for metrics alone.
     pub metrics: Option<Arc<TcpListener>>,
 }

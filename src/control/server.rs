@@ -54,8 +54,9 @@ impl Server {
                 if let Some(socket) = api.metrics.as_ref().and_then(|socket| socket.try_clone().ok()) {
                     tokio::spawn(listener::serve(socket, api.engine.clone(), api.meter.clone()));
                 }
-                // All that was spawned ends with the runtime.
                 let _ = stopped.await;
+                api.captures.close().await;
+                // All else that was spawned ends with the runtime.
             });
         })?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })

@@ -1,4 +1,5 @@
 //! The sockets of the API as files: one daemon for each, stale ones are replaced, nobody but the daemon's user and one group may connect.
+use crate::io::acl;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
@@ -60,11 +61,11 @@ impl ControlSocket {
         let listener = UnixListener::bind(path).map_err(failed)?;
         std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed)?;
         if let Some(group) = group {
-            match std::os::unix::fs::chown(path, None, Some(group)) {
-                Ok(()) => std::fs::set_permissions(path, Permissions::from_mode(0o660)).map_err(failed)?,
-                Err(error) => {
-                    tracing::warn!(%error, path = ?path, group, "the socket cannot be given to its group: its members cannot use it");
-                }
+            let given = std::os::unix::fs::chown(path, None, Some(group));
+            let given = given.and_then(|()| std::fs::set_permissions(path, Permissions::from_mode(0o660)));
+            // The unit's sandbox has no chown.
+            if let Err(error) = given.or_else(|_| acl::share(path, group)) {
+                tracing::warn!(%error, path = ?path, group, "the socket cannot be given to its group: its members cannot use it");
             }
         }
         listener.set_nonblocking(true).map_err(failed)?;

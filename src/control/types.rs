@@ -188,6 +188,9 @@ pub struct Child {
     pub name: String,
     pub mode: ChildMode,
     pub state: ChildState,
+    /// It is to be up: `start_action = "start"`.
+    #[serde(default)]
+    pub wanted: bool,
     pub spi_in: Option<String>,
     pub spi_out: Option<String>,
     pub proposal: Option<String>,
@@ -291,6 +294,12 @@ pub struct Info {
     pub device: String,
     pub workers: u16,
     pub listen: Vec<String>,
+    /// Where IKE is answered without the marker of the port that it shares with ESP: addresses and ports.
+    #[serde(default)]
+    pub ike: Vec<String>,
+    /// ESP may travel as protocol 50; if not, it goes in UDP only (CAP_NET_RAW is missing).
+    #[serde(default)]
+    pub raw_esp: bool,
     /// Host settings that would eat packets, with the fix.
     pub warnings: Vec<String>,
 }
@@ -445,6 +454,7 @@ mod tests {
             name: "lan".into(),
             mode: ChildMode::Tunnel,
             state: ChildState::Up,
+            wanted: true,
             spi_in: Some("c1a2b3c4".into()),
             spi_out: None,
             proposal: None,
@@ -531,7 +541,8 @@ mod tests {
                 "spi_in",
                 "spi_out",
                 "state",
-                "translate"
+                "translate",
+                "wanted"
             ]
         );
         assert_eq!(connection["state"], json!("up"));

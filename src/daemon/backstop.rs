@@ -3,8 +3,8 @@
 //!
 //! Dropped is what has a source in remote_ts and a destination in local_ts and did not come out of our device. The same places are left
 //! open as in the routes (see there), or the gateway would be deaf where it may speak:
-//! - to an outer address of ours, from everywhere, where only a selector that means everywhere takes it in: the operator's SSH, ICMP
-//!   errors for our own packets;
+//! - to an outer address of ours, from everywhere, where no selector takes it in, or only one that means everywhere: the operator's SSH,
+//!   ICMP errors for our own packets;
 //! - IKE and ESP to an outer address of ours, also where a selector names this very address;
 //! - between networks on our own links; from a network on an outer link only within that link;
 //! - multicast, broadcast and link-local addresses, which no router forwards, where selectors mean everywhere: neighbour discovery, DHCP;
@@ -26,7 +26,7 @@ pub fn plan(site: &Site, device: &str, ports: Ports) -> Guard {
     let pair = |source: Prefix, destination: Prefix| nft::Pair { source, destination };
     let protected: BTreeSet<_> = site.protected().map(|child| pair(child.remote, child.local)).collect();
     let mut exceptions = BTreeSet::new();
-    for outer in site.exempt() {
+    for outer in site.exempt().chain(beside(site)) {
         exceptions.insert(pair(prefix::any(outer.is_ipv6()), prefix::host(outer)));
     }
     for child in site.protected() {
@@ -47,6 +47,14 @@ pub fn plan(site: &Site, device: &str, ports: Ports) -> Guard {
         exceptions: exceptions.into_iter().collect(),
         protected: protected.into_iter().collect(),
     }
+}
+
+/// Outer addresses that no selector takes in. Nothing to them is dropped; but what carries the tunnels shall not be held against each of
+/// thousands of pairs before that is known.
+fn beside(site: &Site) -> impl Iterator<Item = IpAddr> {
+    let taken = |outer: IpAddr| site.protected().any(|child| prefix::contains(child.local, prefix::host(outer)));
+    let any = site.protected().next().is_some();
+    site.outer.iter().copied().filter(move |outer| any && !taken(*outer))
 }
 
 /// What carries the tunnel, where a protected selector takes in the address that it comes to: also where the selectors name the two
@@ -225,6 +233,17 @@ mod tests {
                 ("10.3.0.9", "10.1.0.5", false),
             ],
         );
+    }
+
+    #[test]
+    fn what_carries_the_tunnels_is_let_in_first() {
+        let guard = |pairs: &[&str]| {
+            plan(&site(pairs, &[], &["192.0.2.1", "10.1.0.1"]), "sandhog0", Ports::default()).exceptions
+        };
+        let to = |destination| nft::Pair { source: prefix("0.0.0.0/0"), destination: prefix(destination) };
+        assert_eq!(guard(&["10.1.0.0/16 > 10.2.0.0/16"]), [to("192.0.2.1/32")], "the other is protected");
+        assert_eq!(guard(&["10.3.0.0/16 > 10.2.0.0/16"]), [to("10.1.0.1/32"), to("192.0.2.1/32")]);
+        assert_eq!(guard(&[]), []);
     }
 
     #[test]

@@ -12,6 +12,11 @@ pub fn unix() -> Duration {
     Duration::from_secs(Timestamp::now().as_second().try_into().unwrap_or_default())
 }
 
+/// The same to the nanosecond.
+pub fn unix_exact() -> Duration {
+    Timestamp::now().duration_since(Timestamp::UNIX_EPOCH).try_into().unwrap_or_default()
+}
+
 /// What tells this start of the daemon from every other one: the wall clock, in milliseconds since 1970.
 pub fn epoch() -> u64 {
     Timestamp::now().as_millisecond().try_into().unwrap_or_default()

@@ -524,15 +524,18 @@ impl Entry {
             if mtu != mtu_before {
                 netlink.set_mtu(link, mtu)?;
             }
-            for address in old.iter().filter(|address| !new.contains(address)) {
-                netlink.delete_address(&on(link, address))?;
-            }
-            let mut come = new.iter().filter(|address| !old.contains(address));
-            come.try_for_each(|address| match netlink.add_address(&on(link, address)) {
+            let add = |address: &(IpAddr, u8)| match netlink.add_address(&on(link, address)) {
                 // Somebody was there first.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
                 added => added,
-            })
+            };
+            // First what comes: with its last address a device loses all of its routes.
+            new.iter().filter(|address| !old.contains(address)).try_for_each(add)?;
+            for address in old.iter().filter(|address| !new.contains(address)) {
+                netlink.delete_address(&on(link, address))?;
+            }
+            // And what has gone with one of its network.
+            new.iter().try_for_each(add)
         })
     }
 

@@ -10,6 +10,7 @@ mod metered;
 mod paths;
 mod reload;
 mod requests;
+mod tapped;
 mod traffic;
 mod upgrade;
 
@@ -250,7 +251,7 @@ impl Engine {
 
     fn set_policy(&mut self, now: Duration) {
         self.meter_config();
-        let policy = self.parts.config.policy.clone();
+        let policy = self.parts.sockets.carry(&self.parts.config.policy);
         self.look_interval = policy.look_interval();
         self.probes.configure(now, &self.parts.config, &self.poll);
         self.pictures.configure(&self.parts.config);
@@ -263,13 +264,18 @@ impl Engine {
     }
 
     fn turn(&mut self, now: Duration, ready: &[u64]) {
-        self.parts.wake.drain();
-        self.signals(now);
-        self.results(now);
-        while let Ok(request) = self.parts.requests.try_recv() {
-            self.request(now, request);
+        if ready.contains(&SIGNALS) {
+            self.signals(now);
         }
-        self.upcalls(now);
+        // Whoever has something for us says so afterwards.
+        if ready.contains(&WAKE) {
+            self.parts.wake.drain();
+            self.results(now);
+            while let Ok(request) = self.parts.requests.try_recv() {
+                self.request(now, request);
+            }
+            self.upcalls(now);
+        }
         for token in ready.iter().filter(|token| (SOCKETS..probes::TOKENS).contains(token)) {
             self.parts.sockets.receive((token - SOCKETS) as usize, &mut self.lanes, &self.endpoint);
         }
@@ -279,6 +285,7 @@ impl Engine {
         self.lanes.refill();
         while let Some(message) = self.lanes.pop() {
             let (local, remote, data) = (message.local, message.remote, &message.data);
+            self.show(now, false, (local, remote), data);
             self.feed(now, Input::Datagram { local, remote, data });
         }
         self.timers(now);
@@ -318,6 +325,7 @@ impl Engine {
         for output in messages_last(std::iter::from_fn(|| self.endpoint.poll())) {
             match output {
                 Output::Transmit { local, remote, data, dont_fragment } => {
+                    self.show(now, true, (local, remote), &data);
                     self.parts.sockets.send(local, remote, &data, dont_fragment);
                 }
                 Output::Keepalive { local, remote } => self.parts.sockets.send_raw(local, remote, &[0xff], false),

@@ -7,8 +7,9 @@ use crate::config::Config;
 use crate::control::access;
 use crate::control::metrics::listener;
 use crate::control::socket::{self, ControlSocket};
-use crate::io::tun::{Device, Queue};
+use crate::io::tun::{self, Device, Queue};
 use crate::io::{outside, peer};
+use crate::ipsec::path::Encap;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -51,11 +52,12 @@ impl Ground {
         if let Some(sentence) = preflight::powerless() {
             return Err(sentence);
         }
-        let metrics = gateway.metrics.map(listener::bind).transpose()?.map(Arc::new);
+        let is_rival = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+        let bind = |address| handover::patiently(|| listener::bind(address), is_rival);
+        let metrics = gateway.metrics.map(bind).transpose().map_err(|error| error.to_string())?.map(Arc::new);
         if let Some(device) = gateway.bind_device.clone() {
             outside::bind_to(device);
         }
-        let is_rival = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
         let network = handover::patiently(|| Network::open(gateway), is_rival);
         let mut network = network.map_err(|error| match is_rival(&error) {
             true => error.to_string(),
@@ -67,7 +69,10 @@ impl Ground {
         }
         let workers = workers_of(config);
         let sockets = sockets::bind(gateway, workers)?;
-        let queues = Device::create(&gateway.device, workers.into()).map_err(|error| error.to_string())?;
+        // Where routes are left alone, the device of who was killed has shown itself nowhere yet.
+        let create = || Device::create(&gateway.device, workers.into());
+        let queues = handover::patiently(create, |error| matches!(error, tun::Error::Taken(_)));
+        let queues = queues.map_err(|error| error.to_string())?;
         Ok(Self { control, observe, metrics, network, sockets, queues, own: Vec::new(), taken: None })
     }
 
@@ -101,7 +106,8 @@ impl Ground {
         let kinds = descriptors.iter().map(|(kind, _)| kind.clone()).collect();
         let mut inherited = Inherited::sort(descriptors);
         let (engine, of_workers) = inherited.sockets(gateway.mark).map_err(said)?;
-        let sockets = (sockets::Sockets::adopt(engine, gateway.ports.natt), of_workers);
+        let raw = of_workers.iter().flatten().any(|socket| socket.encap == Encap::Raw);
+        let sockets = (sockets::Sockets::adopt(engine, gateway.ports.natt, raw), of_workers);
         let queues = inherited.queues();
         let name = queues.first().map(|queue| queue.hold().name()).transpose().map_err(said)?;
         let here = sockets.0.iter().map(|socket| socket.local_addr());

@@ -41,24 +41,18 @@ pub mod probes;
 pub mod routes;
 pub mod site;
 pub mod sockets;
+mod start;
 pub mod status;
 pub mod store;
 pub mod traps;
 pub mod workers;
 
 use crate::config::{self, Config, ConnectionConfig, Errors, OnExit};
-use crate::control::config::Keeper;
-use crate::control::gate;
-use crate::control::metrics::meter::Meter;
-use crate::control::request::Engine as ApiEngine;
-use crate::control::routes::Api;
 use crate::control::server::Server;
 use crate::control::socket::ControlSocket;
-use crate::crypto::rng::SystemRng;
 use crate::io::fds::{EventFd, Signals};
 use crate::io::host as system;
 use crate::ipsec::spd::DeviceId;
-use crate::ipsec::tables::Tables;
 use engine::{End, Engine, Parts};
 use ground::Ground;
 use handover::take::Entrance;
@@ -67,17 +61,11 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc;
 
 /// The TUN of policy-based children.
 const DEVICE: DeviceId = DeviceId(0);
 /// Steering has four bits for a worker.
 const MAX_WORKERS: usize = 16;
-/// Requests of the API that wait.
-const REQUESTS: usize = 256;
-/// Orders to the keeper that wait.
-const ORDERS: usize = 32;
-
 /// What the command line says.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -189,18 +177,10 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
     let doors = ground.doors().map_err(said("the API's sockets"))?;
     let Ground { control: mut socket, mut observe, metrics, mut network, sockets, queues, own, taken } = ground;
     let (sockets, of_workers) = sockets;
-    let workers = u8::try_from(queues.len()).unwrap_or(u8::MAX);
     let wake = Arc::new(EventFd::new().map_err(said("eventfd"))?);
-    let tables = Arc::new(Tables::new());
-    let inboxes = workers::inboxes(workers).map_err(said("eventfd"))?;
-    let mut devices = devices::Devices::new(inboxes.clone());
-    let mut installer = install::Installer::new(tables.clone(), DEVICE, ceiling::of_new_path, config.gateway.mark);
-    installer.follow_devices(devices.configure(clock::now(), &config, &ceiling::of_own_devices(&config)));
-    own.into_iter().for_each(|(connection, queues)| devices.adopt(clock::now(), &connection, queues));
-    let mut places = places::Places::new(workers, &mut SystemRng);
-    // Another daemon's places and SAs come when all else is ready.
+    let start::PacketPath { tables, inboxes, mut devices, installer, places } =
+        start::lay(&config, queues.len(), own, taken.is_some())?;
     if taken.is_none() {
-        installer.configure(&config, &mut places);
         network.attach(ceiling::of_device(&config, is_shared)).map_err(said("the device"))?;
         devices.tick(clock::now());
     }
@@ -216,25 +196,8 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
     let pool = compute::Pool::start(threads, wake.clone()).map_err(said("compute threads"))?;
     let fetcher = fetch::Fetcher::start(config.gateway.mark, wake.clone()).map_err(said("fetcher"))?;
     let host = host::DaemonHost::new(places, tables, config.gateway.mark, wake.clone()).map_err(said("resolver"))?;
-    let (requests, from_api) = mpsc::sync_channel(REQUESTS);
-    let journal = journal::Journal::default();
-    let meter = Arc::new(Meter::default());
-    meter.set_workers(workers.stats.clone());
-    let (ring, audits) = (wake.clone(), journal.ring());
-    let to_engine = ApiEngine::new(requests, Arc::new(move || ring.signal()));
-    let (orders, from_clients) = mpsc::sync_channel(ORDERS);
-    let to_keeper = Keeper::new(orders);
-    let api = Api {
-        engine: to_engine.clone(),
-        keeper: to_keeper.clone(),
-        events: journal.ring(),
-        clock: clock::now,
-        audit: Arc::new(move |audit| journal::tell_audit(&audits, clock::now(), audit)),
-        large: gate::places(),
-        tables: installer.tables().clone(),
-        meter: meter.clone(),
-        metrics,
-    };
+    let start::Desk { api, from_api, from_clients, journal } = start::desk(&wake, &installer, &workers, metrics);
+    let (to_engine, keeper, meter) = (api.engine.clone(), api.keeper.clone(), api.meter.clone());
     let warnings = preflight::warnings(&config);
     warnings.iter().chain(&network.warnings).for_each(|warning| tracing::warn!("{warning}"));
     let mut engine = Engine::new(Parts {
@@ -258,7 +221,7 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
         front: (entrance.front.take(), entrance.lost.take()),
         doors,
         notes: begun.notes.clone(),
-        keeper: to_keeper,
+        keeper,
     })
     .map_err(said("engine"))?;
     if let Some(state) = entrance.state()? {

@@ -1,8 +1,10 @@
 //! The outer sockets: two of the engine for each address (plain IKE, and IKE beside ESP), and those of the workers.
+use super::handover;
 use super::lanes::Lanes;
 use crate::config::Gateway;
 use crate::dataplane::worker::{Outer, Socket};
 use crate::ike::endpoint::Endpoint;
+use crate::ike::policy::{EncapPolicy, Policy};
 use crate::io::raw_esp::{RawEsp, Share};
 use crate::io::udp::{Options, UdpSocket};
 use crate::io::{Datagrams, ReceiveBatch};
@@ -11,9 +13,12 @@ use crate::wire::encap::{self, Datagram, NON_ESP_MARKER};
 use crate::wire::message::HEADER_LEN;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// Datagrams or trains that one receive call brings.
 const BATCH: usize = 16;
+/// What the log and the API say of a daemon without raw sockets.
+pub const NO_RAW_ESP: &str = "raw ESP is unavailable: CAP_NET_RAW is missing, so ESP goes in UDP only, as with encap = \"always\"; a peer that cannot do that needs a gateway that has it";
 /// Receive calls for one socket before the next has its turn.
 const ROUNDS: usize = 16;
 
@@ -23,6 +28,8 @@ pub struct Sockets {
     list: Vec<UdpSocket>,
     natt_port: u16,
     batch: ReceiveBatch,
+    /// The workers have raw ones: ESP may travel as protocol 50.
+    pub raw_esp: bool,
     /// Datagrams that the system did not take.
     pub unsent: u64,
 }
@@ -42,9 +49,10 @@ pub fn bind(gateway: &Gateway, workers: u8) -> Result<Bound, String> {
         let taken = |port: u16| move |error: io::Error| failed(addr, port, &error);
         let (ike, natt) = (gateway.ports.ike, gateway.ports.natt);
         let options = Options { mark, gro: false };
-        list.push(UdpSocket::bind(SocketAddr::new(addr, ike), options).map_err(taken(ike))?);
+        list.push(patiently(|| UdpSocket::bind(SocketAddr::new(addr, ike), options)).map_err(taken(ike))?);
         let options = Options { mark, gro: true };
-        let group = UdpSocket::bind_group(SocketAddr::new(addr, natt), options, workers).map_err(taken(natt))?;
+        let group = patiently(|| UdpSocket::bind_group(SocketAddr::new(addr, natt), options, workers));
+        let group = group.map_err(taken(natt))?;
         let mut group = group.into_iter();
         list.extend(group.next());
         for (index, (socket, sockets)) in (0..).zip(group.zip(&mut of_workers)) {
@@ -59,10 +67,21 @@ pub fn bind(gateway: &Gateway, workers: u8) -> Result<Bound, String> {
         return Err("there is no address to listen on: the host has no IPv6, and `listen` names nothing else".into());
     }
     if !raw {
-        tracing::warn!("raw sockets are not allowed (CAP_NET_RAW): ESP goes in UDP only");
+        tracing::warn!("{NO_RAW_ESP}");
     }
-    let sockets = Sockets { list, natt_port: gateway.ports.natt, batch: ReceiveBatch::new(BATCH), unsent: 0 };
-    Ok((sockets, of_workers))
+    Ok((Sockets::adopt(list, gateway.ports.natt, raw), of_workers))
+}
+
+fn in_udp(policy: &Policy) -> Policy {
+    let mut policy = policy.clone();
+    let apart = policy.connections.iter_mut().filter(|connection| connection.encap != EncapPolicy::Always);
+    apart.for_each(|connection| Arc::make_mut(connection).encap = EncapPolicy::Always);
+    policy
+}
+
+/// The ports of a daemon that was killed are taken for a moment longer than its lock.
+fn patiently<T>(bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    handover::patiently(bind, |error| error.kind() == io::ErrorKind::AddrInUse)
 }
 
 /// Where the engine's sockets are, in their order.
@@ -92,9 +111,13 @@ fn failed(addr: IpAddr, port: u16, error: &io::Error) -> String {
 }
 
 impl Sockets {
-    /// Those that another daemon has bound.
-    pub fn adopt(list: Vec<UdpSocket>, natt_port: u16) -> Self {
-        Self { list, natt_port, batch: ReceiveBatch::new(BATCH), unsent: 0 }
+    /// Those that are bound. `raw_esp`: the workers have raw ones.
+    pub fn adopt(list: Vec<UdpSocket>, natt_port: u16, raw_esp: bool) -> Self {
+        Self { list, natt_port, batch: ReceiveBatch::new(BATCH), raw_esp, unsent: 0 }
+    }
+    /// The policy that these sockets can carry: where there are no raw ones every peer is made to put ESP in UDP.
+    pub fn carry(&self, policy: &Arc<Policy>) -> Arc<Policy> {
+        if self.raw_esp { policy.clone() } else { Arc::new(in_udp(policy)) }
     }
     /// The sockets, to wait for.
     pub fn iter(&self) -> impl Iterator<Item = &UdpSocket> {
@@ -176,6 +199,18 @@ mod tests {
         assert_eq!(message(&[0xff], true), Ok(None));
         assert_eq!(message(&[0xff], false), Err(Junk));
         assert_eq!(message(&[], true), Err(Junk));
+    }
+
+    #[test]
+    fn without_raw_sockets_everything_goes_in_udp() {
+        let text = "[connections.a]\nremote_addrs = [\"192.0.2.9\"]\n[connections.a.children.b]\nlocal_ts = [\"10.1.0.0/24\"]\nremote_ts = [\"10.2.0.0/24\"]\n\
+                    [secrets.s]\nid = [\"192.0.2.9\"]\nsecret = \"correct horse battery staple\"\n";
+        let source = crate::config::Source { name: "a.toml".into(), text: text.into() };
+        let policy = crate::config::parse(&[source], &crate::config::secret::System).unwrap().policy;
+        assert_eq!(policy.connections[0].encap, EncapPolicy::Auto);
+        let carried = |raw| Sockets::adopt(Vec::new(), 4500, raw).carry(&policy);
+        assert!(Arc::ptr_eq(&carried(true), &policy));
+        assert_eq!(carried(false).connections[0].encap, EncapPolicy::Always);
     }
 
     #[test]

@@ -149,6 +149,7 @@ impl View<'_> {
             name: name.to_string(),
             mode: settings.map_or(ChildMode::Tunnel, |child| child_mode(child.mode)),
             state: child_state(&sas, routed),
+            wanted: negotiated && start == Some(StartAction::Start),
             spi_in: installed.map(|sa| spi(sa.terms.spi_in)),
             spi_out: installed.map(|sa| spi(sa.terms.spi_out)),
             proposal: installed.map(|sa| sa.terms.proposal.clone()),

@@ -4,6 +4,7 @@ use super::devices::Inbox;
 use crate::dataplane::Upcall;
 use crate::dataplane::home::Team;
 use crate::dataplane::stats::WorkerStats;
+use crate::dataplane::tap::Tap;
 use crate::dataplane::worker::{self, Ends, Orders, Outer, Shared, Socket, Worker};
 use crate::io::fds::EventFd;
 use crate::io::host;
@@ -47,6 +48,8 @@ pub struct Workers {
     forwarder: Option<JoinHandle<()>>,
     /// Counters of each worker.
     pub stats: Vec<Arc<WorkerStats>>,
+    /// Where their packets can be seen. What they do not see themselves has the lane behind theirs.
+    pub tap: Arc<Tap>,
     orders: Arc<Orders>,
     upcalls: Receiver<Upcall>,
 }
@@ -74,6 +77,7 @@ impl Workers {
             sender: Some(sender.clone()),
             forwarder: None,
             stats: Vec::new(),
+            tap: Arc::default(),
             orders: Arc::default(),
             upcalls,
         };
@@ -81,7 +85,7 @@ impl Workers {
         for ((queue, sockets), team) in queues.into_iter().zip(sockets).zip(Team::of(&bells)) {
             let stats = Arc::new(WorkerStats::default());
             let (tables, upcalls, orders) = (tables.clone(), sender.clone(), workers.orders.clone());
-            let shared = Shared { tables, upcalls, stats: stats.clone(), orders, team };
+            let shared = Shared { tables, upcalls, stats: stats.clone(), orders, team, tap: workers.tap.clone() };
             let ends = Ends { sockets, devices: [(device, queue)].into_iter().collect() };
             workers.stats.push(stats);
             workers.idle.push(Worker::new(ends, shared));

@@ -10,6 +10,7 @@ use super::mss;
 use super::park::{Parked, Parking};
 use super::spread;
 use super::stats::Direction;
+use super::tap;
 use super::transport::{Header, fix_checksum};
 use super::worker::{Ends, Shared};
 use crate::esp::drop::Drop;
@@ -125,6 +126,7 @@ impl Inbound {
 
     /// Takes what is in the batch to its end.
     fn take<D: Datagrams, T: Tun>(&mut self, now: Duration, encap: Encap, ends: &mut Ends<D, T>, shared: &Shared) {
+        let tap = shared.open_tap(now);
         self.classify(encap, shared);
         shared.stats.count_batch(Direction::In, self.packets.len());
         // Offsets grow with arrival, so this is stable; a batch of one SA is in order already and costs one pass.
@@ -134,8 +136,8 @@ impl Inbound {
             let spi = first.spi;
             let len = self.packets[from..].partition_point(|p| p.spi == spi);
             match shared.tables.sad.slot(slot_of(spi)).get(spi) {
-                Some(entry) => self.run(entry, from..from + len, encap, ends, shared),
-                None => self.unknown(now, spi, from..from + len, encap, shared),
+                Some(entry) => self.run(entry, from..from + len, encap, ends, shared, tap.as_ref()),
+                None => self.unknown(now, spi, from..from + len, encap, shared, tap.as_ref()),
             }
             from += len;
         }
@@ -174,9 +176,18 @@ impl Inbound {
     }
 
     /// Packets whose SPI is in no table that we saw. It may be larval; or have been so until a moment ago, and then we are about to be told.
-    fn unknown(&mut self, now: Duration, spi: u32, run: Range<usize>, encap: Encap, shared: &Shared) {
+    fn unknown(
+        &mut self,
+        now: Duration,
+        spi: u32,
+        run: Range<usize>,
+        encap: Encap,
+        shared: &Shared,
+        tap: Option<&tap::Open>,
+    ) {
         let tables = &shared.tables;
         if !tables.larvae.contains(spi) && !tables.sad.knows(spi) {
+            self.show(tap, None, run.clone(), encap);
             self.tell_unknown(now, spi, run.start, shared);
             return shared.stats.count_drops(Drop::UnknownSpi, run.len() as u64);
         }
@@ -200,6 +211,16 @@ impl Inbound {
         }
     }
 
+    /// To whoever captures. What waits for its SA is shown when that is there.
+    fn show(&self, tap: Option<&tap::Open>, child: Option<&str>, run: Range<usize>, encap: Encap) {
+        let Some(tap) = tap else { return };
+        for packet in &self.packets[run] {
+            let Received { local, remote, tos, .. } = self.batch.datagrams[packet.datagram];
+            let data = &self.batch.buf[packet.range()];
+            tap.esp(child, false, tap::Datagram { local, remote, encap, tos, marked: false, data });
+        }
+    }
+
     /// All packets of one SA in this batch.
     fn run<D: Datagrams, T: Tun>(
         &mut self,
@@ -208,7 +229,9 @@ impl Inbound {
         encap: Encap,
         ends: &mut Ends<D, T>,
         shared: &Shared,
+        tap: Option<&tap::Open>,
     ) {
+        self.show(tap, Some(&entry.child.name), run.clone(), encap);
         let mut device = ends.devices.get_mut(entry.child.device());
         let mut newest = None;
         for from in run.clone().step_by(PART) {
@@ -219,8 +242,8 @@ impl Inbound {
                 continue;
             };
             match entry.mode {
-                Mode::Tunnel => self.check(entry, device.offloads(), shared),
-                Mode::Transport { sent } => self.deliver_payloads(entry, sent, device, shared),
+                Mode::Tunnel => self.check(entry, device.offloads(), shared, tap),
+                Mode::Transport { sent } => self.deliver_payloads(entry, sent, device, shared, tap),
             }
         }
         if let Some(newest) = newest {
@@ -277,10 +300,15 @@ impl Inbound {
     }
 
     /// What the SA may carry goes to the merger.
-    fn check(&mut self, entry: &InboundEntry, offloads: (bool, bool), shared: &Shared) {
+    fn check(&mut self, entry: &InboundEntry, offloads: (bool, bool), shared: &Shared, tap: Option<&tap::Open>) {
         let outer = &self.batch.datagrams;
         for (opened, packet) in &self.opened {
             let data = &mut self.batch.buf[packet.range()];
+            if let Some(tap) = tap
+                && let Ok(inner) = tunnel_payload(opened, data)
+            {
+                tap.inner(&entry.child.name, false, &[&data[inner.range]]);
+            }
             match check_inner(entry, opened, data, outer[packet.datagram].tos) {
                 Ok(inner) => self.merge.push(&self.batch.buf, packet.at + inner.range.start, &inner.ip, offloads),
                 Err(reason) => count_drop(entry, reason, shared),
@@ -295,6 +323,7 @@ impl Inbound {
         sent: Option<(IpAddr, IpAddr)>,
         device: &mut T,
         shared: &Shared,
+        tap: Option<&tap::Open>,
     ) {
         let (mut packets, mut bytes) = (0, 0);
         let spreads = entry.child.spreads();
@@ -303,6 +332,9 @@ impl Inbound {
             let data = &mut self.batch.buf[packet.range()];
             let written = rebuild(entry, opened, data, outer, sent).and_then(|(header, payload)| {
                 let parts = [IoSlice::new(header.octets()), IoSlice::new(payload)];
+                if let Some(tap) = tap {
+                    tap.inner(&entry.child.name, false, &[header.octets(), payload]);
+                }
                 write(device, spreads, &VnetHeader::default(), &parts).map_err(|e| refused(&e))?;
                 if self.burst.count(header.octets(), 1) {
                     std::thread::yield_now();

@@ -2,7 +2,7 @@
 //!
 //! segment, merge, fragment, gather, fit, mss and icmp are pure: bytes in, bytes out. train collects what leaves together. park and hold
 //! keep what came before its SA. burst says when others have a turn. spread says by which queue of the device a flow goes to the host. home takes
-//! packets to the one worker that seals for their child. devices says how devices come and go. worker puts it together for one thread.
+//! packets to the one worker that seals for their child. tap copies packets for whoever captures them. devices says how devices come and go. worker puts it together for one thread.
 pub mod burst;
 pub mod devices;
 mod fit;
@@ -20,6 +20,7 @@ pub mod park;
 pub mod segment;
 pub mod spread;
 pub mod stats;
+pub mod tap;
 pub mod train;
 pub mod transport;
 pub mod worker;

@@ -11,7 +11,8 @@ use super::limit::{Bucket, PerChild};
 use super::mss;
 use super::segment::{Pieces, Segments};
 use super::stats::Direction;
-use super::train::{Sealed, Sealing, Track, Train};
+use super::tap;
+use super::train::{Sealed, Sealing, Tapped, Track, Train};
 use super::transport::{self, Payload};
 use super::worker::{Ends, Shared};
 use crate::esp::drop::Drop;
@@ -65,6 +66,7 @@ struct Batch<'a, D, T> {
     spd: &'a Spd,
     children: &'a Children,
     shared: &'a Shared,
+    tap: Option<&'a tap::Open>,
 }
 
 /// Why a packet is not carried, and what its sender hears of it.
@@ -120,7 +122,8 @@ impl Outbound {
     ) -> std::io::Result<()> {
         self.release(now, ends, shared);
         let (spd, children) = (shared.tables.spd.load(), shared.tables.children.load());
-        let mut batch = Batch { now, device, ends, spd: &spd, children: &children, shared };
+        let tap = shared.open_tap(now);
+        let mut batch = Batch { now, device, ends, spd: &spd, children: &children, shared, tap: tap.as_ref() };
         let mut result = Ok(());
         let (mut count, mut octets) = (0, 0);
         let mut packet = std::mem::take(&mut self.packet);
@@ -168,6 +171,7 @@ impl Outbound {
         let (spd, children) = (shared.tables.spd.load(), shared.tables.children.load());
         let (mut count, mut octets) = (0, 0);
         let mut arrived = std::mem::take(&mut self.arrived);
+        let tap = shared.open_tap(now);
         self.more = loop {
             if count >= BATCH || octets >= BATCH_OCTETS {
                 break true;
@@ -180,7 +184,8 @@ impl Outbound {
                 shared.stats.count_drops(Drop::Device, packet.header.packets(data.len()));
                 continue;
             }
-            let mut batch = Batch { now, device, ends, spd: &spd, children: &children, shared };
+            let tap = tap.as_ref();
+            let mut batch = Batch { now, device, ends, spd: &spd, children: &children, shared, tap };
             self.packet(&packet.header, data, &mut batch);
         };
         self.arrived = arrived;
@@ -197,10 +202,12 @@ impl Outbound {
         }
         let (spd, children) = (shared.tables.spd.load(), shared.tables.children.load());
         let worker = shared.team.index();
+        let tap = shared.open_tap(now);
         let has_sa = |slot| children.get(slot).is_some_and(|child| child.outbound_for(worker).is_some());
         while let Some(packets) = self.held.release(has_sa) {
             for mut packet in packets {
-                let mut batch = Batch { now, device: packet.device, ends, spd: &spd, children: &children, shared };
+                let (device, tap) = (packet.device, tap.as_ref());
+                let mut batch = Batch { now, device, ends, spd: &spd, children: &children, shared, tap };
                 self.packet(&packet.header, &mut packet.data, &mut batch);
             }
         }
@@ -232,14 +239,16 @@ impl Outbound {
     }
 
     /// One dummy packet on the present SA of a child, unless something was sent on it: so the peer learns that it is in use (R3).
-    pub fn announce<D: Datagrams, T>(&mut self, slot: Slot, ends: &mut Ends<D, T>, shared: &Shared) {
+    pub fn announce<D: Datagrams, T>(&mut self, now: Duration, slot: Slot, ends: &mut Ends<D, T>, shared: &Shared) {
         let children = shared.tables.children.load();
         let Some(child) = children.get(slot) else { return };
         let entry = child.outbound.load();
         let Some(entry) = entry.as_deref().filter(|entry| entry.sa.next() == 1) else { return };
         let path = entry.path.load();
         let Ok(track) = track(&path, 0, true, ends) else { return };
-        let sealing = Sealing { sa: &entry.sa, next_header: NEXT_HEADER_DUMMY, track };
+        let tap = shared.open_tap(now);
+        let tap = tap.as_ref().map(|open| Tapped { open, child: &child.name, inner: false });
+        let sealing = Sealing { sa: &entry.sa, next_header: NEXT_HEADER_DUMMY, track, tap };
         let mut sealed = Sealed::default();
         if let Err(reason) = self.sealer.train.seal(&Payload(&[]), &sealing, ends, &shared.stats, &mut sealed) {
             shared.stats.count_drops(reason, 1);
@@ -436,7 +445,9 @@ impl Sealer {
         };
         let tos = if entry.transport { parsed.tos } else { tos::encapsulate(parsed.tos, settings.copy_dscp) };
         let track = track(&path, tos, fit.dont_fragment(), batch.ends)?;
-        let sealing = Sealing { sa: &entry.sa, next_header, track };
+        // The payloads of transport mode are no packets; those are shown where they still are.
+        let tap = batch.tap.map(|open| Tapped { open, child: &child.name, inner: !entry.transport });
+        let sealing = Sealing { sa: &entry.sa, next_header, track, tap };
         let mut sealed = Sealed::default();
         let result = match fit {
             Fit::Whole { .. } if entry.transport => {
@@ -465,6 +476,9 @@ impl Sealer {
             let len = segments.len_of(i);
             let segment = &mut self.segment[..len];
             segments.write(i, segment);
+            if let Some(tap) = sealing.tap {
+                tap.open.inner(tap.child, true, &[segment]);
+            }
             let payload = Payload(segment.get(outside..).ok_or(Drop::Malformed)?);
             self.train.seal(&payload, sealing, batch.ends, &batch.shared.stats, sealed)?;
             sealed.bytes += outside as u64;

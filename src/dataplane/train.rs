@@ -1,13 +1,16 @@
 //! What leaves together: equal datagrams to one destination, sealed where they are sent from.
 use super::segment::Pieces;
 use super::stats::WorkerStats;
+use super::tap;
 use super::worker::Ends;
 use crate::esp::drop::Drop;
 use crate::esp::outbound::OutboundSa;
 use crate::io::udp::TRAIN_OCTETS;
 use crate::io::{Datagrams, Destination};
+use crate::ipsec::path::Encap;
 use std::io::ErrorKind;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Datagrams in a train: what every kernel with UDP_SEGMENT takes.
 pub const MAX_DATAGRAMS: usize = 64;
@@ -33,6 +36,19 @@ pub struct Sealing<'a> {
     pub next_header: u8,
     /// Where it goes.
     pub track: Track,
+    /// Who captures.
+    pub tap: Option<Tapped<'a>>,
+}
+
+/// What whoever captures sees of what is sealed.
+#[derive(Clone, Copy, Debug)]
+pub struct Tapped<'a> {
+    /// Who that is.
+    pub open: &'a tap::Open,
+    /// Whose packets they are: `connection/child`.
+    pub child: &'a Arc<str>,
+    /// The pieces are packets as they are, which were not shown yet.
+    pub inner: bool,
 }
 
 /// What was sealed.
@@ -72,7 +88,7 @@ impl Train {
         stats: &WorkerStats,
         sealed: &mut Sealed,
     ) -> Result<(), Drop> {
-        let Sealing { sa, next_header, track } = *sealing;
+        let Sealing { sa, next_header, track, tap } = *sealing;
         let head = sa.head();
         if sa.sealed_len(pieces.len_of(0)) > MAX_OCTETS {
             return Err(Drop::TooBig);
@@ -86,14 +102,20 @@ impl Train {
                 (self.count, self.len) = (self.count - datagrams, octets.start);
                 return Err(Drop::SequenceExhausted);
             };
-            let room = self.buf[octets].chunks_mut(self.segment.max(1));
+            let room = self.buf[octets.clone()].chunks_mut(self.segment.max(1));
             let packets = room.zip(done..count).map(|(packet, i)| {
                 let inner = pieces.len_of(i);
                 pieces.write(i, &mut packet[head..head + inner]);
+                if let Some(tap) = tap.filter(|tap| tap.inner) {
+                    tap.open.inner(tap.child, true, &[&packet[head..head + inner]]);
+                }
                 sealed.bytes += inner as u64;
                 (packet, inner)
             });
             sa.seal_run(numbers.start, packets, next_header);
+            if let (Some(tap), Some(socket)) = (tap, ends.sockets.get(track.socket)) {
+                show(&tap, &track.to, socket.encap, self.buf[octets].chunks(self.segment.max(1)));
+            }
             sealed.packets += datagrams as u64;
             done += datagrams;
         }
@@ -151,6 +173,15 @@ impl Train {
             Err(_) => (0, Drop::Device),
         };
         stats.count_drops(reason, count.saturating_sub(sent) as u64);
+    }
+}
+
+/// Whether or not the system takes them.
+fn show<'d>(tap: &Tapped<'_>, to: &Destination, encap: Encap, datagrams: impl Iterator<Item = &'d [u8]>) {
+    let Destination { local, remote, tos, .. } = *to;
+    for data in datagrams {
+        let datagram = tap::Datagram { local, remote, encap, tos, marked: false, data };
+        tap.open.esp(Some(tap.child), true, datagram);
     }
 }
 

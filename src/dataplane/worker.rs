@@ -5,6 +5,7 @@ use super::home::Team;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::stats::WorkerStats;
+use super::tap::{self, Tap};
 use crate::io::fds::{EventFd, Poll};
 use crate::io::raw_esp::RawEsp;
 use crate::io::udp::UdpSocket;
@@ -65,6 +66,8 @@ pub struct Shared {
     pub orders: Arc<Orders>,
     /// The other workers.
     pub team: Team,
+    /// Who captures.
+    pub tap: Arc<Tap>,
 }
 
 /// What the engine wants of any worker, whichever comes first.
@@ -101,6 +104,11 @@ impl Shared {
         if self.upcalls.try_send(upcall).is_err() {
             self.stats.count_lost_upcall();
         }
+    }
+
+    /// For the packets of a burst, if somebody captures.
+    pub(super) fn open_tap(&self, now: Duration) -> Option<tap::Open> {
+        self.tap.open(now, self.team.index())
     }
 }
 
@@ -168,7 +176,7 @@ impl<D: Datagrams, T: Tun> Worker<D, T> {
         // All workers are woken for an order, so the home worker comes for its own.
         let ours = |slot| children.get(slot).is_none_or(|child| self.shared.team.home(child).is_none());
         for slot in self.shared.orders.take(ours) {
-            self.outbound.announce(slot, &mut self.ends, &self.shared);
+            self.outbound.announce(now, slot, &mut self.ends, &self.shared);
         }
     }
 

@@ -17,6 +17,7 @@ use super::nat::Nat;
 use super::policy::Connection;
 use super::resources;
 use super::size::Size;
+use super::timer;
 use super::unheard::Unheard;
 use super::virtuals::Virtuals;
 use super::window::{Due, Window};
@@ -520,18 +521,20 @@ impl Established {
         let half_done = self.half_done.iter().map(|half| half.until).min();
         waits.into_iter().chain([lives, self.leave_at, half_done, self.delete_again_at()]).flatten().min()
     }
-    /// Not while a request is in flight: its response is a sign of life as good as any.
+    /// Not while a request is in flight: its response is a sign of life as good as any. Who was called lets the caller ask first.
     fn liveness_at(&self, core: &Core) -> Option<Duration> {
         let delay = self.connection.dpd_delay;
         let idle = core.window.is_free()
             && self.asked.is_none()
             && self.closing.is_none()
             && self.standing == Standing::Current;
-        (!delay.is_zero() && idle).then(|| self.signs.check_at(delay))
+        let lead = if core.initiator { Duration::ZERO } else { liveness::lead(delay) };
+        (!delay.is_zero() && idle).then(|| timer::gathered(self.signs.check_at(delay) + lead, delay))
     }
     fn keepalive_at(&self, core: &Core) -> Option<Duration> {
         let every = self.connection.keepalive;
-        (core.nat.local && !every.is_zero() && self.standing == Standing::Current).then(|| core.sent + every)
+        let wanted = core.nat.local && !every.is_zero() && self.standing == Standing::Current;
+        wanted.then(|| timer::gathered(core.sent + every, every))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The operating system; the only place of `unsafe`, each block with its `// SAFETY:`.
 #![allow(unsafe_code, reason = "ioctl, control messages, BPF: this is the one address of unsafe")]
+pub mod acl;
 pub mod channel;
 mod cut;
 pub mod executable;

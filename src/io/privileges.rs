@@ -30,16 +30,24 @@ struct Sets {
     inheritable: u64,
 }
 
-/// No core dump of ours is written, nobody but root may look into our memory or /proc/PID, and no program that we start has more privileges than
-/// we have.
+/// No core dump of ours is written, also where a program takes them, and nobody but root may look into our memory or /proc/PID.
 ///
 /// # Errors
 /// Not on any kernel that runs elsewhere.
-pub fn harden() -> io::Result<()> {
+pub fn no_cores() -> io::Result<()> {
     prctl::set_dumpable(false)?;
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel reads one struct.
     check(unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) })?;
+    Ok(())
+}
+
+/// That, and no program that we start has more privileges than we have.
+///
+/// # Errors
+/// As [`no_cores`].
+pub fn harden() -> io::Result<()> {
+    no_cores()?;
     prctl::set_no_new_privs()?;
     Ok(())
 }
@@ -51,6 +59,9 @@ pub fn harden() -> io::Result<()> {
 /// When the system has no capabilities.
 pub fn raise() -> io::Result<()> {
     let mut sets = get()?;
+    if sets.effective == sets.permitted {
+        return Ok(());
+    }
     sets.effective = sets.permitted;
     set(sets)
 }
@@ -70,7 +81,11 @@ pub fn keep(wanted: &[Capability]) -> io::Result<()> {
     // SAFETY: takes numbers alone. Kernels before 4.3 have no such capabilities.
     unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
     let kept = get()?.permitted & wanted;
-    set(Sets { effective: kept, permitted: kept, inheritable: 0 })
+    let done = set(Sets { effective: kept, permitted: kept, inheritable: 0 });
+    // The unit's sandbox lets nobody change anything, and has given no more than that. What a program of ours could inherit is nothing without what is
+    // ambient.
+    let now = get()?;
+    if (now.effective, now.permitted) == (kept, kept) { Ok(()) } else { done }
 }
 
 /// Nothing of this process is ever written to a swap device. False where the limit (RLIMIT_MEMLOCK) does not allow it: then nothing is locked, since

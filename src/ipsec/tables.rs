@@ -245,16 +245,23 @@ impl Children {
         self.pages.iter().flatten().flat_map(|page| page.iter().flatten())
     }
 
-    /// A copy with another child, or none, in this slot.
-    fn with(&self, slot: Slot, child: Option<Arc<Child>>) -> Self {
-        let (page, place) = (slot.0 as usize / PAGE_SLOTS, slot.0 as usize % PAGE_SLOTS);
+    /// A copy with another child, or none, in each of these slots.
+    fn with(&self, changes: impl IntoIterator<Item = (Slot, Option<Arc<Child>>)>) -> Self {
         let mut pages = self.pages.clone();
-        if pages.len() <= page {
-            pages.resize(page + 1, None);
+        for (slot, child) in changes {
+            let (page, place) = (slot.0 as usize / PAGE_SLOTS, slot.0 as usize % PAGE_SLOTS);
+            if pages.len() <= page {
+                pages.resize(page + 1, None);
+            }
+            let slots = pages[page].get_or_insert_with(|| Arc::new([const { None }; PAGE_SLOTS]));
+            // Each page is copied once: the copy is nobody else's yet.
+            let slots: &mut ChildPage = Arc::make_mut(slots);
+            let goes = child.is_none();
+            slots[place] = child;
+            if goes && slots.iter().all(Option::is_none) {
+                pages[page] = None;
+            }
         }
-        let mut slots: ChildPage = pages[page].as_deref().cloned().unwrap_or([const { None }; PAGE_SLOTS]);
-        slots[place] = child;
-        pages[page] = slots.iter().any(Option::is_some).then(|| Arc::new(slots));
         Self { pages }
     }
 }
@@ -290,8 +297,13 @@ impl Tables {
 
     /// Publishes a child in its slot.
     pub fn insert_child(&self, child: Arc<Child>) {
+        self.insert_children([child]);
+    }
+
+    /// The same of many, with one copy of what is there.
+    pub fn insert_children(&self, all: impl IntoIterator<Item = Arc<Child>>) {
         let mut replaced = self.write();
-        let children = self.children.load().with(child.slot, Some(child));
+        let children = self.children.load().with(all.into_iter().map(|child| (child.slot, Some(child))));
         replaced.keep(self.children.swap(Arc::new(children)));
     }
 
@@ -303,7 +315,7 @@ impl Tables {
         if let Some(sas) = self.sad.clear(slot) {
             replaced.keep(sas);
         }
-        let children = self.children.load().with(slot, None);
+        let children = self.children.load().with([(slot, None)]);
         replaced.keep(self.children.swap(Arc::new(children)));
         let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
         // Names are the configuration's; whoever changes those again and again loses old sums, and no memory.

@@ -20,14 +20,15 @@ impl More {
     pub(super) fn head(&self) -> String {
         let Self { info, stats } = self;
         let mut text = format!(
-            "sandhogd {}, process {}, up for {}, {} workers, device {}\nconfiguration {}, listening on {}\n",
+            "sandhogd {}, process {}, up for {}, {} workers, device {}\nconfiguration {}, listening on {}, raw ESP {}\n",
             plain(&info.version),
             info.pid,
             seconds(stats.uptime_s),
             info.workers,
             plain(&info.device),
             plain(&info.config),
-            plain(&info.listen.join(", "))
+            plain(&info.listen.join(", ")),
+            if info.raw_esp { "available" } else { "unavailable" }
         );
         text.push_str(&counters("engine", &stats.engine));
         text.push_str(&counters("dropped", &stats.drops));

@@ -7,7 +7,7 @@ use crate::crypto::cert::Trust;
 use crate::ike::policy::{ChildPolicy, Connection, Credentials, EncapPolicy, IdMatch, PpkPolicy, Remote};
 use crate::wire::keyword;
 use crate::wire::payload::{Proposal, Transform};
-use crate::wire::registry::{KeId, ProtocolId, TransformType};
+use crate::wire::registry::{ProtocolId, TransformType};
 use crate::wire::selector::{Selector, is_subset};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -165,7 +165,12 @@ macro_rules! policy {
 /// A connection's own keys.
 pub const CONNECTION: &[Row<OfConnection>] = &[
     row("profile", Impact::None, "what it stands for is judged key by key", |_| Impact::None),
-    row("local_addrs", Impact::RestartIke, "an address that may not be ours any more", local_addrs),
+    row(
+        "local_addrs",
+        Impact::RestartIke,
+        "an address that may not be ours any more, or not the first, which is gone to before long",
+        local_addrs,
+    ),
     row("remote_addrs", Impact::RestartIke, "the peer may be elsewhere", remote_addrs),
     row(
         "proposals",
@@ -211,11 +216,13 @@ pub const CONNECTION: &[Row<OfConnection>] = &[
     row("dpd_delay", Impact::Live, TIMER, policy!(dpd_delay)),
     row("keepalive", Impact::Live, TIMER, policy!(keepalive)),
     row("encap", Impact::RestartIke, "agreed on in IKE_SA_INIT", encap),
-    row("fragmentation", Impact::RestartIke, "agreed on in IKE_SA_INIT; to leave it off takes no agreement", |two| {
-        let (Some(old), Some(new)) = (two.old.policy, two.new.policy) else { return Impact::None };
-        when(old.fragmentation != new.fragmentation, if new.fragmentation { Impact::RestartIke } else { Impact::Live })
-    }),
-    row("mobike", Impact::RestartIke, "agreed on in IKE_AUTH", |two| demanded(two, |p| p.mobike)),
+    row(
+        "fragmentation",
+        Impact::Live,
+        "off at once; on with the next IKE SA, as it is agreed on",
+        policy!(fragmentation),
+    ),
+    row("mobike", Impact::Live, NEXT_IKE, policy!(mobike)),
     row("childless", Impact::Live, NEXT_IKE, policy!(childless)),
     row("rehearse", Impact::Live, NEXT_IKE, policy!(rehearse)),
     row("ppk.id", Impact::RestartIke, "keys without the secret that is demanded", |two| ppk(two, |p| p.id.clone())),
@@ -230,15 +237,17 @@ pub const CONNECTION: &[Row<OfConnection>] = &[
             demanded(two, |p| p.vips.clone())
         }
     }),
-    row("pools", Impact::RestartIke, "who has an address of none of these asks again, as does who has none", pools),
+    row("pools", Impact::Live, "who has an address keeps it, who comes next gets one of these", policy!(pools)),
     row("interface.name", Impact::InterruptsTraffic, DEVICE, |two| {
         let of = |m: &Meaning<'_>| m.config.interface.as_ref().map(|i| i.name.clone());
         when(of(&two.old) != of(&two.new), Impact::InterruptsTraffic)
     }),
-    row("interface.addresses", Impact::Live, "set on the device that is there", |two| {
-        let of = |m: &Meaning<'_>| m.config.interface.as_ref().map_or(Vec::new(), |i| i.addresses.clone());
-        when(of(&two.old) != of(&two.new), Impact::Live)
-    }),
+    row(
+        "interface.addresses",
+        Impact::InterruptsTraffic,
+        "set on the device that is there; with the last IPv4 address the kernel takes its routes away",
+        addresses,
+    ),
     row("interface.netns", Impact::InterruptsTraffic, DEVICE, |two| {
         let of = |m: &Meaning<'_>| m.config.interface.as_ref().and_then(|i| i.netns.clone());
         when(of(&two.old) != of(&two.new), Impact::InterruptsTraffic)
@@ -265,7 +274,7 @@ pub const CHILD: &[Row<OfChild>] = &[
     row(
         "esp_proposals",
         Impact::RekeyChild,
-        "a suite, or with the first child a group, that is not allowed any more",
+        "a suite that is not allowed any more; a group counts from the next rekey on",
         esp_proposals,
     ),
     row(
@@ -327,11 +336,12 @@ fn local_addrs(two: &Two<'_>) -> Impact {
     if old.local_addrs == new.local_addrs {
         return Impact::None;
     }
-    let allows = |addr| new.local_addrs.is_empty() || new.local_addrs.contains(addr);
-    let stays = match two.up {
-        Some(up) => up.iter().all(|sa| allows(&sa.local)),
-        None => new.local_addrs.is_empty() || !old.local_addrs.is_empty() && old.local_addrs.iter().all(allows),
+    // From another one that is allowed it goes to the first before long; which that is by the route nobody knows here.
+    let is_at_home = |sa: &IkeUp| {
+        let first = new.local_addrs.iter().find(|addr| addr.is_ipv4() == sa.remote.is_ipv4());
+        first == Some(&sa.local)
     };
+    let stays = two.up.is_some_and(|up| up.iter().all(is_at_home));
     if stays { Impact::Live } else { Impact::RestartIke }
 }
 
@@ -391,27 +401,13 @@ fn esp_proposals(two: &TwoChildren<'_>) -> Impact {
     if old.proposals == new.proposals {
         return Impact::None;
     }
-    // One without a key exchange of its own came with the IKE SA, and does not show which group is meant.
-    let groups = |list: &[Proposal]| -> Vec<Transform> {
-        let all = list.iter().flat_map(|p| keyword::of(p, TransformType::KE)).filter(|t| t.id != KeId::NONE.0);
-        all.fold(Vec::new(), |mut groups, group| {
-            if !groups.contains(group) {
-                groups.push(*group);
-            }
-            groups
-        })
-    };
-    let same_groups = groups(&old.proposals) == groups(&new.proposals);
-    let suits = |child: &ChildUp| match keyword::parse(ProtocolId::ESP, &child.proposal) {
-        Ok(suite) if keyword::of(&suite, TransformType::KE).next().is_some() => {
-            contains(&new.proposals, &[suite], true)
-        }
-        Ok(suite) => same_groups && contains(&new.proposals, &[suite], false),
-        Err(_) => false,
+    // Another group counts from the next rekey on: a child that came with its IKE SA has none, so that none says what was meant.
+    let suits = |child: &ChildUp| {
+        keyword::parse(ProtocolId::ESP, &child.proposal).is_ok_and(|suite| contains(&new.proposals, &[suite], false))
     };
     let stays = match two.up {
         Some(up) => of_child(up, two.new.config).all(suits),
-        None => same_groups && contains(&new.proposals, &old.proposals, true),
+        None => contains(&new.proposals, &old.proposals, false),
     };
     if stays { Impact::Live } else { Impact::RekeyChild }
 }
@@ -442,8 +438,8 @@ fn encap(two: &Two<'_>) -> Impact {
     if old.encap == new.encap {
         return Impact::None;
     }
-    // What the peer was made to believe it goes on believing.
-    let stays = new.encap == EncapPolicy::Always && two.up.is_some_and(|up| up.iter().all(|sa| sa.udp));
+    // What the peer was made to believe it goes on believing, and that is allowed.
+    let stays = new.encap == EncapPolicy::Auto || two.up.is_some_and(|up| up.iter().all(|sa| sa.udp));
     if stays { Impact::Live } else { Impact::RestartIke }
 }
 
@@ -453,17 +449,10 @@ fn ppk<T: PartialEq + Default>(two: &Two<'_>, of: fn(&PpkPolicy) -> T) -> Impact
     if part(old) == part(new) {
         return Impact::None;
     }
-    let as_before = new.ppk.is_none() || old.ppk.as_ref().map(|ppk| &ppk.id) == new.ppk.as_ref().map(|ppk| &ppk.id);
-    let stays = as_before && two.up.is_some_and(|up| up.iter().all(|sa| sa.ppk));
+    let same_id = old.ppk.as_ref().map(|ppk| &ppk.id) == new.ppk.as_ref().map(|ppk| &ppk.id);
+    let has_it = same_id && two.up.is_some_and(|up| up.iter().all(|sa| sa.ppk));
+    let stays = has_it || new.ppk.as_ref().is_none_or(|ppk| !ppk.required);
     if stays { Impact::Live } else { Impact::RestartIke }
-}
-
-fn pools(two: &Two<'_>) -> Impact {
-    let pools = two.new.policy.map_or(&[][..], |policy| &policy.pools);
-    let within = |addr: &IpAddr| pools.iter().any(|pool| pool.first <= *addr && *addr <= pool.last);
-    let keeps = |sa: &IkeUp| pools.is_empty() == sa.leases.is_empty() && sa.leases.iter().all(within);
-    let stays = two.up.is_some_and(|up| up.iter().all(keeps));
-    demanded(two, |p| p.pools.clone()).min(if stays { Impact::Live } else { Impact::RestartIke })
 }
 
 /// About what an IKE SA has from its beginning.
@@ -476,6 +465,19 @@ fn demanded<T: PartialEq>(two: &Two<'_>, of: fn(&Connection) -> T) -> Impact {
 pub(super) fn moves_device(old: &Meaning<'_>, new: &Meaning<'_>) -> bool {
     let of = |m: &Meaning<'_>| m.config.interface.as_ref().map(|i| (i.name.clone(), i.netns.clone()));
     of(old) != of(new)
+}
+
+/// One address must stay all the time. One that is in the network of another goes with that.
+fn addresses(two: &Two<'_>) -> Impact {
+    let of = |m: &Meaning<'_>| m.config.interface.as_ref().map(|interface| interface.addresses.clone());
+    let (Some(old), Some(new)) = (of(&two.old), of(&two.new)) else { return Impact::None };
+    let network = |(addr, len): &(IpAddr, u8)| match addr {
+        IpAddr::V4(v4) => Some((u32::from(*v4).checked_shr(32 - u32::from(*len)).unwrap_or(0), *len)),
+        IpAddr::V6(_) => None,
+    };
+    let gone: Vec<_> = old.iter().filter(|address| !new.contains(address)).filter_map(network).collect();
+    let stays = gone.is_empty() || new.iter().filter_map(network).any(|network| !gone.contains(&network));
+    when(old != new, if stays { Impact::Live } else { Impact::InterruptsTraffic })
 }
 
 fn keylog(two: &Two<'_>) -> Impact {

@@ -87,3 +87,22 @@ fn the_hint_for_an_open_file_is_a_command() {
     let errors = load(&main).expect_err("refused");
     assert_eq!(errors.0[0].hint, format!("chmod 600 {}", folder.path().join("psk").display()));
 }
+
+/// As a kubelet lays it out, and as the example tells it to: files for the group of the pod, behind links.
+#[test]
+fn the_example_for_kubernetes_is_valid() {
+    let example = include_str!("../../../deploy/kubernetes/sandhog.yaml");
+    let text = example.split_once("  sandhog.toml: |\n").expect("there").1.split_once("\n---").expect("an end").0;
+    let text: String = text.lines().map(|line| format!("{}\n", line.strip_prefix("    ").unwrap_or(line))).collect();
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("..2026");
+    std::fs::create_dir(&data).expect("a folder");
+    symlink("..2026", folder.path().join("..data")).expect("a link");
+    write(&data.join("sandhog.toml"), text.as_bytes(), 0o440);
+    write(&data.join("office.psk"), b"correct horse battery staple", 0o400);
+    for name in ["sandhog.toml", "office.psk"] {
+        symlink(format!("..data/{name}"), folder.path().join(name)).expect("a link");
+    }
+    let config = load(&folder.path().join("sandhog.toml")).expect("accepted");
+    assert_eq!((config.connections.len(), config.policy.secrets.len()), (1, 1));
+}

@@ -47,7 +47,6 @@ fn up(proposal: &str, esp: &str) -> Vec<IkeUp> {
         udp: false,
         ppk: false,
         vips: vec![],
-        leases: vec![],
         children: vec![child],
     }]
 }
@@ -100,13 +99,19 @@ fn each_kind_of_change_has_its_impact() {
         (", \"aes128-sha256-modp2048\"", "", vec!["connections.a: proposals -> live"]),
         ("\"203.0.113.2\"", "\"203.0.113.2\", \"203.0.113.9\"", vec!["connections.a: remote_addrs -> live"]),
         ("\"203.0.113.2\"", "\"203.0.113.9\"", vec!["connections.a: remote_addrs -> restart_ike"]),
-        ("local_addrs = [\"192.0.2.1\"]\n", "", vec!["connections.a: local_addrs -> live"]),
+        ("local_addrs = [\"192.0.2.1\"]\n", "", vec!["connections.a: local_addrs -> restart_ike"]),
+        ("\"192.0.2.1\"]\nremote", "\"192.0.2.1\", \"192.0.2.7\"]\nremote", vec!["connections.a: local_addrs -> live"]),
+        (
+            "\"192.0.2.1\"]\nremote",
+            "\"192.0.2.7\", \"192.0.2.1\"]\nremote",
+            vec!["connections.a: local_addrs -> restart_ike"],
+        ),
         ("\"a.example\"", "\"c.example\"", vec!["connections.a: remote.id -> restart_ike"]),
         ("# more a", "local = { id = \"192.0.2.1\" }", vec!["connections.a: local.id -> live"]),
         ("# more a", "local = { id = \"us\" }", vec!["connections.a: local.id -> restart_ike"]),
-        ("# more a", "pools = [\"p\"]", vec!["connections.a: pools -> restart_ike"]),
+        ("# more a", "pools = [\"p\"]", vec!["connections.a: pools -> live"]),
         ("# more a", "vips = [\"0.0.0.0\"]", vec!["connections.a: vips -> restart_ike"]),
-        ("# more a", "mobike = true", vec!["connections.a: mobike -> restart_ike"]),
+        ("# more a", "mobike = true", vec!["connections.a: mobike -> live"]),
         ("# more a", "fragmentation = false", vec!["connections.a: fragmentation -> live"]),
         (
             "[\"203.0.113.2\"]",
@@ -127,12 +132,16 @@ fn each_kind_of_change_has_its_impact() {
         ),
         ("# child a", "replay_window = 64", vec!["connections.a.children.lan: replay_window -> rekey_child"]),
         ("\"aes256-sha256\", ", "", vec!["connections.a.children.lan: esp_proposals -> rekey_child"]),
-        (
-            ", \"aes128-sha256-modp2048\"]\n# child a",
-            "]",
-            vec!["connections.a.children.lan: esp_proposals -> rekey_child"],
-        ),
+        (", \"aes128-sha256-modp2048\"]\n# child a", "]", vec!["connections.a.children.lan: esp_proposals -> live"]),
         ("\"10.2.0.0/16\"", "\"10.2.0.0/17\"", vec!["connections.a.children.lan: remote_ts -> restart_child"]),
+        (
+            "esp_proposals = [\"aes256-sha256\", \"aes128-sha256-modp2048\"]\n# child a",
+            "mode = \"drop\"",
+            vec![
+                "connections.a: children -> interrupts_traffic",
+                "connections.a.children.lan: esp_proposals mode -> interrupts_traffic",
+            ],
+        ),
         ("\"10.2.0.0/16\"", "\"10.2.0.0-10.2.255.255\"", vec!["connections.a.children.lan: remote_ts -> none"]),
         ("nobody guesses", "somebody guesses", vec!["secrets.s: secret -> live"]),
         ("10.9.0.0/24", "10.9.1.0/24", vec!["pools.p: addrs -> live"]),
@@ -171,23 +180,40 @@ fn objects_come_and_go_without_touching_others() {
     );
 }
 
+/// What an IKE SA has agreed on it may go on with, if it is not forbidden.
 #[test]
-fn who_has_an_address_keeps_it_while_it_is_of_a_pool() {
-    let with = |pools: &str, addrs: &str| text(&[("# more a", &format!("pools = [{pools}]")), ("10.9.0.0/24", addrs)]);
-    let leases = |leases: &[&str]| {
-        let leases: Vec<std::net::IpAddr> = leases.iter().map(|lease| lease.parse().unwrap()).collect();
-        let mut up = up("aes256-sha256-prfsha256-modp2048", "aes256-sha256");
-        up[0].leases = leases;
-        Some(up)
-    };
-    let of = |plan: Plan| plan.changes.iter().find(|step| step.object == "connections.a").map(|step| step.impact);
-    let (none, one) = (with("", "10.9.0.0/24"), with("\"p\"", "10.9.0.0/24"));
-    assert_eq!(of(between(&none, &one, leases(&[]))), Some(Impact::RestartIke));
-    assert_eq!(of(between(&one, &none, leases(&[]))), Some(Impact::Live));
-    assert_eq!(of(between(&one, &none, leases(&["10.9.0.7"]))), Some(Impact::RestartIke));
-    let wider = with("\"p\"", "10.9.0.0/23");
-    assert_eq!(of(between(&one, &wider, leases(&["10.9.0.7"]))), Some(Impact::Live));
-    assert_eq!(of(between(&wider, &one, leases(&["10.9.1.7"]))), Some(Impact::RestartIke));
+fn what_is_not_demanded_any_more_is_no_reason_to_begin_anew() {
+    let secret = "[secrets.q]\nid = [\"q.example\"]\nsecret = \"another long secret that nobody guesses\"\n[pools.p]";
+    for (key, expected) in [
+        ("encap = \"always\"", [Impact::RestartIke, Impact::Live]),
+        ("ppk = { id = \"q.example\", required = true }", [Impact::RestartIke, Impact::Live]),
+        ("ppk = { id = \"q.example\" }", [Impact::Live, Impact::Live]),
+        ("fragmentation = false", [Impact::Live, Impact::Live]),
+        ("mobike = true", [Impact::Live, Impact::Live]),
+    ] {
+        let (without, with) = (text(&[("[pools.p]", secret)]), text(&[("[pools.p]", secret), ("# more a", key)]));
+        let found = [(&without, &with), (&with, &without)].map(|(from, to)| {
+            between(from, to, Some(up("aes256-sha256-prfsha256-modp2048", "aes256-sha256"))).impact()
+        });
+        assert_eq!(found, expected, "{key}");
+    }
+}
+
+/// A device without an IPv4 address has no IPv4 routes any more.
+#[test]
+fn routes_of_a_device_go_with_its_last_address() {
+    let with = |list: &str| text(&[("# more a", &format!("interface = {{ name = \"t0\", addresses = [{list}] }}"))]);
+    for (from, to, expected) in [
+        ("\"10.7.0.1/30\"", "\"10.7.0.1/30\", \"10.7.0.5/30\"", Impact::Live),
+        ("\"10.7.0.1/30\"", "\"10.7.0.5/30\"", Impact::Live),
+        ("\"10.7.0.1/30\"", "\"10.7.0.2/30\"", Impact::InterruptsTraffic),
+        ("\"10.7.0.1/30\"", "\"fd00::1/64\"", Impact::InterruptsTraffic),
+        ("\"10.7.0.1/30\"", "", Impact::InterruptsTraffic),
+        ("", "\"10.7.0.1/30\"", Impact::Live),
+        ("\"fd00::1/64\"", "", Impact::Live),
+    ] {
+        assert_eq!(between(&with(from), &with(to), None).impact(), expected, "{from} -> {to}");
+    }
 }
 
 #[test]

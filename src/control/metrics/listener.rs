@@ -11,6 +11,7 @@ use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use std::io;
 use std::net::{SocketAddr, TcpListener as Socket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,9 +30,9 @@ const MAX_HEAD: usize = 16 * 1024;
 /// Where Prometheus connects to; it listens, and nobody is answered yet.
 ///
 /// # Errors
-/// A sentence.
-pub fn bind(address: SocketAddr) -> Result<Socket, String> {
-    let said = |error| format!("metrics = \"{address}\": {error}");
+/// Of its kind, and a sentence.
+pub fn bind(address: SocketAddr) -> io::Result<Socket> {
+    let said = |error: io::Error| io::Error::new(error.kind(), format!("metrics = \"{address}\": {error}"));
     let socket = Socket::bind(address).map_err(said)?;
     socket.set_nonblocking(true).map_err(said)?;
     Ok(socket)

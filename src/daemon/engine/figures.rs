@@ -2,6 +2,7 @@
 use super::Engine;
 use crate::control::types::{Info, Stats};
 use crate::daemon::clock;
+use crate::daemon::sockets::{self, NO_RAW_ESP};
 use crate::dataplane::stats::{Direction, WorkerStats};
 use crate::esp::drop::Drop;
 use std::collections::BTreeMap;
@@ -12,6 +13,9 @@ impl Engine {
     pub(super) fn info(&self) -> Info {
         let gateway = &self.parts.config.gateway;
         let warnings = [&self.parts.notes, &self.parts.warnings, &self.parts.network.warnings];
+        let raw_esp = self.parts.sockets.raw_esp;
+        let lacking = (!raw_esp).then(|| NO_RAW_ESP.to_owned());
+        let plain = sockets::wanted(gateway).filter(|addr| addr.port() == gateway.ports.ike);
         Info {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
@@ -20,7 +24,9 @@ impl Engine {
             device: gateway.device.clone(),
             workers: u16::try_from(self.parts.workers.stats.len()).unwrap_or(u16::MAX),
             listen: gateway.listen.iter().map(ToString::to_string).collect(),
-            warnings: warnings.into_iter().flatten().cloned().collect(),
+            ike: plain.map(|addr| addr.to_string()).collect(),
+            raw_esp,
+            warnings: warnings.into_iter().flatten().cloned().chain(lacking).collect(),
         }
     }
 

@@ -5,7 +5,7 @@ use crate::daemon::clock;
 use crate::io::channel::Channel;
 use crate::io::fds::{Poll, Signal, Signals};
 use crate::io::notify::{self, Notify};
-use crate::io::{executable, spawn};
+use crate::io::{executable, privileges, spawn};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -46,6 +46,11 @@ impl std::str::FromStr for Resumed {
 /// Runs until the daemon has ended, and ends as it did.
 pub fn run(arguments: Vec<OsString>, resumed: Option<Resumed>) -> ExitCode {
     spawn::set_name(c"sandhogd");
+    // It has no keys, but the same environment, where `secret_env` may be, and dies of what the daemon has died of. What it starts may have capabilities
+    // of its file: more than that it gives up nothing.
+    if let Err(error) = privileges::no_cores() {
+        eprintln!("sandhogd: a core of the front could hold secrets of the environment: {error}");
+    }
     match Front::new(arguments, resumed).and_then(|mut front| front.run()) {
         Ok(status) => end_like(status),
         Err(error) => {
@@ -185,6 +190,12 @@ impl Front {
                     if let Some(heir) = self.heir.as_mut().filter(|heir| heir.serial == serial) {
                         heir.committed = true;
                         heir.deadline = clock::now() + AFTER_COMMIT;
+                    }
+                }
+                // Whatever it does: it has read keys that are not its own. Its end is heard of like any other.
+                Word::Failed { serial } => {
+                    if let Some(heir) = self.heir.as_ref().filter(|heir| heir.serial == serial && !heir.committed) {
+                        let _ = spawn::kill_one(heir.daemon.pid);
                     }
                 }
             }

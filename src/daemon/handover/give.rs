@@ -1,7 +1,7 @@
 //! The old daemon's side of a hand-over: it asks the front for an heir, hears what that has to say, and knows when everything is the other's.
 use super::channel::{await_one, hear, say, say_by};
 use super::take::{FORMATS, Front, Taken};
-use super::{Answer, BEFORE_COMMIT, DoorHandle, Offer, Order, PARTING, READING, Word};
+use super::{Answer, BEFORE_COMMIT, DoorHandle, Offer, Order, PARTING, PREPARING, Word, reading};
 use crate::control::upgrade::{Program, Refusal, State, Upgrade};
 use crate::daemon::clock;
 use crate::io::channel::{Channel, MAX_DESCRIPTORS};
@@ -209,8 +209,12 @@ impl Giver {
         }
     }
 
-    /// Before the commit: nothing has happened. The heir sees that nobody is there any more, and the front sees its end.
+    /// Before the commit: nothing has happened. The heir sees that nobody is there any more, and the front sees to its end, should it hang.
     pub fn failed(&mut self, sentence: String) -> News {
+        if let (Some(front), Some(serial)) = (&self.front, self.serial()) {
+            // Whose front is gone, its heir is gone, too.
+            let _ = front.say(&Word::Failed { serial });
+        }
         self.phase = Phase::Idle;
         (self.last.state, self.last.error) = (State::Failed, Some(sentence.clone()));
         News::Failed(sentence)
@@ -229,7 +233,7 @@ impl Giver {
     /// # Errors
     /// Nothing has happened, and why.
     pub fn offer(&self, doors: &[DoorHandle], all: &[OwnedFd], list: &OwnedFd) -> Result<(), String> {
-        let deadline = clock::now() + READING;
+        let deadline = clock::now() + PREPARING;
         for (door, descriptors) in doors {
             self.say_to_heir(&Offer::Door(*door), descriptors, deadline)?;
         }
@@ -251,7 +255,7 @@ impl Giver {
     /// # Errors
     /// Nothing has happened, and why.
     pub fn entrust(&self, state: &OwnedFd, sas: (u64, u64)) -> Result<(), String> {
-        let deadline = clock::now() + READING;
+        let deadline = clock::now() + reading(sas);
         self.say_to_heir(&Offer::State { sas }, std::slice::from_ref(state), deadline)?;
         let Phase::Begun { pipe, .. } = &self.phase else { return Err("nobody waits for it".into()) };
         match await_one(pipe, deadline) {
@@ -430,6 +434,7 @@ mod tests {
             heir.send(&what, &[]).unwrap();
             let news = play.turn(NOW);
             assert!(matches!(&news[..], [News::Failed(sentence)] if sentence.contains(hint)), "{news:?}");
+            assert_eq!(play.heard(), [Some(Word::Failed { serial: 5 })], "the front sees to its end");
             assert!(heir.receive().unwrap().is_none(), "it sees that nobody is there");
         }
     }

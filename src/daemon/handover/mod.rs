@@ -33,7 +33,8 @@
 //! 5. *Commit*: the old one tells the front, then the new one. From here on only the new one may seal. The old one wipes its keys and ends without a
 //!    word to its peers; the new one starts, and tells the front.
 //!
-//! What fails before the commit has not happened: the front kills the new daemon, and the old one goes on. What fails after it costs the keys: the front
+//! What fails before the commit has not happened: the front kills the new daemon, and the old one goes on; a new one that hangs while packets wait for it has
+//! half a second, and a little more for each SA. What fails after it costs the keys: the front
 //! kills what is left and starts its own executable afresh, without state; everything is negotiated anew behind routes and guard that stay closed. No
 //! key is ever with two: before the commit the new daemon seals nothing, after it the old one seals nothing, and there is no way back from it.
 pub mod channel;
@@ -51,8 +52,14 @@ use std::time::Duration;
 const AFTER_COMMIT: Duration = Duration::from_millis(1500);
 /// And committed within this time after it was started: it may have a large configuration to read.
 const BEFORE_COMMIT: Duration = Duration::from_secs(20);
-/// The new daemon has read everything within this time: packets wait meanwhile.
-const READING: Duration = Duration::from_secs(2);
+/// The new daemon has read everything within this time: packets wait meanwhile, and for no longer than they have room in sockets and queues.
+const READING: Duration = Duration::from_millis(500);
+/// And within so much more for each SA.
+const READING_ONE: Duration = Duration::from_micros(200);
+/// It takes what is open within this time: nothing waits for that.
+const PREPARING: Duration = Duration::from_secs(2);
+/// Who has read everything hears within this time that it is theirs, or that it is not.
+const COMMITTING: Duration = Duration::from_secs(2);
 /// The old daemon has ended within this time after the new one has begun.
 const PARTING: Duration = Duration::from_secs(5);
 
@@ -112,6 +119,11 @@ pub enum Word {
     /// The keys are the other's from now on.
     Committed {
         /// Of which hand-over.
+        serial: u64,
+    },
+    /// Nothing comes of a hand-over: whoever was to take over is not wanted any more.
+    Failed {
+        /// Of which.
         serial: u64,
     },
 }
@@ -187,6 +199,12 @@ pub enum Answer {
         /// What is wrong and what to do.
         sentence: String,
     },
+}
+
+/// How long it may take to read all of this, while packets wait: IKE SAs and pairs of ESP SAs.
+fn reading(sas: (u64, u64)) -> Duration {
+    let count = u32::try_from(sas.0.saturating_add(sas.1)).unwrap_or(u32::MAX);
+    READING + READING_ONE.saturating_mul(count)
 }
 
 /// Tries again for a moment while a daemon that was killed is still in the way.

@@ -1,6 +1,6 @@
 //! The daemon's side of the front, and what a new daemon does to take over.
 use super::channel::{await_one, hear, say};
-use super::{Answer, BEFORE_COMMIT, Heritage, Offer, Order, READING, Word};
+use super::{Answer, BEFORE_COMMIT, COMMITTING, Heritage, Offer, Order, Word};
 use crate::crypto::secret::Secret;
 use crate::daemon::clock;
 use crate::daemon::descriptors::Kind;
@@ -171,7 +171,7 @@ impl Entrance {
     pub fn take(&mut self, sas: (u64, u64)) -> Result<Option<Taken>, String> {
         let Some(Giver { pipe, serial: announced }) = &self.giver else { return Ok(None) };
         say(pipe, &Answer::Read { sas }, &[]).map_err(failed)?;
-        match await_one(pipe, clock::now() + READING).map_err(failed)? {
+        match await_one(pipe, clock::now() + COMMITTING).map_err(failed)? {
             Some((Offer::Commit { serial, stopped_ms, version, pid }, _)) if serial == *announced => {
                 self.giver = None;
                 Ok(Some(Taken { version, pid, stopped: Duration::from_millis(stopped_ms), sas }))

@@ -91,9 +91,9 @@ impl Installer {
         let mut children = HashMap::new();
         for _ in 0..input.count()? {
             let child = Arc::new(thaw_child(input)?);
-            self.tables.insert_child(child.clone());
             children.insert(child.slot, child);
         }
+        self.tables.insert_children(children.values().cloned());
         let paths = self.thaw_paths(input)?;
         for _ in 0..input.count()? {
             let id = ChildId::thaw(input)?;

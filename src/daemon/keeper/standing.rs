@@ -29,7 +29,6 @@ pub(super) fn of(status: &Status, name: &str) -> Option<Vec<IkeUp>> {
             udp,
             ppk: sa.ike.ppk,
             vips: addresses(&sa.vips),
-            leases: addresses(&sa.leases),
             // The picture does not say which child is whose: each may be anybody's.
             children: children.clone(),
         });

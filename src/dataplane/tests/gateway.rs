@@ -4,6 +4,7 @@ use crate::crypto::secret::Secret;
 use crate::dataplane::Upcall;
 use crate::dataplane::home::Team;
 use crate::dataplane::stats::WorkerStats;
+use crate::dataplane::tap::Tap;
 use crate::dataplane::worker::{Ends, Orders, Shared, Socket, Worker};
 use crate::esp::drop::Drop;
 use crate::esp::inbound::InboundSa;
@@ -96,6 +97,7 @@ pub struct Gateway {
     pub child: Arc<Child>,
     pub stats: Arc<WorkerStats>,
     pub orders: Arc<Orders>,
+    pub tap: Arc<Tap>,
     pub path: Arc<ArcSwap<Path>>,
     pub now: Duration,
     setup: Setup,
@@ -137,7 +139,7 @@ impl Gateway {
         let live = Settings { copy_dscp, waits, home, fitting }.into();
         let translation = setup.translation.filter(|_| left);
         let child = Arc::new(Child { live, translation, ..child });
-        let orders = Arc::new(Orders::default());
+        let (orders, tap) = (Arc::new(Orders::default()), Arc::new(Tap::default()));
         tables.insert_child(child.clone());
         let host = Device::new(setup.offloads);
         let any: IpAddr = if setup.ipv6_outer { "::" } else { "0.0.0.0" }.parse().unwrap();
@@ -153,6 +155,7 @@ impl Gateway {
             stats: stats.clone(),
             orders: orders.clone(),
             team: Team::default(),
+            tap: tap.clone(),
         };
         let gateway = Self {
             worker: Worker::new(ends, shared),
@@ -163,6 +166,7 @@ impl Gateway {
             child,
             stats,
             orders,
+            tap,
             path: Arc::new(ArcSwap::from_pointee(Path { local, remote, encap, may_move, mtu })),
             now: Duration::ZERO,
             setup: setup.clone(),
@@ -271,7 +275,7 @@ impl Gateway {
     pub fn share(&self, stats: Arc<WorkerStats>) -> (Shared, Receiver<Upcall>) {
         let (upcalls, told) = sync_channel(4096);
         let (tables, orders) = (self.tables.clone(), self.orders.clone());
-        (Shared { tables, upcalls, stats, orders, team: Team::default() }, told)
+        (Shared { tables, upcalls, stats, orders, team: Team::default(), tap: Arc::default() }, told)
     }
 
     pub fn drops(&self) -> Vec<(Drop, u64)> {

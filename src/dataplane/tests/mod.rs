@@ -12,6 +12,7 @@ mod outbound;
 mod refusals;
 mod run;
 pub mod segment;
+mod tap;
 mod tenants;
 mod translate;
 mod transport;

@@ -79,7 +79,14 @@ impl Crew {
             let sockets = vec![Socket { encap: Encap::Udp, local, io: port.clone() }];
             let ends = Ends { sockets, devices: [(DEVICE, host.clone())].into_iter().collect() };
             let (tables, orders, stats) = (crew.left.tables.clone(), crew.left.orders.clone(), Arc::default());
-            let shared = Shared { tables, upcalls: sync_channel(8).0, stats: Arc::clone(&stats), orders, team };
+            let shared = Shared {
+                tables,
+                upcalls: sync_channel(8).0,
+                stats: Arc::clone(&stats),
+                orders,
+                team,
+                tap: Arc::default(),
+            };
             crew.workers.push(Worker::new(ends, shared));
             crew.hosts.push(host);
             crew.ports.push(port);

@@ -349,6 +349,7 @@ fn a_train_is_what_the_kernel_takes() {
         stats: left.stats.clone(),
         orders: Arc::default(),
         team: Default::default(),
+        tap: Arc::default(),
     };
     let mut worker = Worker::new(Ends { sockets, devices }, shared);
     let small = Build::udp(false, 130);

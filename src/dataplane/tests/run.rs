@@ -65,8 +65,14 @@ fn a_thread_serves_until_it_is_stopped() {
     let (control, bell) = (Arc::new(EventFd::new().unwrap()), Arc::new(EventFd::new().unwrap()));
     let [team, other] = Team::of(&[control.clone(), bell]).try_into().unwrap();
     let (upcalls, told) = sync_channel(8);
-    let shared =
-        Shared { tables: left.tables.clone(), upcalls, stats: left.stats.clone(), orders: left.orders.clone(), team };
+    let shared = Shared {
+        tables: left.tables.clone(),
+        upcalls,
+        stats: left.stats.clone(),
+        orders: left.orders.clone(),
+        team,
+        tap: Arc::default(),
+    };
     let stop = Arc::new(AtomicBool::new(false));
     let orders = Arc::new(Orders::default());
     let thread = std::thread::spawn({
@@ -154,7 +160,14 @@ fn the_end_of_a_device_is_told_late_rather_than_never() {
     let [team] = Team::of(std::slice::from_ref(&control)).try_into().unwrap();
     let (upcalls, told) = sync_channel(1);
     upcalls.send(Upcall::FirstPacket { spi: 1 }).unwrap();
-    let shared = Shared { tables: left.tables.clone(), upcalls, stats: left.stats.clone(), orders: left.orders, team };
+    let shared = Shared {
+        tables: left.tables.clone(),
+        upcalls,
+        stats: left.stats.clone(),
+        orders: left.orders,
+        team,
+        tap: Arc::default(),
+    };
     let (stop, orders) = (Arc::new(AtomicBool::new(false)), Arc::new(Orders::default()));
     let (tun, host) = pipe();
     let ends = Ends { sockets: Vec::<Socket<Outer>>::new(), devices: [(DEVICE, tun)].into_iter().collect() };

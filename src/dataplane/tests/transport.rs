@@ -12,14 +12,14 @@ use crate::ipsec::sad::Mode;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-fn transport(ipv6: bool) -> Setup {
+pub fn transport(ipv6: bool) -> Setup {
     let hosts = if ipv6 { ["fd01::1", "fd02::1"] } else { ["10.1.0.1", "10.2.0.1"] };
     let [left, right] = hosts.map(|host| selectors(&[host]));
     Setup { ipv6_outer: ipv6, left, right, mode: Mode::Transport { sent: None }, ..Setup::default() }
 }
 
 /// Two hosts whose outer addresses are those of the packets that [`Build`] makes.
-fn hosts(setup: &Setup) -> (Gateway, Gateway) {
+pub fn hosts(setup: &Setup) -> (Gateway, Gateway) {
     let (left, right) = pair(setup);
     let addr = |text: &str| std::net::SocketAddr::new(text.parse().unwrap(), 4500);
     let ends = if setup.ipv6_outer { ["fd01::1", "fd02::1"] } else { ["10.1.0.1", "10.2.0.1"] };
@@ -30,7 +30,7 @@ fn hosts(setup: &Setup) -> (Gateway, Gateway) {
 }
 
 /// A packet with the header that it gets at the other end.
-fn rebuilt(packet: &[u8]) -> Vec<u8> {
+pub fn rebuilt(packet: &[u8]) -> Vec<u8> {
     if packet[0] >> 4 == 6 {
         let mut packet = packet.to_vec();
         packet[7] = 64;

@@ -15,6 +15,17 @@ const HEARD: Duration = Duration::from_secs(2);
 /// What we send may go unanswered for this part of `dpd_delay`.
 const UNANSWERED: u32 = 2;
 
+/// Both ends heard each other last at the same moment. Whoever asks so much later finds that it was asked meanwhile, and need not ask itself: one
+/// exchange tells both. Longer than most round trips and what timers are gathered in, and little beside the delay.
+const LEAD: u32 = 32;
+/// A second is longer than any round trip.
+const MAX_LEAD: Duration = Duration::from_secs(1);
+
+/// How much later than the other end the one asks that leaves it to that one.
+pub(in crate::ike) fn lead(delay: Duration) -> Duration {
+    (delay / LEAD).min(MAX_LEAD)
+}
+
 /// What we know of a peer's life. Times are never later than what they stand for, so that a check is never late.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::ike) struct Signs {

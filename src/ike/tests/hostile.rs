@@ -5,7 +5,7 @@ use crate::ike::status::State;
 use crate::wire::message::{Header, IkeSpi, Message};
 use crate::wire::payload::{Ke, Notify, Payload};
 use crate::wire::registry::{ExchangeType, KeId, NotifyType, PayloadType};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use wire::Datagram;
 
 /// A well-formed IKE_SA_INIT of anybody.
@@ -283,6 +283,23 @@ fn a_flood_of_newcomers_costs_bounded_state_and_no_more_octets_than_it_brings() 
     assert_eq!(world.b.endpoint.sas.len(), 1, "half-open ones end");
     assert_eq!(world.b.endpoint.common.admission.half_open(), 0);
     assert_eq!(world.b.endpoint.common.by_spi.len(), 1);
+}
+
+/// `sandhog health` asks so.
+#[test]
+fn this_host_is_answered_while_strangers_use_up_all_answers() {
+    let mut world = World::new(alice(), anybody());
+    let d = newcomer(&mut world, (addr(ALICE), 500).into());
+    let mut later = d.data.clone();
+    later[17] = 3 << 4;
+    let mut ask =
+        |remote: SocketAddr| world.b.handle(world.now, Input::Datagram { local: d.to, remote, data: &later }).len();
+    let strangers = (0..1100u16).map(|port| ask((addr(ALICE), port).into()));
+    assert_eq!(strangers.sum::<usize>(), 1000);
+    for here in [IpAddr::from([127, 0, 0, 1]), "::1".parse().unwrap()] {
+        assert_eq!(ask((here, 40_000).into()), 1);
+    }
+    assert_eq!(world.b.endpoint.sas.len(), 0);
 }
 
 #[test]

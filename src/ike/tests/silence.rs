@@ -33,6 +33,27 @@ fn only_silence_is_asked_about() {
     assert_eq!(checks(&world), 3, "ESP is a sign of life");
 }
 
+/// Both have the same delay and heard each other at the same moments: what one asks is a sign of its life, so that the other need not.
+#[test]
+fn one_of_two_asks_for_both() {
+    let asked =
+        |world: &World, end| world.sent_by(end).iter().filter(|d| d.is(ExchangeType::INFORMATIONAL, false)).count();
+    for (caller, called) in [(ALICE, BOB), (BOB, ALICE)] {
+        let mut world = World::new(alice(), bob());
+        world.command(caller, up());
+        world.pass(seconds(1));
+        world.log.clear();
+        world.pass(seconds(299));
+        assert_eq!((asked(&world, caller), asked(&world, called)), (10, 0));
+        // Where the one does not, the other does.
+        let quiet = without_dpd(if caller == ALICE { alice() } else { bob() });
+        world.command(caller, Command::SetPolicy(Arc::new(quiet)));
+        world.log.clear();
+        world.pass(seconds(300));
+        assert_eq!((asked(&world, caller), asked(&world, called)), (0, 9));
+    }
+}
+
 /// RFC 7296 section 2.4: what is only sent may go into a black hole.
 #[test]
 fn what_is_sent_and_not_answered_is_asked_about_sooner_and_not_too_often() {

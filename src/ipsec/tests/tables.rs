@@ -69,6 +69,20 @@ fn one_child_going_leaves_its_neighbours() {
 }
 
 #[test]
+fn many_children_come_at_once_and_who_reads_sees_all_or_none() {
+    let tables = Tables::new();
+    tables.insert_child(child(Slot(700)));
+    let before = tables.children.load();
+    tables.insert_children((0..701).rev().step_by(2).map(|slot| child(Slot(slot))));
+    let now = tables.children.load();
+    assert_eq!((before.iter().count(), now.iter().count()), (1, 351));
+    assert!((0..701).all(|slot| now.get(Slot(slot)).is_some() == (slot % 2 == 0)));
+    assert!(!Arc::ptr_eq(before.get(Slot(700)).unwrap(), now.get(Slot(700)).unwrap()));
+    tables.insert_children([]);
+    assert_eq!(tables.children.load().iter().count(), 351);
+}
+
+#[test]
 fn what_a_worker_reads_is_freed_by_the_engine_later() {
     let tables = Tables::new();
     let lan = child(Slot(0));

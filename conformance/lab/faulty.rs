@@ -1,0 +1,123 @@
+//! A new executable for `sandhog upgrade` that fails where it is told to. It stands between the front and the daemon at work on one side and a true daemon of its
+//! own on the other, passes on what they say, and at the chosen point ends or hangs. The file `fault` beside it says `exit|hang POINT PROGRAM`:
+//!
+//! | point | the commit | what has been |
+//! | --- | --- | --- |
+//! | `begin` | before | nothing: there is no daemon of its own |
+//! | `hello` | before | that has read its configuration |
+//! | `state` | before | what is handed over has come, and was not read |
+//! | `read` | before | it was read, and nobody hears of it |
+//! | `commit` | after | the keys are the daemon's of its own, which never hears of it |
+//! | `ready` | after | that is at work with them, and nobody hears of it; it is so for a moment before an exit, and until somebody ends it in a hang |
+use sandhog::daemon::handover::channel::{await_one, say};
+use sandhog::daemon::handover::front::DAEMON_FLAG;
+use sandhog::daemon::handover::{Answer, Offer, Order, Word};
+use sandhog::io::channel::Channel;
+use sandhog::io::fds::Poll;
+use sandhog::io::{executable, spawn};
+use std::error::Error;
+use std::os::fd::AsFd;
+use std::process::{Child, Command, exit};
+use std::time::Duration;
+
+/// So long it is at work before it ends.
+const AT_WORK: Duration = Duration::from_millis(300);
+const CODE: i32 = 3;
+
+/// What is asked for.
+struct Fault {
+    hangs: bool,
+    point: String,
+    program: String,
+}
+impl Fault {
+    fn read() -> Result<Self, Box<dyn Error>> {
+        let text = std::fs::read_to_string(executable::own_path()?.with_file_name("fault"))?;
+        let [how, point, program] = text.split_whitespace().collect::<Vec<_>>()[..] else {
+            return Err("HOW POINT PROGRAM".into());
+        };
+        Ok(Self { hangs: how == "hang", point: point.into(), program: program.into() })
+    }
+
+    /// Fails, if this is the point.
+    fn at(&self, point: &str, child: Option<&Child>) -> Result<(), Box<dyn Error>> {
+        if self.point != point {
+            return Ok(());
+        }
+        eprintln!("faulty: {} at {point}", if self.hangs { "hangs" } else { "exits" });
+        if !self.hangs {
+            if point == "ready" {
+                Poll::new()?.wait(&mut Vec::new(), Some(AT_WORK))?;
+            }
+            // What is left of it ends with us.
+            exit(CODE);
+        }
+        if let Some(child) = child.filter(|_| point != "ready") {
+            let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id())?);
+            nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP)?;
+        }
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    spawn::end_with_parent()?;
+    let fault = Fault::read()?;
+    fault.at("begin", None)?;
+    let mut arguments: Vec<_> = std::env::args().skip(1).collect();
+    let number = arguments.pop().ok_or("no channel")?;
+    if arguments.pop().as_deref() != Some(DAEMON_FLAG) {
+        return Err("it is no daemon that was asked for".into());
+    }
+    let front = Channel::inherited(number.parse()?)?;
+    let Some((Order::Take { alive_ms, serial }, beside)) = await_one(&front, Duration::MAX)? else {
+        return Err("nobody hands over".into());
+    };
+    let old = beside.into_iter().next().map(Channel::received).ok_or("no way to the daemon at work")?;
+
+    let (to_child, its_front) = Channel::pair()?;
+    let (pipe, its_pipe) = Channel::pair()?;
+    say(&to_child, &Order::Take { alive_ms, serial }, &[its_pipe.as_fd()])?;
+    drop(its_pipe);
+    let mut command = Command::new(&fault.program);
+    let number = spawn::with_descriptor(&mut command, its_front.as_fd());
+    let child = command.args(arguments).arg(DAEMON_FLAG).arg(number.to_string()).spawn()?;
+    drop(its_front);
+
+    let ways = [(&front, &to_child), (&to_child, &front), (&old, &pipe), (&pipe, &old)];
+    let (poll, mut ready) = (Poll::new()?, Vec::new());
+    for (token, (from, _)) in (0..).zip(ways) {
+        poll.add(from, token)?;
+    }
+    loop {
+        poll.wait(&mut ready, None)?;
+        for token in &ready {
+            let (from, to) = ways[usize::try_from(*token)?];
+            let Some(message) = from.receive()? else { return Err("somebody is gone".into()) };
+            if let Some(point) = point(*token, &message.data) {
+                fault.at(point, Some(&child))?;
+            }
+            to.send(&message.data, &message.descriptors.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
+        }
+    }
+}
+
+/// What a message is the sign of.
+fn point(way: u64, data: &[u8]) -> Option<&'static str> {
+    match way {
+        1 => matches!(serde_json::from_slice(data).ok()?, Word::Ready).then_some("ready"),
+        2 => match serde_json::from_slice(data).ok()? {
+            Offer::State { .. } => Some("state"),
+            Offer::Commit { .. } => Some("commit"),
+            _ => None,
+        },
+        3 => match serde_json::from_slice(data).ok()? {
+            Answer::Hello { .. } => Some("hello"),
+            Answer::Read { .. } => Some("read"),
+            Answer::Prepared | Answer::Refused { .. } => None,
+        },
+        _ => None,
+    }
+}
