@@ -22,6 +22,8 @@ UNIT = os.path.join(sandhog.ROOT, "systemd", "sandhog.service")
 BACK = 3.0
 # Seconds that packets wait at most for a new executable that hangs when it has been given everything
 HANGS = 0.8
+# What a new executable says that hangs as it was told to
+HANGING = "faulty: hangs"
 KILLS = ("the front", "the daemon", "both")
 
 
@@ -153,7 +155,13 @@ def after_the_commit(lab, us, faults):
     for how, point in faults:
         known = spis(us)
         begun.append(time.monotonic())
-        wrong += attempt(us, how, point, "lost")
+        if point == "ready":
+            # who asks while it is at work still hears from it that it is
+            fault(us, how, point)
+            us.client("upgrade")
+        else:
+            wrong += attempt(us, how, point, "lost")
+        wait.until(f"the daemon after {how} {point}", lambda: is_afresh(us), 15)
         wait.until(f"packets after {how} {point}", lambda: carries(us), 15)
         now = spis(us)
         if set(now) & set(known):
@@ -163,6 +171,15 @@ def after_the_commit(lab, us, faults):
     if max(gaps) > BACK:
         wrong.append(f"after the commit: not back within {BACK} s")
     return wrong, f"{len(faults)} after it: back after {statistics.median(gaps):.2f} s, at most {max(gaps):.2f} s"
+
+
+def is_afresh(us):
+    """The daemon at work was started because one that had taken over is gone."""
+    try:
+        code, said = us.api("GET", "upgrade")
+    except OSError:
+        return False
+    return code == 200 and said["state"] == "lost" and said["daemon"]["pid"] == us.process.worker()
 
 
 def longest(pauses, at, until):
@@ -239,7 +256,7 @@ def refused():
             if code != 1:
                 wrong.append((what, code, out))
         seen, same = pulse.end(), spis(left) == before
-        wrong += attempt(left, "exit", "ready", "lost")
+        wrong += attempt(left, "exit", "commit", "lost")
         back, why = left.up("peer", 10)
         if not back or set(spis(left)) & set(before):
             wrong.append(f"after the commit: {why}, {spis(left)}")
@@ -314,6 +331,45 @@ def killed(peer, times):
         return verdict(lab, us, watch, wrong, f"{done} kills, back after {statistics.median(back):.2f} s, at most {max(back):.2f} s", first, untouched)
 
 
+def amid(lab, us, point, which):
+    """Kills the daemon at work or the front while an upgrade stands still at this point; the time. What is installed is good again by then."""
+    fault(us, "hang", point)
+    # copied before, so that the kill comes at once
+    good = us.path + ".good"
+    replace(good, sandhog.binary(PROGRAM))
+    at_work, before = us.process.worker(), us.process.text().count(HANGING)
+    lab.left.start("client", [sandhog.binary("sandhog"), "--socket", us.socket, "upgrade"])
+    wait.until(f"a new executable that hangs at {point}", lambda: us.process.text().count(HANGING) > before, 10, every=0.01)
+    os.rename(good, us.path)
+    at = time.monotonic()
+    os.kill(at_work if which == "the daemon" else us.process.popen.pid, signal.SIGKILL)
+    us.process.popen.wait()
+    return at
+
+
+def killed_amid_upgrades(points):
+    """Whoever is killed in the middle of an upgrade, all of it ends, and the next start begins anew."""
+    with Pair("mid") as lab:
+        open_country(lab)
+        sandhog.Sandhog(lab.right, text(1, "none"))
+        untouched = ground(lab.left)
+        us = Installed(lab.left, text(0, "start", 'on_exit = "open"'))
+        watch = Watch(lab, (lab.left, lab.left_dev), (lab.right, lab.right_dev))
+        wait.until("the tunnel", lambda: us.status("peer")["state"] == "up", 15)
+        first, begun = ground(lab.left), []
+        pulses = both_ways(lab, 1000)
+        for point, which in points:
+            wait.until("packets", lambda: carries(us), 15)
+            time.sleep(0.5)
+            begun.append(amid(lab, us, point, which))
+            restart(us)
+        wait.until("packets at last", lambda: carries(us), 15)
+        time.sleep(0.5)
+        back = returns([pulse.end() for pulse in pulses], begun)
+        wrong = [] if max(back) <= BACK else [f"not back within {BACK} s"]
+        return verdict(lab, us, watch, wrong, f"{len(points)} kills in the middle of an upgrade, back after {statistics.median(back):.2f} s, at most {max(back):.2f} s", first, untouched)
+
+
 def returns(seen, killed_at):
     """For each kill the time until packets went in both directions again."""
     ends = [max((next((end for begin, end in s["pauses"] if begin - 0.1 <= at < end), float("inf")) for s in seen)) for at in killed_at]
@@ -321,4 +377,6 @@ def returns(seen, killed_at):
 
 
 case(ROW, "kill -9, ourselves")(lambda: killed("ourselves", 85))
+case(ROW, "kill -9 in the middle of upgrades")(
+    lambda: killed_amid_upgrades([("hello", "the daemon"), ("state", "the daemon"), *((point, "the front") for point in ("hello", "state", "commit", "ready"))]))
 case(ROW, "kill -9, strongSwan")(lambda: killed("strongSwan", 15))

@@ -224,7 +224,7 @@ class Round:
         connection = self.new["connections"].get(name)
         if connection and self.goes_home(name):
             return said
-        if connection is None or not self.now.is_up(name, connection) or self.other_device(name) or self.cut_off(name):
+        if connection is None or not now or not self.now.is_up(name, connection) or self.other_device(name) or self.cut_off(name):
             return INTERRUPTS
         anew = was != now or any(self.told[event, name, None] for event in ("ike.up", "ike.down", "ike.rekeyed"))
         return RESTART_IKE if anew else said

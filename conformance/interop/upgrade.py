@@ -118,7 +118,8 @@ def strongswan(esp, release=None):
     with Pair("upg") as lab:
         root = release and os.path.join(CACHE, release)
         left, peer = swan.bring_up(lab, IKE[esp], esp, "initiator", 4, 4, root=root, raw_esp=bool(release), gateway=Installed)
-        held, figure = crossed(left, flows.Load(lab.left, lab.right, *INNER[4]), TIMES)
+        # its raw socket has 208 KiB for all peers, and drops some of what a pause has held back of more than this
+        held, figure = crossed(left, flows.Load(lab.left, lab.right, *INNER[4], megabits=5 if release else 20), TIMES)
         there = peer.established()
         return check(held and there == 1, f"{figure}, {there} children there")
 

@@ -23,6 +23,8 @@ use std::time::Duration;
 /// So long it is at work before it ends.
 const AT_WORK: Duration = Duration::from_millis(300);
 const CODE: i32 = 3;
+/// The ways from here on are between the daemon at work and its successor.
+const BETWEEN: u64 = 2;
 
 /// What is asked for.
 struct Fault {
@@ -87,7 +89,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     drop(its_front);
 
     let ways = [(&front, &to_child), (&to_child, &front), (&old, &pipe), (&pipe, &old)];
-    let (poll, mut ready) = (Poll::new()?, Vec::new());
+    let (poll, mut ready, mut committed) = (Poll::new()?, Vec::new(), false);
     for (token, (from, _)) in (0..).zip(ways) {
         poll.add(from, token)?;
     }
@@ -95,8 +97,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         poll.wait(&mut ready, None)?;
         for token in &ready {
             let (from, to) = ways[usize::try_from(*token)?];
-            let Some(message) = from.receive()? else { return Err("somebody is gone".into()) };
+            let message = match from.receive()? {
+                Some(message) => message,
+                // The daemon that was at work has ended, as it should.
+                None if committed && *token >= BETWEEN => {
+                    poll.remove(from)?;
+                    continue;
+                }
+                None => return Err("somebody is gone".into()),
+            };
             if let Some(point) = point(*token, &message.data) {
+                committed |= point == "commit";
                 fault.at(point, Some(&child))?;
             }
             to.send(&message.data, &message.descriptors.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;

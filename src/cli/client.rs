@@ -333,11 +333,14 @@ mod tests {
 
     #[test]
     fn a_stale_socket_is_exit_code_3_with_a_sentence() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("stale.sock");
-        drop(UnixListener::bind(&path).unwrap());
-        let error = Client::new(&path).get::<Value>("/v1/info").unwrap_err();
-        assert!(error.to_string().contains("nobody listens"), "{error}");
+        // A program that another test starts may have inherited the listener, until it runs: then it is not stale yet.
+        let told = || {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("stale.sock");
+            drop(UnixListener::bind(&path).unwrap());
+            Client::new(&path).get::<Value>("/v1/info").unwrap_err().to_string()
+        };
+        assert!((0..100).any(|_| told().contains("nobody listens")));
     }
 
     #[test]
