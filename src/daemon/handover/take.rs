@@ -128,7 +128,7 @@ impl Entrance {
     /// # Errors
     /// A sentence: it does not, and goes on itself.
     pub fn receive(&mut self) -> Result<Option<Heritage>, String> {
-        let Some(Giver { pipe, serial }) = &self.giver else { return Ok(None) };
+        let Some(Giver { pipe, .. }) = &self.giver else { return Ok(None) };
         let hello = Answer::Hello { version: env!("CARGO_PKG_VERSION").into(), formats: FORMATS.into() };
         say(pipe, &hello, &[]).map_err(failed)?;
         let (mut descriptors, mut doors, deadline) = (Vec::new(), Vec::new(), clock::now() + BEFORE_COMMIT);
