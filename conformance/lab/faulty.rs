@@ -127,7 +127,7 @@ fn point(way: u64, data: &[u8]) -> Option<&'static str> {
         3 => match serde_json::from_slice(data).ok()? {
             Answer::Hello { .. } => Some("hello"),
             Answer::Read { .. } => Some("read"),
-            Answer::Refused { .. } => None,
+            Answer::Prepared | Answer::Refused { .. } => None,
         },
         _ => None,
     }

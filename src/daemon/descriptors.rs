@@ -70,15 +70,9 @@ pub struct Inherited {
 }
 impl Inherited {
     /// Of descriptors and what they are.
-    ///
-    /// # Errors
-    /// They are not as many.
-    pub fn sort(kinds: Vec<Kind>, descriptors: Vec<OwnedFd>) -> io::Result<Self> {
-        if kinds.len() != descriptors.len() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "not all descriptors have come"));
-        }
+    pub fn sort(all: Vec<(Kind, OwnedFd)>) -> Self {
         let mut this = Self::default();
-        for (kind, descriptor) in kinds.into_iter().zip(descriptors) {
+        for (kind, descriptor) in all {
             match kind {
                 Kind::Engine { gro } => this.engine.push((gro, descriptor)),
                 Kind::Worker { index, encap, local } => {
@@ -88,7 +82,7 @@ impl Inherited {
                 Kind::Own { connection } => this.own.entry(connection).or_default().push(descriptor),
             }
         }
-        Ok(this)
+        this
     }
     /// How many workers there were; there are to be as many again.
     pub fn workers(&self) -> usize {
@@ -152,8 +146,7 @@ mod tests {
         let (pipe, _) = io::pipe().unwrap();
         let all = vec![descriptors(&group[0]), descriptors(&group[1]), pipe.into()];
         drop(group);
-        assert!(Inherited::sort(kinds.clone(), Vec::new()).is_err());
-        let mut inherited = Inherited::sort(kinds, all).unwrap();
+        let mut inherited = Inherited::sort(kinds.into_iter().zip(all).collect());
         assert_eq!(inherited.workers(), 1);
         let (mut engine, mut workers) = inherited.sockets(0).unwrap();
         let mut batch = ReceiveBatch::new(4);

@@ -34,6 +34,7 @@ use std::time::Duration;
 
 /// The name of the whole, and of its parts that have none of their own.
 const WHOLE: &str = "sandhogd";
+const LIST: &str = "descriptors";
 const TABLES: &str = "tables";
 /// How each is written now.
 const VERSION: u16 = 1;
@@ -61,10 +62,28 @@ impl Stamp {
     }
 }
 
+/// What descriptors are, as octets.
+pub fn list(kinds: &[Kind]) -> Secret {
+    let mut out = Writer::new(LIST, VERSION);
+    kinds.to_vec().freeze(&mut out);
+    out.finish()
+}
+
+/// The same again.
+///
+/// # Errors
+/// They are no such list.
+pub fn read_list(octets: &[u8]) -> Result<Vec<Kind>, Thaw> {
+    let known = Known::default();
+    let mut input = Reader::new(octets, LIST, VERSION, &known)?;
+    let kinds = Frozen::thaw(&mut input)?;
+    input.finish().map(|()| kinds)
+}
+
 /// The state of a daemon in parts, each by itself.
 #[derive(Debug)]
 pub struct State {
-    /// What the descriptors are that come with it.
+    /// What the descriptors are that have come before it: if they are others by now, it is not for who has them.
     pub descriptors: Vec<Kind>,
     pub(super) endpoint: Secret,
     pub(super) tables: Secret,

@@ -1,6 +1,5 @@
-//! What a daemon stands on: sockets, devices, and what it knows. It is made anew, or taken over from the daemon that was there before.
-use super::descriptors::Inherited;
-use super::frozen::State;
+//! What a daemon stands on: sockets and devices. It is made anew, or taken over from the daemon that was there before.
+use super::descriptors::{Inherited, Kind};
 use super::handover::{self, Door, Heritage};
 use super::network::Network;
 use super::{preflight, sockets, workers_of};
@@ -32,8 +31,8 @@ pub struct Ground {
     pub queues: Vec<Queue>,
     /// Of connections' own devices that are there.
     pub own: Vec<(Arc<str>, Vec<Queue>)>,
-    /// What the other daemon knew.
-    pub state: Option<State>,
+    /// What came from the other daemon.
+    pub taken: Option<Vec<Kind>>,
 }
 
 impl Ground {
@@ -74,7 +73,7 @@ impl Ground {
         let create = || Device::create(&gateway.device, workers.into());
         let queues = handover::patiently(create, |error| matches!(error, tun::Error::Taken(_)));
         let queues = queues.map_err(|error| error.to_string())?;
-        Ok(Self { control, observe, metrics, network, sockets, queues, own: Vec::new(), state: None })
+        Ok(Self { control, observe, metrics, network, sockets, queues, own: Vec::new(), taken: None })
     }
 
     /// Taken over; nothing of the host is changed.
@@ -83,7 +82,7 @@ impl Ground {
     /// A sentence: what was handed over is not what the configuration wants, or cannot be used.
     pub fn taken(config: &Config, heritage: Heritage) -> Result<Self, String> {
         let gateway = &config.gateway;
-        let Heritage { state, descriptors, doors } = heritage;
+        let Heritage { descriptors, doors } = heritage;
         let said = |error: io::Error| format!("what was handed over cannot be used: {error}");
         let (mut control, mut observe, mut metrics) = (None, None, None);
         for (door, descriptors) in doors {
@@ -104,7 +103,8 @@ impl Ground {
             outside::bind_to(device);
         }
         let network = Network::open_beside(gateway).map_err(said)?;
-        let mut inherited = Inherited::sort(state.descriptors.clone(), descriptors).map_err(said)?;
+        let kinds = descriptors.iter().map(|(kind, _)| kind.clone()).collect();
+        let mut inherited = Inherited::sort(descriptors);
         let (engine, of_workers) = inherited.sockets(gateway.mark).map_err(said)?;
         let raw = of_workers.iter().flatten().any(|socket| socket.encap == Encap::Raw);
         let sockets = (sockets::Sockets::adopt(engine, gateway.ports.natt, raw), of_workers);
@@ -121,7 +121,7 @@ impl Ground {
             tracing::warn!("`workers` and `metrics` of [gateway] change with a restart only");
         }
         let own = inherited.own().collect();
-        Ok(Self { control, observe, metrics, network, sockets, queues, own, state: Some(state) })
+        Ok(Self { control, observe, metrics, network, sockets, queues, own, taken: Some(kinds) })
     }
 
     /// What leads to us besides packets, for another daemon.

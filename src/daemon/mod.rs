@@ -175,12 +175,12 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
         Some(heritage) => Ground::taken(&config, heritage)?,
     };
     let doors = ground.doors().map_err(said("the API's sockets"))?;
-    let Ground { control: mut socket, mut observe, metrics, mut network, sockets, queues, own, state } = ground;
+    let Ground { control: mut socket, mut observe, metrics, mut network, sockets, queues, own, taken } = ground;
     let (sockets, of_workers) = sockets;
     let wake = Arc::new(EventFd::new().map_err(said("eventfd"))?);
     let start::PacketPath { tables, inboxes, mut devices, installer, places } =
-        start::lay(&config, queues.len(), own, state.as_ref())?;
-    if state.is_none() {
+        start::lay(&config, queues.len(), own, taken.is_some())?;
+    if taken.is_none() {
         network.attach(ceiling::of_device(&config, is_shared)).map_err(said("the device"))?;
         devices.tick(clock::now());
     }
@@ -224,8 +224,11 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
         keeper,
     })
     .map_err(said("engine"))?;
-    if let Some(state) = state {
-        engine.resume(clock::now(), &state).map_err(start::refused("IKE"))?;
+    if let Some(state) = entrance.state()? {
+        if taken.is_some_and(|taken| taken != state.descriptors) {
+            return Err("its sockets or devices have changed meanwhile: upgrade again".into());
+        }
+        engine.resume(clock::now(), &state).map_err(|error| format!("what was handed over is refused: {error}"))?;
     }
     let taken = entrance.take(engine.sas())?;
     socket.keep();

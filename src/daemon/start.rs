@@ -1,5 +1,4 @@
 //! What is made before there is an engine: the way of the packets, and the API's desk.
-use super::frozen::State;
 use super::{DEVICE, ceiling, clock, devices, install, journal, places, workers};
 use crate::config::Config;
 use crate::control::capture::Captures;
@@ -9,7 +8,6 @@ use crate::control::metrics::meter::Meter;
 use crate::control::request::{Engine, Request};
 use crate::control::routes::Api;
 use crate::crypto::rng::SystemRng;
-use crate::frozen::Thaw;
 use crate::io::fds::EventFd;
 use crate::io::tun::Queue;
 use crate::ipsec::tables::Tables;
@@ -30,12 +28,12 @@ pub struct PacketPath {
     pub places: places::Places,
 }
 
-/// Lays it, as it is configured and with what another daemon has handed over.
+/// Lays it, as it is configured; without places where another daemon hands over its own.
 pub fn lay(
     config: &Config,
     workers: usize,
     own: Vec<(Arc<str>, Vec<Queue>)>,
-    state: Option<&State>,
+    taken: bool,
 ) -> Result<PacketPath, String> {
     let workers = u8::try_from(workers).unwrap_or(u8::MAX);
     let tables = Arc::new(Tables::new());
@@ -44,16 +42,12 @@ pub fn lay(
     let mut installer = install::Installer::new(tables.clone(), DEVICE, ceiling::of_new_path, config.gateway.mark);
     installer.follow_devices(devices.configure(clock::now(), config, &ceiling::of_own_devices(config)));
     own.into_iter().for_each(|(connection, queues)| devices.adopt(clock::now(), &connection, queues));
-    let mut places = match state {
-        None => places::Places::new(workers, &mut SystemRng),
-        Some(state) => state.install(&mut installer, &mut SystemRng).map_err(refused("SAs"))?,
-    };
-    installer.configure(config, &mut places);
+    let mut places = places::Places::new(workers, &mut SystemRng);
+    // What another daemon has in its places comes first, when all else is ready.
+    if !taken {
+        installer.configure(config, &mut places);
+    }
     Ok(PacketPath { tables, inboxes, devices, installer, places })
-}
-
-pub fn refused(part: &'static str) -> impl Fn(Thaw) -> String {
-    move |error| format!("what was handed over ({part}) is refused: {error}")
 }
 
 /// What the API works with, and where its requests and orders come out.

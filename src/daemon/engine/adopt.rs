@@ -40,6 +40,7 @@ impl Engine {
         installer.configure(&config, &mut host.places);
         let windows = other_windows(&self.parts.config, &config);
         self.parts.config = config;
+        self.overtake(now);
         logging::set(&self.parts.config);
         self.traps.review(&self.parts.config.policy);
         self.keylog = Keylog::of(&self.parts.config);

@@ -1,5 +1,6 @@
 //! The engine stops where another one goes on.
-use super::Engine;
+use super::{Engine, Parts};
+use crate::crypto::rng::SystemRng;
 use crate::daemon::descriptors::{self, Kind};
 use crate::daemon::frozen::State;
 use crate::frozen::{Frozen, Known, Reader, Thaw, Writer};
@@ -73,11 +74,14 @@ impl Engine {
         Ok(State { descriptors, endpoint, tables, engine: out.finish() })
     }
 
-    /// Goes on with the state of another engine, whose SAs are in the tables already. Nothing is sent before `run`, where the policy follows.
+    /// Goes on with the state of another engine; the tables are empty. Nothing is sent before `run`, where the policy follows.
     ///
     /// # Errors
     /// It is no state of an engine.
     pub fn resume(&mut self, now: Duration, state: &State) -> Result<(), Thaw> {
+        let Parts { installer, host, config, .. } = &mut self.parts;
+        host.places = state.install(installer, &mut SystemRng)?;
+        installer.configure(config, &mut host.places);
         let known = Known::default();
         let mut input = Reader::new(state.engine.expose(), PART, VERSION, &known)?;
         self.mtus = self.mtus.thaw(&mut input)?;

@@ -2,7 +2,7 @@
 use super::{End, Engine, Parts};
 use crate::control::request::Reply;
 use crate::control::upgrade::{Refusal, Upgrade};
-use crate::daemon::frozen::Stamp;
+use crate::daemon::frozen::{self, Stamp};
 use crate::daemon::handover::give::News;
 use crate::daemon::handover::take::Taken;
 use crate::daemon::{ceiling, clock, is_shared};
@@ -43,8 +43,9 @@ impl Engine {
                     tracing::error!("the upgrade has failed, nothing was changed: {sentence}");
                     self.parts.journal.tell_upgrade(now, "upgrade.failed", Some(&sentence));
                 }
-                News::Wanted if self.stop_at.is_some() => {}
-                News::Wanted => self.hand_over(now),
+                News::Wanted | News::Prepared if self.stop_at.is_some() => {}
+                News::Wanted => self.lend(now),
+                News::Prepared => self.hand_over(now),
                 News::Alone => {
                     tracing::error!("who has started this daemon is gone: it ends");
                     self.end = Some(End::Alone);
@@ -89,6 +90,39 @@ impl Engine {
         (self.endpoint.counts().established, self.parts.installer.pairs().count() as u64)
     }
 
+    /// The other one gets what is open and makes itself ready, while we go on.
+    fn lend(&mut self, now: Duration) {
+        if let Err(sentence) = self.lend_all(now) {
+            self.call_off(now, sentence);
+        }
+    }
+
+    fn lend_all(&mut self, now: Duration) -> Result<(), String> {
+        let failed = |error: std::io::Error| format!("what is open cannot be handed over: {error}");
+        // Workers show theirs while they are at rest, which is for a moment.
+        let paused = self.pause(now);
+        let all = self.descriptors().into_iter().map(|(kind, descriptor)| Ok((kind, descriptor.try_clone_to_owned()?)));
+        let all = all.collect::<std::io::Result<Vec<_>>>();
+        self.go_on();
+        paused?;
+        let (kinds, all): (Vec<_>, Vec<_>) = all.map_err(failed)?.into_iter().unzip();
+        let list = memory_file::write(frozen::list(&kinds).expose()).map_err(failed)?;
+        self.giver.offer(&self.parts.doors, &all, &list)
+    }
+
+    /// Another configuration is in force than the one that the other has read.
+    pub(super) fn overtake(&mut self, now: Duration) {
+        if self.giver.serial().is_some() {
+            self.call_off(now, "the configuration has changed meanwhile: upgrade again".into());
+        }
+    }
+
+    fn call_off(&mut self, now: Duration, sentence: String) {
+        tracing::error!("the upgrade has failed, nothing was changed: {sentence}");
+        self.parts.journal.tell_upgrade(now, "upgrade.failed", Some(&sentence));
+        self.giver.failed(sentence);
+    }
+
     /// Hands over, or goes on as if nothing had been.
     fn hand_over(&mut self, now: Duration) {
         let stopped = clock::now();
@@ -100,9 +134,8 @@ impl Engine {
             Err(sentence) => {
                 self.go_on();
                 let waited_ms = (clock::now() - stopped).as_millis() as u64;
-                tracing::error!(waited_ms, "the upgrade has failed, nothing was changed: {sentence}");
-                self.parts.journal.tell_upgrade(now, "upgrade.failed", Some(&sentence));
-                self.giver.failed(sentence);
+                tracing::debug!(waited_ms, "packets have waited");
+                self.call_off(now, sentence);
             }
         }
     }
@@ -114,8 +147,7 @@ impl Engine {
         self.pause(stopped)?;
         let state = self.freeze().map_err(|error| format!("the state cannot be written: {error}"))?;
         let state = memory_file::write(state.write(&Stamp::now(serial)).expose()).map_err(memory)?;
-        let descriptors: Vec<_> = self.descriptors().into_iter().map(|(_, descriptor)| descriptor).collect();
-        self.giver.offer(&self.parts.doors, &descriptors, state, self.sas())?;
+        self.giver.entrust(&state, self.sas())?;
         self.giver.announce()?;
         // Before the other may seal.
         self.shut();

@@ -1,13 +1,13 @@
 //! The old daemon's side of a hand-over: it asks the front for an heir, hears what that has to say, and knows when everything is the other's.
 use super::channel::{await_one, hear, say, say_by};
 use super::take::{FORMATS, Front, Taken};
-use super::{Answer, BEFORE_COMMIT, DoorHandle, Offer, Order, PARTING, Word, reading};
+use super::{Answer, BEFORE_COMMIT, DoorHandle, Offer, Order, PARTING, PREPARING, Word, reading};
 use crate::control::upgrade::{Program, Refusal, State, Upgrade};
 use crate::daemon::clock;
 use crate::io::channel::{Channel, MAX_DESCRIPTORS};
 use crate::io::fds::Poll;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 /// Tokens of what is waited for.
@@ -27,8 +27,10 @@ pub enum News {
     Refused(String),
     /// It was, and nothing came of it.
     Failed(String),
-    /// It waits for all that we have.
+    /// It waits for what we have open.
     Wanted,
+    /// And for what we know.
+    Prepared,
     /// Who has started us is gone.
     Alone,
 }
@@ -184,13 +186,16 @@ impl Giver {
             Ok(Some((Answer::Hello { version, formats }, _))) => {
                 let ours = FORMATS.last().copied().unwrap_or_default();
                 if formats.contains(&ours) {
-                    self.last.state = State::Reading;
                     return Some(News::Wanted);
                 }
                 Some(self.failed(format!(
                     "the new executable (version {version:?}) does not read what version {} hands over: restart the daemon instead, which makes all tunnels anew",
                     env!("CARGO_PKG_VERSION")
                 )))
+            }
+            Ok(Some((Answer::Prepared, _))) => {
+                self.last.state = State::Reading;
+                Some(News::Prepared)
             }
             Ok(Some((Answer::Refused { sentence }, _))) => Some(self.failed(sentence)),
             Ok(Some((Answer::Read { .. }, _))) => Some(self.failed("the new executable is out of step".into())),
@@ -223,30 +228,36 @@ impl Giver {
         }
     }
 
-    /// Hands all of it to the heir, who says how much it has found. The workers have stopped.
+    /// Hands what is open to the heir, with the list of what that is.
     ///
     /// # Errors
     /// Nothing has happened, and why.
-    pub fn offer(
-        &self,
-        doors: &[DoorHandle],
-        all: &[BorrowedFd<'_>],
-        state: OwnedFd,
-        sas: (u64, u64),
-    ) -> Result<(), String> {
-        let Phase::Begun { pipe, .. } = &self.phase else { return Err("nobody waits for it".into()) };
-        let deadline = clock::now() + reading(sas);
-        let offer = |offer: &Offer, beside: &[BorrowedFd<'_>]| {
-            say_by(pipe, offer, beside, deadline)
-                .map_err(|error| format!("the new daemon does not take what it is given: {error}"))
-        };
+    pub fn offer(&self, doors: &[DoorHandle], all: &[OwnedFd], list: &OwnedFd) -> Result<(), String> {
+        let deadline = clock::now() + PREPARING;
         for (door, descriptors) in doors {
-            offer(&Offer::Door(*door), &descriptors.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
+            self.say_to_heir(&Offer::Door(*door), descriptors, deadline)?;
         }
         for some in all.chunks(MAX_DESCRIPTORS) {
-            offer(&Offer::Descriptors, some)?;
+            self.say_to_heir(&Offer::Descriptors, some, deadline)?;
         }
-        offer(&Offer::State { sas }, &[state.as_fd()])?;
+        self.say_to_heir(&Offer::List, std::slice::from_ref(list), deadline)
+    }
+
+    fn say_to_heir(&self, offer: &Offer, beside: &[OwnedFd], deadline: Duration) -> Result<(), String> {
+        let Phase::Begun { pipe, .. } = &self.phase else { return Err("nobody waits for it".into()) };
+        let beside: Vec<_> = beside.iter().map(AsFd::as_fd).collect();
+        say_by(pipe, offer, &beside, deadline)
+            .map_err(|error| format!("the new daemon does not take what it is given: {error}"))
+    }
+
+    /// Hands the state to the heir, who says how much it has found. The workers have stopped.
+    ///
+    /// # Errors
+    /// Nothing has happened, and why.
+    pub fn entrust(&self, state: &OwnedFd, sas: (u64, u64)) -> Result<(), String> {
+        let deadline = clock::now() + reading(sas);
+        self.say_to_heir(&Offer::State { sas }, std::slice::from_ref(state), deadline)?;
+        let Phase::Begun { pipe, .. } = &self.phase else { return Err("nobody waits for it".into()) };
         match await_one(pipe, deadline) {
             Ok(Some((Answer::Read { sas: found }, _))) if found == sas => Ok(()),
             Ok(Some((Answer::Read { sas: (ikes, children) }, _))) => Err(format!(
@@ -353,7 +364,9 @@ mod tests {
         let (mut play, heir) = Play::begun();
         assert_eq!(play.giver.begin(NOW), Err(Refusal::UnderWay));
         say(&heir, &hello(FORMATS), &[]).unwrap();
-        assert_eq!((play.turn(NOW), play.state()), (vec![News::Wanted], State::Reading));
+        assert_eq!((play.turn(NOW), play.state()), (vec![News::Wanted], State::Preparing));
+        say(&heir, &Answer::Prepared, &[]).unwrap();
+        assert_eq!((play.turn(NOW), play.state()), (vec![News::Prepared], State::Reading));
         play.heard();
         play.giver.announce().unwrap();
         assert!(heir.receive().is_err(), "not yet");
@@ -377,15 +390,16 @@ mod tests {
             } else {
                 drop(heir);
             }
-            let offered = play.giver.offer(&[], &[], memory(), (2, 3)).unwrap_err();
+            let offered = play.giver.entrust(&memory(), (2, 3)).unwrap_err();
             assert!(offered.contains(hint) || offered.contains("does not take"), "{offered}");
         }
         let (play, heir) = Play::begun();
         say(&heir, &Answer::Read { sas: (2, 3) }, &[]).unwrap();
-        let (pipe, _) = std::io::pipe().unwrap();
-        play.giver.offer(&[], &[pipe.as_fd(); MAX_DESCRIPTORS + 1], memory(), (2, 3)).unwrap();
+        let all: Vec<_> = (0..=MAX_DESCRIPTORS).map(|_| memory()).collect();
+        play.giver.offer(&[], &all, &memory()).unwrap();
+        play.giver.entrust(&memory(), (2, 3)).unwrap();
         let counts: Vec<_> = std::iter::from_fn(|| heir.receive().ok()?).map(|m| m.descriptors.len()).collect();
-        assert_eq!(counts, [MAX_DESCRIPTORS, 1, 1]);
+        assert_eq!(counts, [MAX_DESCRIPTORS, 1, 1, 1]);
     }
 
     #[test]

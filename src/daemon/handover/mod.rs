@@ -28,8 +28,9 @@
 //! 1. A client asks the old daemon, that asks the front; the front looks at the executable and starts the new daemon, gives both an end of a channel
 //!    and the same serial.
 //! 2. The new one reads its configuration, says which version it is and which formats it reads ([`Answer::Hello`]).
-//! 3. The old one stops its workers, hands over descriptors and state; the new one says what it has read of it.
-//! 4. *Commit*: the old one tells the front, then the new one. From here on only the new one may seal. The old one wipes its keys and ends without a
+//! 3. The old one hands over what it has open, and goes on; the new one makes all ready that needs no state ([`Answer::Prepared`]).
+//! 4. The old one stops its workers and hands over the state; the new one says what it has read of it. Packets wait only from here on.
+//! 5. *Commit*: the old one tells the front, then the new one. From here on only the new one may seal. The old one wipes its keys and ends without a
 //!    word to its peers; the new one starts, and tells the front.
 //!
 //! What fails before the commit has not happened: the front kills the new daemon, and the old one goes on; a new one that hangs while packets wait for it has
@@ -41,7 +42,7 @@ pub mod front;
 pub mod give;
 pub mod take;
 
-use super::frozen::State;
+use super::descriptors::Kind;
 use crate::io::fds::Poll;
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
@@ -55,6 +56,8 @@ const BEFORE_COMMIT: Duration = Duration::from_secs(20);
 const READING: Duration = Duration::from_millis(500);
 /// And within so much more for each SA.
 const READING_ONE: Duration = Duration::from_micros(200);
+/// It takes what is open within this time: nothing waits for that.
+const PREPARING: Duration = Duration::from_secs(2);
 /// Who has read everything hears within this time that it is theirs, or that it is not.
 const COMMITTING: Duration = Duration::from_secs(2);
 /// The old daemon has ended within this time after the new one has begun.
@@ -141,10 +144,8 @@ pub type DoorHandle = (Door, Vec<OwnedFd>);
 /// What a new daemon has got from the old one.
 #[derive(Debug)]
 pub struct Heritage {
-    /// What that knew.
-    pub state: State,
-    /// What it had open, in the order of the state's list.
-    pub descriptors: Vec<OwnedFd>,
+    /// What it has open.
+    pub descriptors: Vec<(Kind, OwnedFd)>,
     /// Ways to it.
     pub doors: Vec<DoorHandle>,
 }
@@ -154,9 +155,11 @@ pub struct Heritage {
 pub enum Offer {
     /// Beside it are the descriptors of a door.
     Door(Door),
-    /// Beside it are some of the descriptors that the state names, in their order.
+    /// Beside it are some of the descriptors, in the order of the list.
     Descriptors,
-    /// All descriptors have come, and beside it is the state, in memory that lies in no file.
+    /// All descriptors have come, and beside it is the list of what they are.
+    List,
+    /// Beside it is the state, in memory that lies in no file; no worker is at work any more.
     State {
         /// IKE SAs and pairs of ESP SAs in it.
         sas: (u64, u64),
@@ -181,9 +184,11 @@ pub enum Answer {
     Hello {
         /// Of the new executable.
         version: String,
-        /// Formats of the state that it reads.
+        /// Formats of the hand-over that it knows.
         formats: Vec<u16>,
     },
+    /// All is ready but for the state.
+    Prepared,
     /// The state was read, and all is ready.
     Read {
         /// IKE SAs and pairs of ESP SAs that were found in it.

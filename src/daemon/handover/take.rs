@@ -3,7 +3,8 @@ use super::channel::{await_one, hear, say};
 use super::{Answer, BEFORE_COMMIT, COMMITTING, Heritage, Offer, Order, Word};
 use crate::crypto::secret::Secret;
 use crate::daemon::clock;
-use crate::daemon::frozen::{Stamp, State};
+use crate::daemon::descriptors::Kind;
+use crate::daemon::frozen::{self, Stamp, State};
 use crate::io::channel::Channel;
 use crate::io::{memory_file, spawn};
 use std::io;
@@ -14,8 +15,8 @@ use std::time::Duration;
 const AT_ONCE: Duration = Duration::from_secs(5);
 /// Ways that lead to a daemon.
 const DOORS: usize = 8;
-/// Formats of the state that this executable reads; the last is the one that it writes.
-pub const FORMATS: &[u16] = &[1];
+/// Formats of the hand-over that this executable knows; the last is the one in which it hands over itself.
+pub const FORMATS: &[u16] = &[2];
 
 /// The way to the front.
 #[derive(Debug)]
@@ -122,12 +123,12 @@ impl Entrance {
         }
     }
 
-    /// What another daemon hands over, if one does. It still may keep all of it.
+    /// What another daemon has open, if one hands over. It goes on with all of it meanwhile.
     ///
     /// # Errors
     /// A sentence: it does not, and goes on itself.
     pub fn receive(&mut self) -> Result<Option<Heritage>, String> {
-        let Some(Giver { pipe, serial }) = &self.giver else { return Ok(None) };
+        let Some(Giver { pipe, .. }) = &self.giver else { return Ok(None) };
         let hello = Answer::Hello { version: env!("CARGO_PKG_VERSION").into(), formats: FORMATS.into() };
         say(pipe, &hello, &[]).map_err(failed)?;
         let (mut descriptors, mut doors, deadline) = (Vec::new(), Vec::new(), clock::now() + BEFORE_COMMIT);
@@ -135,14 +136,31 @@ impl Entrance {
             match await_one(pipe, deadline).map_err(failed)? {
                 Some((Offer::Door(door), beside)) if doors.len() < DOORS => doors.push((door, beside)),
                 Some((Offer::Descriptors, beside)) => descriptors.extend(beside),
-                Some((Offer::State { .. }, beside)) => {
-                    let memory = beside.into_iter().next().ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))?;
-                    let state = read_state(memory, *serial)?;
-                    return Ok(Some(Heritage { state, descriptors, doors }));
+                Some((Offer::List, beside)) => {
+                    let kinds = read_list(beside)?;
+                    if kinds.len() != descriptors.len() {
+                        return Err("not all descriptors have come".into());
+                    }
+                    let descriptors = kinds.into_iter().zip(descriptors).collect();
+                    return Ok(Some(Heritage { descriptors, doors }));
                 }
                 Some(_) => return Err(failed(io::ErrorKind::InvalidData.into())),
                 None => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
             }
+        }
+    }
+
+    /// What the other daemon knows, if one hands over, once all else is ready. From now on packets wait. It still may keep all of it.
+    ///
+    /// # Errors
+    /// A sentence: it does not, and goes on itself.
+    pub fn state(&mut self) -> Result<Option<State>, String> {
+        let Some(Giver { pipe, serial }) = &self.giver else { return Ok(None) };
+        say(pipe, &Answer::Prepared, &[]).map_err(failed)?;
+        match await_one(pipe, clock::now() + BEFORE_COMMIT).map_err(failed)? {
+            Some((Offer::State { .. }, beside)) => read_state(only(beside)?, *serial).map(Some),
+            Some(_) => Err(failed(io::ErrorKind::InvalidData.into())),
+            None => Err(failed(io::ErrorKind::UnexpectedEof.into())),
         }
     }
 
@@ -168,8 +186,12 @@ fn failed(error: io::Error) -> String {
     format!("the daemon at work does not hand over: {error}")
 }
 
-/// Reads it once and leaves nothing of it behind; what was not announced is none.
-fn read_state(memory: OwnedFd, serial: u64) -> Result<State, String> {
+fn only(beside: Vec<OwnedFd>) -> Result<OwnedFd, String> {
+    beside.into_iter().next().ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))
+}
+
+/// Reads it once and leaves nothing of it behind.
+fn read(memory: OwnedFd) -> Result<Secret, String> {
     let mut octets = Secret::default();
     memory_file::read(memory, |from, len| {
         let mut all = vec![0; len];
@@ -178,6 +200,18 @@ fn read_state(memory: OwnedFd, serial: u64) -> Result<State, String> {
         read
     })
     .map_err(failed)?;
+    Ok(octets)
+}
+
+/// What descriptors are.
+fn read_list(beside: Vec<OwnedFd>) -> Result<Vec<Kind>, String> {
+    frozen::read_list(read(only(beside)?)?.expose())
+        .map_err(|error| format!("what is handed over is refused: {error}"))
+}
+
+/// What was not announced is none.
+fn read_state(memory: OwnedFd, serial: u64) -> Result<State, String> {
+    let octets = read(memory)?;
     State::read(octets.expose(), &Stamp::now(serial))
         .map_err(|error| format!("what is handed over is refused: {error}"))
 }
@@ -204,11 +238,21 @@ mod tests {
     #[test]
     fn an_heir_says_who_it_is_and_what_it_has_read_and_takes_what_was_announced() {
         let (mut heir, old) = heir();
-        // It does not come to the state, as this is none.
-        say(&old, &Offer::State { sas: (2, 3) }, &[]).unwrap();
-        assert!(heir.receive().is_err());
+        let list = || memory_file::write(frozen::list(&[Kind::Queue]).expose()).unwrap();
+        let (queue, _) = io::pipe().unwrap();
+        say(&old, &Offer::Descriptors, &[queue.as_fd()]).unwrap();
+        say(&old, &Offer::List, &[list().as_fd()]).unwrap();
+        let heritage = heir.receive().unwrap().unwrap();
+        assert!(matches!(heritage.descriptors[..], [(Kind::Queue, _)]));
         let (Answer::Hello { formats, .. }, _) = hear::<Answer>(&old).unwrap().unwrap() else { panic!() };
         assert_eq!(formats, FORMATS);
+        // Another time one is missing; and what is no state is none.
+        say(&old, &Offer::List, &[list().as_fd()]).unwrap();
+        assert!(heir.receive().unwrap_err().contains("not all"));
+        hear::<Answer>(&old).unwrap();
+        say(&old, &Offer::State { sas: (2, 3) }, &[]).unwrap();
+        assert!(heir.state().is_err());
+        assert!(matches!(hear::<Answer>(&old).unwrap().unwrap().0, Answer::Prepared));
         say(&old, &commit(7), &[]).unwrap();
         let taken = heir.take((2, 3)).unwrap().unwrap();
         let stopped = Duration::from_millis(1500);
@@ -235,14 +279,16 @@ mod tests {
         assert!(read_state(std::io::pipe().unwrap().0.into(), 7).is_err());
         let (mut heir, old) = heir();
         say(&old, &Offer::State { sas: (0, 0) }, &[]).unwrap();
-        assert!(heir.receive().is_err());
+        assert!(heir.receive().is_err(), "not yet");
+        say(&old, &Offer::State { sas: (0, 0) }, &[]).unwrap();
+        assert!(heir.state().is_err());
     }
 
     #[test]
     fn who_goes_without_a_commit_keeps_everything() {
         let (mut heir, old) = heir();
         drop(old);
-        assert!(heir.receive().is_err() && heir.take((0, 0)).is_err());
+        assert!(heir.receive().is_err() && heir.state().is_err() && heir.take((0, 0)).is_err());
     }
 
     #[test]
