@@ -205,8 +205,7 @@ fn read(memory: OwnedFd) -> Result<Secret, String> {
 
 /// What descriptors are.
 fn read_list(beside: Vec<OwnedFd>) -> Result<Vec<Kind>, String> {
-    frozen::read_list(read(only(beside)?)?.expose())
-        .map_err(|error| format!("what is handed over is refused: {error}"))
+    frozen::read_list(read(only(beside)?)?.expose()).map_err(|error| format!("what is handed over is refused: {error}"))
 }
 
 /// What was not announced is none.
