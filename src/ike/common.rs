@@ -109,16 +109,8 @@ pub(super) enum How {
 }
 impl Common {
     pub(super) fn new(now: Duration, host: &mut dyn Host) -> Self {
-        let nothing = Policy {
-            ports: Default::default(),
-            retransmit: Default::default(),
-            limits: Default::default(),
-            connections: Vec::new(),
-            secrets: Vec::new(),
-            credentials: HashMap::new(),
-        };
         Self {
-            directory: Directory::new(Arc::new(nothing)),
+            directory: Directory::new(Arc::default()),
             admission: Admission::new(now, host),
             tag: SpiTag::new(host),
             out: VecDeque::new(),

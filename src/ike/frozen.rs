@@ -101,15 +101,8 @@ impl Frozen for Directory {
         self.policy.connections.freeze(out);
     }
     fn thaw(input: &mut Reader<'_>) -> Result<Self, Thaw> {
-        let nothing = Policy {
-            ports: Default::default(),
-            retransmit: Default::default(),
-            limits: Default::default(),
-            connections: Frozen::thaw(input)?,
-            secrets: Vec::new(),
-            credentials: Default::default(),
-        };
-        Ok(Self::new(Arc::new(nothing)))
+        let connections = Frozen::thaw(input)?;
+        Ok(Self::new(Arc::new(Policy { connections, ..Policy::default() })))
     }
 }
 impl Frozen for Common {
@@ -333,14 +326,6 @@ pub(crate) const HEAD: usize = 4 + PART.len() + 2;
 pub fn thaw_any(data: &[u8]) -> Option<usize> {
     let mut octets = Writer::new(PART, VERSION);
     octets.put(data);
-    let nothing = Policy {
-        ports: Default::default(),
-        retransmit: Default::default(),
-        limits: Default::default(),
-        connections: Vec::new(),
-        secrets: Vec::new(),
-        credentials: Default::default(),
-    };
-    let thawed = Endpoint::thaw(octets.octets(), &Arc::new(nothing)).ok()?;
+    let thawed = Endpoint::thaw(octets.octets(), &Arc::default()).ok()?;
     Some(thawed.sas.len())
 }

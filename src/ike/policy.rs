@@ -17,8 +17,8 @@ const LOOKS: u32 = 8;
 const MIN_LOOK: Duration = Duration::from_millis(100);
 /// nor more seldom than every
 const MAX_LOOK: Duration = Duration::from_secs(2);
-/// Everything that the endpoint is told.
-#[derive(Clone, Debug)]
+/// Everything that the endpoint is told. The default knows nobody and permits nothing.
+#[derive(Clone, Debug, Default)]
 pub struct Policy {
     /// Our UDP ports: plain IKE, and IKE with ESP (500 and 4500).
     pub ports: Ports,

@@ -21,13 +21,16 @@ const PROGRAMS: &[(&str, &str, &[&str])] = &[
     ("host/routes-main.txt", "routes of the main table", &["ip", "route", "show"]),
     ("host/addresses.txt", "interfaces and their addresses, without those of the link layer", &["ip", "-br", "addr"]),
     ("host/nftables.txt", "the guard against clear text", &["nft", "list", "table", "inet", "sandhog"]),
-    ("host/unit.txt", "state of the unit", &["systemctl", "show", "sandhog", "--no-pager"]),
+    ("host/unit.txt", "state of the unit", &["systemctl", "show", "sandhog", "--no-pager", "-p", UNIT]),
     (
         "host/journal.txt",
         "log of the unit",
         &["journalctl", "-u", "sandhog", "-n", "10000", "--no-pager", "-o", "short-iso"],
     ),
 ];
+/// Properties of the unit, by name: among all of them are its environment and credentials, where `secret_env` may stand.
+const UNIT: &str = "LoadState,UnitFileState,FragmentPath,DropInPaths,NeedDaemonReload,ActiveState,SubState,Result,NRestarts,MainPID,\
+                    ExecMainStartTimestamp,ExecMainCode,ExecMainStatus,WatchdogTimestamp,MemoryCurrent,CPUUsageNSec,TasksCurrent";
 const KERNEL: &[&str] = &["/proc/version", "/etc/os-release", "/proc/cpuinfo", "/proc/meminfo", "/proc/loadavg"];
 const SETTINGS: &[&str] = &[
     "net/ipv4/ip_forward",
@@ -121,6 +124,17 @@ fn output(command: &[&str]) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `systemctl show` without `-p` prints the unit's environment.
+    #[test]
+    fn the_environment_of_the_unit_is_not_asked_for() {
+        let shows = PROGRAMS.iter().filter(|(_, _, argv)| argv.contains(&"show") && argv[0] == "systemctl");
+        for (_, _, argv) in shows {
+            let at = argv.iter().position(|word| *word == "-p").unwrap();
+            let secret = ["Environment", "PassEnvironment", "SetCredential", "LoadCredential", "ExecStart="];
+            assert!(argv[at + 1].split(',').all(|name| !secret.iter().any(|start| name.starts_with(start))));
+        }
+    }
 
     #[test]
     fn what_is_not_there_is_told_or_left_out() {
