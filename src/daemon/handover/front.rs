@@ -83,6 +83,8 @@ struct Front {
     heir: Option<Heir>,
     /// The daemon before, until it has ended, and when it must have.
     parting: Option<(u32, Duration)>,
+    /// The last heir that has ended uncommitted, and how: the daemon may have committed to it before it knew.
+    vain: Option<(u64, String)>,
     /// What we become when that is gone.
     successor: Option<File>,
     stopping: bool,
@@ -103,6 +105,15 @@ struct Heir {
     serial: u64,
     deadline: Duration,
     committed: bool,
+    /// Nothing that it says counts any more.
+    killed: bool,
+}
+impl Heir {
+    /// Its end is heard of like any other.
+    fn kill(&mut self) {
+        let _ = spawn::kill_one(self.daemon.pid);
+        self.killed = true;
+    }
 }
 
 impl Front {
@@ -132,15 +143,15 @@ impl Front {
             }
         };
         poll.add(&daemon.channel, DAEMON)?;
-        let (heir, parting, successor) = (None, None, None);
-        Ok(Self { arguments, path, signals, poll, notify, alive, daemon, heir, parting, successor, stopping: false })
+        let (heir, parting, vain, successor, stopping) = (None, None, None, None, false);
+        Ok(Self { arguments, path, signals, poll, notify, alive, daemon, heir, parting, vain, successor, stopping })
     }
 
     /// How the daemon has ended.
     fn run(&mut self) -> io::Result<ExitStatus> {
         let mut ready = Vec::new();
         loop {
-            self.hear();
+            self.hear()?;
             while let Some(signal) = self.signals.next() {
                 self.signal(signal);
             }
@@ -165,8 +176,8 @@ impl Front {
             Signal::Terminate | Signal::Interrupt => {
                 self.stopping = true;
                 self.notify.tell("STOPPING=1");
-                if let Some(heir) = self.heir.as_ref().filter(|heir| !heir.committed) {
-                    let _ = spawn::kill_one(heir.daemon.pid);
+                if let Some(heir) = self.heir.as_mut().filter(|heir| !heir.committed) {
+                    heir.kill();
                 }
             }
             Signal::Hangup => {}
@@ -176,7 +187,25 @@ impl Front {
         let _ = spawn::forward(heir.unwrap_or(self.daemon.pid), signal);
     }
 
-    fn hear(&mut self) {
+    fn hear(&mut self) -> io::Result<()> {
+        self.hear_daemon()?;
+        while let Some(word) = self.next(HEIR) {
+            if word == Word::Ready {
+                // The commit comes before it, but on another way, which was looked at a moment ago.
+                self.hear_daemon()?;
+            }
+            let Some(heir) = self.heir.as_mut().filter(|heir| !heir.killed) else { continue };
+            match word {
+                Word::Alive => self.notify.tell("WATCHDOG=1"),
+                Word::Ready if heir.committed => self.adopt(),
+                // Nothing else is for an heir to say.
+                _ => heir.kill(),
+            }
+        }
+        Ok(())
+    }
+
+    fn hear_daemon(&mut self) -> io::Result<()> {
         while let Some(word) = self.next(DAEMON) {
             match word {
                 Word::Ready => self.notify.tell("READY=1"),
@@ -190,25 +219,19 @@ impl Front {
                     if let Some(heir) = self.heir.as_mut().filter(|heir| heir.serial == serial) {
                         heir.committed = true;
                         heir.deadline = clock::now() + AFTER_COMMIT;
+                    } else if let Some((_, why)) = self.vain.take_if(|(vain, _)| *vain == serial) {
+                        self.start_afresh(why)?;
                     }
                 }
-                // Whatever it does: it has read keys that are not its own. Its end is heard of like any other.
+                // Whatever it does: it has read keys that are not its own.
                 Word::Failed { serial } => {
-                    if let Some(heir) = self.heir.as_ref().filter(|heir| heir.serial == serial && !heir.committed) {
-                        let _ = spawn::kill_one(heir.daemon.pid);
+                    if let Some(heir) = self.heir.as_mut().filter(|heir| heir.serial == serial && !heir.committed) {
+                        heir.kill();
                     }
                 }
             }
         }
-        while let Some(word) = self.next(HEIR) {
-            match (word, &self.heir) {
-                (Word::Alive, _) => self.notify.tell("WATCHDOG=1"),
-                (Word::Ready, Some(heir)) if heir.committed => self.adopt(),
-                // Nothing else is for an heir to say.
-                (_, Some(heir)) => drop(spawn::kill_one(heir.daemon.pid)),
-                (_, None) => {}
-            }
-        }
+        Ok(())
     }
 
     /// What a daemon has to say. What cannot be understood was not said; who is gone is not listened to any more, and its end is heard of in another way.
@@ -257,7 +280,7 @@ impl Front {
             crate::io::fds::monotonic().as_micros()
         ));
         let deadline = clock::now() + BEFORE_COMMIT;
-        self.heir = Some(Heir { daemon, program, serial, deadline, committed: false });
+        self.heir = Some(Heir { daemon, program, serial, deadline, committed: false, killed: false });
         Ok(())
     }
 
@@ -277,7 +300,7 @@ impl Front {
     /// Some child has ended: what we end with, if that was the last.
     fn ended(&mut self, pid: u32, status: ExitStatus) -> io::Result<Option<ExitStatus>> {
         // What was said before an end comes before it.
-        self.hear();
+        self.hear()?;
         if self.parting.is_some_and(|(parting, _)| parting == pid) {
             self.parting = None;
             return Ok(None);
@@ -299,7 +322,9 @@ impl Front {
         if heir.committed {
             self.start_afresh(sentence)?;
         } else {
-            let _ = say(&self.daemon.channel, &Order::Failed { serial: heir.serial, sentence }, &[]);
+            let failed = Order::Failed { serial: heir.serial, sentence: sentence.clone() };
+            let _ = say(&self.daemon.channel, &failed, &[]);
+            self.vain = Some((heir.serial, sentence));
             self.notify.tell("READY=1\nSTATUS=an upgrade has failed; nothing was changed");
         }
         Ok(None)
@@ -309,6 +334,9 @@ impl Front {
     fn start_afresh(&mut self, why: String) -> io::Result<()> {
         eprintln!("sandhogd: {why} after it had taken over: everything is negotiated anew");
         self.notify.tell("STATUS=an upgrade has failed; everything is negotiated anew");
+        if let Some(heir) = &mut self.heir {
+            heir.kill();
+        }
         // The old one has nothing left but its end.
         if self.daemon.pid != 0 {
             let _ = spawn::kill_one(self.daemon.pid);
@@ -327,8 +355,7 @@ impl Front {
     fn deadlines(&mut self) {
         let now = clock::now();
         if let Some(heir) = self.heir.as_mut().filter(|heir| heir.deadline <= now) {
-            // Its end is heard of like any other.
-            let _ = spawn::kill_one(heir.daemon.pid);
+            heir.kill();
             heir.deadline = Duration::MAX;
         }
         if let Some((pid, at)) = self.parting.as_mut().filter(|(_, at)| *at <= now) {
