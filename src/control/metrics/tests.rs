@@ -1,5 +1,4 @@
 //! What is written is read by a parser that believes nothing, and what is asked of it elsewhere exists.
-use super::exposition::Kind;
 use super::families::FAMILIES;
 use super::meter::{Figure, Pool};
 use super::*;
