@@ -43,6 +43,7 @@ use super::traps::Traps;
 use super::workers::{UPCALLS, Workers};
 use crate::config::Config;
 use crate::control::config::Keeper;
+use crate::control::metrics::listener::Listener;
 use crate::control::metrics::meter::Meter;
 use crate::control::request::Request;
 use crate::crypto::rng::SystemRng;
@@ -111,6 +112,8 @@ pub struct Parts {
     pub front: (Option<Front>, Option<String>),
     /// Ways to us, for who takes over.
     pub doors: Vec<DoorHandle>,
+    /// For Prometheus.
+    pub metrics: Option<Arc<Listener>>,
     /// Host settings that would eat packets.
     pub warnings: Vec<String>,
     /// What is to be known of the configuration in force.
