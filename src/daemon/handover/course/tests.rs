@@ -367,7 +367,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 4000, rng_seed: RngSeed::Fixed(6), failure_persistence: None, ..ProptestConfig::default()
+        cases: 1000, rng_seed: RngSeed::Fixed(6), failure_persistence: None, ..ProptestConfig::default()
     })]
 
     /// Whatever happens in whatever order: one daemon is at work in the end, or the front has ended as the one at work has.
