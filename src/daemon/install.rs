@@ -20,13 +20,14 @@ use crate::ike::event::{ChildId, ChildUp, DirectionKeys, Ended, IkeId, IkePath, 
 use crate::ipsec::path::{Encap, Path};
 use crate::ipsec::sad::{self, InboundEntry};
 use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot};
-use crate::ipsec::tables::{OutboundEntry, Tables, Traffic};
+use crate::ipsec::tables::{Child, OutboundEntry, Tables, Traffic};
 use arc_swap::{ArcSwap, ArcSwapOption};
 #[cfg(test)]
 pub(super) use frozen::seeds;
 pub(super) use policies::Ordered;
 use policies::PolicyChange;
 use renamed::Withdrawn;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -113,7 +114,7 @@ impl Installer {
     /// Publishes the children and policies of a configuration, and takes away what is not in it any more. Children that stay keep slot,
     /// counters and SAs, and their policies if those are still the same.
     pub fn configure(&mut self, config: &Config, places: &mut Places) {
-        let mut before = std::mem::take(&mut self.configured);
+        let (mut before, mut new) = (std::mem::take(&mut self.configured), Vec::new());
         self.settings.clear();
         for connection in &config.connections {
             for child in &connection.children {
@@ -124,17 +125,19 @@ impl Installer {
                     local: child.local_here().into(),
                     remote: child.remote_here().into(),
                     priority: child.priority,
-                    action: self.action(child, &key, places),
+                    action: self.action(child, &key, places, &mut new),
                 };
                 let present = before.remove(&key);
                 self.configured_policy(key, present, policy);
             }
         }
+        self.tables.insert_children(new);
         self.changes.extend(before.into_values().map(|policy| PolicyChange { policy, comes: false }));
         self.follow_settings(places);
         let stays = |key: &Key| self.configured.contains_key(&Key { peer: 0, ..key.clone() });
         let gone: Vec<_> = places.all().filter(|(key, _)| !stays(key)).map(|(key, slot)| (key.clone(), slot)).collect();
         for (_, slot) in &gone {
+            self.tables.swap_beside(*slot, Vec::new());
             for id in self.by_slot.remove(slot).unwrap_or_default() {
                 let Some(sa) = self.installed.remove(&id) else { continue };
                 places.removed(sa.terms.spi_in);
@@ -152,9 +155,9 @@ impl Installer {
 
     /// What the policy of a child does; a protected child gets its slot. Without one its packets must not be left to a wider policy, which might
     /// let them pass in the clear.
-    fn action(&self, child: &ChildConfig, key: &Key, places: &mut Places) -> Action {
+    fn action(&self, child: &ChildConfig, key: &Key, places: &mut Places, new: &mut Vec<Arc<Child>>) -> Action {
         match child.mode {
-            Mode::Tunnel | Mode::Transport => self.place(key, Some(child), places).map_or_else(
+            Mode::Tunnel | Mode::Transport => self.placed(key, Some(child), places, new).map_or_else(
                 || {
                     tracing::error!(connection = %key.connection, child = %key.child, "there are too many children: what this one is for is dropped");
                     Action::Drop
@@ -168,6 +171,20 @@ impl Installer {
 
     /// The slot of a child with the child in it, which takes on its settings; but other names of its networks when it has no SA.
     fn place(&self, key: &Key, settings: Option<&ChildConfig>, places: &mut Places) -> Option<Slot> {
+        let mut new = Vec::new();
+        let slot = self.placed(key, settings, places, &mut new);
+        new.into_iter().for_each(|child| self.tables.insert_child(child));
+        slot
+    }
+
+    /// The same, but a child that is not there yet goes into `new`, and is the caller's to put there.
+    fn placed(
+        &self,
+        key: &Key,
+        settings: Option<&ChildConfig>,
+        places: &mut Places,
+        new: &mut Vec<Arc<Child>>,
+    ) -> Option<Slot> {
         let slot = places.slot(key)?;
         let fixed = Fixed::configured(settings, slot, places);
         let present = self.tables.children.load().get(slot).cloned();
@@ -185,7 +202,7 @@ impl Installer {
                 drops.store(before.load(Relaxed), Relaxed);
             }
         }
-        self.tables.insert_child(Arc::new(child));
+        new.push(Arc::new(child));
         Some(slot)
     }
 
@@ -441,6 +458,12 @@ impl Installer {
         if differs(&child.outbound, &best) {
             self.tables.swap_outbound(slot, best);
         }
+        let beside = self.beside(slot);
+        let pointers = |all: &[Arc<OutboundEntry>]| all.iter().map(Arc::as_ptr).collect::<Vec<_>>();
+        let present = child.beside.load().as_ref().map_or_else(Vec::new, |present| pointers(present));
+        if present != pointers(&beside) {
+            self.tables.swap_beside(slot, beside);
+        }
         for (worker, present) in (0..).zip(child.resources()) {
             let own = usable(Some(worker)).filter(|sa| sa.takeover.is_none());
             let best = own.max_by_key(|sa| sa.age).map(|sa| sa.outbound.clone());
@@ -448,6 +471,23 @@ impl Installer {
                 self.tables.swap_resource(slot, worker as usize, best);
             }
         }
+    }
+
+    /// Of each other pair of selectors than those of the best the SA to send on, the best first.
+    fn beside(&self, slot: Slot) -> Vec<Arc<OutboundEntry>> {
+        let usable = self.of_slot(slot).filter(|sa| sa.resource.is_none() && sa.takeover != Some(NEVER));
+        let mut all: Vec<_> = usable.collect();
+        all.sort_by_key(|sa| Reverse((sa.takeover.is_none(), sa.age)));
+        let selectors = |sa: &Installed| (sa.outbound.local_ts.clone(), sa.outbound.remote_ts.clone());
+        let mut known = Vec::new();
+        all.retain(|sa| {
+            let is_new = !known.contains(&selectors(sa));
+            if is_new {
+                known.push(selectors(sa));
+            }
+            is_new
+        });
+        all.into_iter().skip(1).map(|sa| sa.outbound.clone()).collect()
     }
 
     fn of_slot(&self, slot: Slot) -> impl Iterator<Item = &Installed> {
@@ -487,6 +527,7 @@ mod tests {
     use crate::esp::drop::Drop;
     use crate::ipsec::fitting::{Fitting, Mss, OuterFragments};
     use crate::ipsec::settings::Settings;
+    use crate::wire::ip::Flow;
     use crate::wire::payload::Proposal;
     use crate::wire::registry::ProtocolId;
     use std::net::SocketAddr;
@@ -866,6 +907,32 @@ mod tests {
         assert_eq!(bench.sends(), Some(1002));
         bench.down(2, Ended::ByUs);
         assert_eq!(bench.sends(), Some(1001));
+    }
+
+    /// The peer has narrowed the child to several (RFC 7296 section 2.9).
+    #[test]
+    fn of_two_children_with_other_selectors_each_sends_its_own() {
+        let mut bench = Bench::new();
+        let of = |bench: &Bench, last: u8| {
+            let children = bench.installer.tables.children.load();
+            let child = children.iter().next().unwrap();
+            let (src, dst) = ([10, 1, 0, 1].into(), [10, 2, 0, last].into());
+            let flow = Flow { src, dst, proto: 17, sport: 7, dport: 7, later_fragment: false };
+            let used = child.outbound.load_full().filter(|entry| entry.admits(&flow).is_ok());
+            used.or_else(|| child.beside(&flow)).map(|entry| entry.sa.spi())
+        };
+        for (id, last, replaces) in [(1, 1, None), (2, 2, None), (3, 1, Some(1))] {
+            let mut up = bench.offer(id, true, replaces);
+            up.remote_ts = vec![format!("10.2.0.{last}/32").parse().unwrap()];
+            bench.installer.child_up(NOW, &up, &mut bench.places, &mut bench.rng);
+        }
+        assert_eq!([1, 2, 3].map(|last| of(&bench, last)), [Some(1003), Some(1002), None]);
+        bench.down(1, Ended::Replaced);
+        assert_eq!([1, 2].map(|last| of(&bench, last)), [Some(1003), Some(1002)]);
+        bench.down(3, Ended::ByPeer);
+        assert_eq!([1, 2].map(|last| of(&bench, last)), [None, Some(1002)]);
+        bench.installer.child_leaving(ChildId(2));
+        assert_eq!(of(&bench, 2), None, "it only receives");
     }
 
     /// Both ends have made the same child, and ours has lost: we delete it, and nothing has proved yet that the peer has the other one.

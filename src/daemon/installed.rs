@@ -69,6 +69,9 @@ impl Installed {
     pub(super) fn look(&mut self, seen: &mut Seen) {
         let now = (self.inbound.sa.highest(), self.outbound.sa.next());
         let before = std::mem::replace(&mut self.seen, now);
+        if now.1 > before.1 {
+            seen.sent.push(self.terms.spi_in);
+        }
         if now.0 > before.0 {
             seen.heard.push(self.terms.spi_in);
         } else if now.1 > before.1 {

@@ -415,16 +415,19 @@ impl Sealer {
         batch: &mut Batch<'_, D, T>,
     ) -> Result<u64, Refusal> {
         // The SA in use may be narrower than its policy. What it may not carry, the peer would drop (RFC 4301 section 5.2).
-        let admitted = match &child.translation {
-            None => entry.admits(&parsed.flow),
-            Some(translation) => (translation.flow_of(Way::Outward, data, parsed))
-                .ok_or(Drop::SelectorMismatch)
-                .and_then(|flow| entry.admits(&flow)),
+        let flow = match &child.translation {
+            None => Ok(parsed.flow),
+            Some(translation) => translation.flow_of(Way::Outward, data, parsed).ok_or(Drop::SelectorMismatch),
         };
-        admitted.map_err(|drop| match drop {
+        let admitted = flow.and_then(|flow| match entry.admits(&flow) {
+            Ok(()) => Ok(None),
+            Err(drop) => child.beside(&flow).map(Some).ok_or(drop),
+        });
+        let beside = admitted.map_err(|drop| match drop {
             Drop::SelectorMismatch => Refusal::prohibited(drop),
             _ => drop.into(),
         })?;
+        let entry = beside.as_deref().unwrap_or(entry);
         let segments = Segments::new(header, data, parsed).map_err(|_| Drop::Malformed)?;
         let path = entry.path.load();
         let (outside, next_header) = match (entry.transport, parsed.flow.src.is_ipv4()) {

@@ -140,11 +140,13 @@ pub struct Seen {
     pub heard: Vec<u32>,
     /// Packets were sent, and none came.
     pub unanswered: Vec<u32>,
+    /// Packets were sent, whatever came.
+    pub sent: Vec<u32>,
 }
 impl Seen {
     /// There was no ESP.
     pub fn is_empty(&self) -> bool {
-        self.heard.is_empty() && self.unanswered.is_empty()
+        self.heard.is_empty() && self.unanswered.is_empty() && self.sent.is_empty()
     }
 }
 /// What has travelled on a pair of ESP SAs, both directions together.

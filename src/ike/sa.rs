@@ -254,6 +254,13 @@ impl Core {
         let ((local, remote), nat) = self.mobile.proven.unwrap_or(here);
         IkePath { local, remote, udp: nat.udp(), may_move: self.may_move() }
     }
+    /// ESP has left at `at`, or later: a NAT on the way needs no keepalive if it was by the same way (RFC 3948 section 4).
+    pub(super) fn carried(&mut self, at: Duration) {
+        let path = self.path();
+        if path.udp && (path.local, path.remote) == (self.local, self.remote) {
+            self.sent = self.sent.max(at);
+        }
+    }
     /// The peer is behind a NAT and we are not: its address may change (R37). With MOBIKE it says so itself (RFC 4555 section 3.8).
     pub(super) fn may_move(&self) -> bool {
         self.nat.remote && !self.nat.local && !self.mobile.agreed

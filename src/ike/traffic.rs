@@ -1,8 +1,7 @@
 //! What the data path tells of ESP: where it comes from, that it comes at all, and how much of it.
 use super::endpoint::{Endpoint, Owner};
 use super::event::{Host, IkeId, Seen, Usage};
-use super::exchange::liveness::Signs;
-use super::sa::{IkeSa, Phase};
+use super::sa::{Core, Established, IkeSa, Phase};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -32,18 +31,19 @@ impl Endpoint {
     /// ESP has come: the peer lives. Or none has, though we sent some. What is heard on one child counts for all of its IKE SA, so it is first.
     pub(super) fn on_esp_seen(&mut self, seen: &Seen) {
         let mut noted = BTreeSet::new();
-        self.note(&seen.heard, &mut noted, |signs| signs.heard(seen.since));
-        self.note(&seen.unanswered, &mut noted, |signs| signs.unanswered(seen.since));
+        self.note(&seen.heard, &mut noted, |_, est| est.signs.heard(seen.since));
+        self.note(&seen.unanswered, &mut noted, |_, est| est.signs.unanswered(seen.since));
+        self.note(&seen.sent, &mut noted, |core, _| core.carried(seen.since));
         for id in noted {
             let deadline = self.sas.get(&id).and_then(IkeSa::deadline);
             self.timers.set(Owner::Sa(id), deadline);
         }
     }
     /// Once for each IKE SA is enough, however many children it has.
-    fn note(&mut self, spis: &[u32], noted: &mut BTreeSet<IkeId>, sign: impl Fn(&mut Signs)) {
+    fn note(&mut self, spis: &[u32], noted: &mut BTreeSet<IkeId>, sign: impl Fn(&mut Core, &mut Established)) {
         for id in spis.iter().filter_map(|spi| self.common.by_child.get(spi)) {
-            if let Some(IkeSa { phase: Phase::Established(est), .. }) = self.sas.get_mut(id) {
-                sign(&mut est.signs);
+            if let Some(IkeSa { phase: Phase::Established(est), core, .. }) = self.sas.get_mut(id) {
+                sign(core, est);
                 noted.insert(*id);
             }
         }

@@ -29,6 +29,8 @@ pub struct Child {
     pub device: AtomicU16,
     /// The SA to send on, if there is one.
     pub outbound: ArcSwapOption<OutboundEntry>,
+    /// SAs beside that one, with other selectors, the best first: the peer may have narrowed one child to several (RFC 7296 section 2.9).
+    pub beside: ArcSwapOption<Vec<Arc<OutboundEntry>>>,
     /// By worker, the SAs that are for it alone (RFC 9611); there are no places before they are wanted.
     pub resources: OnceLock<Box<[ArcSwapOption<OutboundEntry>]>>,
     /// What may change while it carries packets.
@@ -47,6 +49,7 @@ impl Child {
             name,
             device: AtomicU16::new(device.0),
             outbound: ArcSwapOption::empty(),
+            beside: ArcSwapOption::empty(),
             resources: OnceLock::new(),
             live: Settings { copy_dscp, ..Settings::default() }.into(),
             translation: None,
@@ -86,6 +89,11 @@ impl Child {
     /// The SA that is for this worker alone, if it has one.
     pub fn own(&self, worker: usize) -> Option<Guard<Option<Arc<OutboundEntry>>>> {
         self.resources().get(worker).map(|own| own.load()).filter(|own| own.is_some())
+    }
+
+    /// The SA to send on what the one in use may not carry, if there is one.
+    pub fn beside(&self, flow: &Flow) -> Option<Arc<OutboundEntry>> {
+        self.beside.load().as_ref()?.iter().find(|entry| entry.admits(flow).is_ok()).cloned()
     }
 
     /// What this worker sends on: the SA that is for it alone, or else the one for all.
@@ -312,6 +320,9 @@ impl Tables {
         let mut replaced = self.write();
         let child = self.children.load().get(slot).cloned()?;
         child.resources().iter().chain([&child.outbound]).for_each(|outbound| outbound.store(None));
+        if let Some(beside) = child.beside.swap(None) {
+            replaced.keep(beside);
+        }
         if let Some(sas) = self.sad.clear(slot) {
             replaced.keep(sas);
         }
@@ -362,6 +373,16 @@ impl Tables {
         let _writing = self.write();
         if let Some(own) = self.children.load().get(slot).and_then(|child| child.resources().get(worker)) {
             own.store(entry);
+        }
+    }
+
+    /// From now on the child sends on these what its SA may not carry. Before one of them is discarded.
+    pub fn swap_beside(&self, slot: Slot, all: Vec<Arc<OutboundEntry>>) {
+        let mut replaced = self.write();
+        let children = self.children.load();
+        let Some(child) = children.get(slot) else { return };
+        if let Some(before) = child.beside.swap((!all.is_empty()).then(|| Arc::new(all))) {
+            replaced.keep(before);
         }
     }
 

@@ -166,7 +166,9 @@ impl Installer {
             transport: Frozen::thaw(input)?,
             traffic: Frozen::thaw(input)?,
         };
-        let (seen, told, age) = Frozen::thaw(input)?;
+        let (mut seen, told, age) = <((u64, u64), u64, u64)>::thaw(input)?;
+        // The numbers that were skipped were not sent.
+        seen.1 = outbound.sa.next();
         let takeover = match bool::thaw(input)? {
             true => Some(NEVER),
             false => Frozen::thaw(input)?,
@@ -258,7 +260,7 @@ fn thaw_inbound(input: &mut Reader<'_>, children: &BySlot) -> Result<InboundEntr
 }
 /// A child without its SAs.
 fn freeze_child(child: &Child, out: &mut Writer) {
-    let Child { slot, name, device, outbound: _, resources: _, live, translation, counters } = child;
+    let Child { slot, name, device, outbound: _, beside: _, resources: _, live, translation, counters } = child;
     let Settings { copy_dscp, fitting, waits, home } = live.get();
     slot.freeze(out);
     name.freeze(out);

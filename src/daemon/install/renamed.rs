@@ -54,6 +54,7 @@ impl Installer {
         self.retiring = later;
         let now: Vec<_> = now;
         now.into_iter().for_each(|(_, spi)| self.retire(spi, places));
+        self.tables.swap_beside(slot, Vec::new());
         let mut of_slot = None;
         for id in self.by_slot.remove(&slot).unwrap_or_default() {
             let Some(sa) = self.installed.remove(&id) else { continue };

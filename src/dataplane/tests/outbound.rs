@@ -94,6 +94,24 @@ fn the_sa_in_use_decides() {
     assert_eq!(icmp(&left.delivered()[0]), (3, 13, 0));
 }
 
+/// A peer may narrow one child to several SAs.
+#[test]
+fn what_the_sa_in_use_may_not_carry_goes_on_one_beside_it() {
+    let (mut left, _) = pair(&Setup::default());
+    let entry = |right: &str, spi| pair(&Setup { right: selectors(&[right]), ..Setup::default() }).0.entry(spi);
+    let [used, beside, wider] =
+        [("10.2.0.7", 0x7777), ("10.2.0.8", 0x8888), ("10.2.0.8/31", 0x9999)].map(|(ts, spi)| entry(ts, spi));
+    left.tables.swap_outbound(SLOT, Some(used));
+    left.tables.swap_beside(SLOT, vec![beside, wider]);
+    let spi = |train: &Train| u32::from_be_bytes(*train.data.first_chunk().unwrap());
+    let to = |dst: u8| Build { dst, ..Build::udp(false, 50) }.packet();
+    let mut sent = |dst| left.send(VnetHeader::default(), to(dst)).iter().map(spi).collect::<Vec<_>>();
+    assert_eq!([7, 8, 9, 10].map(&mut sent), [vec![0x7777], vec![0x8888], vec![0x9999], vec![]]);
+    assert_eq!(left.drops(), [(Drop::SelectorMismatch, 1)]);
+    left.tables.swap_beside(SLOT, vec![]);
+    assert_eq!(left.send(VnetHeader::default(), to(8)), []);
+}
+
 #[test]
 fn a_child_with_ports_carries_no_later_fragments() {
     let mut later = Build::udp(false, 100).packet();

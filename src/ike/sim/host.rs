@@ -161,8 +161,9 @@ impl Machine {
     pub(super) fn seen(&mut self, now: Duration) -> Seen {
         let since = std::mem::replace(&mut self.told, self.clock.shows(now));
         let (heard, mut unanswered) = (std::mem::take(&mut self.opened), std::mem::take(&mut self.sealed));
+        let sent = unanswered.clone();
         unanswered.retain(|spi| !heard.contains(spi));
-        Seen { since, heard, unanswered }
+        Seen { since, heard, unanswered, sent }
     }
     /// It can hear and do something.
     pub(super) fn is_awake(&self, now: Duration) -> bool {

@@ -1,4 +1,5 @@
 //! Setting up: suites, roles, addresses, children.
+use super::super::event::{Input, Seen};
 use super::*;
 use crate::ike::status::State;
 use crate::wire::registry::{ExchangeType, NotifyType};
@@ -162,6 +163,33 @@ fn behind_a_nat_they_move_to_4500_and_alice_keeps_the_mapping_alive() {
     assert!(world.a.keepalives.len() >= 3 && world.b.keepalives.is_empty());
     let first = world.a.keepalives[0] - before;
     assert!(first >= seconds(18) && first <= seconds(20));
+}
+
+/// RFC 3948 section 4: a keepalive is for when nothing else was sent.
+#[test]
+fn esp_keeps_the_mapping_alive_as_well() {
+    let bob = with(bob(), |c| c.remote_addrs = vec![Remote::Any]);
+    let quiet = with(alice(), |c| c.dpd_delay = Duration::ZERO);
+    let mut world = World::new(quiet, with(bob, |c| c.dpd_delay = Duration::ZERO));
+    world.nat = Some((addr("198.51.100.9"), 10_000));
+    world.command_a(up());
+    world.pass(seconds(1));
+    let spi = world.a.children()[0].spi_in;
+    let mut last = world.now;
+    for _ in 0..50 {
+        last = world.now;
+        world.pass(seconds(2));
+        world.input_a(Input::EspSeen(&Seen { since: last, heard: vec![spi], sent: vec![spi], ..Seen::default() }));
+    }
+    assert!(world.a.keepalives.is_empty(), "{:?}", world.a.keepalives);
+    // What only comes keeps no mapping of ours alive.
+    for _ in 0..20 {
+        let since = world.now;
+        world.pass(seconds(2));
+        world.input_a(Input::EspSeen(&Seen { since, heard: vec![spi], ..Seen::default() }));
+    }
+    let first = world.a.keepalives[0] - last;
+    assert!(first >= seconds(18) && first <= seconds(20), "{first:?}");
 }
 
 #[test]

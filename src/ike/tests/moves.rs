@@ -62,7 +62,12 @@ fn back_after(talks: bool, moment: Duration, dpd_delay: Duration) -> Duration {
         if world.now >= since + look {
             let came = std::mem::take(&mut heard);
             let spis = |said: bool| if said { vec![spi] } else { vec![] };
-            world.input_a(Input::EspSeen(&Seen { since, heard: spis(came), unanswered: spis(talks && !came) }));
+            world.input_a(Input::EspSeen(&Seen {
+                since,
+                heard: spis(came),
+                unanswered: spis(talks && !came),
+                sent: spis(talks),
+            }));
             since = world.now;
         }
         world.pass(step);

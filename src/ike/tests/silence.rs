@@ -26,7 +26,7 @@ fn only_silence_is_asked_about() {
     assert_eq!(world.sent_by(BOB).len(), 3, "answers");
     let spi = world.a.children()[0].spi_in;
     for _ in 0..20 {
-        let seen = Seen { since: world.now, heard: vec![spi, 12345], unanswered: vec![spi] };
+        let seen = Seen { since: world.now, heard: vec![spi, 12345], unanswered: vec![spi], ..Seen::default() };
         world.input_a(Input::EspSeen(&seen));
         world.pass(seconds(20));
     }
@@ -64,7 +64,7 @@ fn what_is_sent_and_not_answered_is_asked_about_sooner_and_not_too_often() {
         by_alice.map(|(at, _)| (*at - seconds(1000)).as_secs()).collect()
     };
     let unanswered = |world: &mut World, since| {
-        world.input_a(Input::EspSeen(&Seen { since, heard: vec![], unanswered: vec![spi] }));
+        world.input_a(Input::EspSeen(&Seen { since, heard: vec![], unanswered: vec![spi], ..Seen::default() }));
     };
     // One that was sent before the last sign of life says nothing.
     let since = world.now - seconds(2);

@@ -71,7 +71,7 @@ fn until(world: &mut World, local: &str, remote: &str) -> Duration {
     let spi = world.a.children()[0].spi_in;
     while !is_between(world, local, remote) {
         assert!(world.now < begin + seconds(20), "{:?}", ends(world));
-        world.input_a(Input::EspSeen(&Seen { since: begin, heard: vec![], unanswered: vec![spi] }));
+        world.input_a(Input::EspSeen(&Seen { since: begin, heard: vec![], unanswered: vec![spi], ..Seen::default() }));
         pass(world, Duration::from_millis(50));
     }
     world.now - begin
@@ -171,7 +171,12 @@ fn the_peer_moves_and_its_name_tells_where() {
             let begin = world.now;
             let spi = world.a.children()[0].spi_in;
             while world.alices().0.remote.ip() != addr(BACKDOOR) {
-                world.input_a(Input::EspSeen(&Seen { since: begin, heard: vec![], unanswered: vec![spi] }));
+                world.input_a(Input::EspSeen(&Seen {
+                    since: begin,
+                    heard: vec![],
+                    unanswered: vec![spi],
+                    ..Seen::default()
+                }));
                 pass(&mut world, Duration::from_millis(50));
                 assert!(world.now < begin + seconds(4), "the IKE SA moves");
             }
@@ -427,7 +432,12 @@ fn an_uplink_that_swallows_everything_is_left_and_looked_at_again_more_and_more_
         let begin = world.now;
         let spi = world.a.children()[0].spi_in;
         while uplink(&world) != Some(addr(AWAY)) {
-            world.input_a(Input::EspSeen(&Seen { since: begin, heard: vec![], unanswered: vec![spi] }));
+            world.input_a(Input::EspSeen(&Seen {
+                since: begin,
+                heard: vec![],
+                unanswered: vec![spi],
+                ..Seen::default()
+            }));
             pass(&mut world, Duration::from_millis(50));
             assert!(world.now < begin + seconds(4), "mobike = {mobike}");
         }
