@@ -43,6 +43,7 @@ use super::traps::Traps;
 use super::workers::{UPCALLS, Workers};
 use crate::config::Config;
 use crate::control::config::Keeper;
+use crate::control::metrics::listener::Listener;
 use crate::control::metrics::meter::Meter;
 use crate::control::request::Request;
 use crate::crypto::rng::SystemRng;
@@ -111,6 +112,8 @@ pub struct Parts {
     pub front: (Option<Front>, Option<String>),
     /// Ways to us, for who takes over.
     pub doors: Vec<DoorHandle>,
+    /// For Prometheus.
+    pub metrics: Option<Arc<Listener>>,
     /// Host settings that would eat packets.
     pub warnings: Vec<String>,
     /// What is to be known of the configuration in force.
@@ -157,6 +160,8 @@ pub struct Engine {
     stop_at: Option<Duration>,
     drained: bool,
     giver: Giver,
+    /// Routes are as the daemon before has left them; they are made ours then.
+    unsettled: Option<Duration>,
     upgraders: upgrade::Waiting,
     /// Nothing more is done.
     end: Option<End>,
@@ -224,6 +229,7 @@ impl Engine {
             stop_at: None,
             drained: false,
             giver,
+            unsettled: None,
             upgraders: upgrade::Waiting::new(),
             end: None,
         })
@@ -316,6 +322,7 @@ impl Engine {
             self.holds.deadline(),
             self.parts.devices.deadline(),
             self.giver.deadline(),
+            self.unsettled,
         ];
         dues.into_iter().flatten().min().unwrap_or(now).saturating_sub(now)
     }
@@ -503,6 +510,7 @@ impl Engine {
         }
         self.parts.installer.tick(now, &mut self.parts.host.places);
         self.remake_overdue(now);
+        self.settle_in(now);
         self.parts.network.tick(now);
         self.parts.devices.tick(now);
         for event in self.parts.devices.news() {
