@@ -146,6 +146,12 @@ impl Object {
         self.body.canonical(false, &mut octets);
         mac(key, octets)
     }
+    /// Something secret stands in it, and not in a file of its own.
+    pub(super) fn holds_secret(&self) -> bool {
+        let mut found = false;
+        self.hidden(|_, _| found = true);
+        found
+    }
     fn hidden<'o>(&'o self, mut found: impl FnMut(String, &'o Secret)) {
         self.body.hidden(&mut Vec::new(), &mut |way, secret| found(self.key.pointer() + &json::pointer(way), secret));
     }

@@ -9,6 +9,7 @@ use crate::control::types::Status;
 use crate::daemon::store::disk::Folders;
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -69,6 +70,8 @@ impl Lab {
     fn write(&self, connections: &str) {
         let text = format!("[gateway]\nstate_dir = \"{}\"\n{connections}", self.state().display());
         std::fs::write(self.file(), text).unwrap();
+        // There are secrets in it.
+        std::fs::set_permissions(self.file(), std::fs::Permissions::from_mode(0o600)).unwrap();
     }
     /// A start, as if after kill -9.
     fn start(&self) -> Keeper {
