@@ -14,18 +14,6 @@ from lab.net import Lab, run
 from .package import PSK, SUITE, Root, build
 
 ROW = "package"
-# What follows the kernel's serial line and runs what it says, as the kernel machine of other rows has it in its first process.
-LOOP = """#!/bin/sh
-exec 3<>/dev/ttyS1
-stty -F /dev/ttyS1 raw -echo
-echo READY >&3
-while IFS= read -r line <&3; do
-    sh -c "$line" >/tmp/out 2>&1 </dev/null
-    code=$?
-    base64 -w0 /tmp/out >&3
-    echo " END $code" >&3
-done
-"""
 SERVICE = """[Unit]
 After=multi-user.target
 [Service]
@@ -47,7 +35,7 @@ class Machine(Kernel):
             # as in any image that is made: nothing is started, as no systemd runs
             root.run("dpkg", "-i", f"/root/{os.path.basename(first)}", timeout=180)
             root.write("etc/sandhog/sandhog.toml", config, 0o640)
-            root.file("usr/local/sbin/loop", LOOP, 0o755)
+            shutil.copy(os.path.join(sandhog.ROOT, "conformance/lab/serial.sh"), os.path.join(root.dir, "usr/local/sbin/loop"))
             root.file("usr/local/sbin/told", "#!/bin/sh\necho told of $SANDHOG_EVENT as $(id -un)\n", 0o755)
             root.file("etc/systemd/system/loop.service", SERVICE, 0o644)
             root.run("systemctl", "enable", "-q", "loop.service")
