@@ -3,6 +3,7 @@
 #   roots.sh kernel       a Debian kernel with strongSwan in an initramfs: the Linux kernel's own ESP, for qemu
 #   roots.sh trixie|sid   a root with strongSwan 6.x, for chroot
 #   roots.sh clean        a small Debian with systemd's tools and nothing of ours, for the package
+#   roots.sh promtool     Prometheus' own reader of rules and metrics, without Prometheus
 #   roots.sh booted       a Debian that boots, with systemd as its first process, for the unit
 set -euo pipefail
 cache=${SANDHOG_LAB:-/var/cache/sandhog-lab}
@@ -56,11 +57,21 @@ booted() {
     touch "$cache/booted/.complete"
 }
 
+promtool() {
+    [ -x "$cache/promtool" ] && return
+    local part="$cache/promtool.part"
+    rm -rf "$part"
+    mkdir "$part"
+    (cd "$part" && chmod 777 . && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } && dpkg -x prometheus_*.deb .)
+    mv "$part/usr/bin/promtool" "$cache/promtool"
+    rm -rf "$part"
+}
+
 for what in "$@"; do
     case $what in
         kernel) kernel ;;
         trixie | sid) root "$what" ;;
-        clean | booted) "$what" ;;
-        *) echo "usage: roots.sh kernel|trixie|sid|clean|booted ..." >&2; exit 2 ;;
+        clean | booted | promtool) "$what" ;;
+        *) echo "usage: roots.sh kernel|trixie|sid|clean|booted|promtool ..." >&2; exit 2 ;;
     esac
 done
