@@ -14,6 +14,9 @@ use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 
+/// Sockets, rules and the device cannot be changed under packets.
+const OTHERS: &str = "`listen`, `ports`, `device`, `bind_device`, `mark` or `route_table` of [gateway] are others than those of the daemon at work: they change with a restart only";
+
 /// All of it.
 #[derive(Debug)]
 pub struct Ground {
@@ -82,7 +85,7 @@ impl Ground {
     /// A sentence: what was handed over is not what the configuration wants, or cannot be used.
     pub fn taken(config: &Config, heritage: Heritage) -> Result<Self, String> {
         let gateway = &config.gateway;
-        let Heritage { descriptors, doors } = heritage;
+        let Heritage { descriptors, doors, route_table } = heritage;
         let said = |error: io::Error| format!("what was handed over cannot be used: {error}");
         let (mut control, mut observe, mut metrics) = (None, None, None);
         for (door, descriptors) in doors {
@@ -99,12 +102,16 @@ impl Ground {
             }
         }
         let control = control.ok_or_else(|| said(io::ErrorKind::InvalidData.into()))?;
+        let kinds = descriptors.iter().map(|(kind, _)| kind.clone()).collect();
+        let mut inherited = Inherited::sort(descriptors);
+        let leave_alike = inherited.leave_by(gateway.mark, gateway.bind_device.as_deref()).map_err(said)?;
+        if !leave_alike || route_table != gateway.route_table {
+            return Err(OTHERS.into());
+        }
         if let Some(device) = gateway.bind_device.clone() {
             outside::bind_to(device);
         }
         let network = Network::open_beside(gateway).map_err(said)?;
-        let kinds = descriptors.iter().map(|(kind, _)| kind.clone()).collect();
-        let mut inherited = Inherited::sort(descriptors);
         let (engine, of_workers) = inherited.sockets(gateway.mark).map_err(said)?;
         let raw = of_workers.iter().flatten().any(|socket| socket.encap == Encap::Raw);
         let sockets = (sockets::Sockets::adopt(engine, gateway.ports.natt, raw), of_workers);
@@ -112,9 +119,7 @@ impl Ground {
         let name = queues.first().map(|queue| queue.hold().name()).transpose().map_err(said)?;
         let here = sockets.0.iter().map(|socket| socket.local_addr());
         if name.as_ref() != Some(&gateway.device) || !here.eq(sockets::wanted(gateway)) {
-            return Err(
-                "`listen`, `ports` or `device` of [gateway] are others than those of the daemon at work: they change with a restart only".into(),
-            );
+            return Err(OTHERS.into());
         }
         let asked = gateway.metrics.is_some() == metrics.is_some();
         if !asked || usize::from(workers_of(config)) != queues.len() {
@@ -137,5 +142,55 @@ impl Ground {
             doors.push((Door::Metrics, vec![metrics.try_clone()?.into()]));
         }
         Ok(doors)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Source};
+    use crate::io::netns::fresh;
+    use std::os::fd::{AsFd, OwnedFd};
+
+    fn config(folder: &std::path::Path, more: &str) -> Config {
+        let socket = folder.join("control.sock");
+        let device = if more.starts_with("device = ") { "" } else { "device = \"tun0\"" };
+        let text = format!(
+            "[gateway]\nlisten = [\"127.0.0.1\"]\nports = {{ ike = 5000, natt = 5001 }}\nworkers = 1\ncontrol_socket = {socket:?}\n\
+             {device}\n{more}\n"
+        );
+        config::parse(&[Source { name: "a.toml".into(), text }], &config::secret::System).expect("valid")
+    }
+
+    /// What the other's sockets, rules and device are like is not what a configuration says that was changed since.
+    #[test]
+    fn what_changes_with_a_restart_only_is_refused() {
+        fresh(|| {
+            let folder = std::env::temp_dir().join(format!("sandhog-ground-{}", std::process::id()));
+            std::fs::create_dir_all(&folder).expect("folder");
+            let ours = config(&folder, "");
+            let control = ControlSocket::bind(&ours.gateway.control_socket, None).expect("control");
+            let (engine, workers) = sockets::bind(&ours.gateway, 1).expect("sockets");
+            let queue = Device::create("tun0", 1).expect("device");
+            let heritage = || {
+                let twin = |from: &dyn AsFd| from.as_fd().try_clone_to_owned().expect("a descriptor");
+                let mut descriptors: Vec<(Kind, OwnedFd)> = Vec::new();
+                descriptors.extend(engine.iter().map(|s| (Kind::Engine { gro: s.takes_trains() }, twin(s))));
+                for socket in &workers[0] {
+                    let kind = Kind::Worker { index: 0, encap: socket.encap, local: socket.local };
+                    descriptors.push((kind, twin(&socket.io)));
+                }
+                descriptors.push((Kind::Queue, twin(&queue[0])));
+                let doors = vec![(Door::Control, control.twins().expect("twins"))];
+                Heritage { descriptors, doors, route_table: ours.gateway.route_table }
+            };
+            Ground::taken(&ours, heritage()).expect("it fits");
+            for more in ["mark = 7", "route_table = 7", "bind_device = \"lo\"", "device = \"tun1\""] {
+                let refused = Ground::taken(&config(&folder, more), heritage()).expect_err(more);
+                assert!(refused.contains("they change with a restart only"), "{more}: {refused}");
+            }
+            drop(control);
+            std::fs::remove_dir_all(&folder).expect("remove");
+        });
     }
 }
