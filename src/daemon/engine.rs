@@ -45,6 +45,7 @@ use super::traps::Traps;
 use super::workers::{UPCALLS, Workers};
 use crate::config::Config;
 use crate::control::config::Keeper;
+use crate::control::metrics::listener::Listener;
 use crate::control::metrics::meter::Meter;
 use crate::control::request::Request;
 use crate::crypto::rng::SystemRng;
@@ -113,6 +114,8 @@ pub struct Parts {
     pub front: (Option<Front>, Option<String>),
     /// Ways to us, for who takes over.
     pub doors: Vec<DoorHandle>,
+    /// For Prometheus.
+    pub metrics: Option<Arc<Listener>>,
     /// Host settings that would eat packets.
     pub warnings: Vec<String>,
     /// What is to be known of the configuration in force.
@@ -159,6 +162,8 @@ pub struct Engine {
     stop_at: Option<Duration>,
     drained: bool,
     giver: Giver,
+    /// Routes are as the daemon before has left them; they are made ours then.
+    unsettled: Option<Duration>,
     upgraders: upgrade::Waiting,
     /// Nothing more is done.
     end: Option<End>,
@@ -226,6 +231,7 @@ impl Engine {
             stop_at: None,
             drained: false,
             giver,
+            unsettled: None,
             upgraders: upgrade::Waiting::new(),
             end: None,
         })
@@ -322,6 +328,7 @@ impl Engine {
             self.holds.deadline(),
             self.parts.devices.deadline(),
             self.giver.deadline(),
+            self.unsettled,
         ];
         dues.into_iter().flatten().min().unwrap_or(now).saturating_sub(now)
     }
@@ -510,6 +517,7 @@ impl Engine {
         }
         self.parts.installer.tick(now, &mut self.parts.host.places);
         self.remake_overdue(now);
+        self.settle_in(now);
         self.parts.network.tick(now);
         self.parts.devices.tick(now);
         for event in self.parts.devices.news() {
