@@ -265,7 +265,7 @@ mod tests {
                 Heritage { descriptors, doors, route_table: ours.gateway.route_table }
             };
             Ground::taken(&ours, heritage()).expect("it fits");
-            for more in ["mark = 7", "route_table = 7", "bind_device = \"lo\"", "device = \"tun1\""] {
+            for more in ["mark = 7", "route_table = 7", "bind_device = \"eth7\"", "device = \"tun1\""] {
                 let refused = Ground::taken(&alike(folder.path(), more), heritage()).expect_err(more);
                 assert!(refused.contains("they change with a restart only"), "{more}: {refused}");
             }

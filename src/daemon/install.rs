@@ -22,8 +22,6 @@ use crate::ipsec::sad::{self, InboundEntry};
 use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot};
 use crate::ipsec::tables::{OutboundEntry, Tables, Traffic};
 use arc_swap::{ArcSwap, ArcSwapOption};
-#[cfg(test)]
-pub(super) use frozen::seeds;
 pub(super) use policies::Ordered;
 use policies::PolicyChange;
 use renamed::Withdrawn;
@@ -31,6 +29,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+#[cfg(test)]
+pub(super) use {frozen::seeds, tests::offer};
 
 /// A responder takes the new SA into use after this time at the latest. The peer may have lost our answer, and asks again after 4 s, then 11 s
 /// (strongSwan): what is sent on the new SA until then is lost, and the old one is as good.
@@ -479,7 +479,7 @@ fn params(up: &ChildUp, spi: u32, keys: &DirectionKeys) -> SaParams {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
     use crate::crypto::cipher::Cipher;
     use crate::crypto::rng::SeededRng;

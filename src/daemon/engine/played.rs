@@ -56,6 +56,7 @@ impl Play {
             signals: Signals::new().unwrap(),
             front: (Some(Front::over(ours, None)), None),
             doors: Vec::new(),
+            metrics: None,
             warnings: Vec::new(),
             notes: Vec::new(),
             keeper: api.keeper.clone(),
@@ -67,7 +68,7 @@ impl Play {
         let mut play = Self::of(config, false);
         let now = clock::now();
         play.engine.begin_policy(now);
-        let up = install::tests::offer(&mut play.engine.parts.host.places, 1, true, None);
+        let up = install::offer(&mut play.engine.parts.host.places, 1, true, None);
         let id = up.id;
         play.engine.event(now, &Event::ChildUp(Box::new(up)));
         let outbound = play.engine.parts.installer.get(id).unwrap().outbound.clone();
