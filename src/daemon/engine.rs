@@ -160,6 +160,8 @@ pub struct Engine {
     stop_at: Option<Duration>,
     drained: bool,
     giver: Giver,
+    /// Routes are as the daemon before has left them; they are made ours then.
+    unsettled: Option<Duration>,
     upgraders: upgrade::Waiting,
     /// Nothing more is done.
     end: Option<End>,
@@ -227,6 +229,7 @@ impl Engine {
             stop_at: None,
             drained: false,
             giver,
+            unsettled: None,
             upgraders: upgrade::Waiting::new(),
             end: None,
         })
@@ -319,6 +322,7 @@ impl Engine {
             self.holds.deadline(),
             self.parts.devices.deadline(),
             self.giver.deadline(),
+            self.unsettled,
         ];
         dues.into_iter().flatten().min().unwrap_or(now).saturating_sub(now)
     }
@@ -506,6 +510,7 @@ impl Engine {
         }
         self.parts.installer.tick(now, &mut self.parts.host.places);
         self.remake_overdue(now);
+        self.settle_in(now);
         self.parts.network.tick(now);
         self.parts.devices.tick(now);
         for event in self.parts.devices.news() {

@@ -236,9 +236,10 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
     let taken = entrance.take(engine.sas())?;
     socket.keep();
     observe.iter_mut().for_each(ControlSocket::keep);
-    engine.begin(taken.as_ref())?;
+    let at_work = engine.begin()?;
     let keeper = begun.start(to_engine, from_clients).map_err(said("keeper"))?;
     let server = Server::start(&socket, observe.as_ref(), api).map_err(said("the control API"))?;
+    engine.ready(at_work, taken.as_ref());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "sandhogd is ready");
 
     let end = engine.run().map_err(said("engine"));

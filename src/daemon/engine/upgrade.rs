@@ -9,6 +9,9 @@ use crate::daemon::{ceiling, clock, is_shared};
 use crate::io::memory_file;
 use std::time::Duration;
 
+/// What could not be put into place is tried again after this.
+const SETTLE_AGAIN: Duration = Duration::from_secs(1);
+
 /// Who waits to hear whether there will be an upgrade.
 pub(super) type Waiting = Vec<Reply<Result<Box<Upgrade>, Refusal>>>;
 
@@ -42,6 +45,9 @@ impl Engine {
                 News::Failed(sentence) => {
                     tracing::error!("the upgrade has failed, nothing was changed: {sentence}");
                     self.parts.journal.tell_upgrade(now, "upgrade.failed", Some(&sentence));
+                    // Who has asked for it waits still if the front never answered.
+                    let refused = Refusal::Executable(sentence);
+                    self.upgraders.drain(..).for_each(|reply| drop(reply.send(Err(refused.clone()))));
                 }
                 News::Wanted | News::Prepared if self.stop_at.is_some() => {}
                 News::Wanted => self.lend(now),
@@ -54,35 +60,52 @@ impl Engine {
         }
     }
 
-    /// Everything is there: the workers begin, or go on where another daemon's have stopped, and the front hears of it.
+    /// The workers begin, or go on where another daemon's have stopped: when that was.
     ///
     /// # Errors
     /// A sentence.
-    pub fn begin(&mut self, taken: Option<&Taken>) -> Result<(), String> {
+    pub fn begin(&mut self) -> Result<Duration, String> {
         self.parts.workers.go_on().map_err(|error| format!("workers: {error}"))?;
-        self.giver.ready(clock::now(), taken);
+        Ok(clock::now())
+    }
+
+    /// All that this daemon cannot be without is there, and since `begun` packets pass: the front hears of it. From here on it has no other to fall back on,
+    /// so nothing that goes wrong ends it.
+    pub fn ready(&mut self, begun: Duration, taken: Option<&Taken>) {
+        self.giver.ready(begun, taken);
         if let Some(Taken { version, pid, sas: (ikes, children), .. }) = taken {
             let pause_ms = self.giver.last().pause_ms;
             tracing::info!(before = version, pid, ikes, children, pause_ms, "took over from another daemon");
             self.parts.journal.tell_upgrade(clock::now(), "upgrade.done", None);
-            self.settle_in()?;
+            // They are on our device already: the daemon before has put them there.
+            self.parts.network.adopt(&self.leases.ours());
+            self.unsettled = Some(Duration::ZERO);
+            self.settle_in(clock::now());
         }
         if let Some(why) = &self.giver.last().error {
             self.parts.journal.tell_upgrade(clock::now(), "upgrade.lost", Some(why));
         }
-        Ok(())
     }
 
-    /// Routes and addresses are in place, as the other daemon has left them: they are ours from here on, and follow our configuration.
-    fn settle_in(&mut self) -> Result<(), String> {
+    /// Routes and addresses are in place, as the other daemon has left them, and stay so until this is done: they are ours from then on, and follow our
+    /// configuration.
+    pub(super) fn settle_in(&mut self, now: Duration) {
+        if self.unsettled.is_none_or(|at| at > now) {
+            return;
+        }
         let Parts { network, config, .. } = &mut self.parts;
-        let ours = self.leases.ours();
-        network.adopt(&ours);
-        let wrong = |error: std::io::Error| format!("routes: {error}");
-        network.configure(config).map_err(wrong)?;
-        network.attach(ceiling::of_device(config, is_shared)).map_err(wrong)?;
-        network.give(&ours);
-        Ok(())
+        // Without what is wanted nothing may be taken away for not being wanted: that begins with the device.
+        let done = network.configure(config).and_then(|()| network.attach(ceiling::of_device(config, is_shared)));
+        match done {
+            Ok(()) => {
+                network.give(&self.leases.ours());
+                self.unsettled = None;
+            }
+            Err(error) => {
+                tracing::error!(%error, "routes stay as the daemon before has left them; they are looked at again in a moment");
+                self.unsettled = Some(now + SETTLE_AGAIN);
+            }
+        }
     }
 
     /// How much there is to be found by who takes over: IKE SAs and pairs of ESP SAs.

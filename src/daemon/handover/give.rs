@@ -276,9 +276,15 @@ impl Giver {
     /// # Errors
     /// Nothing has happened.
     pub fn announce(&self) -> Result<(), String> {
-        let (Some(front), Some(serial)) = (&self.front, self.serial()) else {
+        let (Some(front), Phase::Begun { serial, pipe, .. }) = (&self.front, &self.phase) else {
             return Err("nobody waits for it".into());
         };
+        // It may have lost its patience: whoever stands still for long finds nobody there.
+        match pipe.receive() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            _ => return Err("the new daemon has ended after it read what it was given".into()),
+        }
+        let serial = *serial;
         front.say(&Word::Committed { serial }).map_err(|error| format!("the front: {error}"))
     }
 
@@ -421,6 +427,17 @@ mod tests {
         say(&play.front, &Order::Failed { serial: 5, sentence: "exit code 7".into() }, &[]).unwrap();
         assert_eq!((play.turn(NOW), play.state()), (vec![News::Failed("exit code 7".into())], State::Failed));
         assert!(play.giver.announce().is_err(), "there is nobody to commit to");
+    }
+
+    #[test]
+    fn who_has_gone_after_it_read_is_not_committed_to() {
+        let (play, heir) = Play::begun();
+        say(&heir, &Answer::Read { sas: (2, 3) }, &[]).unwrap();
+        play.giver.entrust(&std::io::pipe().unwrap().0.into(), (2, 3)).unwrap();
+        drop(heir);
+        assert!(play.giver.announce().unwrap_err().contains("has ended"));
+        let heard = play.heard();
+        assert!(!heard.contains(&Some(Word::Committed { serial: 5 })), "the front hears of no commit: {heard:?}");
     }
 
     #[test]

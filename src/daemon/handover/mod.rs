@@ -38,6 +38,7 @@
 //! kills what is left and starts its own executable afresh, without state; everything is negotiated anew behind routes and guard that stay closed. No
 //! key is ever with two: before the commit the new daemon seals nothing, after it the old one seals nothing, and there is no way back from it.
 pub mod channel;
+mod course;
 pub mod front;
 pub mod give;
 pub mod take;
@@ -66,7 +67,7 @@ const PARTING: Duration = Duration::from_secs(5);
 const _: () = assert!(BEFORE_COMMIT.as_secs() + PARTING.as_secs() < 30);
 
 /// What the front says to a daemon. Beside [`Order::Take`] and [`Order::Give`] comes an end of the channel between the two.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {
     /// Begin afresh.
     Start {
@@ -102,7 +103,7 @@ pub enum Order {
 }
 
 /// What a daemon says to the front.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Word {
     /// At work.
     Ready,
