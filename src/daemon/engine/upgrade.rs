@@ -42,13 +42,7 @@ impl Engine {
                     let refused = Refusal::Executable(sentence);
                     self.upgraders.drain(..).for_each(|reply| drop(reply.send(Err(refused.clone()))));
                 }
-                News::Failed(sentence) => {
-                    tracing::error!("the upgrade has failed, nothing was changed: {sentence}");
-                    self.parts.journal.tell_upgrade(now, "upgrade.failed", Some(&sentence));
-                    // Who has asked for it waits still if the front never answered.
-                    let refused = Refusal::Executable(sentence);
-                    self.upgraders.drain(..).for_each(|reply| drop(reply.send(Err(refused.clone()))));
-                }
+                News::Failed(sentence) => self.tell_failed(now, sentence, Refusal::Executable),
                 News::Wanted | News::Prepared if self.stop_at.is_some() => {}
                 News::Wanted => self.lend(now),
                 News::Prepared => self.hand_over(now),
@@ -127,27 +121,42 @@ impl Engine {
         let all = self.descriptors().into_iter().map(|(kind, descriptor)| Ok((kind, descriptor.try_clone_to_owned()?)));
         let all = all.collect::<std::io::Result<Vec<_>>>();
         self.go_on();
-        paused?;
+        let _paused = paused?;
         let (kinds, all): (Vec<_>, Vec<_>) = all.map_err(failed)?.into_iter().unzip();
-        let list = memory_file::write(frozen::list(&kinds).expose()).map_err(failed)?;
+        let list =
+            memory_file::write(frozen::list(&kinds, self.parts.config.gateway.route_table).expose()).map_err(failed)?;
         self.giver.offer(&self.parts.doors, &all, &list)
     }
 
-    /// Another configuration is in force than the one that the other has read.
+    /// Another configuration is to be in force than the one that the other has read, or may be reading.
     pub(super) fn overtake(&mut self, now: Duration) {
-        if self.giver.serial().is_some() {
+        if self.giver.is_under_way() {
             self.call_off(now, "the configuration has changed meanwhile: upgrade again".into());
         }
     }
 
     fn call_off(&mut self, now: Duration, sentence: String) {
+        self.giver.failed(sentence.clone());
+        self.tell_failed(now, sentence, Refusal::Overtaken);
+    }
+
+    fn tell_failed(&mut self, now: Duration, sentence: String, refusal: fn(String) -> Refusal) {
         tracing::error!("the upgrade has failed, nothing was changed: {sentence}");
         self.parts.journal.tell_upgrade(now, "upgrade.failed", Some(&sentence));
-        self.giver.failed(sentence);
+        // Who has asked for it waits still if the front has not answered yet, or never did.
+        let refused = refusal(sentence);
+        self.upgraders.drain(..).for_each(|reply| drop(reply.send(Err(refused.clone()))));
     }
 
     /// Hands over, or goes on as if nothing had been.
     fn hand_over(&mut self, now: Duration) {
+        // Who has been heard until now is heard by us: what is to be up or down is part of the state, and another configuration calls this off. Who
+        // comes later gets no answer, and the keeper takes back what it has written.
+        self.signals(now);
+        self.requests(now);
+        if self.stop_at.is_some() || !self.giver.is_under_way() {
+            return;
+        }
         let stopped = clock::now();
         match self.give_all(stopped) {
             Ok(()) => {
@@ -167,14 +176,14 @@ impl Engine {
     fn give_all(&mut self, stopped: Duration) -> Result<(), String> {
         let serial = self.giver.serial().ok_or("nobody waits for it")?;
         let memory = |error: std::io::Error| format!("the state cannot be written: {error}");
-        self.pause(stopped)?;
-        let state = self.freeze().map_err(|error| format!("the state cannot be written: {error}"))?;
+        let paused = self.pause(stopped)?;
+        let state = self.freeze(&paused).map_err(|error| format!("the state cannot be written: {error}"))?;
         let state = memory_file::write(state.write(&Stamp::now(serial)).expose()).map_err(memory)?;
-        self.giver.entrust(&state, self.sas())?;
-        self.giver.announce()?;
+        let entrusted = self.giver.entrust(&state, self.sas())?;
+        let announced = self.giver.announce(entrusted)?;
         // Before the other may seal.
-        self.shut();
-        self.giver.commit(stopped);
+        let shut = announced.shut(&self.parts.installer);
+        self.giver.commit(stopped, shut);
         Ok(())
     }
 }

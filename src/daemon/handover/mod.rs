@@ -143,6 +143,8 @@ pub struct Heritage {
     pub descriptors: Vec<(Kind, OwnedFd)>,
     /// Ways to it.
     pub doors: Vec<DoorHandle>,
+    /// Where its routes are, if it has any.
+    pub route_table: Option<u32>,
 }
 
 /// What the old daemon says to the new one.
