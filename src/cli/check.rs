@@ -48,10 +48,10 @@ fn judge(file: &Path, user: Option<&str>) -> Result<(bool, Vec<Finding>), String
         findings.extend(permissions::readable_by_daemon(file));
         return Ok((true, findings));
     };
-    let unreadable = permissions::readable_by(file, user).map_err(|errors| errors.to_string())?;
+    let unreadable = permissions::readable_by(file, user, Severity::Error).map_err(|errors| errors.to_string())?;
     let unreadable = unreadable.ok_or_else(|| format!("this machine has no user {user:?}"))?;
     let valid = unreadable.is_empty();
-    findings.extend(unreadable.into_iter().map(|finding| Finding { severity: Severity::Error, ..finding }));
+    findings.extend(unreadable);
     Ok((valid, findings))
 }
 
