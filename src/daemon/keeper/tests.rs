@@ -1,4 +1,6 @@
 //! The keeper with a real folder, and an engine that says yes or no.
+mod secrets;
+
 use super::change::draft;
 use super::deadline::Moment;
 use super::port::Port;
@@ -147,18 +149,18 @@ fn what_the_api_puts_stands_beside_the_files_and_is_there_after_a_start() {
 fn a_plan_changes_nothing_and_is_applied_once_and_only_to_what_it_was_made_from() {
     let lab = Lab::new(&connection("a", 2));
     let mut keeper = lab.start();
-    let plan = keeper.plan(json(&[("b", 3)])).unwrap();
+    let plan = keeper.plan(json(&[("b", 3)]), true).unwrap();
     assert_eq!(
         plan.changes.iter().map(|step| step.object.as_str()).collect::<Vec<_>>(),
         ["connections.b", "secrets.b"]
     );
     assert!(lab.told().adopted.is_empty() && names(&keeper) == ["a"]);
-    let other = keeper.plan(json(&[("c", 4)])).unwrap();
+    let other = keeper.plan(json(&[("c", 4)]), true).unwrap();
     keeper.apply_from(From::Plan(plan.plan.clone()), &terms(None)).unwrap();
     assert_eq!((names(&keeper), &keeper.in_force.etag), (vec!["a".to_owned(), "b".into()], &plan.etag));
     assert_eq!(code(keeper.apply_from(From::Plan(plan.plan), &terms(None))), "plan.unknown");
     assert_eq!(code(keeper.apply_from(From::Plan(other.plan), &terms(None))), "plan.unknown");
-    let old = keeper.plan(json(&[])).unwrap();
+    let old = keeper.plan(json(&[]), true).unwrap();
     NOW.set(NOW.get() + 601);
     assert_eq!(code(keeper.apply_from(From::Plan(old.plan), &terms(None))), "plan.unknown");
 }
@@ -168,7 +170,7 @@ fn a_plan_is_not_applied_when_it_would_interrupt_more_than_it_said() {
     let lab = Lab::new(&connection("a", 2));
     let mut keeper = lab.start();
     keeper.apply_from(json(&[("b", 3)]), &terms(None)).unwrap();
-    let plan = keeper.plan(json(&[("b", 4)])).unwrap();
+    let plan = keeper.plan(json(&[("b", 4)]), true).unwrap();
     assert!(plan.impact <= plan::Impact::Live, "{plan:?}");
     let up = serde_json::json!({ "connections": [ {
         "name": "b", "state": "up", "peers": [], "warnings": [], "children": [], "sas": [ {
@@ -179,7 +181,7 @@ fn a_plan_is_not_applied_when_it_would_interrupt_more_than_it_said() {
     lab.told().status = Arc::new(serde_json::from_value(up).unwrap());
     let problem = keeper.apply_from(From::Plan(plan.plan), &terms(None)).unwrap_err();
     assert_eq!((problem.status, problem.code.as_str()), (412, "config.moved"));
-    let plan = keeper.plan(json(&[("b", 4)])).unwrap();
+    let plan = keeper.plan(json(&[("b", 4)]), true).unwrap();
     let touched: Vec<_> = plan.changes.iter().flat_map(|step| &step.sas).map(|sa| sa.spi.as_str()).collect();
     assert!(plan.impact > plan::Impact::Live && touched.contains(&"0a"), "{plan:?}");
     keeper.apply_from(From::Plan(plan.plan), &terms(None)).unwrap();
@@ -326,7 +328,7 @@ fn one_object_is_put_and_removed_without_the_others() {
     assert_eq!(code(keeper.delete_object(&object(Kind::Connection, "x"), &terms(None))), "object.unknown");
     keeper.delete_object(&object(Kind::Secret, "b"), &terms(None)).unwrap();
     let operator = Terms { admin: false, ..terms(None) };
-    assert_eq!(code(keeper.put_object(&object(Kind::Secret, "b"), &secret, &operator)), "access.role");
+    assert_eq!(code(keeper.put_object(&object(Kind::Secret, "b"), &secret, &operator)), "access.secret");
     keeper.apply_from(From::Files, &operator).unwrap();
 }
 
@@ -353,7 +355,7 @@ fn what_is_wrong_is_refused_with_its_place_and_changes_nothing() {
         assert!(problem.status == status && listed, "{text}: {} {findings:?}", problem.status);
     }
     lab.write("[connections.a]\nremote_adrs = 1\n");
-    let problem = keeper.plan(From::Files).unwrap_err();
+    let problem = keeper.plan(From::Files, true).unwrap_err();
     let findings = problem.findings.unwrap().0;
     assert!(findings.iter().any(|finding| (finding.line, finding.code.as_str()) == (4, "key.unknown")), "{findings:?}");
     keeper.reload();
