@@ -3,6 +3,7 @@
 //! Threads: the main one is the engine; besides it run the API, the workers, the compute pool, one that resolves names and one that
 //! forwards the workers' upcalls. Start and stop are in [`run`], in the order that keeps protected traffic out of the clear: routes and
 //! guard come first and, unless `on_exit = "open"`, never go.
+pub mod audits;
 pub mod backstop;
 pub mod ceiling;
 pub mod changes;
