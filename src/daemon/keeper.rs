@@ -25,6 +25,7 @@ use crate::config::document::{Desired, Key, Owner, digest};
 use crate::config::plan::{self, Side};
 use crate::config::{self, Config, Errors, Source, System};
 use crate::control::config::{Exists, From, Kind, Object, Order, Plan, Shown, Terms, Who};
+use crate::control::metrics::meter::{Figure, Meter};
 use crate::control::problem::Problem;
 use crate::control::request::News;
 use crate::crypto::prf::Prf;
@@ -33,6 +34,7 @@ use deadline::Moment;
 use port::Port;
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -94,6 +96,8 @@ pub struct Keeper {
     restart: Vec<String>,
     /// What could not be undone is tried again then.
     retry: Option<Duration>,
+    /// Shows which revision is in force.
+    meter: Arc<Meter>,
 }
 impl Keeper {
     /// Starts the thread. It ends when nobody can give it orders any more.
@@ -128,11 +132,19 @@ impl Keeper {
         self.store.as_ref()?.pending()
     }
 
-    /// Undoes what nobody has confirmed in time.
+    /// Undoes what nobody has confirmed in time, and shows what is in force.
     fn tick(&mut self) {
         if self.is_heir {
             self.reopen();
         }
+        self.undo_late();
+        // An heir that has not opened the store has seen there what is in force.
+        if !self.is_heir {
+            self.meter.set(Figure::ConfigRevision, self.number().unwrap_or(0));
+        }
+    }
+
+    fn undo_late(&mut self) {
         let now = (self.now)();
         let Some(pending) = self.pending() else { return };
         if !deadline::left(pending, &now).is_zero() || self.retry.is_some_and(|at| at > now.boot) {

@@ -49,6 +49,7 @@ pub mod traps;
 pub mod workers;
 
 use crate::config::{self, Config, ConnectionConfig, Errors, OnExit};
+use crate::control::access::Roles;
 use crate::control::server::Server;
 use crate::control::socket::ControlSocket;
 use crate::io::fds::{EventFd, Signals};
@@ -188,6 +189,8 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
 
     // Its thread starts programs: it is there before that is forbidden.
     let hook = config.gateway.hook.clone().map(hook::Hook::start).transpose().map_err(said("the hook"))?;
+    // Names of groups may be anywhere: in files, or with another daemon.
+    let roles = Roles::of(socket.owner());
     privileges::confine(&config)?;
 
     let workers =
@@ -235,8 +238,8 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
     socket.keep();
     observe.iter_mut().for_each(ControlSocket::keep);
     engine.begin(taken.as_ref())?;
-    let keeper = begun.start(to_engine, from_clients).map_err(said("keeper"))?;
-    let server = Server::start(&socket, observe.as_ref(), api).map_err(said("the control API"))?;
+    let keeper = begun.start(to_engine, from_clients, api.meter.clone()).map_err(said("keeper"))?;
+    let server = Server::start(&socket, observe.as_ref(), roles, api).map_err(said("the control API"))?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "sandhogd is ready");
 
     let end = engine.run().map_err(said("engine"));

@@ -230,7 +230,7 @@ impl Keeper {
         self.differs = !same;
     }
 
-    fn number(&self) -> Option<u64> {
+    pub(super) fn number(&self) -> Option<u64> {
         self.store.as_ref()?.current().map(|meta| meta.number)
     }
 

@@ -283,6 +283,31 @@ fn files_that_are_undone_stay_undone_over_a_start_until_somebody_edits_them() {
 }
 
 #[test]
+fn the_figure_is_the_revision_in_force_whatever_became_of_others() {
+    let lab = Lab::new(&connection("a", 2));
+    let mut keeper = lab.start();
+    fn shown(keeper: &mut Keeper) -> u64 {
+        keeper.tick();
+        keeper.meter.get(Figure::ConfigRevision)
+    }
+    assert_eq!(shown(&mut keeper), 1);
+    keeper.apply_from(json(&[("b", 3)]), &terms(Some(60))).unwrap();
+    assert_eq!(shown(&mut keeper), 2, "until it is undone");
+    NOW.set(NOW.get() + 60);
+    assert_eq!(shown(&mut keeper), 1);
+    keeper.apply_from(json(&[("c", 4)]), &terms(None)).unwrap();
+    keeper.rollback(Some(1), &terms(None)).unwrap();
+    assert_eq!(shown(&mut keeper), 4, "brought back it is another one");
+    lab.told().refuse = true;
+    assert_eq!(code(keeper.apply_from(json(&[("d", 5)]), &terms(None))), "config.refused");
+    assert_eq!(shown(&mut keeper), 4);
+    // One that takes over sees what is in force before it has opened anything.
+    assert_eq!(begin_at(&lab.file(), true, now).unwrap().revision(), Some(4));
+    drop(keeper);
+    assert_eq!(lab.begin().unwrap().revision(), Some(4));
+}
+
+#[test]
 fn an_engine_that_refuses_leaves_what_was() {
     let lab = Lab::new(&connection("a", 2));
     let mut keeper = lab.start();

@@ -100,17 +100,17 @@ fn who_sends_what_is_shown_back_changes_what_is_no_secret() {
 fn operators_do_not_bring_back_what_has_other_secrets() {
     let lab = Lab::new(&connection("a", 2));
     let mut keeper = lab.start();
-    let with = |connections: &[(&str, u8)], secret: &str, id: &str| {
+    let with = |connections: &[(&str, u8)], secret: &str, ids: &[&str]| {
         let From::Document(text) = json(connections) else { unreachable!() };
         let mut document: serde_json::Value = serde_json::from_slice(text.expose()).unwrap();
-        document["secrets"]["b"] = serde_json::json!({ "id": [id], "secret": secret });
+        document["secrets"]["b"] = serde_json::json!({ "id": ids, "secret": secret });
         From::Document(Secret::new(document.to_string().into_bytes()))
     };
     let first = "the-first-of-all-of-them";
-    keeper.apply_from(with(&[("b", 3)], first, "b"), &terms(None)).unwrap();
-    keeper.apply_from(with(&[("b", 3)], first, "b2"), &terms(None)).unwrap();
-    keeper.apply_from(with(&[("b", 3)], "another-one-instead-of-it", "b2"), &terms(None)).unwrap();
-    keeper.apply_from(with(&[("b", 5)], "another-one-instead-of-it", "b2"), &terms(None)).unwrap();
+    keeper.apply_from(with(&[("b", 3)], first, &["b"]), &terms(None)).unwrap();
+    keeper.apply_from(with(&[("b", 3)], first, &["b", "b2"]), &terms(None)).unwrap();
+    keeper.apply_from(with(&[("b", 3)], "another-one-instead-of-it", &["b", "b2"]), &terms(None)).unwrap();
+    keeper.apply_from(with(&[("b", 5)], "another-one-instead-of-it", &["b", "b2"]), &terms(None)).unwrap();
     let etag = keeper.in_force.etag.clone();
     for (number, secrets) in [(1, "none"), (2, "the first, of another"), (3, "the first")] {
         assert_eq!(code(keeper.rollback(Some(number), &operator())), "access.role", "{secrets}");
@@ -119,12 +119,12 @@ fn operators_do_not_bring_back_what_has_other_secrets() {
     assert_eq!(code(keeper.rollback(Some(4), &operator())), "done", "with the same secrets");
     assert_eq!(code(keeper.rollback(Some(3), &terms(None))), "done");
     // Nor what waits to be confirmed, and time undoes it for everybody.
-    keeper.apply_from(with(&[("b", 3)], "for-a-minute-and-no-longer", "b"), &terms(Some(60))).unwrap();
+    keeper.apply_from(with(&[("b", 3)], "for-a-minute-and-no-longer", &["b"]), &terms(Some(60))).unwrap();
     assert_eq!(code(keeper.rollback(None, &operator())), "access.role");
     NOW.set(NOW.get() + 60);
     keeper.tick();
     assert!(keeper.pending().is_none());
-    keeper.apply_from(with(&[("b", 6)], first, "b2"), &terms(Some(60))).unwrap();
+    keeper.apply_from(with(&[("b", 6)], first, &["b", "b2"]), &terms(Some(60))).unwrap();
     assert_eq!(code(keeper.rollback(None, &operator())), "done");
     // What the files say whoever writes them has decided.
     lab.write(&connection("z", 9));
