@@ -1,4 +1,6 @@
 //! The house rules that a compiler does not know: who imports whom, how long a file is, where `unsafe` stands.
+mod packaged;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -104,6 +104,10 @@ def _life(machine, other):
             wrong.append(f"{what}: {figure}")
 
     machine.run("systemd-analyze verify --man=no sandhog.service")
+    machine.run("mv /etc/sandhog/sandhog.toml /root")
+    machine.run("systemctl start sandhog.service", check=False, timeout=60)
+    said = machine.run("systemctl is-failed sandhog; journalctl -u sandhog -o cat; mv /root/sandhog.toml /etc/sandhog; systemctl reset-failed sandhog", check=False)
+    holds("without a configuration it says so", said.startswith("failed") and "cannot read /etc/sandhog/sandhog.toml" in said, said[-300:])
     begin = time.monotonic()
     machine.run("systemctl enable -q --now sandhog.service || { systemctl status sandhog; journalctl -u sandhog | tail -40; exit 1; }", timeout=120)
     wait.until("the tunnel", lambda: running(machine), 90, every=1)
@@ -130,14 +134,15 @@ def _life(machine, other):
     same = _spis(other) == before and after["MainPID"] == pid and " 0% packet loss" in pings
     holds("upgrade", same and "handed over" in said and after["ActiveState"] == "active", f"{pings.strip().splitlines()[-2] if pings.strip() else ''}; {said.strip().splitlines()[-1]}; status {after['StatusText']!r}")
 
-    # the engine alone is what the watchdog watches: the front passes on what it says
-    daemon = machine.run(f"cat /proc/{pid}/task/{pid}/children").split()[-1]
+    _given_up(machine, holds)
+
     machine.run("mkdir -p /run/systemd/system/sandhog.service.d; printf '[Service]\\nWatchdogSec=3\\n' >/run/systemd/system/sandhog.service.d/w.conf; systemctl daemon-reload; systemctl restart sandhog", timeout=60)
     wait.until("the tunnel after a restart", lambda: running(machine), 90, every=1)
     pid = machine.unit("MainPID")["MainPID"]
     holds("restart", True)
     time.sleep(8)
     holds("a daemon that lives keeps the watchdog quiet", machine.unit("NRestarts", "MainPID") == {"NRestarts": "0", "MainPID": pid})
+    # the engine alone is what the watchdog watches: the front passes on what it says
     daemon = machine.run(f"cat /proc/{pid}/task/{pid}/children").split()[-1]
     machine.run(f"kill -STOP {daemon}")
     wait.until("the watchdog", lambda: machine.unit("NRestarts")["NRestarts"] == "1", 60, every=1)
@@ -151,10 +156,28 @@ def _life(machine, other):
     closed = machine.run("ip rule; ip route show table all; nft list tables")
     holds("stop", stopped == {"ActiveState": "inactive", "Result": "success"} and "prohibit 10.2.0.0/24" in closed, str(stopped))
     machine.run("systemctl start sandhog; dpkg -P sandhog", timeout=120)
-    left = machine.run("ip rule; ip -6 rule; ip route show table all; ip -6 route show table all; nft list tables; ls -d /etc/sandhog /var/lib/sandhog /run/sandhog 2>&1; getent passwd sandhogd; systemctl is-active sandhog", check=False)
+    left = machine.run("ip rule; ip -6 rule; ip route show table all; ip -6 route show table all; nft list tables; ls -d /etc/sandhog /var/lib/sandhog /run/sandhog* /etc/systemd/system/*.wants/sandhog.service 2>&1; getent passwd sandhogd; systemctl is-active sandhog", check=False)
     remains = [line for line in left.splitlines() if "proto 83" in line or re.search("(table .*|^)sandhog", line) or "No such" not in line and line.startswith(("/etc", "/var", "/run"))]
     holds("purge", not remains and "inactive" in left, "; ".join(remains))
     return check(not wrong, f"{', '.join(figures)}" if not wrong else f"WRONG: {' | '.join(wrong)}")
+
+
+def _given_up(machine, holds):
+    """What dpkg calls when it takes a step back leaves the daemon as it was."""
+    script = lambda name, *argv: machine.run(f"/var/lib/dpkg/info/sandhog.{name} {' '.join(argv)}", timeout=60)
+    now = lambda: (machine.unit("MainPID", "ActiveState"), machine.run("systemctl is-enabled sandhog"), machine.run("nft list tables"))
+    before = now()
+    script("prerm", "deconfigure", "in-favour", "other", "1", "removing", "third", "1")
+    script("postinst", "abort-deconfigure", "in-favour", "other", "1", "removing", "third", "1")
+    script("prerm", "failed-upgrade", "1", "2"), script("postinst", "abort-upgrade", "2"), script("postrm", "failed-upgrade", "1", "2"), script("postrm", "abort-upgrade", "1", "2")
+    after = now()
+    holds("nothing is touched by steps that dpkg takes back", before == after and "sandhog" in before[2], "" if before == after else f"{before} {after}")
+    script("prerm", "remove", "in-favour", "other", "1")
+    ended = machine.unit("ActiveState")["ActiveState"], "sandhog" in machine.run("nft list tables")
+    script("postinst", "abort-remove", "in-favour", "other", "1")
+    wait.until("the tunnel after a removal that was given up", lambda: running(machine), 90, every=1)
+    again = now()
+    holds("a removal that is given up starts it again", ended == ("inactive", False) and again[1:] == before[1:], f"{ended} {again}")
 
 
 def _with_more(machine, holds):

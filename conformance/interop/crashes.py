@@ -290,9 +290,8 @@ def kill(us, which):
 
 
 def restart(us):
-    """As systemd does it by the unit: a pause, the check of ExecStartPre, the start."""
+    """As systemd does it by the unit: a pause, the start."""
     time.sleep(pause_before_restart())
-    us.host.run(sandhog.binary(PROGRAM), "--check", "--config", us.config)
     us.spawn()
 
 

@@ -17,8 +17,8 @@ SUITE, PSK = "aes256gcm16-prfsha384-x25519", "a secret of the package's case"
 KEPT = ("/var/lib/dpkg/", "/var/log/", "/var/cache/", "/etc/.pwd.lock", "/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/subuid", "/etc/subgid",
         "/var/lib/systemd/", "/run/", "/tmp/", "/proc", "/sys", "/dev")
 
-# What rpm keeps of itself, and leaves of a package on purpose: configuration and state. Folders of other packages are none of ours (there is no fish in the root).
-RPMS_OWN = ("/root/.rpmdb", "/var/lib/rpm", "/etc/sandhog", "/var/lib/sandhog", "/usr/share/fish")
+# What rpm keeps of itself, and leaves of a package on purpose: configuration and state. Folders of other packages are none of ours (there are no fish and zsh in the root).
+RPMS_OWN = ("/root/.rpmdb", "/var/lib/rpm", "/etc/sandhog", "/var/lib/sandhog", "/usr/share/fish", "/usr/share/zsh")
 
 
 def tool(name):
@@ -154,7 +154,7 @@ def _life(us, peer, root, before):
     inside = lambda package: f"/tmp/{os.path.basename(package)}"
     root.run("dpkg", "-i", inside(first), timeout=120)
     listed = root.run("dpkg", "-L", "sandhog")
-    wanted = ("sandhog.service", "sandhog.1", "sandhog-health.1", "sandhogd.8", "sandhog.toml.5", "sysusers.d/sandhog.conf", "examples/tenants.conf", "/copyright")
+    wanted = ("sandhog.service", "sandhog.1", "sandhog-health.1", "sandhogd.8", "sandhog.toml.5", "sysusers.d/sandhog.conf", "examples/tenants.conf", "examples/grafana/sandhog.json", "/copyright")
     missing = [path for path in wanted if path not in listed]
     root.write("etc/sandhog/sandhog.toml", sandhog.config("192.0.2.1", "192.0.2.2", SUITE, "aes256gcm16", "10.1.0.0/24", "10.2.0.0/24", PSK, start="start"), 0o640)
     root.run("sandhog", "check", "/etc/sandhog/sandhog.toml")

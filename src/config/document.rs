@@ -30,7 +30,6 @@ use std::fmt;
 use std::mem::take;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-pub(super) use value::is_inline;
 pub use value::{REDACTED, Table, Value};
 
 /// The name of what is no file, for findings.
@@ -227,6 +226,11 @@ impl Desired {
     /// One object.
     pub fn get(&self, key: &Key) -> Option<&Arc<Object>> {
         self.objects.get(*self.index.get(key)?)
+    }
+
+    /// It was read from this file, among others.
+    pub fn has_file(&self, path: &Path) -> bool {
+        self.files.iter().any(|source| source.name == path)
     }
 
     fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Arc<Object>> {

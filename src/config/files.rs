@@ -3,8 +3,8 @@ use super::{Config, Errors, Finding, Source, System, parse};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// Largest file of a configuration, in octets.
-const LARGEST: u64 = 16 * 1024 * 1024;
+/// Largest file of a configuration, in octets, and largest thing that is kept of one.
+pub const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// Reads `path` and `conf.d/*.toml` beside it (in the order of their names), and their secrets.
 ///
@@ -21,7 +21,7 @@ pub fn load(path: &Path) -> Result<Config, Errors> {
 pub fn sources(path: &Path) -> Result<Vec<Source>, Errors> {
     let mut paths = vec![path.to_path_buf()];
     let mut findings = Vec::new();
-    let beside = path.parent().unwrap_or(Path::new("")).join("conf.d");
+    let beside = beside(path);
     match more(&beside) {
         Ok(more) => paths.extend(more),
         Err(error) => findings.push(unreadable(&beside, &error)),
@@ -34,6 +34,18 @@ pub fn sources(path: &Path) -> Result<Vec<Source>, Errors> {
         }
     }
     if findings.is_empty() { Ok(sources) } else { Err(Errors(findings)) }
+}
+
+/// Where a configuration that is refused keeps its revisions, if what can be read of it says so.
+pub fn state_dir(path: &Path) -> Option<PathBuf> {
+    let paths = std::iter::once(path.to_path_buf()).chain(more(&beside(path)).unwrap_or_default());
+    let mut said =
+        paths.filter_map(|path| super::text::state_dir(&Source { text: text(&path).ok()?, name: path }.text));
+    said.next().map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+fn beside(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("")).join("conf.d")
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Finding {

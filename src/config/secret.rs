@@ -222,6 +222,14 @@ fn octets(report: &mut Report<'_>, entry: &Entry, fields: &Fields<'_>, from: &dy
     if secret.is_empty() {
         return report.refuse(node.at, "secret.empty", "this secret is empty", "`sandhog secret` makes a strong one");
     }
+    if secret.len() as u64 > LARGEST {
+        return report.refuse(
+            node.at,
+            "secret.large",
+            "this secret is larger than 64 KiB",
+            "a secret is a few dozen octets",
+        );
+    }
     let guessed = GUESSED.iter().any(|word| word.as_bytes().eq_ignore_ascii_case(secret.expose()));
     if secret.len() < STRONG || guessed {
         let message = "this secret can be guessed: whoever sees one handshake may try all short ones at leisure";

@@ -5,6 +5,7 @@ use super::events::Ring;
 use super::extract::{Params, Segments};
 use super::gate::Auditor;
 use super::lists::{self, Wanted};
+use super::metrics::listener::Listener;
 use super::metrics::meter::Meter;
 use super::problem::Problem;
 use super::request::{Change, Engine, Request};
@@ -16,7 +17,6 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::on;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -141,7 +141,7 @@ pub struct Api {
     /// Captures that run.
     pub captures: Arc<Captures>,
     /// A socket for those who ask for metrics alone.
-    pub metrics: Option<Arc<TcpListener>>,
+    pub metrics: Option<Arc<Listener>>,
 }
 
 async fn info(State(api): State<Api>) -> Result<Json<Info>, Problem> {

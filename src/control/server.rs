@@ -56,8 +56,8 @@ impl Server {
                 for (listener, roles) in doors {
                     tokio::spawn(accept(listener, roles, seats.clone(), (router.clone(), api.meter.clone())));
                 }
-                if let Some(socket) = api.metrics.as_ref().and_then(|socket| socket.try_clone().ok()) {
-                    tokio::spawn(listener::serve(socket, api.engine.clone(), api.meter.clone()));
+                if let Some(listener) = api.metrics.clone() {
+                    tokio::spawn(listener::serve(listener, api.engine.clone(), api.meter.clone()));
                 }
                 let _ = stopped.await;
                 api.captures.close().await;

@@ -49,8 +49,8 @@ pub fn plan(site: &Site, device: &str, ports: Ports) -> Guard {
     }
 }
 
-/// Outer addresses that no selector takes in. Nothing to them is dropped; but what carries the tunnels shall not be held against each of
-/// thousands of pairs before that is known.
+/// Outer addresses that no selector takes in. Nothing to them is dropped; but what carries the tunnels shall not be looked up among the
+/// pairs of each shape before that is known.
 fn beside(site: &Site) -> impl Iterator<Item = IpAddr> {
     let taken = |outer: IpAddr| site.protected().any(|child| prefix::contains(child.local, prefix::host(outer)));
     let any = site.protected().next().is_some();

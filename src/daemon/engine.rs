@@ -8,6 +8,8 @@ mod figures;
 mod frozen;
 mod metered;
 mod paths;
+#[cfg(test)]
+mod played;
 mod reload;
 mod requests;
 mod tapped;
@@ -43,6 +45,7 @@ use super::traps::Traps;
 use super::workers::{UPCALLS, Workers};
 use crate::config::Config;
 use crate::control::config::Keeper;
+use crate::control::metrics::listener::Listener;
 use crate::control::metrics::meter::Meter;
 use crate::control::request::Request;
 use crate::crypto::rng::SystemRng;
@@ -111,6 +114,8 @@ pub struct Parts {
     pub front: (Option<Front>, Option<String>),
     /// Ways to us, for who takes over.
     pub doors: Vec<DoorHandle>,
+    /// For Prometheus.
+    pub metrics: Option<Arc<Listener>>,
     /// Host settings that would eat packets.
     pub warnings: Vec<String>,
     /// What is to be known of the configuration in force.
@@ -157,6 +162,8 @@ pub struct Engine {
     stop_at: Option<Duration>,
     drained: bool,
     giver: Giver,
+    /// Routes are as the daemon before has left them; they are made ours then.
+    unsettled: Option<Duration>,
     upgraders: upgrade::Waiting,
     /// Nothing more is done.
     end: Option<End>,
@@ -224,6 +231,7 @@ impl Engine {
             stop_at: None,
             drained: false,
             giver,
+            unsettled: None,
             upgraders: upgrade::Waiting::new(),
             end: None,
         })
@@ -231,8 +239,7 @@ impl Engine {
 
     /// Runs until a signal has ended it.
     pub fn run(&mut self) -> io::Result<End> {
-        self.set_policy(clock::now());
-        drop(self.endpoint.adopted());
+        self.begin_policy(clock::now());
         let mut ready = Vec::new();
         loop {
             let timeout = self.timeout(clock::now());
@@ -247,6 +254,13 @@ impl Engine {
                 return Ok(End::Told);
             }
         }
+    }
+
+    /// The configuration in force is that of the endpoint from here on, whatever it was handed over with.
+    fn begin_policy(&mut self, now: Duration) {
+        self.set_policy(now);
+        drop(self.endpoint.adopted());
+        self.review_holds(now);
     }
 
     fn set_policy(&mut self, now: Duration) {
@@ -271,9 +285,7 @@ impl Engine {
         if ready.contains(&WAKE) {
             self.parts.wake.drain();
             self.results(now);
-            while let Ok(request) = self.parts.requests.try_recv() {
-                self.request(now, request);
-            }
+            self.requests(now);
             self.upcalls(now);
         }
         for token in ready.iter().filter(|token| (SOCKETS..probes::TOKENS).contains(token)) {
@@ -316,6 +328,7 @@ impl Engine {
             self.holds.deadline(),
             self.parts.devices.deadline(),
             self.giver.deadline(),
+            self.unsettled,
         ];
         dues.into_iter().flatten().min().unwrap_or(now).saturating_sub(now)
     }
@@ -462,6 +475,7 @@ impl Engine {
             Upcall::DeviceLost { device, generation } if device != DEVICE => {
                 self.parts.devices.lost(now, device, generation);
             }
+            Upcall::Mark => {}
             Upcall::DeviceLost { device, .. } => {
                 tracing::error!(
                     device = device.0,
@@ -503,6 +517,7 @@ impl Engine {
         }
         self.parts.installer.tick(now, &mut self.parts.host.places);
         self.remake_overdue(now);
+        self.settle_in(now);
         self.parts.network.tick(now);
         self.parts.devices.tick(now);
         for event in self.parts.devices.news() {

@@ -2,10 +2,11 @@
 use super::descriptors::{Inherited, Kind};
 use super::handover::{self, Door, Heritage};
 use super::network::Network;
-use super::{preflight, sockets, workers_of};
+use super::patience::Patience;
+use super::{preflight, site, sockets, workers_of};
 use crate::config::Config;
 use crate::control::access;
-use crate::control::metrics::listener;
+use crate::control::metrics::listener::Listener;
 use crate::control::socket::{self, ControlSocket};
 use crate::io::tun::{self, Device, Queue};
 use crate::io::{outside, peer};
@@ -13,6 +14,9 @@ use crate::ipsec::path::Encap;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
+
+/// Sockets, rules and the device cannot be changed under packets.
+const OTHERS: &str = "`listen`, `ports`, `device`, `bind_device`, `mark` or `route_table` of [gateway] are others than those of the daemon at work: they change with a restart only";
 
 /// All of it.
 #[derive(Debug)]
@@ -22,7 +26,7 @@ pub struct Ground {
     /// Its read-only twin.
     pub observe: Option<ControlSocket>,
     /// For Prometheus.
-    pub metrics: Option<Arc<TcpListener>>,
+    pub metrics: Option<Arc<Listener>>,
     /// Routes and rules. Made anew they are in place; taken over they are as the other daemon has left them.
     pub network: Network,
     /// Outer sockets.
@@ -36,43 +40,48 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// Made anew: nothing passes in the clear from then on, whatever else keeps us from starting.
+    /// Made anew. First of all nothing passes in the clear any more: that stays so, whatever else keeps us from starting.
     ///
     /// # Errors
     /// A sentence that says what to do.
     pub fn fresh(config: &Config) -> Result<Self, String> {
-        let gateway = &config.gateway;
-        let said = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
-        let bind = || ControlSocket::bind(&gateway.control_socket, peer::group(access::OPERATORS));
-        let control = handover::patiently(bind, socket::Error::is_taken).map_err(|error| error.to_string())?;
-        let bind = || ControlSocket::bind(&gateway.observe_socket, peer::group(access::OBSERVERS));
-        let observe = handover::patiently(bind, socket::Error::is_taken)
-            .inspect_err(|error| tracing::warn!("nobody can observe: {error}"))
-            .ok();
+        Self::patient(config, &Patience::default())
+    }
+
+    fn patient(config: &Config, patience: &Patience) -> Result<Self, String> {
         if let Some(sentence) = preflight::powerless() {
             return Err(sentence);
         }
-        let is_rival = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
-        let bind = |address| handover::patiently(|| listener::bind(address), is_rival);
-        let metrics = gateway.metrics.map(bind).transpose().map_err(|error| error.to_string())?.map(Arc::new);
-        if let Some(device) = gateway.bind_device.clone() {
-            outside::bind_to(device);
-        }
-        let network = handover::patiently(|| Network::open(gateway), is_rival);
-        let mut network = network.map_err(|error| match is_rival(&error) {
-            true => error.to_string(),
-            false => said("netlink")(error),
-        })?;
-        network.configure(config).map_err(said("routes"))?;
+        let network = protect(config, patience)?;
+        Self::upon(network, config, patience).inspect_err(|_| {
+            if !site::pairs(config).is_empty() {
+                tracing::warn!(
+                    "protected destinations stay unreachable until sandhogd runs; `sandhogd --clear` opens them"
+                );
+            }
+        })
+    }
+
+    fn upon(network: Network, config: &Config, patience: &Patience) -> Result<Self, String> {
+        let gateway = &config.gateway;
+        let bind = || ControlSocket::bind(&gateway.control_socket, peer::group(access::OPERATORS));
+        let control = patience.wait(bind, socket::Error::is_taken).map_err(|error| error.to_string())?;
+        let bind = || ControlSocket::bind(&gateway.observe_socket, peer::group(access::OBSERVERS));
+        let observe = patience
+            .wait(bind, socket::Error::is_taken)
+            .inspect_err(|error| tracing::warn!("nobody can observe: {error}"))
+            .ok();
         if let Some(sentence) = preflight::missing(config) {
             return Err(sentence);
         }
         let workers = workers_of(config);
-        let sockets = sockets::bind(gateway, workers)?;
+        let sockets = sockets::bind(gateway, workers, patience)?;
         // Where routes are left alone, the device of who was killed has shown itself nowhere yet.
         let create = || Device::create(&gateway.device, workers.into());
-        let queues = handover::patiently(create, |error| matches!(error, tun::Error::Taken(_)));
+        let queues = patience.wait(create, |error| matches!(error, tun::Error::Taken(_)));
         let queues = queues.map_err(|error| error.to_string())?;
+        let metrics = gateway.metrics.map(|address| Arc::new(Listener::new(address, None)));
+        metrics.iter().for_each(|metrics| _ = metrics.bind());
         Ok(Self { control, observe, metrics, network, sockets, queues, own: Vec::new(), taken: None })
     }
 
@@ -82,7 +91,7 @@ impl Ground {
     /// A sentence: what was handed over is not what the configuration wants, or cannot be used.
     pub fn taken(config: &Config, heritage: Heritage) -> Result<Self, String> {
         let gateway = &config.gateway;
-        let Heritage { descriptors, doors } = heritage;
+        let Heritage { descriptors, doors, route_table } = heritage;
         let said = |error: io::Error| format!("what was handed over cannot be used: {error}");
         let (mut control, mut observe, mut metrics) = (None, None, None);
         for (door, descriptors) in doors {
@@ -94,17 +103,21 @@ impl Ground {
                 (Door::Observe, Some(listener), Some(lock)) => {
                     observe = Some(ControlSocket::adopt(&gateway.observe_socket, listener, lock).map_err(said)?);
                 }
-                (Door::Metrics, Some(listener), None) => metrics = Some(Arc::new(TcpListener::from(listener))),
+                (Door::Metrics, Some(listener), None) => metrics = Some(TcpListener::from(listener)),
                 _ => return Err(said(io::ErrorKind::InvalidData.into())),
             }
         }
         let control = control.ok_or_else(|| said(io::ErrorKind::InvalidData.into()))?;
+        let kinds = descriptors.iter().map(|(kind, _)| kind.clone()).collect();
+        let mut inherited = Inherited::sort(descriptors);
+        let leave_alike = inherited.leave_by(gateway.mark, gateway.bind_device.as_deref()).map_err(said)?;
+        if !leave_alike || route_table != gateway.route_table {
+            return Err(OTHERS.into());
+        }
         if let Some(device) = gateway.bind_device.clone() {
             outside::bind_to(device);
         }
         let network = Network::open_beside(gateway).map_err(said)?;
-        let kinds = descriptors.iter().map(|(kind, _)| kind.clone()).collect();
-        let mut inherited = Inherited::sort(descriptors);
         let (engine, of_workers) = inherited.sockets(gateway.mark).map_err(said)?;
         let raw = of_workers.iter().flatten().any(|socket| socket.encap == Encap::Raw);
         let sockets = (sockets::Sockets::adopt(engine, gateway.ports.natt, raw), of_workers);
@@ -112,14 +125,16 @@ impl Ground {
         let name = queues.first().map(|queue| queue.hold().name()).transpose().map_err(said)?;
         let here = sockets.0.iter().map(|socket| socket.local_addr());
         if name.as_ref() != Some(&gateway.device) || !here.eq(sockets::wanted(gateway)) {
-            return Err(
-                "`listen`, `ports` or `device` of [gateway] are others than those of the daemon at work: they change with a restart only".into(),
-            );
+            return Err(OTHERS.into());
         }
-        let asked = gateway.metrics.is_some() == metrics.is_some();
-        if !asked || usize::from(workers_of(config)) != queues.len() {
+        let address = metrics.as_ref().and_then(|socket| socket.local_addr().ok());
+        if address.is_some_and(|address| gateway.metrics != Some(address))
+            || usize::from(workers_of(config)) != queues.len()
+        {
             tracing::warn!("`workers` and `metrics` of [gateway] change with a restart only");
         }
+        // What the other could not bind we try as it did.
+        let metrics = address.or(gateway.metrics).map(|address| Arc::new(Listener::new(address, metrics)));
         let own = inherited.own().collect();
         Ok(Self { control, observe, metrics, network, sockets, queues, own, taken: Some(kinds) })
     }
@@ -133,9 +148,127 @@ impl Ground {
         if let Some(observe) = &self.observe {
             doors.push((Door::Observe, observe.twins()?));
         }
-        if let Some(metrics) = &self.metrics {
-            doors.push((Door::Metrics, vec![metrics.try_clone()?.into()]));
+        if let Some(metrics) = self.metrics.as_ref().map_or(Ok(None), |metrics| metrics.socket())? {
+            doors.push((Door::Metrics, vec![metrics.into()]));
         }
         Ok(doors)
+    }
+}
+
+/// Routes, rules and the guard are in place, if another daemon is not at work here that has its own.
+fn protect(config: &Config, patience: &Patience) -> Result<Network, String> {
+    let gateway = &config.gateway;
+    if let Some(device) = gateway.bind_device.clone() {
+        outside::bind_to(device);
+    }
+    let is_rival = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+    let network = patience.wait(|| Network::open(gateway), is_rival);
+    let mut network = network.map_err(|error| match is_rival(&error) {
+        true => error.to_string(),
+        false => format!("netlink: {error}"),
+    })?;
+    network.configure(config).map_err(|error| format!("routes: {error}"))?;
+    Ok(network)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::backstop;
+    use crate::daemon::routes::PROTOCOL;
+    use crate::io::netlink::Netlink;
+    use crate::io::netns;
+    use crate::io::nft;
+    use std::os::fd::{AsFd, OwnedFd};
+    use std::path::Path;
+
+    fn config(folder: &Path) -> Config {
+        let folder = folder.display();
+        let text = format!(
+            r#"
+            [gateway]
+            control_socket = "{folder}/control.sock"
+            observe_socket = "{folder}/observe.sock"
+            metrics = "192.0.2.77:9464"
+            workers = 1
+            [connections.a.children.b]
+            mode = "drop"
+            local_ts = ["10.1.0.0/16"]
+            remote_ts = ["10.2.0.0/16"]
+            "#
+        );
+        crate::config::parse(&[crate::config::Source { name: "a.toml".into(), text }], &crate::config::secret::System)
+            .unwrap()
+    }
+
+    fn alike(folder: &Path, more: &str) -> Config {
+        let socket = folder.join("control.sock");
+        let device = if more.starts_with("device = ") { "" } else { "device = \"tun0\"" };
+        let text = format!(
+            "[gateway]\nlisten = [\"127.0.0.1\"]\nports = {{ ike = 5000, natt = 5001 }}\nworkers = 1\ncontrol_socket = {socket:?}\n\
+             {device}\n{more}\n"
+        );
+        crate::config::parse(&[crate::config::Source { name: "a.toml".into(), text }], &crate::config::secret::System)
+            .unwrap()
+    }
+
+    fn is_protected() -> (bool, bool) {
+        let routes = Netlink::open().unwrap().routes(PROTOCOL).unwrap();
+        let kept_in = routes.iter().any(|route| route.destination.0.to_string() == "10.2.0.0");
+        (kept_in, nft::exists(backstop::TABLE).unwrap_or(false))
+    }
+
+    /// An address that comes later keeps nobody from starting, and whatever does, what is protected is so before.
+    #[test]
+    fn what_fails_at_the_start_leaves_nothing_in_the_clear() {
+        netns::fresh(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let config = config(folder.path());
+            let in_its_place = folder.path().join("control.sock");
+            std::fs::write(&in_its_place, "precious").unwrap();
+            assert_eq!(is_protected(), (false, false));
+            let sentence = Ground::patient(&config, &Patience::NONE).unwrap_err();
+            assert!(sentence.contains("is not a socket"), "{sentence}");
+            let with_nftables = nft::exists("none of ours").is_ok();
+            assert_eq!(is_protected(), (true, with_nftables));
+            std::fs::remove_file(in_its_place).unwrap();
+
+            let ground = Ground::patient(&config, &Patience::NONE).unwrap();
+            let metrics = ground.metrics.as_ref().unwrap();
+            assert!(metrics.trouble().is_some_and(|sentence| sentence.contains("192.0.2.77:9464")), "{metrics:?}");
+            let doors = ground.doors().unwrap();
+            assert_eq!(doors.iter().map(|(door, _)| *door).collect::<Vec<_>>(), [Door::Control, Door::Observe]);
+            drop(ground);
+            assert_eq!(is_protected(), (true, with_nftables));
+        });
+    }
+
+    /// What the other's sockets, rules and device are like is not what a configuration says that was changed since.
+    #[test]
+    fn what_changes_with_a_restart_only_is_refused() {
+        netns::fresh(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let ours = alike(folder.path(), "");
+            let control = ControlSocket::bind(&ours.gateway.control_socket, None).expect("control");
+            let (engine, workers) = sockets::bind(&ours.gateway, 1, &Patience::NONE).expect("sockets");
+            let queue = Device::create("tun0", 1).expect("device");
+            let heritage = || {
+                let twin = |from: &dyn AsFd| from.as_fd().try_clone_to_owned().expect("a descriptor");
+                let mut descriptors: Vec<(Kind, OwnedFd)> = Vec::new();
+                descriptors.extend(engine.iter().map(|s| (Kind::Engine { gro: s.takes_trains() }, twin(s))));
+                for socket in &workers[0] {
+                    let kind = Kind::Worker { index: 0, encap: socket.encap, local: socket.local };
+                    descriptors.push((kind, twin(&socket.io)));
+                }
+                descriptors.push((Kind::Queue, twin(&queue[0])));
+                let doors = vec![(Door::Control, control.twins().expect("twins"))];
+                Heritage { descriptors, doors, route_table: ours.gateway.route_table }
+            };
+            Ground::taken(&ours, heritage()).expect("it fits");
+            for more in ["mark = 7", "route_table = 7", "bind_device = \"eth7\"", "device = \"tun1\""] {
+                let refused = Ground::taken(&alike(folder.path(), more), heritage()).expect_err(more);
+                assert!(refused.contains("they change with a restart only"), "{more}: {refused}");
+            }
+        });
     }
 }

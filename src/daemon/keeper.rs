@@ -92,6 +92,8 @@ pub struct Keeper {
     is_heir: bool,
     /// What is in force is not what the files say.
     differs: bool,
+    /// The files were refused when this daemon started, and what is in force instead.
+    refused: Option<String>,
     /// Keys of `[gateway]` that wait for a restart.
     restart: Vec<String>,
     /// What could not be undone is tried again then.
@@ -284,7 +286,8 @@ impl Keeper {
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         notes.extend(self.storeless.as_ref().map(|why| format!("no revisions are kept: {why}")));
-        if self.differs {
+        notes.extend(self.refused.clone());
+        if self.differs && self.refused.is_none() {
             notes.push(
                 "what is in force is not what the files say: `sandhog plan` shows the difference, `sandhog reload` takes the files".into(),
             );

@@ -33,6 +33,7 @@ pub mod monitor;
 pub mod mtu;
 pub mod names;
 pub mod network;
+pub mod patience;
 pub mod pending;
 pub mod places;
 pub mod prefix;
@@ -200,7 +201,8 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
     let pool = compute::Pool::start(threads, wake.clone()).map_err(said("compute threads"))?;
     let fetcher = fetch::Fetcher::start(config.gateway.mark, wake.clone()).map_err(said("fetcher"))?;
     let host = host::DaemonHost::new(places, tables, config.gateway.mark, wake.clone()).map_err(said("resolver"))?;
-    let start::Desk { api, from_api, from_clients, journal } = start::desk(&wake, &installer, &workers, metrics);
+    let start::Desk { api, from_api, from_clients, journal } =
+        start::desk(&wake, &installer, &workers, metrics.clone());
     let (to_engine, keeper, meter) = (api.engine.clone(), api.keeper.clone(), api.meter.clone());
     let warnings = preflight::warnings(&config);
     warnings.iter().chain(&network.warnings).for_each(|warning| tracing::warn!("{warning}"));
@@ -224,6 +226,7 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
         warnings,
         front: (entrance.front.take(), entrance.lost.take()),
         doors,
+        metrics,
         notes: begun.notes.clone(),
         keeper,
     })
@@ -237,9 +240,10 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
     let taken = entrance.take(engine.sas())?;
     socket.keep();
     observe.iter_mut().for_each(ControlSocket::keep);
-    engine.begin(taken.as_ref())?;
+    let at_work = engine.begin()?;
     let keeper = begun.start(to_engine, from_clients, api.meter.clone()).map_err(said("keeper"))?;
     let server = Server::start(&socket, observe.as_ref(), roles, api).map_err(said("the control API"))?;
+    engine.ready(at_work, taken.as_ref());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "sandhogd is ready");
 
     let end = engine.run().map_err(said("engine"));

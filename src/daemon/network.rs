@@ -292,8 +292,8 @@ impl Network {
 
     fn apply_site(&mut self, site: &Site) -> io::Result<()> {
         self.warnings.clear();
-        // The guard first: it needs no routes, and the routes let packets in that it judges.
-        self.guard(site)?;
+        // The guard first: it needs no routes, and the routes let packets in that it judges. They keep packets in, also where it cannot be had.
+        let guarded = self.guard(site);
         if self.table.is_some() {
             let plan = self.plan(site);
             let changed = self.apply(&plan)?;
@@ -306,7 +306,7 @@ impl Network {
                     .into(),
             );
         }
-        Ok(())
+        guarded
     }
 
     fn plan(&self, site: &Site) -> Plan {

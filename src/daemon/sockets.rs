@@ -1,6 +1,6 @@
 //! The outer sockets: two of the engine for each address (plain IKE, and IKE beside ESP), and those of the workers.
-use super::handover;
 use super::lanes::Lanes;
+use super::patience::Patience;
 use crate::config::Gateway;
 use crate::dataplane::worker::{Outer, Socket};
 use crate::ike::endpoint::Endpoint;
@@ -36,11 +36,12 @@ pub struct Sockets {
 /// All sockets: the engine's, and those of each worker.
 pub type Bound = (Sockets, Vec<Vec<Socket<Outer>>>);
 
-/// Binds everything for `workers` (1 to 16).
+/// Binds everything for `workers` (1 to 16). The ports of a daemon that was killed are taken for a moment longer than its lock.
 ///
 /// # Errors
 /// A sentence that names the port and says what to do.
-pub fn bind(gateway: &Gateway, workers: u8) -> Result<Bound, String> {
+pub fn bind(gateway: &Gateway, workers: u8, patience: &Patience) -> Result<Bound, String> {
+    let in_the_way = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
     let mut list = Vec::new();
     let mut of_workers: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     let mark = Some(gateway.mark);
@@ -49,9 +50,10 @@ pub fn bind(gateway: &Gateway, workers: u8) -> Result<Bound, String> {
         let taken = |port: u16| move |error: io::Error| failed(addr, port, &error);
         let (ike, natt) = (gateway.ports.ike, gateway.ports.natt);
         let options = Options { mark, gro: false };
-        list.push(patiently(|| UdpSocket::bind(SocketAddr::new(addr, ike), options)).map_err(taken(ike))?);
+        let plain = patience.wait(|| UdpSocket::bind(SocketAddr::new(addr, ike), options), in_the_way);
+        list.push(plain.map_err(taken(ike))?);
         let options = Options { mark, gro: true };
-        let group = patiently(|| UdpSocket::bind_group(SocketAddr::new(addr, natt), options, workers));
+        let group = patience.wait(|| UdpSocket::bind_group(SocketAddr::new(addr, natt), options, workers), in_the_way);
         let group = group.map_err(taken(natt))?;
         let mut group = group.into_iter();
         list.extend(group.next());
@@ -77,11 +79,6 @@ fn in_udp(policy: &Policy) -> Policy {
     let apart = policy.connections.iter_mut().filter(|connection| connection.encap != EncapPolicy::Always);
     apart.for_each(|connection| Arc::make_mut(connection).encap = EncapPolicy::Always);
     policy
-}
-
-/// The ports of a daemon that was killed are taken for a moment longer than its lock.
-fn patiently<T>(bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    handover::patiently(bind, |error| error.kind() == io::ErrorKind::AddrInUse)
 }
 
 /// Where the engine's sockets are, in their order.

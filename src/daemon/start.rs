@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::control::capture::Captures;
 use crate::control::config::{Keeper, Order};
 use crate::control::gate;
+use crate::control::metrics::listener::Listener;
 use crate::control::metrics::meter::Meter;
 use crate::control::request::{Engine, Request};
 use crate::control::routes::Api;
@@ -11,7 +12,6 @@ use crate::crypto::rng::SystemRng;
 use crate::io::fds::EventFd;
 use crate::io::tun::Queue;
 use crate::ipsec::tables::Tables;
-use std::net::TcpListener;
 use std::sync::{Arc, mpsc};
 
 /// Requests of the API that wait.
@@ -62,7 +62,7 @@ pub fn desk(
     wake: &Arc<EventFd>,
     installer: &install::Installer,
     workers: &workers::Workers,
-    metrics: Option<Arc<TcpListener>>,
+    metrics: Option<Arc<Listener>>,
 ) -> Desk {
     let (requests, from_api) = mpsc::sync_channel(REQUESTS);
     let (orders, from_clients) = mpsc::sync_channel(ORDERS);

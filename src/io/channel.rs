@@ -86,9 +86,8 @@ impl Channel {
             let mut parts = [IoSliceMut::new(&mut data)];
             let received = loop {
                 match recvmsg::<()>(self.0.as_raw_fd(), &mut parts, Some(&mut space), flags) {
-                    Err(Errno::EINTR) => {}
-                    // Who died with messages of ours unread says so this way.
-                    Err(Errno::ECONNRESET) => return Ok(None),
+                    // Who died with messages of ours unread says so this way, once, and before what it had said: that is read next.
+                    Err(Errno::EINTR | Errno::ECONNRESET) => {}
                     received => break received?,
                 }
             };
@@ -138,7 +137,9 @@ mod tests {
     fn who_dies_without_reading_has_ended_too() {
         let (one, other) = Channel::pair().unwrap();
         other.send(b"never read", &[]).unwrap();
+        one.send(b"last words", &[]).unwrap();
         drop(one);
+        assert_eq!(other.receive().unwrap().unwrap().data, b"last words");
         assert!(other.receive().unwrap().is_none());
     }
 

@@ -1,8 +1,8 @@
 //! A folder of our own, by its descriptor: files that nobody else may read, and that are whole after a power cut if they are there at all.
-use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// An open folder. Whatever has its name by now, it is the one that was looked at.
@@ -29,7 +29,7 @@ impl Folder {
                 error
             }
         })?;
-        check(&handle.metadata()?, 0o022, "others may write in it", Metadata::is_dir)?;
+        check(&handle, us(), 0o022, "others may write in it", Metadata::is_dir)?;
         Ok(Self { handle })
     }
 
@@ -51,8 +51,7 @@ impl Folder {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
-        let found = file.metadata()?;
-        check(&found, 0o077, "it is open to others", Metadata::is_file)?;
+        let found = check(&file, us(), 0o077, "it is open to others", Metadata::is_file)?;
         // Room for all of it from the beginning: what grows leaves copies behind.
         let mut octets = Vec::with_capacity(found.len().min(most) as usize + 64);
         file.take(most + 1).read_to_end(&mut octets)?;
@@ -142,16 +141,36 @@ impl Folder {
     }
 }
 
-fn check(found: &Metadata, closed: u32, open: &str, is_one: impl Fn(&Metadata) -> bool) -> io::Result<()> {
-    let ours = std::fs::metadata("/proc/self")?.uid();
-    let wrong = if !is_one(found) {
+/// The user and the group that we are.
+fn us() -> (u32, u32) {
+    (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
+}
+
+/// What is known of a file that is what it should be. A kubelet opens what is in a volume to the pod's group (`fsGroup`), at worst at each mount: what is
+/// ours and open to nobody but our own group is closed again.
+fn check(
+    file: &File,
+    us: (u32, u32),
+    closed: u32,
+    open: &str,
+    is_one: impl Fn(&Metadata) -> bool,
+) -> io::Result<Metadata> {
+    let mut found = file.metadata()?;
+    let (uid, gid) = us;
+    // Of root's group there may be others.
+    let of_our_group = gid != 0 && (found.uid(), found.gid()) == us && found.mode() & closed & 0o007 == 0;
+    if found.mode() & closed != 0 && of_our_group && is_one(&found) {
+        file.set_permissions(Permissions::from_mode(found.mode() & 0o700))?;
+        found = file.metadata()?;
+    }
+    let wrong = if !is_one(&found) {
         "it is something else"
     } else if found.mode() & closed != 0 {
         open
-    } else if ![0, ours].contains(&found.uid()) {
+    } else if ![0, uid].contains(&found.uid()) {
         "it belongs to somebody else"
     } else {
-        return Ok(());
+        return Ok(found);
     };
     Err(io::Error::other(wrong))
 }
@@ -159,8 +178,8 @@ fn check(found: &Metadata, closed: u32, open: &str, is_one: impl Fn(&Metadata) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::{Permissions, set_permissions, write};
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::fs::{set_permissions, write};
+    use std::os::unix::fs::{chown, symlink};
 
     fn mode(path: &Path) -> u32 {
         path.metadata().unwrap().mode() & 0o777
@@ -193,7 +212,7 @@ mod tests {
         let refused = |error: io::Error| error.to_string();
         folder.create("one", b"long").unwrap();
         assert!(refused(folder.read("one", 3).unwrap_err()).contains("larger"));
-        set_permissions(path.join("one"), Permissions::from_mode(0o640)).unwrap();
+        set_permissions(path.join("one"), Permissions::from_mode(0o604)).unwrap();
         assert_eq!(refused(folder.read("one", 9).unwrap_err()), "it is open to others");
         symlink("one", path.join("link")).unwrap();
         folder.read("link", 9).unwrap_err();
@@ -201,12 +220,36 @@ mod tests {
         for name in ["", "..", "a/b", "a\0b"] {
             assert_eq!(folder.create(name, b"").unwrap_err().kind(), ErrorKind::InvalidInput);
         }
-        set_permissions(&path, Permissions::from_mode(0o770)).unwrap();
+        set_permissions(&path, Permissions::from_mode(0o707)).unwrap();
         assert_eq!(refused(Folder::open(&path).unwrap_err()), "others may write in it");
         symlink(&path, place.path().join("linked")).unwrap();
         assert!(refused(Folder::open(&place.path().join("linked")).unwrap_err()).contains("symbolic link"));
         write(place.path().join("file"), b"").unwrap();
         Folder::open(&place.path().join("file")).unwrap_err();
+    }
+
+    #[test]
+    fn what_is_open_to_our_own_group_alone_is_closed_again() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("key");
+        write(&path, b"").unwrap();
+        // Root may say whose it is; anybody else is not of root's group.
+        let (uid, gid) = us();
+        let us = (uid, if gid == 0 { 4242 } else { gid });
+        chown(&path, None, Some(us.1)).unwrap();
+        let file = File::open(&path).unwrap();
+        let looked = |us, wide| {
+            set_permissions(&path, Permissions::from_mode(wide)).unwrap();
+            check(&file, us, 0o077, "open", Metadata::is_file).map_err(|error| error.to_string())?;
+            Ok::<_, String>(mode(&path))
+        };
+        assert_eq!(looked(us, 0o2660), Ok(0o600));
+        assert_eq!(looked(us, 0o600), Ok(0o600));
+        // as soon as there could be somebody else it stays as it was, and is refused
+        for (us, wide) in [(us, 0o664), ((uid, us.1 + 1), 0o660), ((uid + 1, us.1), 0o660), ((uid, 0), 0o660)] {
+            assert_eq!(looked(us, wide), Err("open".into()), "{us:?}, {wide:o}");
+            assert_eq!(mode(&path), wide & 0o777);
+        }
     }
 
     #[test]

@@ -1,9 +1,14 @@
 //! The guard against clear text from outside: one nftables table that drops packets which should have come through a tunnel.
 //!
 //! Spoken to the kernel directly (NETLINK_NETFILTER, as in `linux/netfilter/nf_tables.h`), so that a host needs no `nft` program.
+//!
+//! Every packet of the host meets the table, so pairs are not rules: those whose prefixes have the same two lengths are one set, in which a
+//! packet's masked addresses are looked up. What a packet costs grows with the number of such shapes, never with the number of pairs, and
+//! pairs may overlap as they like (the kernel's interval sets refuse that).
 use super::sys::context;
 use nix::sys::socket::{MsgFlags, NetlinkAddr, sendto, setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
@@ -77,16 +82,18 @@ pub fn replace(name: &str, guard: &Guard) -> io::Result<()> {
     for open in &guard.open {
         check_prefix(open.destination)?;
         batch.rule(name, |m| {
-            addressed(m, None, open.destination);
+            addressed(m, open.destination);
             carries(m, open.protocol, open.port);
             verdict(m, ACCEPT);
         });
     }
-    for (pairs, drop) in [(&guard.exceptions, false), (&guard.protected, true)] {
-        for pair in pairs {
-            check_pair(pair)?;
+    for (kind, pairs, drop) in [("exceptions", &guard.exceptions, false), ("protected", &guard.protected, true)] {
+        for (shape, keys) in by_shape(pairs)? {
+            let set =
+                format!("{kind}-{}-{}-{}", if shape.ipv6 { "ip6" } else { "ip" }, shape.source, shape.destination);
+            let id = batch.set(name, &set, shape, &keys, drop);
             batch.rule(name, |m| {
-                addressed(m, Some(pair.source), pair.destination);
+                among(m, shape, &set, id);
                 if drop {
                     expression(m, "counter", |_| {});
                 }
@@ -142,6 +149,44 @@ fn check_pair(pair: &Pair) -> io::Result<()> {
     ))
 }
 
+/// What pairs of one set have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Shape {
+    ipv6: bool,
+    /// Length of the prefix.
+    source: u8,
+    /// Length of the prefix.
+    destination: u8,
+}
+
+/// Pairs as their sets have them: the networks' octets, source before destination.
+fn by_shape(pairs: &[Pair]) -> io::Result<BTreeMap<Shape, BTreeSet<Vec<u8>>>> {
+    let mut found = BTreeMap::<_, BTreeSet<_>>::new();
+    for pair in pairs {
+        check_pair(pair)?;
+        let shape = Shape { ipv6: pair.source.0.is_ipv6(), source: pair.source.1, destination: pair.destination.1 };
+        found.entry(shape).or_default().insert([pair.source, pair.destination].map(network).concat());
+    }
+    Ok(found)
+}
+
+fn network((ip, len): Prefix) -> Vec<u8> {
+    let and = |octets: &[u8]| octets.iter().zip(mask(ip.is_ipv6(), len)).map(|(a, m)| a & m).collect();
+    match ip {
+        IpAddr::V4(ip) => and(&ip.octets()),
+        IpAddr::V6(ip) => and(&ip.octets()),
+    }
+}
+
+fn mask(ipv6: bool, len: u8) -> Vec<u8> {
+    let len = u32::from(len);
+    if ipv6 {
+        u128::MAX.checked_shl(128 - len).unwrap_or_default().to_be_bytes().to_vec()
+    } else {
+        u32::MAX.checked_shl(32 - len).unwrap_or_default().to_be_bytes().to_vec()
+    }
+}
+
 const CHAIN: &str = "guard";
 const PRE_ROUTING: u32 = 0;
 /// Before connection tracking and everybody else's rules.
@@ -149,7 +194,7 @@ const RAW_PRIORITY: i32 = -300;
 const DROP: u32 = 0;
 const ACCEPT: u32 = 1;
 
-// Expressions of a rule. All work on register 1.
+// Expressions of a rule. All work on register 1, but for the two addresses of a pair, which lie from there on.
 
 /// Devices by name, so that the rule holds for a device that comes later.
 fn came_in_by(m: &mut Message, device: &str) {
@@ -160,19 +205,38 @@ fn came_in_by(m: &mut Message, device: &str) {
     equals(m, &name);
 }
 
-/// Packets of the prefixes' family with these addresses.
-fn addressed(m: &mut Message, source: Option<Prefix>, destination: Prefix) {
+/// Packets to these addresses.
+fn addressed(m: &mut Message, destination: Prefix) {
     let ipv6 = destination.0.is_ipv6();
+    of_family(m, ipv6);
+    address(m, REGISTER, addresses_at(ipv6)[1], &mask(ipv6, destination.1));
+    equals(m, &network(destination));
+}
+
+/// Packets whose addresses, masked to this shape, are in the set.
+fn among(m: &mut Message, shape: Shape, set: &str, id: u32) {
+    of_family(m, shape.ipv6);
+    let mut register = REGISTER;
+    for (offset, len) in addresses_at(shape.ipv6).into_iter().zip([shape.source, shape.destination]) {
+        let mask = mask(shape.ipv6, len);
+        address(m, register, offset, &mask);
+        register += mask.len() as u32 / 4;
+    }
+    expression(m, "lookup", |m| {
+        m.text(LOOKUP_SET, set);
+        m.number(LOOKUP_SREG, REGISTER);
+        m.number(LOOKUP_SET_ID, id);
+    });
+}
+
+fn of_family(m: &mut Message, ipv6: bool) {
     meta(m, libc::NFT_META_NFPROTO as u32);
     equals(m, &[if ipv6 { libc::NFPROTO_IPV6 } else { libc::NFPROTO_IPV4 } as u8]);
-    let (source_at, destination_at) = if ipv6 { (8, 24) } else { (12, 16) };
-    for (offset, (ip, len)) in source.map(|s| (source_at, s)).into_iter().chain([(destination_at, destination)]) {
-        match ip {
-            _ if len == 0 => {}
-            IpAddr::V4(ip) => masked(m, offset, &ip.octets(), &(u32::MAX << (32 - len)).to_be_bytes()),
-            IpAddr::V6(ip) => masked(m, offset, &ip.octets(), &(u128::MAX << (128 - len)).to_be_bytes()),
-        }
-    }
+}
+
+/// Where source and destination begin in the header.
+fn addresses_at(ipv6: bool) -> [u32; 2] {
+    if ipv6 { [8, 24] } else { [12, 16] }
 }
 
 /// From a neighbour: with another hop limit it came over a router, and is no neighbour discovery (RFC 4861 section 6.1.1 and the like).
@@ -180,10 +244,10 @@ fn discovers_neighbours(m: &mut Message) {
     meta(m, libc::NFT_META_NFPROTO as u32);
     equals(m, &[libc::NFPROTO_IPV6 as u8]);
     carries(m, libc::IPPROTO_ICMPV6 as u8, None);
-    load(m, libc::NFT_PAYLOAD_NETWORK_HEADER as u32, 7, 1);
+    load(m, REGISTER, libc::NFT_PAYLOAD_NETWORK_HEADER as u32, 7, 1);
     equals(m, &[255]);
     // From router solicitation to redirect.
-    load(m, libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32, 0, 1);
+    load(m, REGISTER, libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32, 0, 1);
     compare(m, libc::NFT_CMP_GTE, &[133]);
     compare(m, libc::NFT_CMP_LTE, &[137]);
 }
@@ -193,27 +257,30 @@ fn carries(m: &mut Message, protocol: u8, port: Option<u16>) {
     meta(m, libc::NFT_META_L4PROTO as u32);
     equals(m, &[protocol]);
     if let Some(port) = port {
-        load(m, libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32, 2, 2);
+        load(m, REGISTER, libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32, 2, 2);
         equals(m, &port.to_be_bytes());
     }
 }
 
-fn masked(m: &mut Message, offset: u32, address: &[u8], mask: &[u8]) {
-    load(m, libc::NFT_PAYLOAD_NETWORK_HEADER as u32, offset, mask.len() as u32);
+/// The address at an offset of the header, masked.
+fn address(m: &mut Message, register: u32, offset: u32, mask: &[u8]) {
+    let len = mask.len() as u32;
+    load(m, register, libc::NFT_PAYLOAD_NETWORK_HEADER as u32, offset, len);
+    if mask.iter().all(|&octet| octet == 0xff) {
+        return;
+    }
     expression(m, "bitwise", |m| {
-        m.number(BITWISE_SREG, REGISTER);
-        m.number(BITWISE_DREG, REGISTER);
-        m.number(BITWISE_LEN, mask.len() as u32);
+        m.number(BITWISE_SREG, register);
+        m.number(BITWISE_DREG, register);
+        m.number(BITWISE_LEN, len);
         m.nested(BITWISE_MASK, |m| m.attribute(DATA_VALUE, mask));
         m.nested(BITWISE_XOR, |m| m.attribute(DATA_VALUE, &[0; 16][..mask.len()]));
     });
-    let network: Vec<u8> = address.iter().zip(mask).map(|(a, m)| a & m).collect();
-    equals(m, &network);
 }
 
-fn load(m: &mut Message, base: u32, offset: u32, len: u32) {
+fn load(m: &mut Message, register: u32, base: u32, offset: u32, len: u32) {
     expression(m, "payload", |m| {
-        m.number(PAYLOAD_DREG, REGISTER);
+        m.number(PAYLOAD_DREG, register);
         m.number(PAYLOAD_BASE, base);
         m.number(PAYLOAD_OFFSET, offset);
         m.number(PAYLOAD_LEN, len);
@@ -253,7 +320,8 @@ fn expression(m: &mut Message, name: &str, data: impl FnOnce(&mut Message)) {
     });
 }
 
-const REGISTER: u32 = libc::NFT_REG_1 as u32;
+/// The first of 16 registers of four octets, which the four of 16 octets are made of.
+const REGISTER: u32 = libc::NFT_REG32_00 as u32;
 const FAMILY_UNSPEC: u8 = libc::NFPROTO_UNSPEC as u8;
 const FAMILY_INET: u8 = libc::NFPROTO_INET as u8;
 const SUBSYSTEM: u16 = (libc::NFNL_SUBSYS_NFTABLES as u16) << 8;
@@ -262,6 +330,8 @@ const GETTABLE: u16 = SUBSYSTEM | libc::NFT_MSG_GETTABLE as u16;
 const DELTABLE: u16 = SUBSYSTEM | libc::NFT_MSG_DELTABLE as u16;
 const NEWCHAIN: u16 = SUBSYSTEM | libc::NFT_MSG_NEWCHAIN as u16;
 const NEWRULE: u16 = SUBSYSTEM | libc::NFT_MSG_NEWRULE as u16;
+const NEWSET: u16 = SUBSYSTEM | libc::NFT_MSG_NEWSET as u16;
+const NEWSETELEM: u16 = SUBSYSTEM | libc::NFT_MSG_NEWSETELEM as u16;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 
@@ -277,6 +347,26 @@ const HOOK_PRIORITY: u16 = 2;
 const RULE_TABLE: u16 = 1;
 const RULE_CHAIN: u16 = 2;
 const RULE_EXPRESSIONS: u16 = 4;
+const SET_TABLE: u16 = 1;
+const SET_NAME: u16 = 2;
+const SET_KEY_TYPE: u16 = 4;
+const SET_KEY_LEN: u16 = 5;
+const SET_DESC: u16 = 9;
+const SET_ID: u16 = 10;
+const DESC_SIZE: u16 = 1;
+const ELEMENTS_TABLE: u16 = 1;
+const ELEMENTS_SET: u16 = 2;
+const ELEMENTS_LIST: u16 = 3;
+const ELEMENTS_SET_ID: u16 = 4;
+const ELEMENT_KEY: u16 = 1;
+const ELEMENT_EXPR: u16 = 7;
+const LOOKUP_SET: u16 = 1;
+const LOOKUP_SREG: u16 = 2;
+const LOOKUP_SET_ID: u16 = 4;
+/// What `nft list` calls the parts of a key.
+const IPV4_ADDR: u32 = 7;
+/// See there.
+const IPV6_ADDR: u32 = 8;
 const LIST_ELEMENT: u16 = 1;
 const EXPR_NAME: u16 = 1;
 const EXPR_DATA: u16 = 2;
@@ -300,10 +390,15 @@ const DATA_VALUE: u16 = 1;
 const DATA_VERDICT: u16 = 2;
 const VERDICT_CODE: u16 = 1;
 
+/// How many elements of a set stand in one message: an attribute's length has 16 bits, and an element takes at most 64 octets.
+const ELEMENTS: usize = 512;
+
 /// Messages that take effect together or not at all.
 struct Batch {
     messages: Message,
     sequence: u32,
+    /// How many sets there are.
+    sets: u32,
     /// Where the last message begins.
     last: usize,
 }
@@ -313,7 +408,7 @@ impl Batch {
         let mut messages = Message::default();
         messages.header(BATCH_BEGIN, libc::NLM_F_REQUEST, FAMILY_UNSPEC, SUBSYSTEM >> 8, 0);
         messages.finish(0);
-        Self { messages, sequence: 0, last: 0 }
+        Self { messages, sequence: 0, sets: 0, last: 0 }
     }
 
     /// Appends a message of family inet.
@@ -331,6 +426,32 @@ impl Batch {
             m.text(RULE_CHAIN, CHAIN);
             m.nested(RULE_EXPRESSIONS, expressions);
         });
+    }
+
+    /// A set of pairs of one shape, each with a counter if that is wanted (kernels before 5.7 leave it out); the number that a rule of this batch
+    /// finds it by.
+    fn set(&mut self, table: &str, set: &str, shape: Shape, keys: &BTreeSet<Vec<u8>>, counted: bool) -> u32 {
+        self.sets += 1;
+        let id = self.sets;
+        let (part, len) = if shape.ipv6 { (IPV6_ADDR, 32) } else { (IPV4_ADDR, 8) };
+        self.message(NEWSET, libc::NLM_F_CREATE, |m| {
+            m.text(SET_TABLE, table);
+            m.text(SET_NAME, set);
+            m.number(SET_KEY_TYPE, (part << 6) | part);
+            m.number(SET_KEY_LEN, len);
+            m.nested(SET_DESC, |m| m.number(DESC_SIZE, keys.len() as u32));
+            m.number(SET_ID, id);
+        });
+        let keys: Vec<_> = keys.iter().collect();
+        for some in keys.chunks(ELEMENTS) {
+            self.message(NEWSETELEM, libc::NLM_F_CREATE, |m| {
+                m.text(ELEMENTS_TABLE, table);
+                m.text(ELEMENTS_SET, set);
+                m.number(ELEMENTS_SET_ID, id);
+                m.nested(ELEMENTS_LIST, |m| some.iter().for_each(|key| m.element(key, counted)));
+            });
+        }
+        id
     }
 
     /// Errors are always answered, success only where it is asked for: at the last message (kernels before 6.10 do not answer the end of a batch).
@@ -383,6 +504,19 @@ impl Message {
         let mut bytes = value.as_bytes()[..value.len().min(127)].to_vec();
         bytes.push(0);
         self.attribute(kind, &bytes);
+    }
+
+    /// An element of a set.
+    fn element(&mut self, key: &[u8], counted: bool) {
+        self.nested(LIST_ELEMENT, |m| {
+            m.nested(ELEMENT_KEY, |m| m.attribute(DATA_VALUE, key));
+            if counted {
+                m.nested(ELEMENT_EXPR, |m| {
+                    m.text(EXPR_NAME, "counter");
+                    m.nested(EXPR_DATA, |_| {});
+                });
+            }
+        });
     }
 
     fn nested(&mut self, kind: u16, inside: impl FnOnce(&mut Self)) {
@@ -537,6 +671,110 @@ mod tests {
         });
     }
 
+    /// Numbers that look random, the same each time.
+    struct Numbers(u64);
+    impl Numbers {
+        fn below(&mut self, end: u32) -> u32 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) as u32 % end
+        }
+
+        /// A prefix at or beside an address; most are long.
+        fn around(&mut self, ip: IpAddr) -> Prefix {
+            let short = [(); 3].map(|()| self.below(9) as u8).into_iter().min().unwrap_or_default();
+            match ip {
+                IpAddr::V4(ip) => (IpAddr::from((ip.to_bits() ^ self.below(16)).to_be_bytes()), 32 - short),
+                IpAddr::V6(ip) => {
+                    (IpAddr::from((ip.to_bits() ^ u128::from(self.below(16))).to_be_bytes()), 128 - short)
+                }
+            }
+        }
+
+        /// Pairs around some of these.
+        fn pairs(&mut self, count: usize, sources: &[IpAddr], destinations: &[IpAddr]) -> Vec<Pair> {
+            let one = |numbers: &mut Self, of: &[IpAddr]| {
+                let ip = of[numbers.below(of.len() as u32) as usize];
+                numbers.around(ip)
+            };
+            (0..count).map(|_| Pair { source: one(self, sources), destination: one(self, destinations) }).collect()
+        }
+    }
+
+    fn contains(prefix: Prefix, ip: IpAddr) -> bool {
+        prefix.0.is_ipv6() == ip.is_ipv6() && network(prefix) == network((ip, prefix.1))
+    }
+
+    /// What `Guard` says of a packet, one pair after the other.
+    fn judged(guard: &Guard, source: IpAddr, destination: IpAddr) -> bool {
+        let matches = |pair: &Pair| contains(pair.source, source) && contains(pair.destination, destination);
+        guard.exceptions.iter().any(matches) || !guard.protected.iter().any(matches)
+    }
+
+    #[test]
+    fn masks() {
+        assert_eq!([0, 1, 17, 32].map(|len| mask(false, len)), [[0; 4], [128, 0, 0, 0], [255, 255, 128, 0], [255; 4]]);
+        assert_eq!((mask(true, 0), mask(true, 128)), (vec![0; 16], vec![255; 16]));
+        assert_eq!(mask(true, 9)[..3], [255, 128, 0]);
+        assert_eq!(network(prefix("10.1.255.1/17")), [10, 1, 128, 0]);
+        assert!(
+            contains(prefix("0.0.0.0/0"), [10, 1, 2, 3].into())
+                && !contains(prefix("0.0.0.0/0"), "::1".parse().unwrap())
+        );
+    }
+
+    #[test]
+    fn a_packet_meets_one_rule_for_each_shape() {
+        let pairs: Vec<_> = (0..10_000_u32)
+            .map(|i| Pair {
+                source: ((0x0a00_0000 + (i << 8)).to_be_bytes().into(), 24 + (i % 2) as u8),
+                ..pair("0.0.0.0/0", "10.1.0.0/16")
+            })
+            .chain([pair("fd00::/16", "fd01::/16"), pair("10.0.0.7/24", "10.1.2.3/16")])
+            .collect();
+        let shapes = by_shape(&pairs).expect("pairs");
+        let of = |ipv6, source, destination| shapes[&Shape { ipv6, source, destination }].len();
+        assert_eq!((shapes.len(), of(false, 24, 16), of(false, 25, 16), of(true, 16, 16)), (3, 5000, 5000, 1));
+    }
+
+    /// Of pairs that overlap in all ways the kernel's sets say what the pairs say.
+    #[test]
+    fn thousands_of_pairs_are_judged_like_one_after_the_other() {
+        fresh(|| {
+            let wire = Wire::new();
+            let host = |net: u8, i: u8| IpAddr::from([10, net, i / 4, 1 + 11 * i]);
+            let host6 = |net: u16, i: u16| IpAddr::from([0xfd00, net, 0, 0, 0, 0, 0, 1 + i * 377]);
+            let hosts = |net: u8| (0..20).map(move |i| host(net, i)).chain((0..5).map(move |i| host6(net.into(), i)));
+            let (sources, destinations): (Vec<_>, Vec<_>) = (hosts(7).collect(), hosts(8).collect());
+            let give = |name: &str, hosts: &[IpAddr]| {
+                let netlink = Netlink::open().expect("netlink");
+                let link = netlink.link(name).expect("link").index;
+                for &addr in hosts {
+                    let prefix_len = if addr.is_ipv6() { 128 } else { 32 };
+                    netlink.add_address(&Address { link, addr, prefix_len }).expect("address");
+                }
+            };
+            wire.outside.run(|| give("peer", &sources)).expect("outside");
+            give("outer", &destinations);
+            let mut numbers = Numbers(1);
+            let mut of = |count| {
+                let (four, six) = ((&sources[..20], &destinations[..20]), (&sources[20..], &destinations[20..]));
+                [numbers.pairs(count, four.0, four.1), numbers.pairs(count / 20, six.0, six.1)].concat()
+            };
+            let guard = Guard { exceptions: of(50), protected: of(2000), ..Guard::default() };
+            replace("sandhog-test", &guard).expect("replace");
+            let text = |ip: &IpAddr| if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
+            let mut verdicts = [0; 2];
+            for (source, destination) in sources.iter().flat_map(|s| destinations.iter().map(move |d| (s, d))) {
+                if source.is_ipv6() == destination.is_ipv6() {
+                    let expected = judged(&guard, *source, *destination);
+                    assert_eq!(wire.passes(&text(source), &text(destination)), expected, "{source} to {destination}");
+                    verdicts[usize::from(expected)] += 1;
+                }
+            }
+            assert!(verdicts.iter().all(|&count| count > 40), "{verdicts:?}");
+        });
+    }
+
     #[test]
     fn what_the_gateway_receives_stays_open() {
         fresh(|| {
@@ -590,7 +828,13 @@ mod tests {
                 source: ((0x0a00_0000 + (i << 8)).to_be_bytes().into(), 24),
                 ..pair("0.0.0.0/0", "10.1.0.0/16")
             });
-            replace("sandhog-test", &Guard { protected: protected.collect(), ..Guard::default() }).expect("replace");
+            let six = (0..10_000_u16).map(|i| Pair {
+                source: (IpAddr::from([0xfd00, i, 0, 0, 0, 0, 0, 0]), 32),
+                ..pair("::/0", "fd01::/64")
+            });
+            let guard = Guard { protected: protected.chain(six).collect(), ..Guard::default() };
+            replace("sandhog-test", &guard).expect("replace");
+            replace("sandhog-test", &guard).expect("replace what is there");
             assert!(delete("sandhog-test").expect("delete"));
         });
     }

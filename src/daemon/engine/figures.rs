@@ -15,6 +15,7 @@ impl Engine {
         let warnings = [&self.parts.notes, &self.parts.warnings, &self.parts.network.warnings];
         let raw_esp = self.parts.sockets.raw_esp;
         let lacking = (!raw_esp).then(|| NO_RAW_ESP.to_owned());
+        let unmetered = self.parts.metrics.as_ref().and_then(|metrics| metrics.trouble());
         let plain = sockets::wanted(gateway).filter(|addr| addr.port() == gateway.ports.ike);
         Info {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -26,7 +27,7 @@ impl Engine {
             listen: gateway.listen.iter().map(ToString::to_string).collect(),
             ike: plain.map(|addr| addr.to_string()).collect(),
             raw_esp,
-            warnings: warnings.into_iter().flatten().cloned().chain(lacking).collect(),
+            warnings: warnings.into_iter().flatten().cloned().chain(lacking).chain(unmetered).collect(),
         }
     }
 

@@ -9,6 +9,9 @@ use crate::daemon::{ceiling, clock, is_shared};
 use crate::io::memory_file;
 use std::time::Duration;
 
+/// What could not be put into place is tried again after this.
+const SETTLE_AGAIN: Duration = Duration::from_secs(1);
+
 /// Who waits to hear whether there will be an upgrade.
 pub(super) type Waiting = Vec<Reply<Result<Box<Upgrade>, Refusal>>>;
 
@@ -39,10 +42,7 @@ impl Engine {
                     let refused = Refusal::Executable(sentence);
                     self.upgraders.drain(..).for_each(|reply| drop(reply.send(Err(refused.clone()))));
                 }
-                News::Failed(sentence) => {
-                    tracing::error!("the upgrade has failed, nothing was changed: {sentence}");
-                    self.parts.journal.tell_upgrade(now, "upgrade.failed", Some(&sentence));
-                }
+                News::Failed(sentence) => self.tell_failed(now, sentence, Refusal::Executable),
                 News::Wanted | News::Prepared if self.stop_at.is_some() => {}
                 News::Wanted => self.lend(now),
                 News::Prepared => self.hand_over(now),
@@ -54,35 +54,52 @@ impl Engine {
         }
     }
 
-    /// Everything is there: the workers begin, or go on where another daemon's have stopped, and the front hears of it.
+    /// The workers begin, or go on where another daemon's have stopped: when that was.
     ///
     /// # Errors
     /// A sentence.
-    pub fn begin(&mut self, taken: Option<&Taken>) -> Result<(), String> {
+    pub fn begin(&mut self) -> Result<Duration, String> {
         self.parts.workers.go_on().map_err(|error| format!("workers: {error}"))?;
-        self.giver.ready(clock::now(), taken);
+        Ok(clock::now())
+    }
+
+    /// All that this daemon cannot be without is there, and since `begun` packets pass: the front hears of it. From here on it has no other to fall back on,
+    /// so nothing that goes wrong ends it.
+    pub fn ready(&mut self, begun: Duration, taken: Option<&Taken>) {
+        self.giver.ready(begun, taken);
         if let Some(Taken { version, pid, sas: (ikes, children), .. }) = taken {
             let pause_ms = self.giver.last().pause_ms;
             tracing::info!(before = version, pid, ikes, children, pause_ms, "took over from another daemon");
             self.parts.journal.tell_upgrade(clock::now(), "upgrade.done", None);
-            self.settle_in()?;
+            // They are on our device already: the daemon before has put them there.
+            self.parts.network.adopt(&self.leases.ours());
+            self.unsettled = Some(Duration::ZERO);
+            self.settle_in(clock::now());
         }
         if let Some(why) = &self.giver.last().error {
             self.parts.journal.tell_upgrade(clock::now(), "upgrade.lost", Some(why));
         }
-        Ok(())
     }
 
-    /// Routes and addresses are in place, as the other daemon has left them: they are ours from here on, and follow our configuration.
-    fn settle_in(&mut self) -> Result<(), String> {
+    /// Routes and addresses are in place, as the other daemon has left them, and stay so until this is done: they are ours from then on, and follow our
+    /// configuration.
+    pub(super) fn settle_in(&mut self, now: Duration) {
+        if self.unsettled.is_none_or(|at| at > now) {
+            return;
+        }
         let Parts { network, config, .. } = &mut self.parts;
-        let ours = self.leases.ours();
-        network.adopt(&ours);
-        let wrong = |error: std::io::Error| format!("routes: {error}");
-        network.configure(config).map_err(wrong)?;
-        network.attach(ceiling::of_device(config, is_shared)).map_err(wrong)?;
-        network.give(&ours);
-        Ok(())
+        // Without what is wanted nothing may be taken away for not being wanted: that begins with the device.
+        let done = network.configure(config).and_then(|()| network.attach(ceiling::of_device(config, is_shared)));
+        match done {
+            Ok(()) => {
+                network.give(&self.leases.ours());
+                self.unsettled = None;
+            }
+            Err(error) => {
+                tracing::error!(%error, "routes stay as the daemon before has left them; they are looked at again in a moment");
+                self.unsettled = Some(now + SETTLE_AGAIN);
+            }
+        }
     }
 
     /// How much there is to be found by who takes over: IKE SAs and pairs of ESP SAs.
@@ -104,27 +121,42 @@ impl Engine {
         let all = self.descriptors().into_iter().map(|(kind, descriptor)| Ok((kind, descriptor.try_clone_to_owned()?)));
         let all = all.collect::<std::io::Result<Vec<_>>>();
         self.go_on();
-        paused?;
+        let _paused = paused?;
         let (kinds, all): (Vec<_>, Vec<_>) = all.map_err(failed)?.into_iter().unzip();
-        let list = memory_file::write(frozen::list(&kinds).expose()).map_err(failed)?;
+        let list =
+            memory_file::write(frozen::list(&kinds, self.parts.config.gateway.route_table).expose()).map_err(failed)?;
         self.giver.offer(&self.parts.doors, &all, &list)
     }
 
-    /// Another configuration is in force than the one that the other has read.
+    /// Another configuration is to be in force than the one that the other has read, or may be reading.
     pub(super) fn overtake(&mut self, now: Duration) {
-        if self.giver.serial().is_some() {
+        if self.giver.is_under_way() {
             self.call_off(now, "the configuration has changed meanwhile: upgrade again".into());
         }
     }
 
     fn call_off(&mut self, now: Duration, sentence: String) {
+        self.giver.failed(sentence.clone());
+        self.tell_failed(now, sentence, Refusal::Overtaken);
+    }
+
+    fn tell_failed(&mut self, now: Duration, sentence: String, refusal: fn(String) -> Refusal) {
         tracing::error!("the upgrade has failed, nothing was changed: {sentence}");
         self.parts.journal.tell_upgrade(now, "upgrade.failed", Some(&sentence));
-        self.giver.failed(sentence);
+        // Who has asked for it waits still if the front has not answered yet, or never did.
+        let refused = refusal(sentence);
+        self.upgraders.drain(..).for_each(|reply| drop(reply.send(Err(refused.clone()))));
     }
 
     /// Hands over, or goes on as if nothing had been.
     fn hand_over(&mut self, now: Duration) {
+        // Who has been heard until now is heard by us: what is to be up or down is part of the state, and another configuration calls this off. Who
+        // comes later gets no answer, and the keeper takes back what it has written.
+        self.signals(now);
+        self.requests(now);
+        if self.stop_at.is_some() || !self.giver.is_under_way() {
+            return;
+        }
         let stopped = clock::now();
         match self.give_all(stopped) {
             Ok(()) => {
@@ -144,14 +176,14 @@ impl Engine {
     fn give_all(&mut self, stopped: Duration) -> Result<(), String> {
         let serial = self.giver.serial().ok_or("nobody waits for it")?;
         let memory = |error: std::io::Error| format!("the state cannot be written: {error}");
-        self.pause(stopped)?;
-        let state = self.freeze().map_err(|error| format!("the state cannot be written: {error}"))?;
+        let paused = self.pause(stopped)?;
+        let state = self.freeze(&paused).map_err(|error| format!("the state cannot be written: {error}"))?;
         let state = memory_file::write(state.write(&Stamp::now(serial)).expose()).map_err(memory)?;
-        self.giver.entrust(&state, self.sas())?;
-        self.giver.announce()?;
+        let entrusted = self.giver.entrust(&state, self.sas())?;
+        let announced = self.giver.announce(entrusted)?;
         // Before the other may seal.
-        self.shut();
-        self.giver.commit(stopped);
+        let shut = announced.shut(&self.parts.installer);
+        self.giver.commit(stopped, shut);
         Ok(())
     }
 }

@@ -1,9 +1,11 @@
-//! The front: the process that was started. It starts the daemon, and its successor when the daemon asks for one.
+//! The front: the process that was started. It starts the daemon, and its successor when the daemon asks for one. Here it hears and does; what it does
+//! is decided in [`super::course`].
 use super::channel::{hear, say};
-use super::{AFTER_COMMIT, BEFORE_COMMIT, Order, PARTING, Word};
+use super::course::{Act, Course, Happened, Tell};
+use super::{Order, Word};
 use crate::daemon::clock;
 use crate::io::channel::Channel;
-use crate::io::fds::{Poll, Signal, Signals};
+use crate::io::fds::{Poll, Signals, monotonic};
 use crate::io::notify::{self, Notify};
 use crate::io::{executable, privileges, spawn};
 use std::ffi::OsString;
@@ -79,13 +81,13 @@ struct Front {
     poll: Poll,
     notify: Notify,
     alive: Option<Duration>,
-    daemon: Daemon,
-    heir: Option<Heir>,
-    /// The daemon before, until it has ended, and when it must have.
-    parting: Option<(u32, Duration)>,
-    /// What we become when that is gone.
+    course: Course,
+    /// To the daemon at work.
+    daemon: Channel,
+    /// To its heir, and what that runs.
+    heir: Option<(Channel, File)>,
+    /// What we become in the end.
     successor: Option<File>,
-    stopping: bool,
 }
 
 /// A daemon that was started.
@@ -93,16 +95,6 @@ struct Front {
 struct Daemon {
     pid: u32,
     channel: Channel,
-}
-
-/// A daemon that is to take over.
-#[derive(Debug)]
-struct Heir {
-    daemon: Daemon,
-    program: File,
-    serial: u64,
-    deadline: Duration,
-    committed: bool,
 }
 
 impl Front {
@@ -124,97 +116,103 @@ impl Front {
         poll.add(&signals, SIGNALS)?;
         let notify = Notify::to(std::env::var_os("NOTIFY_SOCKET").as_deref());
         let alive = notify::watchdog(variable("WATCHDOG_USEC").as_deref(), variable("WATCHDOG_PID").as_deref(), ours);
-        let (path, daemon) = match resumed {
+        let (path, Daemon { pid, channel: daemon }) = match resumed {
             Some(Resumed { channel, pid, path }) => (path, Daemon { pid, channel: Channel::inherited(channel)? }),
             None => {
                 let path = executable::own_path()?;
                 (path, start(&executable::own(), &arguments, &first(alive, None), None)?)
             }
         };
-        poll.add(&daemon.channel, DAEMON)?;
-        let (heir, parting, successor) = (None, None, None);
-        Ok(Self { arguments, path, signals, poll, notify, alive, daemon, heir, parting, successor, stopping: false })
+        poll.add(&daemon, DAEMON)?;
+        let (course, heir, successor) = (Course::new(pid), None, None);
+        Ok(Self { arguments, path, signals, poll, notify, alive, course, daemon, heir, successor })
     }
 
     /// How the daemon has ended.
     fn run(&mut self) -> io::Result<ExitStatus> {
         let mut ready = Vec::new();
         loop {
-            self.hear();
+            self.hear()?;
             while let Some(signal) = self.signals.next() {
-                self.signal(signal);
+                self.happened(Happened::Signalled(signal))?;
             }
             while let Some((pid, status)) = spawn::reap_any() {
-                if let Some(status) = self.ended(pid, status)? {
+                // What was said before an end comes before it.
+                self.hear()?;
+                if self.happened(Happened::Ended { pid, how: ending(status) })? {
                     return Ok(status);
                 }
             }
-            self.deadlines();
-            if self.parting.is_none() && self.heir.is_none() {
-                self.succeed();
-            }
-            let dues = [self.heir.as_ref().map(|heir| heir.deadline), self.parting.map(|(_, at)| at)];
-            let timeout = dues.into_iter().flatten().min().map(|at| at.saturating_sub(clock::now()));
+            self.happened(Happened::Time)?;
+            let timeout = self.course.deadline().map(|at| at.saturating_sub(clock::now()));
             self.poll.wait(&mut ready, timeout)?;
         }
     }
 
-    fn signal(&mut self, signal: Signal) {
-        match signal {
-            Signal::Child => return,
-            Signal::Terminate | Signal::Interrupt => {
-                self.stopping = true;
-                self.notify.tell("STOPPING=1");
-                if let Some(heir) = self.heir.as_ref().filter(|heir| !heir.committed) {
-                    let _ = spawn::kill_one(heir.daemon.pid);
-                }
-            }
-            Signal::Hangup => {}
+    /// All that was said.
+    fn hear(&mut self) -> io::Result<()> {
+        loop {
+            let daemon = self.next(DAEMON).map(Happened::Daemon);
+            let Some(said) = daemon.or_else(|| self.next(HEIR).map(Happened::Heir)) else { return Ok(()) };
+            self.happened(said)?;
         }
-        let heir = self.heir.as_ref().filter(|heir| heir.committed).map(|heir| heir.daemon.pid);
-        // It may have ended by now, and that is said next.
-        let _ = spawn::forward(heir.unwrap_or(self.daemon.pid), signal);
     }
 
-    fn hear(&mut self) {
-        while let Some(word) = self.next(DAEMON) {
-            match word {
-                Word::Ready => self.notify.tell("READY=1"),
-                Word::Alive => self.notify.tell("WATCHDOG=1"),
-                Word::Upgrade => {
-                    if let Err(sentence) = self.begin() {
-                        let _ = say(&self.daemon.channel, &Order::Refused { sentence }, &[]);
-                    }
-                }
-                Word::Committed { serial } => {
-                    if let Some(heir) = self.heir.as_mut().filter(|heir| heir.serial == serial) {
-                        heir.committed = true;
-                        heir.deadline = clock::now() + AFTER_COMMIT;
-                    }
-                }
-                // Whatever it does: it has read keys that are not its own. Its end is heard of like any other.
-                Word::Failed { serial } => {
-                    if let Some(heir) = self.heir.as_ref().filter(|heir| heir.serial == serial && !heir.committed) {
-                        let _ = spawn::kill_one(heir.daemon.pid);
-                    }
-                }
+    /// Does what is to be done because of it. True if it is the end.
+    fn happened(&mut self, happened: Happened) -> io::Result<bool> {
+        let mut end = false;
+        for act in self.course.handle(clock::now(), happened) {
+            end |= matches!(act, Act::End);
+            if let Some(happened) = self.act(act)? {
+                end |= self.happened(happened)?;
             }
         }
-        while let Some(word) = self.next(HEIR) {
-            match (word, &self.heir) {
-                (Word::Alive, _) => self.notify.tell("WATCHDOG=1"),
-                (Word::Ready, Some(heir)) if heir.committed => self.adopt(),
-                // Nothing else is for an heir to say.
-                (_, Some(heir)) => drop(spawn::kill_one(heir.daemon.pid)),
-                (_, None) => {}
+        Ok(end)
+    }
+
+    /// Whoever a signal is for may have ended by now: that is heard of next.
+    fn act(&mut self, act: Act) -> io::Result<Option<Happened>> {
+        match act {
+            Act::Tell(what) => self.notify.tell(&lines(what)),
+            Act::Say(order) => drop(say(&self.daemon, &order, &[])),
+            Act::Kill(pid) => drop(spawn::kill_one(pid)),
+            Act::Pass(pid, signal) => drop(spawn::forward(pid, signal)),
+            Act::Begin => match self.begin() {
+                Ok(begun) => return Ok(Some(begun)),
+                Err(sentence) => drop(say(&self.daemon, &Order::Refused { sentence }, &[])),
+            },
+            Act::Adopt => {
+                if let Some((channel, program)) = self.heir.take() {
+                    self.listen_to(channel);
+                    self.successor = Some(program);
+                }
             }
+            Act::Forget => self.heir = None,
+            Act::Afresh(why) => {
+                eprintln!("sandhogd: {why} after it had taken over: everything is negotiated anew");
+                // Our own executable is known to work.
+                let order = first(self.alive, Some(why));
+                let Daemon { pid, channel } = start(&executable::own(), &self.arguments, &order, None)?;
+                self.poll.add(&channel, DAEMON)?;
+                self.listen_to(channel);
+                return Ok(Some(Happened::Started { pid }));
+            }
+            Act::Succeed => self.succeed(),
+            Act::End => {}
         }
+        Ok(None)
+    }
+
+    /// The one before goes with its last descriptor, which is ours, or went before.
+    fn listen_to(&mut self, daemon: Channel) {
+        let _ = self.poll.remove(&self.daemon);
+        self.daemon = daemon;
     }
 
     /// What a daemon has to say. What cannot be understood was not said; who is gone is not listened to any more, and its end is heard of in another way.
     fn next(&self, who: u64) -> Option<Word> {
-        let daemon = if who == DAEMON { Some(&self.daemon) } else { self.heir.as_ref().map(|heir| &heir.daemon) };
-        let channel = &daemon?.channel;
+        let heir = || self.heir.as_ref().map(|(channel, _)| channel);
+        let channel = if who == DAEMON { &self.daemon } else { heir()? };
         loop {
             match hear(channel) {
                 Ok(Some((word, _))) => return Some(word),
@@ -229,13 +227,7 @@ impl Front {
     }
 
     /// Starts an heir of the daemon.
-    fn begin(&mut self) -> Result<(), String> {
-        if self.heir.is_some() || self.parting.is_some() {
-            return Err("an upgrade is under way: wait for its end".into());
-        }
-        if self.stopping {
-            return Err("the daemon is stopping".into());
-        }
+    fn begin(&mut self) -> Result<Happened, String> {
         let program = executable::open(&self.path)?;
         let failed = |error: io::Error| format!("{} could not be started: {error}", self.path.display());
         let serial = serial();
@@ -243,109 +235,40 @@ impl Front {
         let order = Order::Take { alive_ms: milliseconds(self.alive), serial };
         let daemon = start(&executable::path_of(&program), &self.arguments, &order, Some(&new)).map_err(failed)?;
         drop(new);
-        let prepared = self
-            .poll
-            .add(&daemon.channel, HEIR)
-            .and_then(|()| say(&self.daemon.channel, &Order::Give { serial }, &[old.as_fd()]));
+        let Daemon { pid, channel } = daemon;
+        let prepared =
+            self.poll.add(&channel, HEIR).and_then(|()| say(&self.daemon, &Order::Give { serial }, &[old.as_fd()]));
         if let Err(error) = prepared {
             // Its end is nobody's business.
-            let _ = spawn::kill_one(daemon.pid);
+            let _ = spawn::kill_one(pid);
             return Err(failed(error));
         }
-        self.notify.tell(&format!(
-            "RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=upgrading",
-            crate::io::fds::monotonic().as_micros()
-        ));
-        let deadline = clock::now() + BEFORE_COMMIT;
-        self.heir = Some(Heir { daemon, program, serial, deadline, committed: false });
-        Ok(())
-    }
-
-    /// The heir is the daemon from now on.
-    fn adopt(&mut self) {
-        let Some(Heir { daemon, program, .. }) = self.heir.take() else { return };
-        // It goes with its last descriptor, which is ours, or went before.
-        let _ = self.poll.remove(&self.daemon.channel);
-        let before = std::mem::replace(&mut self.daemon, daemon);
-        if before.pid != 0 {
-            self.parting = Some((before.pid, clock::now() + PARTING));
-        }
-        self.successor = Some(program);
-        self.notify.tell("READY=1\nSTATUS=upgraded");
-    }
-
-    /// Some child has ended: what we end with, if that was the last.
-    fn ended(&mut self, pid: u32, status: ExitStatus) -> io::Result<Option<ExitStatus>> {
-        // What was said before an end comes before it.
-        self.hear();
-        if self.parting.is_some_and(|(parting, _)| parting == pid) {
-            self.parting = None;
-            return Ok(None);
-        }
-        if pid == self.daemon.pid {
-            match &self.heir {
-                Some(heir) if heir.committed => {
-                    // As it should; who waits for the heir waits for no other.
-                    self.daemon.pid = 0;
-                    return Ok(None);
-                }
-                Some(heir) => drop(spawn::kill_one(heir.daemon.pid)),
-                None => {}
-            }
-            return Ok(Some(status));
-        }
-        let Some(heir) = self.heir.take_if(|heir| heir.daemon.pid == pid) else { return Ok(None) };
-        let sentence = format!("the new executable {}", ending(status));
-        if heir.committed {
-            self.start_afresh(sentence)?;
-        } else {
-            let _ = say(&self.daemon.channel, &Order::Failed { serial: heir.serial, sentence }, &[]);
-            self.notify.tell("READY=1\nSTATUS=an upgrade has failed; nothing was changed");
-        }
-        Ok(None)
-    }
-
-    /// The keys are forgotten. It is our own executable that is started: that one is known to work.
-    fn start_afresh(&mut self, why: String) -> io::Result<()> {
-        eprintln!("sandhogd: {why} after it had taken over: everything is negotiated anew");
-        self.notify.tell("STATUS=an upgrade has failed; everything is negotiated anew");
-        // The old one has nothing left but its end.
-        if self.daemon.pid != 0 {
-            let _ = spawn::kill_one(self.daemon.pid);
-            self.parting = Some((self.daemon.pid, clock::now() + PARTING));
-        }
-        let _ = self.poll.remove(&self.daemon.channel);
-        let order = first(self.alive, Some(why));
-        self.daemon = start(&executable::own(), &self.arguments, &order, None)?;
-        self.poll.add(&self.daemon.channel, DAEMON)?;
-        if self.stopping {
-            let _ = spawn::forward(self.daemon.pid, Signal::Terminate);
-        }
-        Ok(())
-    }
-
-    fn deadlines(&mut self) {
-        let now = clock::now();
-        if let Some(heir) = self.heir.as_mut().filter(|heir| heir.deadline <= now) {
-            // Its end is heard of like any other.
-            let _ = spawn::kill_one(heir.daemon.pid);
-            heir.deadline = Duration::MAX;
-        }
-        if let Some((pid, at)) = self.parting.as_mut().filter(|(_, at)| *at <= now) {
-            let _ = spawn::kill_one(*pid);
-            *at = Duration::MAX;
-        }
+        self.heir = Some((channel, program));
+        Ok(Happened::Begun { pid, serial })
     }
 
     /// Becomes the executable of the daemon at work, if that is another. If it cannot, it stays what it is, which works as well.
     fn succeed(&mut self) {
-        let Some(program) = self.successor.take() else { return };
-        let channel = self.daemon.channel.as_fd();
+        let (Some(program), Some(pid)) = (self.successor.take(), self.course.daemon()) else { return };
+        let channel = self.daemon.as_fd();
         let mut command = Command::new(executable::path_of(&program));
-        let what = format!("{}:{}:{}", std::os::fd::AsRawFd::as_raw_fd(&channel), self.daemon.pid, self.path.display());
+        let what = format!("{}:{pid}:{}", std::os::fd::AsRawFd::as_raw_fd(&channel), self.path.display());
         command.arg0(&self.path).args(&self.arguments).arg(RESUME_FLAG).arg(what);
         let error = spawn::become_program(&mut command, channel);
         eprintln!("sandhogd: the front stays the executable that it is: {error}");
+    }
+}
+
+/// As the service manager reads it.
+fn lines(what: Tell) -> String {
+    match what {
+        Tell::Ready => "READY=1".into(),
+        Tell::Alive => "WATCHDOG=1".into(),
+        Tell::Upgrading => format!("RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=upgrading", monotonic().as_micros()),
+        Tell::Upgraded => "READY=1\nSTATUS=upgraded".into(),
+        Tell::Unchanged => "READY=1\nSTATUS=an upgrade has failed; nothing was changed".into(),
+        Tell::Afresh => "STATUS=an upgrade has failed; everything is negotiated anew".into(),
+        Tell::Stopping => "STOPPING=1".into(),
     }
 }
 

@@ -38,12 +38,12 @@
 //! kills what is left and starts its own executable afresh, without state; everything is negotiated anew behind routes and guard that stay closed. No
 //! key is ever with two: before the commit the new daemon seals nothing, after it the old one seals nothing, and there is no way back from it.
 pub mod channel;
+mod course;
 pub mod front;
 pub mod give;
 pub mod take;
 
 use super::descriptors::Kind;
-use crate::io::fds::Poll;
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -63,16 +63,11 @@ const COMMITTING: Duration = Duration::from_secs(2);
 /// The old daemon has ended within this time after the new one has begun.
 const PARTING: Duration = Duration::from_secs(5);
 
-/// Whoever was killed is gone for those who waited for it a moment before it is gone for the kernel.
-const LINGERING: Duration = Duration::from_millis(1500);
-/// And is looked for this often.
-const LOOK: Duration = Duration::from_millis(10);
-
 // Who hangs before the commit is known for it before the old daemon's client gives up.
 const _: () = assert!(BEFORE_COMMIT.as_secs() + PARTING.as_secs() < 30);
 
 /// What the front says to a daemon. Beside [`Order::Take`] and [`Order::Give`] comes an end of the channel between the two.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {
     /// Begin afresh.
     Start {
@@ -108,7 +103,7 @@ pub enum Order {
 }
 
 /// What a daemon says to the front.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Word {
     /// At work.
     Ready,
@@ -148,6 +143,8 @@ pub struct Heritage {
     pub descriptors: Vec<(Kind, OwnedFd)>,
     /// Ways to it.
     pub doors: Vec<DoorHandle>,
+    /// Where its routes are, if it has any.
+    pub route_table: Option<u32>,
 }
 
 /// What the old daemon says to the new one.
@@ -205,21 +202,4 @@ pub enum Answer {
 fn reading(sas: (u64, u64)) -> Duration {
     let count = u32::try_from(sas.0.saturating_add(sas.1)).unwrap_or(u32::MAX);
     READING + READING_ONE.saturating_mul(count)
-}
-
-/// Tries again for a moment while a daemon that was killed is still in the way.
-///
-/// # Errors
-/// Those of `attempt`: one that is no lack of patience, or the last.
-pub fn patiently<T, E>(mut attempt: impl FnMut() -> Result<T, E>, in_the_way: impl Fn(&E) -> bool) -> Result<T, E> {
-    let deadline = super::clock::now() + LINGERING;
-    loop {
-        match attempt() {
-            Err(error) if in_the_way(&error) && super::clock::now() < deadline => {
-                // Nothing is in it: it only waits.
-                let _ = Poll::new().and_then(|poll| poll.wait(&mut Vec::new(), Some(LOOK)));
-            }
-            done => return done,
-        }
-    }
 }

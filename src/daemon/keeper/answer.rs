@@ -92,10 +92,10 @@ pub(super) fn not_adopted(why: &str) -> Problem {
 /// The disk does not take it.
 pub(super) fn not_kept(error: &Error) -> Problem {
     let full = matches!(error, Error::Io { error, .. } if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded));
-    let (status, code) = if full {
-        (StatusCode::INSUFFICIENT_STORAGE, "store.full")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "store.failed")
+    let (status, code) = match error {
+        Error::Large { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "config.large"),
+        _ if full => (StatusCode::INSUFFICIENT_STORAGE, "store.full"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "store.failed"),
     };
     Problem::new(status, code, "Not kept", format!("nothing was changed, because no revision could be kept: {error}"))
 }

@@ -85,7 +85,7 @@ impl Keeper {
         self.before = self.pending().is_some().then_some(before);
         self.plans.clear();
         if of_files {
-            self.differs = false;
+            (self.differs, self.refused) = (false, None);
             self.restart = waiting;
         } else if restores.is_some() {
             self.compare();

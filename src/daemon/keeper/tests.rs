@@ -479,3 +479,138 @@ fn a_draft_holds_references() {
     assert_eq!(draft.secrets.len(), 2, "the file's text and the secret of the API");
     assert!(Folders::open(Path::new(&lab.state())).is_err(), "it has one user");
 }
+
+/// Undo and rollback need all of it back.
+#[test]
+fn a_file_of_three_mib_comes_back() {
+    let lab = Lab::new("");
+    let large = |name: &str, net: u8| format!("{}# {}\n", connection(name, net), "x".repeat(3 << 20));
+    lab.write(&large("a", 2));
+    let mut keeper = lab.start();
+    lab.write(&large("z", 9));
+    keeper.apply_from(From::Files, &terms(Some(60))).unwrap();
+    drop(keeper);
+    NOW.set(NOW.get() + 30);
+    let mut keeper = lab.start();
+    NOW.set(NOW.get() + 30);
+    // What was before is on the disk only.
+    keeper.tick();
+    assert_eq!(names(&keeper), ["a"]);
+    drop(keeper);
+    let mut keeper = lab.start();
+    assert_eq!(names(&keeper), ["a"], "and not the files that were undone");
+    keeper.apply_from(From::Files, &terms(None)).unwrap();
+    keeper.rollback(None, &terms(None)).unwrap();
+    assert_eq!(names(&keeper), ["a"]);
+    lab.write(&format!("{}# {}\n", connection("y", 8), "x".repeat(16 << 20)));
+    let problem = keeper.apply_from(From::Files, &terms(None)).unwrap_err();
+    assert!(problem.detail.contains("larger than 16 MiB"), "{problem:?}");
+    assert_eq!((names(&keeper), numbers(&keeper.revisions()).len()), (vec!["a".to_owned()], 4));
+}
+
+#[test]
+fn a_damaged_revision_does_not_bring_back_files_that_were_undone() {
+    let lab = Lab::new(&connection("a", 2));
+    let mut keeper = lab.start();
+    lab.write(&connection("b", 3));
+    keeper.apply_from(From::Files, &terms(None)).unwrap();
+    lab.write(&connection("z", 9));
+    keeper.apply_from(From::Files, &terms(Some(60))).unwrap();
+    NOW.set(NOW.get() + 60);
+    keeper.tick();
+    assert_eq!(names(&keeper), ["b"]);
+    drop(keeper);
+    for entry in std::fs::read_dir(lab.state().join("secrets")).unwrap() {
+        let path = entry.unwrap().path();
+        if std::fs::read_to_string(&path).unwrap().contains("hush-b") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    let keeper = lab.start();
+    assert_eq!(names(&keeper), ["a"]);
+    assert!(keeper.notes()[0].contains("not what the files say"), "{:?}", keeper.notes());
+    drop(keeper);
+    assert_eq!(names(&lab.start()), ["a"]);
+}
+
+/// A gateway that is down helps nobody to mend its files.
+#[test]
+fn files_that_are_refused_at_a_start_leave_the_last_revision_in_force() {
+    let lab = Lab::new(&connection("a", 2));
+    let mut keeper = lab.start();
+    keeper.apply_from(json(&[("b", 3)]), &terms(None)).unwrap();
+    drop(keeper);
+    let beside = lab.folder.path().join("conf.d");
+    std::fs::create_dir(&beside).unwrap();
+    for (wrong, unreadable, said) in [
+        ("[connections.a]\nremote_adrs = 1\n".to_owned(), false, "sandhog.toml:3: child.none"),
+        ("[connections.a\n".to_owned(), false, "toml.syntax"),
+        (connection("b", 7), false, "came over the API"),
+        (connection("a", 2), true, "file.unreadable"),
+    ] {
+        lab.write(&wrong);
+        if unreadable {
+            std::fs::write(beside.join("x.toml"), b"# \xff").unwrap();
+        }
+        let keeper = lab.start();
+        let notes = keeper.notes();
+        assert_eq!((names(&keeper), notes.len()), (vec!["a".to_owned(), "b".into()], 1), "{wrong}: {notes:?}");
+        assert!(notes[0].contains("revision 2 is in force") && notes[0].contains(said), "{notes:?}");
+        assert!(!notes[0].contains("hush"), "{notes:?}");
+        assert_eq!(numbers(&keeper.revisions()), [2, 1]);
+    }
+    std::fs::remove_dir_all(&beside).unwrap();
+    // Mended while it runs, and before the next start.
+    lab.write("[connections.a]\nremote_adrs = 1\n");
+    let mut keeper = lab.start();
+    lab.write(&connection("y", 8));
+    keeper.apply_from(From::Files, &terms(None)).unwrap();
+    assert_eq!((names(&keeper), keeper.notes()), (vec!["y".to_owned(), "b".into()], vec![]));
+    drop(keeper);
+    lab.write("[connections.a\n");
+    assert_eq!(names(&lab.start()), ["y", "b"]);
+    lab.write(&connection("z", 9));
+    let keeper = lab.start();
+    assert_eq!((names(&keeper), keeper.notes()), (vec!["z".to_owned(), "b".into()], vec![]));
+}
+
+#[test]
+fn files_that_are_refused_are_refused_where_nothing_was_in_force_or_other_files_were() {
+    let broken = "[connections.a]\nremote_adrs = 1\n";
+    let lab = Lab::new(broken);
+    assert!(matches!(lab.begin(), Err(NoStart::Refused(_))));
+    lab.write(&connection("a", 2));
+    drop(lab.start());
+    lab.write(broken);
+    let other = lab.folder.path().join("other.toml");
+    std::fs::copy(lab.file(), &other).unwrap();
+    assert!(matches!(begin_at(&other, false, now), Err(NoStart::Refused(_))));
+    assert_eq!(names(&lab.start()), ["a"]);
+    std::fs::remove_file(lab.file()).unwrap();
+    assert!(matches!(lab.begin(), Err(NoStart::Refused(_))), "whoever took it away wants none");
+}
+
+/// An upgrade changes the program and nothing else.
+#[test]
+fn an_heir_goes_on_with_what_is_in_force_and_leaves_edits_to_a_reload() {
+    for edited in [connection("z", 9), "[connections.a\n".into()] {
+        let lab = Lab::new(&connection("a", 2));
+        let mut old = lab.start();
+        old.apply_from(json(&[("b", 3)]), &terms(None)).unwrap();
+        lab.write(&edited);
+        let mut heir = begin_at(&lab.file(), true, now).unwrap().keeper();
+        heir.port = Box::new(lab.engine.clone());
+        let both = vec!["a".to_owned(), "b".into()];
+        assert_eq!((names(&heir), &heir.in_force.etag), (both.clone(), &old.in_force.etag));
+        assert!(heir.notes()[0].contains("not what the files say"), "{:?}", heir.notes());
+        drop(old);
+        heir.tick();
+        assert_eq!((names(&heir), numbers(&heir.revisions())), (both, vec![2, 1]));
+        if edited.contains("[connections.z]") {
+            drop(heir);
+            let mut keeper = lab.start();
+            assert_eq!(names(&keeper), ["z", "b"], "a start takes what a reload would have taken");
+            keeper.apply_from(From::Files, &terms(None)).unwrap();
+        }
+    }
+}
