@@ -75,14 +75,11 @@ impl Begun {
     ) -> std::io::Result<JoinHandle<()>> {
         let Self { mut keeper, undone, revision, .. } = self;
         keeper.port = Box::new(engine);
-<<<<<<< HEAD
         meter.set(Figure::ConfigRevision, revision.unwrap_or(0));
         keeper.meter = meter;
-=======
         if let Some(refused) = keeper.refused.clone() {
             keeper.tell("config.refused", None, format!("start: {refused}"));
         }
->>>>>>> main
         if let Some((undone, revision)) = undone {
             let why = format!("not confirmed in time; revision {revision} is in force");
             keeper.tell("config.rolled_back", Some(undone), why);
@@ -192,15 +189,11 @@ fn from(files: Files, found: Found, now: fn() -> Moment) -> Result<Begun, NoStar
         None => of_files(&files, files.desired.clone().map_err(NoStart::Refused))?,
     };
     let etag = hex::encode(digest(&desired, &key));
-<<<<<<< HEAD
-    let in_force = InForce { desired, config: config.clone(), etag, files };
+    let in_force = InForce { desired, config: config.clone(), etag, files: hash };
     if let Some(store) = store.as_mut().filter(|_| !is_heir) {
         note(store, &in_force, &now(), &mut said);
     }
     let revision = store.as_ref().and_then(|store| store.current()).map(|meta| meta.number);
-=======
-    let in_force = InForce { desired, config: config.clone(), etag, files: hash };
->>>>>>> main
     if is_heir {
         store = None;
     }
