@@ -192,16 +192,21 @@ def outages(seen, begun):
     return [max(longest(s["pauses"], at - 0.1, until - 0.1) for s in seen) for at, until in zip(begun, [*begun[1:], float("inf")])]
 
 
+def installed(lab):
+    """A tunnel from a daemon that is installed, who watches its wires, and the ground before it and with it."""
+    open_country(lab)
+    sandhog.Sandhog(lab.right, text(1, "none"))
+    untouched = ground(lab.left)
+    us = Installed(lab.left, text(0, "start", 'on_exit = "open"'))
+    watch = Watch(lab, (lab.left, lab.left_dev), (lab.right, lab.right_dev))
+    wait.until("the tunnel", lambda: us.status("peer")["state"] == "up", 15)
+    return us, watch, untouched, ground(lab.left)
+
+
 def bad_upgrades(exits_before, hangs_before, after):
     """Executables that exit and hang before and after the commit, and at last a good one."""
     with Pair("bad") as lab:
-        open_country(lab)
-        sandhog.Sandhog(lab.right, text(1, "none"))
-        untouched = ground(lab.left)
-        us = Installed(lab.left, text(0, "start", 'on_exit = "open"'))
-        watch = Watch(lab, (lab.left, lab.left_dev), (lab.right, lab.right_dev))
-        wait.until("the tunnel", lambda: us.status("peer")["state"] == "up", 15)
-        first = ground(lab.left)
+        us, watch, untouched, first = installed(lab)
         wrong, before = before_the_commit(lab, us, [*(("exit", point) for point in exits_before), *(("hang", point) for point in hangs_before)])
         worse, later = after_the_commit(lab, us, after)
         wrong += worse
@@ -349,14 +354,8 @@ def amid(lab, us, point, which):
 def killed_amid_upgrades(points):
     """Whoever is killed in the middle of an upgrade, all of it ends, and the next start begins anew."""
     with Pair("mid") as lab:
-        open_country(lab)
-        sandhog.Sandhog(lab.right, text(1, "none"))
-        untouched = ground(lab.left)
-        us = Installed(lab.left, text(0, "start", 'on_exit = "open"'))
-        watch = Watch(lab, (lab.left, lab.left_dev), (lab.right, lab.right_dev))
-        wait.until("the tunnel", lambda: us.status("peer")["state"] == "up", 15)
-        first, begun = ground(lab.left), []
-        pulses = both_ways(lab, 1000)
+        us, watch, untouched, first = installed(lab)
+        begun, pulses = [], both_ways(lab, 1000)
         for point, which in points:
             wait.until("packets", lambda: carries(us), 15)
             time.sleep(0.5)

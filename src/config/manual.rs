@@ -194,7 +194,10 @@ pub const TABLES: &[Table] = &[
     Table::new(
         &keys::KEYLOG,
         "keylog of a connection",
-        &[("path", "required", "The file."), ("until", "required", "Not after this time.")],
+        &[
+            ("path", "required", "Folder for Wireshark's tables; the daemon must be able to write it."),
+            ("until", "required", "Not after this time."),
+        ],
     ),
     Table::new(
         &keys::CHILD,

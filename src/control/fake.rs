@@ -173,6 +173,7 @@ fn info() -> Info {
         workers: 1,
         listen: vec![],
         ike: vec![],
+        bind_device: None,
         raw_esp: true,
         warnings: vec![],
     }

@@ -297,6 +297,9 @@ pub struct Info {
     /// Where IKE is answered without the marker of the port that it shares with ESP: addresses and ports.
     #[serde(default)]
     pub ike: Vec<String>,
+    /// The device that the daemon's sockets are bound to, if they are to one.
+    #[serde(default)]
+    pub bind_device: Option<String>,
     /// ESP may travel as protocol 50; if not, it goes in UDP only (CAP_NET_RAW is missing).
     #[serde(default)]
     pub raw_esp: bool,

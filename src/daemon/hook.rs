@@ -4,7 +4,7 @@ use super::clock;
 use super::journal::reason;
 use crate::config::Hook as Settings;
 use crate::io::fds::Poll;
-use crate::io::spawn;
+use crate::io::{privileges, spawn};
 use std::io::{self, PipeReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -126,7 +126,7 @@ fn run(settings: &Settings, variables: &Variables, left: &mut Vec<Child>) -> io:
     command.args(arguments).env_clear().env("PATH", PATH).envs(variables.iter().cloned()).current_dir("/");
     command.stdin(Stdio::null()).stdout(ours.try_clone()?).stderr(ours);
     // The supplementary groups go with the change of user.
-    if settings.uid != 0 {
+    if settings.uid != privileges::user() {
         command.uid(settings.uid).gid(settings.gid);
     }
     spawn::apart(&mut command);

@@ -20,6 +20,7 @@ use start::begin_at;
 
 pub use start::{Begun, NoStart, begin};
 
+use super::privileges;
 use super::store::{self, Store};
 use crate::config::document::{Desired, Key, Owner, digest};
 use crate::config::plan::{self, Side};
@@ -226,12 +227,13 @@ impl Keeper {
     }
 
     fn made(&self, to: InForce, of_files: bool) -> Made {
-        let plan = {
+        let mut plan = {
             let status = self.port.status();
             let standing = |name: &str| standing::of(status.as_deref()?, name);
             let old = Side { document: &self.in_force.desired, config: &self.in_force.config };
             plan::plan(old, Side { document: &to.desired, config: &to.config }, &standing)
         };
+        privileges::mark(&mut plan, &to.config);
         let base = self.in_force.etag.clone();
         let bound =
             Prf::HmacSha256.mac(&self.key, &[b"plan", base.as_bytes(), to.etag.as_bytes(), to.files.as_bytes()]);
