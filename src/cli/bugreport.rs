@@ -127,6 +127,7 @@ fn resource(client: &Client, path: &str) -> Result<String, ClientError> {
     Ok(lines.unwrap_or_else(|| text.into_owned()))
 }
 
+#[expect(clippy::disallowed_methods, reason = "nothing but how long it takes already")]
 fn events(client: &Client) -> Result<String, ClientError> {
     let order = Order::get("/v1/events?since=0").header("accept", "text/event-stream").silent_after(QUIET);
     let reader = sse::Reader::new(BufReader::new(client.send(order)?.into_reader()));
