@@ -26,6 +26,7 @@ use crate::config::document::{Desired, Key, Owner, digest};
 use crate::config::plan::{self, Side};
 use crate::config::{self, Config, Errors, Source, System};
 use crate::control::config::{Exists, From, Kind, Object, Order, Plan, Shown, Terms, Who};
+use crate::control::metrics::meter::{Figure, Meter};
 use crate::control::problem::Problem;
 use crate::control::request::News;
 use crate::crypto::prf::Prf;
@@ -34,6 +35,7 @@ use deadline::Moment;
 use port::Port;
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -97,6 +99,8 @@ pub struct Keeper {
     restart: Vec<String>,
     /// What could not be undone is tried again then.
     retry: Option<Duration>,
+    /// Shows which revision is in force.
+    meter: Arc<Meter>,
 }
 impl Keeper {
     /// Starts the thread. It ends when nobody can give it orders any more.
@@ -131,18 +135,26 @@ impl Keeper {
         self.store.as_ref()?.pending()
     }
 
-    /// Undoes what nobody has confirmed in time.
+    /// Undoes what nobody has confirmed in time, and shows what is in force.
     fn tick(&mut self) {
         if self.is_heir {
             self.reopen();
         }
+        self.undo_late();
+        // An heir that has not opened the store has seen there what is in force.
+        if !self.is_heir {
+            self.meter.set(Figure::ConfigRevision, self.number().unwrap_or(0));
+        }
+    }
+
+    fn undo_late(&mut self) {
         let now = (self.now)();
         let Some(pending) = self.pending() else { return };
         if !deadline::left(pending, &now).is_zero() || self.retry.is_some_and(|at| at > now.boot) {
             return;
         }
         self.retry = None;
-        if let Err(problem) = self.undo(Who::default(), "not confirmed in time") {
+        if let Err(problem) = self.undo(Who::default(), true, "not confirmed in time") {
             self.retry = Some(now.boot + AGAIN);
             tracing::error!(why = ?problem.detail, "what was not confirmed could not be undone; it is tried again");
         }
@@ -152,7 +164,7 @@ impl Keeper {
         // Who asked may have gone away.
         match order {
             Order::Get(reply) => drop(reply.send(Ok(self.shown()))),
-            Order::Plan { from, reply } => drop(reply.send(self.plan(from))),
+            Order::Plan { from, admin, reply } => drop(reply.send(self.plan(from, admin))),
             Order::Apply { from, terms, reply } => drop(reply.send(self.apply_from(from, &terms))),
             Order::Confirm { who, reply } => drop(reply.send(self.confirm(who))),
             Order::Rollback { revision, terms, reply } => drop(reply.send(self.rollback(revision, &terms))),
@@ -180,8 +192,8 @@ impl Keeper {
     }
 
     /// A plan, kept for a while.
-    fn plan(&mut self, from: From) -> Result<Plan, Problem> {
-        let made = self.make_from(from)?;
+    fn plan(&mut self, from: From, admin: bool) -> Result<Plan, Problem> {
+        let made = self.make_from(from, admin)?;
         let answer = answer::plan(&made, self.port.status().as_deref());
         let now = (self.now)().boot;
         self.plans.retain(|kept| kept.id != made.id && kept.at + PLAN_LIFE > now);
@@ -190,7 +202,7 @@ impl Keeper {
         Ok(answer)
     }
 
-    fn make_from(&self, from: From) -> Result<Made, Problem> {
+    fn make_from(&self, from: From, admin: bool) -> Result<Made, Problem> {
         match from {
             From::Files => {
                 let sources = config::sources(&self.path).map_err(|errors| answer::refused(&errors))?;
@@ -199,6 +211,7 @@ impl Keeper {
             }
             From::Document(octets) => {
                 let wanted = Desired::from_json(octets.expose()).map_err(|errors| answer::refused(&errors))?;
+                mute(&wanted, admin)?;
                 let desired = self.in_force.desired.put(wanted).map_err(|errors| answer::refused(&errors))?;
                 self.make(desired, self.in_force.files.clone(), false)
             }
@@ -235,9 +248,10 @@ impl Keeper {
         terms: &Terms,
     ) -> Result<crate::control::config::Applied, Problem> {
         self.guard(terms)?;
-        let desired = self.in_force.desired.put_object(&key_of(object), body.expose());
-        let made =
-            self.make(desired.map_err(|errors| answer::refused(&errors))?, self.in_force.files.clone(), false)?;
+        let wanted = Desired::of_object(&key_of(object), body.expose()).map_err(|errors| answer::refused(&errors))?;
+        mute(&wanted, terms.admin)?;
+        let desired = self.in_force.desired.put_beside(wanted).map_err(|errors| answer::refused(&errors))?;
+        let made = self.make(desired, self.in_force.files.clone(), false)?;
         self.apply(made, terms, "apply", None)
     }
 
@@ -295,6 +309,14 @@ fn key_of(object: &Object) -> Key {
     match object.kind {
         Kind::Connection => Key::connection(&object.name),
         Kind::Secret => Key::secret(&object.name),
+    }
+}
+
+/// Whoever may not know secrets sends none: what comes of a guess that is compared with the one in force tells whether it is right.
+fn mute(wanted: &Desired, admin: bool) -> Result<(), Problem> {
+    match wanted.tells_secret() {
+        Some(pointer) if !admin => Err(answer::no_secrets_of_yours(&pointer)),
+        _ => Ok(()),
     }
 }
 

@@ -16,6 +16,7 @@ use super::{InForce, Keeper, answer, fingerprint, revision};
 use crate::config::document::{Desired, Key, Value, digest};
 use crate::config::{self, Config, Errors, Gateway, Source, System};
 use crate::control::config::{Order, Who};
+use crate::control::metrics::meter::{Figure, Meter};
 use crate::control::request::Engine;
 use crate::crypto::rng::SystemRng;
 use crate::crypto::secret::Secret;
@@ -24,6 +25,7 @@ use crate::daemon::store::{Error, Store};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -40,6 +42,8 @@ pub struct Begun {
     said: Vec<String>,
     /// Undone because nobody confirmed it in time, and what is in force instead.
     undone: Option<(u64, u64)>,
+    /// Which revision is in force.
+    revision: Option<u64>,
 }
 impl Begun {
     /// Says what was found.
@@ -52,6 +56,10 @@ impl Begun {
         self.keeper
     }
     #[cfg(test)]
+    pub(super) fn revision(&self) -> Option<u64> {
+        self.revision
+    }
+    #[cfg(test)]
     pub(super) fn undone(&self) -> Option<(u64, u64)> {
         self.undone
     }
@@ -59,9 +67,16 @@ impl Begun {
     ///
     /// # Errors
     /// When the system has no more threads.
-    pub fn start(self, engine: Engine, orders: Receiver<Order>) -> std::io::Result<JoinHandle<()>> {
-        let Self { mut keeper, undone, .. } = self;
+    pub fn start(
+        self,
+        engine: Engine,
+        orders: Receiver<Order>,
+        meter: Arc<Meter>,
+    ) -> std::io::Result<JoinHandle<()>> {
+        let Self { mut keeper, undone, revision, .. } = self;
         keeper.port = Box::new(engine);
+        meter.set(Figure::ConfigRevision, revision.unwrap_or(0));
+        keeper.meter = meter;
         if let Some(refused) = keeper.refused.clone() {
             keeper.tell("config.refused", None, format!("start: {refused}"));
         }
@@ -175,11 +190,12 @@ fn from(files: Files, found: Found, now: fn() -> Moment) -> Result<Begun, NoStar
     };
     let etag = hex::encode(digest(&desired, &key));
     let in_force = InForce { desired, config: config.clone(), etag, files: hash };
+    if let Some(store) = store.as_mut().filter(|_| !is_heir) {
+        note(store, &in_force, &now(), &mut said);
+    }
+    let revision = store.as_ref().and_then(|store| store.current()).map(|meta| meta.number);
     if is_heir {
         store = None;
-    }
-    if let Some(store) = &mut store {
-        note(store, &in_force, &now(), &mut said);
     }
     let keeper = Keeper {
         path: files.path,
@@ -197,9 +213,10 @@ fn from(files: Files, found: Found, now: fn() -> Moment) -> Result<Begun, NoStar
         refused,
         restart: Vec::new(),
         retry: None,
+        meter: Arc::default(),
     };
     let notes = keeper.notes();
-    Ok(Begun { config, notes, keeper, said, undone })
+    Ok(Begun { config, notes, keeper, said, undone, revision })
 }
 
 /// A revision that nobody confirmed in time goes: it and what comes back.

@@ -1,4 +1,6 @@
 //! The keeper with a real folder, and an engine that says yes or no.
+mod secrets;
+
 use super::change::draft;
 use super::deadline::Moment;
 use super::port::Port;
@@ -150,18 +152,18 @@ fn what_the_api_puts_stands_beside_the_files_and_is_there_after_a_start() {
 fn a_plan_changes_nothing_and_is_applied_once_and_only_to_what_it_was_made_from() {
     let lab = Lab::new(&connection("a", 2));
     let mut keeper = lab.start();
-    let plan = keeper.plan(json(&[("b", 3)])).unwrap();
+    let plan = keeper.plan(json(&[("b", 3)]), true).unwrap();
     assert_eq!(
         plan.changes.iter().map(|step| step.object.as_str()).collect::<Vec<_>>(),
         ["connections.b", "secrets.b"]
     );
     assert!(lab.told().adopted.is_empty() && names(&keeper) == ["a"]);
-    let other = keeper.plan(json(&[("c", 4)])).unwrap();
+    let other = keeper.plan(json(&[("c", 4)]), true).unwrap();
     keeper.apply_from(From::Plan(plan.plan.clone()), &terms(None)).unwrap();
     assert_eq!((names(&keeper), &keeper.in_force.etag), (vec!["a".to_owned(), "b".into()], &plan.etag));
     assert_eq!(code(keeper.apply_from(From::Plan(plan.plan), &terms(None))), "plan.unknown");
     assert_eq!(code(keeper.apply_from(From::Plan(other.plan), &terms(None))), "plan.unknown");
-    let old = keeper.plan(json(&[])).unwrap();
+    let old = keeper.plan(json(&[]), true).unwrap();
     NOW.set(NOW.get() + 601);
     assert_eq!(code(keeper.apply_from(From::Plan(old.plan), &terms(None))), "plan.unknown");
 }
@@ -171,7 +173,7 @@ fn a_plan_is_not_applied_when_it_would_interrupt_more_than_it_said() {
     let lab = Lab::new(&connection("a", 2));
     let mut keeper = lab.start();
     keeper.apply_from(json(&[("b", 3)]), &terms(None)).unwrap();
-    let plan = keeper.plan(json(&[("b", 4)])).unwrap();
+    let plan = keeper.plan(json(&[("b", 4)]), true).unwrap();
     assert!(plan.impact <= plan::Impact::Live, "{plan:?}");
     let up = serde_json::json!({ "connections": [ {
         "name": "b", "state": "up", "peers": [], "warnings": [], "children": [], "sas": [ {
@@ -182,7 +184,7 @@ fn a_plan_is_not_applied_when_it_would_interrupt_more_than_it_said() {
     lab.told().status = Arc::new(serde_json::from_value(up).unwrap());
     let problem = keeper.apply_from(From::Plan(plan.plan), &terms(None)).unwrap_err();
     assert_eq!((problem.status, problem.code.as_str()), (412, "config.moved"));
-    let plan = keeper.plan(json(&[("b", 4)])).unwrap();
+    let plan = keeper.plan(json(&[("b", 4)]), true).unwrap();
     let touched: Vec<_> = plan.changes.iter().flat_map(|step| &step.sas).map(|sa| sa.spi.as_str()).collect();
     assert!(plan.impact > plan::Impact::Live && touched.contains(&"0a"), "{plan:?}");
     keeper.apply_from(From::Plan(plan.plan), &terms(None)).unwrap();
@@ -284,6 +286,31 @@ fn files_that_are_undone_stay_undone_over_a_start_until_somebody_edits_them() {
 }
 
 #[test]
+fn the_figure_is_the_revision_in_force_whatever_became_of_others() {
+    let lab = Lab::new(&connection("a", 2));
+    let mut keeper = lab.start();
+    fn shown(keeper: &mut Keeper) -> u64 {
+        keeper.tick();
+        keeper.meter.get(Figure::ConfigRevision)
+    }
+    assert_eq!(shown(&mut keeper), 1);
+    keeper.apply_from(json(&[("b", 3)]), &terms(Some(60))).unwrap();
+    assert_eq!(shown(&mut keeper), 2, "until it is undone");
+    NOW.set(NOW.get() + 60);
+    assert_eq!(shown(&mut keeper), 1);
+    keeper.apply_from(json(&[("c", 4)]), &terms(None)).unwrap();
+    keeper.rollback(Some(1), &terms(None)).unwrap();
+    assert_eq!(shown(&mut keeper), 4, "brought back it is another one");
+    lab.told().refuse = true;
+    assert_eq!(code(keeper.apply_from(json(&[("d", 5)]), &terms(None))), "config.refused");
+    assert_eq!(shown(&mut keeper), 4);
+    // One that takes over sees what is in force before it has opened anything.
+    assert_eq!(begin_at(&lab.file(), true, now).unwrap().revision(), Some(4));
+    drop(keeper);
+    assert_eq!(lab.begin().unwrap().revision(), Some(4));
+}
+
+#[test]
 fn an_engine_that_refuses_leaves_what_was() {
     let lab = Lab::new(&connection("a", 2));
     let mut keeper = lab.start();
@@ -329,7 +356,7 @@ fn one_object_is_put_and_removed_without_the_others() {
     assert_eq!(code(keeper.delete_object(&object(Kind::Connection, "x"), &terms(None))), "object.unknown");
     keeper.delete_object(&object(Kind::Secret, "b"), &terms(None)).unwrap();
     let operator = Terms { admin: false, ..terms(None) };
-    assert_eq!(code(keeper.put_object(&object(Kind::Secret, "b"), &secret, &operator)), "access.role");
+    assert_eq!(code(keeper.put_object(&object(Kind::Secret, "b"), &secret, &operator)), "access.secret");
     keeper.apply_from(From::Files, &operator).unwrap();
 }
 
@@ -356,7 +383,7 @@ fn what_is_wrong_is_refused_with_its_place_and_changes_nothing() {
         assert!(problem.status == status && listed, "{text}: {} {findings:?}", problem.status);
     }
     lab.write("[connections.a]\nremote_adrs = 1\n");
-    let problem = keeper.plan(From::Files).unwrap_err();
+    let problem = keeper.plan(From::Files, true).unwrap_err();
     let findings = problem.findings.unwrap().0;
     assert!(findings.iter().any(|finding| (finding.line, finding.code.as_str()) == (4, "key.unknown")), "{findings:?}");
     keeper.reload();
