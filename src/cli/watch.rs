@@ -186,7 +186,10 @@ mod tests {
     fn who_has_seen_nothing_yet_knows_where_to_go_on() {
         let args = Args { since: None, connection: None, snapshot: false };
         let mut since = None;
-        assert_eq!(follow(Reader::new(&b": sandhog\nid: 9-5\n\n: still here\n\n"[..]), &mut since, &args, false), End::Lost);
+        assert_eq!(
+            follow(Reader::new(&b": sandhog\nid: 9-5\n\n: still here\n\n"[..]), &mut since, &args, false),
+            End::Lost
+        );
         assert_eq!(since.as_deref(), Some("9-5"));
         // Another connection that ends before it says anything.
         assert_eq!(follow(Reader::new(&b""[..]), &mut since, &args, false), End::Lost);

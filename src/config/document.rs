@@ -362,7 +362,8 @@ impl Desired {
     pub fn same_secrets(&self, other: &Self) -> bool {
         let (mut ours, mut theirs) = (self.secret_parts(), other.secret_parts());
         ours.len() == theirs.len()
-            && (ours.drain()).all(|(pointer, part)| theirs.remove(&pointer).is_some_and(|other| part.same(&other, false)))
+            && (ours.drain())
+                .all(|(pointer, part)| theirs.remove(&pointer).is_some_and(|other| part.same(&other, false)))
     }
 
     /// Secrets with all that they say, and what else is hidden, each with its JSON pointer.

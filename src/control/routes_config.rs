@@ -59,7 +59,10 @@ const CONFIRMS: Parameter = Parameter::query(
 );
 const PLANNED: Parameter = Parameter::query("plan", Kind::Text("0a"), "The plan that is to be applied; without a body");
 const REVISION: Parameter = Parameter::query("revision", Kind::Number(1, u64::MAX), "Which; else the one before");
-const NOT_YOURS: (u16, &str) = (403, "The role does not suffice (`access.role`), also where a secret would be another one or another's, or there is a secret in it (`access.secret`)");
+const NOT_YOURS: (u16, &str) = (
+    403,
+    "The role does not suffice (`access.role`), also where a secret would be another one or another's, or there is a secret in it (`access.secret`)",
+);
 const NOT_APPLIED: &[(u16, &str)] = &[
     NOT_YOURS,
     (409, "Something waits to be confirmed, it belongs to a file, or a running daemon cannot do it"),

@@ -38,12 +38,7 @@ impl Server {
     ///
     /// # Errors
     /// When the system has no more threads or descriptors.
-    pub fn start(
-        control: &ControlSocket,
-        observe: Option<&ControlSocket>,
-        roles: Roles,
-        api: Api,
-    ) -> io::Result<Self> {
+    pub fn start(control: &ControlSocket, observe: Option<&ControlSocket>, roles: Roles, api: Api) -> io::Result<Self> {
         let mut doors = vec![(control.listener()?, roles)];
         if let Some(observe) = observe {
             doors.push((observe.listener()?, roles.observing()));

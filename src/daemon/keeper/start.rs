@@ -67,12 +67,7 @@ impl Begun {
     ///
     /// # Errors
     /// When the system has no more threads.
-    pub fn start(
-        self,
-        engine: Engine,
-        orders: Receiver<Order>,
-        meter: Arc<Meter>,
-    ) -> std::io::Result<JoinHandle<()>> {
+    pub fn start(self, engine: Engine, orders: Receiver<Order>, meter: Arc<Meter>) -> std::io::Result<JoinHandle<()>> {
         let Self { mut keeper, undone, revision, .. } = self;
         keeper.port = Box::new(engine);
         meter.set(Figure::ConfigRevision, revision.unwrap_or(0));

@@ -58,10 +58,13 @@ impl Api {
 #[test]
 fn a_guess_that_is_right_is_answered_as_one_that_is_wrong() {
     let api = Api::new();
-    let of_secret = |name: &str, secret: String| serde_json::json!({ "secrets": { name: { "id": [name], "secret": secret } } });
+    let of_secret =
+        |name: &str, secret: String| serde_json::json!({ "secrets": { name: { "id": [name], "secret": secret } } });
     let of_key = |key: &str| serde_json::json!({ "connections": { "k": with_key(&api.certificate, key) } });
-    let right = [of_secret("a", secret("a")), of_secret("b", secret("b")), of_secret("c", secret("c")), of_key(&api.key)];
-    let wrong = [of_secret("a", secret("x")), of_secret("b", secret("x")), of_secret("c", secret("x")), of_key(&own_key().1)];
+    let right =
+        [of_secret("a", secret("a")), of_secret("b", secret("b")), of_secret("c", secret("c")), of_key(&api.key)];
+    let wrong =
+        [of_secret("a", secret("x")), of_secret("b", secret("x")), of_secret("c", secret("x")), of_key(&own_key().1)];
     for (right, wrong) in right.iter().zip(&wrong) {
         for route in [("PUT", "/v1/config"), ("POST", "/v1/config/plan"), ("POST", "/v1/config/apply")] {
             let [one, other] = [right, wrong].map(|body| api.ask(Role::Operator, route, body));
