@@ -438,12 +438,45 @@ fn an_heir_looks_and_takes_over_when_the_other_has_gone() {
     heir.tick();
     assert!(heir.store.is_none() && heir.notes().is_empty());
     assert_eq!(code(heir.apply_from(json(&[]), &terms(None))), "store.unavailable");
+    assert_eq!(code(heir.confirm(Who::default())), "store.unavailable", "nobody knows yet what waits");
+    heir.again = AGAIN;
+    heir.tick();
+    assert!(heir.notes()[0].contains("another sandhogd has it"), "it had time enough");
     drop(old);
     heir.tick();
     assert!(heir.pending().is_some());
     NOW.set(NOW.get() + 60);
     heir.tick();
     assert_eq!(names(&heir), ["a"]);
+}
+
+/// What the API has put would be gone.
+#[test]
+fn an_heir_that_cannot_read_the_store_takes_nothing_over() {
+    let lab = Lab::new(&connection("a", 2));
+    let none_yet = begin_at(&lab.file(), true, now);
+    assert!(none_yet.is_ok(), "{none_yet:?}");
+    drop(lab.start());
+    std::fs::set_permissions(lab.state(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    match begin_at(&lab.file(), true, now) {
+        Err(NoStart::Sentence(sentence)) => assert!(sentence.contains("others may write in it"), "{sentence}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// An order is answered by what is on the disk, as soon as that can be had.
+#[test]
+fn an_heir_opens_the_store_before_it_answers() {
+    let lab = Lab::new(&connection("a", 2));
+    let mut old = lab.start();
+    old.apply_from(json(&[("b", 3)]), &terms(Some(60))).unwrap();
+    let mut heir = begin_at(&lab.file(), true, now).unwrap().keeper();
+    heir.port = Box::new(lab.engine.clone());
+    assert_eq!(heir.wait(), SOON);
+    drop(old);
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    heir.handle(Order::Confirm { who: Who::default(), reply });
+    assert!(answer.blocking_recv().unwrap().is_ok());
 }
 
 #[test]
