@@ -21,6 +21,7 @@ mod overlap;
 mod own;
 mod peer;
 pub mod pem;
+pub mod permissions;
 pub mod plan;
 mod pool;
 mod proposal;

@@ -12,10 +12,11 @@
 use super::change::draft;
 use super::deadline::{self, Moment};
 use super::port::Nobody;
-use super::{InForce, Keeper, answer, fingerprint, revision};
+use super::{AGAIN, InForce, Keeper, SOON, answer, fingerprint, revision};
 use crate::config::document::{Desired, Key, Value, digest};
 use crate::config::{self, Config, Errors, Gateway, Source, System};
 use crate::control::config::{Order, Who};
+use crate::control::metrics::meter::{Figure, Meter};
 use crate::control::request::Engine;
 use crate::crypto::rng::SystemRng;
 use crate::crypto::secret::Secret;
@@ -24,6 +25,7 @@ use crate::daemon::store::{Error, Store};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -40,6 +42,8 @@ pub struct Begun {
     said: Vec<String>,
     /// Undone because nobody confirmed it in time, and what is in force instead.
     undone: Option<(u64, u64)>,
+    /// Which revision is in force.
+    revision: Option<u64>,
 }
 impl Begun {
     /// Says what was found.
@@ -52,6 +56,10 @@ impl Begun {
         self.keeper
     }
     #[cfg(test)]
+    pub(super) fn revision(&self) -> Option<u64> {
+        self.revision
+    }
+    #[cfg(test)]
     pub(super) fn undone(&self) -> Option<(u64, u64)> {
         self.undone
     }
@@ -59,9 +67,11 @@ impl Begun {
     ///
     /// # Errors
     /// When the system has no more threads.
-    pub fn start(self, engine: Engine, orders: Receiver<Order>) -> std::io::Result<JoinHandle<()>> {
-        let Self { mut keeper, undone, .. } = self;
+    pub fn start(self, engine: Engine, orders: Receiver<Order>, meter: Arc<Meter>) -> std::io::Result<JoinHandle<()>> {
+        let Self { mut keeper, undone, revision, .. } = self;
         keeper.port = Box::new(engine);
+        meter.set(Figure::ConfigRevision, revision.unwrap_or(0));
+        keeper.meter = meter;
         if let Some(refused) = keeper.refused.clone() {
             keeper.tell("config.refused", None, format!("start: {refused}"));
         }
@@ -105,7 +115,7 @@ impl From<Errors> for NoStart {
 /// The heir of a daemon that is still at work only looks at what that one has open, and opens it itself when that one has gone.
 ///
 /// # Errors
-/// The files are refused, or `state_dir` is of a newer version.
+/// The files are refused, or `state_dir` is of a newer version, or an heir cannot read it.
 pub fn begin(path: &Path, is_heir: bool) -> Result<Begun, NoStart> {
     begin_at(path, is_heir, Moment::now)
 }
@@ -124,6 +134,12 @@ pub(super) fn begin_at(path: &Path, is_heir: bool, now: fn() -> Moment) -> Resul
     let (store, storeless) = match opened {
         Ok(store) => (store, None),
         Err(error @ Error::Newer { .. }) => return Err(NoStart::Sentence(error.to_string())),
+        // What the API has put is in there, and the daemon at work has it: it must not get lost by an upgrade.
+        Err(error)
+            if is_heir && !matches!(state_dir.symlink_metadata(), Err(none) if none.kind() == ErrorKind::NotFound) =>
+        {
+            return Err(NoStart::Sentence(format!("{}: {error}", state_dir.display())));
+        }
         Err(error) => (None, Some(format!("{}: {error}", state_dir.display()))),
     };
     let key = store.as_ref().map_or_else(process_key, key);
@@ -175,11 +191,12 @@ fn from(files: Files, found: Found, now: fn() -> Moment) -> Result<Begun, NoStar
     };
     let etag = hex::encode(digest(&desired, &key));
     let in_force = InForce { desired, config: config.clone(), etag, files: hash };
+    if let Some(store) = store.as_mut().filter(|_| !is_heir) {
+        note(store, &in_force, &now(), &mut said);
+    }
+    let revision = store.as_ref().and_then(|store| store.current()).map(|meta| meta.number);
     if is_heir {
         store = None;
-    }
-    if let Some(store) = &mut store {
-        note(store, &in_force, &now(), &mut said);
     }
     let keeper = Keeper {
         path: files.path,
@@ -193,13 +210,15 @@ fn from(files: Files, found: Found, now: fn() -> Moment) -> Result<Begun, NoStar
         plans: VecDeque::new(),
         storeless,
         is_heir,
+        again: SOON,
         differs,
         refused,
         restart: Vec::new(),
         retry: None,
+        meter: Arc::default(),
     };
     let notes = keeper.notes();
-    Ok(Begun { config, notes, keeper, said, undone })
+    Ok(Begun { config, notes, keeper, said, undone, revision })
 }
 
 /// A revision that nobody confirmed in time goes: it and what comes back.
@@ -332,7 +351,13 @@ impl Keeper {
         if self.store.is_some() {
             return;
         }
-        let opened = open(&self.state_dir).map_err(|error| error.to_string()).and_then(|store| {
+        let folders = Folders::open(&self.state_dir);
+        // The daemon before has not gone yet; it has its time.
+        let is_taken = matches!(&folders, Err(error) if error.kind() == ErrorKind::WouldBlock);
+        if self.is_heir && is_taken && self.again < AGAIN {
+            return;
+        }
+        let opened = of_folders(folders).map_err(|error| error.to_string()).and_then(|store| {
             let of_disk = store.current().map(|meta| meta.digest.clone());
             let ours = hex::encode(digest(&self.in_force.desired, &key(&store)));
             match of_disk {
@@ -343,9 +368,13 @@ impl Keeper {
             }
         });
         match opened {
-            // The daemon before has not gone yet.
-            Err(_) if self.is_heir => {}
-            Err(why) => self.storeless = Some(format!("{}: {why}", self.state_dir.display())),
+            Err(why) => {
+                let why = format!("{}: {why}", self.state_dir.display());
+                if self.is_heir && self.storeless.as_ref() != Some(&why) {
+                    tracing::warn!("no revisions are kept: {why}");
+                }
+                self.storeless = Some(why);
+            }
             Ok(mut store) => {
                 // An heir has seen it before: what has been edited since is not in force.
                 if self.key != key(&store) {

@@ -1,4 +1,6 @@
 //! The keeper with a real folder, and an engine that says yes or no.
+mod secrets;
+
 use super::change::draft;
 use super::deadline::Moment;
 use super::port::Port;
@@ -9,6 +11,7 @@ use crate::control::types::Status;
 use crate::daemon::store::disk::Folders;
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -69,6 +72,8 @@ impl Lab {
     fn write(&self, connections: &str) {
         let text = format!("[gateway]\nstate_dir = \"{}\"\n{connections}", self.state().display());
         std::fs::write(self.file(), text).unwrap();
+        // There are secrets in it.
+        std::fs::set_permissions(self.file(), std::fs::Permissions::from_mode(0o600)).unwrap();
     }
     /// A start, as if after kill -9.
     fn start(&self) -> Keeper {
@@ -147,18 +152,18 @@ fn what_the_api_puts_stands_beside_the_files_and_is_there_after_a_start() {
 fn a_plan_changes_nothing_and_is_applied_once_and_only_to_what_it_was_made_from() {
     let lab = Lab::new(&connection("a", 2));
     let mut keeper = lab.start();
-    let plan = keeper.plan(json(&[("b", 3)])).unwrap();
+    let plan = keeper.plan(json(&[("b", 3)]), true).unwrap();
     assert_eq!(
         plan.changes.iter().map(|step| step.object.as_str()).collect::<Vec<_>>(),
         ["connections.b", "secrets.b"]
     );
     assert!(lab.told().adopted.is_empty() && names(&keeper) == ["a"]);
-    let other = keeper.plan(json(&[("c", 4)])).unwrap();
+    let other = keeper.plan(json(&[("c", 4)]), true).unwrap();
     keeper.apply_from(From::Plan(plan.plan.clone()), &terms(None)).unwrap();
     assert_eq!((names(&keeper), &keeper.in_force.etag), (vec!["a".to_owned(), "b".into()], &plan.etag));
     assert_eq!(code(keeper.apply_from(From::Plan(plan.plan), &terms(None))), "plan.unknown");
     assert_eq!(code(keeper.apply_from(From::Plan(other.plan), &terms(None))), "plan.unknown");
-    let old = keeper.plan(json(&[])).unwrap();
+    let old = keeper.plan(json(&[]), true).unwrap();
     NOW.set(NOW.get() + 601);
     assert_eq!(code(keeper.apply_from(From::Plan(old.plan), &terms(None))), "plan.unknown");
 }
@@ -168,7 +173,7 @@ fn a_plan_is_not_applied_when_it_would_interrupt_more_than_it_said() {
     let lab = Lab::new(&connection("a", 2));
     let mut keeper = lab.start();
     keeper.apply_from(json(&[("b", 3)]), &terms(None)).unwrap();
-    let plan = keeper.plan(json(&[("b", 4)])).unwrap();
+    let plan = keeper.plan(json(&[("b", 4)]), true).unwrap();
     assert!(plan.impact <= plan::Impact::Live, "{plan:?}");
     let up = serde_json::json!({ "connections": [ {
         "name": "b", "state": "up", "peers": [], "warnings": [], "children": [], "sas": [ {
@@ -179,7 +184,7 @@ fn a_plan_is_not_applied_when_it_would_interrupt_more_than_it_said() {
     lab.told().status = Arc::new(serde_json::from_value(up).unwrap());
     let problem = keeper.apply_from(From::Plan(plan.plan), &terms(None)).unwrap_err();
     assert_eq!((problem.status, problem.code.as_str()), (412, "config.moved"));
-    let plan = keeper.plan(json(&[("b", 4)])).unwrap();
+    let plan = keeper.plan(json(&[("b", 4)]), true).unwrap();
     let touched: Vec<_> = plan.changes.iter().flat_map(|step| &step.sas).map(|sa| sa.spi.as_str()).collect();
     assert!(plan.impact > plan::Impact::Live && touched.contains(&"0a"), "{plan:?}");
     keeper.apply_from(From::Plan(plan.plan), &terms(None)).unwrap();
@@ -281,6 +286,31 @@ fn files_that_are_undone_stay_undone_over_a_start_until_somebody_edits_them() {
 }
 
 #[test]
+fn the_figure_is_the_revision_in_force_whatever_became_of_others() {
+    let lab = Lab::new(&connection("a", 2));
+    let mut keeper = lab.start();
+    fn shown(keeper: &mut Keeper) -> u64 {
+        keeper.tick();
+        keeper.meter.get(Figure::ConfigRevision)
+    }
+    assert_eq!(shown(&mut keeper), 1);
+    keeper.apply_from(json(&[("b", 3)]), &terms(Some(60))).unwrap();
+    assert_eq!(shown(&mut keeper), 2, "until it is undone");
+    NOW.set(NOW.get() + 60);
+    assert_eq!(shown(&mut keeper), 1);
+    keeper.apply_from(json(&[("c", 4)]), &terms(None)).unwrap();
+    keeper.rollback(Some(1), &terms(None)).unwrap();
+    assert_eq!(shown(&mut keeper), 4, "brought back it is another one");
+    lab.told().refuse = true;
+    assert_eq!(code(keeper.apply_from(json(&[("d", 5)]), &terms(None))), "config.refused");
+    assert_eq!(shown(&mut keeper), 4);
+    // One that takes over sees what is in force before it has opened anything.
+    assert_eq!(begin_at(&lab.file(), true, now).unwrap().revision(), Some(4));
+    drop(keeper);
+    assert_eq!(lab.begin().unwrap().revision(), Some(4));
+}
+
+#[test]
 fn an_engine_that_refuses_leaves_what_was() {
     let lab = Lab::new(&connection("a", 2));
     let mut keeper = lab.start();
@@ -326,7 +356,7 @@ fn one_object_is_put_and_removed_without_the_others() {
     assert_eq!(code(keeper.delete_object(&object(Kind::Connection, "x"), &terms(None))), "object.unknown");
     keeper.delete_object(&object(Kind::Secret, "b"), &terms(None)).unwrap();
     let operator = Terms { admin: false, ..terms(None) };
-    assert_eq!(code(keeper.put_object(&object(Kind::Secret, "b"), &secret, &operator)), "access.role");
+    assert_eq!(code(keeper.put_object(&object(Kind::Secret, "b"), &secret, &operator)), "access.secret");
     keeper.apply_from(From::Files, &operator).unwrap();
 }
 
@@ -353,7 +383,7 @@ fn what_is_wrong_is_refused_with_its_place_and_changes_nothing() {
         assert!(problem.status == status && listed, "{text}: {} {findings:?}", problem.status);
     }
     lab.write("[connections.a]\nremote_adrs = 1\n");
-    let problem = keeper.plan(From::Files).unwrap_err();
+    let problem = keeper.plan(From::Files, true).unwrap_err();
     let findings = problem.findings.unwrap().0;
     assert!(findings.iter().any(|finding| (finding.line, finding.code.as_str()) == (4, "key.unknown")), "{findings:?}");
     keeper.reload();
@@ -408,12 +438,45 @@ fn an_heir_looks_and_takes_over_when_the_other_has_gone() {
     heir.tick();
     assert!(heir.store.is_none() && heir.notes().is_empty());
     assert_eq!(code(heir.apply_from(json(&[]), &terms(None))), "store.unavailable");
+    assert_eq!(code(heir.confirm(Who::default())), "store.unavailable", "nobody knows yet what waits");
+    heir.again = AGAIN;
+    heir.tick();
+    assert!(heir.notes()[0].contains("another sandhogd has it"), "it had time enough");
     drop(old);
     heir.tick();
     assert!(heir.pending().is_some());
     NOW.set(NOW.get() + 60);
     heir.tick();
     assert_eq!(names(&heir), ["a"]);
+}
+
+/// What the API has put would be gone.
+#[test]
+fn an_heir_that_cannot_read_the_store_takes_nothing_over() {
+    let lab = Lab::new(&connection("a", 2));
+    let none_yet = begin_at(&lab.file(), true, now);
+    assert!(none_yet.is_ok(), "{none_yet:?}");
+    drop(lab.start());
+    std::fs::set_permissions(lab.state(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    match begin_at(&lab.file(), true, now) {
+        Err(NoStart::Sentence(sentence)) => assert!(sentence.contains("others may write in it"), "{sentence}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// An order is answered by what is on the disk, as soon as that can be had.
+#[test]
+fn an_heir_opens_the_store_before_it_answers() {
+    let lab = Lab::new(&connection("a", 2));
+    let mut old = lab.start();
+    old.apply_from(json(&[("b", 3)]), &terms(Some(60))).unwrap();
+    let mut heir = begin_at(&lab.file(), true, now).unwrap().keeper();
+    heir.port = Box::new(lab.engine.clone());
+    assert_eq!(heir.wait(), SOON);
+    drop(old);
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    heir.handle(Order::Confirm { who: Who::default(), reply });
+    assert!(answer.blocking_recv().unwrap().is_ok());
 }
 
 #[test]
