@@ -420,8 +420,8 @@ mod tests {
         view.rows.retain(|row| row.failure.is_empty());
         titles(&mut view, 40);
         assert_eq!(view.columns, [0, 1, 3], "without failures there is room for a rate");
-        for width in 0..120 {
-            for height in 0..6 {
+        for width in 1..120 {
+            for height in 1..6 {
                 sized(&mut view, width, height);
             }
         }
