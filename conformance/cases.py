@@ -9,6 +9,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
 import interop.addresses  # noqa: E402,F401  (importing registers the cases)
+import interop.alerts  # noqa: E402,F401
 import interop.booted  # noqa: E402,F401
 import interop.certs  # noqa: E402,F401
 import interop.changes  # noqa: E402,F401

@@ -133,15 +133,21 @@ def clean(us):
     return root, root.files(), root.accounts(), left_in_kernel(us)
 
 
+def beside_a_peer(lab):
+    """A host for what is packaged, and a gateway as it always is, which it is to call."""
+    us, peer = lab.host("u"), lab.host("p")
+    mine, its = lab.wire(us, peer)
+    us.address(mine, "192.0.2.1/24"), peer.address(its, "192.0.2.2/24")
+    us.address("lo", "10.1.0.1/24"), peer.address("lo", "10.2.0.1/24")
+    sandhog.Sandhog(peer, sandhog.config("192.0.2.2", "192.0.2.1", SUITE, "aes256gcm16", "10.2.0.0/24", "10.1.0.0/24", PSK))
+    return us, peer
+
+
 @case(ROW, "dpkg: installed, configured, a tunnel up, upgraded, removed, purged")
 def debian():
     """The row."""
     with Lab("package") as lab:
-        us, peer = lab.host("u"), lab.host("p")
-        mine, its = lab.wire(us, peer)
-        us.address(mine, "192.0.2.1/24"), peer.address(its, "192.0.2.2/24")
-        us.address("lo", "10.1.0.1/24"), peer.address("lo", "10.2.0.1/24")
-        sandhog.Sandhog(peer, sandhog.config("192.0.2.2", "192.0.2.1", SUITE, "aes256gcm16", "10.2.0.0/24", "10.1.0.0/24", PSK))
+        us, peer = beside_a_peer(lab)
         root, *before = clean(us)
         try:
             return _life(us, peer, root, before)

@@ -480,6 +480,10 @@ impl Entry {
             io::ErrorKind::NotFound if !name.starts_with('/') => {
                 format!("there is no network namespace {name}: make it with `ip netns add {name}`")
             }
+            // The unit's sandbox hides others' processes.
+            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied if name.starts_with("/proc/") => format!(
+                "{name} is no network namespace that the daemon can open: start what makes it and, as a confined daemon may not look into other processes, give it a name (`ip netns attach NAME PID`) and say netns = \"NAME\""
+            ),
             io::ErrorKind::NotFound => format!("{name} is no network namespace: start what makes it"),
             _ => format!("the network namespace {name} cannot be opened: {error}"),
         }

@@ -38,6 +38,7 @@ impl Engine {
 
     /// Nothing has come of it: the workers go on.
     pub fn go_on(&mut self) {
+        self.parts.journal.go_on();
         if let Err(error) = self.parts.workers.go_on() {
             tracing::error!(%error, "the workers cannot go on; stopping, so that all can be set up anew");
             self.end = Some(End::LostDevice);
