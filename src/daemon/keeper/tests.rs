@@ -426,16 +426,14 @@ fn without_a_place_for_revisions_the_files_are_still_read() {
     assert!(names(&keeper).len() == 2 && keeper.pending().is_some());
 }
 
-/// The lock of who has gone may live on for a moment in a program that another test is just starting.
-fn opened(heir: &mut Keeper) {
-    for _ in 0..1_000_000 {
+/// A program that another test is just starting has all that is open here, the lock among it, for a moment.
+const LOOKS: u32 = 100_000;
+fn succeed(heir: &mut Keeper) {
+    let opened = (0..LOOKS).any(|_| {
         heir.tick();
-        if heir.store.is_some() {
-            return;
-        }
-        std::thread::yield_now();
-    }
-    panic!("state_dir stays locked");
+        heir.store.is_some()
+    });
+    assert!(opened, "nobody has it");
 }
 
 /// An upgrade: the new daemon begins while the old one has everything open.
@@ -455,7 +453,7 @@ fn an_heir_looks_and_takes_over_when_the_other_has_gone() {
     heir.tick();
     assert!(heir.notes()[0].contains("another sandhogd has it"), "it had time enough");
     drop(old);
-    opened(&mut heir);
+    succeed(&mut heir);
     assert!(heir.pending().is_some());
     NOW.set(NOW.get() + 60);
     heir.tick();
@@ -486,9 +484,12 @@ fn an_heir_opens_the_store_before_it_answers() {
     heir.port = Box::new(lab.engine.clone());
     assert_eq!(heir.wait(), SOON);
     drop(old);
-    let (reply, answer) = tokio::sync::oneshot::channel();
-    heir.handle(Order::Confirm { who: Who::default(), reply });
-    assert!(answer.blocking_recv().unwrap().is_ok());
+    let mut confirm = || {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        heir.handle(Order::Confirm { who: Who::default(), reply });
+        answer.blocking_recv().unwrap().is_ok()
+    };
+    assert!((0..LOOKS).any(|_| confirm()));
 }
 
 #[test]
@@ -652,7 +653,7 @@ fn an_heir_goes_on_with_what_is_in_force_and_leaves_edits_to_a_reload() {
         assert_eq!((names(&heir), &heir.in_force.etag), (both.clone(), &old.in_force.etag));
         assert!(heir.notes()[0].contains("not what the files say"), "{:?}", heir.notes());
         drop(old);
-        opened(&mut heir);
+        succeed(&mut heir);
         assert_eq!((names(&heir), numbers(&heir.revisions())), (both, vec![2, 1]));
         if edited.contains("[connections.z]") {
             drop(heir);
