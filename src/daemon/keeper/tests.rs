@@ -426,6 +426,16 @@ fn without_a_place_for_revisions_the_files_are_still_read() {
     assert!(names(&keeper).len() == 2 && keeper.pending().is_some());
 }
 
+/// A program that another test is just starting has all that is open here, the lock among it, for a moment.
+const LOOKS: u32 = 100_000;
+fn succeed(heir: &mut Keeper) {
+    let opened = (0..LOOKS).any(|_| {
+        heir.tick();
+        heir.store.is_some()
+    });
+    assert!(opened, "nobody has it");
+}
+
 /// An upgrade: the new daemon begins while the old one has everything open.
 #[test]
 fn an_heir_looks_and_takes_over_when_the_other_has_gone() {
@@ -443,7 +453,7 @@ fn an_heir_looks_and_takes_over_when_the_other_has_gone() {
     heir.tick();
     assert!(heir.notes()[0].contains("another sandhogd has it"), "it had time enough");
     drop(old);
-    heir.tick();
+    succeed(&mut heir);
     assert!(heir.pending().is_some());
     NOW.set(NOW.get() + 60);
     heir.tick();
@@ -474,9 +484,12 @@ fn an_heir_opens_the_store_before_it_answers() {
     heir.port = Box::new(lab.engine.clone());
     assert_eq!(heir.wait(), SOON);
     drop(old);
-    let (reply, answer) = tokio::sync::oneshot::channel();
-    heir.handle(Order::Confirm { who: Who::default(), reply });
-    assert!(answer.blocking_recv().unwrap().is_ok());
+    let mut confirm = || {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        heir.handle(Order::Confirm { who: Who::default(), reply });
+        answer.blocking_recv().unwrap().is_ok()
+    };
+    assert!((0..LOOKS).any(|_| confirm()));
 }
 
 #[test]
@@ -640,7 +653,7 @@ fn an_heir_goes_on_with_what_is_in_force_and_leaves_edits_to_a_reload() {
         assert_eq!((names(&heir), &heir.in_force.etag), (both.clone(), &old.in_force.etag));
         assert!(heir.notes()[0].contains("not what the files say"), "{:?}", heir.notes());
         drop(old);
-        heir.tick();
+        succeed(&mut heir);
         assert_eq!((names(&heir), numbers(&heir.revisions())), (both, vec![2, 1]));
         if edited.contains("[connections.z]") {
             drop(heir);
