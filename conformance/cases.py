@@ -46,6 +46,7 @@ import interop.strongswan6  # noqa: E402,F401
 import interop.takeover  # noqa: E402,F401
 import interop.taps  # noqa: E402,F401
 import interop.tenants  # noqa: E402,F401
+import interop.top  # noqa: E402,F401
 import interop.translation  # noqa: E402,F401
 import interop.tunnels  # noqa: E402,F401
 import interop.upgrade  # noqa: E402,F401

@@ -108,7 +108,7 @@ def quietly(daemon, doc):
             raise
 
 
-@case(ROW, "files that are refused: a start goes on with what was in force; an upgrade leaves edits to a reload")
+@case(ROW, "files that are refused: a start goes on with what was in force; an upgrade leaves edits to a reload", quick=True)
 def refused_files():
     """Broken files neither keep a gateway down nor are edits taken by the way; `status` tells of both. Without anything that was in force there is no start."""
     with Pair("ref") as lab:
@@ -123,7 +123,7 @@ def refused_files():
         warned = lambda word: any(word in warning for warning in left.send_json("GET", "info")["warnings"])
         selectors = lambda: left.send_json("GET", "config")["connections"]["peer"]["children"]["net"]["remote_ts"]
         passes, wrong = lambda: traffic.ping(lab.left, *INNER[4], count=5) == 5, []
-        edit(good + "[connections.peer\n")
+        edit(good + "[connections.other\n")
         left.kill()
         left.start()
         shown = lab.left.run(sandhog.binary("sandhog"), "--socket", left.socket, "status")

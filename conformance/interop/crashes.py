@@ -24,6 +24,8 @@ BACK = 3.0
 HANGS = 0.8
 # What a new executable says that hangs as it was told to
 HANGING = "faulty: hangs"
+# Seconds after which a daemon that was stopped goes on; its successor waits for less
+STILL = 5
 KILLS = ("the front", "the daemon", "both")
 
 
@@ -122,7 +124,7 @@ def both_ways(lab, rate):
 def fault(us, how, point):
     """The next executable fails like this."""
     with open(os.path.join(os.path.dirname(us.path), "fault"), "w") as f:
-        f.write(f"{how} {point} {sandhog.binary(PROGRAM)}\n")
+        f.write(f"{how} {point} {sandhog.binary(PROGRAM)} {us.process.worker()}\n")
     replace(us.path, FAULTY)
 
 
@@ -269,8 +271,26 @@ def refused():
 
 
 case(ROW, "20 executables that exit or hang before or after the commit")(
-    lambda: bad_upgrades(("begin", "hello", "state", "read", "read"), ("begin", "hello", "state", "read", "read"),
+    lambda: bad_upgrades(("begin", "hello", "list", "prepared", "state", "read"), ("begin", "prepared", "state", "read"),
                          [(how, point) for how in ("exit", "hang") for point in ("commit", "ready", "commit", "ready", "ready")]))
+
+
+@case(ROW, "the daemon at work stands still before the commit")
+def stands_still():
+    """Its successor loses its patience and goes: nobody is committed to, the keys stay where they are, and another upgrade comes through."""
+    with Pair("still") as lab:
+        left, _ = ends(lab, ESP)
+        known, at_work = spis(left), left.process.worker()
+        lab.left.start("continue", ["sh", "-c", f"sleep {STILL}; kill -CONT {at_work}"])
+        begun = time.monotonic()
+        wrong = attempt(left, "stop", "read", "failed")
+        took = time.monotonic() - begun
+        same = spis(left) == known and left.process.worker() == at_work
+        replace(left.path, sandhog.binary(PROGRAM))
+        code, said = left.client("upgrade")
+        good = code == 0 and spis(left) == known
+        return check(not wrong and same and good and took > STILL / 2,
+                     f"{took:.1f} s; wrong: {wrong}, SAs {'kept' if same else 'CHANGED'}; a good one: exit {code}, {'SAs kept' if good else said}")
 
 
 # kill -9

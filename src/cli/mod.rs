@@ -82,6 +82,8 @@ enum Command {
     /// Show connections, rates, drops and failures live
     ///
     /// Keys: q quits, the arrows move and choose the column that sorts, r reverses, / filters, Enter shows one connection.
+    ///
+    /// Where the terminal is narrow, columns are left out: what says nothing at present first, then RTT, CHILDREN, DROPS, OUT/s, IN/s.
     #[command(after_help = "Example:\n  sandhog top --interval 5")]
     Top(top::Args),
     /// Show events as they happen; a lost daemon is waited for

@@ -287,6 +287,7 @@ mod tests {
     #[test]
     fn what_another_user_could_not_read_is_named_with_the_way_out() {
         let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();
         let path = folder.path().join("a.psk");
         let found = file(&path, 0o600);
         let nobody = Reader { user: 65_534, groups: &[65_534], group: "nogroup".into() };

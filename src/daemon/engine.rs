@@ -164,6 +164,8 @@ pub struct Engine {
     giver: Giver,
     /// Routes are as the daemon before has left them; they are made ours then.
     unsettled: Option<Duration>,
+    /// An heir waits for what we know, and for so long for the hook.
+    prepared: Option<Duration>,
     upgraders: upgrade::Waiting,
     /// Nothing more is done.
     end: Option<End>,
@@ -232,6 +234,7 @@ impl Engine {
             drained: false,
             giver,
             unsettled: None,
+            prepared: None,
             upgraders: upgrade::Waiting::new(),
             end: None,
         })
@@ -329,6 +332,7 @@ impl Engine {
             self.parts.devices.deadline(),
             self.giver.deadline(),
             self.unsettled,
+            self.turn_at(now),
         ];
         dues.into_iter().flatten().min().unwrap_or(now).saturating_sub(now)
     }

@@ -47,6 +47,8 @@ const PLAN_LIFE: Duration = Duration::from_secs(600);
 const LOOK: Duration = Duration::from_secs(10);
 /// What could not be undone is tried again after this.
 const AGAIN: Duration = Duration::from_secs(5);
+/// An heir looks after this whether the store is free, and then after twice as long each time.
+const SOON: Duration = Duration::from_millis(50);
 
 /// A document and what it means.
 #[derive(Clone, Debug)]
@@ -91,6 +93,8 @@ pub struct Keeper {
     storeless: Option<String>,
     /// The store is still another's, who is about to go.
     is_heir: bool,
+    /// It is looked at again after this.
+    again: Duration,
     /// What is in force is not what the files say.
     differs: bool,
     /// The files were refused when this daemon started, and what is in force instead.
@@ -112,7 +116,7 @@ impl Keeper {
             loop {
                 match orders.recv_timeout(self.wait()) {
                     Ok(order) => self.handle(order),
-                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Timeout) => self.again = (self.again * 2).min(AGAIN),
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
                 self.tick();
@@ -122,7 +126,7 @@ impl Keeper {
 
     /// How long nothing is due.
     fn wait(&self) -> Duration {
-        let idle = if self.is_heir { AGAIN } else { Duration::from_secs(3600) };
+        let idle = if self.is_heir { self.again } else { Duration::from_secs(3600) };
         let Some(pending) = self.pending() else { return idle };
         let now = (self.now)();
         let due =
@@ -161,6 +165,9 @@ impl Keeper {
     }
 
     fn handle(&mut self, order: Order) {
+        if self.is_heir {
+            self.reopen();
+        }
         // Who asked may have gone away.
         match order {
             Order::Get(reply) => drop(reply.send(Ok(self.shown()))),

@@ -262,8 +262,9 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
 
 /// Takes everything down; what keeps protected packets in goes last, if it goes at all.
 fn stop(parts: Parts, end: &Result<End, String>) -> Result<(), String> {
-    let Parts { workers, pool, devices, mut network, config, .. } = parts;
-    drop(pool);
+    let Parts { workers, pool, devices, mut network, config, keeper, .. } = parts;
+    // Without this the keeper goes, and lets go of state_dir, before hooks are waited for.
+    drop((pool, keeper));
     if *end == Ok(End::HandedOver) {
         // Routes and the guard are the other's.
         return Ok(());

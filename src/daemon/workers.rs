@@ -217,8 +217,46 @@ impl Drop for Ending {
 }
 
 #[cfg(test)]
+impl Workers {
+    /// One more, that ends by itself.
+    pub fn add_a_lost_one(&mut self) {
+        self.threads.push(std::thread::spawn(|| None));
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
+
+    fn none() -> Workers {
+        let (tables, wake) = (Arc::new(Tables::new()), Arc::new(EventFd::new().unwrap()));
+        Workers::new(&tables, DeviceId(0), Vec::new(), Vec::new(), Vec::new(), false, wake).unwrap()
+    }
+
+    /// On their way they are in two channels, and in the hands of who takes them from one to the other.
+    #[test]
+    fn all_that_workers_have_said_is_heard_while_they_rest() {
+        let workers = none();
+        let all = 0..UPCALLS as u32 * 2;
+        for spi in all.clone() {
+            workers.sender.as_ref().unwrap().send(Upcall::FirstPacket { spi }).unwrap();
+        }
+        let spis = workers.last_words().into_iter().map(|upcall| match upcall {
+            Upcall::FirstPacket { spi } => spi,
+            other => panic!("{other:?}"),
+        });
+        assert!(spis.eq(all));
+        assert!(workers.last_words().is_empty() && workers.next().is_none());
+    }
+
+    #[test]
+    fn who_is_lost_in_a_pause_is_missed() {
+        let mut workers = none();
+        assert!(workers.pause().is_some());
+        workers.go_on().unwrap();
+        workers.add_a_lost_one();
+        assert!(workers.pause().is_none());
+    }
 
     #[test]
     fn a_worker_that_ends_by_itself_is_missed() {

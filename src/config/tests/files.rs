@@ -123,7 +123,7 @@ fn a_file_with_a_secret_in_it_is_closed_to_others() {
         assert!(errors.0[0].hint.contains("chmod") && !errors.to_string().contains("correct horse"), "{errors}");
         assert_eq!(codes(errors), ["secret.permissions"], "{mode:o}");
     }
-    write(&main, CONNECTION.as_bytes(), 0o644);
+    write(&main, b"[gateway]\nworkers = 2\n", 0o644);
     load(&main).expect("there is nothing secret in it");
     let key = "[connections.b]\nremote_addrs = [\"192.0.2.2\"]\nlocal = { auth = \"pubkey\", key = \"-----BEGIN PRIVATE KEY-----\" }\n";
     write(&beside.join("10-b.toml"), key.as_bytes(), 0o644);

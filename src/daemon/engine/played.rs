@@ -229,3 +229,30 @@ fn whoever_has_handed_over_seals_nothing_and_whoever_has_not_goes_on() {
         }
     });
 }
+
+/// Nobody would serve what was its: all is set up anew.
+#[test]
+fn a_worker_that_is_lost_ends_an_upgrade_and_the_daemon() {
+    fresh(|| {
+        for lending in [true, false] {
+            let (mut play, outbound) = Play::at_work(&config(""));
+            let _answer = play.ask();
+            let heir = play.give(5);
+            for (answer, last) in [(hello(), lending), (Answer::Prepared, true)] {
+                assert!(play.engine.end.is_none());
+                if last {
+                    play.engine.parts.workers.add_a_lost_one();
+                }
+                say(&heir, &answer, &[]).unwrap();
+                play.follow();
+                if last {
+                    break;
+                }
+            }
+            assert_eq!(play.engine.end, Some(End::LostDevice));
+            let words = play.heard();
+            assert!(words.contains(&Word::Failed { serial: 5 }), "{words:?}");
+            assert!(!words.contains(&Word::Committed { serial: 5 }) && outbound.sa.reserve(1).is_ok());
+        }
+    });
+}

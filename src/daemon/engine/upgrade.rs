@@ -5,12 +5,18 @@ use crate::control::upgrade::{Refusal, Upgrade};
 use crate::daemon::frozen::{self, Stamp};
 use crate::daemon::handover::give::News;
 use crate::daemon::handover::take::Taken;
+use crate::daemon::hook::Hook;
 use crate::daemon::{ceiling, clock, is_shared};
-use crate::io::memory_file;
+use crate::io::memory_file::{self, Wiped};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// What could not be put into place is tried again after this.
 const SETTLE_AGAIN: Duration = Duration::from_secs(1);
+
+/// A hook has so long to hear of everything before an upgrade goes on, which is looked at this often.
+const HOOKS: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Who waits to hear whether there will be an upgrade.
 pub(super) type Waiting = Vec<Reply<Result<Box<Upgrade>, Refusal>>>;
@@ -43,15 +49,39 @@ impl Engine {
                     self.upgraders.drain(..).for_each(|reply| drop(reply.send(Err(refused.clone()))));
                 }
                 News::Failed(sentence) => self.tell_failed(now, sentence, Refusal::Executable),
-                News::Wanted | News::Prepared if self.stop_at.is_some() => {}
-                News::Wanted => self.lend(now),
-                News::Prepared => self.hand_over(now),
+                News::Wanted if self.stop_at.is_none() => self.lend(now),
+                News::Prepared => self.prepared = Some(now + HOOKS),
+                News::Wanted => {}
                 News::Alone => {
                     tracing::error!("who has started this daemon is gone: it ends");
                     self.end = Some(End::Alone);
                 }
             }
         }
+        self.hand_over_in_turn(now);
+    }
+
+    /// The hook hears of what has changed here before it hears of what changes there, unless it takes too long.
+    fn hand_over_in_turn(&mut self, now: Duration) {
+        let Some(until) = self.prepared else { return };
+        let late = self.parts.hook.as_ref().map_or(0, Hook::under_way);
+        if self.giver.serial().is_none() || self.stop_at.is_some() {
+            self.prepared = None;
+        } else if late == 0 || until <= now {
+            self.prepared = None;
+            if late > 0 {
+                tracing::warn!(
+                    late,
+                    "the hook is too slow: it may hear of these changes after later ones, or not at all"
+                );
+            }
+            self.hand_over(now);
+        }
+    }
+
+    /// When to look whether it is its turn.
+    pub(super) fn turn_at(&self, now: Duration) -> Option<Duration> {
+        self.prepared.map(|until| until.min(now + LOOK))
     }
 
     /// The workers begin, or go on where another daemon's have stopped: when that was.
@@ -178,8 +208,9 @@ impl Engine {
         let memory = |error: std::io::Error| format!("the state cannot be written: {error}");
         let paused = self.pause(stopped)?;
         let state = self.freeze(&paused).map_err(|error| format!("the state cannot be written: {error}"))?;
-        let state = memory_file::write(state.write(&Stamp::now(serial)).expose()).map_err(memory)?;
-        let entrusted = self.giver.entrust(&state, self.sas())?;
+        // Nothing is left of it when this returns, whatever it returns.
+        let state = Wiped::write(state.write(&Stamp::now(serial)).expose()).map_err(memory)?;
+        let entrusted = self.giver.entrust(state.as_fd(), self.sas())?;
         let announced = self.giver.announce(entrusted)?;
         // Before the other may seal.
         let shut = announced.shut(&self.parts.installer);

@@ -53,6 +53,8 @@ pub fn run(arguments: Vec<OsString>, resumed: Option<Resumed>) -> ExitCode {
     if let Err(error) = privileges::no_cores() {
         eprintln!("sandhogd: a core of the front could hold secrets of the environment: {error}");
     }
+    // Nor are those for a swap device. Where that cannot be had the daemon says so.
+    privileges::lock_memory();
     match Front::new(arguments, resumed).and_then(|mut front| front.run()) {
         Ok(status) => end_like(status),
         Err(error) => {

@@ -8,7 +8,7 @@ use crate::daemon::install::Installer;
 use crate::io::channel::{Channel, MAX_DESCRIPTORS};
 use crate::io::fds::Poll;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// Tokens of what is waited for.
@@ -282,7 +282,7 @@ impl Giver {
         self.say_to_heir(&Offer::List, std::slice::from_ref(list), deadline)
     }
 
-    fn say_to_heir(&self, offer: &Offer, beside: &[OwnedFd], deadline: Duration) -> Result<(), String> {
+    fn say_to_heir(&self, offer: &Offer, beside: &[impl AsFd], deadline: Duration) -> Result<(), String> {
         let Phase::Begun { pipe, .. } = &self.phase else { return Err("nobody waits for it".into()) };
         let beside: Vec<_> = beside.iter().map(AsFd::as_fd).collect();
         say_by(pipe, offer, &beside, deadline)
@@ -293,9 +293,9 @@ impl Giver {
     ///
     /// # Errors
     /// Nothing has happened, and why.
-    pub fn entrust(&self, state: &OwnedFd, sas: (u64, u64)) -> Result<Entrusted, String> {
+    pub fn entrust(&self, state: BorrowedFd<'_>, sas: (u64, u64)) -> Result<Entrusted, String> {
         let deadline = clock::now() + reading(sas);
-        self.say_to_heir(&Offer::State { sas }, std::slice::from_ref(state), deadline)?;
+        self.say_to_heir(&Offer::State { sas }, &[state], deadline)?;
         let Phase::Begun { pipe, .. } = &self.phase else { return Err("nobody waits for it".into()) };
         match await_one(pipe, deadline) {
             Ok(Some((Answer::Read { sas: found }, _))) if found == sas => Ok(Entrusted(())),
@@ -443,14 +443,14 @@ mod tests {
             } else {
                 drop(heir);
             }
-            let offered = play.giver.entrust(&memory(), (2, 3)).unwrap_err();
+            let offered = play.giver.entrust(memory().as_fd(), (2, 3)).unwrap_err();
             assert!(offered.contains(hint) || offered.contains("does not take"), "{offered}");
         }
         let (play, heir) = Play::begun();
         say(&heir, &Answer::Read { sas: (2, 3) }, &[]).unwrap();
         let all: Vec<_> = (0..=MAX_DESCRIPTORS).map(|_| memory()).collect();
         play.giver.offer(&[], &all, &memory()).unwrap();
-        let Entrusted(()) = play.giver.entrust(&memory(), (2, 3)).unwrap();
+        let Entrusted(()) = play.giver.entrust(memory().as_fd(), (2, 3)).unwrap();
         let counts: Vec<_> = std::iter::from_fn(|| heir.receive().ok()?).map(|m| m.descriptors.len()).collect();
         assert_eq!(counts, [MAX_DESCRIPTORS, 1, 1, 1]);
     }
@@ -480,7 +480,7 @@ mod tests {
     fn who_has_gone_after_it_read_is_not_committed_to() {
         let (play, heir) = Play::begun();
         say(&heir, &Answer::Read { sas: (2, 3) }, &[]).unwrap();
-        let entrusted = play.giver.entrust(&std::io::pipe().unwrap().0.into(), (2, 3)).unwrap();
+        let entrusted = play.giver.entrust(std::io::pipe().unwrap().0.as_fd(), (2, 3)).unwrap();
         drop(heir);
         assert!(play.giver.announce(entrusted).unwrap_err().contains("has ended"));
         let heard = play.heard();

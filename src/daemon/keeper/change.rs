@@ -141,6 +141,9 @@ impl Keeper {
     }
 
     pub(super) fn confirm(&mut self, who: Who) -> Result<Applied, Problem> {
+        if self.is_heir {
+            return Err(answer::storeless("the daemon before has not let go of state_dir yet: try again"));
+        }
         if self.pending().is_none() {
             return Err(answer::nothing_pending());
         }

@@ -12,7 +12,7 @@
 use super::change::draft;
 use super::deadline::{self, Moment};
 use super::port::Nobody;
-use super::{InForce, Keeper, answer, fingerprint, revision};
+use super::{AGAIN, InForce, Keeper, SOON, answer, fingerprint, revision};
 use crate::config::document::{Desired, Key, Value, digest};
 use crate::config::{self, Config, Errors, Gateway, Source, System};
 use crate::control::config::{Order, Who};
@@ -115,7 +115,7 @@ impl From<Errors> for NoStart {
 /// The heir of a daemon that is still at work only looks at what that one has open, and opens it itself when that one has gone.
 ///
 /// # Errors
-/// The files are refused, or `state_dir` is of a newer version.
+/// The files are refused, or `state_dir` is of a newer version, or an heir cannot read it.
 pub fn begin(path: &Path, is_heir: bool) -> Result<Begun, NoStart> {
     begin_at(path, is_heir, Moment::now)
 }
@@ -134,6 +134,12 @@ pub(super) fn begin_at(path: &Path, is_heir: bool, now: fn() -> Moment) -> Resul
     let (store, storeless) = match opened {
         Ok(store) => (store, None),
         Err(error @ Error::Newer { .. }) => return Err(NoStart::Sentence(error.to_string())),
+        // What the API has put is in there, and the daemon at work has it: it must not get lost by an upgrade.
+        Err(error)
+            if is_heir && !matches!(state_dir.symlink_metadata(), Err(none) if none.kind() == ErrorKind::NotFound) =>
+        {
+            return Err(NoStart::Sentence(format!("{}: {error}", state_dir.display())));
+        }
         Err(error) => (None, Some(format!("{}: {error}", state_dir.display()))),
     };
     let key = store.as_ref().map_or_else(process_key, key);
@@ -204,6 +210,7 @@ fn from(files: Files, found: Found, now: fn() -> Moment) -> Result<Begun, NoStar
         plans: VecDeque::new(),
         storeless,
         is_heir,
+        again: SOON,
         differs,
         refused,
         restart: Vec::new(),
@@ -344,7 +351,13 @@ impl Keeper {
         if self.store.is_some() {
             return;
         }
-        let opened = open(&self.state_dir).map_err(|error| error.to_string()).and_then(|store| {
+        let folders = Folders::open(&self.state_dir);
+        // The daemon before has not gone yet; it has its time.
+        let is_taken = matches!(&folders, Err(error) if error.kind() == ErrorKind::WouldBlock);
+        if self.is_heir && is_taken && self.again < AGAIN {
+            return;
+        }
+        let opened = of_folders(folders).map_err(|error| error.to_string()).and_then(|store| {
             let of_disk = store.current().map(|meta| meta.digest.clone());
             let ours = hex::encode(digest(&self.in_force.desired, &key(&store)));
             match of_disk {
@@ -355,9 +368,13 @@ impl Keeper {
             }
         });
         match opened {
-            // The daemon before has not gone yet.
-            Err(_) if self.is_heir => {}
-            Err(why) => self.storeless = Some(format!("{}: {why}", self.state_dir.display())),
+            Err(why) => {
+                let why = format!("{}: {why}", self.state_dir.display());
+                if self.is_heir && self.storeless.as_ref() != Some(&why) {
+                    tracing::warn!("no revisions are kept: {why}");
+                }
+                self.storeless = Some(why);
+            }
             Ok(mut store) => {
                 // An heir has seen it before: what has been edited since is not in force.
                 if self.key != key(&store) {

@@ -426,6 +426,16 @@ fn without_a_place_for_revisions_the_files_are_still_read() {
     assert!(names(&keeper).len() == 2 && keeper.pending().is_some());
 }
 
+/// A program that another test is just starting has all that is open here, the lock among it, for a moment.
+const LOOKS: u32 = 100_000;
+fn succeed(heir: &mut Keeper) {
+    let opened = (0..LOOKS).any(|_| {
+        heir.tick();
+        heir.store.is_some()
+    });
+    assert!(opened, "nobody has it");
+}
+
 /// An upgrade: the new daemon begins while the old one has everything open.
 #[test]
 fn an_heir_looks_and_takes_over_when_the_other_has_gone() {
@@ -438,12 +448,48 @@ fn an_heir_looks_and_takes_over_when_the_other_has_gone() {
     heir.tick();
     assert!(heir.store.is_none() && heir.notes().is_empty());
     assert_eq!(code(heir.apply_from(json(&[]), &terms(None))), "store.unavailable");
-    drop(old);
+    assert_eq!(code(heir.confirm(Who::default())), "store.unavailable", "nobody knows yet what waits");
+    heir.again = AGAIN;
     heir.tick();
+    assert!(heir.notes()[0].contains("another sandhogd has it"), "it had time enough");
+    drop(old);
+    succeed(&mut heir);
     assert!(heir.pending().is_some());
     NOW.set(NOW.get() + 60);
     heir.tick();
     assert_eq!(names(&heir), ["a"]);
+}
+
+/// What the API has put would be gone.
+#[test]
+fn an_heir_that_cannot_read_the_store_takes_nothing_over() {
+    let lab = Lab::new(&connection("a", 2));
+    let none_yet = begin_at(&lab.file(), true, now);
+    assert!(none_yet.is_ok(), "{none_yet:?}");
+    drop(lab.start());
+    std::fs::set_permissions(lab.state(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    match begin_at(&lab.file(), true, now) {
+        Err(NoStart::Sentence(sentence)) => assert!(sentence.contains("others may write in it"), "{sentence}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// An order is answered by what is on the disk, as soon as that can be had.
+#[test]
+fn an_heir_opens_the_store_before_it_answers() {
+    let lab = Lab::new(&connection("a", 2));
+    let mut old = lab.start();
+    old.apply_from(json(&[("b", 3)]), &terms(Some(60))).unwrap();
+    let mut heir = begin_at(&lab.file(), true, now).unwrap().keeper();
+    heir.port = Box::new(lab.engine.clone());
+    assert_eq!(heir.wait(), SOON);
+    drop(old);
+    let mut confirm = || {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        heir.handle(Order::Confirm { who: Who::default(), reply });
+        answer.blocking_recv().unwrap().is_ok()
+    };
+    assert!((0..LOOKS).any(|_| confirm()));
 }
 
 #[test]
@@ -607,7 +653,7 @@ fn an_heir_goes_on_with_what_is_in_force_and_leaves_edits_to_a_reload() {
         assert_eq!((names(&heir), &heir.in_force.etag), (both.clone(), &old.in_force.etag));
         assert!(heir.notes()[0].contains("not what the files say"), "{:?}", heir.notes());
         drop(old);
-        heir.tick();
+        succeed(&mut heir);
         assert_eq!((names(&heir), numbers(&heir.revisions())), (both, vec![2, 1]));
         if edited.contains("[connections.z]") {
             drop(heir);

@@ -434,6 +434,15 @@ fn an_heir_that_was_killed_says_nothing_more() {
 }
 
 #[test]
+fn a_daemon_that_has_handed_over_and_does_not_go_is_killed() {
+    let mut world = World::begun();
+    world.play(&[Step::Commit, Step::HeirReady, Step::Hear(false), Step::Hang(0)]);
+    assert_eq!((world.daemon, world.of(1).alive), (2, true));
+    world.play(&[Step::Wait, Step::Reap]);
+    assert_eq!((world.of(1).alive, world.succeeded), (false, 1));
+}
+
+#[test]
 fn who_only_says_that_it_is_ready_is_not_the_daemon() {
     let mut world = World::begun();
     world.play(&[Step::HeirNonsense(0), Step::Hear(false)]);
