@@ -9,6 +9,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
 import interop.addresses  # noqa: E402,F401  (importing registers the cases)
+import interop.alerts  # noqa: E402,F401
 import interop.booted  # noqa: E402,F401
 import interop.certs  # noqa: E402,F401
 import interop.changes  # noqa: E402,F401
@@ -17,6 +18,7 @@ import interop.crashes  # noqa: E402,F401
 import interop.demo  # noqa: E402,F401
 import interop.exposure  # noqa: E402,F401
 import interop.forged  # noqa: E402,F401
+import interop.furnished  # noqa: E402,F401
 import interop.hijack  # noqa: E402,F401
 import interop.hostile  # noqa: E402,F401
 import interop.image  # noqa: E402,F401
@@ -44,6 +46,7 @@ import interop.strongswan6  # noqa: E402,F401
 import interop.takeover  # noqa: E402,F401
 import interop.taps  # noqa: E402,F401
 import interop.tenants  # noqa: E402,F401
+import interop.top  # noqa: E402,F401
 import interop.translation  # noqa: E402,F401
 import interop.tunnels  # noqa: E402,F401
 import interop.upgrade  # noqa: E402,F401

@@ -24,7 +24,7 @@
 //! | 6 | `daemon` | everything below |
 //! | 5 | `control` | `config`, status types of `ike`, `ipsec`, `dataplane`; `io::peer`, `wire::ip` |
 //! | 4 | `dataplane` | `ipsec`, `esp`, `io`, `wire` |
-//! | 4 | `config` | `ike::policy` and `ike::diagnose`, `ipsec`, `crypto`, `wire` |
+//! | 4 | `config` | `ike::policy` and `ike::diagnose`, `ipsec`, `crypto`, `io::plain`, `wire` |
 //! | 3 | `ipsec` | `esp`, `wire` |
 //! | 2 | `ike`, `esp` | `crypto`, `wire`, `frozen` (never each other) |
 //! | 1.5 | `frozen` | `crypto`, `wire` |

@@ -17,7 +17,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("ike", &["crypto", "wire", "frozen"]),
     ("ipsec", &["esp", "wire", "crypto::cipher", "frozen"]),
     ("dataplane", &["ipsec", "esp", "io", "wire"]),
-    ("config", &["ike::policy", "ike::diagnose", "ipsec", "crypto", "wire"]),
+    ("config", &["ike::policy", "ike::diagnose", "ipsec", "crypto", "io::plain", "wire"]),
     (
         "control",
         &[
@@ -224,4 +224,76 @@ fn crates_have_one_owner() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What follows `sandhog` where a text shows how it is called; in prose it has a capital letter or a verb of none of its own.
+fn called(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (at, _) in text.match_indices("sandhog ") {
+        let before = &text[..at];
+        let is_part =
+            before.ends_with(|c: char| c.is_alphanumeric() || "-_.@/".contains(c)) && !before.ends_with("bin/");
+        // A namespace, unit, table, group or program that has the name.
+        let others = [" -n ", " -u ", "table ", "group ", "program in ", "start "];
+        if is_part || others.iter().any(|other| before.ends_with(other)) {
+            continue;
+        }
+        let line = text[at..].lines().next().unwrap_or_default();
+        let mut rest = line.split(' ').skip(1);
+        let mut word = rest.next().unwrap_or_default();
+        while word.starts_with("--") {
+            if word == "--socket" {
+                rest.next();
+            }
+            word = rest.next().unwrap_or_default();
+        }
+        let word: String = word.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+        if word.starts_with(|c: char| c.is_ascii_lowercase()) && !word.starts_with("sandhog") {
+            words.push(word);
+        }
+    }
+    words
+}
+
+/// An alert that tells somebody at night to run what does not exist helps nobody.
+#[test]
+fn documents_name_commands_that_exist() {
+    fn walk(path: &Path, out: &mut Vec<PathBuf>) {
+        if path.is_dir() {
+            fs::read_dir(path)
+                .expect("it is readable")
+                .for_each(|entry| walk(&entry.expect("it is readable").path(), out));
+        } else {
+            out.push(path.to_owned());
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = Vec::new();
+    ["README.md", "deploy", "systemd", "src/cli/man.rs", "src/config/manual.rs", "src/cli/mod.rs"]
+        .iter()
+        .for_each(|path| walk(&root.join(path), &mut paths));
+    let known = crate::cli::commands();
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for path in paths {
+        let text = String::from_utf8_lossy(&fs::read(&path).expect("it is readable")).into_owned();
+        for word in called(&text) {
+            seen += 1;
+            if !known.contains(&word) {
+                wrong.push(format!("{}: sandhog {word}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "there are no such commands:\n{}", wrong.join("\n"));
+    assert!(seen > 50, "only {seen} were found");
+}
+
+#[test]
+fn calls_are_found() {
+    assert_eq!(
+        called("run `sandhog why NAME` or\n$ sandhog --json --socket /x up a\nx=/usr/bin/sandhog reload\n"),
+        ["why", "up", "reload"]
+    );
+    assert!(
+        called("group sandhog can\n/run/sandhog x\nsystemctl restart sandhog now\nsandhog  \ng sandhog -").is_empty()
+    );
 }

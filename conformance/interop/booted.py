@@ -14,18 +14,6 @@ from lab.net import Lab, run
 from .package import PSK, SUITE, Root, build
 
 ROW = "package"
-# What follows the kernel's serial line and runs what it says, as the kernel machine of other rows has it in its first process.
-LOOP = """#!/bin/sh
-exec 3<>/dev/ttyS1
-stty -F /dev/ttyS1 raw -echo
-echo READY >&3
-while IFS= read -r line <&3; do
-    sh -c "$line" >/tmp/out 2>&1 </dev/null
-    code=$?
-    base64 -w0 /tmp/out >&3
-    echo " END $code" >&3
-done
-"""
 SERVICE = """[Unit]
 After=multi-user.target
 [Service]
@@ -47,7 +35,7 @@ class Machine(Kernel):
             # as in any image that is made: nothing is started, as no systemd runs
             root.run("dpkg", "-i", f"/root/{os.path.basename(first)}", timeout=180)
             root.write("etc/sandhog/sandhog.toml", config, 0o640)
-            root.file("usr/local/sbin/loop", LOOP, 0o755)
+            shutil.copy(os.path.join(sandhog.ROOT, "conformance/lab/serial.sh"), os.path.join(root.dir, "usr/local/sbin/loop"))
             root.file("usr/local/sbin/told", "#!/bin/sh\necho told of $SANDHOG_EVENT as $(id -un)\n", 0o755)
             root.file("etc/systemd/system/loop.service", SERVICE, 0o644)
             root.run("systemctl", "enable", "-q", "loop.service")
@@ -181,29 +169,57 @@ def _given_up(machine, holds):
 
 
 def _with_more(machine, holds):
-    """A hook of another user and a tenant's namespace, each with the drop-in that is for it."""
+    """Hooks of other users and tenants' namespaces, with the drop-ins that are for them; an address of metrics that comes later; a socket where none can be."""
     machine.run("cd /usr/share/doc/sandhog/examples && cp hook.conf tenants.conf /run/systemd/system/sandhog.service.d/ && ip netns add tenant && systemctl daemon-reload")
-    hook = 'hook = { command = ["/usr/local/sbin/told"], user = "nobody" }'
-    tenant = """
-[connections.tenant]
-remote_addrs = ["192.0.2.3"]
-interface = { name = "vti-t", netns = "tenant" }
-[connections.tenant.children.all]
+    machine.run("sed -i 's|^\\[gateway\\]$|&\\nmetrics = \"198.51.100.9:9464\"\\nhook = { command = [\"/usr/local/sbin/told\"], user = \"root\" }|' /etc/sandhog/sandhog.toml")
+    for user in ("root", "nobody"):
+        machine.run(f"sed -i 's|user = \"root\"|user = \"{user}\"|' /etc/sandhog/sandhog.toml; systemctl restart sandhog", timeout=60)
+        wait.until("the tunnel with a hook", lambda: running(machine), 90, every=1)
+        time.sleep(2)
+        journal = machine.run("journalctl -u sandhog -o cat -n 60")
+        holds(f"a hook of {user}", f"told of up as {user}" in journal, "" if f"as {user}" in journal else journal[-600:])
+    machine.run("ip addr add 198.51.100.9/32 dev lo")
+    told = "198.51.100.9:9464" in machine.run("sandhog status -v")
+    wait.until("metrics", lambda: "198.51.100.9:9464" in machine.run("ss -Hltn"), 40, every=1)
+    holds("metrics at an address that comes later", told and "198.51.100.9:9464" not in machine.run("sandhog status -v"))
+
+    # the daemon runs, and has been given the capability for tenants before there is one
+    machine.write("/tmp/more.toml", _tenant("tenant", "tenant", 3))
+    machine.run("cat /tmp/more.toml >>/etc/sandhog/sandhog.toml; systemctl reload sandhog", timeout=60)
+    holds("a tenant's device", "vti-t" in machine.run("sleep 1; ip -n tenant -br link", check=False))
+    pid = machine.run("unshare -n sleep 1000 >/dev/null 2>&1 & echo $!").strip()
+    machine.write("/tmp/process.toml", _tenant("process", f"/proc/{pid}/ns/net", 4))
+    machine.run("install -g sandhogd -m 640 /tmp/process.toml /etc/sandhog/conf.d; systemctl reload sandhog; sleep 1", timeout=60)
+    said = " ".join(json.loads(machine.run("sandhog --json status process"))["connections"][0]["warnings"])
+    holds("a tenant of a process is told how it gets a name", "ip netns attach" in said, "" if "attach" in said else said)
+    machine.run(f"kill {pid}; rm /etc/sandhog/conf.d/process.toml; systemctl reload sandhog", timeout=60)
+
+    # nothing passes in the clear while nothing can start
+    machine.run("systemctl stop sandhog; sandhogd --clear; sed -i.bak 's|^\\[gateway\\]$|&\\ncontrol_socket = \"/srv/vpn/control.sock\"|' /etc/sandhog/sandhog.toml", timeout=60)
+    before = machine.run("ip route show table all; nft list tables")
+    machine.run("systemctl start sandhog; sleep 2; systemctl stop sandhog", check=False, timeout=60)
+    closed = machine.run("ip route show table all; nft list tables")
+    journal = machine.run("journalctl -u sandhog -o cat -n 30")
+    holds("a start that fails closes", "10.2.0.0/24" not in before and "prohibit 10.2.0.0/24" in closed and "sandhog" in closed.split("table")[-1], closed.replace("\n", " | ")[-300:])
+    holds("and says the way out", "ReadWritePaths=/srv/vpn" in journal, "" if "ReadWritePaths" in journal else journal[-600:])
+    machine.run("mv /etc/sandhog/sandhog.toml.bak /etc/sandhog/sandhog.toml; systemctl restart sandhog", timeout=60)
+    wait.until("the tunnel after a start that failed", lambda: running(machine), 90, every=1)
+
+
+def _tenant(name, netns, last):
+    """A connection whose device goes elsewhere, and its secret."""
+    return f"""
+[connections.{name}]
+remote_addrs = ["192.0.2.{last}"]
+interface = {{ name = "vti-{name[0]}", netns = "{netns}" }}
+[connections.{name}.children.all]
 local_ts = ["0.0.0.0/0"]
 remote_ts = ["0.0.0.0/0"]
 start_action = "none"
-[secrets.tenant]
-id = ["192.0.2.3"]
+[secrets.{name}]
+id = ["192.0.2.{last}"]
 secret = "another secret of the package's case"
 """
-    machine.run(f"sed -i 's|^\\[gateway\\]$|&\\n{hook}|' /etc/sandhog/sandhog.toml")
-    machine.write("/tmp/more.toml", tenant)
-    machine.run("cat /tmp/more.toml >>/etc/sandhog/sandhog.toml; systemctl restart sandhog", timeout=60)
-    wait.until("the tunnel with a hook", lambda: running(machine), 90, every=1)
-    time.sleep(2)
-    journal = machine.run("journalctl -u sandhog -o cat -n 60")
-    holds("a hook of another user", "told of up as nobody" in journal, "" if "told of" in journal else journal[-600:])
-    holds("a tenant's device", "vti-t" in machine.run("ip -n tenant -br link", check=False))
 
 
 def _reaches(machine, group, socket):

@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 
+from interop import upgrade
 from interop.ourselves import both, must_come_up
 from lab import sandhog, traffic, wait
 from lab.cases import case, check
@@ -105,6 +106,40 @@ def quietly(daemon, doc):
     except Exception as e:  # http.client has errors of its own for a connection that ends
         if "Remote" not in repr(e) and "Incomplete" not in repr(e) and "BadStatus" not in repr(e):
             raise
+
+
+@case(ROW, "files that are refused: a start goes on with what was in force; an upgrade leaves edits to a reload", quick=True)
+def refused_files():
+    """Broken files neither keep a gateway down nor are edits taken by the way; `status` tells of both. Without anything that was in force there is no start."""
+    with Pair("ref") as lab:
+        left, _ = upgrade.ends(lab, upgrade.GCM)
+        with open(left.config) as f:
+            good = f.read()
+
+        def edit(text):
+            with open(left.config, "w") as f:
+                f.write(text)
+
+        warned = lambda word: any(word in warning for warning in left.send_json("GET", "info")["warnings"])
+        selectors = lambda: left.send_json("GET", "config")["connections"]["peer"]["children"]["net"]["remote_ts"]
+        passes, wrong = lambda: traffic.ping(lab.left, *INNER[4], count=5) == 5, []
+        edit(good + "[connections.other\n")
+        left.kill()
+        left.start()
+        shown = lab.left.run(sandhog.binary("sandhog"), "--socket", left.socket, "status")
+        if not left.up("peer")[0] or not passes() or "toml.syntax" not in shown or not warned("revision 1 is in force"):
+            wrong.append(f"started with broken files: {shown}")
+        edit(good.replace(prefix(INNER[4][1]), "10.77.0.0/16"))
+        before = upgrade.spis(left)
+        left.replaced()
+        if upgrade.spis(left) != before or selectors() != [prefix(INNER[4][1])] or not passes() or not warned("not what the files say"):
+            wrong.append(f"upgraded with edited files: {selectors()}")
+        left.must("reload")
+        if selectors() != ["10.77.0.0/16"] or warned("files"):
+            wrong.append(f"after the reload: {selectors()}")
+        other = sandhog.Sandhog(lab.right, "[connections.peer\n", name="other", start=False)
+        code = other.spawn().popen.wait(20)
+        return check(not wrong and code == 2, f"wrong: {wrong}; without a revision: exit {code}")
 
 
 case(ROW, "5 power cuts in the middle of apply", quick=True)(lambda: power_cut(5))

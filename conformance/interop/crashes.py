@@ -24,6 +24,8 @@ BACK = 3.0
 HANGS = 0.8
 # What a new executable says that hangs as it was told to
 HANGING = "faulty: hangs"
+# Seconds after which a daemon that was stopped goes on; its successor waits for less
+STILL = 5
 KILLS = ("the front", "the daemon", "both")
 
 
@@ -122,7 +124,7 @@ def both_ways(lab, rate):
 def fault(us, how, point):
     """The next executable fails like this."""
     with open(os.path.join(os.path.dirname(us.path), "fault"), "w") as f:
-        f.write(f"{how} {point} {sandhog.binary(PROGRAM)}\n")
+        f.write(f"{how} {point} {sandhog.binary(PROGRAM)} {us.process.worker()}\n")
     replace(us.path, FAULTY)
 
 
@@ -192,16 +194,21 @@ def outages(seen, begun):
     return [max(longest(s["pauses"], at - 0.1, until - 0.1) for s in seen) for at, until in zip(begun, [*begun[1:], float("inf")])]
 
 
+def installed(lab):
+    """A tunnel from a daemon that is installed, who watches its wires, and the ground before it and with it."""
+    open_country(lab)
+    sandhog.Sandhog(lab.right, text(1, "none"))
+    untouched = ground(lab.left)
+    us = Installed(lab.left, text(0, "start", 'on_exit = "open"'))
+    watch = Watch(lab, (lab.left, lab.left_dev), (lab.right, lab.right_dev))
+    wait.until("the tunnel", lambda: us.status("peer")["state"] == "up", 15)
+    return us, watch, untouched, ground(lab.left)
+
+
 def bad_upgrades(exits_before, hangs_before, after):
     """Executables that exit and hang before and after the commit, and at last a good one."""
     with Pair("bad") as lab:
-        open_country(lab)
-        sandhog.Sandhog(lab.right, text(1, "none"))
-        untouched = ground(lab.left)
-        us = Installed(lab.left, text(0, "start", 'on_exit = "open"'))
-        watch = Watch(lab, (lab.left, lab.left_dev), (lab.right, lab.right_dev))
-        wait.until("the tunnel", lambda: us.status("peer")["state"] == "up", 15)
-        first = ground(lab.left)
+        us, watch, untouched, first = installed(lab)
         wrong, before = before_the_commit(lab, us, [*(("exit", point) for point in exits_before), *(("hang", point) for point in hangs_before)])
         worse, later = after_the_commit(lab, us, after)
         wrong += worse
@@ -264,8 +271,26 @@ def refused():
 
 
 case(ROW, "20 executables that exit or hang before or after the commit")(
-    lambda: bad_upgrades(("begin", "hello", "state", "read", "read"), ("begin", "hello", "state", "read", "read"),
+    lambda: bad_upgrades(("begin", "hello", "list", "prepared", "state", "read"), ("begin", "prepared", "state", "read"),
                          [(how, point) for how in ("exit", "hang") for point in ("commit", "ready", "commit", "ready", "ready")]))
+
+
+@case(ROW, "the daemon at work stands still before the commit")
+def stands_still():
+    """Its successor loses its patience and goes: nobody is committed to, the keys stay where they are, and another upgrade comes through."""
+    with Pair("still") as lab:
+        left, _ = ends(lab, ESP)
+        known, at_work = spis(left), left.process.worker()
+        lab.left.start("continue", ["sh", "-c", f"sleep {STILL}; kill -CONT {at_work}"])
+        begun = time.monotonic()
+        wrong = attempt(left, "stop", "read", "failed")
+        took = time.monotonic() - begun
+        same = spis(left) == known and left.process.worker() == at_work
+        replace(left.path, sandhog.binary(PROGRAM))
+        code, said = left.client("upgrade")
+        good = code == 0 and spis(left) == known
+        return check(not wrong and same and good and took > STILL / 2,
+                     f"{took:.1f} s; wrong: {wrong}, SAs {'kept' if same else 'CHANGED'}; a good one: exit {code}, {'SAs kept' if good else said}")
 
 
 # kill -9
@@ -290,9 +315,8 @@ def kill(us, which):
 
 
 def restart(us):
-    """As systemd does it by the unit: a pause, the check of ExecStartPre, the start."""
+    """As systemd does it by the unit: a pause, the start."""
     time.sleep(pause_before_restart())
-    us.host.run(sandhog.binary(PROGRAM), "--check", "--config", us.config)
     us.spawn()
 
 
@@ -350,14 +374,8 @@ def amid(lab, us, point, which):
 def killed_amid_upgrades(points):
     """Whoever is killed in the middle of an upgrade, all of it ends, and the next start begins anew."""
     with Pair("mid") as lab:
-        open_country(lab)
-        sandhog.Sandhog(lab.right, text(1, "none"))
-        untouched = ground(lab.left)
-        us = Installed(lab.left, text(0, "start", 'on_exit = "open"'))
-        watch = Watch(lab, (lab.left, lab.left_dev), (lab.right, lab.right_dev))
-        wait.until("the tunnel", lambda: us.status("peer")["state"] == "up", 15)
-        first, begun = ground(lab.left), []
-        pulses = both_ways(lab, 1000)
+        us, watch, untouched, first = installed(lab)
+        begun, pulses = [], both_ways(lab, 1000)
         for point, which in points:
             wait.until("packets", lambda: carries(us), 15)
             time.sleep(0.5)

@@ -1,5 +1,5 @@
 """The OCI image, unpacked and run as its configuration says: a user that is not root, file capabilities, and what the container's bounding set lets them
-have. The files of the configuration lie there as a kubelet lays them: behind links, for the group of the pod."""
+have. Configuration and state lie there as a kubelet lays them: behind links, and open to the group of the pod; a second start finds its state again."""
 import json
 import os
 
@@ -7,7 +7,7 @@ from lab import sandhog, traffic, wait
 from lab.cases import case, check
 from lab.net import Lab, run
 
-from .package import PSK, SUITE, build
+from .package import PSK, SUITE, beside_a_peer, build
 
 ROW = "package"
 CONTAINER = ["net_admin", "net_raw", "net_bind_service"]
@@ -30,7 +30,18 @@ class Container:
             run("mount", *(["-t", kind, what] if kind else ["--bind", what]), os.path.join(self.root, where))
         self.inside = ["setpriv", "--bounding-set", "-all," + ",".join(f"+{name}" for name in ENTER + capabilities), "unshare", f"--root={self.root}", "--wd=/",
                        f"--setgid={self.process['user']['gid']}", f"--setuid={self.process['user']['uid']}", "--"]
-        self.daemon = host.start("sandhogd", [*self.inside, *self.process["args"]])
+        self.start()
+
+    def start(self):
+        """Mounts the state's volume as a kubelet does for a pod's group where nothing tells it not to: all that is in it is opened to the group."""
+        folder, group = os.path.join(self.root, "var/lib/sandhog"), self.process["user"]["gid"]
+        os.chown(folder, 0, group)
+        for path, _, files in os.walk(folder):
+            os.chmod(path, os.stat(path).st_mode | 0o2770)
+            for file in (os.path.join(path, name) for name in files):
+                os.chown(file, -1, group)
+                os.chmod(file, os.stat(file).st_mode | 0o660)
+        self.daemon = self.host.start("sandhogd", [*self.inside, *self.process["args"]])
 
     def volumes(self, config, secret):
         """A projected volume: files of root's, for the group, behind two links."""
@@ -50,6 +61,15 @@ class Container:
         """`sandhog ...` in the container."""
         return self.host.run(*self.inside, "/usr/bin/sandhog", *argv)
 
+    def up(self):
+        """Waits for the tunnel; its child."""
+        socket = os.path.join(self.root, "run/sandhog/control.sock")
+        child = lambda: os.path.exists(socket) and json.loads(self.client("--json", "status"))["connections"][0]["children"][0]
+        try:
+            return wait.until("the tunnel", lambda: (found := child()) and found["state"] == "up" and found, 20, every=0.3)
+        except TimeoutError as error:
+            raise RuntimeError(f"{error}\n{self.daemon.text()[-2000:]}") from None
+
     def close(self):
         """Ends it, and takes the mounts away."""
         self.daemon.stop()
@@ -60,27 +80,27 @@ class Container:
 def tunnel(layout, capabilities):
     """Brings a tunnel up to a gateway that is as it always is: (user, raw ESP, encapsulation, pings of 20, warnings, health)."""
     with Lab("image") as lab:
-        us, peer = lab.host("u"), lab.host("p")
-        mine, its = lab.wire(us, peer)
-        us.address(mine, "192.0.2.1/24"), peer.address(its, "192.0.2.2/24")
-        us.address("lo", "10.1.0.1/32"), peer.address("lo", "10.2.0.1/32")
-        sandhog.Sandhog(peer, sandhog.config("192.0.2.2", "192.0.2.1", SUITE, "aes256gcm16", "10.2.0.0/24", "10.1.0.0/24", PSK))
+        us, _ = beside_a_peer(lab)
         config = sandhog.config("192.0.2.1", "192.0.2.2", SUITE, "aes256gcm16", "10.1.0.0/24", "10.2.0.0/24", PSK, start="start",
                                 gateway='listen = ["192.0.2.1"]\nstate_dir = "/var/lib/sandhog/state"')
         config = config.replace(f'secret = "{PSK}"', 'secret_file = "..data/office.psk"')
         container = Container(us, layout, config, PSK, capabilities)
         try:
-            socket = os.path.join(container.root, "run/sandhog/control.sock")
-            up = lambda: os.path.exists(socket) and json.loads(container.client("--json", "status"))["connections"][0]["children"][0]
-            try:
-                child = wait.until("the tunnel", lambda: (up() or {}).get("state") == "up" and up(), 20, every=0.3)
-            except TimeoutError as error:
-                raise RuntimeError(f"{error}\n{container.daemon.text()[-2000:]}") from None
+            child = container.up()
             info = json.loads(container.client("--json", "status", "-v"))["info"]
             user = _user(info["pid"])
             health = container.client("health")
             pings = traffic.ping(us, "10.1.0.1", "10.2.0.1", 20)
-            return user, info["raw_esp"], child["encap"], pings, [warning for warning in info["warnings"] if "CAP_" in warning], health.splitlines()
+            said = user, info["raw_esp"], child["encap"], pings, [warning for warning in info["warnings"] if "CAP_" in warning], health.splitlines()
+            # a node that starts the pod again
+            container.daemon.stop()
+            revisions = lambda: sorted(os.listdir(os.path.join(container.root, "var/lib/sandhog/state/revisions")))
+            before = revisions()
+            container.start()
+            container.up()
+            if not before or revisions() != before:
+                raise RuntimeError(f"another start, and the state is {revisions()} instead of {before}: {container.daemon.text()[-2000:]}")
+            return said
         finally:
             container.close()
 

@@ -3,6 +3,7 @@ run in it: the daemon is started as the unit says, and ended as systemd would en
 import glob
 import json
 import os
+import re
 import shutil
 
 from lab import sandhog, traffic, wait
@@ -133,20 +134,34 @@ def clean(us):
     return root, root.files(), root.accounts(), left_in_kernel(us)
 
 
+def beside_a_peer(lab):
+    """A host for what is packaged, and a gateway as it always is, which it is to call."""
+    us, peer = lab.host("u"), lab.host("p")
+    mine, its = lab.wire(us, peer)
+    us.address(mine, "192.0.2.1/24"), peer.address(its, "192.0.2.2/24")
+    us.address("lo", "10.1.0.1/24"), peer.address("lo", "10.2.0.1/24")
+    sandhog.Sandhog(peer, sandhog.config("192.0.2.2", "192.0.2.1", SUITE, "aes256gcm16", "10.2.0.0/24", "10.1.0.0/24", PSK))
+    return us, peer
+
+
 @case(ROW, "dpkg: installed, configured, a tunnel up, upgraded, removed, purged")
 def debian():
     """The row."""
     with Lab("package") as lab:
-        us, peer = lab.host("u"), lab.host("p")
-        mine, its = lab.wire(us, peer)
-        us.address(mine, "192.0.2.1/24"), peer.address(its, "192.0.2.2/24")
-        us.address("lo", "10.1.0.1/24"), peer.address("lo", "10.2.0.1/24")
-        sandhog.Sandhog(peer, sandhog.config("192.0.2.2", "192.0.2.1", SUITE, "aes256gcm16", "10.2.0.0/24", "10.1.0.0/24", PSK))
+        us, peer = beside_a_peer(lab)
         root, *before = clean(us)
         try:
             return _life(us, peer, root, before)
         finally:
             root.close()
+
+
+def _first_steps(root):
+    """What the README says to do with a package, but for what takes a systemd, as it is written; then the daemon may read all of it."""
+    with open(os.path.join(sandhog.ROOT, "README.md")) as f:
+        steps = re.search(r"\n## Packages\n.*?```sh\n(.*?)```", f.read(), re.S).group(1)
+    mine = [line for line in steps.splitlines() if not line.startswith(("dpkg ", "systemctl ", "sandhog status"))]
+    root.run("sh", "-ec", "\n".join([*mine, "setpriv --reuid sandhogd --regid sandhogd --init-groups sandhogd --check", "rm sandhog.toml office.psk"]))
 
 
 def _life(us, peer, root, before):
@@ -156,6 +171,7 @@ def _life(us, peer, root, before):
     listed = root.run("dpkg", "-L", "sandhog")
     wanted = ("sandhog.service", "sandhog.1", "sandhog-health.1", "sandhogd.8", "sandhog.toml.5", "sysusers.d/sandhog.conf", "examples/tenants.conf", "examples/grafana/sandhog.json", "/copyright")
     missing = [path for path in wanted if path not in listed]
+    _first_steps(root)
     root.write("etc/sandhog/sandhog.toml", sandhog.config("192.0.2.1", "192.0.2.2", SUITE, "aes256gcm16", "10.1.0.0/24", "10.2.0.0/24", PSK, start="start"), 0o640)
     root.run("sandhog", "check", "/etc/sandhog/sandhog.toml")
     root.start()

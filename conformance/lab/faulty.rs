@@ -1,10 +1,13 @@
 //! A new executable for `sandhog upgrade` that fails where it is told to. It stands between the front and the daemon at work on one side and a true daemon of its
-//! own on the other, passes on what they say, and at the chosen point ends or hangs. The file `fault` beside it says `exit|hang POINT PROGRAM`:
+//! own on the other, passes on what they say, and at the chosen point ends or hangs. The file `fault` beside it says `exit|hang|stop POINT PROGRAM PID`, where
+//! PID is the daemon at work: `stop` lets that one stand still (SIGSTOP) and goes on itself. The points:
 //!
 //! | point | the commit | what has been |
 //! | --- | --- | --- |
 //! | `begin` | before | nothing: there is no daemon of its own |
 //! | `hello` | before | that has read its configuration |
+//! | `list` | before | it was given the descriptors, and does not know which are what |
+//! | `prepared` | before | all is ready but for the state, and nobody hears of it |
 //! | `state` | before | what is handed over has come, and was not read |
 //! | `read` | before | it was read, and nobody hears of it |
 //! | `commit` | after | the keys are the daemon's of its own, which never hears of it |
@@ -28,17 +31,18 @@ const BETWEEN: u64 = 2;
 
 /// What is asked for.
 struct Fault {
-    hangs: bool,
+    how: String,
     point: String,
     program: String,
+    at_work: i32,
 }
 impl Fault {
     fn read() -> Result<Self, Box<dyn Error>> {
         let text = std::fs::read_to_string(executable::own_path()?.with_file_name("fault"))?;
-        let [how, point, program] = text.split_whitespace().collect::<Vec<_>>()[..] else {
-            return Err("HOW POINT PROGRAM".into());
+        let [how, point, program, pid] = text.split_whitespace().collect::<Vec<_>>()[..] else {
+            return Err("HOW POINT PROGRAM PID".into());
         };
-        Ok(Self { hangs: how == "hang", point: point.into(), program: program.into() })
+        Ok(Self { how: how.into(), point: point.into(), program: program.into(), at_work: pid.parse()? })
     }
 
     /// Fails, if this is the point.
@@ -46,8 +50,12 @@ impl Fault {
         if self.point != point {
             return Ok(());
         }
-        eprintln!("faulty: {} at {point}", if self.hangs { "hangs" } else { "exits" });
-        if !self.hangs {
+        eprintln!("faulty: {}s at {point}", self.how);
+        let stop = |pid| nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGSTOP);
+        if self.how == "stop" {
+            return Ok(stop(self.at_work)?);
+        }
+        if self.how == "exit" {
             if point == "ready" {
                 Poll::new()?.wait(&mut Vec::new(), Some(AT_WORK))?;
             }
@@ -55,8 +63,7 @@ impl Fault {
             exit(CODE);
         }
         if let Some(child) = child.filter(|_| point != "ready") {
-            let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id())?);
-            nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP)?;
+            stop(i32::try_from(child.id())?)?;
         }
         loop {
             std::thread::park();
@@ -120,6 +127,7 @@ fn point(way: u64, data: &[u8]) -> Option<&'static str> {
     match way {
         1 => matches!(serde_json::from_slice(data).ok()?, Word::Ready).then_some("ready"),
         2 => match serde_json::from_slice(data).ok()? {
+            Offer::List => Some("list"),
             Offer::State { .. } => Some("state"),
             Offer::Commit { .. } => Some("commit"),
             _ => None,
@@ -127,7 +135,8 @@ fn point(way: u64, data: &[u8]) -> Option<&'static str> {
         3 => match serde_json::from_slice(data).ok()? {
             Answer::Hello { .. } => Some("hello"),
             Answer::Read { .. } => Some("read"),
-            Answer::Prepared | Answer::Refused { .. } => None,
+            Answer::Prepared => Some("prepared"),
+            Answer::Refused { .. } => None,
         },
         _ => None,
     }

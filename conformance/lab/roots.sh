@@ -3,6 +3,7 @@
 #   roots.sh kernel       a Debian kernel with strongSwan in an initramfs: the Linux kernel's own ESP, for qemu
 #   roots.sh trixie|sid   a root with strongSwan 6.x, for chroot
 #   roots.sh clean        a small Debian with systemd's tools and nothing of ours, for the package
+#   roots.sh promtool     Prometheus' own reader of rules and metrics, without Prometheus
 #   roots.sh booted       a Debian that boots, with systemd as its first process, for the unit
 set -euo pipefail
 cache=${SANDHOG_LAB:-/var/cache/sandhog-lab}
@@ -23,21 +24,13 @@ kernel() {
     for release in "$root"/lib/modules/*; do chroot "$root" depmod "$(basename "$release")" || true; done
     cat >"$root/init" <<'INIT'
 #!/bin/sh
-# Runs one command per line of the second serial port, and says how it ended.
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /tmp
 for m in virtio_pci virtio_net esp4 esp6 xfrm_user af_key authenc gcm cbc ccm ctr sha1_generic sha256_generic sha512_generic hmac echainiv seqiv aesni_intel aes_generic chacha20poly1305 xfrm4_tunnel xfrm6_tunnel; do modprobe -q $m; done
 ip link set lo up
-exec 3<>/dev/ttyS1
-stty -F /dev/ttyS1 raw -echo 2>/dev/null
-echo READY >&3
-while IFS= read -r line <&3; do
-    sh -c "$line" >/tmp/out 2>&1 </dev/null
-    code=$?
-    base64 -w0 /tmp/out >&3
-    echo " END $code" >&3
-done
+exec /serial.sh
 INIT
     chmod +x "$root/init"
+    install -m 755 "$(dirname "$0")/serial.sh" "$root/serial.sh"
     (cd "$root" && find . -xdev | cpio -o -H newc --quiet) >"$cache/initramfs.part"
     mv "$cache/initramfs.part" "$cache/initramfs"
     rm -rf "$root"
@@ -64,11 +57,21 @@ booted() {
     touch "$cache/booted/.complete"
 }
 
+promtool() {
+    [ -x "$cache/promtool" ] && return
+    local part="$cache/promtool.part"
+    rm -rf "$part"
+    mkdir "$part"
+    (cd "$part" && chmod 777 . && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } && dpkg -x prometheus_*.deb .)
+    mv "$part/usr/bin/promtool" "$cache/promtool"
+    rm -rf "$part"
+}
+
 for what in "$@"; do
     case $what in
         kernel) kernel ;;
         trixie | sid) root "$what" ;;
-        clean | booted) "$what" ;;
-        *) echo "usage: roots.sh kernel|trixie|sid|clean|booted ..." >&2; exit 2 ;;
+        clean | booted | promtool) "$what" ;;
+        *) echo "usage: roots.sh kernel|trixie|sid|clean|booted|promtool ..." >&2; exit 2 ;;
     esac
 done

@@ -11,17 +11,20 @@ use super::sse;
 use mask::Masks;
 use serde_json::Value;
 use std::fs::OpenOptions;
-use std::io::{BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Largest entry, and all together, octets.
 const MAX_ENTRY: usize = 16 << 20;
 const MAX_ALL: usize = 96 << 20;
 /// No event for so long: we have seen those that there were.
 const QUIET: Duration = Duration::from_secs(2);
+/// So many events, as many as the daemon remembers, and so much time for them: on a busy gateway there are always more.
+const MAX_EVENTS: usize = crate::control::events::KEPT;
+const MAX_TIME: Duration = Duration::from_secs(10);
 
 /// Where to, and how much it tells.
 #[derive(Debug, clap::Args)]
@@ -124,19 +127,26 @@ fn resource(client: &Client, path: &str) -> Result<String, ClientError> {
     Ok(lines.unwrap_or_else(|| text.into_owned()))
 }
 
+#[expect(clippy::disallowed_methods, reason = "nothing but how long it takes already")]
 fn events(client: &Client) -> Result<String, ClientError> {
     let order = Order::get("/v1/events?since=0").header("accept", "text/event-stream").silent_after(QUIET);
-    let mut reader = sse::Reader::new(BufReader::new(client.send(order)?.into_reader()));
+    let reader = sse::Reader::new(BufReader::new(client.send(order)?.into_reader()));
+    let begun = Instant::now();
+    Ok(drain(reader, || begun.elapsed() > MAX_TIME))
+}
+
+/// Ends when nothing more comes, or there is enough of it.
+fn drain(mut reader: sse::Reader<impl BufRead>, is_late: impl Fn() -> bool) -> String {
     let mut text = String::new();
-    // It ends when nothing more comes.
-    while let Ok(Some(event)) = reader.next() {
-        if text.len() + event.data.len() > MAX_ENTRY {
+    for _ in 0..MAX_EVENTS {
+        let Ok(Some(event)) = reader.next() else { break };
+        if is_late() || text.len() + event.data.len() > MAX_ENTRY {
             break;
         }
         text.push_str(&event.data.replace('\n', " "));
         text.push('\n');
     }
-    Ok(text)
+    text
 }
 
 fn archive(entries: &[Entry], note: &str) -> Vec<u8> {
@@ -180,6 +190,27 @@ mod tests {
             "daemon/config.json: the configuration in force, with *** for secrets (missing: cannot reach the daemon"
         ));
         assert!(archive.contains("host/kernel.txt"));
+    }
+
+    /// A gateway on which something happens all the time.
+    struct Busy(usize);
+    impl Read for Busy {
+        fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+            let text = b"data: {}\n\n";
+            let n = buf.len().min(text.len() - self.0);
+            buf[..n].copy_from_slice(&text[self.0..self.0 + n]);
+            self.0 = (self.0 + n) % text.len();
+            Ok(n)
+        }
+    }
+
+    #[test]
+    fn events_end_though_there_are_always_more() {
+        let busy = || sse::Reader::new(BufReader::new(Busy(0)));
+        assert_eq!(drain(busy(), || false).lines().count(), MAX_EVENTS);
+        let asked = std::cell::Cell::new(0);
+        let late = || asked.replace(asked.get() + 1) == 3;
+        assert_eq!(drain(busy(), late), "{}\n{}\n{}\n");
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod translate;
 
 use super::output::{self, plain};
 use super::table::{Column, Table};
-use crate::config;
+use crate::config::{self, permissions};
 use report::{Fate, Note};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -72,7 +72,7 @@ fn import(args: &Args) -> Result<Report, String> {
     let done = translate::translate(&root, &files::Folders(folder));
     let written = files::write(&args.out, &done.toml, &done.secrets)?;
     let (valid, findings) = match config::load(&written[0]) {
-        Ok(config) => (true, config.warnings),
+        Ok(config) => (true, config.warnings.into_iter().chain(permissions::readable_by_daemon(&written[0])).collect()),
         Err(errors) => (false, errors.0),
     };
     Ok(Report { complete: valid && done.refused == 0, files: written, keys: done.notes, findings })

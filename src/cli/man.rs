@@ -125,6 +125,8 @@ fn daemon_page() -> String {
          unless its configuration says otherwise.",
         "Traffic of a configured child never passes in the clear: routes of kind prohibit and an nftables table sandhog stand from the start of the daemon, and outlive it. \
          A clean stop leaves them, too, unless on_exit is \"open\".",
+        "Files that are refused when it starts leave the revision that was in force in their place, if there is one in state_dir: the log, the event config.refused and sandhog status \
+         tell so until sandhog reload takes the files.",
     ] {
         roff.control("PP", []);
         roff.text([roman(text)]);
@@ -224,7 +226,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let text = EXAMPLE.replace("secret_file = \"office.psk\"", "secret = \"a long one that nobody guesses\"");
         let file = folder.path().join("sandhog.toml");
-        std::fs::write(&file, text).unwrap();
+        crate::config::permissions::create_secret(&file, text.as_bytes()).unwrap();
         crate::config::load(&file).unwrap();
     }
 

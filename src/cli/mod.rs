@@ -53,6 +53,13 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+/// Names of all commands, for who looks whether there is one.
+#[cfg(test)]
+pub(crate) fn commands() -> Vec<String> {
+    let command = <Cli as clap::CommandFactory>::command();
+    command.get_subcommands().map(|sub| sub.get_name().to_owned()).chain(["help".to_owned()]).collect()
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Show connections, their SAs and counters, and what failed last
@@ -75,6 +82,8 @@ enum Command {
     /// Show connections, rates, drops and failures live
     ///
     /// Keys: q quits, the arrows move and choose the column that sorts, r reverses, / filters, Enter shows one connection.
+    ///
+    /// Where the terminal is narrow, columns are left out: what says nothing at present first, then RTT, CHILDREN, DROPS, OUT/s, IN/s.
     #[command(after_help = "Example:\n  sandhog top --interval 5")]
     Top(top::Args),
     /// Show events as they happen; a lost daemon is waited for
@@ -109,8 +118,16 @@ enum Command {
     )]
     Health(health::Args),
     /// Validate a configuration without a daemon
-    #[command(after_help = "Example:\n  sandhog check /etc/sandhog/sandhog.toml")]
+    ///
+    /// Root can read what the daemon cannot: where the package's user `sandhogd` could not read a file, that is a warning with the command that mends it; of a user named by --user it
+    /// is an error.
+    #[command(
+        after_help = "Examples:\n  sandhog check /etc/sandhog/sandhog.toml\n  sandhog check --user sandhogd /etc/sandhog/sandhog.toml"
+    )]
     Check {
+        /// Whether this user could read all of it
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
         /// The main file; `conf.d/*.toml` beside it is read, too
         file: PathBuf,
     },
@@ -223,7 +240,7 @@ pub fn main() -> ExitCode {
         Command::Rekey(args) => change::run(&client, Verb::Rekey, &args.name, args.timeout, cli.json),
         Command::Upgrade => upgrade::run(&client, cli.json),
         Command::Health(args) => health::run(&client, &args, cli.json),
-        Command::Check { file } => check::run(&file, cli.json),
+        Command::Check { user, file } => check::run(&file, user.as_deref(), cli.json),
         Command::Plan { file } => plan::run(&client, file.as_deref(), cli.json),
         Command::Apply { file, confirm, yes } => {
             apply::run(&client, file.as_deref(), apply::Terms { confirm, yes, json: cli.json })

@@ -2,6 +2,7 @@
 //!
 //! The folder holds `ca.pem`, `ca.key`, `crl.pem` and `revoked`, one serial number and time in each line.
 use super::output;
+use crate::config::permissions;
 use crate::crypto::cert::{Certificate, date};
 use crate::crypto::issue::{self, Issuer, NewKey, Revoked, Validity, Wanted};
 use crate::crypto::secret::Secret;
@@ -163,11 +164,12 @@ pub(super) fn write(command: Command, now: Duration) -> Result<Vec<PathBuf>, Str
             let (kind, crl, validity) = (key.into(), crl.as_deref(), valid(days));
             let wanted = Wanted { name: &name, names: &names, key: given.as_ref(), kind, validity, crl };
             let issued = issuer(&ca)?.issue(&wanted)?;
-            folder(&out)?;
+            permissions::create_folder(&out).map_err(|e| format!("{}: {e}", out.display()))?;
             let (file, own) = (out.join(format!("{name}.pem")), out.join(format!("{name}.key")));
             let mut files = vec![file.clone()];
             if let Some(key) = issued.key {
-                create(&own, key.expose(), 0o600)?;
+                // Unlike the authority's, the daemon is to read it.
+                permissions::create_secret(&own, key.expose()).map_err(|e| format!("{}: {e}", own.display()))?;
                 files.push(own);
             }
             create(&file, issued.certificate.as_bytes(), 0o644)?;

@@ -1,12 +1,11 @@
 //! `sandhog secret`: a pre-shared key that nobody guesses.
 use super::output;
+use crate::config::permissions;
 use crate::crypto::rng::SystemRng;
 use crate::crypto::secret::Secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -55,8 +54,7 @@ fn make(len: usize) -> Secret {
 }
 
 fn write(path: &Path, secret: &Secret) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(Secret::concat(&[secret.expose(), b"\n"]).expose())
+    permissions::create_secret(path, Secret::concat(&[secret.expose(), b"\n"]).expose())
 }
 
 #[cfg(test)]

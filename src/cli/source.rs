@@ -1,6 +1,7 @@
 //! A file as a document that can be sent: what it names it holds itself, because the daemon opens no path that came over its socket.
 use super::client::Client;
 use super::plan::Failure;
+use crate::config::pem;
 use crate::config::secret::Secrets;
 use crate::config::{self, System};
 use crate::control::types::Info;
@@ -49,7 +50,7 @@ fn inline(document: &mut Value, folder: &Path) -> Result<(), Failure> {
             let Some(side) = connection.get_mut(side) else { continue };
             for key in keys {
                 if let Some(value) = side.get_mut(*key) {
-                    inline_pem(value, folder, *key == "key")?;
+                    inline_pem(value, folder, key)?;
                 }
             }
         }
@@ -75,23 +76,35 @@ fn inline_secret(secret: &mut Value, folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn inline_pem(value: &mut Value, folder: &Path, secret: bool) -> Result<(), Failure> {
+fn inline_pem(value: &mut Value, folder: &Path, key: &str) -> Result<(), Failure> {
     match value {
-        Value::Array(items) => items.iter_mut().try_for_each(|item| inline_pem(item, folder, secret)),
-        Value::String(path) if !path.trim_start().starts_with("-----BEGIN ") => {
+        Value::Array(items) => items.iter_mut().try_for_each(|item| inline_pem(item, folder, key)),
+        Value::String(text) if pem::is_inline(text) => only_certificates("what stands there", text, key),
+        Value::String(path) => {
             let place = folder.join(&*path);
-            let read = if secret {
+            let read = if key == "key" {
                 System.file(&place).map(|file| file.expose().to_vec())
             } else {
                 System.certificate(&place)
             };
             let octets = read.map_err(|refusal| unsendable(&refusal.message))?;
-            *path = String::from_utf8(octets)
+            let text = String::from_utf8(octets)
                 .map_err(|_| unsendable(&format!("{} is not PEM, and only PEM can be sent", place.display())))?;
+            only_certificates(&place.display().to_string(), &text, key)?;
+            *path = text;
             Ok(())
         }
         _ => Ok(()),
     }
+}
+
+/// Whatever the file was when it was checked: what goes out in a key that anybody is shown holds nothing secret.
+fn only_certificates(place: &str, text: &str, key: &str) -> Result<(), Failure> {
+    if key == "key" {
+        return Ok(());
+    }
+    pem::only(key, text.as_bytes())
+        .map_err(|foreign| unsendable(&format!("{place}: {}; {}", foreign.message, foreign.hint)))
 }
 
 fn unsendable(why: &str) -> Failure {
@@ -118,6 +131,23 @@ mod tests {
         assert_eq!(document["secrets"]["a"], json!({ "id": ["a"], "secret": "0x68757368" }));
         assert_eq!(document["secrets"]["b"]["secret"], "as it is");
         assert_eq!(document["connections"]["c"]["remote"]["cacerts"][0], "-----BEGIN CERTIFICATE-----");
+    }
+
+    #[test]
+    fn a_private_key_among_certificates_is_not_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let both = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\nhush\n-----END PRIVATE KEY-----\n";
+        std::fs::write(folder.path().join("both.pem"), both).unwrap();
+        for (side, key) in [("local", "certs"), ("remote", "cacerts"), ("remote", "crls")] {
+            for given in ["both.pem", both] {
+                let mut document = json!({ "connections": { "c": { side: { key: [given] } } } });
+                let failure = format!("{:?}", inline(&mut document, folder.path()).unwrap_err());
+                assert!(
+                    failure.contains("private key") && failure.contains(key) && !failure.contains("hush"),
+                    "{failure}"
+                );
+            }
+        }
     }
 
     #[test]

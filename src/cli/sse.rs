@@ -19,11 +19,16 @@ pub struct Event {
 #[derive(Debug)]
 pub struct Reader<R> {
     from: R,
+    last: Option<String>,
 }
 impl<R: BufRead> Reader<R> {
     /// From the body of an answer.
     pub fn new(from: R) -> Self {
-        Self { from }
+        Self { from, last: None }
+    }
+    /// What to resume behind: an id counts without an event, too.
+    pub fn last(&self) -> Option<&str> {
+        self.last.as_deref()
     }
     /// The next event with data; none at the end.
     ///
@@ -35,6 +40,7 @@ impl<R: BufRead> Reader<R> {
         loop {
             let Some(line) = self.line(&mut budget)? else { return Ok(None) };
             if line.is_empty() {
+                self.last = event.id.clone().or(self.last.take());
                 if !event.data.is_empty() {
                     event.data.pop();
                     return Ok(Some(event));
@@ -95,6 +101,18 @@ mod tests {
         let text = ": hello\n\nid: 7\nevent: up\ndata: {\"a\":\ndata: 1}\r\n\r\n:\n\ndata:x\nretry: 3\n\nid: 9\n\n";
         let up = Event { id: Some("7".into()), event: "up".into(), data: "{\"a\":\n1}".into() };
         assert_eq!(read(text), (vec![up, Event { data: "x".into(), ..Event::default() }], true));
+    }
+
+    #[test]
+    fn an_id_counts_when_its_block_is_whole() {
+        let last = |text: &str| {
+            let mut reader = Reader::new(text.as_bytes());
+            while let Ok(Some(_)) = reader.next() {}
+            reader.last().map(str::to_owned)
+        };
+        assert_eq!(last(": hello\nid: 9-4\n\n").as_deref(), Some("9-4"));
+        assert_eq!(last("id: 9-4\n\nid: 9-5\ndata: {").as_deref(), Some("9-4"));
+        assert_eq!(last("id: 9-4\n\nid: 9-5\ndata: {}\n\ndata: x\n\n").as_deref(), Some("9-5"));
     }
 
     #[test]

@@ -3,7 +3,7 @@ use super::client::{Client, ClientError, Order};
 use super::output::{self, octets, plain};
 use super::table::{Column, Table};
 use super::target::Target;
-use crate::control::types::{Child, ChildState, Connection, Failure, Monitor, Status};
+use crate::control::types::{Child, ChildState, Connection, Failure, Info, Monitor, Status};
 use std::process::ExitCode;
 
 mod verbose;
@@ -44,6 +44,10 @@ fn show(client: &Client, target: Option<&Target>, verbose: bool, json: bool) -> 
     let mut text = render(&status, output::width(), output::color());
     if let Some(more) = more {
         text = format!("{}\n{}\n{}", more.head(), text.trim_end(), verbose::sas(&status));
+    } else if target.is_none() {
+        // Whoever looks whether all is well is to see that the files are not what is in force.
+        let info: Info = client.get("/v1/info")?;
+        text = format!("{}\n{}", text.trim_end(), verbose::warnings(&info));
     }
     output::text(text.trim_end());
     Ok(())

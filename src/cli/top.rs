@@ -4,7 +4,7 @@ mod view;
 use super::client::{Client, ClientError};
 use super::output;
 use crate::control::types::Status;
-use crate::io::fds::{Signals, boot_time};
+use crate::io::fds::{Signals, boot_time, wait_for_hangup};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -42,6 +42,7 @@ pub(super) fn run(client: &Client, args: &Args, json: bool) -> ExitCode {
     let done = signals.and_then(|signals| {
         let mut view = View::new(output::color());
         view.look(boot_time(), Ok(first));
+        end_with_the_terminal();
         show(&mut view, &looks(client.clone(), interval), &signals)
     });
     match done {
@@ -75,6 +76,15 @@ fn looks(client: Client, interval: Duration) -> Receiver<Result<Status, ClientEr
         }
     });
     receiver
+}
+
+/// A terminal that goes away ends it at once: `crossterm` reads its end again and again then, and heeds no signal; and there is nothing to give back.
+fn end_with_the_terminal() {
+    std::thread::spawn(|| {
+        if wait_for_hangup(&io::stdin()).is_ok() {
+            std::process::exit(0);
+        }
+    });
 }
 
 /// Gives the terminal back in whatever way this ends; a panic does by ratatui's own hook.

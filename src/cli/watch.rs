@@ -75,8 +75,10 @@ enum End {
 }
 
 fn follow(mut events: Reader<impl BufRead>, since: &mut Option<String>, args: &Args, json: bool) -> End {
-    while let Ok(Some(event)) = events.next() {
-        *since = event.id.clone().or(since.take());
+    loop {
+        let next = events.next();
+        *since = events.last().map(str::to_owned).or(since.take());
+        let Ok(Some(event)) = next else { return End::Lost };
         let told = document(&event);
         if !concerns(&told, args.connection.as_deref()) {
             continue;
@@ -86,7 +88,6 @@ fn follow(mut events: Reader<impl BufRead>, since: &mut Option<String>, args: &A
             return End::NobodyReads;
         }
     }
-    End::Lost
 }
 
 /// The event's document, which names its kind in any case.
@@ -179,6 +180,20 @@ mod tests {
     fn event(id: Option<u64>, event: &str, data: &str) -> Event {
         let id = id.map(|id| id.to_string());
         Event { id, event: event.into(), data: data.into() }
+    }
+
+    #[test]
+    fn who_has_seen_nothing_yet_knows_where_to_go_on() {
+        let args = Args { since: None, connection: None, snapshot: false };
+        let mut since = None;
+        assert_eq!(
+            follow(Reader::new(&b": sandhog\nid: 9-5\n\n: still here\n\n"[..]), &mut since, &args, false),
+            End::Lost
+        );
+        assert_eq!(since.as_deref(), Some("9-5"));
+        // Another connection that ends before it says anything.
+        assert_eq!(follow(Reader::new(&b""[..]), &mut since, &args, false), End::Lost);
+        assert_eq!(since.as_deref(), Some("9-5"));
     }
 
     #[test]

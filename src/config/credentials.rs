@@ -1,11 +1,12 @@
 //! Certificates, keys and revocation lists of a connection: `local` and `remote` with `auth = "pubkey"`.
-use super::document::is_inline;
 use super::keys::Fields;
+use super::pem::{self, is_inline};
 use super::report::Report;
 use super::secret::Secrets;
 use super::text::{At, Node};
 use super::value;
 use crate::crypto::cert::{Certificate, Crl, Revocation, Trust};
+use crate::crypto::secret::Secret;
 use crate::crypto::sign::SigningKey;
 use crate::ike::policy::{OwnCredential, PeerCredential, vouches_for};
 use crate::wire::payload::Id;
@@ -94,14 +95,19 @@ fn files<T>(
     let paths = fields.read(report, name, |r, n| value::list_of_some(r, n, value::string))?;
     let mut found = Some(Vec::new());
     for (path, at) in paths {
-        let items = if is_inline(path) {
-            read(path.as_bytes()).map_err(|e| ("certificate.invalid", format!("what stands here: {e}")))
+        let (place, octets) = if is_inline(path) {
+            ("what stands here".to_owned(), Ok(Secret::new(path.as_bytes().to_vec())))
         } else {
             let path = report.directory(at.file).join(path);
-            match from.certificate(&path) {
-                Ok(octets) => read(&octets).map_err(|e| ("certificate.invalid", format!("{}: {e}", path.display()))),
-                Err(refusal) => Err((refusal.code, refusal.message)),
-            }
+            (path.display().to_string(), from.certificate(&path).map(Secret::new))
+        };
+        let hint = "a file in PEM or DER; relative paths start where this file is";
+        let items = match octets {
+            Err(refusal) => Err((refusal.code, refusal.message, hint)),
+            Ok(octets) => match pem::only(name, octets.expose()) {
+                Err(foreign) => Err((foreign.code, format!("{place}: {}", foreign.message), foreign.hint)),
+                Ok(()) => read(octets.expose()).map_err(|e| ("certificate.invalid", format!("{place}: {e}"), hint)),
+            },
         };
         match items {
             Ok(items) => {
@@ -110,8 +116,8 @@ fn files<T>(
                     all
                 })
             }
-            Err((code, message)) => {
-                report.error(at, code, message, "a file in PEM or DER; relative paths start where this file is");
+            Err((code, message, hint)) => {
+                report.error(at, code, message, hint);
                 found = None;
             }
         }

@@ -30,7 +30,6 @@ use std::fmt;
 use std::mem::take;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-pub(super) use value::is_inline;
 pub use value::{REDACTED, Table, Value};
 
 /// The name of what is no file, for findings.
@@ -147,6 +146,12 @@ impl Object {
         self.body.canonical(false, &mut octets);
         mac(key, octets)
     }
+    /// Something secret stands in it, and not in a file of its own.
+    pub(super) fn holds_secret(&self) -> bool {
+        let mut found = false;
+        self.hidden(|_, _| found = true);
+        found
+    }
     fn hidden<'o>(&'o self, mut found: impl FnMut(String, &'o Secret)) {
         self.body.hidden(&mut Vec::new(), &mut |way, secret| found(self.key.pointer() + &json::pointer(way), secret));
     }
@@ -211,6 +216,14 @@ impl Desired {
         json::document(octets)
     }
 
+    /// What the API says of one object, as [`Self::from_json`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn of_object(key: &Key, octets: &[u8]) -> Result<Self, Errors> {
+        Ok(Self::new(Arc::default(), vec![json::one(key, octets)?]))
+    }
+
     /// All objects in the order in which they count.
     pub fn objects(&self) -> impl Iterator<Item = &Arc<Object>> {
         self.objects.iter()
@@ -219,6 +232,11 @@ impl Desired {
     /// One object.
     pub fn get(&self, key: &Key) -> Option<&Arc<Object>> {
         self.objects.get(*self.index.get(key)?)
+    }
+
+    /// It was read from this file, among others.
+    pub fn has_file(&self, path: &Path) -> bool {
+        self.files.iter().any(|source| source.name == path)
     }
 
     fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Arc<Object>> {
@@ -327,6 +345,40 @@ impl Desired {
         secrets
     }
 
+    /// The JSON pointer of the first secret that stands here itself, right or wrong, and not as "unchanged".
+    pub fn tells_secret(&self) -> Option<String> {
+        let mut told = None;
+        for object in self.objects() {
+            object.hidden(|pointer, secret| {
+                if secret.expose() != REDACTED.as_bytes() {
+                    told.get_or_insert(pointer);
+                }
+            });
+        }
+        told
+    }
+
+    /// Has the same secrets, for the same identities, whoever owns them.
+    pub fn same_secrets(&self, other: &Self) -> bool {
+        let (mut ours, mut theirs) = (self.secret_parts(), other.secret_parts());
+        ours.len() == theirs.len()
+            && (ours.drain())
+                .all(|(pointer, part)| theirs.remove(&pointer).is_some_and(|other| part.same(&other, false)))
+    }
+
+    /// Secrets with all that they say, and what else is hidden, each with its JSON pointer.
+    fn secret_parts(&self) -> HashMap<String, Value> {
+        let mut parts = HashMap::new();
+        for object in self.objects() {
+            if object.key.kind == Kind::Secret {
+                parts.insert(object.key.pointer(), object.body.clone());
+            } else {
+                object.hidden(|pointer, secret| drop(parts.insert(pointer, Value::Hidden(secret.clone()))));
+            }
+        }
+        parts
+    }
+
     /// The document in which the API wants all of `wanted`, and nothing else. Files keep what they own; `wanted` may repeat it unchanged.
     ///
     /// # Errors
@@ -348,16 +400,15 @@ impl Desired {
         if findings.is_empty() { Ok(Self::new(self.files.clone(), objects)) } else { Err(Errors(findings)) }
     }
 
-    /// The document in which the API wants one object so, and all else stays.
+    /// The document in which the API wants these objects so, and all else stays.
     ///
     /// # Errors
-    /// `owner.file`; what is no JSON; `secret.redacted`.
-    pub fn put_object(&self, key: &Key, octets: &[u8]) -> Result<Self, Errors> {
-        let mut one = Self::new(Arc::default(), vec![json::one(key, octets)?]);
-        one.merge_redacted(self)?;
+    /// `owner.file`; `secret.redacted`.
+    pub fn put_beside(&self, mut wanted: Self) -> Result<Self, Errors> {
+        wanted.merge_redacted(self)?;
         let mut objects = self.objects.clone();
-        for object in one.objects {
-            match self.index.get(key).and_then(|n| objects.get_mut(*n)) {
+        for object in wanted.objects {
+            match self.index.get(&object.key).and_then(|n| objects.get_mut(*n)) {
                 Some(present) if present.same(&object) => {}
                 Some(present) if present.owner != Owner::Api => return Err(Errors(vec![owned(present)])),
                 Some(present) => *present = object,
@@ -365,6 +416,15 @@ impl Desired {
             }
         }
         Ok(Self::new(self.files.clone(), objects))
+    }
+
+    /// The same of one object.
+    ///
+    /// # Errors
+    /// As above; what is no JSON.
+    #[cfg(test)]
+    pub fn put_object(&self, key: &Key, octets: &[u8]) -> Result<Self, Errors> {
+        self.put_beside(Self::of_object(key, octets)?)
     }
 
     /// The document without an object of the API's; `None` if there is no such object.

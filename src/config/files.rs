@@ -1,10 +1,14 @@
 //! The files of a configuration.
+use super::document::Desired;
+use super::permissions::Trusted;
 use super::{Config, Errors, Finding, Source, System, parse};
+use crate::io::plain;
+use std::fs::Metadata;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// Largest file of a configuration, in octets.
-const LARGEST: u64 = 16 * 1024 * 1024;
+/// Largest file of a configuration, in octets, and largest thing that is kept of one.
+pub const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// Reads `path` and `conf.d/*.toml` beside it (in the order of their names), and their secrets.
 ///
@@ -21,7 +25,7 @@ pub fn load(path: &Path) -> Result<Config, Errors> {
 pub fn sources(path: &Path) -> Result<Vec<Source>, Errors> {
     let mut paths = vec![path.to_path_buf()];
     let mut findings = Vec::new();
-    let beside = path.parent().unwrap_or(Path::new("")).join("conf.d");
+    let beside = beside(path);
     match more(&beside) {
         Ok(more) => paths.extend(more),
         Err(error) => findings.push(unreadable(&beside, &error)),
@@ -29,11 +33,27 @@ pub fn sources(path: &Path) -> Result<Vec<Source>, Errors> {
     let mut sources = Vec::new();
     for path in paths {
         match text(&path) {
-            Ok(text) => sources.push(Source { name: path, text }),
+            Ok((text, found)) => {
+                let source = Source { name: path, text };
+                findings.extend(exposed(&source, &found));
+                sources.push(source);
+            }
             Err(error) => findings.push(unreadable(&path, &error)),
         }
     }
     if findings.is_empty() { Ok(sources) } else { Err(Errors(findings)) }
+}
+
+/// Where a configuration that is refused keeps its revisions, if what can be read of it says so.
+pub fn state_dir(path: &Path) -> Option<PathBuf> {
+    let paths = std::iter::once(path.to_path_buf()).chain(more(&beside(path)).unwrap_or_default());
+    let mut said =
+        paths.filter_map(|path| super::text::state_dir(&Source { text: text(&path).ok()?.0, name: path }.text));
+    said.next().map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+fn beside(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("")).join("conf.d")
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Finding {
@@ -64,11 +84,24 @@ fn more(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn text(path: &Path) -> std::io::Result<String> {
+fn text(path: &Path) -> std::io::Result<(String, Metadata)> {
+    let (file, found) = plain::open(path, true)?;
     let mut text = String::new();
-    std::fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
+    file.take(LARGEST + 1).read_to_string(&mut text)?;
     if text.len() as u64 > LARGEST {
         return Err(std::io::Error::other("it is larger than 16 MiB"));
     }
-    Ok(text)
+    Ok((text, found))
+}
+
+/// A file with a secret in it is closed to others as the file of a secret is.
+fn exposed(source: &Source, found: &Metadata) -> Option<Finding> {
+    let refusal = Trusted::here().closed(&source.name, found).err()?;
+    // What does not parse is refused for that.
+    let document = Desired::from_sources(std::slice::from_ref(source)).ok()?;
+    let object = document.objects().find(|object| object.holds_secret())?;
+    let message = format!("{}, and has a secret in it: `{}`", refusal.message, object.key);
+    let hint = format!("{}, or name a file with `secret_file` or `key`", refusal.hint);
+    let finding = Finding::of_file(source.name.clone(), refusal.code, message, hint);
+    Some(Finding { line: object.line, column: usize::from(object.line > 0), ..finding })
 }

@@ -84,10 +84,17 @@ fn netns(report: &mut Report<'_>, node: &Node) -> Option<PathBuf> {
         return Some(Path::new(NAMED).join(given));
     }
     if given.starts_with('/') && !given.contains('\0') {
+        if given.starts_with("/proc/") {
+            let message = format!(
+                "{given} can be opened only by a daemon that may look into that process, which that of the packaged unit never may"
+            );
+            let hint = "give the namespace a name, `ip netns attach NAME PID`, and say netns = \"NAME\"";
+            report.warn(node.at, "interface.process", message, hint);
+        }
         let named = Path::new(given).strip_prefix(NAMED_BEFORE);
         return Some(named.map_or_else(|_| given.into(), |name| Path::new(NAMED).join(name)));
     }
     let message = format!("{given:?} is no network namespace");
-    let hint = "a name that `ip netns add NAME` made, or an absolute path such as \"/proc/1234/ns/net\"";
+    let hint = "a name that `ip netns add NAME` made, or an absolute path such as \"/run/netns/tenant-a\"";
     report.refuse(node.at, "interface.netns", message, hint)
 }

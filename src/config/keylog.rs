@@ -21,7 +21,7 @@ pub(super) fn read(report: &mut Report<'_>, fields: &Fields<'_>) -> Option<Keylo
     let fields = Fields::of_node(report, &keys::KEYLOG, &entry.node)?;
     for key in ["path", "until"] {
         if fields.entry(key).is_none() {
-            let hint = "keylog = { path = \"/root/keys\", until = \"2026-11-23T12:00:00Z\" }";
+            let hint = "keylog = { path = \"/var/lib/sandhog/keys\", until = \"2026-11-23T12:00:00Z\" }";
             report.error(entry.at, "keylog.incomplete", format!("a key log needs its `{key}`"), hint);
         }
     }

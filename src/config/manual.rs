@@ -158,7 +158,11 @@ pub const TABLES: &[Table] = &[
                 "Who we are: an address, a name, user@name, keyid:, dn: and the like.",
             ),
             ("certs", "none", "Files with our certificate first, then those that lead to the authority."),
-            ("key", "none", "File with its private key, mode 0600, without a passphrase."),
+            (
+                "key",
+                "none",
+                "File with its private key, root:sandhogd and mode 0640, or 0600 where root runs the daemon; without a passphrase.",
+            ),
             ("padding", "\"pss\"", "How an RSA key signs: \"pss\" or \"pkcs1\"."),
         ],
     ),
@@ -194,7 +198,10 @@ pub const TABLES: &[Table] = &[
     Table::new(
         &keys::KEYLOG,
         "keylog of a connection",
-        &[("path", "required", "The file."), ("until", "required", "Not after this time.")],
+        &[
+            ("path", "required", "Folder for Wireshark's tables; the daemon must be able to write it."),
+            ("until", "required", "Not after this time."),
+        ],
     ),
     Table::new(
         &keys::CHILD,
@@ -251,7 +258,11 @@ pub const TABLES: &[Table] = &[
         &[
             ("id", "required", "Whose secret this is: identities of peers, or of a PPK."),
             ("secret", "none", "As is, or 0x and hex, or 0s and base64."),
-            ("secret_file", "none", "A file with it, mode 0600; one line end at its end is no part of it."),
+            (
+                "secret_file",
+                "none",
+                "A file with it, root:sandhogd and mode 0640, or 0600 where root runs the daemon; one line end at its end is no part of it.",
+            ),
             ("secret_env", "none", "An environment variable of the daemon with it."),
         ],
     ),

@@ -20,6 +20,8 @@ mod monitor;
 mod overlap;
 mod own;
 mod peer;
+pub mod pem;
+pub mod permissions;
 pub mod plan;
 mod pool;
 mod proposal;
@@ -33,7 +35,7 @@ mod translate;
 mod value;
 
 pub use error::{Errors, Finding, Severity};
-pub use files::{load, sources};
+pub use files::{LARGEST as LARGEST_FILE, load, sources, state_dir};
 pub use interface::Interface;
 pub use monitor::{Monitor, MonitorAction};
 pub use secret::{Secrets, System};

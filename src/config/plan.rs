@@ -94,11 +94,18 @@ impl Plan {
     /// Keys that a running daemon cannot change, `gateway.ports` and the like.
     pub fn needs_restart(&self) -> Vec<String> {
         let steps = self.changes.iter().filter(|step| step.restart_needed);
-        steps
-            .flat_map(|step| {
-                step.fields.iter().filter(|key| table::needs_restart(key)).map(|key| format!("{}.{key}", step.object))
-            })
-            .collect()
+        let keys = |step: &Step| -> Vec<String> {
+            // Of connections nothing else takes more than a running daemon has.
+            if step.object != "gateway" {
+                return vec![format!(
+                    "{}.interface.netns (it lacks CAP_SYS_ADMIN, which systemd/tenants.conf grants)",
+                    step.object
+                )];
+            }
+            let keys = step.fields.iter().filter(|key| table::needs_restart(key));
+            keys.map(|key| format!("{}.{key}", step.object)).collect()
+        };
+        steps.flat_map(keys).collect()
     }
 }
 

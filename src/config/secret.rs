@@ -1,16 +1,17 @@
 //! Pre-shared keys: the text itself, a file, or the environment.
 use super::hook;
 use super::keys::{self, Fields};
+use super::permissions::Trusted;
 use super::report::Report;
 use super::text::{At, Entry, Node};
 use super::value;
 use crate::crypto::secret::Secret;
 use crate::ike::policy::{IdMatch, SharedSecret};
+use crate::io::plain;
 use crate::wire::payload::Id;
 use base64::Engine as _;
 use std::collections::HashMap;
 use std::io::Read as _;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Largest secret, wherever it comes from, in octets.
@@ -62,8 +63,8 @@ pub struct Refusal {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct System;
 impl Secrets for System {
-    /// Only a regular file of at most 64 KiB that nobody but its owner may touch, and the daemon's own group may read; never through a symbolic link in
-    /// the last place.
+    /// Only a regular file of at most 64 KiB that belongs to root or to us, that nobody else may touch, but the daemon's own group may read, and that nobody
+    /// else can exchange; never through a symbolic link in the last place.
     fn file(&self, path: &Path) -> Result<Secret, Refusal> {
         let shown = path.display();
         let refuse = |message: String, hint: &str| Refusal { code: "secret.file", message, hint: hint.into() };
@@ -73,28 +74,10 @@ impl Secrets for System {
                 "a path that the daemon can read; relative ones start where this file is",
             )
         };
-        let linked = std::fs::symlink_metadata(path).map_err(failed)?;
-        if linked.is_symlink() {
-            return Err(refuse(format!("{shown} is a symbolic link"), "name the file that it points to"));
-        }
-        if !linked.is_file() {
-            return Err(refuse(format!("{shown} is not a file"), "name a regular file"));
-        }
-        let file = std::fs::File::open(path).map_err(failed)?;
-        let opened = file.metadata().map_err(failed)?;
-        if (opened.dev(), opened.ino()) != (linked.dev(), linked.ino()) {
-            return Err(refuse(format!("{shown} was replaced while it was read"), "try again"));
-        }
-        let (_, group) = super::own::ids();
-        // Of root's group there may be others.
-        let ours = group != 0 && opened.gid() == group;
-        if opened.mode() & if ours { 0o037 } else { 0o077 } != 0 {
-            return Err(Refusal {
-                code: "secret.permissions",
-                message: format!("{shown} is open to others (mode {:03o})", opened.mode() & 0o777),
-                hint: format!("chmod 600 {shown}"),
-            });
-        }
+        let (file, opened) = plain::open(path, false).map_err(failed)?;
+        let trusted = Trusted::here();
+        trusted.closed(path, &opened)?;
+        trusted.firm(path, &opened)?;
         // Room for all of it from the beginning: what grows leaves copies behind.
         let mut octets = Vec::with_capacity(opened.len().min(LARGEST) as usize + 64);
         file.take(LARGEST + 1).read_to_end(&mut octets).map_err(failed)?;
@@ -112,11 +95,7 @@ impl Secrets for System {
             hint: "a path that the daemon can read; relative ones start where this file is".into(),
         };
         let failed = |error: std::io::Error| refuse(format!("cannot read {}: {error}", path.display()));
-        // A pipe in its place must not keep us waiting.
-        if !std::fs::metadata(path).map_err(failed)?.is_file() {
-            return Err(refuse(format!("{} is not a file", path.display())));
-        }
-        let file = std::fs::File::open(path).map_err(failed)?;
+        let (file, _) = plain::open(path, true).map_err(failed)?;
         let mut octets = Vec::new();
         file.take(LARGEST_LIST + 1).read_to_end(&mut octets).map_err(failed)?;
         if octets.len() as u64 > LARGEST_LIST {
@@ -221,6 +200,14 @@ fn octets(report: &mut Report<'_>, entry: &Entry, fields: &Fields<'_>, from: &dy
     };
     if secret.is_empty() {
         return report.refuse(node.at, "secret.empty", "this secret is empty", "`sandhog secret` makes a strong one");
+    }
+    if secret.len() as u64 > LARGEST {
+        return report.refuse(
+            node.at,
+            "secret.large",
+            "this secret is larger than 64 KiB",
+            "a secret is a few dozen octets",
+        );
     }
     let guessed = GUESSED.iter().any(|word| word.as_bytes().eq_ignore_ascii_case(secret.expose()));
     if secret.len() < STRONG || guessed {

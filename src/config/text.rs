@@ -1,13 +1,11 @@
 //! TOML to a tree in which every key and every value knows where it stands.
 use super::Source;
+use super::pem;
 use super::report::Report;
 use crate::crypto::secret::Secret;
 use std::collections::HashMap;
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
-
-/// Stands in a private key that is no file.
-const PRIVATE_KEY: &str = "PRIVATE KEY";
 
 /// Octets of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,7 +78,7 @@ impl Drop for Document {
     /// What has been made of a secret is wiped by whoever has it.
     fn drop(&mut self) {
         self.secrets.iter_mut().for_each(|entry| wipe(&mut entry.node, &|_| true));
-        self.connections.iter_mut().for_each(|entry| wipe(&mut entry.node, &|text| text.contains(PRIVATE_KEY)));
+        self.connections.iter_mut().for_each(|entry| wipe(&mut entry.node, &pem::holds_key));
     }
 }
 
@@ -170,6 +168,17 @@ fn tree(file: usize, text: &str, report: &mut Report<'_>) -> Vec<Entry> {
     if broken { Vec::new() } else { entries(file, table.into_inner()) }
 }
 
+/// `[gateway] state_dir` of a file that may be broken elsewhere.
+pub(super) fn state_dir(text: &str) -> Option<String> {
+    let (table, _) = DeTable::parse_recoverable(text);
+    let gateway = table.get_ref().iter().find(|(key, _)| key.get_ref() == "gateway")?.1;
+    let DeValue::Table(gateway) = gateway.get_ref() else { return None };
+    match gateway.iter().find(|(key, _)| key.get_ref() == "state_dir")?.1.get_ref() {
+        DeValue::String(path) => Some(path.to_string()),
+        _ => None,
+    }
+}
+
 /// Everything below `secrets` is blotted out, whatever its type, but for what says whose a secret is and where it lies.
 fn conceal(node: &Node, report: &mut Report<'_>) {
     match &node.value {
@@ -187,7 +196,7 @@ fn conceal(node: &Node, report: &mut Report<'_>) {
 /// A private key is blotted out wherever it stands, also where none belongs.
 fn conceal_keys(node: &Node, report: &mut Report<'_>) {
     match &node.value {
-        Value::String(s) if s.contains(PRIVATE_KEY) => report.blot(node.at),
+        Value::String(s) if pem::holds_key(s) => report.blot(node.at),
         Value::Array(items) => items.iter().for_each(|item| conceal_keys(item, report)),
         Value::Table(entries) => entries.iter().for_each(|entry| conceal_keys(&entry.node, report)),
         _ => {}

@@ -62,7 +62,7 @@ pub struct Roles {
     most: Role,
 }
 impl Roles {
-    /// `owner`: the daemon's own user.
+    /// `owner`: the daemon's own user. The system is asked for the groups, wherever it has them: before a daemon confines itself.
     pub fn of(owner: u32) -> Self {
         Self { owner, operators: peer::group(OPERATORS), observers: peer::group(OBSERVERS), most: Role::Admin }
     }

@@ -1,4 +1,4 @@
-//! Questions about what is configured and what went wrong: which child would carry a packet, the last failures, the vendors' profiles.
+//! Questions about what is configured and what went wrong: which child would carry a packet, the last failures, the vendors' profiles (none yet).
 use super::extract::{Document, Params};
 use super::problem::Problem;
 use super::request::Request;
@@ -39,7 +39,7 @@ pub const OPERATIONS: &[Operation] = &[
     Operation::new(
         (Method::Get, "/v1/profiles"),
         Role::Observe,
-        "The vendors' presets that this version has",
+        "The vendors' presets that this version has: none yet",
         |verb| on(verb, profiles),
     )
     .answers(json::<Profiles>()),

@@ -10,6 +10,7 @@ use super::problem::Problem;
 use super::request::Request;
 use super::resources::{Kind, Method, Operation, Parameter, Role, Shape, json, media};
 use super::routes::Api;
+use super::unread::Hangup;
 use crate::dataplane::tap::{Capture as Lanes, Tap, Wanted};
 use axum::body::Body;
 use axum::extract::State;
@@ -26,6 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use stream::Stream;
+use tokio::sync::Notify;
 use utoipa::ToSchema;
 
 /// What a capture's stream is.
@@ -41,6 +43,9 @@ const SNAPLEN: (usize, usize) = (64, 65_535);
 /// When the daemon ends, clients have so many turns of [`TURN`] to get the ends of their files.
 const LAST_TURNS: u32 = 100;
 const TURN: Duration = Duration::from_millis(5);
+
+/// Whoever has not taken the rest of its file so long after the end is hung up on.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 const ID: Parameter = Parameter::query("id", Kind::Number(1, u64::MAX), "Only this one, as GET numbers them");
 
@@ -193,6 +198,10 @@ struct Run {
     written: AtomicU64,
     /// Somebody wants it to end.
     ended: AtomicBool,
+    /// That, or the file is whole, or its client has gone.
+    over: Notify,
+    /// One of the latter two.
+    gone: AtomicBool,
 }
 
 impl Captures {
@@ -234,6 +243,8 @@ impl Captures {
             packets: AtomicU64::new(0),
             written: AtomicU64::new(0),
             ended: AtomicBool::new(false),
+            over: Notify::new(),
+            gone: AtomicBool::new(false),
         });
         runs.by_id.insert(run.id, run.clone());
         Ok(Stream::new(self.clone(), run))
@@ -243,7 +254,7 @@ impl Captures {
     fn end(&self, id: Option<u64>) -> bool {
         let runs = self.runs();
         let of = runs.by_id.values().filter(|run| id.is_none_or(|id| id == run.id));
-        of.map(|run| run.ended.store(true, Relaxed)).count() > 0 || id.is_none()
+        of.map(|run| run.end()).count() > 0 || id.is_none()
     }
 
     fn list(&self) -> Captured {
@@ -256,6 +267,17 @@ impl Captures {
 }
 
 impl Run {
+    fn end(&self) {
+        self.ended.store(true, Relaxed);
+        self.over.notify_one();
+    }
+    fn leave(&self) {
+        self.gone.store(true, Relaxed);
+        self.over.notify_one();
+    }
+    fn is_gone(&self) -> bool {
+        self.gone.load(Relaxed)
+    }
     fn shown(&self) -> Capture {
         let Terms { wanted, seconds, octets } = &self.terms;
         let name = |name: &Option<Arc<str>>| name.as_deref().map(str::to_owned);
@@ -283,6 +305,7 @@ type S = State<Api>;
 async fn begin(
     State(api): S,
     Extension(caller): Extension<Caller>,
+    hangup: Option<Extension<Hangup>>,
     Document(order): Document<Order>,
 ) -> Result<Response, Problem> {
     let terms = order.terms()?;
@@ -292,6 +315,9 @@ async fn begin(
         order.child.as_deref().map_or(Ok(()), |child| known(piece, child))?;
     }
     let stream = api.captures.begin(terms, caller.uid)?;
+    if let Some(Extension(hangup)) = hangup {
+        tokio::spawn(stream.watch(hangup));
+    }
     let head =
         [(header::CONTENT_TYPE, MEDIA.to_owned()), (header::LOCATION, format!("/v1/captures?id={}", stream.id()))];
     let pieces =

@@ -44,6 +44,8 @@ pub enum Order {
     Plan {
         /// To what.
         from: From,
+        /// There may be secrets in it.
+        admin: bool,
         /// Where it goes.
         reply: Answer<Plan>,
     },
@@ -137,7 +139,7 @@ pub struct Terms {
     pub base: Option<String>,
     /// Undone after so many seconds unless it is confirmed.
     pub confirm: Option<u64>,
-    /// Secrets may be changed, too.
+    /// Secrets may be sent and changed, too.
     pub admin: bool,
     /// Who.
     pub who: Who,

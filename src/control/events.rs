@@ -2,7 +2,10 @@
 //! is told what is gone.
 //!
 //! Each daemon counts its events from 1; its `epoch` says which daemon counted. A client resumes behind `EPOCH-ID`, as the `id:` lines of the
-//! stream say, by the header `Last-Event-ID` or by `?since=`.
+//! stream say, by the header `Last-Event-ID` or by `?since=`. The first `id:` comes at once: who has seen no event yet can resume, too.
+//!
+//! Who takes over from another daemon goes on with its numbers. What that one tells behind its freeze nobody reads ([`Ring::hold`]), so that
+//! no number is read with two events. Only refused writes are told then, for a few milliseconds; the log has them.
 use super::extract::Params;
 use super::lists;
 use super::metrics::meter::{Figure, Meter};
@@ -52,7 +55,10 @@ pub const OPERATIONS: &[Operation] = &[Operation::new(
         Kind::OneOf(&["0", "1"]),
         "1: begin with an event `snapshot`, the document of /v1/connections",
     ),
-    Parameter::header("Last-Event-ID", "As `since`, which counts before it; what a browser's EventSource sends"),
+    Parameter::header(
+        "Last-Event-ID",
+        "As `since`, and before it: who was hung up on comes again with the same query and how far it was",
+    ),
 ])
 .answers(media("text/event-stream"))
 .fails(&[(400, "`since` is no number of an event")])];
@@ -70,6 +76,8 @@ struct Kept {
     /// Their numbers follow one another; the last one's is before `next`.
     events: VecDeque<Told>,
     octets: usize,
+    /// Nobody reads what has this number or a later one.
+    held: Option<u64>,
 }
 #[derive(Clone, Debug)]
 struct Told {
@@ -80,6 +88,10 @@ impl Kept {
     fn oldest(&self) -> u64 {
         self.next - self.events.len() as u64
     }
+    /// Behind the last that is read.
+    fn end(&self) -> u64 {
+        self.held.unwrap_or(self.next)
+    }
     fn forget(&mut self) {
         if let Some(event) = self.events.pop_front() {
             self.octets -= event.data.len();
@@ -89,7 +101,7 @@ impl Kept {
 impl Ring {
     /// `epoch`: another one at each start of the daemon.
     pub fn new(epoch: u64) -> Self {
-        let kept = Kept { epoch, next: 1, events: VecDeque::new(), octets: 0 };
+        let kept = Kept { epoch, next: 1, events: VecDeque::new(), octets: 0, held: None };
         Self { kept: Mutex::new(kept), newest: watch::Sender::new(0) }
     }
     /// Numbers an event, keeps it, and wakes whoever waits for one. Never waits for a client.
@@ -103,17 +115,34 @@ impl Ring {
         while kept.events.len() > KEPT || kept.octets > KEPT_OCTETS {
             kept.forget();
         }
-        drop(kept);
-        self.newest.send_replace(event.id);
+        if kept.held.is_none() {
+            drop(kept);
+            self.newest.send_replace(event.id);
+        }
     }
-    /// The number of the last event; 0 before the first.
+    /// The number of the last event that is read; 0 before the first.
     pub fn last(&self) -> u64 {
         self.counted().1 - 1
     }
-    /// Who counts, and the next number.
+    /// Who counts, and the number behind [`Self::last`].
     pub fn counted(&self) -> (u64, u64) {
         let kept = self.kept();
+        (kept.epoch, kept.end())
+    }
+    /// Who counts, and the next number. From here on nobody reads what is told, unless [`Self::release`] says so: another one counts on.
+    pub fn hold(&self) -> (u64, u64) {
+        let mut kept = self.kept();
+        kept.held = Some(kept.next);
         (kept.epoch, kept.next)
+    }
+    /// There is no other one: what was told meanwhile is read.
+    pub fn release(&self) {
+        let mut kept = self.kept();
+        if kept.held.take().is_some() {
+            let last = kept.next - 1;
+            drop(kept);
+            self.newest.send_replace(last);
+        }
     }
     /// Goes on counting where another daemon has stopped, whose events are not here. For a ring that has none yet.
     pub fn go_on(&self, epoch: u64, next: u64) {
@@ -125,10 +154,13 @@ impl Ring {
     /// What comes behind an event: the numbers that are gone, and some of what is there.
     fn behind(&self, last: u64) -> (Option<(u64, u64)>, u64, Vec<Told>) {
         let kept = self.kept();
-        let oldest = kept.oldest();
-        let gap = (last + 1 < oldest).then(|| (last + 1, oldest - 1));
+        let (oldest, end) = (kept.oldest(), kept.end());
+        // What is gone is told of as far as it would have been read.
+        let gone = oldest.min(end);
+        let gap = (last + 1 < gone).then(|| (last + 1, gone - 1));
         let first = oldest.max(last + 1);
-        let some = kept.events.iter().skip((first - oldest) as usize).take(BATCH).cloned();
+        let most = BATCH.min(end.saturating_sub(first) as usize);
+        let some = kept.events.iter().skip((first - oldest) as usize).take(most).cloned();
         (gap, first, some.collect())
     }
     fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
@@ -176,6 +208,10 @@ impl Reader {
             Some(Mark { id, .. }) => (id, false),
         };
         Self { ring, meter, newest, last, anew }
+    }
+    /// Where it begins; `None`: it is told with the first frame, a gap.
+    fn place(&self) -> Option<String> {
+        (!self.anew).then(|| format!("id: {}-{}\n", self.ring.counted().0, self.last))
     }
     /// The next frames; waits for an event, but not for ever.
     async fn next(&mut self) -> Bytes {
@@ -227,7 +263,8 @@ struct Query {
 
 async fn events(State(api): State<Api>, Params(query): Params<Query>, headers: HeaderMap) -> Result<Response, Problem> {
     let header = headers.get("last-event-id").map(|value| value.to_str().unwrap_or("?").to_owned());
-    let mark = query.since.or(header).filter(|text| !text.is_empty()).map(|text| text.parse()).transpose();
+    let mark = header.filter(|text| !text.is_empty()).or(query.since.filter(|text| !text.is_empty()));
+    let mark = mark.map(|text| text.parse()).transpose();
     let mark = mark.map_err(|_| {
         let detail =
             "`since` and `Last-Event-ID` take what an `id:` line of the stream says, or the number of an event";
@@ -235,23 +272,26 @@ async fn events(State(api): State<Api>, Params(query): Params<Query>, headers: H
     })?;
     // Its place first: what happens while the snapshot is sent is told behind it.
     let reader = Reader::new(api.events.clone(), api.meter.clone(), mark);
+    let place = reader.place().unwrap_or_default();
     let live = stream::unfold(reader, async |mut reader| Some((reader.next().await, reader)));
     let body = match query.snapshot {
-        None | Some(0) => Body::from_stream(sent(live)),
-        Some(_) => Body::from_stream(sent(snapshot(&api).await?.chain(live))),
+        None | Some(0) => Body::from_stream(sent(place, live)),
+        // Who is hung up on in the middle of it has no place yet, and gets all of it when it comes again.
+        Some(_) => Body::from_stream(sent(String::new(), snapshot(&api, place).await?.chain(live))),
     };
     let head = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     Ok((head, body).into_response())
 }
 
-fn sent(chunks: impl Stream<Item = Bytes>) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    // At once something: a client knows that it is heard.
-    stream::once(async { Bytes::from_static(b": sandhog\n\n") }).chain(chunks).map(Ok)
+fn sent(place: String, chunks: impl Stream<Item = Bytes>) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    // At once something: a client knows that it is heard, and where it is. An id without data is no event, and resumed behind all the same.
+    let hello = Bytes::from(format!(": sandhog\n{place}\n"));
+    stream::once(async { hello }).chain(chunks).map(Ok)
 }
 
-async fn snapshot(api: &Api) -> Result<impl Stream<Item = Bytes> + use<>, Problem> {
+async fn snapshot(api: &Api, place: String) -> Result<impl Stream<Item = Bytes> + use<>, Problem> {
     let list = lists::connections(api, lists::Wanted::default()).await?;
-    let before = stream::once(async { Bytes::from_static(b"event: snapshot\ndata: ") });
+    let before = stream::once(async move { Bytes::from(format!("{place}event: snapshot\ndata: ")) });
     Ok(before.chain(list).chain(stream::once(async { Bytes::from_static(b"\n\n") })))
 }
 
@@ -332,6 +372,63 @@ mod tests {
         assert_eq!(read(&mut Reader::new(ring.clone(), Arc::default(), since("9-97"))), ["gap 2", "100"]);
         ring.go_on(8, 5);
         assert_eq!(ring.counted(), (9, 101), "it has begun to count");
+    }
+
+    /// What is told between the freeze and the end is read by nobody, or its number would be read twice.
+    #[test]
+    fn who_hands_over_tells_nothing_that_the_other_counts_again() {
+        let ring = ring(3);
+        let mut reader = Reader::new(ring.clone(), Arc::default(), since("9-1"));
+        assert_eq!(ring.hold(), (9, 4));
+        (0..BATCH * 2).for_each(|_| ring.push(event("audit")));
+        assert_eq!(read(&mut reader), ["2", "3"]);
+        assert_eq!((ring.last(), reader.newest.has_changed().unwrap()), (3, false));
+        let newcomer = Reader::new(ring.clone(), Arc::default(), None);
+        assert_eq!(newcomer.place().unwrap(), "id: 9-3\n");
+        // It has come to nothing.
+        ring.release();
+        assert!(reader.newest.has_changed().unwrap());
+        assert_eq!(read(&mut reader), (4..4 + 2 * BATCH as u64).map(|id| id.to_string()).collect::<Vec<_>>());
+        // All that was there is forgotten meanwhile: the gap ends where the other one begins.
+        ring.hold();
+        (0..KEPT).for_each(|_| ring.push(event("audit")));
+        assert_eq!(read(&mut Reader::new(ring.clone(), Arc::default(), since("9-130"))), ["gap 1"]);
+    }
+
+    fn first_chunk(query: &str, last: Option<&str>) -> String {
+        let api = crate::control::fake::api(Arc::default());
+        (0..5).for_each(|_| api.events.push(event("up")));
+        let query = Query {
+            since: query.strip_prefix("since=").map(str::to_owned),
+            snapshot: (query == "snapshot").then_some(1),
+        };
+        let mut headers = HeaderMap::new();
+        last.map(|last| headers.insert("last-event-id", last.parse().unwrap()));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let mut body = events(State(api), Params(query), headers).await.unwrap().into_body().into_data_stream();
+            let mut text = String::new();
+            while !text.contains("id: ") {
+                text.push_str(std::str::from_utf8(&body.next().await.unwrap().unwrap()).unwrap());
+            }
+            text
+        })
+    }
+
+    #[test]
+    fn a_client_knows_its_place_before_anything_happens() {
+        assert_eq!(first_chunk("", None), ": sandhog\nid: 9-5\n\n");
+        assert_eq!(first_chunk("since=3", None), ": sandhog\nid: 9-3\n\n");
+        assert_eq!(first_chunk("snapshot", None), ": sandhog\n\nid: 9-5\nevent: snapshot\ndata: ");
+        let anew = first_chunk("since=8-3", None);
+        assert!(anew.starts_with(": sandhog\n\nid: 9-0\nevent: gap\n"), "{anew}");
+    }
+
+    /// A browser comes again with the query that it has, and with how far it was.
+    #[test]
+    fn how_far_a_client_was_counts_before_where_it_began() {
+        assert_eq!(first_chunk("since=1", Some("9-4")), ": sandhog\nid: 9-4\n\n");
+        assert_eq!(first_chunk("since=1", Some("")), ": sandhog\nid: 9-1\n\n");
     }
 
     #[test]

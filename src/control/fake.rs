@@ -40,7 +40,11 @@ impl Fake {
     /// With a clock that leaps.
     pub fn new() -> Self {
         let audits = Arc::new(Mutex::new(Vec::new()));
-        let router = router(&api(audits.clone()));
+        Self::of(&api(audits.clone()), audits)
+    }
+    /// The API around something else.
+    pub fn of(api: &Api, audits: Arc<Mutex<Vec<Audit>>>) -> Self {
+        let router = router(api);
         let runtime = Builder::new_current_thread().enable_time().build().expect("a thread's own runtime");
         Self { router, runtime, audits }
     }
@@ -169,6 +173,7 @@ fn info() -> Info {
         workers: 1,
         listen: vec![],
         ike: vec![],
+        bind_device: None,
         raw_esp: true,
         warnings: vec![],
     }

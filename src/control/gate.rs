@@ -17,12 +17,15 @@ use tokio::time::timeout;
 /// A client has this long to send the body of a request.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// So much is told of a request, octets: a path may have tens of thousands.
+const MAX_TOLD: usize = 256;
+
 /// What is told of a write, done or refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
     /// Who.
     pub caller: Caller,
-    /// What: verb and path. Names stand in paths, secrets never.
+    /// What: verb and path, of a long one the beginning. Names stand in paths, secrets never.
     pub request: String,
     /// The status of the answer.
     pub status: u16,
@@ -54,7 +57,7 @@ pub struct Code(pub String);
 /// Lets a request through to its handler, or answers it.
 pub async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let caller = request.extensions().get::<Caller>().copied().unwrap_or(Caller::NOBODY);
-    let told = gate.operation.writes.then(|| format!("{} {}", request.method(), request.uri().path()));
+    let told = gate.operation.writes.then(|| told(request.method().as_str(), request.uri().path()));
     let response = match enter(&gate, caller, request).await {
         Ok(request) => next.run(request).await,
         Err(problem) => problem.into_response(),
@@ -64,6 +67,15 @@ pub async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Res
         (gate.audit)(Audit { caller, request, status: response.status().as_u16(), code });
     }
     response
+}
+
+fn told(verb: &str, path: &str) -> String {
+    let request = format!("{verb} {path}");
+    if request.len() <= MAX_TOLD {
+        return request;
+    }
+    let shown = (0..=MAX_TOLD - 3).rev().find_map(|end| request.get(..end));
+    format!("{}...", shown.unwrap_or_default())
 }
 
 async fn enter(gate: &Gate, caller: Caller, request: Request) -> Result<Request, Problem> {
@@ -123,6 +135,14 @@ mod tests {
 
     fn admin() -> Caller {
         Caller { role: super::super::access::Role::Admin, ..Caller::NOBODY }
+    }
+
+    #[test]
+    fn of_a_long_path_the_beginning_is_told() {
+        let path = format!("/v1/connections/{}", "é".repeat(10_000));
+        let text = told("PUT", &path);
+        assert!(text.len() <= MAX_TOLD && text.len() > MAX_TOLD - 3 && text.ends_with("é..."), "{text}");
+        assert_eq!(told("PUT", "/v1/config"), "PUT /v1/config");
     }
 
     #[test]

@@ -20,7 +20,8 @@ const MAX_CONNECTION: usize = 1 << 20;
 /// Shortest and longest time to confirm, seconds.
 const CONFIRM: (u64, u64) = (10, 3600);
 
-/// A configuration: the keys and values of the files as JSON. `"***"` in the place of a secret leaves it as it is.
+/// A configuration: the keys and values of the files as JSON. `"***"` in the place of a secret leaves it as it is; only admins send anything else
+/// there, and only they add and remove secrets and change whose they are (`id`).
 #[derive(ToSchema)]
 #[schema(title = "Configuration")]
 #[allow(dead_code, reason = "only its schema is used")]
@@ -58,14 +59,19 @@ const CONFIRMS: Parameter = Parameter::query(
 );
 const PLANNED: Parameter = Parameter::query("plan", Kind::Text("0a"), "The plan that is to be applied; without a body");
 const REVISION: Parameter = Parameter::query("revision", Kind::Number(1, u64::MAX), "Which; else the one before");
+const NOT_YOURS: (u16, &str) = (
+    403,
+    "The role does not suffice (`access.role`), also where a secret would be another one or another's, or there is a secret in it (`access.secret`)",
+);
 const NOT_APPLIED: &[(u16, &str)] = &[
+    NOT_YOURS,
     (409, "Something waits to be confirmed, it belongs to a file, or a running daemon cannot do it"),
     (412, "Something else is in force than what If-Match names or the plan was made from"),
     (422, "It is not valid; `findings` say where and why"),
     (507, "The disk is full; nothing was changed"),
 ];
 const NOT_PLANNED: &[(u16, &str)] =
-    &[(409, "It belongs to a file"), (422, "It is not valid; `findings` say where and why")];
+    &[NOT_YOURS, (409, "It belongs to a file"), (422, "It is not valid; `findings` say where and why")];
 const EXAMPLE: &str = r#"{"connections": {}}"#;
 const CONNECTION_EXAMPLE: &str = r#"{"remote_addrs": ["203.0.113.7"], "local": {"auth": "psk", "id": "192.0.2.1"}, "remote": {"auth": "psk", "id": "203.0.113.7"}, "children": {"lan": {"local_ts": ["10.1.0.0/16"], "remote_ts": ["10.2.0.0/16"]}}}"#;
 const SECRET_EXAMPLE: &str = r#"{"id": ["203.0.113.7"], "secret": "0sMTIzNDU2Nzg5MGFiY2RlZg=="}"#;
@@ -121,6 +127,7 @@ pub const OPERATIONS: &[Operation] = &[
     .with(&[REVISION, CONFIRMS, IF_MATCH])
     .answers(json::<Applied>())
     .fails(&[
+        (403, "The role does not suffice, or its secrets are others than those in force, which is for admins"),
         (404, "There is no such revision"),
         (409, "There is no earlier one, it cannot be used, or something waits to be confirmed"),
         (412, "Something else is in force than what If-Match names"),
@@ -170,6 +177,7 @@ pub const OPERATIONS: &[Operation] = &[
     .fails(NOT_DELETED),
 ];
 const NOT_DELETED: &[(u16, &str)] = &[
+    NOT_YOURS,
     (404, "There is no such object"),
     (409, "Something waits to be confirmed, or it belongs to a file"),
     (412, "Something else is in force than what If-Match names"),
@@ -251,9 +259,9 @@ async fn put(api: S, Extension(caller): Extension<Caller>, headers: HeaderMap, b
     api.keeper.ask(|reply| Order::Apply { from, terms, reply }).await.map(Json)
 }
 
-async fn plan(api: S, body: Octets) -> Result<Json<Plan>, Problem> {
-    let from = body.0.map_or(From::Files, From::Document);
-    api.keeper.ask(|reply| Order::Plan { from, reply }).await.map(Json)
+async fn plan(api: S, Extension(caller): Extension<Caller>, body: Octets) -> Result<Json<Plan>, Problem> {
+    let (from, admin) = (body.0.map_or(From::Files, From::Document), caller.role >= Role::Admin);
+    api.keeper.ask(|reply| Order::Plan { from, admin, reply }).await.map(Json)
 }
 
 async fn apply(

@@ -8,7 +8,7 @@ use super::resources::router;
 use super::routes::Api;
 use super::seats::{Seat, Seats};
 use super::socket::ControlSocket;
-use super::unread::Unread;
+use super::unread::{Hangup, Unread};
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,6 +18,7 @@ use std::os::unix::net::UnixListener as StdListener;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 
@@ -33,12 +34,11 @@ pub struct Server {
     thread: Option<JoinHandle<()>>,
 }
 impl Server {
-    /// Starts the thread.
+    /// Starts the thread. `roles`: of those who come to the control socket.
     ///
     /// # Errors
     /// When the system has no more threads or descriptors.
-    pub fn start(control: &ControlSocket, observe: Option<&ControlSocket>, api: Api) -> io::Result<Self> {
-        let roles = Roles::of(control.owner());
+    pub fn start(control: &ControlSocket, observe: Option<&ControlSocket>, roles: Roles, api: Api) -> io::Result<Self> {
         let mut doors = vec![(control.listener()?, roles)];
         if let Some(observe) = observe {
             doors.push((observe.listener()?, roles.observing()));
@@ -99,15 +99,22 @@ async fn accept(listener: StdListener, roles: Roles, seats: Seats, (router, mete
     }
 }
 
-async fn serve(stream: UnixStream, caller: Caller, _places: (Seat, Seen), router: Router) {
-    let service = TowerToHyperService::new(router.layer(Extension(caller)));
+async fn serve<S>(stream: S, caller: Caller, _places: (Seat, Seen), router: Router)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let hangup = Hangup::default();
+    let service = TowerToHyperService::new(router.layer(Extension(caller)).layer(Extension(hangup.clone())));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(Unread::new(stream)), service);
-    if let Err(error) = connection.await {
-        tracing::debug!(%error, "a client of the API ended");
+    tokio::select! {
+        ended = connection => if let Err(error) = ended {
+            tracing::debug!(%error, "a client of the API ended");
+        },
+        () = hangup.pulled() => tracing::debug!("a client of the API was hung up on"),
     }
 }
 
@@ -140,10 +147,14 @@ fn turn_away(stream: &UnixStream) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::capture::Captures;
     use crate::control::fake;
+    use crate::dataplane::tap::Tap;
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream as Client;
     use std::path::PathBuf;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::{Instant, sleep};
 
     /// A server with an engine that is none, on both sockets.
     struct Place {
@@ -156,7 +167,13 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let sockets =
                 ["control", "observe"].map(|name| ControlSocket::bind(&folder.path().join(name), None).unwrap());
-            let server = Server::start(&sockets[0], Some(&sockets[1]), fake::api(Default::default())).unwrap();
+            let server = Server::start(
+                &sockets[0],
+                Some(&sockets[1]),
+                Roles::of(sockets[0].owner()),
+                fake::api(Default::default()),
+            )
+            .unwrap();
             Self { folder, _server: server, _sockets: sockets }
         }
         fn path(&self, name: &str) -> PathBuf {
@@ -227,6 +244,39 @@ mod tests {
             assert!(["none", "400"].contains(&status), "{text:?}: {answer}");
         }
         assert!(place.say("control", &request("GET /v1/info")).starts_with("HTTP/1.1 200"));
+    }
+
+    /// An octet now and then is enough to be no client that reads nothing.
+    #[test]
+    fn a_capture_ends_however_slowly_its_client_reads() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let (tap, mut api) = (Arc::new(Tap::default()), fake::api(Default::default()));
+            api.captures = Arc::new(Captures::new(tap.clone(), 1, || Duration::ZERO, || Duration::ZERO));
+            let (ours, mut theirs) = tokio::io::duplex(1024);
+            let caller = Caller { role: Role::Admin, uid: 0, pid: None };
+            let places = (Seats::default().take(0, true).unwrap(), Seen::new(api.meter.clone()));
+            let begun = Instant::now();
+            let served = tokio::spawn(serve(ours, caller, places, router(&api)));
+            let body = r#"{"inner":true,"seconds":10}"#;
+            let head = "POST /v1/captures HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+            let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+            theirs.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = [0; 256];
+            let n = theirs.read(&mut answer).await.unwrap();
+            assert!(answer[..n].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..n]));
+            for _ in 0..1000 {
+                tap.open(Duration::ZERO, 0).unwrap().inner(&"a/b".into(), true, &[&[7; 500]]);
+            }
+            let trickle = tokio::spawn(async move {
+                while theirs.read_u8().await.is_ok() {
+                    sleep(Duration::from_secs(5)).await;
+                }
+            });
+            served.await.unwrap();
+            assert_eq!(begun.elapsed().as_secs(), 15, "its time, and what it has to take the rest");
+            trickle.abort();
+        });
     }
 
     #[test]

@@ -19,8 +19,19 @@ pub enum Error {
     #[error("{0} exists and is not a socket: remove it, or choose another path for ours")]
     NotASocket(PathBuf),
     /// Too long for the kernel, not allowed, no space ...
-    #[error("cannot open the socket {0}: {1}")]
+    #[error("cannot open the socket {0}: {1}{way}", way = way_out(.0, .1))]
     Io(PathBuf, #[source] io::Error),
+}
+
+/// What to do about a folder that cannot be written.
+fn way_out(path: &Path, error: &io::Error) -> String {
+    let folder = path.parent().unwrap_or(path).display();
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotFound => format!(
+            ": {folder} must exist and be writable for the daemon's user; in the sandbox of the systemd unit that takes a drop-in with [Service] ReadWritePaths={folder}, or choose a path in /run/sandhog"
+        ),
+        _ => String::new(),
+    }
 }
 
 impl Error {
@@ -189,6 +200,17 @@ mod tests {
         let file = std::fs::metadata(&path).unwrap();
         assert_eq!((file.permissions().mode() & 0o777, file.gid()), (0o660, own));
         drop(socket);
+    }
+
+    /// As in the unit's sandbox.
+    #[test]
+    fn a_folder_that_cannot_be_written_is_told_with_the_way_out() {
+        for kind in [ErrorKind::ReadOnlyFilesystem, ErrorKind::PermissionDenied] {
+            let sentence = Error::Io("/srv/vpn/control.sock".into(), kind.into()).to_string();
+            assert!(sentence.contains("[Service] ReadWritePaths=/srv/vpn,"), "{sentence}");
+        }
+        let sentence = Error::Io("/srv/vpn/control.sock".into(), ErrorKind::AddrInUse.into()).to_string();
+        assert!(!sentence.contains("ReadWritePaths"), "{sentence}");
     }
 
     #[test]

@@ -297,6 +297,9 @@ pub struct Info {
     /// Where IKE is answered without the marker of the port that it shares with ESP: addresses and ports.
     #[serde(default)]
     pub ike: Vec<String>,
+    /// The device that the daemon's sockets are bound to, if they are to one.
+    #[serde(default)]
+    pub bind_device: Option<String>,
     /// ESP may travel as protocol 50; if not, it goes in UDP only (CAP_NET_RAW is missing).
     #[serde(default)]
     pub raw_esp: bool,
@@ -403,12 +406,18 @@ pub struct Audited {
     /// The client's process, if the kernel tells.
     pub pid: Option<i32>,
     pub role: String,
-    /// Verb and path.
+    /// Verb and path, of a long one the beginning.
     pub request: String,
     /// The status of the answer.
     pub status: u16,
     /// The code of the problem, if it was one.
     pub code: Option<String>,
+    /// So many refused writes of this user before it were not told each.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more: u64,
+}
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 /// Another path MTU: octets of the largest outer packet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

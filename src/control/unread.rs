@@ -1,13 +1,29 @@
 //! A stream whose other end has to read: what cannot be written for too long ends the connection, and with it what is kept for it.
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
 
 /// A client reads something of what waits for it within this time.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// By which a handler ends the connection of its client, whatever that one reads.
+#[derive(Clone, Debug, Default)]
+pub struct Hangup(Arc<Notify>);
+impl Hangup {
+    /// Ends it.
+    pub fn pull(&self) {
+        self.0.notify_one();
+    }
+    /// Waits for that.
+    pub async fn pulled(&self) {
+        self.0.notified().await;
+    }
+}
 
 /// The stream.
 #[derive(Debug)]

@@ -99,6 +99,8 @@ pub enum Refusal {
     Stopping,
     /// The executable is not one that may be started.
     Executable(String),
+    /// It was begun, and something else came first.
+    Overtaken(String),
 }
 impl Refusal {
     fn problem(self) -> Problem {
@@ -115,6 +117,9 @@ impl Refusal {
                 "an upgrade is under way already: GET /v1/upgrade tells where it is".into(),
             ),
             Self::Stopping => Problem::busy(),
+            Self::Overtaken(sentence) => {
+                conflict("upgrade.overtaken", "Something else came first", format!("no upgrade: {sentence}"))
+            }
             Self::Executable(sentence) => {
                 conflict("upgrade.executable", "The executable is refused", format!("nothing was changed: {sentence}"))
             }
@@ -143,6 +148,7 @@ mod tests {
             (Refusal::Alone, "upgrade.alone", "restart it"),
             (Refusal::UnderWay, "upgrade.under_way", "GET /v1/upgrade"),
             (Refusal::Stopping, "daemon.busy", "try again"),
+            (Refusal::Overtaken("upgrade again".into()), "upgrade.overtaken", "upgrade again"),
             (Refusal::Executable("/x: `chmod go-w` it".into()), "upgrade.executable", "chmod"),
         ] {
             let problem = refusal.problem();

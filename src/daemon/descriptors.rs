@@ -5,8 +5,10 @@
 use super::devices::Devices;
 use super::sockets::Sockets;
 use super::workers::Workers;
+use crate::dataplane::devices::Generation;
 use crate::dataplane::worker::{Outer, Socket};
 use crate::frozen::frozen;
+use crate::io::outside;
 use crate::io::raw_esp::RawEsp;
 use crate::io::tun::{Device, Queue};
 use crate::io::udp::{Options, UdpSocket};
@@ -40,9 +42,11 @@ pub enum Kind {
     Own {
         /// Whose.
         connection: Arc<str>,
+        /// The how-many-th device of it: one that is made anew has the same name, and maybe the same number.
+        generation: Generation,
     },
 }
-frozen! { enum Kind { 0 = Engine { gro }, 1 = Worker { index, encap, local }, 2 = Queue, 3 = Own { connection } } }
+frozen! { enum Kind { 0 = Engine { gro }, 1 = Worker { index, encap, local }, 2 = Queue, 3 = Own { connection, generation } } }
 
 /// All that are handed over, while no worker is at work.
 pub fn of<'a>(sockets: &'a Sockets, workers: &'a Workers, devices: &'a Devices) -> Vec<(Kind, BorrowedFd<'a>)> {
@@ -53,7 +57,10 @@ pub fn of<'a>(sockets: &'a Sockets, workers: &'a Workers, devices: &'a Devices) 
         all.extend(sockets.iter().map(|socket| (kind(socket), socket.io.as_fd())));
     }
     all.extend(workers.queues().map(|queue| (Kind::Queue, queue)));
-    all.extend(devices.queues().map(|(connection, queue)| (Kind::Own { connection: connection.clone() }, queue)));
+    let own = |(connection, generation, queue): (&Arc<str>, _, _)| {
+        (Kind::Own { connection: connection.clone(), generation }, queue)
+    };
+    all.extend(devices.queues().map(own));
     all
 }
 
@@ -79,7 +86,7 @@ impl Inherited {
                     this.workers.entry(index).or_default().push((encap, local, descriptor));
                 }
                 Kind::Queue => this.queues.push(descriptor),
-                Kind::Own { connection } => this.own.entry(connection).or_default().push(descriptor),
+                Kind::Own { connection, .. } => this.own.entry(connection).or_default().push(descriptor),
             }
         }
         this
@@ -87,6 +94,20 @@ impl Inherited {
     /// How many workers there were; there are to be as many again.
     pub fn workers(&self) -> usize {
         self.queues.len()
+    }
+    /// Whether all sockets leave with this mark, and by this device or any, as the kernel has it.
+    ///
+    /// # Errors
+    /// They are no sockets.
+    pub fn leave_by(&self, mark: u32, device: Option<&str>) -> io::Result<bool> {
+        let workers = self.workers.values().flatten().map(|(_, _, socket)| socket);
+        for socket in self.engine.iter().map(|(_, socket)| socket).chain(workers) {
+            let (has, bound) = outside::of(socket)?;
+            if (has, bound.as_deref()) != (mark, device) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
     /// The sockets of the engine, and those of each worker.
     ///
@@ -148,6 +169,7 @@ mod tests {
         drop(group);
         let mut inherited = Inherited::sort(kinds.into_iter().zip(all).collect());
         assert_eq!(inherited.workers(), 1);
+        assert!(inherited.leave_by(0, None).unwrap());
         let (mut engine, mut workers) = inherited.sockets(0).unwrap();
         let mut batch = ReceiveBatch::new(4);
         engine[0].receive(&mut batch).unwrap();

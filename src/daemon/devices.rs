@@ -1,5 +1,7 @@
 //! Devices of connections' own (`interface = { ... }`): made here, moved into their namespaces, given addresses and a carrier; looked after,
 //! and made anew when they were taken away. What happens to one concerns its connection alone.
+mod handed;
+
 use super::preflight;
 use crate::config::{Config, Interface};
 use crate::dataplane::devices::{Generation, Order, Orders};
@@ -13,7 +15,7 @@ use crate::ipsec::spd::DeviceId;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -216,34 +218,6 @@ impl Devices {
         }
         let absent = self.by_connection.values().filter(|entry| entry.device.is_none());
         self.due_at = absent.map(|entry| entry.retry_at).fold(self.look_at, Duration::min);
-    }
-
-    /// The queues of all devices that are there, each with its connection.
-    pub fn queues(&self) -> impl Iterator<Item = (&Arc<str>, BorrowedFd<'_>)> {
-        let there = self.by_connection.iter().filter_map(|(name, entry)| Some((name, entry.device.as_ref()?)));
-        there.flat_map(|(name, device)| device.hold.queues().map(move |queue| (name, queue)))
-    }
-
-    /// The device of a connection is there already: another daemon has made it. Nothing is changed of it. What is not wanted here goes.
-    pub fn adopt(&mut self, now: Duration, connection: &Arc<str>, queues: Vec<Queue>) {
-        let as_many = queues.len() == self.inboxes.len();
-        let Some(entry) = self.by_connection.get_mut(connection).filter(|_| as_many) else { return };
-        let Some(hold) = queues.first().map(Queue::hold) else { return };
-        let link = |name: &str| {
-            let there = entry.interface.netns.as_ref().map(|_| hold.namespace()).transpose()?;
-            inside(there.as_ref(), |netlink| Ok(netlink.link(name)?.index))
-        };
-        let found = hold.name().and_then(|name| Ok((link(&name)?, name)));
-        let (link, name) = match found {
-            Ok(found) => found,
-            Err(error) => return tracing::warn!(%error, %connection, "the device of a connection is made anew"),
-        };
-        entry.generation = (entry.generation + 1) & (Generation::MAX >> 1);
-        entry.made_at = now;
-        entry.device = Some(Present { hold, link, name });
-        let (id, generation) = (entry.id, entry.generation);
-        let mut queues = queues.into_iter();
-        self.give(|_| queues.next().map(|queue| Order::Serve(id, generation, queue)));
     }
 
     /// When `tick` is due.
@@ -506,6 +480,10 @@ impl Entry {
             io::ErrorKind::NotFound if !name.starts_with('/') => {
                 format!("there is no network namespace {name}: make it with `ip netns add {name}`")
             }
+            // The unit's sandbox hides others' processes.
+            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied if name.starts_with("/proc/") => format!(
+                "{name} is no network namespace that the daemon can open: start what makes it and, as a confined daemon may not look into other processes, give it a name (`ip netns attach NAME PID`) and say netns = \"NAME\""
+            ),
             io::ErrorKind::NotFound => format!("{name} is no network namespace: start what makes it"),
             _ => format!("the network namespace {name} cannot be opened: {error}"),
         }
@@ -812,6 +790,35 @@ mod tests {
             bench.configure(NOW + LOOK * 2, &[("a", &text(&path)), ("b", r#"name = "other""#)]);
             assert_eq!((bench.served(), bench.warnings("a")), (vec![vec![1, 2]; 2], String::new()));
             drop(held);
+        });
+    }
+
+    /// The number of a process is used again while nobody is there, or another daemon has come since: it is the same for both.
+    #[test]
+    fn who_takes_over_knows_which_namespace_was_meant() {
+        fresh(|| {
+            let there = [(); 2].map(|()| Namespace::create().expect("namespace"));
+            let ((path, first), (other, second)) = (named(&there[0]), named(&there[1]));
+            let text = |path: &str| format!(r#"name = "vti", netns = "{path}""#);
+            let mut old = Bench::new();
+            old.configure(NOW, &[("a", &text(&path)), ("b", &text(&other)), ("c", r#"name = "ours""#)]);
+            let mut known = old.devices.namespaces();
+            let of = |name: &str, path: &str, at: usize| -> handed::Named {
+                (name.into(), path.into(), there[at].number().expect("number"))
+            };
+            assert_eq!(known, [of("a", &path, 0), of("b", &other, 1)]);
+            // As if the path had been that of another one.
+            known[0].2 = there[1].number().expect("number");
+            let mut new = Devices::new(old.inboxes.clone());
+            let moved = text(&path).replace("vti", "vtj");
+            new.configure(NOW, &config(&[("a", &text(&path)), ("b", &moved)], "start"), &HashMap::new());
+            new.remember(known);
+            assert_eq!(new.by_connection["b"].first, None, "another path stands for another");
+            drop(old);
+            new.tick(NOW);
+            let warning = new.warnings("a").collect::<String>();
+            assert!(warning.contains("another network namespace than it was"), "{warning}");
+            drop((first, second));
         });
     }
 

@@ -8,6 +8,8 @@ mod figures;
 mod frozen;
 mod metered;
 mod paths;
+#[cfg(test)]
+mod played;
 mod reload;
 mod requests;
 mod tapped;
@@ -162,6 +164,8 @@ pub struct Engine {
     giver: Giver,
     /// Routes are as the daemon before has left them; they are made ours then.
     unsettled: Option<Duration>,
+    /// An heir waits for what we know, and for so long for the hook.
+    prepared: Option<Duration>,
     upgraders: upgrade::Waiting,
     /// Nothing more is done.
     end: Option<End>,
@@ -230,6 +234,7 @@ impl Engine {
             drained: false,
             giver,
             unsettled: None,
+            prepared: None,
             upgraders: upgrade::Waiting::new(),
             end: None,
         })
@@ -237,8 +242,7 @@ impl Engine {
 
     /// Runs until a signal has ended it.
     pub fn run(&mut self) -> io::Result<End> {
-        self.set_policy(clock::now());
-        drop(self.endpoint.adopted());
+        self.begin_policy(clock::now());
         let mut ready = Vec::new();
         loop {
             let timeout = self.timeout(clock::now());
@@ -253,6 +257,13 @@ impl Engine {
                 return Ok(End::Told);
             }
         }
+    }
+
+    /// The configuration in force is that of the endpoint from here on, whatever it was handed over with.
+    fn begin_policy(&mut self, now: Duration) {
+        self.set_policy(now);
+        drop(self.endpoint.adopted());
+        self.review_holds(now);
     }
 
     fn set_policy(&mut self, now: Duration) {
@@ -277,9 +288,7 @@ impl Engine {
         if ready.contains(&WAKE) {
             self.parts.wake.drain();
             self.results(now);
-            while let Ok(request) = self.parts.requests.try_recv() {
-                self.request(now, request);
-            }
+            self.requests(now);
             self.upcalls(now);
         }
         for token in ready.iter().filter(|token| (SOCKETS..probes::TOKENS).contains(token)) {
@@ -323,6 +332,7 @@ impl Engine {
             self.parts.devices.deadline(),
             self.giver.deadline(),
             self.unsettled,
+            self.turn_at(now),
         ];
         dues.into_iter().flatten().min().unwrap_or(now).saturating_sub(now)
     }
@@ -469,6 +479,7 @@ impl Engine {
             Upcall::DeviceLost { device, generation } if device != DEVICE => {
                 self.parts.devices.lost(now, device, generation);
             }
+            Upcall::Mark => {}
             Upcall::DeviceLost { device, .. } => {
                 tracing::error!(
                     device = device.0,

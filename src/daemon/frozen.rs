@@ -20,7 +20,8 @@
 //! # What is not in it
 //!
 //! Secrets and certificates of the configuration, which the new daemon reads itself; what the kernel knows (routes, guard, addresses: they are
-//! found and adopted); what can be asked again (names, revocation lists, monitors' figures).
+//! found and adopted); what can be asked again (names, revocation lists). Packets in the workers that wait for an SA that there is not yet: the
+//! negotiation goes on, and the next packet waits for it as the first one did. Who waits for an answer of the API hears that the daemon has gone.
 use super::clock;
 use super::descriptors::Kind;
 use super::install::Installer;
@@ -37,7 +38,7 @@ const WHOLE: &str = "sandhogd";
 const LIST: &str = "descriptors";
 const TABLES: &str = "tables";
 /// How each is written now.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 /// A state is read at once or never.
 const OLDEST: Duration = Duration::from_secs(30);
@@ -62,10 +63,11 @@ impl Stamp {
     }
 }
 
-/// What descriptors are, as octets.
-pub fn list(kinds: &[Kind]) -> Secret {
+/// What descriptors are, and the table of the routes, as octets.
+pub fn list(kinds: &[Kind], route_table: Option<u32>) -> Secret {
     let mut out = Writer::new(LIST, VERSION);
     kinds.to_vec().freeze(&mut out);
+    route_table.freeze(&mut out);
     out.finish()
 }
 
@@ -73,11 +75,11 @@ pub fn list(kinds: &[Kind]) -> Secret {
 ///
 /// # Errors
 /// They are no such list.
-pub fn read_list(octets: &[u8]) -> Result<Vec<Kind>, Thaw> {
+pub fn read_list(octets: &[u8]) -> Result<(Vec<Kind>, Option<u32>), Thaw> {
     let known = Known::default();
     let mut input = Reader::new(octets, LIST, VERSION, &known)?;
-    let kinds = Frozen::thaw(&mut input)?;
-    input.finish().map(|()| kinds)
+    let list = Frozen::thaw(&mut input)?;
+    input.finish().map(|()| list)
 }
 
 /// The state of a daemon in parts, each by itself.

@@ -15,6 +15,9 @@ use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 
+/// Sockets, rules and the device cannot be changed under packets.
+const OTHERS: &str = "`listen`, `ports`, `device`, `bind_device`, `mark` or `route_table` of [gateway] are others than those of the daemon at work: they change with a restart only";
+
 /// All of it.
 #[derive(Debug)]
 pub struct Ground {
@@ -88,7 +91,7 @@ impl Ground {
     /// A sentence: what was handed over is not what the configuration wants, or cannot be used.
     pub fn taken(config: &Config, heritage: Heritage) -> Result<Self, String> {
         let gateway = &config.gateway;
-        let Heritage { descriptors, doors } = heritage;
+        let Heritage { descriptors, doors, route_table } = heritage;
         let said = |error: io::Error| format!("what was handed over cannot be used: {error}");
         let (mut control, mut observe, mut metrics) = (None, None, None);
         for (door, descriptors) in doors {
@@ -105,12 +108,16 @@ impl Ground {
             }
         }
         let control = control.ok_or_else(|| said(io::ErrorKind::InvalidData.into()))?;
+        let kinds = descriptors.iter().map(|(kind, _)| kind.clone()).collect();
+        let mut inherited = Inherited::sort(descriptors);
+        let leave_alike = inherited.leave_by(gateway.mark, gateway.bind_device.as_deref()).map_err(said)?;
+        if !leave_alike || route_table != gateway.route_table {
+            return Err(OTHERS.into());
+        }
         if let Some(device) = gateway.bind_device.clone() {
             outside::bind_to(device);
         }
         let network = Network::open_beside(gateway).map_err(said)?;
-        let kinds = descriptors.iter().map(|(kind, _)| kind.clone()).collect();
-        let mut inherited = Inherited::sort(descriptors);
         let (engine, of_workers) = inherited.sockets(gateway.mark).map_err(said)?;
         let raw = of_workers.iter().flatten().any(|socket| socket.encap == Encap::Raw);
         let sockets = (sockets::Sockets::adopt(engine, gateway.ports.natt, raw), of_workers);
@@ -118,9 +125,7 @@ impl Ground {
         let name = queues.first().map(|queue| queue.hold().name()).transpose().map_err(said)?;
         let here = sockets.0.iter().map(|socket| socket.local_addr());
         if name.as_ref() != Some(&gateway.device) || !here.eq(sockets::wanted(gateway)) {
-            return Err(
-                "`listen`, `ports` or `device` of [gateway] are others than those of the daemon at work: they change with a restart only".into(),
-            );
+            return Err(OTHERS.into());
         }
         let address = metrics.as_ref().and_then(|socket| socket.local_addr().ok());
         if address.is_some_and(|address| gateway.metrics != Some(address))
@@ -174,6 +179,7 @@ mod tests {
     use crate::io::netlink::Netlink;
     use crate::io::netns;
     use crate::io::nft;
+    use std::os::fd::{AsFd, OwnedFd};
     use std::path::Path;
 
     fn config(folder: &Path) -> Config {
@@ -190,6 +196,17 @@ mod tests {
             local_ts = ["10.1.0.0/16"]
             remote_ts = ["10.2.0.0/16"]
             "#
+        );
+        crate::config::parse(&[crate::config::Source { name: "a.toml".into(), text }], &crate::config::secret::System)
+            .unwrap()
+    }
+
+    fn alike(folder: &Path, more: &str) -> Config {
+        let socket = folder.join("control.sock");
+        let device = if more.starts_with("device = ") { "" } else { "device = \"tun0\"" };
+        let text = format!(
+            "[gateway]\nlisten = [\"127.0.0.1\"]\nports = {{ ike = 5000, natt = 5001 }}\nworkers = 1\ncontrol_socket = {socket:?}\n\
+             {device}\n{more}\n"
         );
         crate::config::parse(&[crate::config::Source { name: "a.toml".into(), text }], &crate::config::secret::System)
             .unwrap()
@@ -223,6 +240,35 @@ mod tests {
             assert_eq!(doors.iter().map(|(door, _)| *door).collect::<Vec<_>>(), [Door::Control, Door::Observe]);
             drop(ground);
             assert_eq!(is_protected(), (true, with_nftables));
+        });
+    }
+
+    /// What the other's sockets, rules and device are like is not what a configuration says that was changed since.
+    #[test]
+    fn what_changes_with_a_restart_only_is_refused() {
+        netns::fresh(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let ours = alike(folder.path(), "");
+            let control = ControlSocket::bind(&ours.gateway.control_socket, None).expect("control");
+            let (engine, workers) = sockets::bind(&ours.gateway, 1, &Patience::NONE).expect("sockets");
+            let queue = Device::create("tun0", 1).expect("device");
+            let heritage = || {
+                let twin = |from: &dyn AsFd| from.as_fd().try_clone_to_owned().expect("a descriptor");
+                let mut descriptors: Vec<(Kind, OwnedFd)> = Vec::new();
+                descriptors.extend(engine.iter().map(|s| (Kind::Engine { gro: s.takes_trains() }, twin(s))));
+                for socket in &workers[0] {
+                    let kind = Kind::Worker { index: 0, encap: socket.encap, local: socket.local };
+                    descriptors.push((kind, twin(&socket.io)));
+                }
+                descriptors.push((Kind::Queue, twin(&queue[0])));
+                let doors = vec![(Door::Control, control.twins().expect("twins"))];
+                Heritage { descriptors, doors, route_table: ours.gateway.route_table }
+            };
+            Ground::taken(&ours, heritage()).expect("it fits");
+            for more in ["mark = 7", "route_table = 7", "bind_device = \"eth7\"", "device = \"tun1\""] {
+                let refused = Ground::taken(&alike(folder.path(), more), heritage()).expect_err(more);
+                assert!(refused.contains("they change with a restart only"), "{more}: {refused}");
+            }
         });
     }
 }

@@ -4,10 +4,12 @@ use super::clock;
 use super::journal::reason;
 use crate::config::Hook as Settings;
 use crate::io::fds::Poll;
-use crate::io::spawn;
+use crate::io::{privileges, spawn};
 use std::io::{self, PipeReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 use std::time::Duration;
@@ -34,6 +36,8 @@ pub struct Hook {
     queue: Option<SyncSender<Variables>>,
     ended: Receiver<()>,
     timeout: Duration,
+    /// Changes that wait or are being told.
+    under_way: Arc<AtomicUsize>,
     /// Changes that were not told, as the queue was full.
     pub lost: u64,
 }
@@ -47,7 +51,8 @@ impl Hook {
     pub fn start(settings: Settings) -> io::Result<Self> {
         let (queue, changes) = mpsc::sync_channel::<Variables>(QUEUE);
         let (end, ended) = mpsc::channel();
-        let timeout = settings.timeout;
+        let (timeout, under_way) = (settings.timeout, Arc::new(AtomicUsize::new(0)));
+        let left_to_do = under_way.clone();
         thread::Builder::new().name("hook".into()).spawn(move || {
             // Those that would not go: nobody waits for them, but what is left of them in the end.
             let mut left: Vec<Child> = Vec::new();
@@ -67,16 +72,23 @@ impl Hook {
                         tracing::warn!(connection = whose(&variables), %error, ?variables, "the hook could not be run")
                     }
                 }
+                left_to_do.fetch_sub(1, Ordering::AcqRel);
             }
             // Nobody may be waiting.
             let _ = end.send(());
         })?;
-        Ok(Self { queue: Some(queue), ended, timeout, lost: 0 })
+        Ok(Self { queue: Some(queue), ended, timeout, under_way, lost: 0 })
+    }
+    /// How many changes wait for it, or are being told.
+    pub fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::Acquire)
     }
     /// Has it told, in its turn. Never waits.
     pub fn tell(&mut self, change: &Change) {
+        self.under_way.fetch_add(1, Ordering::AcqRel);
         let full = self.queue.as_ref().is_some_and(|queue| queue.try_send(variables(change)).is_err());
         if full {
+            self.under_way.fetch_sub(1, Ordering::AcqRel);
             self.lost += 1;
             tracing::warn!(
                 lost = self.lost,
@@ -126,7 +138,7 @@ fn run(settings: &Settings, variables: &Variables, left: &mut Vec<Child>) -> io:
     command.args(arguments).env_clear().env("PATH", PATH).envs(variables.iter().cloned()).current_dir("/");
     command.stdin(Stdio::null()).stdout(ours.try_clone()?).stderr(ours);
     // The supplementary groups go with the change of user.
-    if settings.uid != 0 {
+    if settings.uid != privileges::user() {
         command.uid(settings.uid).gid(settings.gid);
     }
     spawn::apart(&mut command);
@@ -249,6 +261,25 @@ mod tests {
         let expected = "SANDHOG_CHILD=lan\nSANDHOG_CONNECTION=office\nSANDHOG_EVENT=down\nSANDHOG_LOCAL=192.0.2.1:4500\n\
             SANDHOG_REASON=peer_dead\nSANDHOG_REMOTE=[2001:db8::7]:4500\n$(id) ; an argument\n";
         assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn it_is_known_how_many_are_under_way() {
+        let said = file("under-way");
+        let fifo = said.with_file_name("fifo");
+        assert!(Command::new("mkfifo").arg("-m").arg("666").arg(&fifo).status().unwrap().success());
+        let script = format!("read line < {}", fifo.display());
+        let mut hook = Hook::start(settings(&script, Duration::from_secs(20))).unwrap();
+        let under_way = hook.under_way.clone();
+        assert_eq!(hook.under_way(), 0);
+        hook.tell(&change("office"));
+        hook.tell(&change("home"));
+        assert_eq!(hook.under_way(), 2);
+        // Open in both directions it waits for nobody.
+        let mut both = fs::File::options().read(true).write(true).open(&fifo).unwrap();
+        std::io::Write::write_all(&mut both, b"one\ntwo\n").unwrap();
+        drop(hook);
+        assert_eq!(under_way.load(Ordering::Acquire), 0);
     }
 
     #[test]

@@ -22,8 +22,6 @@ use crate::ipsec::sad::{self, InboundEntry};
 use crate::ipsec::spd::{Action, DeviceId, PolicyEntry, Slot};
 use crate::ipsec::tables::{Child, OutboundEntry, Tables, Traffic};
 use arc_swap::{ArcSwap, ArcSwapOption};
-#[cfg(test)]
-pub(super) use frozen::seeds;
 pub(super) use policies::Ordered;
 use policies::PolicyChange;
 use renamed::Withdrawn;
@@ -32,6 +30,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+#[cfg(test)]
+pub(super) use {frozen::seeds, tests::offer};
 
 /// A responder takes the new SA into use after this time at the latest. The peer may have lost our answer, and asks again after 4 s, then 11 s
 /// (strongSwan): what is sent on the new SA until then is lost, and the old one is as good.
@@ -534,6 +534,37 @@ mod tests {
 
     pub(super) const NOW: Duration = Duration::from_secs(100);
 
+    /// A pair of SAs of the child `a/b` as it is when it has come up.
+    pub(in crate::daemon) fn offer(places: &mut Places, id: u64, initiator: bool, replaces: Option<u64>) -> ChildUp {
+        let (connection, child): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        let key = Key { connection: connection.clone(), child: child.clone(), peer: 0 };
+        let spi_in = places.allocate_spi(&key, id as u32).unwrap();
+        let keys = || DirectionKeys { encr: Secret::new(vec![7; 20]), integ: Secret::default() };
+        let addr = |last| SocketAddr::from(([192, 0, 2, last], 4500));
+        ChildUp {
+            ike: IkeId(1),
+            id: ChildId(id),
+            connection,
+            child,
+            peer: 0,
+            spi_in,
+            spi_out: 1000 + id as u32,
+            cipher: Cipher::AesGcm128,
+            esn: false,
+            keys_in: keys(),
+            keys_out: keys(),
+            transport: false,
+            nat_original: None,
+            local_ts: vec!["10.1.0.0/16".parse().unwrap()],
+            remote_ts: vec!["10.2.0.0/16".parse().unwrap()],
+            path: IkePath { local: addr(1), remote: addr(2), udp: true, may_move: false },
+            proposal: Proposal { number: 1, protocol: ProtocolId::ESP, spi: vec![], transforms: vec![] },
+            initiator,
+            replaces: replaces.map(ChildId),
+            resource: None,
+            inbound_only: false,
+        }
+    }
     pub(super) struct Bench {
         pub installer: Installer,
         pub places: Places,
@@ -551,34 +582,7 @@ mod tests {
             up.spi_in
         }
         pub fn offer(&mut self, id: u64, initiator: bool, replaces: Option<u64>) -> ChildUp {
-            let (connection, child): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
-            let key = Key { connection: connection.clone(), child: child.clone(), peer: 0 };
-            let spi_in = self.places.allocate_spi(&key, id as u32).unwrap();
-            let keys = || DirectionKeys { encr: Secret::new(vec![7; 20]), integ: Secret::default() };
-            let addr = |last| SocketAddr::from(([192, 0, 2, last], 4500));
-            ChildUp {
-                ike: IkeId(1),
-                id: ChildId(id),
-                connection,
-                child,
-                peer: 0,
-                spi_in,
-                spi_out: 1000 + id as u32,
-                cipher: Cipher::AesGcm128,
-                esn: false,
-                keys_in: keys(),
-                keys_out: keys(),
-                transport: false,
-                nat_original: None,
-                local_ts: vec!["10.1.0.0/16".parse().unwrap()],
-                remote_ts: vec!["10.2.0.0/16".parse().unwrap()],
-                path: IkePath { local: addr(1), remote: addr(2), udp: true, may_move: false },
-                proposal: Proposal { number: 1, protocol: ProtocolId::ESP, spi: vec![], transforms: vec![] },
-                initiator,
-                replaces: replaces.map(ChildId),
-                resource: None,
-                inbound_only: false,
-            }
+            offer(&mut self.places, id, initiator, replaces)
         }
         pub fn down(&mut self, id: u64, why: Ended) {
             self.installer.child_down(NOW, ChildId(id), why, &mut self.places);

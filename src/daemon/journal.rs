@@ -5,7 +5,6 @@ use super::logging::WIRE;
 use super::mtu::Changed;
 use super::status;
 use crate::control::events::Ring;
-use crate::control::gate::Audit;
 use crate::control::request::News;
 use crate::control::types;
 use crate::frozen::{Frozen, Reader, Thaw, Writer};
@@ -29,10 +28,10 @@ impl Default for Journal {
     }
 }
 impl Journal {
-    /// What the journal of another daemon has to know to go on.
+    /// What the journal of another daemon has to know to go on; what is told from here on is that one's, unless [`Self::go_on`] says otherwise.
     pub fn freeze(&self, out: &mut Writer) {
         let Self { ring, whose } = self;
-        let (epoch, next) = ring.counted();
+        let (epoch, next) = ring.hold();
         epoch.freeze(out);
         next.freeze(out);
         whose.freeze(out);
@@ -46,6 +45,10 @@ impl Journal {
         self.ring.go_on(epoch, next);
         self.whose = Frozen::thaw(input)?;
         Ok(())
+    }
+    /// There is no other one.
+    pub fn go_on(&self) {
+        self.ring.release();
     }
     /// Where clients read them.
     pub fn ring(&self) -> Arc<Ring> {
@@ -147,7 +150,7 @@ impl Journal {
 }
 
 /// An event with a name and nothing else.
-fn nothing(name: &str) -> types::Event {
+pub(super) fn nothing(name: &str) -> types::Event {
     types::Event {
         id: 0,
         epoch: 0,
@@ -234,22 +237,6 @@ fn log(event: &Event, whose: &HashMap<IkeId, Arc<str>>) -> Option<Told> {
         | Event::KeyLog(_)
         | Event::Drained => None,
     }
-}
-
-/// Tells a write through the API. Names in paths are whatever the client sent: escaped by `?`.
-pub fn tell_audit(ring: &Ring, now: Duration, audit: Audit) {
-    let Audit { caller, request, status, code } = &audit;
-    let (uid, role) = (caller.uid, caller.role.name());
-    tracing::info!(uid, pid = caller.pid, role, request = request.as_str(), status, code = code.as_deref(), "audit");
-    let audited = types::Audited {
-        uid,
-        pid: caller.pid,
-        role: role.to_owned(),
-        request: audit.request,
-        status: audit.status,
-        code: audit.code,
-    };
-    ring.push(types::Event { time: clock::rfc3339(now), audit: Some(audited), ..nothing("audit") });
 }
 
 fn words(texts: &[String]) -> String {

@@ -20,11 +20,13 @@ use start::begin_at;
 
 pub use start::{Begun, NoStart, begin};
 
+use super::privileges;
 use super::store::{self, Store};
 use crate::config::document::{Desired, Key, Owner, digest};
 use crate::config::plan::{self, Side};
 use crate::config::{self, Config, Errors, Source, System};
 use crate::control::config::{Exists, From, Kind, Object, Order, Plan, Shown, Terms, Who};
+use crate::control::metrics::meter::{Figure, Meter};
 use crate::control::problem::Problem;
 use crate::control::request::News;
 use crate::crypto::prf::Prf;
@@ -33,6 +35,7 @@ use deadline::Moment;
 use port::Port;
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -44,6 +47,8 @@ const PLAN_LIFE: Duration = Duration::from_secs(600);
 const LOOK: Duration = Duration::from_secs(10);
 /// What could not be undone is tried again after this.
 const AGAIN: Duration = Duration::from_secs(5);
+/// An heir looks after this whether the store is free, and then after twice as long each time.
+const SOON: Duration = Duration::from_millis(50);
 
 /// A document and what it means.
 #[derive(Clone, Debug)]
@@ -88,12 +93,18 @@ pub struct Keeper {
     storeless: Option<String>,
     /// The store is still another's, who is about to go.
     is_heir: bool,
+    /// It is looked at again after this.
+    again: Duration,
     /// What is in force is not what the files say.
     differs: bool,
+    /// The files were refused when this daemon started, and what is in force instead.
+    refused: Option<String>,
     /// Keys of `[gateway]` that wait for a restart.
     restart: Vec<String>,
     /// What could not be undone is tried again then.
     retry: Option<Duration>,
+    /// Shows which revision is in force.
+    meter: Arc<Meter>,
 }
 impl Keeper {
     /// Starts the thread. It ends when nobody can give it orders any more.
@@ -105,7 +116,7 @@ impl Keeper {
             loop {
                 match orders.recv_timeout(self.wait()) {
                     Ok(order) => self.handle(order),
-                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Timeout) => self.again = (self.again * 2).min(AGAIN),
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
                 self.tick();
@@ -115,7 +126,7 @@ impl Keeper {
 
     /// How long nothing is due.
     fn wait(&self) -> Duration {
-        let idle = if self.is_heir { AGAIN } else { Duration::from_secs(3600) };
+        let idle = if self.is_heir { self.again } else { Duration::from_secs(3600) };
         let Some(pending) = self.pending() else { return idle };
         let now = (self.now)();
         let due =
@@ -128,28 +139,39 @@ impl Keeper {
         self.store.as_ref()?.pending()
     }
 
-    /// Undoes what nobody has confirmed in time.
+    /// Undoes what nobody has confirmed in time, and shows what is in force.
     fn tick(&mut self) {
         if self.is_heir {
             self.reopen();
         }
+        self.undo_late();
+        // An heir that has not opened the store has seen there what is in force.
+        if !self.is_heir {
+            self.meter.set(Figure::ConfigRevision, self.number().unwrap_or(0));
+        }
+    }
+
+    fn undo_late(&mut self) {
         let now = (self.now)();
         let Some(pending) = self.pending() else { return };
         if !deadline::left(pending, &now).is_zero() || self.retry.is_some_and(|at| at > now.boot) {
             return;
         }
         self.retry = None;
-        if let Err(problem) = self.undo(Who::default(), "not confirmed in time") {
+        if let Err(problem) = self.undo(Who::default(), true, "not confirmed in time") {
             self.retry = Some(now.boot + AGAIN);
             tracing::error!(why = ?problem.detail, "what was not confirmed could not be undone; it is tried again");
         }
     }
 
     fn handle(&mut self, order: Order) {
+        if self.is_heir {
+            self.reopen();
+        }
         // Who asked may have gone away.
         match order {
             Order::Get(reply) => drop(reply.send(Ok(self.shown()))),
-            Order::Plan { from, reply } => drop(reply.send(self.plan(from))),
+            Order::Plan { from, admin, reply } => drop(reply.send(self.plan(from, admin))),
             Order::Apply { from, terms, reply } => drop(reply.send(self.apply_from(from, &terms))),
             Order::Confirm { who, reply } => drop(reply.send(self.confirm(who))),
             Order::Rollback { revision, terms, reply } => drop(reply.send(self.rollback(revision, &terms))),
@@ -177,8 +199,8 @@ impl Keeper {
     }
 
     /// A plan, kept for a while.
-    fn plan(&mut self, from: From) -> Result<Plan, Problem> {
-        let made = self.make_from(from)?;
+    fn plan(&mut self, from: From, admin: bool) -> Result<Plan, Problem> {
+        let made = self.make_from(from, admin)?;
         let answer = answer::plan(&made, self.port.status().as_deref());
         let now = (self.now)().boot;
         self.plans.retain(|kept| kept.id != made.id && kept.at + PLAN_LIFE > now);
@@ -187,7 +209,7 @@ impl Keeper {
         Ok(answer)
     }
 
-    fn make_from(&self, from: From) -> Result<Made, Problem> {
+    fn make_from(&self, from: From, admin: bool) -> Result<Made, Problem> {
         match from {
             From::Files => {
                 let sources = config::sources(&self.path).map_err(|errors| answer::refused(&errors))?;
@@ -196,6 +218,7 @@ impl Keeper {
             }
             From::Document(octets) => {
                 let wanted = Desired::from_json(octets.expose()).map_err(|errors| answer::refused(&errors))?;
+                mute(&wanted, admin)?;
                 let desired = self.in_force.desired.put(wanted).map_err(|errors| answer::refused(&errors))?;
                 self.make(desired, self.in_force.files.clone(), false)
             }
@@ -211,12 +234,13 @@ impl Keeper {
     }
 
     fn made(&self, to: InForce, of_files: bool) -> Made {
-        let plan = {
+        let mut plan = {
             let status = self.port.status();
             let standing = |name: &str| standing::of(status.as_deref()?, name);
             let old = Side { document: &self.in_force.desired, config: &self.in_force.config };
             plan::plan(old, Side { document: &to.desired, config: &to.config }, &standing)
         };
+        privileges::mark(&mut plan, &to.config);
         let base = self.in_force.etag.clone();
         let bound =
             Prf::HmacSha256.mac(&self.key, &[b"plan", base.as_bytes(), to.etag.as_bytes(), to.files.as_bytes()]);
@@ -231,9 +255,10 @@ impl Keeper {
         terms: &Terms,
     ) -> Result<crate::control::config::Applied, Problem> {
         self.guard(terms)?;
-        let desired = self.in_force.desired.put_object(&key_of(object), body.expose());
-        let made =
-            self.make(desired.map_err(|errors| answer::refused(&errors))?, self.in_force.files.clone(), false)?;
+        let wanted = Desired::of_object(&key_of(object), body.expose()).map_err(|errors| answer::refused(&errors))?;
+        mute(&wanted, terms.admin)?;
+        let desired = self.in_force.desired.put_beside(wanted).map_err(|errors| answer::refused(&errors))?;
+        let made = self.make(desired, self.in_force.files.clone(), false)?;
         self.apply(made, terms, "apply", None)
     }
 
@@ -270,7 +295,8 @@ impl Keeper {
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         notes.extend(self.storeless.as_ref().map(|why| format!("no revisions are kept: {why}")));
-        if self.differs {
+        notes.extend(self.refused.clone());
+        if self.differs && self.refused.is_none() {
             notes.push(
                 "what is in force is not what the files say: `sandhog plan` shows the difference, `sandhog reload` takes the files".into(),
             );
@@ -290,6 +316,14 @@ fn key_of(object: &Object) -> Key {
     match object.kind {
         Kind::Connection => Key::connection(&object.name),
         Kind::Secret => Key::secret(&object.name),
+    }
+}
+
+/// Whoever may not know secrets sends none: what comes of a guess that is compared with the one in force tells whether it is right.
+fn mute(wanted: &Desired, admin: bool) -> Result<(), Problem> {
+    match wanted.tells_secret() {
+        Some(pointer) if !admin => Err(answer::no_secrets_of_yours(&pointer)),
+        _ => Ok(()),
     }
 }
 

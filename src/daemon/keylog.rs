@@ -9,6 +9,7 @@ use crate::crypto::secret::Secret;
 use crate::ike::event::{ChildUp, DirectionKeys, Event, KeyLog};
 use crate::io::private;
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 
 const IKE_TABLE: &str = "ikev2_decryption_table";
@@ -16,43 +17,74 @@ const ESP_TABLE: &str = "esp_sa";
 
 /// The connections whose keys are written.
 #[derive(Debug, Default)]
-pub struct Keylog(HashMap<Arc<str>, Settings>);
+pub struct Keylog {
+    settings: HashMap<Arc<str>, Settings>,
+    /// Why there are none of a connection.
+    trouble: HashMap<Arc<str>, String>,
+}
 impl Keylog {
     /// Those of a configuration; each is told of in the log.
     pub fn of(config: &Config) -> Self {
-        config.connections.iter().filter_map(warning).for_each(|warning| tracing::warn!("{warning}"));
-        let asks = |connection: &ConnectionConfig| Some((connection.name.clone(), connection.keylog.clone()?));
-        Self(config.connections.iter().filter_map(asks).collect())
+        let mut this = Self::default();
+        for connection in &config.connections {
+            let Some(settings) = &connection.keylog else { continue };
+            this.settings.insert(connection.name.clone(), settings.clone());
+            if !clock::is_past(settings.until)
+                && let Err(error) = private::folder(&settings.folder)
+            {
+                this.failed(&connection.name, settings, &error);
+            }
+            this.warning(connection).iter().for_each(|warning| tracing::warn!("{warning}"));
+        }
+        this
+    }
+
+    fn failed(&mut self, connection: &Arc<str>, settings: &Settings, error: &io::Error) {
+        let sentence = format!(
+            "the keys of `{connection}` cannot be written to {}: {error}: the folder above must be there, and both writable for the daemon's user; in the sandbox of the systemd unit that is /var/lib/sandhog alone, and a folder elsewhere counts from the next start",
+            settings.folder.display()
+        );
+        self.trouble.insert(connection.clone(), sentence);
+    }
+
+    /// What people are told while it is on.
+    pub fn warning(&self, connection: &ConnectionConfig) -> Option<String> {
+        let settings = connection.keylog.as_ref().filter(|settings| !clock::is_past(settings.until))?;
+        let on = || {
+            format!(
+                "the keys of `{}` are written to {} until {}: whoever has them can read everything",
+                connection.name,
+                settings.folder.display(),
+                settings.until
+            )
+        };
+        Some(self.trouble.get(&connection.name).cloned().unwrap_or_else(on))
     }
 
     /// Writes the keys that an event carries.
-    pub fn tell(&self, event: &Event) {
+    pub fn tell(&mut self, event: &Event) {
         let (connection, table, lines) = match event {
             Event::KeyLog(keys) => (&keys.connection, IKE_TABLE, ike_line(keys)),
             Event::ChildUp(up) => (&up.connection, ESP_TABLE, esp_lines(up)),
             _ => return,
         };
-        let Some(settings) = self.0.get(connection).filter(|settings| !clock::is_past(settings.until)) else { return };
+        let settings = self.settings.get(connection).filter(|settings| !clock::is_past(settings.until));
+        let Some(settings) = settings.cloned() else { return };
         let Some(lines) = lines else {
             return tracing::warn!(%connection, table, "no keys were written: Wireshark does not know this suite");
         };
         let folder = settings.folder.display();
         match private::append(&settings.folder, table, lines.expose()) {
-            Ok(()) => tracing::warn!(%connection, %folder, table, "keys were written"),
-            Err(error) => tracing::error!(%connection, %folder, table, %error, "keys could not be written"),
+            Ok(()) => {
+                tracing::warn!(%connection, %folder, table, "keys were written");
+                self.trouble.remove(connection);
+            }
+            Err(error) => {
+                tracing::error!(%connection, %folder, table, %error, "keys could not be written");
+                self.failed(connection, &settings, &error);
+            }
         }
     }
-}
-
-/// What people are told while it is on.
-pub fn warning(connection: &ConnectionConfig) -> Option<String> {
-    let keylog = connection.keylog.as_ref().filter(|keylog| !clock::is_past(keylog.until))?;
-    Some(format!(
-        "the keys of `{}` are written to {} until {}: whoever has them can read everything",
-        connection.name,
-        keylog.folder.display(),
-        keylog.until
-    ))
 }
 
 /// SPIs, SK_ei, SK_er, encryption, SK_ai, SK_ar, integrity.
@@ -215,6 +247,24 @@ mod tests {
         }
     }
 
+    /// As under the unit, which shuts /root and all others' folders.
+    #[test]
+    fn a_folder_that_cannot_be_written_is_told_with_the_way_out() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("missing/keys");
+        let config = config(&folder, "2999-01-01T00:00:00Z");
+        let mut keylog = Keylog::of(&config);
+        let told = |keylog: &Keylog| keylog.warning(&config.connections[0]).unwrap();
+        let sentence = told(&keylog);
+        assert!(sentence.contains("cannot be written") && sentence.contains("/var/lib/sandhog"), "{sentence}");
+        std::fs::create_dir(place.path().join("missing")).unwrap();
+        keylog.tell(&keys("a", Cipher::AesGcm128));
+        assert!(told(&keylog).contains("are written to"), "{}", told(&keylog));
+        std::fs::remove_dir_all(place.path().join("missing")).unwrap();
+        keylog.tell(&keys("a", Cipher::AesGcm128));
+        assert_eq!(told(&keylog), sentence);
+    }
+
     #[test]
     fn only_what_asks_for_it_and_only_in_its_time() {
         let place = tempfile::tempdir().unwrap();
@@ -222,13 +272,14 @@ mod tests {
         let (on, over) = ("2999-01-01T00:00:00Z", "2001-01-01T00:00:00Z");
         for (until, connection) in [(over, "a"), (on, "b")] {
             let config = config(&place.path().join("keys"), until);
-            Keylog::of(&config).tell(&keys(connection, Cipher::AesGcm128));
-            assert_eq!(warning(&config.connections[0]).is_some(), until == on);
+            let mut keylog = Keylog::of(&config);
+            keylog.tell(&keys(connection, Cipher::AesGcm128));
+            assert_eq!(keylog.warning(&config.connections[0]).is_some(), until == on);
         }
         assert!(!table.exists());
         let config = config(&place.path().join("keys"), on);
         assert!(config.policy.connections[0].keylog);
-        let keylog = Keylog::of(&config);
+        let mut keylog = Keylog::of(&config);
         keylog.tell(&keys("a", Cipher::ChaCha20Poly1305));
         assert!(!table.exists());
         keylog.tell(&keys("a", Cipher::AesGcm128));

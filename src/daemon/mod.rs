@@ -3,6 +3,7 @@
 //! Threads: the main one is the engine; besides it run the API, the workers, the compute pool, one that resolves names and one that
 //! forwards the workers' upcalls. Start and stop are in [`run`], in the order that keeps protected traffic out of the clear: routes and
 //! guard come first and, unless `on_exit = "open"`, never go.
+pub mod audits;
 pub mod backstop;
 pub mod ceiling;
 pub mod changes;
@@ -49,6 +50,7 @@ pub mod traps;
 pub mod workers;
 
 use crate::config::{self, Config, ConnectionConfig, Errors, OnExit};
+use crate::control::access::Roles;
 use crate::control::server::Server;
 use crate::control::socket::ControlSocket;
 use crate::io::fds::{EventFd, Signals};
@@ -188,6 +190,8 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
 
     // Its thread starts programs: it is there before that is forbidden.
     let hook = config.gateway.hook.clone().map(hook::Hook::start).transpose().map_err(said("the hook"))?;
+    // Names of groups may be anywhere: in files, or with another daemon.
+    let roles = Roles::of(socket.owner());
     privileges::confine(&config)?;
 
     let workers =
@@ -237,8 +241,8 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
     socket.keep();
     observe.iter_mut().for_each(ControlSocket::keep);
     let at_work = engine.begin()?;
-    let keeper = begun.start(to_engine, from_clients).map_err(said("keeper"))?;
-    let server = Server::start(&socket, observe.as_ref(), api).map_err(said("the control API"))?;
+    let keeper = begun.start(to_engine, from_clients, api.meter.clone()).map_err(said("keeper"))?;
+    let server = Server::start(&socket, observe.as_ref(), roles, api).map_err(said("the control API"))?;
     engine.ready(at_work, taken.as_ref());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "sandhogd is ready");
 
@@ -258,8 +262,9 @@ fn serve(path: PathBuf, begun: Begun, entrance: &mut Entrance) -> Result<End, St
 
 /// Takes everything down; what keeps protected packets in goes last, if it goes at all.
 fn stop(parts: Parts, end: &Result<End, String>) -> Result<(), String> {
-    let Parts { workers, pool, devices, mut network, config, .. } = parts;
-    drop(pool);
+    let Parts { workers, pool, devices, mut network, config, keeper, .. } = parts;
+    // Without this the keeper goes, and lets go of state_dir, before hooks are waited for.
+    drop((pool, keeper));
     if *end == Ok(End::HandedOver) {
         // Routes and the guard are the other's.
         return Ok(());

@@ -7,6 +7,7 @@
 //! than `loss` intervals from 2 on. A reply that comes late counts still: only a round trip longer than `loss` half intervals is
 //! taken for a loss of traffic.
 use crate::config;
+use crate::frozen::frozen;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -99,7 +100,23 @@ enum Fate {
     Answered(Duration),
 }
 
+frozen! {
+    struct Watch { interval, loss, passing, since, next, probes, sequence, row, smoothed, sent, received, act_at, wait }
+    struct Probe { sequence, token, sent, fate }
+    enum Fate { 0 = Waiting, 1 = Lost, 2 = Answered(after) }
+    enum Passing { 0 = Unknown, 1 = Yes, 2 = No }
+}
+
 impl Watch {
+    /// Goes on with that of another daemon, whose socket is not ours: what was on its way is neither answered nor lost.
+    pub fn go_on(mut self, settings: &config::Monitor, now: Duration) -> Self {
+        if (self.interval, self.loss) != (settings.interval, settings.loss) {
+            return Self::new(settings, now);
+        }
+        self.probes.retain(|probe| probe.fate != Fate::Waiting);
+        self.probes.truncate(REMEMBERED);
+        self
+    }
     /// Over a child that is down.
     pub fn new(settings: &config::Monitor, now: Duration) -> Self {
         Self {
@@ -260,6 +277,30 @@ mod tests {
     fn settings(loss: u32) -> config::Monitor {
         let target = "10.2.0.1".parse().unwrap();
         config::Monitor { target, source: None, interval: INTERVAL, loss, action: MonitorAction::Restart }
+    }
+
+    /// Whether traffic passes, and since when, is nothing that an upgrade changes.
+    #[test]
+    fn another_daemon_goes_on_with_what_is_known() {
+        use crate::frozen::{Frozen, Known, Reader, Writer};
+        let mut watch = Watch::new(&settings(3), Duration::ZERO);
+        watch.up(Duration::ZERO);
+        let (sequence, token) = watch.tick(Duration::ZERO, || [1; TOKEN]).probe.unwrap();
+        watch.reply(ms(10), sequence, &token);
+        // One more is on its way when the other comes.
+        watch.tick(INTERVAL, || [2; TOKEN]);
+        let handed_over = |settings: &config::Monitor| {
+            let mut out = Writer::new("watch", 1);
+            watch.freeze(&mut out);
+            let known = Known::default();
+            let mut input = Reader::new(out.octets(), "watch", 1, &known).unwrap();
+            Watch::thaw(&mut input).unwrap().go_on(settings, INTERVAL + ms(100))
+        };
+        let mut heir = handed_over(&settings(3));
+        assert_eq!((heir.passing(), heir.deadline()), ((Passing::Yes, ms(10)), Some(INTERVAL * 2)));
+        heir.tick(INTERVAL * 2, || [3; TOKEN]);
+        assert_eq!((heir.figures().sent, heir.figures().received, heir.figures().loss_percent), (3, 1, 0.0));
+        assert_eq!(handed_over(&settings(5)).passing().0, Passing::Unknown, "other settings, another watch");
     }
 
     /// A watch, a virtual clock and a target behind a tunnel.

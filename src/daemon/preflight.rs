@@ -3,6 +3,7 @@ use super::site;
 use crate::config::{ChildConfig, Config, Mode};
 use crate::io::host::{self, Capability, Settings};
 use crate::io::netlink::Netlink;
+use crate::io::privileges;
 
 /// Why not even packets can be kept from leaving in the clear, as one sentence.
 pub fn powerless() -> Option<String> {
@@ -50,7 +51,7 @@ pub fn warnings(config: &Config) -> Vec<String> {
     let children = || shared.clone().flat_map(|connection| &connection.children);
     let family = |ipv6: bool| children().flat_map(|child| &child.local_ts).any(|ts| ts.start.is_ipv6() == ipv6);
     let mut warnings = of_device(&config.gateway.device, None, family(false), family(true));
-    warnings.extend(config.gateway.hook.as_ref().and_then(|hook| no_hook(hook.uid, host::has)));
+    warnings.extend(config.gateway.hook.as_ref().and_then(|hook| no_hook(hook.uid, privileges::user(), host::has)));
     warnings.extend(children().filter(|child| narrow_hole(child)).map(|child| {
         format!(
             "child `{}` has mode = \"pass\" and protocols or ports: routes do not tell them apart, so its packets do not pass but are refused; leave protocols and ports out",
@@ -61,10 +62,10 @@ pub fn warnings(config: &Config) -> Vec<String> {
 }
 
 /// Why the hook cannot be run as that user.
-fn no_hook(uid: u32, has: impl Fn(Capability) -> bool) -> Option<String> {
+fn no_hook(uid: u32, own: u32, has: impl Fn(Capability) -> bool) -> Option<String> {
     let needed = [Capability::SetUid, Capability::SetGid, Capability::Kill];
-    (uid != 0 && !needed.into_iter().all(has)).then(|| {
-        "the hook cannot be run as another user, and be ended: that needs CAP_SETUID, CAP_SETGID and CAP_KILL (systemd/hook.conf), or run it as root".into()
+    (uid != own && !needed.into_iter().all(has)).then(|| {
+        "the hook cannot be run as another user, root among them, and be ended: that needs CAP_SETUID, CAP_SETGID and CAP_KILL (systemd/hook.conf), or a `user` of the hook that is the daemon's own".into()
     })
 }
 
@@ -131,9 +132,13 @@ mod tests {
 
     #[test]
     fn what_a_hook_of_another_user_needs_is_named() {
-        assert!(no_hook(65_534, |_| false).unwrap().contains("systemd/hook.conf"));
-        assert!(no_hook(65_534, |capability| capability != Capability::Kill).unwrap().contains("CAP_KILL"));
-        assert_eq!((no_hook(65_534, |_| true), no_hook(0, |_| false)), (None, None));
+        assert!(no_hook(65_534, 0, |_| false).unwrap().contains("systemd/hook.conf"));
+        assert!(no_hook(65_534, 0, |capability| capability != Capability::Kill).unwrap().contains("CAP_KILL"));
+        assert!(no_hook(0, 998, |_| false).unwrap().contains("root"), "as in the unit");
+        assert_eq!(
+            (no_hook(65_534, 0, |_| true), no_hook(0, 0, |_| false), no_hook(998, 998, |_| false)),
+            (None, None, None)
+        );
     }
 
     #[test]

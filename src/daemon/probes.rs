@@ -8,6 +8,7 @@ use super::network::Network;
 use crate::config::{self, Config, Interface, MonitorAction};
 use crate::control::types::{self, MonitorState};
 use crate::crypto::rng::Rng;
+use crate::frozen::{Frozen, Reader, Thaw, Writer};
 use crate::ike::diagnose::{Failure, Phase};
 use crate::ike::event::{ChildId, Event};
 use crate::io::fds::Poll;
@@ -40,7 +41,11 @@ pub struct Probes {
     /// Children that are up, monitored or not: a reload may begin to.
     up: HashMap<Key, BTreeSet<ChildId>>,
     next: u64,
+    /// What another daemon has found out, until we know what is monitored.
+    found: HashMap<Key, Found>,
 }
+/// Whom it has asked, what it thinks, and why.
+type Found = (IpAddr, Watch, Option<Failure>);
 #[derive(Debug)]
 struct Probe {
     key: Key,
@@ -83,6 +88,26 @@ pub enum What {
 }
 
 impl Probes {
+    /// What is known of all of them. Their sockets are made anew.
+    pub fn freeze(&self, out: &mut Writer) {
+        out.count(self.probes.len());
+        for Probe { key, settings, watch, failure, .. } in self.probes.values() {
+            (key.clone(), settings.target).freeze(out);
+            watch.freeze(out);
+            failure.freeze(out);
+        }
+    }
+    /// Goes on with it; [`Self::configure`] is to follow.
+    ///
+    /// # Errors
+    /// It is not what [`Self::freeze`] has written.
+    pub fn thaw(&mut self, input: &mut Reader<'_>) -> Result<(), Thaw> {
+        for _ in 0..input.count()? {
+            let (key, target) = Frozen::thaw(input)?;
+            self.found.insert(key, (target, Frozen::thaw(input)?, Frozen::thaw(input)?));
+        }
+        Ok(())
+    }
     /// The monitors of a configuration from now on; one that is as before goes on.
     pub fn configure(&mut self, now: Duration, config: &Config, poll: &Poll) {
         let mut before: HashMap<Key, (u64, Probe)> = HashMap::new();
@@ -105,18 +130,21 @@ impl Probes {
                     self.add(token, probe);
                     continue;
                 }
-                let mut watch = Watch::new(&settings, now);
+                let found = self.found.remove(&key).filter(|(target, ..)| *target == settings.target);
+                let (watch, failure) = found.map_or((None, None), |(_, watch, failure)| (Some(watch), failure));
+                let mut watch = watch.map_or_else(|| Watch::new(&settings, now), |watch| watch.go_on(&settings, now));
                 if self.up.contains_key(&key) {
                     watch.up(now);
                 }
                 let local_ts = child.local_here();
-                let (due, pinger, source, trouble, failure) = (None, None, None, None, None);
+                let (due, pinger, source, trouble) = (None, None, None, None);
                 let probe =
                     Probe { key, settings, device, interface, local_ts, watch, due, pinger, source, trouble, failure };
                 self.next += 1;
                 self.add(TOKENS + self.next, probe);
             }
         }
+        self.found.clear();
         before.into_values().for_each(|(_, mut probe)| probe.close(poll));
     }
     /// Follows which children are up. The socket of a monitor that waits for its child, or for its device, is closed: as long as it is open the

@@ -1,5 +1,5 @@
 //! What is made before there is an engine: the way of the packets, and the API's desk.
-use super::{DEVICE, ceiling, clock, devices, install, journal, places, workers};
+use super::{DEVICE, audits, ceiling, clock, devices, install, journal, places, workers};
 use crate::config::Config;
 use crate::control::capture::Captures;
 use crate::control::config::{Keeper, Order};
@@ -69,7 +69,7 @@ pub fn desk(
     let journal = journal::Journal::default();
     let meter = Arc::new(Meter::default());
     meter.set_workers(workers.stats.clone());
-    let (ring, audits) = (wake.clone(), journal.ring());
+    let (ring, audits) = (wake.clone(), audits::Audits::new(journal.ring()));
     // What the workers do not see themselves has the lane behind theirs.
     let lanes = workers.stats.len() + 1;
     let api = Api {
@@ -77,7 +77,7 @@ pub fn desk(
         keeper: Keeper::new(orders),
         events: journal.ring(),
         clock: clock::now,
-        audit: Arc::new(move |audit| journal::tell_audit(&audits, clock::now(), audit)),
+        audit: Arc::new(move |audit| audits.tell(clock::now(), audit)),
         large: gate::places(),
         tables: installer.tables().clone(),
         meter,

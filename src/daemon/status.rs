@@ -3,7 +3,7 @@ use super::clock;
 use super::devices::Devices;
 use super::expiry;
 use super::install::Installer;
-use super::keylog;
+use super::keylog::Keylog;
 use super::leases::Leases;
 use super::places::{Key, Places};
 use super::probes::Probes;
@@ -37,6 +37,8 @@ pub struct View<'a> {
     pub leases: &'a Leases,
     /// Monitors of children.
     pub probes: &'a Probes,
+    /// Keys for Wireshark.
+    pub keylog: &'a Keylog,
 }
 impl View<'_> {
     /// One connection. Without a policy IKE never hears of it: its children all pass or drop.
@@ -63,7 +65,7 @@ impl View<'_> {
         let credentials = self.config.policy.credentials.get(&config.name);
         let ending = credentials.map_or_else(Vec::new, |c| expiry::warnings(c, clock::unix()));
         let (hindered, not_passing) = self.probes.of(&config.name);
-        let warnings = keylog::warning(config).into_iter().chain(ending).chain(self.devices.warnings(&config.name));
+        let warnings = self.keylog.warning(config).into_iter().chain(ending).chain(self.devices.warnings(&config.name));
         let warnings = warnings.chain(hindered);
         let sas = status.map_or(&[][..], |status| &status.sas);
         let current = sas.iter().find(|sa| sa.state == State::Up).or(sas.last());
@@ -466,6 +468,7 @@ mod tests {
             places: &places,
             leases: &Leases::default(),
             probes: &Probes::default(),
+            keylog: &Keylog::default(),
         };
         let policy =
             |name: &str| config.policy.connections.iter().find(|policy| &*policy.name == name).map(|policy| &**policy);

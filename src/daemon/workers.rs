@@ -15,7 +15,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -29,6 +29,10 @@ const SLICE: Duration = Duration::from_micros(300);
 pub fn inboxes(workers: u8) -> io::Result<Vec<Inbox>> {
     (0..workers).map(|_| Ok(Inbox { orders: Arc::default(), bell: Arc::new(EventFd::new()?) })).collect()
 }
+
+/// No worker is at work: what is frozen now is what they have left.
+#[derive(Debug)]
+pub struct Paused(());
 
 type Thread = JoinHandle<Option<Worker<Outer, Queue>>>;
 
@@ -131,15 +135,36 @@ impl Workers {
         })?;
         Ok(Some(thread))
     }
-    /// All stop and wait for `go_on`; what they have read they have sent. From here on nothing is sealed by any thread. False if one of them is gone.
-    pub fn pause(&mut self) -> bool {
+    /// All stop and wait for `go_on`; what they have read they have sent. From here on nothing is sealed by any thread. Nothing if one of them is gone.
+    pub fn pause(&mut self) -> Option<Paused> {
         self.stop.store(true, Ordering::Release);
         self.inboxes.iter().for_each(|inbox| inbox.bell.signal());
         let all = self.threads.len();
         self.idle.extend(self.threads.drain(..).filter_map(|thread| thread.join().ok().flatten()));
         // Whoever stopped later may have handed over to who was gone.
         self.idle.iter_mut().for_each(|worker| worker.finish(clock::now()));
-        self.idle.len() == all
+        (self.idle.len() == all).then_some(Paused(()))
+    }
+    /// While they are idle: what waited for what has been installed since goes, and peers hear that it is in use.
+    pub fn finish(&mut self) {
+        self.idle.iter_mut().for_each(|worker| worker.wake(clock::now()));
+        self.idle.iter_mut().for_each(|worker| worker.finish(clock::now()));
+    }
+    /// While they are idle: all that they have said, and nobody has heard, in order; some of it is on its way yet.
+    pub fn last_words(&self) -> Vec<Upcall> {
+        let mut all = Vec::new();
+        let Some(sender) = &self.sender else { return all };
+        while let Err(TrySendError::Full(_)) = sender.try_send(Upcall::Mark) {
+            all.extend(self.upcalls.recv());
+        }
+        // Whoever takes them there ends with the last sender, so one of both comes.
+        while let Ok(upcall) = self.upcalls.recv() {
+            if matches!(upcall, Upcall::Mark) {
+                break;
+            }
+            all.push(upcall);
+        }
+        all
     }
     /// The sockets of each worker, while they are idle.
     pub fn sockets(&self) -> impl Iterator<Item = &[Socket<Outer>]> {
@@ -148,7 +173,7 @@ impl Workers {
     /// The queues of the gateway's device, one of each worker, while they are idle.
     pub fn queues(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let all = self.idle.iter().flat_map(|worker| worker.ends.devices.iter());
-        all.filter(|(id, _)| *id == self.device).map(|(_, queue)| queue.as_fd())
+        all.filter(|(id, ..)| *id == self.device).map(|(.., queue)| queue.as_fd())
     }
     /// There is a new SA: packets may have waited for it. The peer is told that we use it if its `slot` is named.
     pub fn installed(&self, announce: Option<Slot>) {
@@ -192,8 +217,46 @@ impl Drop for Ending {
 }
 
 #[cfg(test)]
+impl Workers {
+    /// One more, that ends by itself.
+    pub fn add_a_lost_one(&mut self) {
+        self.threads.push(std::thread::spawn(|| None));
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
+
+    fn none() -> Workers {
+        let (tables, wake) = (Arc::new(Tables::new()), Arc::new(EventFd::new().unwrap()));
+        Workers::new(&tables, DeviceId(0), Vec::new(), Vec::new(), Vec::new(), false, wake).unwrap()
+    }
+
+    /// On their way they are in two channels, and in the hands of who takes them from one to the other.
+    #[test]
+    fn all_that_workers_have_said_is_heard_while_they_rest() {
+        let workers = none();
+        let all = 0..UPCALLS as u32 * 2;
+        for spi in all.clone() {
+            workers.sender.as_ref().unwrap().send(Upcall::FirstPacket { spi }).unwrap();
+        }
+        let spis = workers.last_words().into_iter().map(|upcall| match upcall {
+            Upcall::FirstPacket { spi } => spi,
+            other => panic!("{other:?}"),
+        });
+        assert!(spis.eq(all));
+        assert!(workers.last_words().is_empty() && workers.next().is_none());
+    }
+
+    #[test]
+    fn who_is_lost_in_a_pause_is_missed() {
+        let mut workers = none();
+        assert!(workers.pause().is_some());
+        workers.go_on().unwrap();
+        workers.add_a_lost_one();
+        assert!(workers.pause().is_none());
+    }
 
     #[test]
     fn a_worker_that_ends_by_itself_is_missed() {

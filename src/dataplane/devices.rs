@@ -9,8 +9,8 @@ use std::sync::{Mutex, PoisonError};
 /// A worker's queue of each device.
 #[derive(Debug)]
 pub struct Devices<T> {
-    /// By number.
-    queues: Vec<Option<T>>,
+    /// By number, each with the order to serve it that it came with.
+    queues: Vec<Option<(Generation, T)>>,
 }
 
 impl<T> Devices<T> {
@@ -21,32 +21,33 @@ impl<T> Devices<T> {
 
     /// The queue of a device.
     pub fn get_mut(&mut self, id: DeviceId) -> Option<&mut T> {
-        self.queues.get_mut(usize::from(id.0))?.as_mut()
+        self.queues.get_mut(usize::from(id.0))?.as_mut().map(|(_, queue)| queue)
     }
 
     /// Puts a queue in; the one that was there.
-    pub fn insert(&mut self, id: DeviceId, queue: T) -> Option<T> {
+    pub fn insert(&mut self, id: DeviceId, generation: Generation, queue: T) -> Option<T> {
         let place = usize::from(id.0);
         if self.queues.len() <= place {
             self.queues.resize_with(place + 1, || None);
         }
-        self.queues[place].replace(queue)
+        self.queues[place].replace((generation, queue)).map(|(_, queue)| queue)
     }
 
     /// Takes a queue out.
     pub fn remove(&mut self, id: DeviceId) -> Option<T> {
-        self.queues.get_mut(usize::from(id.0))?.take()
+        self.queues.get_mut(usize::from(id.0))?.take().map(|(_, queue)| queue)
     }
 
     /// All that there are, by number.
-    pub fn iter(&self) -> impl Iterator<Item = (DeviceId, &T)> {
+    pub fn iter(&self) -> impl Iterator<Item = (DeviceId, Generation, &T)> {
         // A place is a number that was put in.
-        self.queues.iter().enumerate().filter_map(|(id, queue)| Some((DeviceId(id as u16), queue.as_ref()?)))
+        let numbered = self.queues.iter().enumerate().map(|(id, queue)| (DeviceId(id as u16), queue));
+        numbered.filter_map(|(id, queue)| queue.as_ref().map(|(generation, queue)| (id, *generation, queue)))
     }
 
     /// The first one behind a number, or at it.
     pub fn next(&self, from: u16) -> Option<DeviceId> {
-        self.iter().map(|(id, _)| id).find(|id| id.0 >= from)
+        self.iter().map(|(id, ..)| id).find(|id| id.0 >= from)
     }
 }
 
@@ -60,7 +61,7 @@ impl<T> FromIterator<(DeviceId, T)> for Devices<T> {
     fn from_iter<I: IntoIterator<Item = (DeviceId, T)>>(queues: I) -> Self {
         let mut devices = Self::new();
         for (id, queue) in queues {
-            devices.insert(id, queue);
+            devices.insert(id, 0, queue);
         }
         devices
     }
@@ -118,9 +119,9 @@ mod tests {
     #[test]
     fn devices_are_found_by_number() {
         let mut devices: Devices<char> = [(DeviceId(3), 'c'), (DeviceId(1), 'a')].into_iter().collect();
-        assert_eq!(devices.iter().map(|(id, queue)| (id.0, *queue)).collect::<Vec<_>>(), [(1, 'a'), (3, 'c')]);
+        assert_eq!(devices.iter().map(|(id, _, queue)| (id.0, *queue)).collect::<Vec<_>>(), [(1, 'a'), (3, 'c')]);
         assert_eq!([0, 1, 2, 4].map(|from| devices.next(from).map(|id| id.0)), [Some(1), Some(1), Some(3), None]);
-        assert_eq!(devices.insert(DeviceId(3), 'd'), Some('c'));
+        assert_eq!(devices.insert(DeviceId(3), 7, 'd'), Some('c'));
         assert_eq!([2, 3, 999].map(|id| devices.get_mut(DeviceId(id)).copied()), [None, Some('d'), None]);
         assert_eq!([3, 3, 999].map(|id| devices.remove(DeviceId(id))), [Some('d'), None, None]);
     }

@@ -90,4 +90,6 @@ pub enum Upcall {
         /// That of the order to serve it.
         generation: devices::Generation,
     },
+    /// No worker's: whoever has put it behind theirs sees that all before it have come through.
+    Mark,
 }

@@ -255,8 +255,8 @@ where
     for (i, socket) in worker.ends.sockets.iter().enumerate() {
         poll.add(&socket.io, i as u64)?;
     }
-    for (id, tun) in worker.ends.devices.iter() {
-        poll.add(tun, token(id, 0))?;
+    for (id, generation, tun) in worker.ends.devices.iter() {
+        poll.add(tun, token(id, generation))?;
     }
     let mut ready = Vec::new();
     loop {
@@ -317,7 +317,7 @@ where
         }
         if let Order::Serve(id, generation, tun) = order {
             if poll.add(&tun, token(id, generation)).is_ok() {
-                worker.ends.devices.insert(id, tun);
+                worker.ends.devices.insert(id, generation, tun);
             } else {
                 // One connection's trouble is not that of all.
                 worker.lost.push((id, generation));

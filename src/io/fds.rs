@@ -1,5 +1,6 @@
 //! Event descriptors, waiting with a deadline, signals, clocks of the system, and who is at the other end of a socket.
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{self, EfdFlags};
 use nix::sys::signal::{self, SigSet};
@@ -127,6 +128,17 @@ pub fn ignore_signals() -> io::Result<()> {
     Ok(set.thread_block()?)
 }
 
+/// Waits until nobody has the other end of a terminal, a pipe or a socket any more.
+pub fn wait_for_hangup(fd: &impl AsFd) -> io::Result<()> {
+    loop {
+        // Asked for nothing, it tells of a hangup all the same.
+        match poll(&mut [PollFd::new(fd.as_fd(), PollFlags::empty())], PollTimeout::NONE) {
+            Err(Errno::EINTR) => {}
+            done => return Ok(done.map(drop)?),
+        }
+    }
+}
+
 /// CLOCK_BOOTTIME: counts through suspend, never goes back, zero at boot.
 pub fn boot_time() -> Duration {
     // It cannot fail: every kernel since 2.6.39 has this clock.
@@ -220,6 +232,18 @@ mod tests {
     fn the_other_end_of_a_socket_is_this_process() {
         let (a, _b) = UnixStream::pair().expect("pair");
         assert_eq!(peer_credentials(&a).expect("credentials").pid, std::process::id() as i32);
+    }
+
+    #[test]
+    fn a_hangup_is_waited_for() {
+        let (a, b) = UnixStream::pair().expect("pair");
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| wait_for_hangup(&a));
+            // what comes in is none
+            io::Write::write_all(&mut &b, b"x").expect("write");
+            drop(b);
+            waiter.join().expect("no panic").expect("told");
+        });
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod outside;
 pub mod packet;
 pub mod peer;
 pub mod ping;
+pub mod plain;
 pub mod private;
 pub mod privileges;
 pub mod raw_esp;

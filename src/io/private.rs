@@ -10,18 +10,27 @@ use std::path::Path;
 /// # Errors
 /// The folder or the file is a link or something else, is open to others, or belongs to neither root nor us; or it cannot be written.
 pub fn append(folder: &Path, name: &str, octets: &[u8]) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    let opened = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(folder)?;
-    check(&opened, "the folder", Metadata::is_dir)?;
+    let opened = self::folder(folder)?;
     // By its descriptor, so that it is the folder that was looked at, whatever has its name by now.
     let path = format!("/proc/self/fd/{}/{name}", opened.as_raw_fd());
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let mut file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(path)?;
     check(&file, "the file", |found| found.is_file() && found.nlink() == 1)?;
     file.write_all(octets)
+}
+
+/// Opens a folder, which is made where it is missing, for its owner alone.
+///
+/// # Errors
+/// As [`append`] for the folder.
+pub fn folder(folder: &Path) -> io::Result<File> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let opened = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(folder)?;
+    check(&opened, "the folder", Metadata::is_dir)?;
+    Ok(opened)
 }
 
 fn check(file: &File, what: &str, is_one: impl Fn(&Metadata) -> bool) -> io::Result<()> {

@@ -3,6 +3,7 @@
 use super::host::Capability;
 use super::sys::check;
 use nix::sys::prctl;
+use nix::unistd::geteuid;
 use std::io;
 
 /// Linux has numbered them up to here (CAP_CHECKPOINT_RESTORE); more are asked for until the kernel knows no more.
@@ -50,6 +51,11 @@ pub fn harden() -> io::Result<()> {
     no_cores()?;
     prctl::set_no_new_privs()?;
     Ok(())
+}
+
+/// The user that this process runs as.
+pub fn user() -> u32 {
+    geteuid().as_raw()
 }
 
 /// What the calling thread is permitted takes effect: a program that has file capabilities starts without (setcap's `p` without `e`, so that it starts

@@ -1,12 +1,12 @@
 //! The files of an import: what is included, certificates and their keys, and what is written.
 use super::secrets::SecretFile;
 use super::{Credentials, syntax};
+use crate::config::permissions;
 use crate::crypto::cert::Certificate;
 use crate::crypto::secret::Secret;
 use crate::crypto::sign::SigningKey;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 /// Largest file, and all that are included together, octets.
@@ -117,23 +117,17 @@ impl Credentials for Folders {
 pub(super) fn write(out: &Path, toml: &str, secrets: &[SecretFile]) -> Result<Vec<PathBuf>, String> {
     let folder = out.join("secrets");
     let named = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
-    let mut make = fs::DirBuilder::new();
-    make.recursive(true).mode(0o700).create(&folder).map_err(|error| named(&folder, error))?;
+    permissions::create_folder(&folder).map_err(|error| named(&folder, error))?;
     let mut written = vec![out.join("sandhog.toml")];
-    new_file(&written[0], toml.as_bytes()).map_err(|error| named(&written[0], error))?;
+    permissions::create_secret(&written[0], toml.as_bytes()).map_err(|error| named(&written[0], error))?;
     for secret in secrets {
         let path = folder.join(&secret.name);
         // One line end behind a secret is no part of it.
         let octets = Secret::concat(&[secret.octets.expose(), b"\n"]);
-        new_file(&path, octets.expose()).map_err(|error| named(&path, error))?;
+        permissions::create_secret(&path, octets.expose()).map_err(|error| named(&path, error))?;
         written.push(path);
     }
     Ok(written)
-}
-
-fn new_file(path: &Path, octets: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(octets)
 }
 
 #[cfg(test)]

@@ -32,11 +32,14 @@ impl More {
         );
         text.push_str(&counters("engine", &stats.engine));
         text.push_str(&counters("dropped", &stats.drops));
-        for warning in &info.warnings {
-            text.push_str(&format!("warning: {}\n", plain(warning)));
-        }
+        text.push_str(&warnings(info));
         text
     }
+}
+
+/// What the daemon has to say of its configuration and of the host.
+pub(super) fn warnings(info: &Info) -> String {
+    info.warnings.iter().map(|warning| format!("warning: {}\n", plain(warning))).collect()
 }
 
 /// Those that counted anything.

@@ -13,16 +13,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 const TITLES: [&str; 8] = ["CONNECTION", "STATE", "CHILDREN", "IN/s", "OUT/s", "DROPS", "RTT ms", "LAST FAILURE"];
-const WIDTHS: [Constraint; 8] = [
-    Constraint::Fill(2),
-    Constraint::Length(10),
-    Constraint::Length(8),
-    Constraint::Length(10),
-    Constraint::Length(10),
-    Constraint::Length(9),
-    Constraint::Length(8),
-    Constraint::Fill(2),
-];
+/// What the columns take; names and failures as much as is left, and at least what [`View::columns`] says.
+const WIDTHS: [u16; 8] = [0, 10, 8, 10, 10, 9, 8, 0];
+/// What is left out first where the terminal is narrow, after what says nothing at present.
+const LEFT_OUT: [usize; 6] = [6, 2, 5, 4, 3, 7];
 /// Lines that PageUp and PageDown go.
 const PAGE: usize = 20;
 
@@ -63,6 +57,8 @@ pub(super) struct View {
     filter: String,
     typing: bool,
     table: TableState,
+    /// The columns that there was room for.
+    columns: Vec<usize>,
     /// One connection, and how far down.
     detail: Option<(String, u16)>,
 }
@@ -81,6 +77,7 @@ impl View {
             filter: String::new(),
             typing: false,
             table: TableState::default().with_selected(0),
+            columns: (0..TITLES.len()).collect(),
             detail: None,
         }
     }
@@ -131,8 +128,8 @@ impl View {
         match key {
             KeyCode::Char('q') | KeyCode::Esc => return Action::Quit,
             KeyCode::Char('/') => self.typing = true,
-            KeyCode::Left => self.sort = self.sort.checked_sub(1).unwrap_or(TITLES.len() - 1),
-            KeyCode::Right => self.sort = (self.sort + 1) % TITLES.len(),
+            KeyCode::Left => self.sort = self.neighbour(self.columns.len() - 1),
+            KeyCode::Right => self.sort = self.neighbour(1),
             KeyCode::Char('r') => self.reverse = !self.reverse,
             KeyCode::Enter => {
                 let name = self.table.selected().and_then(|at| Some(self.shown().get(at)?.name.clone()));
@@ -141,6 +138,12 @@ impl View {
             _ => self.walk(key),
         }
         Action::Stay
+    }
+
+    /// The column so many to the right of the one that sorts, of those that are shown.
+    fn neighbour(&self, steps: usize) -> usize {
+        let at = self.columns.iter().position(|column| *column == self.sort).unwrap_or(0);
+        self.columns[(at + steps) % self.columns.len()]
     }
 
     fn walk(&mut self, key: KeyCode) {
@@ -199,7 +202,7 @@ impl View {
             Layout::vertical([Constraint::Length(1), Constraint::Fill(1), Constraint::Length(1)]).areas(frame.area());
         frame.render_widget(self.head(), head);
         match self.detail.clone() {
-            Some((name, line)) => self.draw_detail(frame, body, &name, line),
+            Some((name, line)) => self.detail = Some((name.clone(), self.draw_detail(frame, body, &name, line))),
             None => self.draw_table(frame, body),
         }
         let foot_text = match (&self.detail, self.typing) {
@@ -220,17 +223,49 @@ impl View {
     }
 
     fn draw_table(&mut self, frame: &mut Frame<'_>, area: Rect) {
+        let (columns, widths) = self.columns(area.width);
         let shown = self.shown();
-        let lines: Vec<_> = shown.iter().map(|row| self.line(row)).collect();
+        let lines: Vec<_> = shown.iter().map(|row| self.line(row, &columns)).collect();
         let arrow = if self.reverse { '^' } else { 'v' };
-        let title =
-            |(i, title): (usize, &&str)| if i == self.sort { format!("{title}{arrow}") } else { (*title).to_owned() };
-        let titles = Line2::new(TITLES.iter().enumerate().map(title)).style(Style::new().bold());
-        let table = Table::new(lines, WIDTHS).header(titles).row_highlight_style(Style::new().reversed());
+        let title = |i: &usize| if *i == self.sort { format!("{}{arrow}", TITLES[*i]) } else { TITLES[*i].to_owned() };
+        let titles = Line2::new(columns.iter().map(title)).style(Style::new().bold());
+        let table = Table::new(lines, widths).header(titles).row_highlight_style(Style::new().reversed());
+        self.columns = columns;
         frame.render_stateful_widget(table, area, &mut self.table);
     }
 
-    fn line(&self, row: &Row) -> Line2<'static> {
+    /// The columns that there is room for, and their widths. The name and the state are always there, and so is what sorts.
+    fn columns(&self, width: u16) -> (Vec<usize>, Vec<Constraint>) {
+        let longest = |of: fn(&Row) -> &str| self.rows.iter().map(|row| of(row).chars().count()).max().unwrap_or(0);
+        let (name, failure) = (longest(|row| &row.name), longest(|row| &row.failure));
+        let least = |column: usize| match column {
+            0 => name.clamp(TITLES[0].len() + 1, 20),
+            7 => failure.clamp(TITLES[7].len() + 1, 20),
+            _ => WIDTHS[column].into(),
+        };
+        let says = |column: &usize| match column {
+            6 => self.rows.iter().any(|row| row.rtt.is_some()),
+            7 => failure > 0,
+            _ => true,
+        };
+        let silent = LEFT_OUT.iter().filter(|column| !says(column)).rev();
+        let mut columns: Vec<usize> = (0..TITLES.len()).collect();
+        for out in silent.chain(LEFT_OUT.iter().filter(|column| says(column))) {
+            let wanted = columns.iter().map(|column| least(*column) + 1).sum::<usize>() - 1;
+            if wanted <= usize::from(width) {
+                break;
+            }
+            columns.retain(|column| column != out || *column == self.sort);
+        }
+        let constraint = |column: &usize| match WIDTHS[*column] {
+            0 => Constraint::Min(u16::try_from(least(*column)).unwrap_or(u16::MAX)),
+            fixed => Constraint::Length(fixed),
+        };
+        let widths = columns.iter().map(constraint).collect();
+        (columns, widths)
+    }
+
+    fn line(&self, row: &Row, columns: &[usize]) -> Line2<'static> {
         let rate = |rate: Option<f64>| rate.map_or_else(String::new, |rate| octets(rate as u64));
         let color = match row.state {
             ConnectionState::Up => Color::Green,
@@ -247,22 +282,34 @@ impl View {
             Line::from(row.rtt.map_or_else(String::new, |rtt| format!("{rtt:.1}"))),
             Line::from(row.failure.clone()),
         ];
-        Line2::new(cells)
+        Line2::new(cells.into_iter().enumerate().filter(|(i, _)| columns.contains(i)).map(|(_, cell)| cell))
     }
 
-    fn draw_detail(&self, frame: &mut Frame<'_>, area: Rect, name: &str, line: u16) {
+    /// How far down it is: never farther than its end.
+    fn draw_detail(&self, frame: &mut Frame<'_>, area: Rect, name: &str, line: u16) -> u16 {
         let found = self.status.connections.iter().find(|connection| connection.name == name);
         let text = match found {
             Some(connection) => status::detail(connection, area.width.into()),
             None => format!("{} is not configured any more", plain(name)),
         };
-        let last = u16::try_from(text.lines().count()).unwrap_or(u16::MAX).saturating_sub(area.height);
-        frame.render_widget(Paragraph::new(text).scroll((line.min(last), 0)), area);
+        let lines: Vec<_> = text.lines().flat_map(|line| folded(line, area.width.into())).map(Line::from).collect();
+        let last = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_sub(area.height);
+        frame.render_widget(Paragraph::new(lines).scroll((line.min(last), 0)), area);
+        line.min(last)
     }
 
     fn paint(&self, color: Color) -> Style {
         if self.color { Style::new().fg(color) } else { Style::new() }
     }
+}
+
+/// A line in pieces that fit, none of which is empty unless the line is.
+fn folded(line: &str, width: usize) -> Vec<String> {
+    let chars: Vec<char> = line.chars().collect();
+    if chars.is_empty() {
+        return vec![String::new()];
+    }
+    chars.chunks(width.max(1)).map(|piece| piece.iter().collect()).collect()
 }
 
 fn row(connection: &Connection, rates: Option<(f64, f64)>) -> Row {
@@ -314,7 +361,11 @@ mod tests {
     }
 
     fn screen(view: &mut View) -> String {
-        let mut terminal = Terminal::new(TestBackend::new(100, 12)).unwrap();
+        sized(view, 100, 12)
+    }
+
+    fn sized(view: &mut View, width: u16, height: u16) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         terminal.draw(|frame| view.draw(frame)).unwrap();
         terminal.backend().to_string()
     }
@@ -350,6 +401,56 @@ mod tests {
         view.key(KeyCode::Left);
         view.key(KeyCode::Left);
         assert_eq!(view.sort, TITLES.len() - 1);
+    }
+
+    #[test]
+    fn narrow_terminals_leave_out_columns_and_never_the_name() {
+        let mut view = view();
+        let titles = |view: &mut View, width| sized(view, width, 8).lines().nth(1).unwrap().to_owned();
+        assert!(TITLES.iter().all(|title| titles(&mut view, 100).contains(title)));
+        let text = titles(&mut view, 80);
+        assert!(text.contains("CONNECTIONv") && text.contains("LAST FAILURE") && !text.contains("RTT"), "{text}");
+        let text = sized(&mut view, 40, 10);
+        assert!(text.contains("alpha") && text.contains("failed") && text.contains("auth.failed"), "{text}");
+        assert_eq!(view.columns, [0, 1, 7]);
+        for wanted in [1, 7, 0, 1] {
+            view.key(KeyCode::Right);
+            assert_eq!(view.sort, wanted, "what is not shown does not sort");
+        }
+        view.rows.retain(|row| row.failure.is_empty());
+        titles(&mut view, 40);
+        assert_eq!(view.columns, [0, 1, 3], "without failures there is room for a rate");
+        for width in 1..120 {
+            for height in 1..6 {
+                sized(&mut view, width, height);
+            }
+        }
+    }
+
+    #[test]
+    fn details_are_folded_and_end_where_they_end() {
+        let mut view = view();
+        view.key(KeyCode::End);
+        view.key(KeyCode::Enter);
+        let height = |width| folded_height(&mut self::view(), width);
+        assert!(height(30) > height(100));
+        for _ in 0..1000 {
+            view.key(KeyCode::Down);
+        }
+        let end = sized(&mut view, 30, 6);
+        view.key(KeyCode::Up);
+        assert_ne!(sized(&mut view, 30, 6), end, "one step back is one step");
+        assert_eq!(folded("", 3), [""]);
+        assert_eq!(folded("abcd", 3), ["abc", "d"]);
+        assert_eq!(folded("ab", 0), ["a", "b"]);
+    }
+
+    /// Lines of the details of the second connection.
+    fn folded_height(view: &mut View, width: u16) -> usize {
+        view.key(KeyCode::End);
+        view.key(KeyCode::Enter);
+        let screen = sized(view, width, 60);
+        screen.lines().filter(|line| !line.trim_matches(['"', ' ']).is_empty()).count()
     }
 
     #[test]

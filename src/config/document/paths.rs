@@ -2,6 +2,7 @@
 use super::value::Value;
 use super::{Kind, Object, json};
 use crate::config::error::Finding;
+use crate::config::pem::is_inline;
 
 /// Keys that name a file or program, below an object of each kind, and what to do instead.
 const PATHS: [(Kind, &[&str], &str); 13] = [
@@ -43,7 +44,7 @@ fn is_path(value: &Value, kind: Kind, way: &[&str]) -> bool {
         Value::Array(items) => items.iter().any(|item| is_path(item, kind, way)),
         Value::Hidden(_) => false,
         Value::String(s) if matches!(way.last(), Some(&"netns" | &"target")) => s.contains('/'),
-        Value::String(s) if kind == Kind::Connection => !super::value::is_inline(s),
+        Value::String(s) if kind == Kind::Connection => !is_inline(s),
         _ => true,
     }
 }

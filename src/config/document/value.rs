@@ -1,5 +1,6 @@
 //! What stands under a key, whoever wrote it. What is secret is of a kind of its own, so that nothing prints it by accident.
 use super::Kind;
+use crate::config::pem::is_inline;
 use crate::config::text::{self, Entry};
 use crate::crypto::secret::Secret;
 use serde::ser::{SerializeMap, SerializeSeq};
@@ -8,8 +9,6 @@ use std::collections::HashMap;
 
 /// What stands in place of a secret wherever a document is shown; sent back, it means "unchanged".
 pub const REDACTED: &str = "***";
-/// How an inline key begins.
-const PEM: &str = "-----BEGIN ";
 /// Tables with more keys are compared by way of a map.
 const FEW: usize = 16;
 
@@ -187,11 +186,6 @@ impl Value {
         }
         Ok(())
     }
-}
-
-/// A certificate or key that stands here itself, and not the name of its file.
-pub(in crate::config) fn is_inline(text: &str) -> bool {
-    text.trim_start().starts_with(PEM)
 }
 
 fn same_table(a: &[(String, Value)], b: &[(String, Value)], ordered: bool) -> bool {

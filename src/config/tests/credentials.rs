@@ -1,9 +1,12 @@
 //! Certificates, keys and revocation lists by their files.
 use super::Fake;
+use crate::config::document::{Desired, Key};
 use crate::config::{Config, Errors, Source};
 use crate::crypto::cert::Revocation;
 use crate::crypto::cert::tests::{Authority, key};
 use crate::ike::policy::AuthKind;
+use base64::Engine as _;
+use std::path::Path;
 use std::sync::Arc;
 
 /// An authority, a gateway's certificate and key, and another key, as files of a configuration.
@@ -104,4 +107,44 @@ fn other_files_are_no_other_connection() {
     let [one, two] = [one, two].map(|files| files.parse(OWN, PEER).unwrap().policy);
     assert_eq!(one.connections, two.connections);
     assert!(!Arc::ptr_eq(&one.credentials["a"], &two.credentials["a"]));
+}
+
+/// People keep both in one file. What `certs` has is shown by the API and kept in the clear.
+#[test]
+fn a_private_key_among_certificates_is_refused_and_not_shown() {
+    let mut files = Files::new();
+    let key = String::from_utf8(files.0.files[Path::new("/etc/sandhog/gw.key")].clone().unwrap()).unwrap();
+    let pem = |name: &str| {
+        let der = files.0.files[Path::new(&format!("/etc/sandhog/{name}"))].clone().unwrap();
+        let encoded = base64::engine::general_purpose::STANDARD.encode(der);
+        format!("-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----\n")
+    };
+    let authority = pem("ca.pem");
+    let (both, of_authority) = (format!("{}{key}", pem("gw.pem")), format!("{key}{authority}"));
+    let secret = key.lines().nth(1).unwrap().to_owned();
+    for (name, text) in [("both.pem", &both), ("authority.pem", &of_authority), ("ca-text.pem", &authority)] {
+        files.0.files.insert(format!("/etc/sandhog/{name}").into(), Ok(text.clone().into_bytes()));
+    }
+    files.parse(OWN, "auth = 'pubkey', id = 'peer.example', cacerts = ['ca-text.pem']").unwrap();
+    let inline = |text: &str| format!("{text:?}");
+    for (local, remote, wanted) in [
+        ("auth = 'pubkey', key = 'gw.key', certs = ['both.pem']".to_owned(), PEER.to_owned(), "`certs`"),
+        (format!("auth = 'pubkey', key = 'gw.key', certs = [{}]", inline(&both)), PEER.into(), "`certs`"),
+        (OWN.into(), "auth = 'pubkey', id = 'x', cacerts = ['authority.pem']".into(), "`cacerts`"),
+        (OWN.into(), format!("auth = 'pubkey', id = 'x', cacerts = [{}]", inline(&of_authority)), "`cacerts`"),
+        (OWN.into(), format!("{PEER}, crls = ['authority.pem']"), "`crls`"),
+    ] {
+        let errors = files.parse(&local, &remote).unwrap_err();
+        let shown = format!("{errors}{errors:?}{}", serde_json::to_string(&errors).unwrap());
+        assert_eq!(errors.0.iter().map(|e| e.code).collect::<Vec<_>>(), ["certificate.private_key"]);
+        assert!(errors.0[0].message.contains(wanted) && !shown.contains(&secret), "{shown}");
+    }
+    // The same over the API.
+    let sent = serde_json::json!({ "remote_addrs": ["203.0.113.7"], "local": { "auth": "pubkey", "certs": [both], "key": key },
+        "remote": { "auth": "pubkey", "id": "x", "cacerts": [authority] }, "children": {} });
+    let sent = Desired::default().put_object(&Key::connection("a"), sent.to_string().as_bytes()).unwrap();
+    let errors = sent.check(&files.0).unwrap_err();
+    let found = errors.0.iter().find(|e| e.code == "certificate.private_key").unwrap();
+    assert!(found.pointer.as_deref().unwrap().starts_with("/connections/a/local"), "{found:?}");
+    assert!(!format!("{errors}{errors:?}").contains(&secret), "{errors}");
 }

@@ -23,7 +23,9 @@ fn a_connection_has_a_device_of_its_own() {
     assert_eq!(interface.netns.as_deref(), Some(std::path::Path::new("/run/netns/tenant-b")));
     assert_eq!(interface.namespace().as_deref(), Some("tenant-b"));
     let path = with_devices("", "interface = { name = \"vti-b\", netns = \"/proc/7/ns/net\" }");
-    assert_eq!(accepted(&path).connections[1].interface.as_ref().unwrap().namespace().unwrap(), "/proc/7/ns/net");
+    let config = accepted(&path);
+    assert_eq!(config.connections[1].interface.as_ref().unwrap().namespace().unwrap(), "/proc/7/ns/net");
+    assert!(config.warnings.iter().any(|warning| warning.code == "interface.process"), "{:?}", config.warnings);
 }
 
 #[test]

@@ -106,3 +106,54 @@ fn the_example_for_kubernetes_is_valid() {
     let config = load(&folder.path().join("sandhog.toml")).expect("accepted");
     assert_eq!((config.connections.len(), config.policy.secrets.len()), (1, 1));
 }
+
+#[test]
+fn a_file_with_a_secret_in_it_is_closed_to_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let main = folder.path().join("sandhog.toml");
+    let beside = folder.path().join("conf.d");
+    std::fs::create_dir(&beside).expect("a folder");
+    let secret = "# first\nsecrets.a = { id = [\"x\"], secret = \"correct horse battery staple\" }\n";
+    write(&main, secret.as_bytes(), 0o600);
+    load(&main).expect("accepted");
+    for mode in [0o644, 0o604, 0o622] {
+        write(&main, secret.as_bytes(), mode);
+        let errors = load(&main).expect_err("refused");
+        assert!(errors.0[0].message.contains("`secrets.a`") && errors.0[0].line == 2, "{errors}");
+        assert!(errors.0[0].hint.contains("chmod") && !errors.to_string().contains("correct horse"), "{errors}");
+        assert_eq!(codes(errors), ["secret.permissions"], "{mode:o}");
+    }
+    write(&main, b"[gateway]\nworkers = 2\n", 0o644);
+    load(&main).expect("there is nothing secret in it");
+    let key = "[connections.b]\nremote_addrs = [\"192.0.2.2\"]\nlocal = { auth = \"pubkey\", key = \"-----BEGIN PRIVATE KEY-----\" }\n";
+    write(&beside.join("10-b.toml"), key.as_bytes(), 0o644);
+    assert_eq!(codes(load(&main).expect_err("refused")), ["secret.permissions"]);
+}
+
+#[test]
+fn a_pipe_keeps_nobody_waiting() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let main = folder.path().join("sandhog.toml");
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg("-m").arg("600").arg(&pipe).status().expect("mkfifo");
+    assert!(made.success());
+    write(&main, b"secrets.a = { id = [\"x\"], secret_file = \"pipe\" }\n", 0o644);
+    let errors = load(&main).expect_err("refused");
+    assert!(errors.0[0].message.contains("not a regular file"), "{errors}");
+    assert_eq!(codes(load(&pipe).expect_err("refused")), ["file.unreadable"]);
+}
+
+/// Who may write into its folder puts another one in its place.
+#[test]
+fn a_secret_file_in_a_folder_of_everybodys_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let main = folder.path().join("sandhog.toml");
+    let open = folder.path().join("open");
+    std::fs::create_dir(&open).expect("a folder");
+    write(&open.join("a.psk"), b"correct horse battery staple", 0o600);
+    write(&main, b"secrets.a = { id = [\"x\"], secret_file = \"open/a.psk\" }\n", 0o644);
+    for (mode, wanted) in [(0o755, vec![]), (0o777, vec!["secret.permissions"]), (0o1777, vec![])] {
+        std::fs::set_permissions(&open, std::fs::Permissions::from_mode(mode)).expect("sets the mode");
+        assert_eq!(load(&main).map_or_else(codes, |_| vec![]), wanted, "{mode:o}");
+    }
+}

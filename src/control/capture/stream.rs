@@ -1,13 +1,15 @@
 //! One capture on its way to its client.
 use super::pcapng::{Packet, Writer};
-use super::{Captures, Run};
+use super::{Captures, PATIENCE, Run};
+use crate::control::unread::Hangup;
 use crate::dataplane::tap::Held;
 use axum::body::Bytes;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
 /// So often the lanes are looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -50,6 +52,22 @@ impl Stream {
     /// Which capture it is.
     pub fn id(&self) -> u64 {
         self.run.id
+    }
+
+    /// Ends it when its time is over or somebody says so, however its client reads: that is not asked for pieces of it as long as it is busy with one.
+    pub fn watch(&self, hangup: Hangup) -> impl Future<Output = ()> + use<> {
+        let (captures, run, until) = (self.captures.clone(), self.run.clone(), self.over.deadline());
+        async move {
+            // Whoever has called is told apart from the time by what there is to do: nothing, if the file is whole.
+            let _ = timeout_at(until, run.over.notified()).await;
+            captures.tap.remove(&run.lanes);
+            let last = Instant::now() + PATIENCE;
+            while !run.is_gone() {
+                if timeout_at(last, run.over.notified()).await.is_err() {
+                    return hangup.pull();
+                }
+            }
+        }
     }
 
     /// The next piece, which ends with a whole block; `None` at the end of the file.
@@ -134,6 +152,7 @@ impl Drop for Stream {
     fn drop(&mut self) {
         self.captures.tap.remove(&self.run.lanes);
         self.captures.runs().by_id.remove(&self.run.id);
+        self.run.leave();
     }
 }
 
@@ -142,7 +161,6 @@ mod tests {
     use super::super::Order;
     use super::*;
     use crate::dataplane::tap::Tap;
-    use std::future::Future;
 
     fn paused<T>(future: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(future)
@@ -236,6 +254,45 @@ mod tests {
             // The statistics end with what was dropped, the options' end, and the length.
             let at = file.len() - 16;
             assert_eq!(u64::from_le_bytes(file[at..at + 8].try_into().unwrap()), missed);
+        });
+    }
+
+    /// What waits at its client keeps it from being asked for more.
+    #[test]
+    fn who_reads_nothing_more_is_hung_up_on_after_the_end() {
+        for (seconds, deleted) in [(30, false), (3600, true)] {
+            paused(async {
+                let (tap, captures) = captures();
+                let mut stream = begin(&captures, &order(seconds, 1 << 20));
+                let hangup = Hangup::default();
+                let begun = Instant::now();
+                tokio::spawn(stream.watch(hangup.clone()));
+                assert!(stream.next().await.is_some());
+                if deleted {
+                    sleep(Duration::from_secs(30)).await;
+                    assert!(captures.end(Some(1)));
+                }
+                let hung_up = tokio::spawn(async move { hangup.pulled().await });
+                sleep(Duration::from_secs(31) - begun.elapsed()).await;
+                assert!(tap.open(Duration::ZERO, 0).is_none() && !hung_up.is_finished(), "nothing is copied any more");
+                hung_up.await.unwrap();
+                assert_eq!(begun.elapsed().as_secs(), 30 + PATIENCE.as_secs());
+            });
+        }
+    }
+
+    #[test]
+    fn who_has_the_whole_file_keeps_its_connection() {
+        paused(async {
+            let (_, captures) = captures();
+            let mut stream = begin(&captures, &order(1, 1 << 20));
+            let hangup = Hangup::default();
+            let watch = tokio::spawn(stream.watch(hangup.clone()));
+            rest(&mut stream).await;
+            drop(stream);
+            watch.await.unwrap();
+            let pulled = tokio::time::timeout(Duration::from_secs(99), hangup.pulled()).await;
+            assert!(pulled.is_err());
         });
     }
 

@@ -12,8 +12,10 @@ use std::net::IpAddr;
 pub enum Source {
     /// All at once.
     Once(fn(&Scrape, &mut Samples<'_>)),
-    /// Connection by connection.
+    /// Connection by connection, of what does not change all the time.
     Each(fn(&Connection, &mut Samples<'_>)),
+    /// The same with the counters of children.
+    Counted(fn(&Connection, &mut Samples<'_>)),
     /// The same, of what is counted for metrics alone.
     Tallied(fn(&Connection, &Tally, &mut Samples<'_>)),
 }
@@ -28,7 +30,7 @@ const fn counter(name: &'static str, help: &'static str) -> Family {
     family(Kind::Counter, name, help)
 }
 
-use Source::{Each, Once, Tallied};
+use Source::{Counted, Each, Once, Tallied};
 
 /// All families, in the order in which they are shown.
 pub const FAMILIES: &[(Family, Source)] = &[
@@ -186,7 +188,7 @@ pub const FAMILIES: &[(Family, Source)] = &[
     ),
     (
         counter("sandhog_child_bytes", "Octets of inner packets, over all SAs that a child ever had"),
-        Each(|of, out| {
+        Counted(|of, out| {
             for child in &of.children {
                 let labels =
                     |direction| [("connection", of.name.as_str()), ("child", &child.name), ("direction", direction)];
@@ -197,7 +199,7 @@ pub const FAMILIES: &[(Family, Source)] = &[
     ),
     (
         counter("sandhog_child_packets", "Inner packets, over all SAs that a child ever had"),
-        Each(|of, out| {
+        Counted(|of, out| {
             for child in &of.children {
                 let labels =
                     |direction| [("connection", of.name.as_str()), ("child", &child.name), ("direction", direction)];
@@ -211,7 +213,7 @@ pub const FAMILIES: &[(Family, Source)] = &[
             "sandhog_child_drops",
             "Packets of a child that were dropped, by reason; a reason is shown from its first packet on",
         ),
-        Each(|of, out| {
+        Counted(|of, out| {
             for child in &of.children {
                 for (reason, n) in child.drops.iter().filter(|(_, n)| **n > 0) {
                     out.put(&[("connection", &of.name), ("child", &child.name), ("reason", reason)], *n);
@@ -269,7 +271,7 @@ pub const FAMILIES: &[(Family, Source)] = &[
     (
         gauge("sandhog_pool_addresses_used", "Addresses of a pool that peers have"),
         Once(|from, out| {
-            let leases = from.status.connections.iter().flat_map(|of| &of.sas).flat_map(|sa| &sa.leases);
+            let leases = from.board.iter().flat_map(|piece| &piece.shown().sas).flat_map(|sa| &sa.leases);
             let leases: Vec<IpAddr> = leases.filter_map(|lease| lease.parse().ok()).collect();
             for pool in from.meter.pools() {
                 let used = leases.iter().filter(|addr| pool.range.0 <= **addr && **addr <= pool.range.1).count();

@@ -7,11 +7,11 @@ pub mod listener;
 pub mod meter;
 mod process;
 
+use super::board::Board;
 use super::problem::Problem;
 use super::request::{Engine, Request};
 use super::resources::{Method, Operation, Role, media};
 use super::routes::Api;
-use super::types::Status;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
@@ -38,9 +38,9 @@ pub const OPERATIONS: &[Operation] = &[Operation::new(
 )
 .answers(media(Form::Prometheus.media()))];
 
-/// What is shown.
+/// What is shown. Whoever reads slowly keeps pieces that the engine's own board has as well, and no copy of them.
 pub struct Scrape {
-    status: Arc<Status>,
+    board: Arc<Board>,
     meter: Arc<Meter>,
     process: Option<Process>,
 }
@@ -53,9 +53,7 @@ pub async fn answer(engine: &Engine, meter: &Arc<Meter>, headers: &HeaderMap) ->
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let form = Form::of(accept);
     let board = engine.ask(Request::Board).await?;
-    // Nothing that is left of a time is shown.
-    let status = Arc::new(board.status(Duration::ZERO));
-    let scrape = Scrape { status, meter: meter.clone(), process: Process::read() };
+    let scrape = Scrape { board, meter: meter.clone(), process: Process::read() };
     let body = Body::from_stream(pieces(scrape, form));
     Ok(([(header::CONTENT_TYPE, form.media()), (header::CACHE_CONTROL, "no-store")], body).into_response())
 }
@@ -89,20 +87,24 @@ fn piece(scrape: &Scrape, form: Form, mut place: Place) -> (String, Option<Place
         if let Source::Once(show) = source {
             show(scrape, &mut samples);
         } else {
-            let rest = scrape.status.connections.get(place.connection..).unwrap_or_default();
-            for connection in rest.iter().take(budget) {
+            let rest = scrape.board.len().saturating_sub(place.connection);
+            let some = (place.connection..).take(rest.min(budget));
+            for found in some.filter_map(|place| scrape.board.at(place)) {
+                let connection = found.shown();
                 match source {
                     Source::Each(show) => show(connection, &mut samples),
+                    // Nothing that is left of a time is shown.
+                    Source::Counted(show) => show(&found.now(Duration::ZERO), &mut samples),
                     Source::Tallied(show) => {
                         scrape.meter.tally(&connection.name, |tally| show(connection, tally, &mut samples));
                     }
                     Source::Once(_) => {}
                 }
             }
-            if rest.len() > budget {
+            if rest > budget {
                 return (text, Some(Place { connection: place.connection + budget, ..place }));
             }
-            budget -= rest.len();
+            budget -= rest;
         }
         place = Place { family: place.family + 1, connection: 0 };
         if budget == 0 {

@@ -3,6 +3,7 @@ use super::families::FAMILIES;
 use super::meter::{Figure, Pool};
 use super::*;
 use crate::control::access::Role;
+use crate::control::board::Piece;
 use crate::control::fake::Fake;
 use crate::control::types::Connection;
 use crate::dataplane::stats::WorkerStats;
@@ -187,6 +188,10 @@ fn up() -> serde_json::Value {
     })
 }
 
+fn board(connections: Vec<Connection>) -> Arc<Board> {
+    Arc::new(Board::new(connections.into_iter().map(|shown| Arc::new(Piece::new(shown, Vec::new())))))
+}
+
 fn scrape(connections: Vec<Connection>) -> Scrape {
     let (meter, name) = (Meter::default(), Arc::<str>::from(NAME));
     let pool = Pool { name: "office".into(), range: ("10.9.0.0".parse().unwrap(), "10.9.0.255".parse().unwrap()) };
@@ -200,7 +205,7 @@ fn scrape(connections: Vec<Connection>) -> Scrape {
     meter.turn(Duration::from_micros(300));
     meter.set(Figure::HalfOpen, 4);
     meter.set_workers(vec![Arc::default(), Arc::<WorkerStats>::default()]);
-    Scrape { status: Arc::new(Status { connections }), meter: Arc::new(meter), process: Process::read() }
+    Scrape { board: board(connections), meter: Arc::new(meter), process: Process::read() }
 }
 
 /// All pieces, and how many there are.
@@ -292,10 +297,37 @@ fn ten_thousand_connections_come_in_small_pieces() {
     assert!(longest < 128 * 1024, "{longest}");
     let few: Vec<Connection> =
         (0..150).map(|n| Connection { name: format!("c{n}"), ..connections()[0].clone() }).collect();
-    let scrape = Scrape { status: Arc::new(Status { connections: few }), ..scrape };
+    let scrape = Scrape { board: board(few), ..scrape };
     let (text, pieces) = whole(&scrape, Form::Prometheus);
     assert!(pieces > 10);
     assert_eq!(parse(&text, Form::Prometheus).unwrap()["sandhog_connection_up"].1.len(), 150);
+}
+
+/// All that a reader keeps waiting is what the engine has itself.
+#[test]
+fn a_hundred_slow_readers_share_one_board() {
+    let (requests, incoming) = std::sync::mpsc::sync_channel(1);
+    let (incoming, board) = (std::sync::Mutex::new(incoming), board(connections()));
+    let shown = board.clone();
+    let engine = Engine::new(
+        requests,
+        Arc::new(move || {
+            if let Ok(Request::Board(reply)) = incoming.lock().unwrap().try_recv() {
+                drop(reply.send(shown.clone()));
+            }
+        }),
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let mut unread = Vec::new();
+        for _ in 0..100 {
+            unread.push(answer(&engine, &Arc::default(), &HeaderMap::new()).await.unwrap());
+        }
+        assert_eq!(Arc::strong_count(&board), 102);
+        let text = axum::body::to_bytes(unread.remove(7).into_body(), usize::MAX).await.unwrap();
+        let document = parse(std::str::from_utf8(&text).unwrap(), Form::Prometheus).unwrap();
+        assert_eq!(document["sandhog_child_bytes_total"].1[1].value, 9.0);
+    });
 }
 
 #[test]

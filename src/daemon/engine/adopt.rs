@@ -21,6 +21,8 @@ impl Engine {
     /// # Errors
     /// Why nothing was changed.
     pub(super) fn adopt(&mut self, now: Duration, config: Config) -> Result<Adopted, String> {
+        // Whatever becomes of it here: it stands in files and on the disk, where the other has found it, or has not.
+        self.overtake(now);
         let mut warnings = Vec::new();
         if fixed(&config) != fixed(&self.parts.config) {
             warnings.push(
@@ -40,7 +42,6 @@ impl Engine {
         installer.configure(&config, &mut host.places);
         let windows = other_windows(&self.parts.config, &config);
         self.parts.config = config;
-        self.overtake(now);
         logging::set(&self.parts.config);
         self.traps.review(&self.parts.config.policy);
         self.keylog = Keylog::of(&self.parts.config);

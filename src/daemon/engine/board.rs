@@ -150,8 +150,8 @@ impl Engine {
 
     fn paint_one(&mut self, place: usize) {
         let Parts { config, installer, devices, host, .. } = &self.parts;
-        let view =
-            View { config, installer, devices, places: &host.places, leases: &self.leases, probes: &self.probes };
+        let (leases, probes, keylog) = (&self.leases, &self.probes, &self.keylog);
+        let view = View { config, installer, devices, places: &host.places, leases, probes, keylog };
         let Some(connection) = config.connections.get(place) else { return };
         let policy = self.pictures.policies[place].and_then(|at| config.policy.connections.get(at));
         let mut status = self.endpoint.status_of(&connection.name);

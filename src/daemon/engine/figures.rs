@@ -26,6 +26,7 @@ impl Engine {
             workers: u16::try_from(self.parts.workers.stats.len()).unwrap_or(u16::MAX),
             listen: gateway.listen.iter().map(ToString::to_string).collect(),
             ike: plain.map(|addr| addr.to_string()).collect(),
+            bind_device: gateway.bind_device.clone(),
             raw_esp,
             warnings: warnings.into_iter().flatten().cloned().chain(lacking).chain(unmetered).collect(),
         }

@@ -1,8 +1,9 @@
 //! The engine stops where another one goes on.
-use super::{Engine, Parts};
+use super::{End, Engine, Parts};
 use crate::crypto::rng::SystemRng;
 use crate::daemon::descriptors::{self, Kind};
 use crate::daemon::frozen::State;
+use crate::daemon::workers::Paused;
 use crate::frozen::{Frozen, Known, Reader, Thaw, Writer};
 use crate::ike::event::{ChildId, Input};
 use std::os::fd::BorrowedFd;
@@ -10,23 +11,37 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const PART: &str = "engine";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 impl Engine {
-    /// The workers stop, and what they have said is heard. From here on nothing is sealed.
+    /// The workers stop, and what they have said is heard; what came of that they still do. From here on nothing is sealed.
     ///
     /// # Errors
-    /// A worker is gone: its sockets and its queue cannot be handed over.
-    pub fn pause(&mut self, now: Duration) -> Result<(), &'static str> {
-        let all = self.parts.workers.pause();
+    /// A worker is gone: its sockets and its queue cannot be handed over, and nobody serves them here either, so the engine ends.
+    pub fn pause(&mut self, now: Duration) -> Result<Paused, &'static str> {
+        let paused = self.parts.workers.pause();
         self.settle(now);
-        if all { Ok(()) } else { Err("a worker has ended") }
+        // Packets may have waited for what the last messages have brought, and peers may be told that it is in use.
+        self.parts.workers.finish();
+        self.settle(now);
+        match paused {
+            Some(paused) if self.end.is_none() => Ok(paused),
+            _ => {
+                tracing::error!(
+                    "a worker has ended, or the network device was taken away; stopping, so that all can be set up anew"
+                );
+                self.end = Some(End::LostDevice);
+                Err("a worker has ended")
+            }
+        }
     }
 
     /// Nothing has come of it: the workers go on.
     pub fn go_on(&mut self) {
+        self.parts.journal.go_on();
         if let Err(error) = self.parts.workers.go_on() {
-            tracing::error!(%error, "the workers cannot go on");
+            tracing::error!(%error, "the workers cannot go on; stopping, so that all can be set up anew");
+            self.end = Some(End::LostDevice);
         }
     }
 
@@ -35,15 +50,10 @@ impl Engine {
         descriptors::of(&self.parts.sockets, &self.parts.workers, &self.parts.devices)
     }
 
-    /// Another daemon goes on with everything, from the commit on that follows: nobody here seals with these keys again.
-    pub fn shut(&self) {
-        self.parts.installer.shut();
-    }
-
     /// Takes in what others have said that will not be heard again: the workers, which have been joined, and messages that were read already.
     /// What waits in sockets and devices stays there.
     fn settle(&mut self, now: Duration) {
-        while let Some(upcall) = self.parts.workers.next() {
+        for upcall in self.parts.workers.last_words() {
             self.upcall(now, upcall);
         }
         self.lanes.refill();
@@ -54,11 +64,11 @@ impl Engine {
         }
     }
 
-    /// All that is known, after `pause`; nothing is changed by it.
+    /// All that is known; nothing is changed by it.
     ///
     /// # Errors
     /// It cannot be written now.
-    pub fn freeze(&self) -> Result<State, Thaw> {
+    pub fn freeze(&self, _: &Paused) -> Result<State, Thaw> {
         let endpoint = self.endpoint.freeze()?.finish();
         let tables = State::tables(&self.parts.installer, &self.parts.host.places);
         let mut out = Writer::new(PART, VERSION);
@@ -67,8 +77,10 @@ impl Engine {
         self.changes.freeze(&mut out);
         self.traps.freeze(&mut out);
         self.holds.freeze(&mut out);
+        self.probes.freeze(&mut out);
         self.noted.freeze(&mut out);
         (self.started, self.looked).freeze(&mut out);
+        self.parts.devices.namespaces().freeze(&mut out);
         self.parts.journal.freeze(&mut out);
         let descriptors = self.descriptors().into_iter().map(|(kind, _)| kind).collect();
         Ok(State { descriptors, endpoint, tables, engine: out.finish() })
@@ -89,8 +101,12 @@ impl Engine {
         self.changes = Frozen::thaw(&mut input)?;
         self.traps = Frozen::thaw(&mut input)?;
         self.holds = Frozen::thaw(&mut input)?;
+        self.probes.thaw(&mut input)?;
+        // Before a packet could meet them. Those that are no holds by our configuration `begin_policy` ends.
+        self.holds.names().for_each(|connection| self.parts.installer.withhold(connection));
         self.noted = Frozen::thaw(&mut input)?;
         (self.started, self.looked) = Frozen::thaw(&mut input)?;
+        self.parts.devices.remember(Frozen::thaw(&mut input)?);
         self.parts.journal.thaw(&mut input)?;
         input.finish()?;
         self.endpoint = state.endpoint(&self.parts.config)?;

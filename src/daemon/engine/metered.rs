@@ -81,8 +81,6 @@ impl Engine {
     pub(super) fn meter_news(&self, news: &News) {
         if news.event == "config.refused" {
             self.parts.meter.add(Figure::ConfigRefused, 1);
-        } else if let Some(revision) = news.revision {
-            self.parts.meter.set(Figure::ConfigRevision, revision);
         }
     }
 

@@ -8,7 +8,14 @@ use crate::ike::status::State;
 use std::time::Duration;
 
 impl Engine {
-    pub(super) fn request(&mut self, now: Duration, request: Request) {
+    /// All that have come.
+    pub(super) fn requests(&mut self, now: Duration) {
+        while let Ok(request) = self.parts.requests.try_recv() {
+            self.request(now, request);
+        }
+    }
+
+    fn request(&mut self, now: Duration, request: Request) {
         // Who asked may have gone away.
         match request {
             Request::Info(reply) => drop(reply.send(self.info())),

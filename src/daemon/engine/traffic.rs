@@ -21,6 +21,10 @@ impl Holds {
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.0.values().copied().min()
     }
+    /// Them.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.0.keys()
+    }
     fn over(&self, now: Duration) -> Option<Arc<str>> {
         self.0.iter().find(|(_, until)| **until <= now).map(|(name, _)| name.clone())
     }
@@ -57,7 +61,7 @@ impl Engine {
         }
     }
     /// Takes a connection down for a while and leaves its packets to other policies; without one for them they are refused.
-    fn hold(&mut self, now: Duration, connection: Arc<str>) {
+    pub(super) fn hold(&mut self, now: Duration, connection: Arc<str>) {
         tracing::warn!(%connection, seconds = HOLD.as_secs(), "nothing passes: the connection stays down for a while");
         self.parts.installer.withhold(&connection);
         self.holds.0.insert(connection.clone(), now + HOLD);
@@ -75,7 +79,7 @@ impl Engine {
             self.pictures.touch(connection);
         }
     }
-    /// After a reload: what is still monitored so stays down, and keeps its policies away; the rest comes back.
+    /// After a reload, or when another daemon had another configuration: what is still monitored so stays down, and keeps its policies away; the rest comes back.
     pub(super) fn review_holds(&mut self, now: Duration) {
         let names: Vec<Arc<str>> = self.holds.0.keys().cloned().collect();
         for connection in names {

@@ -5,12 +5,18 @@ use crate::control::upgrade::{Refusal, Upgrade};
 use crate::daemon::frozen::{self, Stamp};
 use crate::daemon::handover::give::News;
 use crate::daemon::handover::take::Taken;
+use crate::daemon::hook::Hook;
 use crate::daemon::{ceiling, clock, is_shared};
-use crate::io::memory_file;
+use crate::io::memory_file::{self, Wiped};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// What could not be put into place is tried again after this.
 const SETTLE_AGAIN: Duration = Duration::from_secs(1);
+
+/// A hook has so long to hear of everything before an upgrade goes on, which is looked at this often.
+const HOOKS: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Who waits to hear whether there will be an upgrade.
 pub(super) type Waiting = Vec<Reply<Result<Box<Upgrade>, Refusal>>>;
@@ -42,22 +48,40 @@ impl Engine {
                     let refused = Refusal::Executable(sentence);
                     self.upgraders.drain(..).for_each(|reply| drop(reply.send(Err(refused.clone()))));
                 }
-                News::Failed(sentence) => {
-                    tracing::error!("the upgrade has failed, nothing was changed: {sentence}");
-                    self.parts.journal.tell_upgrade(now, "upgrade.failed", Some(&sentence));
-                    // Who has asked for it waits still if the front never answered.
-                    let refused = Refusal::Executable(sentence);
-                    self.upgraders.drain(..).for_each(|reply| drop(reply.send(Err(refused.clone()))));
-                }
-                News::Wanted | News::Prepared if self.stop_at.is_some() => {}
-                News::Wanted => self.lend(now),
-                News::Prepared => self.hand_over(now),
+                News::Failed(sentence) => self.tell_failed(now, sentence, Refusal::Executable),
+                News::Wanted if self.stop_at.is_none() => self.lend(now),
+                News::Prepared => self.prepared = Some(now + HOOKS),
+                News::Wanted => {}
                 News::Alone => {
                     tracing::error!("who has started this daemon is gone: it ends");
                     self.end = Some(End::Alone);
                 }
             }
         }
+        self.hand_over_in_turn(now);
+    }
+
+    /// The hook hears of what has changed here before it hears of what changes there, unless it takes too long.
+    fn hand_over_in_turn(&mut self, now: Duration) {
+        let Some(until) = self.prepared else { return };
+        let late = self.parts.hook.as_ref().map_or(0, Hook::under_way);
+        if self.giver.serial().is_none() || self.stop_at.is_some() {
+            self.prepared = None;
+        } else if late == 0 || until <= now {
+            self.prepared = None;
+            if late > 0 {
+                tracing::warn!(
+                    late,
+                    "the hook is too slow: it may hear of these changes after later ones, or not at all"
+                );
+            }
+            self.hand_over(now);
+        }
+    }
+
+    /// When to look whether it is its turn.
+    pub(super) fn turn_at(&self, now: Duration) -> Option<Duration> {
+        self.prepared.map(|until| until.min(now + LOOK))
     }
 
     /// The workers begin, or go on where another daemon's have stopped: when that was.
@@ -127,27 +151,42 @@ impl Engine {
         let all = self.descriptors().into_iter().map(|(kind, descriptor)| Ok((kind, descriptor.try_clone_to_owned()?)));
         let all = all.collect::<std::io::Result<Vec<_>>>();
         self.go_on();
-        paused?;
+        let _paused = paused?;
         let (kinds, all): (Vec<_>, Vec<_>) = all.map_err(failed)?.into_iter().unzip();
-        let list = memory_file::write(frozen::list(&kinds).expose()).map_err(failed)?;
+        let list =
+            memory_file::write(frozen::list(&kinds, self.parts.config.gateway.route_table).expose()).map_err(failed)?;
         self.giver.offer(&self.parts.doors, &all, &list)
     }
 
-    /// Another configuration is in force than the one that the other has read.
+    /// Another configuration is to be in force than the one that the other has read, or may be reading.
     pub(super) fn overtake(&mut self, now: Duration) {
-        if self.giver.serial().is_some() {
+        if self.giver.is_under_way() {
             self.call_off(now, "the configuration has changed meanwhile: upgrade again".into());
         }
     }
 
     fn call_off(&mut self, now: Duration, sentence: String) {
+        self.giver.failed(sentence.clone());
+        self.tell_failed(now, sentence, Refusal::Overtaken);
+    }
+
+    fn tell_failed(&mut self, now: Duration, sentence: String, refusal: fn(String) -> Refusal) {
         tracing::error!("the upgrade has failed, nothing was changed: {sentence}");
         self.parts.journal.tell_upgrade(now, "upgrade.failed", Some(&sentence));
-        self.giver.failed(sentence);
+        // Who has asked for it waits still if the front has not answered yet, or never did.
+        let refused = refusal(sentence);
+        self.upgraders.drain(..).for_each(|reply| drop(reply.send(Err(refused.clone()))));
     }
 
     /// Hands over, or goes on as if nothing had been.
     fn hand_over(&mut self, now: Duration) {
+        // Who has been heard until now is heard by us: what is to be up or down is part of the state, and another configuration calls this off. Who
+        // comes later gets no answer, and the keeper takes back what it has written.
+        self.signals(now);
+        self.requests(now);
+        if self.stop_at.is_some() || !self.giver.is_under_way() {
+            return;
+        }
         let stopped = clock::now();
         match self.give_all(stopped) {
             Ok(()) => {
@@ -167,14 +206,15 @@ impl Engine {
     fn give_all(&mut self, stopped: Duration) -> Result<(), String> {
         let serial = self.giver.serial().ok_or("nobody waits for it")?;
         let memory = |error: std::io::Error| format!("the state cannot be written: {error}");
-        self.pause(stopped)?;
-        let state = self.freeze().map_err(|error| format!("the state cannot be written: {error}"))?;
-        let state = memory_file::write(state.write(&Stamp::now(serial)).expose()).map_err(memory)?;
-        self.giver.entrust(&state, self.sas())?;
-        self.giver.announce()?;
+        let paused = self.pause(stopped)?;
+        let state = self.freeze(&paused).map_err(|error| format!("the state cannot be written: {error}"))?;
+        // Nothing is left of it when this returns, whatever it returns.
+        let state = Wiped::write(state.write(&Stamp::now(serial)).expose()).map_err(memory)?;
+        let entrusted = self.giver.entrust(state.as_fd(), self.sas())?;
+        let announced = self.giver.announce(entrusted)?;
         // Before the other may seal.
-        self.shut();
-        self.giver.commit(stopped);
+        let shut = announced.shut(&self.parts.installer);
+        self.giver.commit(stopped, shut);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! What the front does when something has happened. It decides and does nothing itself: words, ends of children, signals and the time go in, acts come out.
 //!
 //! Words come on two ways, of which neither waits for the other, and an end comes on a third: only what one of them has said is in order, and is there
-//! before its end. So an heir may be ready before the daemon's commit is heard of, and have ended before that.
+//! before its end. So an heir may have ended before the daemon's commit to it is heard of.
 use super::{AFTER_COMMIT, BEFORE_COMMIT, Order, PARTING, Word};
 use crate::io::fds::Signal;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(super) enum Happened {
     /// The daemon at work has said this.
     Daemon(Word),
-    /// Its heir has.
+    /// Its heir has; what the daemon had said by then came before.
     Heir(Word),
     /// An heir was started, as [`Act::Begin`] wants it.
     Begun { pid: u32, serial: u64 },
@@ -94,8 +94,6 @@ struct Heir {
     serial: u64,
     deadline: Duration,
     committed: bool,
-    /// It says that it is at work.
-    ready: bool,
     /// Nothing that it says counts any more.
     killed: bool,
 }
@@ -135,7 +133,7 @@ impl Course {
                 let deadline = now + BEFORE_COMMIT;
                 // Who asks for another has not committed to the one before.
                 self.vain = None;
-                self.heir = Some(Heir { pid, serial, deadline, committed: false, ready: false, killed: false });
+                self.heir = Some(Heir { pid, serial, deadline, committed: false, killed: false });
                 acts.push(Act::Tell(Tell::Upgrading));
             }
             Happened::Started { pid } => (self.daemon, self.untold) = (Some(pid), self.stopping),
@@ -170,7 +168,6 @@ impl Course {
                     if !heir.killed {
                         heir.deadline = now + AFTER_COMMIT;
                     }
-                    self.adopt(now, acts);
                 } else if let Some((_, why)) = self.vain.take_if(|(vain, _)| *vain == serial) {
                     self.start_afresh(now, why, acts);
                 }
@@ -196,22 +193,14 @@ impl Course {
         let Some(heir) = self.heir.as_mut().filter(|heir| !heir.killed) else { return };
         match word {
             Word::Alive => acts.push(Act::Tell(Tell::Alive)),
-            // If there is a commit it was said before, but perhaps not heard yet. If there is none, there is an end to the patience with it.
-            Word::Ready => {
-                heir.ready = true;
-                self.adopt(now, acts);
+            Word::Ready if heir.committed => {
+                self.parting = self.daemon.replace(heir.pid).map(|before| (before, now + PARTING));
+                (self.heir, self.behind) = (None, true);
+                acts.extend([Act::Adopt, Act::Tell(Tell::Upgraded)]);
             }
             // Nothing else is for an heir to say.
-            Word::Upgrade | Word::Committed { .. } | Word::Failed { .. } => heir.kill(acts),
+            Word::Ready | Word::Upgrade | Word::Committed { .. } | Word::Failed { .. } => heir.kill(acts),
         }
-    }
-
-    /// Once all is the heir's, and it is at work.
-    fn adopt(&mut self, now: Duration, acts: &mut Vec<Act>) {
-        let Some(heir) = self.heir.take_if(|heir| heir.committed && heir.ready && !heir.killed) else { return };
-        self.parting = self.daemon.replace(heir.pid).map(|before| (before, now + PARTING));
-        self.behind = true;
-        acts.extend([Act::Adopt, Act::Tell(Tell::Upgraded)]);
     }
 
     fn ended(&mut self, now: Duration, pid: u32, how: String, acts: &mut Vec<Act>) {

@@ -53,6 +53,8 @@ pub fn run(arguments: Vec<OsString>, resumed: Option<Resumed>) -> ExitCode {
     if let Err(error) = privileges::no_cores() {
         eprintln!("sandhogd: a core of the front could hold secrets of the environment: {error}");
     }
+    // Nor are those for a swap device. Where that cannot be had the daemon says so.
+    privileges::lock_memory();
     match Front::new(arguments, resumed).and_then(|mut front| front.run()) {
         Ok(status) => end_like(status),
         Err(error) => {
@@ -152,10 +154,19 @@ impl Front {
     /// All that was said.
     fn hear(&mut self) -> io::Result<()> {
         loop {
-            let daemon = self.next(DAEMON).map(Happened::Daemon);
-            let Some(said) = daemon.or_else(|| self.next(HEIR).map(Happened::Heir)) else { return Ok(()) };
-            self.happened(said)?;
+            self.hear_daemon()?;
+            let Some(word) = self.next(HEIR) else { return Ok(()) };
+            // What led to it was said before it, but perhaps a moment after we had listened.
+            self.hear_daemon()?;
+            self.happened(Happened::Heir(word))?;
         }
+    }
+
+    fn hear_daemon(&mut self) -> io::Result<()> {
+        while let Some(word) = self.next(DAEMON) {
+            self.happened(Happened::Daemon(word))?;
+        }
+        Ok(())
     }
 
     /// Does what is to be done because of it. True if it is the end.

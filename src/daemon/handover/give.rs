@@ -4,10 +4,11 @@ use super::take::{FORMATS, Front, Taken};
 use super::{Answer, BEFORE_COMMIT, DoorHandle, Offer, Order, PARTING, PREPARING, Word, reading};
 use crate::control::upgrade::{Program, Refusal, State, Upgrade};
 use crate::daemon::clock;
+use crate::daemon::install::Installer;
 use crate::io::channel::{Channel, MAX_DESCRIPTORS};
 use crate::io::fds::Poll;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// Tokens of what is waited for.
@@ -44,7 +45,31 @@ pub struct Giver {
     last: Upgrade,
     /// When the front hears from us again.
     alive_at: Option<Duration>,
+    /// Answers of the front that nobody waits for any more: an heir that comes with one was asked for before something else happened.
+    late: u32,
 }
+
+/// The heir has read everything.
+#[derive(Debug)]
+#[must_use]
+pub struct Entrusted(());
+
+/// The front knows that the keys are the heir's.
+#[derive(Debug)]
+#[must_use]
+pub struct Announced(());
+impl Announced {
+    /// Nobody here seals with these keys again.
+    pub fn shut(self, installer: &Installer) -> Shut {
+        installer.shut();
+        Shut(())
+    }
+}
+
+/// Nobody here seals with the keys of the installer again: from here on another may.
+#[derive(Debug)]
+#[must_use]
+pub struct Shut(());
 
 #[derive(Debug)]
 enum Phase {
@@ -72,7 +97,7 @@ impl Giver {
         if let Some(sentence) = lost {
             (last.state, last.error) = (State::Lost, Some(sentence));
         }
-        Ok(Self { front, phase: Phase::Idle, last, alive_at })
+        Ok(Self { front, phase: Phase::Idle, last, alive_at, late: 0 })
     }
 
     /// Tells the front that we are at work, and from whom we have taken over.
@@ -151,17 +176,23 @@ impl Giver {
                 Ok(Some((Order::Give { serial }, beside))) => {
                     let pipe = beside.into_iter().next().map(Channel::received);
                     // What comes late is not wanted any more: the heir sees that nobody is there.
-                    let Some(pipe) = pipe.filter(|_| matches!(self.phase, Phase::Asked { .. })) else { continue };
+                    let wanted = is_for_us(&mut self.late) && matches!(self.phase, Phase::Asked { .. });
+                    let Some(pipe) = pipe.filter(|_| wanted) else {
+                        let _ = front.say(&Word::Failed { serial });
+                        continue;
+                    };
                     if poll.add(&pipe, HEIR).is_ok() {
                         self.phase = Phase::Begun { serial, pipe, until: now + BEFORE_COMMIT + PARTING };
                         self.last.state = State::Preparing;
                         news.push(News::Begun);
                     }
                 }
-                Ok(Some((Order::Refused { sentence }, _))) if matches!(self.phase, Phase::Asked { .. }) => {
-                    self.phase = Phase::Idle;
-                    (self.last.state, self.last.error) = (State::Failed, Some(sentence.clone()));
-                    news.push(News::Refused(sentence));
+                Ok(Some((Order::Refused { sentence }, _))) => {
+                    if is_for_us(&mut self.late) && matches!(self.phase, Phase::Asked { .. }) {
+                        self.phase = Phase::Idle;
+                        (self.last.state, self.last.error) = (State::Failed, Some(sentence.clone()));
+                        news.push(News::Refused(sentence));
+                    }
                 }
                 Ok(Some((Order::Failed { serial, sentence }, _))) => {
                     if matches!(self.phase, Phase::Begun { serial: ours, .. } if ours == serial) {
@@ -215,9 +246,17 @@ impl Giver {
             // Whose front is gone, its heir is gone, too.
             let _ = front.say(&Word::Failed { serial });
         }
+        if matches!(self.phase, Phase::Asked { .. }) {
+            self.late += 1;
+        }
         self.phase = Phase::Idle;
         (self.last.state, self.last.error) = (State::Failed, Some(sentence.clone()));
         News::Failed(sentence)
+    }
+
+    /// Somebody waits for an heir, or for what becomes of it.
+    pub fn is_under_way(&self) -> bool {
+        !matches!(self.phase, Phase::Idle)
     }
 
     /// The serial of the hand-over under way.
@@ -243,7 +282,7 @@ impl Giver {
         self.say_to_heir(&Offer::List, std::slice::from_ref(list), deadline)
     }
 
-    fn say_to_heir(&self, offer: &Offer, beside: &[OwnedFd], deadline: Duration) -> Result<(), String> {
+    fn say_to_heir(&self, offer: &Offer, beside: &[impl AsFd], deadline: Duration) -> Result<(), String> {
         let Phase::Begun { pipe, .. } = &self.phase else { return Err("nobody waits for it".into()) };
         let beside: Vec<_> = beside.iter().map(AsFd::as_fd).collect();
         say_by(pipe, offer, &beside, deadline)
@@ -254,12 +293,12 @@ impl Giver {
     ///
     /// # Errors
     /// Nothing has happened, and why.
-    pub fn entrust(&self, state: &OwnedFd, sas: (u64, u64)) -> Result<(), String> {
+    pub fn entrust(&self, state: BorrowedFd<'_>, sas: (u64, u64)) -> Result<Entrusted, String> {
         let deadline = clock::now() + reading(sas);
-        self.say_to_heir(&Offer::State { sas }, std::slice::from_ref(state), deadline)?;
+        self.say_to_heir(&Offer::State { sas }, &[state], deadline)?;
         let Phase::Begun { pipe, .. } = &self.phase else { return Err("nobody waits for it".into()) };
         match await_one(pipe, deadline) {
-            Ok(Some((Answer::Read { sas: found }, _))) if found == sas => Ok(()),
+            Ok(Some((Answer::Read { sas: found }, _))) if found == sas => Ok(Entrusted(())),
             Ok(Some((Answer::Read { sas: (ikes, children) }, _))) => Err(format!(
                 "the new daemon found {ikes} of {} IKE SAs and {children} of {} children in what it was given",
                 sas.0, sas.1
@@ -275,7 +314,7 @@ impl Giver {
     ///
     /// # Errors
     /// Nothing has happened.
-    pub fn announce(&self) -> Result<(), String> {
+    pub fn announce(&self, Entrusted(()): Entrusted) -> Result<Announced, String> {
         let (Some(front), Phase::Begun { serial, pipe, .. }) = (&self.front, &self.phase) else {
             return Err("nobody waits for it".into());
         };
@@ -285,16 +324,24 @@ impl Giver {
             _ => return Err("the new daemon has ended after it read what it was given".into()),
         }
         let serial = *serial;
-        front.say(&Word::Committed { serial }).map_err(|error| format!("the front: {error}"))
+        front.say(&Word::Committed { serial }).map_err(|error| format!("the front: {error}"))?;
+        Ok(Announced(()))
     }
 
-    /// Everything is the heir's from here on, after [`Self::announce`]. Should it be gone, the front starts another without state.
-    pub fn commit(&self, stopped: Duration) {
+    /// Everything is the heir's from here on. Should it be gone, the front starts another without state.
+    pub fn commit(&self, stopped: Duration, Shut(()): Shut) {
         let Phase::Begun { serial, pipe, .. } = &self.phase else { return };
         let stopped_ms = u64::try_from(stopped.as_millis()).unwrap_or(u64::MAX);
         let (version, pid) = (env!("CARGO_PKG_VERSION").into(), std::process::id());
         let _ = say(pipe, &Offer::Commit { serial: *serial, stopped_ms, version, pid }, &[]);
     }
+}
+
+/// The front answers each question once, in their order: whether this answer is for who asks now, or for one of the `late`.
+fn is_for_us(late: &mut u32) -> bool {
+    let before = *late;
+    *late = before.saturating_sub(1);
+    before == 0
 }
 
 #[cfg(test)]
@@ -374,9 +421,9 @@ mod tests {
         say(&heir, &Answer::Prepared, &[]).unwrap();
         assert_eq!((play.turn(NOW), play.state()), (vec![News::Prepared], State::Reading));
         play.heard();
-        play.giver.announce().unwrap();
+        let Announced(()) = play.giver.announce(Entrusted(())).unwrap();
         assert!(heir.receive().is_err(), "not yet");
-        play.giver.commit(NOW);
+        play.giver.commit(NOW, Shut(()));
         assert_eq!(play.heard(), [Some(Word::Committed { serial: 5 })]);
         let offer = await_one::<Offer>(&heir, NOW).unwrap().unwrap().0;
         assert!(matches!(offer, Offer::Commit { serial: 5, stopped_ms: 1_000_000, .. }), "{offer:?}");
@@ -396,14 +443,14 @@ mod tests {
             } else {
                 drop(heir);
             }
-            let offered = play.giver.entrust(&memory(), (2, 3)).unwrap_err();
+            let offered = play.giver.entrust(memory().as_fd(), (2, 3)).unwrap_err();
             assert!(offered.contains(hint) || offered.contains("does not take"), "{offered}");
         }
         let (play, heir) = Play::begun();
         say(&heir, &Answer::Read { sas: (2, 3) }, &[]).unwrap();
         let all: Vec<_> = (0..=MAX_DESCRIPTORS).map(|_| memory()).collect();
         play.giver.offer(&[], &all, &memory()).unwrap();
-        play.giver.entrust(&memory(), (2, 3)).unwrap();
+        let Entrusted(()) = play.giver.entrust(memory().as_fd(), (2, 3)).unwrap();
         let counts: Vec<_> = std::iter::from_fn(|| heir.receive().ok()?).map(|m| m.descriptors.len()).collect();
         assert_eq!(counts, [MAX_DESCRIPTORS, 1, 1, 1]);
     }
@@ -426,16 +473,16 @@ mod tests {
         assert_eq!(play.turn(NOW), []);
         say(&play.front, &Order::Failed { serial: 5, sentence: "exit code 7".into() }, &[]).unwrap();
         assert_eq!((play.turn(NOW), play.state()), (vec![News::Failed("exit code 7".into())], State::Failed));
-        assert!(play.giver.announce().is_err(), "there is nobody to commit to");
+        assert!(play.giver.announce(Entrusted(())).is_err(), "there is nobody to commit to");
     }
 
     #[test]
     fn who_has_gone_after_it_read_is_not_committed_to() {
         let (play, heir) = Play::begun();
         say(&heir, &Answer::Read { sas: (2, 3) }, &[]).unwrap();
-        play.giver.entrust(&std::io::pipe().unwrap().0.into(), (2, 3)).unwrap();
+        let entrusted = play.giver.entrust(std::io::pipe().unwrap().0.as_fd(), (2, 3)).unwrap();
         drop(heir);
-        assert!(play.giver.announce().unwrap_err().contains("has ended"));
+        assert!(play.giver.announce(entrusted).unwrap_err().contains("has ended"));
         let heard = play.heard();
         assert!(!heard.contains(&Some(Word::Committed { serial: 5 })), "the front hears of no commit: {heard:?}");
     }
@@ -467,6 +514,32 @@ mod tests {
         drop(old);
         assert_eq!(play.turn(NOW + BEFORE_COMMIT + PARTING), []);
         assert!(heir.receive().unwrap().is_none());
+    }
+
+    /// It may have read what is not in force any more.
+    #[test]
+    fn an_heir_that_was_asked_for_before_is_not_the_one_that_is_asked_for_now() {
+        for refused in [false, true] {
+            let mut play = Play::new();
+            play.giver.begin(NOW).unwrap();
+            play.giver.failed("something has happened".into());
+            play.giver.begin(NOW).unwrap();
+            play.heard();
+            let (old, heir) = Channel::pair().unwrap();
+            let late = match refused {
+                true => say(&play.front, &Order::Refused { sentence: "chmod".into() }, &[]),
+                false => say(&play.front, &Order::Give { serial: 6 }, &[old.as_fd()]),
+            };
+            late.unwrap();
+            drop(old);
+            assert_eq!((play.turn(NOW), play.state()), (vec![], State::Asked));
+            let ended = play.heard().contains(&Some(Word::Failed { serial: 6 }));
+            assert_eq!(ended, !refused, "the front sees to its end");
+            assert!(heir.receive().unwrap().is_none());
+            let (old, _heir) = Channel::pair().unwrap();
+            say(&play.front, &Order::Give { serial: 7 }, &[old.as_fd()]).unwrap();
+            assert_eq!((play.turn(NOW), play.giver.serial()), (vec![News::Begun], Some(7)));
+        }
     }
 
     #[test]

@@ -29,7 +29,8 @@
 //!    and the same serial.
 //! 2. The new one reads its configuration, says which version it is and which formats it reads ([`Answer::Hello`]).
 //! 3. The old one hands over what it has open, and goes on; the new one makes all ready that needs no state ([`Answer::Prepared`]).
-//! 4. The old one stops its workers and hands over the state; the new one says what it has read of it. Packets wait only from here on.
+//! 4. Once the hook has heard of all that has changed, or takes too long, the old one stops its workers and hands over the state; the new one says what it
+//!    has read of it. Packets wait only from here on.
 //! 5. *Commit*: the old one tells the front, then the new one. From here on only the new one may seal. The old one wipes its keys and ends without a
 //!    word to its peers; the new one starts, and tells the front.
 //!
@@ -37,6 +38,7 @@
 //! half a second, and a little more for each SA. What fails after it costs the keys: the front
 //! kills what is left and starts its own executable afresh, without state; everything is negotiated anew behind routes and guard that stay closed. No
 //! key is ever with two: before the commit the new daemon seals nothing, after it the old one seals nothing, and there is no way back from it.
+//! What the front makes of what it hears, in whatever order, is in `course`.
 pub mod channel;
 mod course;
 pub mod front;
@@ -143,6 +145,8 @@ pub struct Heritage {
     pub descriptors: Vec<(Kind, OwnedFd)>,
     /// Ways to it.
     pub doors: Vec<DoorHandle>,
+    /// Where its routes are, if it has any.
+    pub route_table: Option<u32>,
 }
 
 /// What the old daemon says to the new one.

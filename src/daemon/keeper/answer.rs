@@ -1,6 +1,6 @@
 //! Answers and problems.
 use super::{Keeper, Made, deadline};
-use crate::config::document::Key;
+use crate::config::document::{Key, REDACTED};
 use crate::config::plan;
 use crate::config::{self, Errors};
 use crate::control::config::{Finding, Findings, Plan, Revision, Revisions, Step, TouchedSa};
@@ -63,8 +63,18 @@ pub(super) fn unknown_plan(id: &str) -> Problem {
 
 /// Operators change everything but secrets.
 pub(super) fn not_your_secrets() -> Problem {
-    let detail = "this adds, removes or changes a secret, which needs the role admin; nothing was changed";
+    let detail =
+        "this adds, removes or changes a secret, or whose it is, which needs the role admin; nothing was changed";
     Problem::new(StatusCode::FORBIDDEN, "access.role", "Not allowed", detail)
+}
+
+/// Nor do they send any: whether it is the one in force they are not to learn.
+pub(super) fn no_secrets_of_yours(pointer: &str) -> Problem {
+    let detail = format!(
+        "there is a secret at {pointer:?}, and only admins send secrets: it was not looked at, and nothing was changed; put {REDACTED:?} in its \
+         place, which leaves the one in force as it is, or have an admin send it"
+    );
+    Problem::new(StatusCode::FORBIDDEN, "access.secret", "Not allowed", detail)
 }
 
 /// A running daemon cannot do it.
@@ -82,10 +92,10 @@ pub(super) fn not_adopted(why: &str) -> Problem {
 /// The disk does not take it.
 pub(super) fn not_kept(error: &Error) -> Problem {
     let full = matches!(error, Error::Io { error, .. } if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded));
-    let (status, code) = if full {
-        (StatusCode::INSUFFICIENT_STORAGE, "store.full")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "store.failed")
+    let (status, code) = match error {
+        Error::Large { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "config.large"),
+        _ if full => (StatusCode::INSUFFICIENT_STORAGE, "store.full"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "store.failed"),
     };
     Problem::new(status, code, "Not kept", format!("nothing was changed, because no revision could be kept: {error}"))
 }

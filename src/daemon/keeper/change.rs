@@ -2,10 +2,9 @@
 use super::deadline;
 use super::{InForce, Keeper, Made, answer, read_files, revision};
 use crate::config::System;
-use crate::config::document::{Desired, digest};
+use crate::config::document::digest;
 use crate::control::config::{Applied, From, Terms, Who};
 use crate::control::problem::Problem;
-use crate::crypto::secret::Secret;
 use crate::daemon::store::{self, Draft, Pending, Store};
 
 impl Keeper {
@@ -34,8 +33,8 @@ impl Keeper {
                 let what = if made.of_files { "reload" } else { "apply" };
                 (self.as_promised(made)?, what)
             }
-            From::Files => (self.make_from(From::Files)?, "reload"),
-            from => (self.make_from(from)?, "apply"),
+            From::Files => (self.make_from(From::Files, terms.admin)?, "reload"),
+            from => (self.make_from(from, terms.admin)?, "apply"),
         };
         self.apply(made, terms, what, None)
     }
@@ -64,8 +63,8 @@ impl Keeper {
     ) -> Result<Applied, Problem> {
         let waiting = made.plan.needs_restart();
         let lenient = made.of_files || restores.is_some();
-        if !lenient && !terms.admin && self.touches_secrets(&made) {
-            return Err(answer::not_your_secrets());
+        if !made.of_files {
+            self.guard_secrets(&made.to, terms.admin)?;
         }
         if !waiting.is_empty() && !lenient {
             return Err(answer::needs_restart(&waiting));
@@ -86,7 +85,7 @@ impl Keeper {
         self.before = self.pending().is_some().then_some(before);
         self.plans.clear();
         if of_files {
-            self.differs = false;
+            (self.differs, self.refused) = (false, None);
             self.restart = waiting;
         } else if restores.is_some() {
             self.compare();
@@ -98,16 +97,9 @@ impl Keeper {
         Ok(self.applied(touched, warnings))
     }
 
-    /// A secret comes, goes or is another one.
-    fn touches_secrets(&self, made: &Made) -> bool {
-        let same = |(a, b): (&(String, Secret), &(String, Secret))| a.0 == b.0 && a.1.expose() == b.1.expose();
-        let sorted = |desired: &Desired| {
-            let mut secrets = desired.api_secrets();
-            secrets.sort_by(|a, b| a.0.cmp(&b.0));
-            secrets
-        };
-        let (before, after) = (sorted(&self.in_force.desired), sorted(&made.to.desired));
-        before.len() != after.len() || !before.iter().zip(&after).all(same)
+    /// A secret comes, goes, is another one or another's: that is for admins. What the files say whoever writes the files has decided.
+    fn guard_secrets(&self, to: &InForce, admin: bool) -> Result<(), Problem> {
+        if admin || self.in_force.desired.same_secrets(&to.desired) { Ok(()) } else { Err(answer::not_your_secrets()) }
     }
 
     /// A revision of what is to be in force; `None`: there is no need of one, or no place.
@@ -149,6 +141,9 @@ impl Keeper {
     }
 
     pub(super) fn confirm(&mut self, who: Who) -> Result<Applied, Problem> {
+        if self.is_heir {
+            return Err(answer::storeless("the daemon before has not let go of state_dir yet: try again"));
+        }
         if self.pending().is_none() {
             return Err(answer::nothing_pending());
         }
@@ -162,7 +157,7 @@ impl Keeper {
     }
 
     /// What waited to be confirmed goes, and what was before comes back.
-    pub(super) fn undo(&mut self, who: Who, why: &str) -> Result<Applied, Problem> {
+    pub(super) fn undo(&mut self, who: Who, admin: bool, why: &str) -> Result<Applied, Problem> {
         let (Some(store), Some(Pending { previous, .. })) = (&self.store, self.pending().cloned()) else {
             return Err(answer::nothing_pending());
         };
@@ -171,6 +166,7 @@ impl Keeper {
             Some(before) => InForce { files, ..before.clone() },
             None => self.of_revision(store, previous, files)?,
         };
+        self.guard_secrets(&to, admin)?;
         let made = self.made(to, true);
         let touched = answer::steps(&made.plan, self.port.status().as_deref());
         let adopted = self.port.adopt(made.to.config.clone(), made.plan).map_err(|why| answer::not_adopted(&why))?;
@@ -208,7 +204,7 @@ impl Keeper {
 
     pub(super) fn rollback(&mut self, number: Option<u64>, terms: &Terms) -> Result<Applied, Problem> {
         if self.pending().is_some() && number.is_none() {
-            return self.undo(terms.who, "rolled back");
+            return self.undo(terms.who, terms.admin, "rolled back");
         }
         self.guard(terms)?;
         let Some(store) = &self.store else {
@@ -237,7 +233,7 @@ impl Keeper {
         self.differs = !same;
     }
 
-    fn number(&self) -> Option<u64> {
+    pub(super) fn number(&self) -> Option<u64> {
         self.store.as_ref()?.current().map(|meta| meta.number)
     }
 

@@ -5,15 +5,18 @@
 //! | nothing | what the files say |
 //! | a revision, and the files are as they were then | that revision: if it was brought back, the files say something else, and that is warned of |
 //! | a revision, and the files have been changed since | the files, and what the API has put |
+//! | the same, and the files are refused | that revision: a gateway that is down helps nobody to mend them |
 //! | a revision that waits to be confirmed | the same, and it goes on waiting |
 //! | one that nobody confirmed in time | the revision before it |
+//! | a revision of the daemon that this one takes over from | that revision, whatever the files say by now: it is in force |
 use super::change::draft;
 use super::deadline::{self, Moment};
 use super::port::Nobody;
-use super::{InForce, Keeper, fingerprint, revision};
+use super::{AGAIN, InForce, Keeper, SOON, answer, fingerprint, revision};
 use crate::config::document::{Desired, Key, Value, digest};
 use crate::config::{self, Config, Errors, Gateway, Source, System};
 use crate::control::config::{Order, Who};
+use crate::control::metrics::meter::{Figure, Meter};
 use crate::control::request::Engine;
 use crate::crypto::rng::SystemRng;
 use crate::crypto::secret::Secret;
@@ -22,6 +25,7 @@ use crate::daemon::store::{Error, Store};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -38,15 +42,22 @@ pub struct Begun {
     said: Vec<String>,
     /// Undone because nobody confirmed it in time, and what is in force instead.
     undone: Option<(u64, u64)>,
+    /// Which revision is in force.
+    revision: Option<u64>,
 }
 impl Begun {
     /// Says what was found.
     pub fn log(&self) {
         self.said.iter().for_each(|sentence| tracing::warn!("{sentence}"));
+        self.keeper.refused.iter().for_each(|sentence| tracing::error!("{sentence}"));
     }
     #[cfg(test)]
     pub(super) fn keeper(self) -> Keeper {
         self.keeper
+    }
+    #[cfg(test)]
+    pub(super) fn revision(&self) -> Option<u64> {
+        self.revision
     }
     #[cfg(test)]
     pub(super) fn undone(&self) -> Option<(u64, u64)> {
@@ -56,9 +67,14 @@ impl Begun {
     ///
     /// # Errors
     /// When the system has no more threads.
-    pub fn start(self, engine: Engine, orders: Receiver<Order>) -> std::io::Result<JoinHandle<()>> {
-        let Self { mut keeper, undone, .. } = self;
+    pub fn start(self, engine: Engine, orders: Receiver<Order>, meter: Arc<Meter>) -> std::io::Result<JoinHandle<()>> {
+        let Self { mut keeper, undone, revision, .. } = self;
         keeper.port = Box::new(engine);
+        meter.set(Figure::ConfigRevision, revision.unwrap_or(0));
+        keeper.meter = meter;
+        if let Some(refused) = keeper.refused.clone() {
+            keeper.tell("config.refused", None, format!("start: {refused}"));
+        }
         if let Some((undone, revision)) = undone {
             let why = format!("not confirmed in time; revision {revision} is in force");
             keeper.tell("config.rolled_back", Some(undone), why);
@@ -75,6 +91,19 @@ pub enum NoStart {
     /// Something else, in a sentence.
     Sentence(String),
 }
+impl NoStart {
+    /// In one line.
+    fn first(&self) -> String {
+        match self {
+            Self::Sentence(sentence) => sentence.clone(),
+            Self::Refused(Errors(findings)) => {
+                let more = findings.len().saturating_sub(1);
+                let first = findings.first().map(answer::warning).unwrap_or_default();
+                if more == 0 { first } else { format!("{first} (and {more} more)") }
+            }
+        }
+    }
+}
 impl From<Errors> for NoStart {
     fn from(errors: Errors) -> Self {
         Self::Refused(errors)
@@ -86,23 +115,50 @@ impl From<Errors> for NoStart {
 /// The heir of a daemon that is still at work only looks at what that one has open, and opens it itself when that one has gone.
 ///
 /// # Errors
-/// The files are refused, or `state_dir` is of a newer version.
+/// The files are refused, or `state_dir` is of a newer version, or an heir cannot read it.
 pub fn begin(path: &Path, is_heir: bool) -> Result<Begun, NoStart> {
     begin_at(path, is_heir, Moment::now)
 }
 
 /// The same by other clocks.
 pub(super) fn begin_at(path: &Path, is_heir: bool, now: fn() -> Moment) -> Result<Begun, NoStart> {
-    let sources = config::sources(path)?;
-    let of_files = Desired::from_sources(&sources)?;
-    let state_dir = state_dir(&of_files);
+    let sources = config::sources(path);
+    let desired = sources.as_ref().map_err(Errors::clone).and_then(|sources| Desired::from_sources(sources));
+    let state_dir = match &desired {
+        Ok(desired) => state_dir(desired),
+        // Whoever has taken the file away wants no gateway of it.
+        Err(errors) if matches!(path.try_exists(), Ok(false)) => return Err(NoStart::Refused(errors.clone())),
+        Err(_) => config::state_dir(path).unwrap_or(Gateway::default().state_dir),
+    };
     let opened = if is_heir { look(&state_dir) } else { open_soon(&state_dir).map(Some) };
     let (store, storeless) = match opened {
         Ok(store) => (store, None),
         Err(error @ Error::Newer { .. }) => return Err(NoStart::Sentence(error.to_string())),
+        // What the API has put is in there, and the daemon at work has it: it must not get lost by an upgrade.
+        Err(error)
+            if is_heir && !matches!(state_dir.symlink_metadata(), Err(none) if none.kind() == ErrorKind::NotFound) =>
+        {
+            return Err(NoStart::Sentence(format!("{}: {error}", state_dir.display())));
+        }
         Err(error) => (None, Some(format!("{}: {error}", state_dir.display()))),
     };
-    from(path.to_owned(), &sources, of_files, Found { state_dir, store, storeless, is_heir }, now)
+    let key = store.as_ref().map_or_else(process_key, key);
+    let files = match &sources {
+        Ok(sources) => fingerprint(&key, sources),
+        Err(_) => store.as_ref().map_or_else(String::new, |store| store.files().to_owned()),
+    };
+    let files = Files { path: path.to_owned(), sources: sources.unwrap_or_default(), desired, hash: files };
+    from(files, Found { state_dir, store, storeless, key, is_heir }, now)
+}
+
+/// The files as they are now.
+struct Files {
+    path: PathBuf,
+    sources: Vec<Source>,
+    /// What they say, or why nobody knows.
+    desired: Result<Desired, Errors>,
+    /// Keyed; of those that cannot be read, what it was when they were in force.
+    hash: String,
 }
 
 /// The store, or why there is none.
@@ -110,44 +166,40 @@ struct Found {
     state_dir: PathBuf,
     store: Option<Store>,
     storeless: Option<String>,
+    key: [u8; 32],
     /// It is another's, to look at.
     is_heir: bool,
 }
 
-fn from(
-    path: PathBuf,
-    sources: &[Source],
-    of_files: Desired,
-    found: Found,
-    now: fn() -> Moment,
-) -> Result<Begun, NoStart> {
-    let Found { state_dir, mut store, storeless, is_heir } = found;
-    let key = store.as_ref().map_or_else(process_key, key);
-    let files = fingerprint(&key, sources);
+fn from(files: Files, found: Found, now: fn() -> Moment) -> Result<Begun, NoStart> {
+    let Found { state_dir, mut store, storeless, key, is_heir } = found;
     let mut said: Vec<String> = storeless.iter().map(|why| format!("no revisions are kept: {why}")).collect();
     let mut undone = None;
-    let (mut desired, mut differs) = (of_files, false);
     if let Some(store) = &mut store {
         said.append(&mut store.warnings);
-        undone = if is_heir { None } else { expired(store, &files, &now()) };
+        undone = if is_heir { None } else { expired(store, &files.hash, &now()) };
         if let Some((number, previous)) = undone {
             said.push(format!(
                 "revision {number} was not confirmed in time and is undone: revision {previous} is in force"
             ));
         }
-        (desired, differs) = choose(store, desired, sources, &files, &key, &mut said)?;
     }
-    let config = desired.check(&System)?;
+    let Chosen { desired, config, differs, refused, hash } = match &store {
+        Some(store) if is_heir => inherit(store, &files, &key)?,
+        Some(store) => choose(store, &files, &key, &mut said)?,
+        None => of_files(&files, files.desired.clone().map_err(NoStart::Refused))?,
+    };
     let etag = hex::encode(digest(&desired, &key));
-    let in_force = InForce { desired, config: config.clone(), etag, files };
+    let in_force = InForce { desired, config: config.clone(), etag, files: hash };
+    if let Some(store) = store.as_mut().filter(|_| !is_heir) {
+        note(store, &in_force, &now(), &mut said);
+    }
+    let revision = store.as_ref().and_then(|store| store.current()).map(|meta| meta.number);
     if is_heir {
         store = None;
     }
-    if let Some(store) = &mut store {
-        note(store, &in_force, &now(), &mut said);
-    }
     let keeper = Keeper {
-        path,
+        path: files.path,
         state_dir,
         store,
         key,
@@ -158,12 +210,15 @@ fn from(
         plans: VecDeque::new(),
         storeless,
         is_heir,
+        again: SOON,
         differs,
+        refused,
         restart: Vec::new(),
         retry: None,
+        meter: Arc::default(),
     };
     let notes = keeper.notes();
-    Ok(Begun { config, notes, keeper, said, undone })
+    Ok(Begun { config, notes, keeper, said, undone, revision })
 }
 
 /// A revision that nobody confirmed in time goes: it and what comes back.
@@ -181,35 +236,100 @@ fn expired(store: &mut Store, files: &str, now: &Moment) -> Option<(u64, u64)> {
     Some((number, previous))
 }
 
-/// The document, and whether it differs from the files.
-fn choose(
-    store: &Store,
-    of_files: Desired,
-    sources: &[Source],
-    files: &str,
-    key: &[u8; 32],
-    said: &mut Vec<String>,
-) -> Result<(Desired, bool), NoStart> {
-    let Some(in_force) = store.current() else { return Ok((of_files, false)) };
-    let (number, unusable) =
-        (in_force.number, |why: &String| format!("revision {} cannot be used: {why}", in_force.number));
-    let with_api = revision::beside(store, number, sources);
-    match &with_api {
-        Ok(desired) if hex::encode(digest(desired, key)) == in_force.digest => return Ok((desired.clone(), false)),
-        Err(why) => said.push(unusable(why)),
-        Ok(_) => {}
+/// What comes into force.
+struct Chosen {
+    desired: Desired,
+    config: Config,
+    /// The files say something else.
+    differs: bool,
+    /// Why it is not them.
+    refused: Option<String>,
+    /// The files that are known then, keyed.
+    hash: String,
+}
+
+/// The files, and what stands beside them.
+fn of_files(files: &Files, desired: Result<Desired, NoStart>) -> Result<Chosen, NoStart> {
+    let desired = desired?;
+    let config = desired.check(&System)?;
+    Ok(Chosen { desired, config, differs: false, refused: None, hash: files.hash.clone() })
+}
+
+/// The revision in force, the files, or what there is where neither can be used.
+fn choose(store: &Store, files: &Files, key: &[u8; 32], said: &mut Vec<String>) -> Result<Chosen, NoStart> {
+    let beside = beside(store, files);
+    let Some(in_force) = store.current() else { return of_files(files, beside) };
+    let as_kept = beside.as_ref().is_ok_and(|desired| hex::encode(digest(desired, key)) == in_force.digest);
+    if !as_kept && store.files() == files.hash && files.desired.is_ok() {
+        return match kept(store, said)? {
+            Some((number, desired, config)) => {
+                said.push(format!("revision {number} is in force, which is not what the files say"));
+                Ok(Chosen { desired, config, differs: true, refused: None, hash: files.hash.clone() })
+            }
+            // There is nothing else.
+            None => of_files(files, beside),
+        };
     }
-    if store.files() == files {
+    // The files have been changed while nobody was looking, and what the API has put must not get lost because of that.
+    let why = match of_files(files, beside) {
+        Ok(chosen) => return Ok(chosen),
+        Err(why) => why,
+    };
+    match kept(store, said) {
+        // A store that was found without the files may be that of other files.
+        Ok(Some((number, desired, config))) if desired.has_file(&files.path) => {
+            let refused = format!(
+                "the files are refused, and revision {number} is in force in their place; mend them (`sandhog check` says more) and `sandhog reload`: {}",
+                why.first()
+            );
+            Ok(Chosen { desired, config, differs: false, refused: Some(refused), hash: store.files().to_owned() })
+        }
+        _ => Err(why),
+    }
+}
+
+/// What is in force in the daemon before; an edit of the files that nobody has put into force waits on.
+fn inherit(store: &Store, files: &Files, key: &[u8; 32]) -> Result<Chosen, NoStart> {
+    let beside = beside(store, files);
+    let Some(in_force) = store.current() else { return of_files(files, beside) };
+    let number = in_force.number;
+    let desired = revision::unpack(store, number).map_err(|why| NoStart::Sentence(unusable(number, &why)))?;
+    let config = desired.check(&System)?;
+    let differs = !beside.is_ok_and(|desired| hex::encode(digest(&desired, key)) == in_force.digest);
+    Ok(Chosen { desired, config, differs, refused: None, hash: store.files().to_owned() })
+}
+
+/// The files as they are now, and what the API has put.
+fn beside(store: &Store, files: &Files) -> Result<Desired, NoStart> {
+    let desired = files.desired.as_ref().map_err(|errors| NoStart::Refused(errors.clone()))?;
+    let Some(in_force) = store.current() else { return Ok(desired.clone()) };
+    let number = in_force.number;
+    revision::beside(store, number, &files.sources).or_else(|why| match revision::unpack(store, number) {
+        // It is whole, and the files have what is the API's.
+        Ok(kept) => kept.with_files(&files.sources).map_err(NoStart::Refused),
+        Err(_) => Err(NoStart::Sentence(unusable(number, &why))),
+    })
+}
+
+/// The revision in force; if that is damaged, the newest before it that is not. One that is refused has none in its place: what is older may let in who is
+/// not to come in any more.
+fn kept(store: &Store, said: &mut Vec<String>) -> Result<Option<(u64, Desired, Config)>, Errors> {
+    let Some(in_force) = store.current() else { return Ok(None) };
+    let older = store.revisions().filter(|(meta, undone)| meta.number < in_force.number && !undone);
+    for number in std::iter::once(in_force.number).chain(older.map(|(meta, _)| meta.number)) {
         match revision::unpack(store, number) {
             Ok(desired) => {
-                said.push(format!("revision {number} is in force, which is not what the files say"));
-                return Ok((desired, true));
+                let config = desired.check(&System)?;
+                return Ok(Some((number, desired, config)));
             }
-            Err(why) => said.push(unusable(&why)),
+            Err(why) => said.push(unusable(number, &why)),
         }
     }
-    // The files have been changed while nobody was looking. What the API has put must not get lost because of that.
-    with_api.map(|desired| (desired, false)).map_err(|why| NoStart::Sentence(unusable(&why)))
+    Ok(None)
+}
+
+fn unusable(number: u64, why: &str) -> String {
+    format!("revision {number} cannot be used: {why}")
 }
 
 /// What is in force is a revision, too.
@@ -231,7 +351,13 @@ impl Keeper {
         if self.store.is_some() {
             return;
         }
-        let opened = open(&self.state_dir).map_err(|error| error.to_string()).and_then(|store| {
+        let folders = Folders::open(&self.state_dir);
+        // The daemon before has not gone yet; it has its time.
+        let is_taken = matches!(&folders, Err(error) if error.kind() == ErrorKind::WouldBlock);
+        if self.is_heir && is_taken && self.again < AGAIN {
+            return;
+        }
+        let opened = of_folders(folders).map_err(|error| error.to_string()).and_then(|store| {
             let of_disk = store.current().map(|meta| meta.digest.clone());
             let ours = hex::encode(digest(&self.in_force.desired, &key(&store)));
             match of_disk {
@@ -242,14 +368,21 @@ impl Keeper {
             }
         });
         match opened {
-            // The daemon before has not gone yet.
-            Err(_) if self.is_heir => {}
-            Err(why) => self.storeless = Some(format!("{}: {why}", self.state_dir.display())),
+            Err(why) => {
+                let why = format!("{}: {why}", self.state_dir.display());
+                if self.is_heir && self.storeless.as_ref() != Some(&why) {
+                    tracing::warn!("no revisions are kept: {why}");
+                }
+                self.storeless = Some(why);
+            }
             Ok(mut store) => {
-                self.key = key(&store);
-                self.in_force.etag = hex::encode(digest(&self.in_force.desired, &self.key));
-                self.in_force.files =
-                    super::read_files(&self.path, &self.key).map(|(_, files)| files).unwrap_or_default();
+                // An heir has seen it before: what has been edited since is not in force.
+                if self.key != key(&store) {
+                    self.key = key(&store);
+                    self.in_force.etag = hex::encode(digest(&self.in_force.desired, &self.key));
+                    self.in_force.files =
+                        super::read_files(&self.path, &self.key).map(|(_, files)| files).unwrap_or_default();
+                }
                 note(&mut store, &self.in_force, &(self.now)(), &mut Vec::new());
                 (self.store, self.storeless, self.is_heir) = (Some(store), None, false);
                 self.plans.clear();

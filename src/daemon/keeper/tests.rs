@@ -1,4 +1,6 @@
 //! The keeper with a real folder, and an engine that says yes or no.
+mod secrets;
+
 use super::change::draft;
 use super::deadline::Moment;
 use super::port::Port;
@@ -9,6 +11,7 @@ use crate::control::types::Status;
 use crate::daemon::store::disk::Folders;
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -69,6 +72,8 @@ impl Lab {
     fn write(&self, connections: &str) {
         let text = format!("[gateway]\nstate_dir = \"{}\"\n{connections}", self.state().display());
         std::fs::write(self.file(), text).unwrap();
+        // There are secrets in it.
+        std::fs::set_permissions(self.file(), std::fs::Permissions::from_mode(0o600)).unwrap();
     }
     /// A start, as if after kill -9.
     fn start(&self) -> Keeper {
@@ -147,18 +152,18 @@ fn what_the_api_puts_stands_beside_the_files_and_is_there_after_a_start() {
 fn a_plan_changes_nothing_and_is_applied_once_and_only_to_what_it_was_made_from() {
     let lab = Lab::new(&connection("a", 2));
     let mut keeper = lab.start();
-    let plan = keeper.plan(json(&[("b", 3)])).unwrap();
+    let plan = keeper.plan(json(&[("b", 3)]), true).unwrap();
     assert_eq!(
         plan.changes.iter().map(|step| step.object.as_str()).collect::<Vec<_>>(),
         ["connections.b", "secrets.b"]
     );
     assert!(lab.told().adopted.is_empty() && names(&keeper) == ["a"]);
-    let other = keeper.plan(json(&[("c", 4)])).unwrap();
+    let other = keeper.plan(json(&[("c", 4)]), true).unwrap();
     keeper.apply_from(From::Plan(plan.plan.clone()), &terms(None)).unwrap();
     assert_eq!((names(&keeper), &keeper.in_force.etag), (vec!["a".to_owned(), "b".into()], &plan.etag));
     assert_eq!(code(keeper.apply_from(From::Plan(plan.plan), &terms(None))), "plan.unknown");
     assert_eq!(code(keeper.apply_from(From::Plan(other.plan), &terms(None))), "plan.unknown");
-    let old = keeper.plan(json(&[])).unwrap();
+    let old = keeper.plan(json(&[]), true).unwrap();
     NOW.set(NOW.get() + 601);
     assert_eq!(code(keeper.apply_from(From::Plan(old.plan), &terms(None))), "plan.unknown");
 }
@@ -168,7 +173,7 @@ fn a_plan_is_not_applied_when_it_would_interrupt_more_than_it_said() {
     let lab = Lab::new(&connection("a", 2));
     let mut keeper = lab.start();
     keeper.apply_from(json(&[("b", 3)]), &terms(None)).unwrap();
-    let plan = keeper.plan(json(&[("b", 4)])).unwrap();
+    let plan = keeper.plan(json(&[("b", 4)]), true).unwrap();
     assert!(plan.impact <= plan::Impact::Live, "{plan:?}");
     let up = serde_json::json!({ "connections": [ {
         "name": "b", "state": "up", "peers": [], "warnings": [], "children": [], "sas": [ {
@@ -179,7 +184,7 @@ fn a_plan_is_not_applied_when_it_would_interrupt_more_than_it_said() {
     lab.told().status = Arc::new(serde_json::from_value(up).unwrap());
     let problem = keeper.apply_from(From::Plan(plan.plan), &terms(None)).unwrap_err();
     assert_eq!((problem.status, problem.code.as_str()), (412, "config.moved"));
-    let plan = keeper.plan(json(&[("b", 4)])).unwrap();
+    let plan = keeper.plan(json(&[("b", 4)]), true).unwrap();
     let touched: Vec<_> = plan.changes.iter().flat_map(|step| &step.sas).map(|sa| sa.spi.as_str()).collect();
     assert!(plan.impact > plan::Impact::Live && touched.contains(&"0a"), "{plan:?}");
     keeper.apply_from(From::Plan(plan.plan), &terms(None)).unwrap();
@@ -281,6 +286,31 @@ fn files_that_are_undone_stay_undone_over_a_start_until_somebody_edits_them() {
 }
 
 #[test]
+fn the_figure_is_the_revision_in_force_whatever_became_of_others() {
+    let lab = Lab::new(&connection("a", 2));
+    let mut keeper = lab.start();
+    fn shown(keeper: &mut Keeper) -> u64 {
+        keeper.tick();
+        keeper.meter.get(Figure::ConfigRevision)
+    }
+    assert_eq!(shown(&mut keeper), 1);
+    keeper.apply_from(json(&[("b", 3)]), &terms(Some(60))).unwrap();
+    assert_eq!(shown(&mut keeper), 2, "until it is undone");
+    NOW.set(NOW.get() + 60);
+    assert_eq!(shown(&mut keeper), 1);
+    keeper.apply_from(json(&[("c", 4)]), &terms(None)).unwrap();
+    keeper.rollback(Some(1), &terms(None)).unwrap();
+    assert_eq!(shown(&mut keeper), 4, "brought back it is another one");
+    lab.told().refuse = true;
+    assert_eq!(code(keeper.apply_from(json(&[("d", 5)]), &terms(None))), "config.refused");
+    assert_eq!(shown(&mut keeper), 4);
+    // One that takes over sees what is in force before it has opened anything.
+    assert_eq!(begin_at(&lab.file(), true, now).unwrap().revision(), Some(4));
+    drop(keeper);
+    assert_eq!(lab.begin().unwrap().revision(), Some(4));
+}
+
+#[test]
 fn an_engine_that_refuses_leaves_what_was() {
     let lab = Lab::new(&connection("a", 2));
     let mut keeper = lab.start();
@@ -326,7 +356,7 @@ fn one_object_is_put_and_removed_without_the_others() {
     assert_eq!(code(keeper.delete_object(&object(Kind::Connection, "x"), &terms(None))), "object.unknown");
     keeper.delete_object(&object(Kind::Secret, "b"), &terms(None)).unwrap();
     let operator = Terms { admin: false, ..terms(None) };
-    assert_eq!(code(keeper.put_object(&object(Kind::Secret, "b"), &secret, &operator)), "access.role");
+    assert_eq!(code(keeper.put_object(&object(Kind::Secret, "b"), &secret, &operator)), "access.secret");
     keeper.apply_from(From::Files, &operator).unwrap();
 }
 
@@ -353,7 +383,7 @@ fn what_is_wrong_is_refused_with_its_place_and_changes_nothing() {
         assert!(problem.status == status && listed, "{text}: {} {findings:?}", problem.status);
     }
     lab.write("[connections.a]\nremote_adrs = 1\n");
-    let problem = keeper.plan(From::Files).unwrap_err();
+    let problem = keeper.plan(From::Files, true).unwrap_err();
     let findings = problem.findings.unwrap().0;
     assert!(findings.iter().any(|finding| (finding.line, finding.code.as_str()) == (4, "key.unknown")), "{findings:?}");
     keeper.reload();
@@ -396,6 +426,16 @@ fn without_a_place_for_revisions_the_files_are_still_read() {
     assert!(names(&keeper).len() == 2 && keeper.pending().is_some());
 }
 
+/// A program that another test is just starting has all that is open here, the lock among it, for a moment.
+const LOOKS: u32 = 100_000;
+fn succeed(heir: &mut Keeper) {
+    let opened = (0..LOOKS).any(|_| {
+        heir.tick();
+        heir.store.is_some()
+    });
+    assert!(opened, "nobody has it");
+}
+
 /// An upgrade: the new daemon begins while the old one has everything open.
 #[test]
 fn an_heir_looks_and_takes_over_when_the_other_has_gone() {
@@ -408,12 +448,48 @@ fn an_heir_looks_and_takes_over_when_the_other_has_gone() {
     heir.tick();
     assert!(heir.store.is_none() && heir.notes().is_empty());
     assert_eq!(code(heir.apply_from(json(&[]), &terms(None))), "store.unavailable");
-    drop(old);
+    assert_eq!(code(heir.confirm(Who::default())), "store.unavailable", "nobody knows yet what waits");
+    heir.again = AGAIN;
     heir.tick();
+    assert!(heir.notes()[0].contains("another sandhogd has it"), "it had time enough");
+    drop(old);
+    succeed(&mut heir);
     assert!(heir.pending().is_some());
     NOW.set(NOW.get() + 60);
     heir.tick();
     assert_eq!(names(&heir), ["a"]);
+}
+
+/// What the API has put would be gone.
+#[test]
+fn an_heir_that_cannot_read_the_store_takes_nothing_over() {
+    let lab = Lab::new(&connection("a", 2));
+    let none_yet = begin_at(&lab.file(), true, now);
+    assert!(none_yet.is_ok(), "{none_yet:?}");
+    drop(lab.start());
+    std::fs::set_permissions(lab.state(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    match begin_at(&lab.file(), true, now) {
+        Err(NoStart::Sentence(sentence)) => assert!(sentence.contains("others may write in it"), "{sentence}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// An order is answered by what is on the disk, as soon as that can be had.
+#[test]
+fn an_heir_opens_the_store_before_it_answers() {
+    let lab = Lab::new(&connection("a", 2));
+    let mut old = lab.start();
+    old.apply_from(json(&[("b", 3)]), &terms(Some(60))).unwrap();
+    let mut heir = begin_at(&lab.file(), true, now).unwrap().keeper();
+    heir.port = Box::new(lab.engine.clone());
+    assert_eq!(heir.wait(), SOON);
+    drop(old);
+    let mut confirm = || {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        heir.handle(Order::Confirm { who: Who::default(), reply });
+        answer.blocking_recv().unwrap().is_ok()
+    };
+    assert!((0..LOOKS).any(|_| confirm()));
 }
 
 #[test]
@@ -451,4 +527,139 @@ fn a_draft_holds_references() {
     assert!(draft.document.contains("***") && !draft.document.contains("hush"), "{}", draft.document);
     assert_eq!(draft.secrets.len(), 2, "the file's text and the secret of the API");
     assert!(Folders::open(Path::new(&lab.state())).is_err(), "it has one user");
+}
+
+/// Undo and rollback need all of it back.
+#[test]
+fn a_file_of_three_mib_comes_back() {
+    let lab = Lab::new("");
+    let large = |name: &str, net: u8| format!("{}# {}\n", connection(name, net), "x".repeat(3 << 20));
+    lab.write(&large("a", 2));
+    let mut keeper = lab.start();
+    lab.write(&large("z", 9));
+    keeper.apply_from(From::Files, &terms(Some(60))).unwrap();
+    drop(keeper);
+    NOW.set(NOW.get() + 30);
+    let mut keeper = lab.start();
+    NOW.set(NOW.get() + 30);
+    // What was before is on the disk only.
+    keeper.tick();
+    assert_eq!(names(&keeper), ["a"]);
+    drop(keeper);
+    let mut keeper = lab.start();
+    assert_eq!(names(&keeper), ["a"], "and not the files that were undone");
+    keeper.apply_from(From::Files, &terms(None)).unwrap();
+    keeper.rollback(None, &terms(None)).unwrap();
+    assert_eq!(names(&keeper), ["a"]);
+    lab.write(&format!("{}# {}\n", connection("y", 8), "x".repeat(16 << 20)));
+    let problem = keeper.apply_from(From::Files, &terms(None)).unwrap_err();
+    assert!(problem.detail.contains("larger than 16 MiB"), "{problem:?}");
+    assert_eq!((names(&keeper), numbers(&keeper.revisions()).len()), (vec!["a".to_owned()], 4));
+}
+
+#[test]
+fn a_damaged_revision_does_not_bring_back_files_that_were_undone() {
+    let lab = Lab::new(&connection("a", 2));
+    let mut keeper = lab.start();
+    lab.write(&connection("b", 3));
+    keeper.apply_from(From::Files, &terms(None)).unwrap();
+    lab.write(&connection("z", 9));
+    keeper.apply_from(From::Files, &terms(Some(60))).unwrap();
+    NOW.set(NOW.get() + 60);
+    keeper.tick();
+    assert_eq!(names(&keeper), ["b"]);
+    drop(keeper);
+    for entry in std::fs::read_dir(lab.state().join("secrets")).unwrap() {
+        let path = entry.unwrap().path();
+        if std::fs::read_to_string(&path).unwrap().contains("hush-b") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    let keeper = lab.start();
+    assert_eq!(names(&keeper), ["a"]);
+    assert!(keeper.notes()[0].contains("not what the files say"), "{:?}", keeper.notes());
+    drop(keeper);
+    assert_eq!(names(&lab.start()), ["a"]);
+}
+
+/// A gateway that is down helps nobody to mend its files.
+#[test]
+fn files_that_are_refused_at_a_start_leave_the_last_revision_in_force() {
+    let lab = Lab::new(&connection("a", 2));
+    let mut keeper = lab.start();
+    keeper.apply_from(json(&[("b", 3)]), &terms(None)).unwrap();
+    drop(keeper);
+    let beside = lab.folder.path().join("conf.d");
+    std::fs::create_dir(&beside).unwrap();
+    for (wrong, unreadable, said) in [
+        ("[connections.a]\nremote_adrs = 1\n".to_owned(), false, "sandhog.toml:3: child.none"),
+        ("[connections.a\n".to_owned(), false, "toml.syntax"),
+        (connection("b", 7), false, "came over the API"),
+        (connection("a", 2), true, "file.unreadable"),
+    ] {
+        lab.write(&wrong);
+        if unreadable {
+            std::fs::write(beside.join("x.toml"), b"# \xff").unwrap();
+        }
+        let keeper = lab.start();
+        let notes = keeper.notes();
+        assert_eq!((names(&keeper), notes.len()), (vec!["a".to_owned(), "b".into()], 1), "{wrong}: {notes:?}");
+        assert!(notes[0].contains("revision 2 is in force") && notes[0].contains(said), "{notes:?}");
+        assert!(!notes[0].contains("hush"), "{notes:?}");
+        assert_eq!(numbers(&keeper.revisions()), [2, 1]);
+    }
+    std::fs::remove_dir_all(&beside).unwrap();
+    // Mended while it runs, and before the next start.
+    lab.write("[connections.a]\nremote_adrs = 1\n");
+    let mut keeper = lab.start();
+    lab.write(&connection("y", 8));
+    keeper.apply_from(From::Files, &terms(None)).unwrap();
+    assert_eq!((names(&keeper), keeper.notes()), (vec!["y".to_owned(), "b".into()], vec![]));
+    drop(keeper);
+    lab.write("[connections.a\n");
+    assert_eq!(names(&lab.start()), ["y", "b"]);
+    lab.write(&connection("z", 9));
+    let keeper = lab.start();
+    assert_eq!((names(&keeper), keeper.notes()), (vec!["z".to_owned(), "b".into()], vec![]));
+}
+
+#[test]
+fn files_that_are_refused_are_refused_where_nothing_was_in_force_or_other_files_were() {
+    let broken = "[connections.a]\nremote_adrs = 1\n";
+    let lab = Lab::new(broken);
+    assert!(matches!(lab.begin(), Err(NoStart::Refused(_))));
+    lab.write(&connection("a", 2));
+    drop(lab.start());
+    lab.write(broken);
+    let other = lab.folder.path().join("other.toml");
+    std::fs::copy(lab.file(), &other).unwrap();
+    assert!(matches!(begin_at(&other, false, now), Err(NoStart::Refused(_))));
+    assert_eq!(names(&lab.start()), ["a"]);
+    std::fs::remove_file(lab.file()).unwrap();
+    assert!(matches!(lab.begin(), Err(NoStart::Refused(_))), "whoever took it away wants none");
+}
+
+/// An upgrade changes the program and nothing else.
+#[test]
+fn an_heir_goes_on_with_what_is_in_force_and_leaves_edits_to_a_reload() {
+    for edited in [connection("z", 9), "[connections.a\n".into()] {
+        let lab = Lab::new(&connection("a", 2));
+        let mut old = lab.start();
+        old.apply_from(json(&[("b", 3)]), &terms(None)).unwrap();
+        lab.write(&edited);
+        let mut heir = begin_at(&lab.file(), true, now).unwrap().keeper();
+        heir.port = Box::new(lab.engine.clone());
+        let both = vec!["a".to_owned(), "b".into()];
+        assert_eq!((names(&heir), &heir.in_force.etag), (both.clone(), &old.in_force.etag));
+        assert!(heir.notes()[0].contains("not what the files say"), "{:?}", heir.notes());
+        drop(old);
+        succeed(&mut heir);
+        assert_eq!((names(&heir), numbers(&heir.revisions())), (both, vec![2, 1]));
+        if edited.contains("[connections.z]") {
+            drop(heir);
+            let mut keeper = lab.start();
+            assert_eq!(names(&keeper), ["z", "b"], "a start takes what a reload would have taken");
+            keeper.apply_from(From::Files, &terms(None)).unwrap();
+        }
+    }
 }

@@ -12,6 +12,17 @@ const WINDOW: Duration = Duration::from_secs(10);
 const MOST: u32 = 50;
 /// and of those that the network can cause.
 const MOST_OF_NETWORK: u32 = 1;
+/// How often messages that are alike are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Often {
+    /// Each: who looks for who has done what finds it.
+    Always,
+    /// As usual.
+    Usually,
+    /// The network can cause them.
+    Seldom,
+}
+
 /// Kinds that are told apart; more share one for each place in the code.
 const MAX_KINDS: usize = 4096;
 
@@ -45,7 +56,12 @@ pub(super) struct Limiter {
 
 impl Limiter {
     /// Whether it is logged.
-    pub(super) fn admit(&mut self, now: Duration, place: Identifier, network: bool, record: &Record) -> bool {
+    pub(super) fn admit(&mut self, now: Duration, place: Identifier, often: Often, record: &Record) -> bool {
+        let most = match often {
+            Often::Always => return true,
+            Often::Usually => MOST,
+            Often::Seldom => MOST_OF_NETWORK,
+        };
         let text = |name| record.get(name).unwrap_or_default();
         // All peers of a connection are one.
         let connection = text("connection").split('#').next().unwrap_or_default();
@@ -64,7 +80,6 @@ impl Limiter {
         if window.until <= now && window.suppressed == 0 {
             *window = fresh();
         }
-        let most = if network { MOST_OF_NETWORK } else { MOST };
         if window.said < most {
             window.said += 1;
             return true;

@@ -12,6 +12,7 @@ mod record;
 use crate::config::{Config, Log, LogLevel};
 use crate::io::fds;
 use arc_swap::ArcSwap;
+use limit::Often;
 use outlet::Outlet;
 use queue::Queue;
 use record::Record;
@@ -25,6 +26,8 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 /// The target of messages that peers and strangers can cause as often as they like: of those that are alike one is logged at a time.
 pub const WIRE: &str = "sandhog::wire";
+/// The target of what somebody with the right to it has changed: all of it is logged.
+pub const AUDIT: &str = "sandhog::audit";
 /// What is left of the queue at the end gets this long.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -137,8 +140,13 @@ impl Subscriber for Logger {
     fn event(&self, event: &Event<'_>) {
         let record = Record::of(event, is_ours(event.metadata()));
         if self.wants(event.metadata(), self.0.settings.load().level(record.connection())) {
-            let network = !is_ours(event.metadata()) || event.metadata().target() == WIRE;
-            self.0.queue.put(super::clock::now(), event.metadata().callsite(), network, record);
+            let often = match event.metadata().target() {
+                AUDIT => Often::Always,
+                WIRE => Often::Seldom,
+                _ if is_ours(event.metadata()) => Often::Usually,
+                _ => Often::Seldom,
+            };
+            self.0.queue.put(super::clock::now(), event.metadata().callsite(), often, record);
         }
     }
     // Nothing of ours has spans: a message carries whose it is.
@@ -236,6 +244,20 @@ mod tests {
             say(3);
         });
         assert_eq!(said(&shared), ["2"]);
+    }
+
+    #[test]
+    fn what_somebody_has_changed_is_said_each_time() {
+        let (shared, subscriber) = logger(&config(LogLevel::Info, &[]));
+        tracing::subscriber::with_default(subscriber, || {
+            for n in 0..200 {
+                tracing::info!(target: AUDIT, n, "audit");
+                tracing::info!(n, "refused");
+            }
+        });
+        let said = said(&shared);
+        assert_eq!(said.iter().filter(|message| *message == "audit").count(), 200);
+        assert!(said.len() < 300 && shared.queue.lost().suppressed > 100);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Between those who log and the thread that writes.
 use super::Lost;
-use super::limit::Limiter;
+use super::limit::{Limiter, Often};
 use super::record::{Record, Value};
 use crate::config::LogLevel;
 use crate::daemon::clock;
@@ -39,9 +39,9 @@ struct State {
 
 impl Queue {
     /// Never waits for whoever writes.
-    pub(super) fn put(&self, now: Duration, place: Identifier, network: bool, record: Record) {
+    pub(super) fn put(&self, now: Duration, place: Identifier, often: Often, record: Record) {
         let mut state = self.lock();
-        if state.limiter.admit(now, place, network, &record) {
+        if state.limiter.admit(now, place, often, &record) {
             state.push(record);
         }
         drop(state);
@@ -192,7 +192,7 @@ mod tests {
         for n in 0..5 {
             let mut said = record(&format!("failed {n}"));
             said.fields.push(("connection", Value::Text(format!("a#{n}"))));
-            queue.put(at(1), place(), true, said);
+            queue.put(at(1), place(), Often::Seldom, said);
         }
         let take = |now| queue.lock().take(now).map(|record| (record.message, record.fields.last().cloned()));
         assert_eq!(take(at(2)).unwrap().0, "failed 0");
@@ -203,7 +203,7 @@ mod tests {
             (message.as_str(), suppressed),
             ("failed 1 (and more like it)", Some(("suppressed", Value::Unsigned(4))))
         );
-        queue.put(at(12), place(), true, record("failed 9"));
+        queue.put(at(12), place(), Often::Seldom, record("failed 9"));
         assert_eq!(take(at(12)).unwrap().0, "failed 9");
         assert_eq!((take(at(99)), queue.lost().suppressed), (None, 4));
     }

@@ -28,7 +28,9 @@ const KEPT: usize = 50;
 const KEPT_OCTETS: u64 = 64 << 20;
 /// Largest revision, octets.
 const LARGEST: u64 = 128 << 20;
-/// Largest other file, octets.
+/// Largest secret, octets: the text of a file is one.
+const LARGEST_SECRET: u64 = crate::config::LARGEST_FILE;
+/// Largest of the small ones, octets.
 const LARGEST_OTHER: u64 = 1 << 20;
 /// How a file is called until it is whole.
 const NEW: &str = ".new";
@@ -52,6 +54,16 @@ pub enum Error {
     /// Never made, or not kept.
     #[error("there is no revision {0}; `sandhog revisions` lists those that there are")]
     Missing(u64),
+    /// More than would be read back.
+    #[error("{what} has {size} octets, and at most {most} are kept")]
+    Large {
+        /// What of it.
+        what: &'static str,
+        /// Its octets.
+        size: u64,
+        /// The limit.
+        most: u64,
+    },
     /// A secret of a revision is gone.
     #[error("a secret of this revision is not there any more")]
     NoSecret,
@@ -240,7 +252,7 @@ impl Store {
     /// # Errors
     /// There is none, or it cannot be read.
     pub fn secret(&self, reference: &str) -> Result<Secret, Error> {
-        let found = self.disk.read(Place::Secrets, reference, LARGEST_OTHER);
+        let found = self.disk.read(Place::Secrets, reference, LARGEST_SECRET);
         found.map_err(io_error(reference))?.map(Secret::new).ok_or(Error::NoSecret)
     }
     /// What stands for a secret in a document.
@@ -251,23 +263,25 @@ impl Store {
     /// Brings a revision to the disk, and then into force; its number.
     ///
     /// # Errors
-    /// When the disk does not take it: then all is as it was.
+    /// When there is more of it than would be read back, or the disk does not take it: then all is as it was.
     pub fn commit(&mut self, draft: Draft, pending: Option<Pending>) -> Result<u64, Error> {
         let number = self.current.latest + 1;
-        let mut secrets = BTreeSet::new();
-        for secret in &draft.secrets {
-            let reference = self.reference(secret);
-            let known = self.disk.read(Place::Secrets, &reference, LARGEST_OTHER).is_ok_and(|octets| octets.is_some());
-            if !known {
-                self.put(Place::Secrets, &reference, secret.expose())?;
-            }
-            secrets.insert(reference);
-        }
-        let Draft { time, who, what, digest, files, restores, document, .. } = draft;
+        let references = draft.secrets.iter().map(|secret| self.reference(secret)).collect::<Vec<_>>();
+        let Draft { time, who, what, digest, files, restores, document, secrets: contents } = draft;
+        let secrets = references.iter().cloned().collect();
         let meta = Meta { number, time, who, what, digest, files: files.clone(), restores, secrets };
-        let head = json(&meta);
-        let octets = seal("revision", &[&head, b"\n", document.as_bytes()]);
+        let octets = seal("revision", &[&json(&meta), b"\n", document.as_bytes()]);
         let size = octets.len() as u64;
+        bounded("what the API has", size, LARGEST)?;
+        for secret in &contents {
+            bounded("a file of the configuration, or a secret of the API,", secret.len() as u64, LARGEST_SECRET)?;
+        }
+        for (reference, secret) in references.iter().zip(&contents) {
+            let kept = self.disk.read(Place::Secrets, reference, LARGEST_SECRET).ok().flatten().map(Secret::new);
+            if kept.is_none_or(|kept| kept.expose() != secret.expose()) {
+                self.put(Place::Secrets, reference, secret.expose())?;
+            }
+        }
         self.put(Place::Revisions, &number.to_string(), &octets)?;
         let next = Current { revision: number, latest: number, files, pending, undone: self.current.undone.clone() };
         if let Err(error) = self.point(next) {
@@ -460,6 +474,10 @@ impl Store {
             }
         }
     }
+}
+
+fn bounded(what: &'static str, size: u64, most: u64) -> Result<(), Error> {
+    if size > most { Err(Error::Large { what, size, most }) } else { Ok(()) }
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {

@@ -102,9 +102,13 @@ impl Disk for Fragile {
     fn names(&self, place: Place) -> io::Result<Vec<String>> {
         Ok(self.named(place))
     }
-    fn read(&self, place: Place, name: &str, _: u64) -> io::Result<Option<Vec<u8>>> {
+    fn read(&self, place: Place, name: &str, most: u64) -> io::Result<Option<Vec<u8>>> {
         let state = self.0.lock().unwrap();
-        Ok(state.volatile.get(&(place, name.to_owned())).map(|inode| state.inodes[*inode].volatile.clone()))
+        let found = state.volatile.get(&(place, name.to_owned())).map(|inode| state.inodes[*inode].volatile.clone());
+        if found.as_ref().is_some_and(|octets| octets.len() as u64 > most) {
+            return Err(io::Error::other("too large"));
+        }
+        Ok(found)
     }
     fn create(&mut self, place: Place, name: &str, octets: &[u8]) -> io::Result<()> {
         let mut state = self.0.lock().unwrap();
@@ -207,6 +211,41 @@ fn the_key_stays_and_names_secrets() {
     assert_eq!((again.key().expose(), again.reference(&secret)), (&key[..], reference.clone()));
     let other = Store::open(Box::new(Fragile::default()), &mut SeededRng::new(8)).unwrap();
     assert_ne!(other.reference(&secret), reference);
+}
+
+#[test]
+fn what_is_kept_is_read_back_and_what_would_not_be_is_not_kept() {
+    let disk = Fragile::default();
+    let mut store = open(&disk).unwrap();
+    let of = |octets: u64| Secret::new(vec![b'#'; usize::try_from(octets).unwrap()]);
+    for octets in [3 << 20, LARGEST_SECRET] {
+        let number = store.commit(Draft { secrets: vec![of(octets)], ..draft("large") }, None).unwrap();
+        let store = open(&disk.restarted(Left::Nothing)).unwrap();
+        let meta = store.current().unwrap();
+        assert_eq!(meta.number, number);
+        assert_eq!(store.secret(meta.secrets.first().unwrap()).unwrap().len() as u64, octets);
+    }
+    let (before, names) = (store.current().cloned(), disk.named(Place::Secrets));
+    let small = Secret::new(b"small".to_vec());
+    let refused = store.commit(Draft { secrets: vec![small, of(LARGEST_SECRET + 1)], ..draft("x") }, None).unwrap_err();
+    assert!(matches!(refused, Error::Large { .. }) && refused.to_string().contains("at most 16777216"), "{refused}");
+    assert_eq!((store.current().cloned(), disk.named(Place::Secrets)), (before, names), "nothing was begun");
+}
+
+#[test]
+fn a_secret_that_was_damaged_is_written_again() {
+    let disk = Fragile::default();
+    let mut store = open(&disk).unwrap();
+    store.commit(draft("one"), None).unwrap();
+    disk.0
+        .lock()
+        .unwrap()
+        .inodes
+        .iter_mut()
+        .filter(|i| i.volatile == b"secret of one")
+        .for_each(|i| i.volatile.clear());
+    store.commit(draft("one"), None).unwrap();
+    assert_eq!(in_force(&store).as_deref(), Some("one"));
 }
 
 /// What a step of a test does, and what may be in force when it is cut.

@@ -196,6 +196,32 @@ fn the_end_of_a_device_is_told_late_rather_than_never() {
     thread.join().unwrap().unwrap();
 }
 
+/// After an upgrade that has failed, for one: news of a device are those of the order that it came with, not of the first device.
+#[test]
+fn a_worker_that_goes_on_knows_its_devices_still() {
+    let (left, _) = pair(&Setup::default());
+    let control = EventFd::new().unwrap();
+    let [team] = Team::of(&[Arc::new(EventFd::new().unwrap())]).try_into().unwrap();
+    let (upcalls, told) = sync_channel(1);
+    let (tables, stats, orders) = (left.tables.clone(), left.stats.clone(), left.orders);
+    let shared = Shared { tables, upcalls, stats, orders, team, tap: Arc::default() };
+    let ends = Ends { sockets: Vec::<Socket<Outer>>::new(), devices: [].into_iter().collect() };
+    let mut worker = Worker::new(ends, shared);
+    let orders = Orders::default();
+    let (tun, host) = pipe();
+    orders.give(Order::Serve(DeviceId(5), 9, tun));
+    // One turn each time: it takes the device on, loses it, and says so.
+    for what in ["serve", "lose", "tell"] {
+        if what == "lose" {
+            host.send(&[0]).unwrap();
+        } else {
+            control.signal();
+        }
+        run(&mut worker, &orders, &control, &AtomicBool::new(true), || Duration::ZERO).unwrap();
+    }
+    assert!(matches!(told.try_recv(), Ok(Upcall::DeviceLost { device: DeviceId(5), generation: 9 })));
+}
+
 /// A device, and its end at the host.
 fn pipe() -> (Pipe, UnixDatagram) {
     let (tun, host) = UnixDatagram::pair().unwrap();

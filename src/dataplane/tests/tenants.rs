@@ -31,7 +31,7 @@ impl Tenants {
     fn new(setup: &Setup) -> Self {
         let (mut left, _) = pair(setup);
         let host = Device::new(setup.offloads);
-        left.worker.ends.devices.insert(OTHER, host.clone());
+        left.worker.ends.devices.insert(OTHER, 0, host.clone());
         let other = Child::new(OTHER_SLOT, "other/all".into(), OTHER, true);
         let live = Settings { waits: setup.waits, home: setup.home, ..other.settings() }.into();
         let other = Arc::new(Child { live, ..other });
@@ -168,7 +168,7 @@ fn without_its_own_sa_or_device_a_tenant_has_none() {
     tenants.left.turn();
     assert_eq!((tenants.came(), tenants.left.drops()), ([vec![], vec![]], vec![(Drop::Device, 2)]));
     // A device without policies: its sender hears of it, nobody else does.
-    tenants.left.worker.ends.devices.insert(DeviceId(2), tenants.hosts[1].clone());
+    tenants.left.worker.ends.devices.insert(DeviceId(2), 0, tenants.hosts[1].clone());
     tenants.hosts[1].push(VnetHeader::default(), packet);
     tenants.left.turn();
     let [first, second] = tenants.came();
