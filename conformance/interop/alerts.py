@@ -23,7 +23,7 @@ def expressions(part):
 
 @case("metrics", "alerts, dashboard and what is served, read by promtool")
 def read_by_promtool():
-    """All of it parses, alerts come when they should and say what they should, and what is served follows Prometheus' own rules for names."""
+    """All of it parses, the alerts of which alerts.yml has a story come when they should and say what they should, and what is served follows Prometheus' own rules for names."""
     run("bash", ROOTS, "promtool", timeout=300)
     promtool = os.path.join(CACHE, "promtool")
     deploy, here = os.path.join(sandhog.ROOT, "deploy"), os.path.dirname(os.path.abspath(__file__))
