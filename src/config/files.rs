@@ -1,7 +1,8 @@
 //! The files of a configuration.
 use super::document::Desired;
 use super::permissions::Trusted;
-use super::{Config, Errors, Finding, Source, System, parse};
+use super::text::Place;
+use super::{Config, Errors, Finding, Gateway, Source, System, parse};
 use crate::io::plain;
 use std::fs::Metadata;
 use std::io::Read as _;
@@ -44,12 +45,25 @@ pub fn sources(path: &Path) -> Result<Vec<Source>, Errors> {
     if findings.is_empty() { Ok(sources) } else { Err(Errors(findings)) }
 }
 
-/// Where a configuration that is refused keeps its revisions, if what can be read of it says so.
+/// Where a configuration that is refused keeps its revisions: as what can be read of it says; the default only if all of it can be read, and nothing that is
+/// mistyped may have meant another place.
 pub fn state_dir(path: &Path) -> Option<PathBuf> {
-    let paths = std::iter::once(path.to_path_buf()).chain(more(&beside(path)).unwrap_or_default());
-    let mut said =
-        paths.filter_map(|path| super::text::state_dir(&Source { text: text(&path).ok()?.0, name: path }.text));
-    said.next().map(PathBuf::from).filter(|path| path.is_absolute())
+    let beside = more(&beside(path));
+    let mut certain = beside.is_ok();
+    let mut said = None;
+    for path in std::iter::once(path.to_path_buf()).chain(beside.unwrap_or_default()) {
+        let read = text(&path).ok().map(|(text, _)| super::text::state_dir(&Source { text, name: path }.text));
+        match read {
+            Some(Place::Said(place)) if said.as_ref().is_some_and(|before| *before != place) => return None,
+            Some(Place::Said(place)) => said = Some(place),
+            Some(Place::Default) => {}
+            Some(Place::Unknown) | None => certain = false,
+        }
+    }
+    match said.map(PathBuf::from) {
+        Some(said) => said.is_absolute().then_some(said),
+        None => certain.then(|| Gateway::default().state_dir),
+    }
 }
 
 fn beside(path: &Path) -> PathBuf {

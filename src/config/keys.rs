@@ -9,6 +9,10 @@ pub(super) struct Keys {
     keys: &'static [&'static str],
 }
 impl Keys {
+    /// It is one of them.
+    pub(super) fn knows(&self, key: &str) -> bool {
+        self.keys.contains(&key)
+    }
     /// All but these.
     pub(super) fn others<'k>(&self, these: &'k [&str]) -> impl Iterator<Item = &'static str> + 'k {
         self.keys.iter().copied().filter(|key| !these.contains(key))

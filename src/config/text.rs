@@ -168,14 +168,35 @@ fn tree(file: usize, text: &str, report: &mut Report<'_>) -> Vec<Entry> {
     if broken { Vec::new() } else { entries(file, table.into_inner()) }
 }
 
+/// What a file says of where revisions are kept.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// There.
+    Said(String),
+    /// Nothing.
+    Default,
+    /// Something that is no place, or it may do so where it is broken or mistyped.
+    Unknown,
+}
+
 /// `[gateway] state_dir` of a file that may be broken elsewhere.
-pub(super) fn state_dir(text: &str) -> Option<String> {
-    let (table, _) = DeTable::parse_recoverable(text);
-    let gateway = table.get_ref().iter().find(|(key, _)| key.get_ref() == "gateway")?.1;
-    let DeValue::Table(gateway) = gateway.get_ref() else { return None };
-    match gateway.iter().find(|(key, _)| key.get_ref() == "state_dir")?.1.get_ref() {
-        DeValue::String(path) => Some(path.to_string()),
-        _ => None,
+pub(super) fn state_dir(text: &str) -> Place {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let (mut said, mut certain) = (None, errors.is_empty());
+    for (key, value) in table.get_ref() {
+        certain &= super::keys::TOP.knows(key.get_ref());
+        match value.get_ref() {
+            DeValue::Table(gateway) if key.get_ref() == "gateway" => {
+                certain &= gateway.keys().all(|key| super::keys::GATEWAY.knows(key.get_ref()));
+                said = gateway.iter().find(|(key, _)| key.get_ref() == "state_dir").map(|(_, value)| value.get_ref());
+            }
+            value => certain &= matches!(value, DeValue::Table(_)),
+        }
+    }
+    match said {
+        Some(DeValue::String(path)) => Place::Said(path.to_string()),
+        None if certain => Place::Default,
+        _ => Place::Unknown,
     }
 }
 

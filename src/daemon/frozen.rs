@@ -31,6 +31,7 @@ use crate::crypto::rng::Rng;
 use crate::crypto::secret::Secret;
 use crate::frozen::{Frozen, Known, Reader, Thaw, Writer, frozen};
 use crate::ike::endpoint::Endpoint;
+use std::path::Path;
 use std::time::Duration;
 
 /// The name of the whole, and of its parts that have none of their own.
@@ -38,7 +39,7 @@ const WHOLE: &str = "sandhogd";
 const LIST: &str = "descriptors";
 const TABLES: &str = "tables";
 /// How each is written now.
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 
 /// A state is read at once or never.
 const OLDEST: Duration = Duration::from_secs(30);
@@ -63,11 +64,13 @@ impl Stamp {
     }
 }
 
-/// What descriptors are, and the table of the routes, as octets.
-pub fn list(kinds: &[Kind], route_table: Option<u32>) -> Secret {
+/// What descriptors are, the table of the routes, and where revisions are kept, as octets.
+pub fn list(kinds: &[Kind], route_table: Option<u32>, state_dir: &Path) -> Secret {
     let mut out = Writer::new(LIST, VERSION);
     kinds.to_vec().freeze(&mut out);
     route_table.freeze(&mut out);
+    // From a file in UTF-8.
+    state_dir.to_string_lossy().into_owned().freeze(&mut out);
     out.finish()
 }
 
@@ -75,7 +78,7 @@ pub fn list(kinds: &[Kind], route_table: Option<u32>) -> Secret {
 ///
 /// # Errors
 /// They are no such list.
-pub fn read_list(octets: &[u8]) -> Result<(Vec<Kind>, Option<u32>), Thaw> {
+pub fn read_list(octets: &[u8]) -> Result<(Vec<Kind>, Option<u32>, String), Thaw> {
     let known = Known::default();
     let mut input = Reader::new(octets, LIST, VERSION, &known)?;
     let list = Frozen::thaw(&mut input)?;

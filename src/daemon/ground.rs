@@ -15,8 +15,8 @@ use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-/// Sockets, rules and the device cannot be changed under packets.
-const OTHERS: &str = "`listen`, `ports`, `device`, `bind_device`, `mark` or `route_table` of [gateway] are others than those of the daemon at work: they change with a restart only";
+/// Sockets, rules and the device cannot be changed under packets, and what the API has put lies in `state_dir`.
+const OTHERS: &str = "`listen`, `ports`, `device`, `bind_device`, `mark`, `route_table` or `state_dir` of [gateway] are others than those of the daemon at work: they change with a restart only";
 
 /// All of it.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ impl Ground {
     /// A sentence: what was handed over is not what the configuration wants, or cannot be used.
     pub fn taken(config: &Config, heritage: Heritage) -> Result<Self, String> {
         let gateway = &config.gateway;
-        let Heritage { descriptors, doors, route_table } = heritage;
+        let Heritage { descriptors, doors, route_table, state_dir } = heritage;
         let said = |error: io::Error| format!("what was handed over cannot be used: {error}");
         let (mut control, mut observe, mut metrics) = (None, None, None);
         for (door, descriptors) in doors {
@@ -111,7 +111,7 @@ impl Ground {
         let kinds = descriptors.iter().map(|(kind, _)| kind.clone()).collect();
         let mut inherited = Inherited::sort(descriptors);
         let leave_alike = inherited.leave_by(gateway.mark, gateway.bind_device.as_deref()).map_err(said)?;
-        if !leave_alike || route_table != gateway.route_table {
+        if !leave_alike || route_table != gateway.route_table || state_dir != gateway.state_dir {
             return Err(OTHERS.into());
         }
         if let Some(device) = gateway.bind_device.clone() {
@@ -174,6 +174,7 @@ fn protect(config: &Config, patience: &Patience) -> Result<Network, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Gateway;
     use crate::daemon::backstop;
     use crate::daemon::routes::PROTOCOL;
     use crate::io::netlink::Netlink;
@@ -262,10 +263,12 @@ mod tests {
                 }
                 descriptors.push((Kind::Queue, twin(&queue[0])));
                 let doors = vec![(Door::Control, control.twins().expect("twins"))];
-                Heritage { descriptors, doors, route_table: ours.gateway.route_table }
+                let Gateway { route_table, state_dir, .. } = ours.gateway.clone();
+                Heritage { descriptors, doors, route_table, state_dir }
             };
             Ground::taken(&ours, heritage()).expect("it fits");
-            for more in ["mark = 7", "route_table = 7", "bind_device = \"eth7\"", "device = \"tun1\""] {
+            let state_dir = "state_dir = \"/data/sandhog\"";
+            for more in ["mark = 7", "route_table = 7", "bind_device = \"eth7\"", "device = \"tun1\"", state_dir] {
                 let refused = Ground::taken(&alike(folder.path(), more), heritage()).expect_err(more);
                 assert!(refused.contains("they change with a restart only"), "{more}: {refused}");
             }

@@ -97,7 +97,7 @@ pub struct Keeper {
     again: Duration,
     /// What is in force is not what the files say.
     differs: bool,
-    /// The files were refused when this daemon started, and what is in force instead.
+    /// Why the files were refused when this daemon started: a revision is in force in their place.
     refused: Option<String>,
     /// Keys of `[gateway]` that wait for a restart.
     restart: Vec<String>,
@@ -291,11 +291,19 @@ impl Keeper {
         self.port.tell(News { event, revision, why, notes: self.notes() });
     }
 
+    /// That the files are refused, and what is in force in their place by now.
+    fn refusal(&self) -> Option<String> {
+        let (why, number) = (self.refused.as_ref()?, self.number()?);
+        Some(format!(
+            "the files are refused, and revision {number} is in force in their place; mend them (`sandhog check` says more) and `sandhog reload`: {why}"
+        ))
+    }
+
     /// What is to be known of what is in force.
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         notes.extend(self.storeless.as_ref().map(|why| format!("no revisions are kept: {why}")));
-        notes.extend(self.refused.clone());
+        notes.extend(self.refusal());
         if self.differs && self.refused.is_none() {
             notes.push(
                 "what is in force is not what the files say: `sandhog plan` shows the difference, `sandhog reload` takes the files".into(),

@@ -61,6 +61,17 @@ impl Folder {
         Ok(Some(octets))
     }
 
+    /// Octets of a file, `None` if there is none.
+    ///
+    /// # Errors
+    /// When the system says no.
+    pub fn size(&self, name: &str) -> io::Result<Option<u64>> {
+        match std::fs::symlink_metadata(self.path(name)?) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            found => Ok(Some(found?.len())),
+        }
+    }
+
     /// Makes a file that was not there, and waits until its contents are on the disk. Its name is there for good only after [`Self::sync`].
     ///
     /// # Errors

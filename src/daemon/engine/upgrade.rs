@@ -153,8 +153,9 @@ impl Engine {
         self.go_on();
         let _paused = paused?;
         let (kinds, all): (Vec<_>, Vec<_>) = all.map_err(failed)?.into_iter().unzip();
-        let list =
-            memory_file::write(frozen::list(&kinds, self.parts.config.gateway.route_table).expose()).map_err(failed)?;
+        let gateway = &self.parts.config.gateway;
+        let list = frozen::list(&kinds, gateway.route_table, &gateway.state_dir);
+        let list = memory_file::write(list.expose()).map_err(failed)?;
         self.giver.offer(&self.parts.doors, &all, &list)
     }
 

@@ -48,6 +48,7 @@ pub mod take;
 use super::descriptors::Kind;
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The new daemon is at work, or gone, within this time after the commit. Everything that takes time was done before.
@@ -147,6 +148,8 @@ pub struct Heritage {
     pub doors: Vec<DoorHandle>,
     /// Where its routes are, if it has any.
     pub route_table: Option<u32>,
+    /// Where it keeps its revisions.
+    pub state_dir: PathBuf,
 }
 
 /// What the old daemon says to the new one.

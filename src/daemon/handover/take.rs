@@ -16,7 +16,7 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 /// Ways that lead to a daemon.
 const DOORS: usize = 8;
 /// Formats of the hand-over that this executable knows; the last is the one in which it hands over itself.
-pub const FORMATS: &[u16] = &[3];
+pub const FORMATS: &[u16] = &[4];
 
 /// The way to the front.
 #[derive(Debug)]
@@ -137,12 +137,12 @@ impl Entrance {
                 Some((Offer::Door(door), beside)) if doors.len() < DOORS => doors.push((door, beside)),
                 Some((Offer::Descriptors, beside)) => descriptors.extend(beside),
                 Some((Offer::List, beside)) => {
-                    let (kinds, route_table) = read_list(beside)?;
+                    let (kinds, route_table, state_dir) = read_list(beside)?;
                     if kinds.len() != descriptors.len() {
                         return Err("not all descriptors have come".into());
                     }
                     let descriptors = kinds.into_iter().zip(descriptors).collect();
-                    return Ok(Some(Heritage { descriptors, doors, route_table }));
+                    return Ok(Some(Heritage { descriptors, doors, route_table, state_dir: state_dir.into() }));
                 }
                 Some(_) => return Err(failed(io::ErrorKind::InvalidData.into())),
                 None => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
@@ -203,8 +203,8 @@ fn read(memory: OwnedFd) -> Result<Secret, String> {
     Ok(octets)
 }
 
-/// What descriptors are, and the table of the routes.
-fn read_list(beside: Vec<OwnedFd>) -> Result<(Vec<Kind>, Option<u32>), String> {
+/// What descriptors are, the table of the routes, and where revisions are kept.
+fn read_list(beside: Vec<OwnedFd>) -> Result<(Vec<Kind>, Option<u32>, String), String> {
     frozen::read_list(read(only(beside)?)?.expose()).map_err(|error| format!("what is handed over is refused: {error}"))
 }
 
@@ -218,6 +218,7 @@ fn read_state(memory: OwnedFd, serial: u64) -> Result<State, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     fn heir() -> (Entrance, Channel) {
         let (pipe, old) = Channel::pair().unwrap();
@@ -237,12 +238,13 @@ mod tests {
     #[test]
     fn an_heir_says_who_it_is_and_what_it_has_read_and_takes_what_was_announced() {
         let (mut heir, old) = heir();
-        let list = || memory_file::write(frozen::list(&[Kind::Queue], Some(220)).expose()).unwrap();
+        let list = || memory_file::write(frozen::list(&[Kind::Queue], Some(220), Path::new("/s")).expose()).unwrap();
         let (queue, _) = io::pipe().unwrap();
         say(&old, &Offer::Descriptors, &[queue.as_fd()]).unwrap();
         say(&old, &Offer::List, &[list().as_fd()]).unwrap();
         let heritage = heir.receive().unwrap().unwrap();
         assert!(matches!(heritage.descriptors[..], [(Kind::Queue, _)]) && heritage.route_table == Some(220));
+        assert_eq!(heritage.state_dir, Path::new("/s"));
         let (Answer::Hello { formats, .. }, _) = hear::<Answer>(&old).unwrap().unwrap() else { panic!() };
         assert_eq!(formats, FORMATS);
         // Another time one is missing; and what is no state is none.

@@ -25,18 +25,36 @@ impl Keeper {
         self.guard(terms)?;
         let (made, what) = match from {
             From::Plan(id) => {
-                let found = self.plans.iter().position(|plan| plan.id == id && !self.is_old(plan));
-                let made = found.and_then(|at| self.plans.remove(at)).ok_or_else(|| answer::unknown_plan(&id))?;
+                let mut plans = self.plans.iter().enumerate();
+                let found = plans.find(|(_, plan)| plan.id == id && !self.is_old(plan));
+                let (at, found) = found.ok_or_else(|| answer::unknown_plan(&id))?;
+                // Whoever may not apply it leaves it to who may.
+                if !found.of_files {
+                    self.guard_secrets(&found.to, terms.admin)?;
+                }
+                let made = self.plans.remove(at).ok_or_else(|| answer::unknown_plan(&id))?;
                 if made.base != self.in_force.etag {
                     return Err(answer::moved("something else came into force since this plan was made"));
                 }
-                let what = if made.of_files { "reload" } else { "apply" };
-                (self.as_promised(made)?, what)
+                if made.of_files {
+                    (self.as_promised(self.read_again(made)?)?, "reload")
+                } else {
+                    (self.as_promised(made)?, "apply")
+                }
             }
             From::Files => (self.make_from(From::Files, terms.admin)?, "reload"),
             from => (self.make_from(from, terms.admin)?, "apply"),
         };
         self.apply(made, terms, what, None)
+    }
+
+    /// What a plan of files has read may have been taken out of them since, a secret among it.
+    fn read_again(&self, made: Made) -> Result<Made, Problem> {
+        let now = self.make_from(From::Files, true)?;
+        if now.id != made.id {
+            return Err(answer::moved("the files were changed since this plan was made"));
+        }
+        Ok(Made { plan: made.plan, ..now })
     }
 
     /// The plan as of now: what is up may be more than it was, and then the client has agreed to something else.

@@ -6,6 +6,7 @@
 //! | a revision, and the files are as they were then | that revision: if it was brought back, the files say something else, and that is warned of |
 //! | a revision, and the files have been changed since | the files, and what the API has put |
 //! | the same, and the files are refused | that revision: a gateway that is down helps nobody to mend them |
+//! | a revision that is damaged, and what is lost of it is needed | nothing: what is older may let in who is not to come in any more |
 //! | a revision that waits to be confirmed | the same, and it goes on waiting |
 //! | one that nobody confirmed in time | the revision before it |
 //! | a revision of the daemon that this one takes over from | that revision, whatever the files say by now: it is in force |
@@ -21,7 +22,7 @@ use crate::control::request::Engine;
 use crate::crypto::rng::SystemRng;
 use crate::crypto::secret::Secret;
 use crate::daemon::store::disk::Folders;
-use crate::daemon::store::{Error, Store};
+use crate::daemon::store::{Error, Store, WAY_OUT};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -49,7 +50,7 @@ impl Begun {
     /// Says what was found.
     pub fn log(&self) {
         self.said.iter().for_each(|sentence| tracing::warn!("{sentence}"));
-        self.keeper.refused.iter().for_each(|sentence| tracing::error!("{sentence}"));
+        self.keeper.refusal().iter().for_each(|sentence| tracing::error!("{sentence}"));
     }
     #[cfg(test)]
     pub(super) fn keeper(self) -> Keeper {
@@ -72,7 +73,7 @@ impl Begun {
         keeper.port = Box::new(engine);
         meter.set(Figure::ConfigRevision, revision.unwrap_or(0));
         keeper.meter = meter;
-        if let Some(refused) = keeper.refused.clone() {
+        if let Some(refused) = keeper.refusal() {
             keeper.tell("config.refused", None, format!("start: {refused}"));
         }
         if let Some((undone, revision)) = undone {
@@ -91,23 +92,17 @@ pub enum NoStart {
     /// Something else, in a sentence.
     Sentence(String),
 }
-impl NoStart {
-    /// In one line.
-    fn first(&self) -> String {
-        match self {
-            Self::Sentence(sentence) => sentence.clone(),
-            Self::Refused(Errors(findings)) => {
-                let more = findings.len().saturating_sub(1);
-                let first = findings.first().map(answer::warning).unwrap_or_default();
-                if more == 0 { first } else { format!("{first} (and {more} more)") }
-            }
-        }
-    }
-}
 impl From<Errors> for NoStart {
     fn from(errors: Errors) -> Self {
         Self::Refused(errors)
     }
+}
+
+/// In one line.
+fn first(Errors(findings): &Errors) -> String {
+    let more = findings.len().saturating_sub(1);
+    let first = findings.first().map(answer::warning).unwrap_or_default();
+    if more == 0 { first } else { format!("{first} (and {more} more)") }
 }
 
 /// Reads the files and `state_dir`.
@@ -115,7 +110,7 @@ impl From<Errors> for NoStart {
 /// The heir of a daemon that is still at work only looks at what that one has open, and opens it itself when that one has gone.
 ///
 /// # Errors
-/// The files are refused, or `state_dir` is of a newer version, or an heir cannot read it.
+/// The files are refused, or `state_dir` is of a newer version or what was in force is damaged there, or an heir cannot read it.
 pub fn begin(path: &Path, is_heir: bool) -> Result<Begun, NoStart> {
     begin_at(path, is_heir, Moment::now)
 }
@@ -125,15 +120,14 @@ pub(super) fn begin_at(path: &Path, is_heir: bool, now: fn() -> Moment) -> Resul
     let sources = config::sources(path);
     let desired = sources.as_ref().map_err(Errors::clone).and_then(|sources| Desired::from_sources(sources));
     let state_dir = match &desired {
-        Ok(desired) => state_dir(desired),
         // Whoever has taken the file away wants no gateway of it.
         Err(errors) if matches!(path.try_exists(), Ok(false)) => return Err(NoStart::Refused(errors.clone())),
-        Err(_) => config::state_dir(path).unwrap_or(Gateway::default().state_dir),
+        desired => state_dir(path, desired)?,
     };
     let opened = if is_heir { look(&state_dir) } else { open_soon(&state_dir).map(Some) };
     let (store, storeless) = match opened {
         Ok(store) => (store, None),
-        Err(error @ Error::Newer { .. }) => return Err(NoStart::Sentence(error.to_string())),
+        Err(error @ (Error::Newer { .. } | Error::InForce { .. })) => return Err(NoStart::Sentence(error.to_string())),
         // What the API has put is in there, and the daemon at work has it: it must not get lost by an upgrade.
         Err(error)
             if is_heir && !matches!(state_dir.symlink_metadata(), Err(none) if none.kind() == ErrorKind::NotFound) =>
@@ -198,6 +192,9 @@ fn from(files: Files, found: Found, now: fn() -> Moment) -> Result<Begun, NoStar
     if is_heir {
         store = None;
     }
+    // Where this daemon has looked, whatever is to be after a restart.
+    let gateway = Gateway { state_dir: state_dir.clone(), ..config.gateway };
+    let config = Config { gateway, ..config };
     let keeper = Keeper {
         path: files.path,
         state_dir,
@@ -261,30 +258,23 @@ fn choose(store: &Store, files: &Files, key: &[u8; 32], said: &mut Vec<String>) 
     let Some(in_force) = store.current() else { return of_files(files, beside) };
     let as_kept = beside.as_ref().is_ok_and(|desired| hex::encode(digest(desired, key)) == in_force.digest);
     if !as_kept && store.files() == files.hash && files.desired.is_ok() {
-        return match kept(store, said)? {
-            Some((number, desired, config)) => {
-                said.push(format!("revision {number} is in force, which is not what the files say"));
-                Ok(Chosen { desired, config, differs: true, refused: None, hash: files.hash.clone() })
-            }
-            // There is nothing else.
-            None => of_files(files, beside),
-        };
+        // What they say was taken out of force, and damage does not bring it back.
+        let (desired, config) = kept(store, in_force.number)?;
+        said.push(format!("revision {} is in force, which is not what the files say", in_force.number));
+        return Ok(Chosen { desired, config, differs: true, refused: None, hash: files.hash.clone() });
     }
     // The files have been changed while nobody was looking, and what the API has put must not get lost because of that.
     let why = match of_files(files, beside) {
-        Ok(chosen) => return Ok(chosen),
-        Err(why) => why,
+        Err(NoStart::Refused(why)) => why,
+        chosen => return chosen,
     };
-    match kept(store, said) {
+    match kept(store, in_force.number) {
         // A store that was found without the files may be that of other files.
-        Ok(Some((number, desired, config))) if desired.has_file(&files.path) => {
-            let refused = format!(
-                "the files are refused, and revision {number} is in force in their place; mend them (`sandhog check` says more) and `sandhog reload`: {}",
-                why.first()
-            );
-            Ok(Chosen { desired, config, differs: false, refused: Some(refused), hash: store.files().to_owned() })
+        Ok((desired, config)) if desired.has_file(&files.path) => {
+            let refused = Some(first(&why));
+            Ok(Chosen { desired, config, differs: false, refused, hash: store.files().to_owned() })
         }
-        _ => Err(why),
+        _ => Err(NoStart::Refused(why)),
     }
 }
 
@@ -304,28 +294,23 @@ fn beside(store: &Store, files: &Files) -> Result<Desired, NoStart> {
     let desired = files.desired.as_ref().map_err(|errors| NoStart::Refused(errors.clone()))?;
     let Some(in_force) = store.current() else { return Ok(desired.clone()) };
     let number = in_force.number;
-    revision::beside(store, number, &files.sources).or_else(|why| match revision::unpack(store, number) {
+    revision::beside(store, number, &files.sources).or_else(|_| match revision::unpack(store, number) {
         // It is whole, and the files have what is the API's.
         Ok(kept) => kept.with_files(&files.sources).map_err(NoStart::Refused),
-        Err(_) => Err(NoStart::Sentence(unusable(number, &why))),
+        Err(damage) => Err(damaged(number, &damage)),
     })
 }
 
-/// The revision in force; if that is damaged, the newest before it that is not. One that is refused has none in its place: what is older may let in who is
-/// not to come in any more.
-fn kept(store: &Store, said: &mut Vec<String>) -> Result<Option<(u64, Desired, Config)>, Errors> {
-    let Some(in_force) = store.current() else { return Ok(None) };
-    let older = store.revisions().filter(|(meta, undone)| meta.number < in_force.number && !undone);
-    for number in std::iter::once(in_force.number).chain(older.map(|(meta, _)| meta.number)) {
-        match revision::unpack(store, number) {
-            Ok(desired) => {
-                let config = desired.check(&System)?;
-                return Ok(Some((number, desired, config)));
-            }
-            Err(why) => said.push(unusable(number, &why)),
-        }
-    }
-    Ok(None)
+/// The revision in force, and none in its place: what is older may let in who is not to come in any more.
+fn kept(store: &Store, number: u64) -> Result<(Desired, Config), NoStart> {
+    let desired = revision::unpack(store, number).map_err(|why| damaged(number, &why))?;
+    let config = desired.check(&System)?;
+    Ok((desired, config))
+}
+
+/// There is no start from what is left of it.
+fn damaged(number: u64, why: &str) -> NoStart {
+    NoStart::Sentence(format!("{}; {WAY_OUT}", unusable(number, why)))
 }
 
 fn unusable(number: u64, why: &str) -> String {
@@ -432,11 +417,17 @@ fn look(state_dir: &Path) -> Result<Option<Store>, Error> {
     Store::look(Box::new(Folders::look(state_dir).map_err(failed)?))
 }
 
-fn state_dir(of_files: &Desired) -> PathBuf {
-    match of_files.get(&Key::gateway()).and_then(|gateway| gateway.body().get("state_dir")) {
-        Some(Value::String(path)) if path.starts_with('/') => path.into(),
-        // Nothing, or something that is refused when all of it is checked.
-        _ => Gateway::default().state_dir,
+/// Where revisions are kept. Files that are refused and may mean another place than the default do not begin with what was in force there once.
+fn state_dir(path: &Path, desired: &Result<Desired, Errors>) -> Result<PathBuf, Errors> {
+    let desired = desired.as_ref().map_err(Errors::clone);
+    let gateway = desired.as_ref().ok().and_then(|desired| desired.get(&Key::gateway()));
+    match gateway.and_then(|gateway| gateway.body().get("state_dir")) {
+        Some(Value::String(said)) if said.starts_with('/') => return Ok(said.into()),
+        _ => {}
+    }
+    match config::state_dir(path) {
+        Some(said) => Ok(said),
+        None => desired?.check(&System).map(|config| config.gateway.state_dir),
     }
 }
 

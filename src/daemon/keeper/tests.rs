@@ -85,6 +85,22 @@ impl Lab {
     fn begin(&self) -> Result<Begun, NoStart> {
         begin_at(&self.file(), false, now)
     }
+    /// Why there is none.
+    fn no_start(&self) -> String {
+        match self.begin() {
+            Err(NoStart::Sentence(sentence)) => sentence,
+            other => panic!("{other:?}"),
+        }
+    }
+    /// What has this in it is not among the secrets any more.
+    fn lose(&self, text: &str) {
+        for entry in std::fs::read_dir(self.state().join("secrets")).unwrap() {
+            let path = entry.unwrap().path();
+            if std::fs::read_to_string(&path).unwrap().contains(text) {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+    }
     fn told(&self) -> std::sync::MutexGuard<'_, Told> {
         self.engine.0.lock().unwrap()
     }
@@ -188,6 +204,22 @@ fn a_plan_is_not_applied_when_it_would_interrupt_more_than_it_said() {
     let touched: Vec<_> = plan.changes.iter().flat_map(|step| &step.sas).map(|sa| sa.spi.as_str()).collect();
     assert!(plan.impact > plan::Impact::Live && touched.contains(&"0a"), "{plan:?}");
     keeper.apply_from(From::Plan(plan.plan), &terms(None)).unwrap();
+}
+
+#[test]
+fn a_plan_of_files_is_not_applied_when_they_say_something_else_by_then() {
+    let lab = Lab::new(&connection("a", 2));
+    let mut keeper = lab.start();
+    lab.write(&format!("{}{}", connection("a", 2), connection("z", 9)));
+    let plan = keeper.plan(From::Files, true).unwrap().plan;
+    lab.write(&connection("a", 2));
+    let problem = keeper.apply_from(From::Plan(plan), &terms(None)).unwrap_err();
+    assert_eq!((problem.status, problem.code.as_str()), (412, "config.moved"));
+    assert_eq!(names(&keeper), ["a"]);
+    lab.write(&connection("y", 8));
+    let plan = keeper.plan(From::Files, true).unwrap().plan;
+    keeper.apply_from(From::Plan(plan), &terms(None)).unwrap();
+    assert_eq!(names(&keeper), ["y"]);
 }
 
 #[test]
@@ -569,17 +601,34 @@ fn a_damaged_revision_does_not_bring_back_files_that_were_undone() {
     keeper.tick();
     assert_eq!(names(&keeper), ["b"]);
     drop(keeper);
-    for entry in std::fs::read_dir(lab.state().join("secrets")).unwrap() {
-        let path = entry.unwrap().path();
-        if std::fs::read_to_string(&path).unwrap().contains("hush-b") {
-            std::fs::remove_file(path).unwrap();
+    lab.lose("hush-b");
+    let sentence = lab.no_start();
+    assert!(sentence.contains("revision 2 cannot be used") && sentence.contains("state_dir"), "{sentence}");
+    lab.write(&connection("y", 8));
+    assert_eq!(names(&lab.start()), ["y"], "what is edited needs nothing of it");
+}
+
+/// What is older lets in who was let in then.
+#[test]
+fn a_damaged_revision_has_none_before_it_in_its_place() {
+    for broken in ["", "[connections.a\n"] {
+        let lab = Lab::new(&connection("a", 2));
+        let mut keeper = lab.start();
+        keeper.apply_from(json(&[("b", 3)]), &terms(None)).unwrap();
+        keeper.apply_from(json(&[("c", 4)]), &terms(None)).unwrap();
+        drop(keeper);
+        lab.lose("hush-c");
+        if broken.is_empty() {
+            assert!(lab.no_start().contains("revision 3 cannot be used"));
+            lab.write(&connection("y", 8));
+            assert!(lab.no_start().contains("revision 3 cannot be used"), "what the API has put is lost");
+        } else {
+            lab.write(broken);
+            assert!(matches!(lab.begin(), Err(NoStart::Refused(_))));
         }
+        std::fs::write(lab.state().join("revisions/3"), "sandh").unwrap();
+        assert!(lab.no_start().contains("revision 3, the one in force, cannot be used"));
     }
-    let keeper = lab.start();
-    assert_eq!(names(&keeper), ["a"]);
-    assert!(keeper.notes()[0].contains("not what the files say"), "{:?}", keeper.notes());
-    drop(keeper);
-    assert_eq!(names(&lab.start()), ["a"]);
 }
 
 /// A gateway that is down helps nobody to mend its files.
@@ -609,6 +658,14 @@ fn files_that_are_refused_at_a_start_leave_the_last_revision_in_force() {
         assert_eq!(numbers(&keeper.revisions()), [2, 1]);
     }
     std::fs::remove_dir_all(&beside).unwrap();
+    // What is put meanwhile is in force in their place, and they are refused still.
+    lab.write("[connections.a]\nremote_adrs = 1\n");
+    let mut keeper = lab.start();
+    keeper.rollback(None, &terms(None)).unwrap();
+    assert!(keeper.notes()[0].contains("revision 3 is in force"), "{:?}", keeper.notes());
+    keeper.apply_from(json(&[("b", 3)]), &terms(None)).unwrap();
+    assert!(keeper.notes()[0].contains("revision 4 is in force"), "{:?}", keeper.notes());
+    drop(keeper);
     // Mended while it runs, and before the next start.
     lab.write("[connections.a]\nremote_adrs = 1\n");
     let mut keeper = lab.start();
@@ -637,6 +694,51 @@ fn files_that_are_refused_are_refused_where_nothing_was_in_force_or_other_files_
     assert_eq!(names(&lab.start()), ["a"]);
     std::fs::remove_file(lab.file()).unwrap();
     assert!(matches!(lab.begin(), Err(NoStart::Refused(_))), "whoever took it away wants none");
+}
+
+/// There is only a guess left where what was in force lies, and what lies there was in force at some other time.
+#[test]
+fn files_that_are_refused_and_may_mean_another_place_than_the_default_begin_with_nothing() {
+    let lab = Lab::new("");
+    for wrong in [
+        "[gatway]\nstate_dir = \"/data\"\n",
+        "[gateway]\nstate-dir = \"/data\"\n",
+        "[gateway]\nstate_dir = \"data\"\n",
+        "[gateway\n",
+    ] {
+        std::fs::write(lab.file(), wrong).unwrap();
+        assert_eq!(config::state_dir(&lab.file()), None, "{wrong}");
+        for is_heir in [false, true] {
+            assert!(matches!(begin_at(&lab.file(), is_heir, now), Err(NoStart::Refused(_))), "{wrong}");
+        }
+    }
+    let place = |text: &str| {
+        std::fs::write(lab.file(), text).unwrap();
+        config::state_dir(&lab.file())
+    };
+    assert_eq!(place("[connections.a]\nremote_adrs = 1\n"), Some(config::Gateway::default().state_dir));
+    assert_eq!(place("[gateway]\nstate_dir = \"/data\"\n[connections.a\n"), Some("/data".into()));
+    std::fs::create_dir(lab.folder.path().join("conf.d")).unwrap();
+    std::fs::write(lab.folder.path().join("conf.d/x.toml"), b"# \xff").unwrap();
+    assert_eq!(place("[gateway]\nstate_dir = \"/data\"\n"), Some("/data".into()));
+    assert_eq!(place("[connections.a]\nremote_adrs = 1\n"), None);
+}
+
+/// Where the daemon before is at work is compared with it.
+#[test]
+fn a_place_that_waits_for_a_restart_is_not_the_one_that_is_at_work() {
+    let lab = Lab::new(&connection("a", 2));
+    let mut old = lab.start();
+    let text = std::fs::read_to_string(lab.file()).unwrap();
+    let elsewhere = lab.folder.path().join("elsewhere");
+    let other = text.replace(lab.state().to_str().unwrap(), elsewhere.to_str().unwrap());
+    std::fs::write(lab.file(), other).unwrap();
+    old.apply_from(From::Files, &terms(None)).unwrap();
+    assert!(old.notes()[0].contains("wait for a restart"), "{:?}", old.notes());
+    assert_eq!(begin_at(&lab.file(), true, now).unwrap().config.gateway.state_dir, elsewhere);
+    std::fs::write(lab.file(), text).unwrap();
+    let begun = begin_at(&lab.file(), true, now).unwrap();
+    assert_eq!((&begun.config.gateway.state_dir, begun.revision()), (&lab.state(), Some(2)));
 }
 
 /// An upgrade changes the program and nothing else.

@@ -27,6 +27,11 @@ pub trait Disk: std::fmt::Debug + Send {
     /// # Errors
     /// As [`Folder::read`].
     fn read(&self, place: Place, name: &str, most: u64) -> io::Result<Option<Vec<u8>>>;
+    /// Octets of a file, `None` if there is none.
+    ///
+    /// # Errors
+    /// As [`Folder::size`].
+    fn size(&self, place: Place, name: &str) -> io::Result<Option<u64>>;
     /// A new file, whose contents are on the disk when this returns, and whose name need not be.
     ///
     /// # Errors
@@ -90,6 +95,9 @@ impl Disk for Folders {
     }
     fn read(&self, place: Place, name: &str, most: u64) -> io::Result<Option<Vec<u8>>> {
         self.of(place).read(name, most)
+    }
+    fn size(&self, place: Place, name: &str) -> io::Result<Option<u64>> {
+        self.of(place).size(name)
     }
     fn create(&mut self, place: Place, name: &str, octets: &[u8]) -> io::Result<()> {
         self.of(place).create(name, octets)

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-/// Revisions that are kept, and octets of them; those that could still be needed are kept whatever they are.
+/// Revisions that are kept, and octets of them with what they refer to; those that could still be needed are kept whatever they are.
 const KEPT: usize = 50;
 const KEPT_OCTETS: u64 = 64 << 20;
 /// Largest revision, octets.
@@ -34,6 +34,9 @@ const LARGEST_SECRET: u64 = crate::config::LARGEST_FILE;
 const LARGEST_OTHER: u64 = 1 << 20;
 /// How a file is called until it is whole.
 const NEW: &str = ".new";
+
+/// What to do about a revision in force that is damaged.
+pub const WAY_OUT: &str = "bring `state_dir` back from a backup, or move it away: then what the files say comes into force, and without what came over the API";
 
 /// Why the store does not do it; each is a sentence.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,14 @@ pub enum Error {
     /// Not as we wrote it.
     #[error("{0} is damaged")]
     Damaged(String),
+    /// What is older may let in who is not to come in any more.
+    #[error("revision {number}, the one in force, cannot be used: {why}; {WAY_OUT}")]
+    InForce {
+        /// Which one.
+        number: u64,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Never made, or not kept.
     #[error("there is no revision {0}; `sandhog revisions` lists those that there are")]
     Missing(u64),
@@ -423,15 +434,19 @@ impl Store {
         if *revision == 0 || self.revisions.contains_key(revision) {
             return Ok(());
         }
-        // It may be of a newer version: that is no damage, and going on with an older one would lose what it says.
-        if let Err(error @ Error::Newer { .. }) = self.read_revision(&revision.to_string()) {
-            return Err(error);
-        }
-        let wanted = pending.as_ref().map_or(*revision, |pending| pending.previous + 1);
-        let intact = self.revisions.range(..wanted).rev().map(|(number, _)| *number);
-        let intact = intact.into_iter().find(|number| !self.current.undone.contains(number)).unwrap_or(0);
-        self.warnings.push(format!("revision {revision}, the one in force, cannot be read; going on with {intact}"));
-        self.current = Current { revision: intact, pending: None, ..self.current.clone() };
+        let why = match self.read_revision(&revision.to_string()) {
+            // That is no damage.
+            Err(error @ Error::Newer { .. }) => return Err(error),
+            Err(error) => error.to_string(),
+            Ok(_) => "it is gone".into(),
+        };
+        // Nobody has confirmed it, and without that this is what comes back.
+        let before = pending.as_ref().map(|pending| pending.previous);
+        let Some(before) = before.filter(|before| self.revisions.contains_key(before)) else {
+            return Err(Error::InForce { number: *revision, why });
+        };
+        self.warnings.push(format!("revision {revision} was not confirmed and cannot be read; going on with {before}"));
+        self.current = Current { revision: before, pending: None, ..self.current.clone() };
         Ok(())
     }
 
@@ -444,10 +459,12 @@ impl Store {
         }
         let latest = self.current.latest;
         let needed = [Some(self.current.revision), self.current.pending.as_ref().map(|p| p.previous), self.previous()];
-        let (mut count, mut octets) = (0, 0);
+        let (mut count, mut octets, mut counted) = (0, 0, BTreeSet::new());
         let mut gone: Vec<u64> = self.revisions.keys().copied().filter(|number| *number > latest).collect();
-        for (number, (_, size)) in self.revisions.range(..=latest).rev() {
-            (count, octets) = (count + 1, octets + size);
+        for (number, (meta, size)) in self.revisions.range(..=latest).rev() {
+            let more = meta.secrets.iter().filter(|reference| counted.insert(*reference));
+            let more = more.filter_map(|reference| self.disk.size(Place::Secrets, reference).ok().flatten());
+            (count, octets) = (count + 1, octets + size + more.sum::<u64>());
             if (count > KEPT || octets > KEPT_OCTETS) && !needed.contains(&Some(*number)) {
                 gone.push(*number);
             }

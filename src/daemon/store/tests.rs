@@ -110,6 +110,9 @@ impl Disk for Fragile {
         }
         Ok(found)
     }
+    fn size(&self, place: Place, name: &str) -> io::Result<Option<u64>> {
+        Ok(self.read(place, name, u64::MAX)?.map(|octets| octets.len() as u64))
+    }
     fn create(&mut self, place: Place, name: &str, octets: &[u8]) -> io::Result<()> {
         let mut state = self.0.lock().unwrap();
         state.step()?;
@@ -385,6 +388,21 @@ fn old_revisions_go_and_their_secrets_with_them() {
 }
 
 #[test]
+fn what_revisions_refer_to_counts_once() {
+    let disk = Fragile::default();
+    let mut store = open(&disk).unwrap();
+    let large = |octet: u8| vec![Secret::new(vec![octet; 15 << 20])];
+    for n in 0..6 {
+        store.commit(Draft { secrets: large(n), ..draft(&n.to_string()) }, None).unwrap();
+    }
+    assert_eq!((disk.named(Place::Revisions).len(), disk.named(Place::Secrets).len()), (4, 4));
+    for n in 6..16 {
+        store.commit(Draft { secrets: large(5), ..draft(&n.to_string()) }, None).unwrap();
+    }
+    assert_eq!((disk.named(Place::Revisions).len(), disk.named(Place::Secrets).len()), (14, 4));
+}
+
+#[test]
 fn a_newer_version_is_refused_and_nothing_is_lost() {
     for (place, name, octets) in [
         (Place::Top, "format", &b"2\n"[..]),
@@ -426,6 +444,24 @@ fn a_damaged_file_is_said_and_the_last_good_revision_goes_on() {
         let expected = if place == Place::Revisions { "one" } else { "two" };
         assert_eq!(store.document(store.current().unwrap().number).unwrap(), expected, "{name}");
         assert!(!store.warnings.is_empty(), "{name}");
+    }
+}
+
+/// What is older may let in who is not to come in any more.
+#[test]
+fn one_that_was_confirmed_has_none_in_its_place() {
+    for gone in [false, true] {
+        let disk = prepared();
+        open(&disk).unwrap().confirm().unwrap();
+        let mut writer = disk.clone();
+        writer.remove(Place::Revisions, "2").unwrap();
+        if !gone {
+            writer.create(Place::Revisions, "2", b"sandh").unwrap();
+        }
+        let before = (disk.named(Place::Revisions), disk.named(Place::Secrets));
+        let error = open(&disk).unwrap_err();
+        assert!(matches!(error, Error::InForce { number: 2, .. }) && error.to_string().contains("backup"), "{error}");
+        assert_eq!((disk.named(Place::Revisions), disk.named(Place::Secrets)), before);
     }
 }
 

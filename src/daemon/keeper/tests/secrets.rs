@@ -99,6 +99,16 @@ fn who_sends_what_is_shown_back_changes_what_is_no_secret() {
     assert_eq!(api.ask(Role::Admin, ("PUT", "/v1/config"), &shown).status(), 200);
 }
 
+/// And leaves it to who may.
+#[test]
+fn operators_do_not_apply_a_plan_of_secrets() {
+    let lab = Lab::new(&connection("a", 2));
+    let mut keeper = lab.start();
+    let plan = keeper.plan(json(&[("b", 3)]), true).unwrap().plan;
+    assert_eq!(code(keeper.apply_from(From::Plan(plan.clone()), &operator())), "access.role");
+    assert_eq!(code(keeper.apply_from(From::Plan(plan), &terms(None))), "done");
+}
+
 #[test]
 fn operators_do_not_bring_back_what_has_other_secrets() {
     let lab = Lab::new(&connection("a", 2));
