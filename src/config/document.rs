@@ -10,6 +10,7 @@
 //! The API's objects are read by the reader of files, as TOML that is made of them, so that both are held to the same rules. Its findings name the place as a JSON
 //! pointer. No path comes in that way: what a file holds is sent itself (`owner.path`).
 mod json;
+mod outline;
 mod paths;
 mod render;
 mod value;

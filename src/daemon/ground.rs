@@ -3,8 +3,9 @@ use super::descriptors::{Inherited, Kind};
 use super::handover::{self, Door, Heritage};
 use super::network::Network;
 use super::patience::Patience;
-use super::{preflight, site, sockets, workers_of};
-use crate::config::Config;
+use super::site::Treatment;
+use super::{keeper, preflight, site, sockets, workers_of};
+use crate::config::{Config, Gateway};
 use crate::control::access;
 use crate::control::metrics::listener::Listener;
 use crate::control::socket::{self, ControlSocket};
@@ -13,6 +14,7 @@ use crate::io::{outside, peer};
 use crate::ipsec::path::Encap;
 use std::io;
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Sockets, rules and the device cannot be changed under packets, and what the API has put lies in `state_dir`.
@@ -40,7 +42,7 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// Made anew. First of all nothing passes in the clear any more: that stays so, whatever else keeps us from starting.
+    /// Made anew. If no other daemon is at work here, nothing passes in the clear any more, whatever else keeps us from starting.
     ///
     /// # Errors
     /// A sentence that says what to do.
@@ -52,9 +54,19 @@ impl Ground {
         if let Some(sentence) = preflight::powerless() {
             return Err(sentence);
         }
-        let network = protect(config, patience)?;
-        Self::upon(network, config, patience).inspect_err(|_| {
-            if !site::pairs(config).is_empty() {
+        let control = control(&config.gateway, peer::group(access::OPERATORS), patience);
+        // Who has it may be at work without any route that shows it.
+        if let Err(error) = &control
+            && error.is_taken()
+        {
+            return Err(error.to_string());
+        }
+        let network = network(&config.gateway, patience).map_err(|error| match is_rival(&error) {
+            true => error.to_string(),
+            false => format!("netlink: {error}"),
+        })?;
+        Self::upon(network, control, config, patience).inspect_err(|_| {
+            if protects(config) {
                 tracing::warn!(
                     "protected destinations stay unreachable until sandhogd runs; `sandhogd --clear` opens them"
                 );
@@ -62,10 +74,16 @@ impl Ground {
         })
     }
 
-    fn upon(network: Network, config: &Config, patience: &Patience) -> Result<Self, String> {
+    /// Protection comes first, and stays if the rest fails.
+    fn upon(
+        mut network: Network,
+        control: Result<ControlSocket, socket::Error>,
+        config: &Config,
+        patience: &Patience,
+    ) -> Result<Self, String> {
         let gateway = &config.gateway;
-        let bind = || ControlSocket::bind(&gateway.control_socket, peer::group(access::OPERATORS));
-        let control = patience.wait(bind, socket::Error::is_taken).map_err(|error| error.to_string())?;
+        network.configure(config).map_err(|error| format!("routes: {error}"))?;
+        let control = control.map_err(|error| error.to_string())?;
         let bind = || ControlSocket::bind(&gateway.observe_socket, peer::group(access::OBSERVERS));
         let observe = patience
             .wait(bind, socket::Error::is_taken)
@@ -155,20 +173,59 @@ impl Ground {
     }
 }
 
-/// Routes, rules and the guard are in place, if another daemon is not at work here that has its own.
-fn protect(config: &Config, patience: &Patience) -> Result<Network, String> {
-    let gateway = &config.gateway;
+/// Puts routes, rules and the guard in place for what was in force, where a start is refused that has changed nothing yet, and tells of it. If another
+/// daemon is at work here it has its own, and what was never in force is not protected.
+pub fn close(path: &Path, patience: &Patience) -> Option<String> {
+    match keeper::outline(path).and_then(|config| config.map_or(Ok(false), |config| closed(&config, patience))) {
+        Ok(false) => None,
+        Ok(true) => Some(
+            "the destinations that were protected before are unreachable until sandhogd starts; `sandhogd --clear` opens them"
+                .into(),
+        ),
+        Err(why) => Some(format!(
+            "what was protected before may be in the clear until sandhogd starts, or closed in part (`sandhogd --clear` opens that): {why}"
+        )),
+    }
+}
+
+fn closed(config: &Config, patience: &Patience) -> Result<bool, String> {
+    if !protects(config) {
+        return Ok(false);
+    }
+    if let Some(sentence) = preflight::powerless() {
+        return Err(sentence);
+    }
+    // Held while routes are made, and nobody is to use it.
+    let control = control(&config.gateway, None, patience);
+    if matches!(&control, Err(error) if error.is_taken()) {
+        return Ok(false);
+    }
+    match network(&config.gateway, patience).and_then(|mut network| network.configure(config)) {
+        Ok(()) => Ok(true),
+        Err(error) if is_rival(&error) => Ok(false),
+        Err(error) => Err(format!("routes: {error}")),
+    }
+}
+
+/// Something must not pass in the clear.
+fn protects(config: &Config) -> bool {
+    site::pairs(config).iter().any(|pair| pair.treatment == Treatment::Protect)
+}
+
+fn control(gateway: &Gateway, group: Option<u32>, patience: &Patience) -> Result<ControlSocket, socket::Error> {
+    patience.wait(|| ControlSocket::bind(&gateway.control_socket, group), socket::Error::is_taken)
+}
+
+/// Nothing is changed yet.
+fn network(gateway: &Gateway, patience: &Patience) -> io::Result<Network> {
     if let Some(device) = gateway.bind_device.clone() {
         outside::bind_to(device);
     }
-    let is_rival = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
-    let network = patience.wait(|| Network::open(gateway), is_rival);
-    let mut network = network.map_err(|error| match is_rival(&error) {
-        true => error.to_string(),
-        false => format!("netlink: {error}"),
-    })?;
-    network.configure(config).map_err(|error| format!("routes: {error}"))?;
-    Ok(network)
+    patience.wait(|| Network::open(gateway), is_rival)
+}
+
+fn is_rival(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
 }
 
 #[cfg(test)]
@@ -180,8 +237,9 @@ mod tests {
     use crate::io::netlink::Netlink;
     use crate::io::netns;
     use crate::io::nft;
+    use std::fs::Permissions;
     use std::os::fd::{AsFd, OwnedFd};
-    use std::path::Path;
+    use std::os::unix::fs::PermissionsExt;
 
     fn config(folder: &Path) -> Config {
         let folder = folder.display();
@@ -241,6 +299,71 @@ mod tests {
             assert_eq!(doors.iter().map(|(door, _)| *door).collect::<Vec<_>>(), [Door::Control, Door::Observe]);
             drop(ground);
             assert_eq!(is_protected(), (true, with_nftables));
+        });
+    }
+
+    /// A daemon at work need not have routes that show it.
+    #[test]
+    fn a_second_daemon_changes_nothing() {
+        netns::fresh(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let config = config(folder.path());
+            let at_work = ControlSocket::bind(&config.gateway.control_socket, None).unwrap();
+            let sentence = Ground::patient(&config, &Patience::NONE).unwrap_err();
+            assert!(sentence.contains("already serves"), "{sentence}");
+            assert_eq!(is_protected(), (false, false));
+            assert!(config.gateway.control_socket.exists());
+            drop(at_work);
+            Ground::patient(&config, &Patience::NONE).unwrap();
+        });
+    }
+
+    /// A secret that is not closed any more, or gone, or a store that cannot be read.
+    #[test]
+    fn a_refused_start_leaves_protected_what_was_in_force() {
+        netns::fresh(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let at = |name: &str| folder.path().join(name);
+            let (main, psk, control) = (at("sandhog.toml"), at("office.psk"), at("control.sock"));
+            let text = format!(
+                r#"
+                [gateway]
+                state_dir = {:?}
+                control_socket = {control:?}
+                [secrets.office]
+                id = ["192.0.2.7"]
+                secret_file = "office.psk"
+                [connections.office]
+                remote_addrs = ["192.0.2.7"]
+                [connections.office.children.lan]
+                local_ts = ["10.1.0.0/16"]
+                remote_ts = ["10.2.0.0/16"]
+                "#,
+                at("state")
+            );
+            std::fs::write(&main, text).unwrap();
+            std::fs::write(&psk, "a secret of some length").unwrap();
+            let mode = |mode| std::fs::set_permissions(&psk, Permissions::from_mode(mode)).unwrap();
+            let close = || close(&main, &Patience::NONE);
+            mode(0o644);
+            assert!(keeper::begin(&main, false).is_err());
+            assert_eq!((close(), is_protected()), (None, (false, false)), "it was never in force");
+
+            mode(0o600);
+            drop(keeper::begin(&main, false).unwrap());
+            mode(0o644);
+            assert!(keeper::begin(&main, false).is_err());
+            let at_work = ControlSocket::bind(&control, None).unwrap();
+            assert_eq!((close(), is_protected()), (None, (false, false)), "another daemon sees to it");
+            drop(at_work);
+            let said = close().unwrap();
+            assert!(said.contains("are unreachable") && said.contains("--clear"), "{said}");
+            assert_eq!(is_protected(), (true, nft::exists("none of ours").is_ok()));
+
+            std::fs::write(at("state/format"), "2\n").unwrap();
+            assert!(keeper::begin(&main, false).is_err());
+            let said = close().unwrap();
+            assert!(said.contains("may be in the clear") && said.contains("newer Sandhog"), "{said}");
         });
     }
 

@@ -9,6 +9,7 @@
 mod answer;
 mod change;
 mod deadline;
+mod outline;
 mod port;
 mod revision;
 mod standing;
@@ -18,6 +19,7 @@ mod tests;
 #[cfg(test)]
 use start::begin_at;
 
+pub use outline::outline;
 pub use start::{Begun, NoStart, begin};
 
 use super::privileges;

@@ -60,6 +60,7 @@ use engine::{End, Engine, Parts};
 use ground::Ground;
 use handover::take::Entrance;
 use keeper::{Begun, NoStart};
+use patience::Patience;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -102,15 +103,7 @@ pub fn run(options: Options) -> ExitCode {
     }
     let begun = match keeper::begin(&options.config, entrance.is_heir()) {
         Ok(begun) => begun,
-        Err(NoStart::Refused(errors)) => {
-            entrance.refuse("the configuration is refused: `sandhogd --check` says why");
-            return refused(&errors);
-        }
-        Err(NoStart::Sentence(sentence)) => {
-            entrance.refuse(&sentence);
-            eprintln!("{sentence}");
-            return ExitCode::from(1);
-        }
+        Err(why) => return no_start(&why, &options.config, &mut entrance),
     };
     warn(&begun.config);
     warnings.extend(privileges::keep(&begun.config));
@@ -127,6 +120,24 @@ pub fn run(options: Options) -> ExitCode {
         }
     };
     logging::finish();
+    code
+}
+
+/// Nothing comes into force, and what was stays protected. Where another daemon is at work, it sees to that.
+fn no_start(why: &NoStart, path: &Path, entrance: &mut Entrance) -> ExitCode {
+    let closed = if entrance.is_heir() { None } else { ground::close(path, &Patience::default()) };
+    let code = match why {
+        NoStart::Refused(errors) => {
+            entrance.refuse("the configuration is refused: `sandhogd --check` says why");
+            refused(errors)
+        }
+        NoStart::Sentence(sentence) => {
+            entrance.refuse(sentence);
+            eprintln!("{sentence}");
+            ExitCode::from(1)
+        }
+    };
+    closed.iter().for_each(|sentence| eprintln!("sandhogd: {sentence}"));
     code
 }
 
