@@ -15,20 +15,24 @@ pub(super) fn document(client: &Client, file: &Path) -> Result<Option<Value>, Fa
     if same(file, Path::new(&info.config)) {
         return Ok(None);
     }
-    // All of it is checked here, where lines and columns are known.
-    config::load(file).map_err(Failure::File)?;
-    let sources = config::sources(file).map_err(Failure::File)?;
+    checked(file).map(Some)
+}
+
+fn checked(file: &Path) -> Result<Value, Failure> {
+    // All of it is checked here, where lines and columns are known. Read once: a pipe has nothing more the second time.
+    let sources = config::given(file).map_err(Failure::File)?;
+    config::parse(&sources, &System).map_err(Failure::File)?;
     let mut whole = Map::new();
     for source in &sources {
         let folder = source.name.parent().unwrap_or(Path::new(""));
-        let table: toml::Table = source.text.parse().map_err(|_| unsendable("it changed while it was read"))?;
+        let table: toml::Table = source.text.parse().map_err(|_| unsendable("it is no TOML"))?;
         let mut table = serde_json::to_value(table).map_err(|error| unsendable(&error.to_string()))?;
         inline(&mut table, folder)?;
         if let Value::Object(table) = table {
             merge(&mut whole, table);
         }
     }
-    Ok(Some(Value::Object(whole)))
+    Ok(Value::Object(whole))
 }
 
 /// What two files say of different objects; of one object only one of them says something, or the check had refused them.
@@ -79,7 +83,7 @@ fn inline_secret(secret: &mut Value, folder: &Path) -> Result<(), Failure> {
 fn inline_pem(value: &mut Value, folder: &Path, key: &str) -> Result<(), Failure> {
     match value {
         Value::Array(items) => items.iter_mut().try_for_each(|item| inline_pem(item, folder, key)),
-        Value::String(text) if pem::is_inline(text) => only_certificates("what stands there", text, key),
+        Value::String(text) if pem::is_inline(text) => nothing_secret("what stands there", text, key),
         Value::String(path) => {
             let place = folder.join(&*path);
             let read = if key == "key" {
@@ -90,7 +94,7 @@ fn inline_pem(value: &mut Value, folder: &Path, key: &str) -> Result<(), Failure
             let octets = read.map_err(|refusal| unsendable(&refusal.message))?;
             let text = String::from_utf8(octets)
                 .map_err(|_| unsendable(&format!("{} is not PEM, and only PEM can be sent", place.display())))?;
-            only_certificates(&place.display().to_string(), &text, key)?;
+            nothing_secret(&place.display().to_string(), &text, key)?;
             *path = text;
             Ok(())
         }
@@ -99,12 +103,12 @@ fn inline_pem(value: &mut Value, folder: &Path, key: &str) -> Result<(), Failure
 }
 
 /// Whatever the file was when it was checked: what goes out in a key that anybody is shown holds nothing secret.
-fn only_certificates(place: &str, text: &str, key: &str) -> Result<(), Failure> {
+fn nothing_secret(place: &str, text: &str, key: &str) -> Result<(), Failure> {
     if key == "key" {
         return Ok(());
     }
-    pem::only(key, text.as_bytes())
-        .map_err(|foreign| unsendable(&format!("{place}: {}; {}", foreign.message, foreign.hint)))
+    pem::without_key(key, text.as_bytes())
+        .map_err(|found| unsendable(&format!("{place}: {}; {}", found.message, found.hint)))
 }
 
 fn unsendable(why: &str) -> Failure {
@@ -131,6 +135,18 @@ mod tests {
         assert_eq!(document["secrets"]["a"], json!({ "id": ["a"], "secret": "0x68757368" }));
         assert_eq!(document["secrets"]["b"]["secret"], "as it is");
         assert_eq!(document["connections"]["c"]["remote"]["cacerts"][0], "-----BEGIN CERTIFICATE-----");
+    }
+
+    /// `sandhog apply <(envsubst < template)`: a second look would find nothing in it, and send that.
+    #[test]
+    fn what_a_pipe_said_is_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let its = pipe.clone();
+        let writer = std::thread::spawn(move || std::fs::write(its, "[gateway]\nworkers = 2\n"));
+        assert_eq!(checked(&pipe).unwrap(), json!({ "gateway": { "workers": 2 } }));
+        writer.join().unwrap().unwrap();
     }
 
     #[test]

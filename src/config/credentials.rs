@@ -104,8 +104,8 @@ fn files<T>(
         let hint = "a file in PEM or DER; relative paths start where this file is";
         let items = match octets {
             Err(refusal) => Err((refusal.code, refusal.message, hint)),
-            Ok(octets) => match pem::only(name, octets.expose()) {
-                Err(foreign) => Err((foreign.code, format!("{place}: {}", foreign.message), foreign.hint)),
+            Ok(octets) => match pem::without_key(name, octets.expose()) {
+                Err(found) => Err(("certificate.private_key", format!("{place}: {}", found.message), found.hint)),
                 Ok(()) => read(octets.expose()).map_err(|e| ("certificate.invalid", format!("{place}: {e}"), hint)),
             },
         };

@@ -4,8 +4,8 @@ use super::permissions::Trusted;
 use super::text::Place;
 use super::{Config, Errors, Finding, Gateway, Source, System, parse};
 use crate::io::plain;
-use std::fs::Metadata;
-use std::io::Read as _;
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 /// Largest file of a configuration, in octets, and largest thing that is kept of one.
@@ -16,14 +16,37 @@ pub const LARGEST: u64 = 16 * 1024 * 1024;
 /// # Errors
 /// Whatever is wrong with the files, all of it.
 pub fn load(path: &Path) -> Result<Config, Errors> {
-    parse(&sources(path)?, &System)
+    parse(&given(path)?, &System)
 }
 
-/// Reads `path` and `conf.d/*.toml` beside it, and looks no further into them.
+/// Reads `path` and `conf.d/*.toml` beside it, and looks no further into them. For the daemon: whatever lies there, nothing keeps it waiting.
 ///
 /// # Errors
 /// Which of them cannot be read.
 pub fn sources(path: &Path) -> Result<Vec<Source>, Errors> {
+    read(path, regular)
+}
+
+/// The same for whoever names the file in a command and waits for its end: `path` may be a pipe, such as `/dev/stdin`, which can be read once.
+///
+/// # Errors
+/// Which of them cannot be read.
+pub fn given(path: &Path) -> Result<Vec<Source>, Errors> {
+    read(path, |path| {
+        let file = File::open(path)?;
+        let found = file.metadata()?;
+        Ok((file, found))
+    })
+}
+
+type Opened = io::Result<(File, Metadata)>;
+
+fn regular(path: &Path) -> Opened {
+    plain::open(path, true)
+}
+
+/// `main` opens the first of them.
+fn read(path: &Path, main: fn(&Path) -> Opened) -> Result<Vec<Source>, Errors> {
     let mut paths = vec![path.to_path_buf()];
     let mut findings = Vec::new();
     let beside = beside(path);
@@ -32,8 +55,9 @@ pub fn sources(path: &Path) -> Result<Vec<Source>, Errors> {
         Err(error) => findings.push(unreadable(&beside, &error)),
     }
     let mut sources = Vec::new();
-    for path in paths {
-        match text(&path) {
+    let opens = std::iter::once(main).chain(std::iter::repeat(regular as fn(&Path) -> Opened));
+    for (path, open) in paths.into_iter().zip(opens) {
+        match text(open(&path)) {
             Ok((text, found)) => {
                 let source = Source { name: path, text };
                 findings.extend(exposed(&source, &found));
@@ -52,7 +76,7 @@ pub fn state_dir(path: &Path) -> Option<PathBuf> {
     let mut certain = beside.is_ok();
     let mut said = None;
     for path in std::iter::once(path.to_path_buf()).chain(beside.unwrap_or_default()) {
-        let read = text(&path).ok().map(|(text, _)| super::text::state_dir(&Source { text, name: path }.text));
+        let read = text(regular(&path)).ok().map(|(text, _)| super::text::state_dir(&Source { text, name: path }.text));
         match read {
             Some(Place::Said(place)) if said.as_ref().is_some_and(|before| *before != place) => return None,
             Some(Place::Said(place)) => said = Some(place),
@@ -70,7 +94,7 @@ fn beside(path: &Path) -> PathBuf {
     path.parent().unwrap_or(Path::new("")).join("conf.d")
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Finding {
+fn unreadable(path: &Path, error: &io::Error) -> Finding {
     let message = format!("cannot read {}: {error}", path.display());
     Finding::of_file(
         path.into(),
@@ -81,9 +105,9 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Finding {
 }
 
 /// The files of `conf.d`, sorted; none if there is no such folder.
-fn more(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+fn more(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
     let mut paths = Vec::new();
@@ -98,12 +122,12 @@ fn more(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn text(path: &Path) -> std::io::Result<(String, Metadata)> {
-    let (file, found) = plain::open(path, true)?;
+fn text(opened: Opened) -> io::Result<(String, Metadata)> {
+    let (file, found) = opened?;
     let mut text = String::new();
     file.take(LARGEST + 1).read_to_string(&mut text)?;
     if text.len() as u64 > LARGEST {
-        return Err(std::io::Error::other("it is larger than 16 MiB"));
+        return Err(io::Error::other("it is larger than 16 MiB"));
     }
     Ok((text, found))
 }

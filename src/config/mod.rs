@@ -35,7 +35,7 @@ mod translate;
 mod value;
 
 pub use error::{Errors, Finding, Severity};
-pub use files::{LARGEST as LARGEST_FILE, load, sources, state_dir};
+pub use files::{LARGEST as LARGEST_FILE, given, load, sources, state_dir};
 pub use interface::Interface;
 pub use monitor::{Monitor, MonitorAction};
 pub use secret::{Secrets, System};

@@ -4,60 +4,54 @@
 const BEGIN: &str = "-----BEGIN ";
 /// What the name of a section with a private key says, whatever kind of key it is.
 const PRIVATE_KEY: &str = "PRIVATE KEY";
+/// What stands before BEGIN and END at least: SSH2 has four of them and a blank, PEM five.
+const DASHES: &str = "----";
 
 /// It stands here itself, and this is not the name of its file. Tools put lines of their own before the first section.
 pub fn is_inline(text: &str) -> bool {
     text.contains(BEGIN)
 }
 
-/// What stands where it must not.
+/// A private key where none may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Foreign {
-    /// Stable code: `certificate.private_key` or `certificate.section`.
-    pub code: &'static str,
+pub struct Misplaced {
     /// What is wrong, behind where it was found; shows none of it.
     pub message: &'static str,
     /// What to do about it.
     pub hint: &'static str,
 }
 
-/// Sections that do not belong into what `certs`, `cacerts` or `crls` is given. What is no PEM has none.
+/// What `certs`, `cacerts` or `crls` is given may hold anything that is public, which its reader leaves away: parameters, lists beside certificates.
 ///
 /// # Errors
-/// The worst of them.
-pub fn only(key: &str, octets: &[u8]) -> Result<(), Foreign> {
-    let starts: Vec<usize> = places(octets, BEGIN.as_bytes()).map(|at| at + BEGIN.len()).collect();
-    if starts.is_empty() {
+/// There is a private key in it.
+pub fn without_key(key: &str, octets: &[u8]) -> Result<(), Misplaced> {
+    if !octets.split(|octet| matches!(octet, b'\n' | b'\r')).any(heads_key) {
         return Ok(());
     }
-    let (wanted, message) = match key {
-        "crls" => ("X509 CRL", "`crls` takes revocation lists and nothing else"),
-        "cacerts" => ("CERTIFICATE", "`cacerts` takes certificates and nothing else"),
-        _ => ("CERTIFICATE", "`certs` takes certificates and nothing else"),
+    let (message, hint) = match key {
+        "crls" => ("there is a private key in what `crls` has", "take it out: no peer's list needs a key"),
+        "cacerts" => ("there is a private key in what `cacerts` has", "take it out: it belongs to the authority alone"),
+        _ => (
+            "there is a private key in what `certs` has, which is for certificates",
+            "put it into a file of its own, which `key` names, and leave the certificates",
+        ),
     };
-    if holds(octets) {
-        let (message, hint) = match key {
-            "crls" => ("there is a private key in what `crls` has", "take it out: no peer's list needs a key"),
-            "cacerts" => {
-                ("there is a private key in what `cacerts` has", "take it out: it belongs to the authority alone")
-            }
-            _ => (
-                "there is a private key in what `certs` has, which is for certificates",
-                "put it into a file of its own, which `key` names, and leave the certificates",
-            ),
-        };
-        return Err(Foreign { code: "certificate.private_key", message, hint });
-    }
-    let is_wanted =
-        |start: usize| octets[start..].strip_prefix(wanted.as_bytes()).is_some_and(|r| r.starts_with(b"-----"));
-    if starts.into_iter().all(is_wanted) {
-        return Ok(());
-    }
-    let hint = match key {
-        "crls" => "leave the sections `-----BEGIN X509 CRL-----`",
-        _ => "leave the sections `-----BEGIN CERTIFICATE-----`",
+    Err(Misplaced { message, hint })
+}
+
+/// In this line a private key begins or ends, of PEM or SSH2, also indented or behind a `#`. Prose that speaks of one is none: certificates are printed with
+/// `Private Key Usage Period`.
+fn heads_key(line: &[u8]) -> bool {
+    let begins =
+        |text: &[u8], word: &str| text.get(..word.len()).is_some_and(|w| w.eq_ignore_ascii_case(word.as_bytes()));
+    let is_head = |at: &usize| {
+        let behind = &line[at + DASHES.len()..];
+        let name = behind.strip_prefix(b" ").unwrap_or(behind);
+        begins(name, "BEGIN") || begins(name, "END")
     };
-    Err(Foreign { code: "certificate.section", message, hint })
+    // What stands behind a later head stands behind the first one, too.
+    places(line, DASHES.as_bytes()).find(is_head).is_some_and(|at| holds(&line[at..]))
 }
 
 /// A private key, or a part of one with its name.
@@ -77,27 +71,58 @@ fn places<'o>(octets: &'o [u8], wanted: &'o [u8]) -> impl Iterator<Item = usize>
 mod tests {
     use super::*;
 
+    const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n";
+    const KEYS: [&str; 3] = ["certs", "cacerts", "crls"];
+
+    fn refused(text: &str) -> [bool; 3] {
+        KEYS.map(|key| without_key(key, text.as_bytes()).is_err())
+    }
+
     #[test]
-    fn only_what_is_asked_for_may_stand_there() {
-        let section = |name: &str| format!("-----BEGIN {name}-----\nMII\n-----END {name}-----\n");
-        let code = |key: &str, names: &[&str]| {
-            let text: String = names.iter().map(|name| section(name)).collect();
-            only(key, format!("Bag Attributes\n{text}").as_bytes()).map_err(|foreign| foreign.code)
-        };
-        for key in ["certs", "cacerts"] {
-            assert_eq!(code(key, &["CERTIFICATE", "CERTIFICATE"]), Ok(()));
-            assert_eq!(code(key, &["CERTIFICATE", "X509 CRL"]), Err("certificate.section"));
-        }
-        assert_eq!(code("crls", &["X509 CRL"]), Ok(()));
-        assert_eq!(code("crls", &["X509 CRL", "CERTIFICATE"]), Err("certificate.section"));
-        for name in ["PRIVATE KEY", "RSA PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "EC PRIVATE KEY", "OPENSSH PRIVATE KEY"]
-        {
-            for key in ["certs", "cacerts", "crls"] {
-                assert_eq!(code(key, &["CERTIFICATE", name]), Err("certificate.private_key"), "{key} {name}");
+    fn a_private_key_of_any_kind_is_found_wherever_it_stands() {
+        for kind in ["", "RSA ", "ENCRYPTED ", "EC ", "OPENSSH ", "ANY "] {
+            let key = format!("-----BEGIN {kind}PRIVATE KEY-----\nMII\n-----END {kind}PRIVATE KEY-----\n");
+            for text in [
+                format!("{CERTIFICATE}{key}"),
+                format!("{key}{CERTIFICATE}"),
+                format!("{}{key}", CERTIFICATE.trim_end()),
+                format!("{CERTIFICATE}{}", key.replace('\n', "\r\n")),
+                format!("{CERTIFICATE}{}", key.replace('\n', "\r")),
+                format!("{CERTIFICATE}{}", key.replace('\n', "")),
+                format!("{CERTIFICATE}    {key}"),
+                format!("{CERTIFICATE}# {}", key.replace('\n', "\n# ")),
+                format!("{CERTIFICATE}{}", &key[key.find("MII").unwrap()..]),
+            ] {
+                assert_eq!(refused(&text), [true; 3], "{text}");
             }
         }
-        let ssh2 = format!("{}---- Begin SSH2 Encrypted Private Key ----", section("CERTIFICATE"));
-        assert_eq!(only("certs", ssh2.as_bytes()).unwrap_err().code, "certificate.private_key");
-        assert_eq!(only("certs", b"\x30\x82DER"), Ok(()), "what it is its reader says");
+        for ssh2 in ["---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----", "---- Begin SSH2 Encrypted Private Key ----"] {
+            assert_eq!(refused(&format!("{CERTIFICATE}{ssh2}")), [true; 3]);
+        }
+        let hints = KEYS.map(|key| without_key(key, b"-----BEGIN PRIVATE KEY-----").unwrap_err().message);
+        assert!(KEYS.iter().zip(hints).all(|(key, message)| message.contains(&format!("`{key}`"))), "{hints:?}");
+    }
+
+    #[test]
+    fn what_is_public_may_stand_beside_and_prose_is_no_key() {
+        for beside in [
+            "            X509v3 Private Key Usage Period: \n                Not Before: May  5 09:00:00 2026 GMT\n",
+            "# the private key is in the HSM\n",
+            "# ---- the private key is in the HSM ----\n",
+            "---------- private key: see the safe\n",
+            "Bag Attributes\n    friendlyName: Private Key of gw\n",
+            "-----BEGIN DH PARAMETERS-----\nMII\n-----END DH PARAMETERS-----\n",
+            "-----BEGIN EC PARAMETERS-----\nBgg\n-----END EC PARAMETERS-----\n",
+            "-----BEGIN X509 CRL-----\nMII\n-----END X509 CRL-----\n",
+            "-----BEGIN PUBLIC KEY-----\nMII\n-----END PUBLIC KEY-----\n",
+        ] {
+            assert_eq!(refused(&format!("{beside}{CERTIFICATE}{beside}")), [false; 3], "{beside}");
+        }
+        assert_eq!(refused("\u{30}DER"), [false; 3], "what it is its reader says");
+    }
+
+    #[test]
+    fn what_is_blotted_out_is_more() {
+        assert!(holds_key("# the private key is in the HSM") && holds_key("-----END RSA PRIVATE KEY-----"));
     }
 }

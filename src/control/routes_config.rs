@@ -21,7 +21,8 @@ const MAX_CONNECTION: usize = 1 << 20;
 const CONFIRM: (u64, u64) = (10, 3600);
 
 /// A configuration: the keys and values of the files as JSON. `"***"` in the place of a secret leaves it as it is; only admins send anything else
-/// there, and only they add and remove secrets and change whose they are (`id`).
+/// there, and only what they send adds and removes secrets and changes whose they are (`id`). An operator who applies the files (no body) takes their
+/// secrets, too, as whoever writes the files has decided. An operator may confirm what an admin has applied, secrets included.
 #[derive(ToSchema)]
 #[schema(title = "Configuration")]
 #[allow(dead_code, reason = "only its schema is used")]

@@ -1,5 +1,5 @@
 //! Real files: what `load` reads, and which secret files it refuses.
-use crate::config::{Errors, load};
+use crate::config::{Errors, LARGEST_FILE, load, sources};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
@@ -140,7 +140,31 @@ fn a_pipe_keeps_nobody_waiting() {
     write(&main, b"secrets.a = { id = [\"x\"], secret_file = \"pipe\" }\n", 0o644);
     let errors = load(&main).expect_err("refused");
     assert!(errors.0[0].message.contains("not a regular file"), "{errors}");
-    assert_eq!(codes(load(&pipe).expect_err("refused")), ["file.unreadable"]);
+    assert_eq!(codes(sources(&pipe).expect_err("refused")), ["file.unreadable"]);
+    let beside = folder.path().join("conf.d");
+    std::fs::create_dir(&beside).expect("a folder");
+    write(&main, CONNECTION.as_bytes(), 0o644);
+    std::fs::rename(&pipe, beside.join("pipe.toml")).expect("renames");
+    assert_eq!(codes(load(&main).expect_err("refused")), ["file.unreadable"]);
+}
+
+/// `sandhog check <(envsubst < template)`.
+#[test]
+fn what_a_command_is_given_may_be_a_pipe() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pipe = folder.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    let load_of = |octets: Vec<u8>| {
+        let its = pipe.clone();
+        // Whoever reads no more is heard of as an error.
+        let writer = std::thread::spawn(move || drop(std::fs::write(its, octets)));
+        let loaded = load(&pipe);
+        writer.join().expect("writes");
+        loaded
+    };
+    assert_eq!(load_of(b"[gateway]\nworkers = 2\n".into()).expect("accepted").gateway.workers, 2);
+    let large = load_of(vec![b'#'; LARGEST_FILE as usize + 1]).expect_err("refused");
+    assert!(large.to_string().contains("larger than 16 MiB"), "{large}");
 }
 
 /// Who may write into its folder puts another one in its place.
