@@ -455,14 +455,16 @@ impl Installer {
             present.load().as_ref().map(Arc::as_ptr) != best.as_ref().map(Arc::as_ptr)
         };
         let best = usable(None).max_by_key(|sa| (sa.takeover.is_none(), sa.age)).map(|sa| sa.outbound.clone());
-        if differs(&child.outbound, &best) {
-            self.tables.swap_outbound(slot, best);
-        }
         let beside = self.beside(slot);
         let pointers = |all: &[Arc<OutboundEntry>]| all.iter().map(Arc::as_ptr).collect::<Vec<_>>();
         let present = child.beside.load().as_ref().map_or_else(Vec::new, |present| pointers(present));
-        if present != pointers(&beside) {
+        let (other, none) = (present != pointers(&beside), beside.is_empty());
+        // Workers read meanwhile: with the list every packet finds its SA, whichever is the one in use. So it is the first to come and the last to go.
+        if other && !none {
             self.tables.swap_beside(slot, beside);
+        }
+        if differs(&child.outbound, &best) {
+            self.tables.swap_outbound(slot, best);
         }
         for (worker, present) in (0..).zip(child.resources()) {
             let own = usable(Some(worker)).filter(|sa| sa.takeover.is_none());
@@ -471,14 +473,22 @@ impl Installer {
                 self.tables.swap_resource(slot, worker as usize, best);
             }
         }
+        if other && none {
+            self.tables.swap_beside(slot, Vec::new());
+        }
     }
 
-    /// Of each other pair of selectors than those of the best the SA to send on, the best first.
+    /// Of each pair of selectors the SA to send on, the best first. None if all SAs have the same: what one may not carry, none may.
     fn beside(&self, slot: Slot) -> Vec<Arc<OutboundEntry>> {
+        let selectors = |sa: &Installed| (sa.outbound.local_ts.clone(), sa.outbound.remote_ts.clone());
+        let mut pairs = self.of_slot(slot).filter(|sa| sa.takeover != Some(NEVER)).map(selectors);
+        let first = pairs.next();
+        if pairs.all(|other| first.as_ref() == Some(&other)) {
+            return Vec::new();
+        }
         let usable = self.of_slot(slot).filter(|sa| sa.resource.is_none() && sa.takeover != Some(NEVER));
         let mut all: Vec<_> = usable.collect();
         all.sort_by_key(|sa| Reverse((sa.takeover.is_none(), sa.age)));
-        let selectors = |sa: &Installed| (sa.outbound.local_ts.clone(), sa.outbound.remote_ts.clone());
         let mut known = Vec::new();
         all.retain(|sa| {
             let is_new = !known.contains(&selectors(sa));
@@ -487,7 +497,7 @@ impl Installer {
             }
             is_new
         });
-        all.into_iter().skip(1).map(|sa| sa.outbound.clone()).collect()
+        all.into_iter().map(|sa| sa.outbound.clone()).collect()
     }
 
     fn of_slot(&self, slot: Slot) -> impl Iterator<Item = &Installed> {
@@ -937,6 +947,84 @@ mod tests {
         assert_eq!([1, 2].map(|last| of(&bench, last)), [None, Some(1002)]);
         bench.installer.child_leaving(ChildId(2));
         assert_eq!(of(&bench, 2), None, "it only receives");
+    }
+
+    /// A worker's own SA (RFC 9611) has the selectors of one of several: what it may not carry goes on the one for all, which is the best.
+    #[test]
+    fn what_a_workers_own_sa_may_not_carry_goes_on_the_one_for_all() {
+        let mut bench = Bench::with_resources();
+        let up = |bench: &mut Bench, id: u64, last: u8, resource: Option<u32>| {
+            let mut up = bench.offer(id, true, None);
+            if let Some(worker) = resource {
+                let key = Key { connection: "a".into(), child: "b".into(), peer: 0 };
+                up.spi_in = bench.places.allocate_spi_for(&key, worker, id as u32).unwrap();
+            }
+            up.remote_ts = vec![format!("10.2.0.{last}/32").parse().unwrap()];
+            bench.installer.child_up(NOW, &ChildUp { resource, ..up }, &mut bench.places, &mut bench.rng);
+        };
+        let of = |bench: &Bench, worker: usize| {
+            let children = bench.installer.tables.children.load();
+            let child = children.iter().next().unwrap();
+            [1, 2].map(|last| {
+                let (src, dst) = ([10, 1, 0, 1].into(), [10, 2, 0, last].into());
+                let flow = Flow { src, dst, proto: 17, sport: 7, dport: 7, later_fragment: false };
+                let used = child.outbound_for(worker).clone().filter(|entry| entry.admits(&flow).is_ok());
+                used.or_else(|| child.beside(&flow)).map_or(0, |entry| entry.sa.spi())
+            })
+        };
+        let listed = |bench: &Bench| {
+            let children = bench.installer.tables.children.load();
+            children.iter().next().unwrap().beside.load().as_ref().map_or(0, |all| all.len())
+        };
+        up(&mut bench, 1, 1, None);
+        up(&mut bench, 2, 1, Some(0));
+        assert_eq!((of(&bench, 0), of(&bench, 1), listed(&bench)), ([1002, 0], [1001, 0], 0), "there is nothing else");
+        up(&mut bench, 3, 2, None);
+        assert_eq!((of(&bench, 0), of(&bench, 1), listed(&bench)), ([1002, 1003], [1001, 1003], 2));
+        bench.down(1, Ended::ByPeer);
+        assert_eq!((of(&bench, 0), of(&bench, 1), listed(&bench)), ([1002, 1003], [0, 1003], 1));
+        bench.down(2, Ended::ByPeer);
+        assert_eq!((of(&bench, 0), listed(&bench)), ([0, 1003], 0));
+    }
+
+    /// A worker reads what it sends on while another SA takes its place.
+    #[test]
+    fn a_rekey_takes_nothing_away_from_other_selectors() {
+        let mut bench = Bench::new();
+        let up = |bench: &mut Bench, id: u64, last: u8, replaces: Option<u64>| {
+            let mut up = bench.offer(id, true, replaces);
+            up.remote_ts = vec![format!("10.2.0.{last}/32").parse().unwrap()];
+            bench.installer.child_up(NOW, &up, &mut bench.places, &mut bench.rng);
+        };
+        up(&mut bench, 1, 1, None);
+        up(&mut bench, 2, 2, None);
+        let child = bench.pair(1).1.child.clone();
+        let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let seen = over.clone();
+        let worker = std::thread::spawn(move || {
+            let flow = |last| {
+                let (src, dst) = ([10, 1, 0, 1].into(), [10, 2, 0, last].into());
+                Flow { src, dst, proto: 17, sport: 7, dport: 7, later_fragment: false }
+            };
+            let flows = [1, 2].map(flow);
+            let carries = |flow: &Flow| {
+                let used = child.outbound.load();
+                used.as_ref().is_some_and(|entry| entry.admits(flow).is_ok()) || child.beside(flow).is_some()
+            };
+            let mut dropped = 0;
+            while !seen.load(Relaxed) {
+                dropped += flows.iter().filter(|flow| !carries(flow)).count();
+            }
+            dropped
+        });
+        for id in 3..300 {
+            // Now of the one, now of the other.
+            up(&mut bench, id, if id % 2 == 1 { 1 } else { 2 }, Some(id - 2));
+            bench.down(id - 2, Ended::Replaced);
+            bench.tick(NOW + GRACE);
+        }
+        over.store(true, Relaxed);
+        assert_eq!(worker.join().unwrap(), 0);
     }
 
     /// Both ends have made the same child, and ours has lost: we delete it, and nothing has proved yet that the peer has the other one.

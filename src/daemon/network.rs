@@ -133,8 +133,11 @@ impl Network {
         self.applied = None;
         let result = self.refresh();
         if result.is_err() {
-            // What was protected stays wanted: the next look at the host puts it back.
-            (self.pairs, self.ends) = before;
+            // What was protected stays wanted: the next look at the host puts it back. But as long as what is there is of the daemon before, we know
+            // of nothing else that is protected: with nothing wanted `leave` would open all of it.
+            if self.settled {
+                (self.pairs, self.ends) = before;
+            }
             self.applied = None;
         }
         result
@@ -589,6 +592,41 @@ mod tests {
             network.configure(&config(&[3, 4])).expect("configure");
             assert_eq!(protected(&network), "10.3.0.0 10.4.0.0");
             drop(queues);
+        });
+    }
+
+    /// Who has taken over and can put nothing into place yet knows what is protected all the same, when it has to end.
+    #[test]
+    fn who_has_not_settled_leaves_closed_what_the_daemon_before_has_protected() {
+        crate::io::netns::fresh(|| {
+            let gateway = Gateway::default();
+            let mut before = Network::open(&gateway).expect("open");
+            let queues = crate::io::tun::Device::create(&gateway.device, 1).expect("device");
+            let pairs = site(&["10.1.0.0/16 > 10.2.0.0/16"], &[], &[]).pairs;
+            before.want(pairs.clone(), Ends::default()).expect("routes");
+            before.attach(1400).expect("attach");
+            let guarded = nft::exists(backstop::TABLE).unwrap_or(false);
+            let rules = |network: &Network| {
+                network.netlink.rules().expect("rules").iter().filter(|rule| rule.protocol == PROTOCOL).count()
+            };
+            let ruled = rules(&before);
+            assert!(ruled > 0);
+
+            let mut heir = Network::open_beside(&gateway).expect("open");
+            // The kernel takes no destination with bits behind its length.
+            let broken = Pair { remote: ("10.4.0.1".parse().unwrap(), 16), ..pairs[0] };
+            assert!(heir.want([pairs, vec![broken]].concat(), Ends::default()).is_err());
+            drop(queues);
+            let _ = heir.leave(OnExit::Closed);
+            let routes = heir.netlink.routes(PROTOCOL).expect("routes");
+            let closed =
+                |route: &Route| route.kind == RouteKind::Prohibit && route.destination == prefix::prefix("10.2.0.0/16");
+            assert!(routes.iter().any(closed), "{routes:?}");
+            assert!(rules(&heir) >= ruled, "none has gone");
+            assert_eq!(nft::exists(backstop::TABLE).unwrap_or(false), guarded);
+            // Whoever wants it open has it open.
+            heir.leave(OnExit::Open).expect("leave");
+            assert_eq!((rules(&heir), heir.netlink.routes(PROTOCOL).expect("routes")), (0, vec![]));
         });
     }
 

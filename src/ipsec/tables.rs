@@ -29,7 +29,7 @@ pub struct Child {
     pub device: AtomicU16,
     /// The SA to send on, if there is one.
     pub outbound: ArcSwapOption<OutboundEntry>,
-    /// SAs beside that one, with other selectors, the best first: the peer may have narrowed one child to several (RFC 7296 section 2.9).
+    /// Where SAs have different selectors, one of each, the best first: the peer may have narrowed one child to several (RFC 7296 section 2.9).
     pub beside: ArcSwapOption<Vec<Arc<OutboundEntry>>>,
     /// By worker, the SAs that are for it alone (RFC 9611); there are no places before they are wanted.
     pub resources: OnceLock<Box<[ArcSwapOption<OutboundEntry>]>>,
@@ -376,7 +376,7 @@ impl Tables {
         }
     }
 
-    /// From now on the child sends on these what its SA may not carry. Before one of them is discarded.
+    /// From now on the child sends on these what the SA in use may not carry. Before one of them is discarded.
     pub fn swap_beside(&self, slot: Slot, all: Vec<Arc<OutboundEntry>>) {
         let mut replaced = self.write();
         let children = self.children.load();

@@ -49,7 +49,8 @@ impl Engine {
                     self.upgraders.drain(..).for_each(|reply| drop(reply.send(Err(refused.clone()))));
                 }
                 News::Failed(sentence) => self.tell_failed(now, sentence, Refusal::Executable),
-                News::Wanted if self.stop_at.is_none() => self.lend(now),
+                // The front may have told of its end in the same turn.
+                News::Wanted if self.stop_at.is_none() && self.giver.serial().is_some() => self.lend(now),
                 News::Prepared => self.prepared = Some(now + HOOKS),
                 News::Wanted => {}
                 News::Alone => {

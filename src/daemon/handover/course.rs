@@ -85,6 +85,10 @@ pub(super) struct Course {
     stopping: bool,
     /// A daemon that was started since then, which will hear of it when it listens.
     untold: bool,
+    /// The daemon at work has said that it is ready. Before that a Hangup may end it, as it ends whoever has not asked for it.
+    ready: bool,
+    /// A Hangup has come of which who is ready next may know nothing: it has read the files before, and who was told of it may have handed over.
+    reread: bool,
 }
 
 /// A daemon that is to take over.
@@ -109,7 +113,13 @@ impl Course {
     /// With a daemon that was started.
     pub(super) fn new(daemon: u32) -> Self {
         let (heir, parting, vain) = (None, None, None);
-        Self { daemon: Some(daemon), heir, parting, vain, behind: false, stopping: false, untold: false }
+        let (behind, stopping, untold, ready, reread) = (false, false, false, false, false);
+        Self { daemon: Some(daemon), heir, parting, vain, behind, stopping, untold, ready, reread }
+    }
+
+    /// With a daemon that is at work.
+    pub(super) fn resumed(daemon: u32) -> Self {
+        Self { ready: true, ..Self::new(daemon) }
     }
 
     /// The daemon at work, unless it has handed over and ended.
@@ -136,7 +146,10 @@ impl Course {
                 self.heir = Some(Heir { pid, serial, deadline, committed: false, killed: false });
                 acts.push(Act::Tell(Tell::Upgrading));
             }
-            Happened::Started { pid } => (self.daemon, self.untold) = (Some(pid), self.stopping),
+            Happened::Started { pid } => {
+                (self.daemon, self.untold) = (Some(pid), self.stopping);
+                (self.ready, self.reread) = (false, false);
+            }
             Happened::Ended { pid, how } => self.ended(now, pid, how, &mut acts),
             Happened::Signalled(signal) => self.signalled(signal, &mut acts),
             Happened::Time => self.time(now, &mut acts),
@@ -153,9 +166,11 @@ impl Course {
         match word {
             Word::Ready => {
                 acts.push(Act::Tell(Tell::Ready));
+                self.ready = true;
                 if let Some(daemon) = self.daemon.filter(|_| std::mem::take(&mut self.untold)) {
                     acts.push(Act::Pass(daemon, Signal::Terminate));
                 }
+                self.pass_again(acts);
             }
             Word::Alive => acts.push(Act::Tell(Tell::Alive)),
             Word::Upgrade => acts.push(match self.obstacle() {
@@ -181,6 +196,13 @@ impl Course {
         }
     }
 
+    /// What may have been lost when it came.
+    fn pass_again(&mut self, acts: &mut Vec<Act>) {
+        if let Some(daemon) = self.daemon.filter(|_| std::mem::take(&mut self.reread)) {
+            acts.push(Act::Pass(daemon, Signal::Hangup));
+        }
+    }
+
     /// Why there cannot be an heir now.
     fn obstacle(&self) -> Option<&'static str> {
         if self.heir.is_some() || self.parting.is_some() {
@@ -195,8 +217,9 @@ impl Course {
             Word::Alive => acts.push(Act::Tell(Tell::Alive)),
             Word::Ready if heir.committed => {
                 self.parting = self.daemon.replace(heir.pid).map(|before| (before, now + PARTING));
-                (self.heir, self.behind) = (None, true);
+                (self.heir, self.behind, self.ready) = (None, true, true);
                 acts.extend([Act::Adopt, Act::Tell(Tell::Upgraded)]);
+                self.pass_again(acts);
             }
             // Nothing else is for an heir to say.
             Word::Ready | Word::Upgrade | Word::Committed { .. } | Word::Failed { .. } => heir.kill(acts),
@@ -224,6 +247,8 @@ impl Course {
         if heir.committed {
             return self.start_afresh(now, sentence, acts);
         }
+        // Who was told of a Hangup goes on, or somebody begins who reads the files.
+        self.reread &= !self.ready;
         self.vain = Some((heir.serial, sentence.clone()));
         acts.push(Act::Say(Order::Failed { serial: heir.serial, sentence }));
         if !self.stopping {
@@ -254,7 +279,14 @@ impl Course {
             }
             Signal::Hangup => {}
         }
+        // Who is committed to has listened since before it was.
         let heir = self.heir.as_ref().filter(|heir| heir.committed).map(|heir| heir.pid);
+        if signal == Signal::Hangup && heir.is_none() {
+            self.reread |= self.heir.is_some() || !self.ready;
+            if !self.ready {
+                return;
+            }
+        }
         if let Some(pid) = heir.or(self.daemon) {
             self.untold &= signal == Signal::Hangup;
             acts.push(Act::Pass(pid, signal));

@@ -118,15 +118,16 @@ impl Front {
         poll.add(&signals, SIGNALS)?;
         let notify = Notify::to(std::env::var_os("NOTIFY_SOCKET").as_deref());
         let alive = notify::watchdog(variable("WATCHDOG_USEC").as_deref(), variable("WATCHDOG_PID").as_deref(), ours);
-        let (path, Daemon { pid, channel: daemon }) = match resumed {
-            Some(Resumed { channel, pid, path }) => (path, Daemon { pid, channel: Channel::inherited(channel)? }),
+        let (path, course, daemon) = match resumed {
+            Some(Resumed { channel, pid, path }) => (path, Course::resumed(pid), Channel::inherited(channel)?),
             None => {
                 let path = executable::own_path()?;
-                (path, start(&executable::own(), &arguments, &first(alive, None), None)?)
+                let Daemon { pid, channel } = start(&executable::own(), &arguments, &first(alive, None), None)?;
+                (path, Course::new(pid), channel)
             }
         };
         poll.add(&daemon, DAEMON)?;
-        let (course, heir, successor) = (Course::new(pid), None, None);
+        let (heir, successor) = (None, None);
         Ok(Self { arguments, path, signals, poll, notify, alive, course, daemon, heir, successor })
     }
 

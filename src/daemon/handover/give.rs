@@ -177,14 +177,13 @@ impl Giver {
                     let pipe = beside.into_iter().next().map(Channel::received);
                     // What comes late is not wanted any more: the heir sees that nobody is there.
                     let wanted = is_for_us(&mut self.late) && matches!(self.phase, Phase::Asked { .. });
-                    let Some(pipe) = pipe.filter(|_| wanted) else {
-                        let _ = front.say(&Word::Failed { serial });
-                        continue;
-                    };
-                    if poll.add(&pipe, HEIR).is_ok() {
+                    if let Some(pipe) = pipe.filter(|pipe| wanted && poll.add(pipe, HEIR).is_ok()) {
                         self.phase = Phase::Begun { serial, pipe, until: now + BEFORE_COMMIT + PARTING };
                         self.last.state = State::Preparing;
                         news.push(News::Begun);
+                    } else {
+                        let _ = front.say(&Word::Failed { serial });
+                        news.extend(wanted.then(|| self.answered_in_vain()));
                     }
                 }
                 Ok(Some((Order::Refused { sentence }, _))) => {
@@ -206,9 +205,22 @@ impl Giver {
                     (self.front, self.alive_at) = (None, None);
                     news.push(News::Alone);
                 }
-                Err(_) => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // Only an answer has something beside it that may not get here, when descriptors have run out.
+                Err(_) => {
+                    if is_for_us(&mut self.late) && matches!(self.phase, Phase::Asked { .. }) {
+                        news.push(self.answered_in_vain());
+                    }
+                    return;
+                }
             }
         }
+    }
+
+    /// The answer of the front has come, and is of no use: none is late.
+    fn answered_in_vain(&mut self) -> News {
+        self.phase = Phase::Idle;
+        self.failed("the way to the new executable has got lost: are there descriptors left?".into())
     }
 
     fn hear_heir(&mut self, poll: &Poll) -> Option<News> {
@@ -536,6 +548,28 @@ mod tests {
             let ended = play.heard().contains(&Some(Word::Failed { serial: 6 }));
             assert_eq!(ended, !refused, "the front sees to its end");
             assert!(heir.receive().unwrap().is_none());
+            let (old, _heir) = Channel::pair().unwrap();
+            say(&play.front, &Order::Give { serial: 7 }, &[old.as_fd()]).unwrap();
+            assert_eq!((play.turn(NOW), play.giver.serial()), (vec![News::Begun], Some(7)));
+        }
+    }
+
+    /// What cannot be used has come all the same: the answer to the next question is the next one.
+    #[test]
+    fn an_answer_without_a_way_to_the_heir_is_an_answer() {
+        for broken in [false, true] {
+            let mut play = Play::new();
+            play.giver.begin(NOW).unwrap();
+            match broken {
+                true => play.front.send(b"{", &[]).unwrap(),
+                false => say(&play.front, &Order::Give { serial: 6 }, &[]).unwrap(),
+            }
+            let news = play.turn(NOW);
+            assert!(matches!(&news[..], [News::Failed(sentence)] if sentence.contains("has got lost")), "{news:?}");
+            assert_eq!(play.heard().contains(&Some(Word::Failed { serial: 6 })), !broken);
+            say(&play.front, &Order::Failed { serial: 6, sentence: "was killed".into() }, &[]).unwrap();
+            assert_eq!((play.turn(NOW), play.state()), (vec![], State::Failed));
+            play.giver.begin(NOW).unwrap();
             let (old, _heir) = Channel::pair().unwrap();
             say(&play.front, &Order::Give { serial: 7 }, &[old.as_fd()]).unwrap();
             assert_eq!((play.turn(NOW), play.giver.serial()), (vec![News::Begun], Some(7)));

@@ -32,6 +32,8 @@ struct Process {
     ready: bool,
     /// To stop.
     told: bool,
+    /// As many times as the files were to be read by then it knows of, by its start or a signal.
+    knows: u32,
 }
 
 #[derive(Debug)]
@@ -50,6 +52,8 @@ struct World {
     startable: bool,
     succeeded: u32,
     over: bool,
+    /// So many times the files were to be read.
+    hangups: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +94,7 @@ impl World {
             startable: true,
             succeeded: 0,
             over: false,
+            hangups: 0,
         };
         assert_eq!(world.spawn(None), 1);
         world.says(1, Word::Ready);
@@ -111,6 +116,7 @@ impl World {
             entrusted: false,
             ready: false,
             told: false,
+            knows: self.hangups,
         };
         self.processes.insert(pid, process);
         pid
@@ -149,8 +155,14 @@ impl World {
                 self.dies(pid);
             }
             Act::Pass(pid, signal) => {
-                assert!(!self.of(pid).reaped, "this number may be another's by now");
-                self.of(pid).told |= signal == Signal::Terminate;
+                let hangups = self.hangups;
+                let process = self.of(pid);
+                assert!(!process.reaped, "this number may be another's by now");
+                process.told |= signal == Signal::Terminate;
+                if signal == Signal::Hangup {
+                    assert!(process.ready || process.entrusted || !process.alive, "it would die of it: {process:?}");
+                    process.knows = hangups;
+                }
             }
             Act::Begin if self.startable => {
                 assert!(self.heir.is_none());
@@ -287,6 +299,7 @@ impl World {
             }
             Step::Signal(signal) => {
                 self.stopping |= signal == Signal::Terminate;
+                self.hangups += u32::from(signal == Signal::Hangup);
                 self.handle(Happened::Signalled(signal));
             }
             Step::Startable(startable) => self.startable = startable,
@@ -333,6 +346,7 @@ impl World {
         assert_eq!(alive, [self.daemon], "one daemon, and no other: {self:#?}");
         assert_eq!(self.course.daemon(), Some(self.daemon));
         let hangs = self.of(self.daemon).hangs;
+        assert!(hangs || self.of(self.daemon).knows == self.hangups, "what the files say is in force: {self:#?}");
         assert!(hangs || !self.stopping, "a stop that was asked for comes: {self:#?}");
         let last = self.manager.iter().rposition(|told| *told == Tell::Upgrading);
         let ready = |told: &Tell| matches!(told, Tell::Ready | Tell::Upgraded | Tell::Unchanged);
@@ -473,6 +487,46 @@ fn a_stop_amid_a_commit_is_passed_on_to_who_begins() {
     assert!(world.of(3).told);
     world.finish();
     assert!(world.over);
+}
+
+/// The one before has heard of it, and may have had no time to do anything.
+#[test]
+fn files_that_change_amid_an_upgrade_are_read_by_who_takes_over() {
+    let hangup = Step::Signal(Signal::Hangup);
+    let mut world = World::begun();
+    world.step(hangup);
+    assert_eq!((world.of(1).knows, world.of(2).knows), (1, 0), "it may call the upgrade off");
+    world.play(&[Step::Commit, Step::HeirReady, Step::Hear(false)]);
+    assert_eq!((world.daemon, world.of(2).knows), (2, 1));
+    // Of one that comes later it hears at once.
+    let mut world = World::begun();
+    world.play(&[Step::Commit, Step::Hear(true), hangup]);
+    assert_eq!((world.of(1).knows, world.of(2).knows), (0, 1));
+    // Where nothing comes of the upgrade nothing is said twice.
+    let mut world = World::begun();
+    world.play(&[hangup, Step::Die(1), Step::Reap]);
+    assert!(world.of(1).knows == 1 && !world.course.reread);
+}
+
+/// It reads the files anyway, perhaps a moment too early.
+#[test]
+fn a_daemon_that_does_not_listen_yet_is_not_ended_by_a_hangup() {
+    let passed = |acts: Vec<Act>| acts.iter().any(|act| matches!(act, Act::Pass(1, Signal::Hangup)));
+    let mut course = Course::new(1);
+    let now = Duration::from_secs(1000);
+    assert!(!passed(course.handle(now, Happened::Signalled(Signal::Hangup))));
+    assert!(passed(course.handle(now, Happened::Daemon(Word::Ready))));
+    assert!(!passed(course.handle(now, Happened::Daemon(Word::Ready))), "once");
+    assert!(passed(course.handle(now, Happened::Signalled(Signal::Hangup))));
+    assert!(passed(Course::resumed(1).handle(now, Happened::Signalled(Signal::Hangup))));
+    // Nor is one that begins afresh.
+    let mut world = World::begun();
+    world.play(&[Step::Commit, Step::Die(1), Step::Reap]);
+    assert_eq!(world.daemon, 3);
+    world.step(Step::Signal(Signal::Hangup));
+    assert_eq!(world.of(3).knows, 0);
+    world.finish();
+    assert_eq!(world.of(3).knows, 1);
 }
 
 #[test]
