@@ -109,6 +109,32 @@ fn other_files_are_no_other_connection() {
     assert!(!Arc::ptr_eq(&one.credentials["a"], &two.credentials["a"]));
 }
 
+/// As it always was: files of tools and bundles of authorities have such things in them.
+#[test]
+fn what_is_public_beside_is_passed_over() {
+    let mut files = Files::new();
+    let pem = |name: &str, label: &str| {
+        let der = files.0.files[Path::new(&format!("/etc/sandhog/{name}"))].clone().unwrap();
+        let encoded = base64::engine::general_purpose::STANDARD.encode(der);
+        format!("-----BEGIN {label}-----\n{encoded}\n-----END {label}-----\n")
+    };
+    let (own, authority) = (pem("gw.pem", "CERTIFICATE"), pem("ca.pem", "CERTIFICATE"));
+    let (list, parameters) = (pem("ca.crl", "X509 CRL"), pem("junk", "DH PARAMETERS"));
+    for (name, text) in [
+        ("own.pem", format!("    X509v3 Private Key Usage Period: \n{own}{parameters}")),
+        ("bundle.pem", format!("# the private key is in the HSM\n{list}{authority}")),
+        ("lists.pem", format!("{authority}{list}")),
+    ] {
+        files.0.files.insert(format!("/etc/sandhog/{name}").into(), Ok(text.into_bytes()));
+    }
+    let peer = "auth = 'pubkey', id = 'peer.example', cacerts = ['bundle.pem'], crls = ['lists.pem']";
+    let policy = files.parse("auth = 'pubkey', certs = ['own.pem'], key = 'gw.key'", peer).unwrap().policy;
+    let credentials = &policy.credentials["a"];
+    let trust = &credentials.remote.as_ref().unwrap().trust;
+    assert_eq!((trust.authorities().count(), trust.lists().len()), (1, 1));
+    assert_eq!(credentials.local.as_ref().unwrap().chain.len(), 1);
+}
+
 /// People keep both in one file. What `certs` has is shown by the API and kept in the clear.
 #[test]
 fn a_private_key_among_certificates_is_refused_and_not_shown() {
