@@ -364,9 +364,16 @@ mod tests {
             assert!(keeper::begin(&main, false).is_err());
             let said = close().unwrap();
             assert!(said.contains("are unreachable"), "what the files say is all that can be read: {said}");
-            std::fs::write(&main, std::fs::read_to_string(&main).unwrap() + "[").unwrap();
+            let text = std::fs::read_to_string(&main).unwrap();
+            std::fs::write(&main, text.clone() + "[").unwrap();
             let said = close().unwrap();
             assert!(said.contains("may be in the clear") && said.contains("newer Sandhog"), "{said}");
+
+            std::fs::write(&main, text.replace("state_dir", "stat_dir")).unwrap();
+            let said = close().unwrap();
+            assert!(said.contains("may be in the clear") && said.contains("state_dir"), "it may lie elsewhere: {said}");
+            std::fs::write(&main, text.replace("/state\"", "/none\"")).unwrap();
+            assert_eq!((close(), at("none").exists()), (None, false), "it was never there");
         });
     }
 

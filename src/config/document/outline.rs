@@ -6,8 +6,8 @@ use crate::config::{Config, Errors, Source, System, parse};
 use std::sync::Arc;
 
 /// Keys of the gateway that routes, rules and the guard are made by, and those that the rest is held to.
-const GATEWAY: [&str; 8] =
-    ["listen", "ports", "device", "route_table", "mark", "bind_device", "control_socket", "limits"];
+const GATEWAY: [&str; 9] =
+    ["listen", "ports", "device", "route_table", "mark", "bind_device", "control_socket", "observe_socket", "limits"];
 /// Keys of a connection that say where its ends are, and whether its children are on the gateway's device.
 const CONNECTION: [&str; 3] = ["local_addrs", "remote_addrs", "interface"];
 

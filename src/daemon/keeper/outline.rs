@@ -4,7 +4,6 @@ use crate::config::document::Desired;
 use crate::config::{self, Config, Errors, Gateway};
 use crate::daemon::store::Store;
 use crate::daemon::store::disk::Folders;
-use std::io::ErrorKind;
 use std::path::Path;
 
 /// What was in force when a daemon last ran with these files, as far as routes and the guard go; `None` if nothing ever was. Nothing is changed there.
@@ -13,17 +12,24 @@ use std::path::Path;
 /// # Errors
 /// A sentence: nobody knows what it was.
 pub fn outline(path: &Path) -> Result<Option<Config>, String> {
-    in_force(path).or_else(|why| of_files(path).map(Some).map_err(|_| why))
+    let known = config::state_dir(path);
+    let state_dir = known.clone().unwrap_or(Gateway::default().state_dir);
+    match in_force(path, &state_dir) {
+        // There may be one elsewhere. What the files say may as well never have been in force.
+        Ok(None) if known.is_none() => Err(format!("{} does not say for certain what state_dir is", path.display())),
+        Err(why) => of_files(path).map(Some).map_err(|_| why),
+        found => found,
+    }
 }
 
-fn in_force(path: &Path) -> Result<Option<Config>, String> {
-    let state_dir = config::state_dir(path).unwrap_or(Gateway::default().state_dir);
+fn in_force(path: &Path, state_dir: &Path) -> Result<Option<Config>, String> {
+    // To look at a folder makes it.
+    if matches!(state_dir.try_exists(), Ok(false)) {
+        return Ok(None);
+    }
     let said = |why: String| format!("{}: {why}", state_dir.display());
-    let store = match Folders::look(&state_dir) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(said(error.to_string())),
-        Ok(disk) => Store::look(Box::new(disk)).map_err(|error| said(error.to_string()))?,
-    };
+    let disk = Folders::look(state_dir).map_err(|error| said(error.to_string()))?;
+    let store = Store::look(Box::new(disk)).map_err(|error| said(error.to_string()))?;
     let Some(store) = store else { return Ok(None) };
     let Some(number) = store.current().map(|meta| meta.number) else { return Ok(None) };
     let desired = revision::unpack(&store, number).map_err(said)?;
