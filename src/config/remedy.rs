@@ -450,9 +450,13 @@ mod tests {
         failure.certainty = Certainty::Likely;
         failure.candidates = vec!["proposal.encr", "proposal.ke"];
         let (explain, _) = explain(&failure);
-        for part in
-            ["Ours: groups modp2048.", "modp1024\\u{1b}[2J", "NO_PROPOSAL_CHOSEN", "not proven", "proposal.encr, proposal.ke"]
-        {
+        for part in [
+            "Ours: groups modp2048.",
+            "modp1024\\u{1b}[2J",
+            "NO_PROPOSAL_CHOSEN",
+            "not proven",
+            "proposal.encr, proposal.ke",
+        ] {
             assert!(explain.contains(part), "{part} is not in: {explain}");
         }
     }

@@ -62,7 +62,8 @@ pub(super) fn signature(auth: &Auth, announced: bool) -> Result<(Scheme, &[u8]),
     let scheme = match (auth.method, announced) {
         (AuthMethod::DIGITAL_SIGNATURE, true) => {
             let parts = auth.data.split_first().and_then(|(len, rest)| rest.split_at_checked(usize::from(*len)));
-            let (algorithm, signature) = parts.ok_or_else(|| Fault::new("auth.signature", "signature", "RFC 7427", "too short"))?;
+            let (algorithm, signature) =
+                parts.ok_or_else(|| Fault::new("auth.signature", "signature", "RFC 7427", "too short"))?;
             let scheme = Scheme::from_der(algorithm).ok_or_else(|| {
                 let ours = "PKCS#1, PSS with the hash's own length, ECDSA with SHA-2, Ed25519";
                 Fault::new("auth.hash", "hashes", ours, format!("AlgorithmIdentifier {}", hex::encode(algorithm)))

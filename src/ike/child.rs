@@ -323,11 +323,9 @@ impl Offer {
             N::NO_PROPOSAL_CHOSEN | N::INVALID_KE_PAYLOAD if self.first_ke => {
                 ("pfs.mismatch", &["pfs.mismatch"], suites())
             }
-            N::NO_PROPOSAL_CHOSEN | N::INVALID_KE_PAYLOAD => (
-                "proposal.esp",
-                &["proposal.encr", "proposal.integ", "proposal.ke", "proposal.esn"],
-                suites(),
-            ),
+            N::NO_PROPOSAL_CHOSEN | N::INVALID_KE_PAYLOAD => {
+                ("proposal.esp", &["proposal.encr", "proposal.integ", "proposal.ke", "proposal.esn"], suites())
+            }
             N::TS_UNACCEPTABLE | N::SINGLE_PAIR_REQUIRED => {
                 ("ts.mismatch", &["ts.mismatch"], networks((&self.local_ts, &self.remote_ts), (&[], &[])))
             }

@@ -235,7 +235,8 @@ fn chain(certs: &[Cert]) -> Result<Vec<Certificate>, Fault> {
         let theirs = certs.iter().map(|c| c.encoding.to_string()).collect();
         return Err(Fault::of("auth.cert.missing").and("certificate", vec!["X509_SIGNATURE".into()], theirs));
     };
-    let first = Certificate::parse(&first.data).map_err(|e| Fault::new("auth.cert.malformed", "certificate", "RFC 5280", e))?;
+    let first =
+        Certificate::parse(&first.data).map_err(|e| Fault::new("auth.cert.malformed", "certificate", "RFC 5280", e))?;
     let mut chain = vec![first];
     // What else it sends may help, or not.
     chain.extend(x509.filter_map(|c| Certificate::parse(&c.data).ok()));

@@ -90,7 +90,9 @@ impl Verify {
     /// # Errors
     /// The most telling reason.
     pub fn run(&self) -> Result<Verified, Fault> {
-        let Some(first) = self.chain.first() else { return Err(Fault::new("auth.cert.missing", "certificate", "", "none")) };
+        let Some(first) = self.chain.first() else {
+            return Err(Fault::new("auth.cert.missing", "certificate", "", "none"));
+        };
         let key = first.key().map_err(|fault| {
             Fault::new("auth.cert.weak", "key", "RSA of 2048 to 8192 bits, P-256, P-384, Ed25519", fault.to_string())
         })?;
@@ -143,7 +145,11 @@ impl Verify {
                 if build(&old, &helpers, None).is_ok() {
                     let ends = ended.iter().map(|a| format!("its authority until {}", date(a.certificate.not_after)));
                     let ends = ends.collect();
-                    return Err(Fault::of("auth.cert.expired").and("clock", vec![format!("now {}", date(self.now))], ends));
+                    return Err(Fault::of("auth.cert.expired").and(
+                        "clock",
+                        vec![format!("now {}", date(self.now))],
+                        ends,
+                    ));
                 }
                 return Err(self.fault(first, &error));
             }
@@ -229,13 +235,19 @@ impl Verify {
             Error::CaUsedAsEndEntity => {
                 Fault::new("auth.cert.usage", "usage", "a certificate of its own", "the certificate of an authority")
             }
-            Error::EndEntityUsedAsCa | Error::PathLenConstraintViolated => {
-                Fault::new("auth.cert.usage", "usage", "authorities in the chain", "a certificate that may not sign this")
-            }
+            Error::EndEntityUsedAsCa | Error::PathLenConstraintViolated => Fault::new(
+                "auth.cert.usage",
+                "usage",
+                "authorities in the chain",
+                "a certificate that may not sign this",
+            ),
             Error::UnsupportedSignatureAlgorithmContext(_)
-            | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
-                Fault::new("auth.cert.weak", "signature", "signatures with SHA-256, SHA-384 or SHA-512", "another algorithm")
-            }
+            | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => Fault::new(
+                "auth.cert.weak",
+                "signature",
+                "signatures with SHA-256, SHA-384 or SHA-512",
+                "another algorithm",
+            ),
             other => Fault::new("auth.cert.malformed", "certificate", "RFC 5280", format!("{other:?}")),
         }
     }

@@ -410,11 +410,11 @@ fn judge(cx: &mut Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Resu
     let failure = |code| Failure::new(now, Where::IkeAuth, true, code);
     let (Some(id_r), Some(auth)) = (&contents.id_r, &contents.auth) else {
         let notify = contents.error().map_or(NotifyType(0), |n| n.kind);
-        let (local, remote) = (vec![p.local_id.to_string()], vec![expected(&p.connection.remote_id)]);
         return Err(Box::new(match notify {
             NotifyType::AUTHENTICATION_FAILED => {
                 let refused = failure("auth.failed").likely(notify, candidates(&p.connection));
-                refused.between("local_id", local, Vec::new()).between("remote_id", remote, Vec::new())
+                let refused = refused.between("local_id", vec![p.local_id.to_string()], Vec::new());
+                refused.between("remote_id", vec![expected(&p.connection.remote_id)], Vec::new())
             }
             NotifyType(0) => failure("answer.malformed"),
             _ => failure("peer.refused").likely(notify, &[]),
@@ -422,7 +422,8 @@ fn judge(cx: &mut Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Resu
     };
     let id = &id_r.id;
     if !fits(&p.connection.remote_id, id) {
-        let other = failure("auth.id").between("remote_id", vec![expected(&p.connection.remote_id)], vec![id.to_string()]);
+        let other =
+            failure("auth.id").between("remote_id", vec![expected(&p.connection.remote_id)], vec![id.to_string()]);
         return Err(Box::new(other));
     }
     let ppk = p.ppk.as_ref().filter(|_| contents.notify(NotifyType::PPK_IDENTITY).is_some());
@@ -451,10 +452,7 @@ fn judge(cx: &mut Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Resu
     let secret = cx.common.directory.secret(&p.local_id, &secret_of(&p.connection, core));
     match auth::verify(&signed, secret, auth) {
         Some(proof) => Ok((Progress::Proven(Proven::by_secret(proof)), id.clone())),
-        None => {
-            let failure = failure("auth.psk").between("local_id", vec![p.local_id.to_string()], Vec::new());
-            Err(Box::new(failure.between("remote_id", Vec::new(), vec![id.to_string()])))
-        }
+        None => Err(Box::new(failure("auth.psk").between("remote_id", Vec::new(), vec![id.to_string()]))),
     }
 }
 /// What a refusal of the responder, which does not tell why, may mean.

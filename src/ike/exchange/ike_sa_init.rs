@@ -342,7 +342,8 @@ fn take(
     let Some((proposal, suite)) = sound.filter(|_| opening.group.check(&ke.data).is_ok()) else {
         let ours = opening.offer.iter().map(keyword::proposal).collect();
         let theirs = proposals.iter().map(keyword::proposal).collect();
-        let failure = Failure::new(cx.now, Where::SaInit, true, "answer.not_offered").between("proposals", ours, theirs);
+        let failure =
+            Failure::new(cx.now, Where::SaInit, true, "answer.not_offered").between("proposals", ours, theirs);
         opening.note(cx, core, failure);
         return Phase::Opening(opening);
     };

@@ -296,7 +296,10 @@ fn nobody_speaks_with_himself() {
         assert!(world.log.is_empty());
         assert_eq!(world.a.failures(), ["net.own_address"]);
         let failure = world.a.last_failure().unwrap();
-        assert_eq!((failure.local.get("addresses"), failure.peer.get("addresses")), (&[NAME.to_owned()][..], &[ALICE.to_owned()][..]));
+        assert_eq!(
+            (failure.local.get("addresses"), failure.peer.get("addresses")),
+            (&[NAME.to_owned()][..], &[ALICE.to_owned()][..])
+        );
         // Beside another one it is as if it were not there.
         world.a.host.names.insert(NAME.into(), vec![addr(ALICE), addr(BOB)]);
         world.command_a(up());

@@ -223,7 +223,11 @@ fn judge(
                 Some(proof) => Progress::Proven(Proven::by_secret(proof)),
                 None => {
                     let (local, remote) = (case.local_id.to_string(), case.remote_id.to_string());
-                    Progress::Refused(Fault::new("auth.psk", "local_id", local, "").and("remote_id", vec![], vec![remote]))
+                    Progress::Refused(Fault::new("auth.psk", "local_id", local, "").and(
+                        "remote_id",
+                        vec![],
+                        vec![remote],
+                    ))
                 }
             }
         }
@@ -258,9 +262,11 @@ fn find(cx: &mut Cx<'_>, core: &Core, half: &HalfOpen, contents: &Contents, id: 
             let code = if candidates.iter().any(|c| known(c)) { "proposal.ike" } else { "auth.id" };
             let near = || candidates.iter().take(8);
             let asked = contents.id_r.iter().map(|r| r.id.to_string()).collect();
-            Fault::of(code)
-                .and("local_id", near().map(|c| own_id(c).to_string()).collect(), asked)
-                .and("remote_id", near().map(|c| expected(&c.remote_id)).collect(), vec![id.to_string()])
+            Fault::of(code).and("local_id", near().map(|c| own_id(c).to_string()).collect(), asked).and(
+                "remote_id",
+                near().map(|c| expected(&c.remote_id)).collect(),
+                vec![id.to_string()],
+            )
         }
     };
     let nearest = other.or(candidates.first()).cloned();
@@ -310,7 +316,11 @@ fn proceed(
                 let auth = auth::sign(&signed, secret);
                 return admit(cx, core, half, keys, (to, contents, case), (proven, Vec::new(), auth));
             }
-            None => Err(Fault::new("auth.psk", "secret", "none", "").and("remote_id", vec![], vec![case.remote_id.to_string()])),
+            None => Err(Fault::new("auth.psk", "secret", "none", "").and(
+                "remote_id",
+                vec![],
+                vec![case.remote_id.to_string()],
+            )),
         },
         AuthKind::PublicKey => Own::of(cx, &connection, half.hashes.as_deref()),
     };
