@@ -84,6 +84,14 @@ impl Failure {
         self.peer.put(what, theirs);
         self
     }
+    /// One value of ours.
+    pub fn ours(self, what: &'static str, value: impl ToString) -> Self {
+        self.between(what, vec![value.to_string()], Vec::new())
+    }
+    /// One value of the peer's.
+    pub fn theirs(self, what: &'static str, value: impl ToString) -> Self {
+        self.between(what, Vec::new(), vec![value.to_string()])
+    }
     /// All that was compared.
     pub fn compared(self, values: Vec<Compared>) -> Self {
         values.into_iter().fold(self, |failure, (what, ours, theirs)| failure.between(what, ours, theirs))

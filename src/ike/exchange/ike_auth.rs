@@ -413,8 +413,7 @@ fn judge(cx: &mut Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Resu
         return Err(Box::new(match notify {
             NotifyType::AUTHENTICATION_FAILED => {
                 let refused = failure("auth.failed").likely(notify, candidates(&p.connection));
-                let refused = refused.between("local_id", vec![p.local_id.to_string()], Vec::new());
-                refused.between("remote_id", vec![expected(&p.connection.remote_id)], Vec::new())
+                refused.ours("local_id", &p.local_id).ours("remote_id", expected(&p.connection.remote_id))
             }
             NotifyType(0) => failure("answer.malformed"),
             _ => failure("peer.refused").likely(notify, &[]),
@@ -422,8 +421,7 @@ fn judge(cx: &mut Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Resu
     };
     let id = &id_r.id;
     if !fits(&p.connection.remote_id, id) {
-        let other =
-            failure("auth.id").between("remote_id", vec![expected(&p.connection.remote_id)], vec![id.to_string()]);
+        let other = failure("auth.id").ours("remote_id", expected(&p.connection.remote_id)).theirs("remote_id", id);
         return Err(Box::new(other));
     }
     let ppk = p.ppk.as_ref().filter(|_| contents.notify(NotifyType::PPK_IDENTITY).is_some());
@@ -441,7 +439,7 @@ fn judge(cx: &mut Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Resu
     let signs = claim::is_signature(auth.method);
     if signs != (p.connection.remote_auth == AuthKind::PublicKey) {
         let ours = if signs { "SHARED_KEY" } else { "a signature" };
-        return Err(Box::new(failure("auth.method").between("auth", vec![ours.into()], vec![auth.method.to_string()])));
+        return Err(Box::new(failure("auth.method").ours("auth", ours).theirs("auth", auth.method)));
     }
     if signs {
         let (trust, hosts) = cx.common.directory.believed(&p.connection);
@@ -452,7 +450,7 @@ fn judge(cx: &mut Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Resu
     let secret = cx.common.directory.secret(&p.local_id, &secret_of(&p.connection, core));
     match auth::verify(&signed, secret, auth) {
         Some(proof) => Ok((Progress::Proven(Proven::by_secret(proof)), id.clone())),
-        None => Err(Box::new(failure("auth.psk").between("remote_id", Vec::new(), vec![id.to_string()]))),
+        None => Err(Box::new(failure("auth.psk").ours("local_id", &p.local_id).theirs("remote_id", id))),
     }
 }
 /// What a refusal of the responder, which does not tell why, may mean.
