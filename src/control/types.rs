@@ -271,12 +271,22 @@ pub struct ChildSa {
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct Failure {
     pub time: String,
+    /// `null` while it is not known whose it is.
+    #[serde(default)]
+    pub connection: Option<String>,
+    #[serde(default)]
+    pub child: Option<String>,
     pub phase: String,
+    /// What we were: `initiator` or `responder`.
+    #[serde(default)]
+    pub side: String,
     pub code: String,
     pub certainty: String,
     pub candidates: Vec<String>,
-    pub local: Vec<String>,
-    pub peer: Vec<String>,
+    /// Our values, each under what it is.
+    pub local: BTreeMap<String, Vec<String>>,
+    /// The peer's, told from our side: its `local_ts` is what it wants for our networks.
+    pub peer: BTreeMap<String, Vec<String>>,
     pub differing: Vec<String>,
     pub notify: Option<String>,
     pub explain: String,
@@ -562,12 +572,15 @@ mod tests {
     fn keys_of_a_failure_are_those_of_the_interface() {
         let failure = Failure {
             time: String::new(),
+            connection: None,
+            child: None,
             phase: "ike_auth".into(),
+            side: "initiator".into(),
             code: "auth.failed".into(),
             certainty: "likely".into(),
             candidates: vec![],
-            local: vec![],
-            peer: vec![],
+            local: BTreeMap::new(),
+            peer: BTreeMap::new(),
             differing: vec![],
             notify: None,
             explain: String::new(),
@@ -578,7 +591,9 @@ mod tests {
             [
                 "candidates",
                 "certainty",
+                "child",
                 "code",
+                "connection",
                 "differing",
                 "explain",
                 "fix",
@@ -586,6 +601,7 @@ mod tests {
                 "notify",
                 "peer",
                 "phase",
+                "side",
                 "time"
             ]
         );

@@ -217,12 +217,15 @@ mod tests {
     fn failure(code: &str) -> Failure {
         Failure {
             time: String::new(),
+            connection: None,
+            child: None,
             phase: String::new(),
+            side: String::new(),
             code: code.into(),
             certainty: String::new(),
             candidates: vec![],
-            local: vec![],
-            peer: vec![],
+            local: Default::default(),
+            peer: Default::default(),
             differing: vec![],
             notify: None,
             explain: String::new(),

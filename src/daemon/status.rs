@@ -269,18 +269,22 @@ fn is_over(failure: &diagnose::Failure, sas: &[IkeStatus], responds_only: bool) 
 /// A failure with the words for it.
 pub fn failure(failure: &diagnose::Failure) -> types::Failure {
     let (explain, fix) = remedy::explain(failure);
+    let values = |all: &diagnose::Values| all.iter().map(|(what, values)| (what.to_owned(), values.to_vec())).collect();
     let texts = |list: &[&'static str]| list.iter().map(|text| (*text).to_owned()).collect();
     types::Failure {
         time: clock::rfc3339(failure.time),
+        connection: failure.connection.as_deref().map(str::to_owned),
+        child: failure.child.as_deref().map(str::to_owned),
         phase: failure.phase.name().into(),
+        side: if failure.initiator { "initiator" } else { "responder" }.into(),
         code: failure.code.into(),
         certainty: match failure.certainty {
             Certainty::Proven => "proven".into(),
             Certainty::Likely => "likely".into(),
         },
         candidates: texts(&failure.candidates),
-        local: failure.local.clone(),
-        peer: failure.peer.clone(),
+        local: values(&failure.local),
+        peer: values(&failure.peer),
         differing: texts(&failure.differing),
         notify: failure.notify.clone(),
         explain,
