@@ -4,6 +4,7 @@ use super::keys::{self, Fields};
 use super::permissions::Trusted;
 use super::report::Report;
 use super::text::{At, Entry, Node};
+use super::document::REDACTED;
 use super::value;
 use crate::crypto::secret::Secret;
 use crate::ike::policy::{IdMatch, SharedSecret};
@@ -46,6 +47,34 @@ pub trait Secrets {
     fn program(&self, path: &Path) -> Result<(), Refusal>;
     /// Number and group of a user of this machine.
     fn user(&self, name: &str) -> Option<(u32, u32)>;
+    /// Nothing secret is opened: who reads the configuration wants to know what it says otherwise.
+    fn withholds(&self) -> bool {
+        false
+    }
+}
+
+/// The real files, but no secrets: each is what stands in its place.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Withheld;
+impl Secrets for Withheld {
+    fn file(&self, _: &Path) -> Result<Secret, Refusal> {
+        Ok(Secret::new(REDACTED.into()))
+    }
+    fn certificate(&self, path: &Path) -> Result<Vec<u8>, Refusal> {
+        System.certificate(path)
+    }
+    fn env(&self, _: &str) -> Option<Vec<u8>> {
+        Some(REDACTED.into())
+    }
+    fn program(&self, _: &Path) -> Result<(), Refusal> {
+        Ok(())
+    }
+    fn user(&self, name: &str) -> Option<(u32, u32)> {
+        System.user(name).or(Some((0, 0)))
+    }
+    fn withholds(&self) -> bool {
+        true
+    }
 }
 
 /// Why a secret file is not read.
