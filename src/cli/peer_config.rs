@@ -48,7 +48,8 @@ fn format(name: &str) -> Result<&'static Format, String> {
 fn long_help() -> String {
     let mut text = String::from("What the other end is:");
     for format in FORMATS {
-        let aliases = if format.aliases.is_empty() { String::new() } else { format!(" ({})", format.aliases.join(", ")) };
+        let aliases =
+            if format.aliases.is_empty() { String::new() } else { format!(" ({})", format.aliases.join(", ")) };
         text.push_str(&format!("\n  {}{aliases}: {}", format.name, format.title));
     }
     text
@@ -94,7 +95,9 @@ pub(super) fn run(client: &Client, args: &Args, json: bool) -> ExitCode {
 
 fn write(client: &Client, args: &Args, json: bool) -> Result<(), Failure> {
     let config = match (&args.config, args.with_secret) {
-        (Some(file), false) => config::given(file).and_then(|sources| config::parse(&sources, &Withheld)).map_err(Failure::File)?,
+        (Some(file), false) => {
+            config::given(file).and_then(|sources| config::parse(&sources, &Withheld)).map_err(Failure::File)?
+        }
         (file, true) => with_secrets(file.as_deref().unwrap_or(Path::new(USUAL)), &args.name)?,
         (None, false) => in_force(client)?,
     };
@@ -112,7 +115,9 @@ fn write(client: &Client, args: &Args, json: bool) -> Result<(), Failure> {
             let failed = |error: io::Error| Failure::Other(format!("{}: {error}", path.display()));
             permissions::create_secret(path, written.octets()).map_err(failed)?;
             match json {
-                true => output::json(&serde_json::json!({ "connection": args.name, "format": args.format.name, "file": path })),
+                true => output::json(
+                    &serde_json::json!({ "connection": args.name, "format": args.format.name, "file": path }),
+                ),
                 false => drop(output::text(&format!("written to {}", path.display()))),
             }
         }
@@ -133,8 +138,11 @@ fn in_force(client: &Client) -> Result<Config, Failure> {
     client.send(Order::get("/v1/config"))?.into_reader().read_to_end(&mut octets).map_err(broken)?;
     let document = Desired::from_json(&octets).map_err(Failure::File)?;
     // Its relative paths start where its files are.
-    let sources: Vec<Source> =
-        document.to_sources().iter().map(|source| Source { name: info.config.clone().into(), text: source.text.clone() }).collect();
+    let sources: Vec<Source> = document
+        .to_sources()
+        .iter()
+        .map(|source| Source { name: info.config.clone().into(), text: source.text.clone() })
+        .collect();
     config::parse(&sources, &Withheld).map_err(Failure::File)
 }
 
@@ -147,12 +155,14 @@ fn with_secrets(file: &Path, name: &str) -> Result<Config, Failure> {
         let way_out = "--config FILE names other files. If it came over the API, so did its secret, which the daemon hands out to nobody: leave --with-secret out";
         return Err(Refusal { what, way_out: way_out.into() }.into());
     }
-    config::parse(&sources, &System).map_err(|errors| match errors.0.iter().any(|finding| finding.code == "secret.missing") {
-        true => Refusal {
-            what: format!("{} does not have all secrets", file.display()),
-            way_out: "what came over the API the daemon hands out to nobody: leave --with-secret out".into(),
+    config::parse(&sources, &System).map_err(|errors| {
+        match errors.0.iter().any(|finding| finding.code == "secret.missing") {
+            true => Refusal {
+                what: format!("{} does not have all secrets", file.display()),
+                way_out: "what came over the API the daemon hands out to nobody: leave --with-secret out".into(),
+            }
+            .into(),
+            false => Failure::File(errors),
         }
-        .into(),
-        false => Failure::File(errors),
     })
 }

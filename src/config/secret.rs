@@ -1,10 +1,10 @@
 //! Pre-shared keys: the text itself, a file, or the environment.
+use super::document::REDACTED;
 use super::hook;
 use super::keys::{self, Fields};
 use super::permissions::Trusted;
 use super::report::Report;
 use super::text::{At, Entry, Node};
-use super::document::REDACTED;
 use super::value;
 use crate::crypto::secret::Secret;
 use crate::ike::policy::{IdMatch, SharedSecret};

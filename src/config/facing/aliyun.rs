@@ -10,8 +10,14 @@ use crate::ike::policy::StartAction;
 use crate::wire::registry::{IntegId, KeId};
 use serde_json::json;
 
-pub(super) const JSON: Format =
-    Format { name: "aliyun", aliases: &["alibaba"], title: "Alibaba Cloud API requests (JSON)", write: json, takes, quote: quote_json };
+pub(super) const JSON: Format = Format {
+    name: "aliyun",
+    aliases: &["alibaba"],
+    title: "Alibaba Cloud API requests (JSON)",
+    write: json,
+    takes,
+    quote: quote_json,
+};
 pub(super) const TERRAFORM: Format = Format {
     name: "aliyun-terraform",
     aliases: &["alibaba-terraform"],
@@ -67,7 +73,10 @@ fn fields(facing: &Facing) -> Result<Fields, Refusal> {
         let id = text::who(end, placeholder, TARGET)?.plain(TARGET)?;
         match id.text().len() <= LONGEST {
             true => Ok(id.text().to_owned()),
-            false => refuse(format!("an identity has at most {LONGEST} characters in {TARGET}"), "use a shorter one, at both ends"),
+            false => refuse(
+                format!("an identity has at most {LONGEST} characters in {TARGET}"),
+                "use a shorter one, at both ends",
+            ),
         }
     };
     let networks = |all: &[crate::wire::selector::Selector]| -> Result<Vec<String>, Refusal> {
@@ -93,7 +102,9 @@ fn notes(facing: &Facing) -> Vec<String> {
     let mut notes = text::advice(facing);
     notes.push("Fill in the region, the VPN gateway and, once it is made, the customer gateway. A gateway with two tunnels takes the same values in TunnelOptionsSpecification.".into());
     if let Some(peers) = facing.inner.iter().find_map(|inner| inner.peers.filter(std::net::IpAddr::is_ipv4)) {
-        notes.push(format!("With BGP: {peers} is this end's address inside the tunnel (LocalBgpIp), in a /30 of 169.254.0.0/16."));
+        notes.push(format!(
+            "With BGP: {peers} is this end's address inside the tunnel (LocalBgpIp), in a /30 of 169.254.0.0/16."
+        ));
     }
     notes
 }

@@ -179,8 +179,12 @@ impl Lifetime {
             if wanted < ours {
                 return Ok(wanted);
             }
-            let what = format!("{target} keeps an SA for at least {least} s, and shall rekey before our {ours} s are over");
-            return refuse(what, format!("set rekey_time to at least \"{}s\", or rekey = \"both\"", least + least / 4 + 1));
+            let what =
+                format!("{target} keeps an SA for at least {least} s, and shall rekey before our {ours} s are over");
+            return refuse(
+                what,
+                format!("set rekey_time to at least \"{}s\", or rekey = \"both\"", least + least / 4 + 1),
+            );
         }
         let wanted = (ours + ours / 4).div_ceil(60) * 60;
         let wanted = wanted.clamp(least, most);

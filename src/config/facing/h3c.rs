@@ -7,8 +7,14 @@ use super::{Facing, Format, Refusal, Tunnel};
 use crate::crypto::secret::Secret;
 use crate::wire::registry::{IntegId, KeId, PrfId};
 
-pub(super) const FORMAT: Format =
-    Format { name: "h3c", aliases: &["h3c-comware"], title: "H3C Comware 7 commands", write, takes, quote: Secret::clone };
+pub(super) const FORMAT: Format = Format {
+    name: "h3c",
+    aliases: &["h3c-comware"],
+    title: "H3C Comware 7 commands",
+    write,
+    takes,
+    quote: Secret::clone,
+};
 const TARGET: &str = "H3C Comware 7";
 /// Longest name of a policy or profile.
 const LONGEST: usize = 63;
@@ -68,7 +74,9 @@ fn write(facing: &Facing) -> Result<String, Refusal> {
     let ike = IKE.ike(&facing.proposals, TARGET)?;
     let (us, peer) = (text::who(&facing.us, OUR_ADDRESS, TARGET)?, text::who(&facing.peer, PEER_ADDRESS, TARGET)?);
     let mut lines = Lines::with_header("#", facing, "H3C Comware 7, to be entered in system view");
-    lines.note("Also: exempt this traffic from `nat outbound`, and let UDP 500, UDP 4500 and ESP through the security zones.");
+    lines.note(
+        "Also: exempt this traffic from `nat outbound`, and let UDP 500, UDP 4500 and ESP through the security zones.",
+    );
     proposal(&ike, &name, &mut lines);
     keychain(facing, &us, &name, &mut lines)?;
     profile(facing, (us, peer), &name, &mut lines)?;
@@ -157,7 +165,9 @@ fn routed(facing: &Facing, tunnel: &Tunnel, name: &str, lines: &mut Lines) -> Re
     lines.put(format!(" ikev2-profile {name}"));
     lines.put(format!(" sa duration time-based {}", tunnel.life.for_peer((180, 604_800), 3600, TARGET)?));
     lines.put(" quit");
-    lines.block("The tunnel interface: choose a number that is free, and a security zone. Routes or BGP say what goes in.");
+    lines.block(
+        "The tunnel interface: choose a number that is free, and a security zone. Routes or BGP say what goes in.",
+    );
     lines.put("interface tunnel 100 mode ipsec");
     match facing.inner.iter().find(|inner| inner.ours.is_ipv4()) {
         Some(inner) => {
@@ -184,7 +194,8 @@ fn policies(facing: &Facing, name: &str, lines: &mut Lines) -> Result<(), Refusa
         lines.put(format!("acl advanced {acl}"));
         let mut rules = 0;
         for (peer, ours) in tunnel.pairs() {
-            let ((source, from), (destination, to)) = (text::network_v4(peer, TARGET)?, text::network_v4(ours, TARGET)?);
+            let ((source, from), (destination, to)) =
+                (text::network_v4(peer, TARGET)?, text::network_v4(ours, TARGET)?);
             let (from, to) = (mask(from, true), mask(to, true));
             lines.put(format!(" rule permit ip source {source} {from} destination {destination} {to}"));
             rules += 1;

@@ -1,7 +1,7 @@
 //! Terraform's language (HCL): blocks, attributes, and strings in which nothing is evaluated.
+use super::Facing;
 use super::lines::Lines;
 use super::text::PSK;
-use super::Facing;
 use crate::crypto::secret::Secret;
 
 /// A file under way.

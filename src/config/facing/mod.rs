@@ -16,7 +16,7 @@ mod text;
 
 use super::{ChildConfig, Config, Interface, Mode};
 use crate::crypto::secret::Secret;
-use crate::ike::policy::{self, AuthKind, Childless, EncapPolicy, IdMatch, Ports, Remote, RekeyBy, StartAction};
+use crate::ike::policy::{self, AuthKind, Childless, EncapPolicy, IdMatch, Ports, RekeyBy, Remote, StartAction};
 use crate::ipsec::fitting::Mss;
 use crate::wire::payload::{Id, Proposal};
 use crate::wire::registry::IdType;
@@ -146,7 +146,8 @@ pub struct Tunnel {
 impl Tunnel {
     /// Any address on both sides: routes say what goes in.
     pub fn is_any(&self) -> bool {
-        let any = |ts: &Selector| ts.as_prefix().is_some_and(|(_, len)| len == 0) && *ts == Selector::prefix(ts.start, 0);
+        let any =
+            |ts: &Selector| ts.as_prefix().is_some_and(|(_, len)| len == 0) && *ts == Selector::prefix(ts.start, 0);
         self.peer_ts.iter().chain(&self.our_ts).all(any)
     }
     /// All pairs of selectors of one family, the other end's first.
@@ -208,7 +209,9 @@ impl Facing {
         let Some(ours) = config.policy.connections.iter().find(|c| &*c.name == name) else {
             let known: Vec<&str> = config.policy.connections.iter().map(|c| &*c.name).collect();
             return match config.connections.iter().any(|c| &*c.name == name) {
-                true => refuse(format!("`{name}` has no peer: all its children pass or drop"), "name another connection"),
+                true => {
+                    refuse(format!("`{name}` has no peer: all its children pass or drop"), "name another connection")
+                }
                 false => refuse(format!("there is no connection `{name}`"), format!("there are: {}", known.join(", "))),
             };
         };
@@ -247,7 +250,9 @@ impl Facing {
         let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
         match plain && !name.is_empty() && name.len() <= 64 {
             true => Ok(Self { name: name.into(), ..self }),
-            false => refuse(format!("{name:?} cannot be a name"), "1 to 64 letters, digits, dots, hyphens or underscores"),
+            false => {
+                refuse(format!("{name:?} cannot be a name"), "1 to 64 letters, digits, dots, hyphens or underscores")
+            }
         }
     }
 
@@ -343,10 +348,7 @@ impl Known {
             let kinds = [IdType::KEY_ID, IdType::FQDN, IdType::RFC822_ADDR];
             kinds.into_iter().find_map(|kind| best(&|id| same(id, &Id { kind, data: ppk.id.clone() })))
         };
-        Self {
-            psk: of_peer.or_else(|| best(&|id| *id == IdMatch::Any)),
-            ppk: facing.ppk.as_ref().and_then(of_ppk),
-        }
+        Self { psk: of_peer.or_else(|| best(&|id| *id == IdMatch::Any)), ppk: facing.ppk.as_ref().and_then(of_ppk) }
     }
 }
 

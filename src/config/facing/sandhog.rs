@@ -10,7 +10,14 @@ use crate::wire::registry::IdType;
 use crate::wire::selector::Selector;
 use std::fmt::Write as _;
 
-pub(super) const FORMAT: Format = Format { name: "sandhog", aliases: &[], title: "TOML of a Sandhog at the other end", write, takes: text::takes_any, quote };
+pub(super) const FORMAT: Format = Format {
+    name: "sandhog",
+    aliases: &[],
+    title: "TOML of a Sandhog at the other end",
+    write,
+    takes: text::takes_any,
+    quote,
+};
 
 fn write(facing: &Facing) -> Result<String, Refusal> {
     let name = key(&facing.name);
@@ -51,7 +58,11 @@ fn ends(facing: &Facing, lines: &mut Lines) {
         AuthKind::Psk => lines.put(format!("local = {{ auth = \"psk\"{} }}", id(&facing.peer))),
         AuthKind::PublicKey => {
             lines.note("This gateway's certificate and key.");
-            let files = format!("certs = [{}], key = {}", string(&format!("{}.pem", facing.name)), string(&format!("{}.key", facing.name)));
+            let files = format!(
+                "certs = [{}], key = {}",
+                string(&format!("{}.pem", facing.name)),
+                string(&format!("{}.key", facing.name))
+            );
             lines.put(format!("local = {{ auth = \"pubkey\", {files}{} }}", id(&facing.peer)));
         }
     }
@@ -92,7 +103,8 @@ fn life(facing: &Facing, lines: &mut Lines) {
         lines.put(format!("ppk = {{ id = {}, required = {} }}", string(&id.to_string()), ppk.required));
     }
     if facing.gives.contains(&true) {
-        let families = facing.gives.iter().zip(["\"0.0.0.0\"", "\"::\""]).filter(|(gives, _)| **gives).map(|(_, any)| any);
+        let families =
+            facing.gives.iter().zip(["\"0.0.0.0\"", "\"::\""]).filter(|(gives, _)| **gives).map(|(_, any)| any);
         lines.put(format!("vips = [{}]", families.collect::<Vec<_>>().join(", ")));
     }
     if !facing.vips.is_empty() {

@@ -38,8 +38,18 @@ fn write(facing: &Facing) -> Result<String, Refusal> {
         let families = facing.gives.iter().zip(["0.0.0.0", "::"]).filter(|(gives, _)| **gives).map(|(_, any)| any);
         lines.put(format!("vips = {}", families.collect::<Vec<_>>().join(", ")));
     }
-    side(&mut lines, "local", &facing.peer, (None, format!("certs = {name}.pem"), "this gateway's own certificate, in x509/; its key in private/"))?;
-    side(&mut lines, "remote", &facing.us, (Some(OUR_ADDRESS), format!("cacerts = {name}-ca.pem"), "the authority of Sandhog's certificate, in x509ca/"))?;
+    side(
+        &mut lines,
+        "local",
+        &facing.peer,
+        (None, format!("certs = {name}.pem"), "this gateway's own certificate, in x509/; its key in private/"),
+    )?;
+    side(
+        &mut lines,
+        "remote",
+        &facing.us,
+        (Some(OUR_ADDRESS), format!("cacerts = {name}-ca.pem"), "the authority of Sandhog's certificate, in x509ca/"),
+    )?;
     lines.put("children {");
     lines.deeper();
     let mut names = Vec::new();
@@ -95,7 +105,11 @@ fn suite(facing: &Facing, lines: &mut Lines) {
     }
     lines.put(format!("proposals = {}", proposals(&facing.proposals)));
     if !facing.life.ours.is_zero() {
-        let first = if facing.life.peer_first { "shorter than Sandhog's, which leaves it to this end" } else { "longer than Sandhog's, which comes first" };
+        let first = if facing.life.peer_first {
+            "shorter than Sandhog's, which leaves it to this end"
+        } else {
+            "longer than Sandhog's, which comes first"
+        };
         lines.note(&format!("Rekeying: {first}."));
         lines.put(format!("rekey_time = {}s", facing.life.rekey_for_peer().as_secs()));
     }
@@ -106,7 +120,12 @@ fn suite(facing: &Facing, lines: &mut Lines) {
 }
 
 /// `local` or `remote`: who it is if nothing is known (None: its address), and what certificates need.
-fn side(lines: &mut Lines, section: &str, end: &End, (unknown, certificate, why): (Option<&str>, String, &str)) -> Result<(), Refusal> {
+fn side(
+    lines: &mut Lines,
+    section: &str,
+    end: &End,
+    (unknown, certificate, why): (Option<&str>, String, &str),
+) -> Result<(), Refusal> {
     lines.put(format!("{section} {{"));
     lines.deeper();
     if end.auth == AuthKind::PublicKey {
@@ -201,7 +220,10 @@ fn pools(facing: &Facing, name: &str, lines: &mut Lines) {
     lines.put(format!("{name} {{"));
     lines.deeper();
     lines.note("The network that Sandhog's address comes from.");
-    let addrs = given.map_or_else(|| "REPLACE-WITH-A-NETWORK".to_owned(), |vip| format!("{vip}/{}", if vip.is_ipv4() { 32 } else { 128 }));
+    let addrs = given.map_or_else(
+        || "REPLACE-WITH-A-NETWORK".to_owned(),
+        |vip| format!("{vip}/{}", if vip.is_ipv4() { 32 } else { 128 }),
+    );
     lines.put(format!("addrs = {addrs}"));
     (0..2).for_each(|_| {
         lines.back();
@@ -240,7 +262,10 @@ pub(super) fn selector(ts: &Selector) -> String {
 /// A pattern there, and an identity here.
 fn no_pattern(id: &Id) -> Result<(), Refusal> {
     if [IdType::FQDN, IdType::RFC822_ADDR].contains(&id.kind) && id.data.contains(&b'*') {
-        return refuse(format!("strongSwan takes the * in {id} for a pattern"), "use an identity without it, at both ends");
+        return refuse(
+            format!("strongSwan takes the * in {id} for a pattern"),
+            "use an identity without it, at both ends",
+        );
     }
     Ok(())
 }

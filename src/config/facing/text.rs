@@ -132,29 +132,46 @@ pub(super) struct Needs<'a> {
 pub(super) fn common(facing: &Facing, needs: &Needs<'_>) -> Result<(), Refusal> {
     let target = needs.target;
     if facing.ports.ike != 500 || facing.ports.natt != 4500 {
-        let what = format!("{target} calls UDP ports 500 and 4500 only, and ours are {} and {}", facing.ports.ike, facing.ports.natt);
+        let what = format!(
+            "{target} calls UDP ports 500 and 4500 only, and ours are {} and {}",
+            facing.ports.ike, facing.ports.natt
+        );
         return refuse(what, "set ports = { ike = 500, natt = 4500 } in [gateway]");
     }
     if !needs.certificates && [facing.us.auth, facing.peer.auth].contains(&AuthKind::PublicKey) {
-        return refuse(format!("certificates are not written for {target}"), "use auth = \"psk\", or enter certificates by hand");
+        return refuse(
+            format!("certificates are not written for {target}"),
+            "use auth = \"psk\", or enter certificates by hand",
+        );
     }
     if facing.ppk.as_ref().is_some_and(|ppk| ppk.required) {
-        return refuse(format!("{target} has no post-quantum pre-shared keys"), "set ppk = { required = false }, or leave ppk out");
+        return refuse(
+            format!("{target} has no post-quantum pre-shared keys"),
+            "set ppk = { required = false }, or leave ppk out",
+        );
     }
     if facing.childless == crate::ike::policy::Childless::Force {
         return refuse(format!("{target} has no childless IKE SAs"), "set childless = \"allow\"");
     }
     if !facing.vips.is_empty() || facing.gives.contains(&true) {
-        return refuse(format!("virtual addresses are not written for {target}"), "leave vips and pools out between gateways");
+        return refuse(
+            format!("virtual addresses are not written for {target}"),
+            "leave vips and pools out between gateways",
+        );
     }
     if facing.us.places.iter().chain(&facing.peer.places).any(|place| matches!(place, Place::Addr(IpAddr::V6(_)))) {
         return refuse(format!("IPv6 outer addresses are not written for {target}"), "use IPv4 between the gateways");
     }
-    if !needs.names && let Some(Place::Name(name)) = facing.us.places.first() {
+    if !needs.names
+        && let Some(Place::Name(name)) = facing.us.places.first()
+    {
         return refuse(format!("{target} calls addresses only, not `{name}`"), "say our address with --address ADDR");
     }
     if let Some(child) = facing.children.iter().find(|child| child.transport) {
-        return refuse(format!("`{}` has transport mode, which is not written for {target}", child.name), "use mode = \"tunnel\"");
+        return refuse(
+            format!("`{}` has transport mode, which is not written for {target}", child.name),
+            "use mode = \"tunnel\"",
+        );
     }
     Ok(())
 }
@@ -165,13 +182,17 @@ pub(super) fn advice(facing: &Facing) -> Vec<String> {
     if facing.us.places.contains(&Place::Unknown) {
         advice.push(format!("{OUR_ADDRESS}: the address that this gateway sees of Sandhog, the public one where a NAT is between (--address ADDR writes it)."));
     } else if facing.behind_nat {
-        advice.push("Sandhog seems to be behind a NAT: its address here is that of its ID. UDP 4500 has to pass.".into());
+        advice
+            .push("Sandhog seems to be behind a NAT: its address here is that of its ID. UDP 4500 has to pass.".into());
     }
     if facing.peer.places.contains(&Place::Unknown) {
         advice.push(format!("{PEER_ADDRESS}: this gateway's own outer address. Sandhog waits for its call."));
     }
     if facing.us.id.is_none() {
-        advice.push("Sandhog's identity is its own address; where a NAT is between, give it one: local = { id = \"...\" }.".into());
+        advice.push(
+            "Sandhog's identity is its own address; where a NAT is between, give it one: local = { id = \"...\" }."
+                .into(),
+        );
     }
     if let [_, _, ..] = &facing.us.places[..] {
         let all: Vec<String> = facing.us.places.iter().map(|p| place(p, OUR_ADDRESS)).collect();
@@ -189,14 +210,27 @@ pub(super) fn takes_any(_: &Secret) -> Result<(), Refusal> {
     Ok(())
 }
 /// Only secrets of some length, of some characters.
-pub(super) fn takes(secret: &Secret, target: &str, len: RangeInclusive<usize>, fits: impl Fn(u8) -> bool) -> Result<(), Refusal> {
+pub(super) fn takes(
+    secret: &Secret,
+    target: &str,
+    len: RangeInclusive<usize>,
+    fits: impl Fn(u8) -> bool,
+) -> Result<(), Refusal> {
     if !len.contains(&secret.len()) {
-        let what = format!("a secret has {} to {} characters in {target}, and this one has {}", len.start(), len.end(), secret.len());
+        let what = format!(
+            "a secret has {} to {} characters in {target}, and this one has {}",
+            len.start(),
+            len.end(),
+            secret.len()
+        );
         return refuse(what, "make another one with `sandhog secret`, for both ends");
     }
     match secret.expose().iter().all(|octet| fits(*octet)) {
         true => Ok(()),
-        false => refuse(format!("the secret has characters that {target} does not take"), "make another one with `sandhog secret`, for both ends"),
+        false => refuse(
+            format!("the secret has characters that {target} does not take"),
+            "make another one with `sandhog secret`, for both ends",
+        ),
     }
 }
 /// In double quotes; a backslash takes the meaning from `special`.

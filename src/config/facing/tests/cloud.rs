@@ -134,7 +134,12 @@ fn alibaba_takes_the_requests() {
             assert_eq!(ike["IkeLifetime"].as_u64().unwrap() < facing.life.ours.as_secs(), facing.life.peer_first);
             let hcl = hcl(&super::text(&facing, "aliyun-terraform", secret).unwrap()).unwrap();
             assert_eq!(text_at(&hcl, "ike_config.psk"), secret.unwrap_or(super::super::text::PLACEHOLDER));
-            for (json, terraform) in [("IkeEncAlg", "ike_enc_alg"), ("IkeAuthAlg", "ike_auth_alg"), ("IkePfs", "ike_pfs"), ("IkeVersion", "ike_version")] {
+            for (json, terraform) in [
+                ("IkeEncAlg", "ike_enc_alg"),
+                ("IkeAuthAlg", "ike_auth_alg"),
+                ("IkePfs", "ike_pfs"),
+                ("IkeVersion", "ike_version"),
+            ] {
                 assert_eq!(text_at(&hcl, &format!("ike_config.{terraform}")), ike[json].as_str().unwrap());
             }
             assert_eq!(text_at(&hcl, "ipsec_config.ipsec_pfs"), ipsec["IpsecPfs"].as_str().unwrap());
@@ -155,8 +160,22 @@ fn check_alibaba(ike: &Value, ipsec: &Value, request: &Value) {
         assert!((0..=86_400).contains(&life.as_u64().unwrap()));
     }
     let known = [
-        "RegionId", "VpnGatewayId", "CustomerGatewayId", "Name", "LocalSubnet", "RemoteSubnet", "EffectImmediately", "IkeConfig", "IpsecConfig",
-        "EnableDpd", "EnableNatTraversal", "AutoConfigRoute", "HealthCheckConfig", "BgpConfig", "RemoteCaCertificate", "TunnelOptionsSpecification",
+        "RegionId",
+        "VpnGatewayId",
+        "CustomerGatewayId",
+        "Name",
+        "LocalSubnet",
+        "RemoteSubnet",
+        "EffectImmediately",
+        "IkeConfig",
+        "IpsecConfig",
+        "EnableDpd",
+        "EnableNatTraversal",
+        "AutoConfigRoute",
+        "HealthCheckConfig",
+        "BgpConfig",
+        "RemoteCaCertificate",
+        "TunnelOptionsSpecification",
     ];
     assert!(request.as_object().unwrap().keys().all(|key| known.contains(&key.as_str())), "{request}");
 }

@@ -87,9 +87,15 @@ fn fits(part: &str, word: &str) -> bool {
     match part {
         "NAME" => plain("-_") && word.starts_with(|c: char| c.is_ascii_alphabetic()),
         "ADDR" => word.parse::<Ipv4Addr>().is_ok() || word.starts_with("REPLACE-WITH-"),
-        "MASK" => word.parse::<Ipv4Addr>().is_ok_and(|mask| mask.to_bits().leading_ones() + mask.to_bits().trailing_zeros() >= 32),
-        "WILDCARD" => word.parse::<Ipv4Addr>().is_ok_and(|mask| mask.to_bits().leading_zeros() + mask.to_bits().trailing_ones() >= 32),
-        "NET" => word.split_once('/').is_some_and(|(a, len)| a.parse::<Ipv4Addr>().is_ok() && len.parse::<u8>().is_ok_and(|len| len <= 32)),
+        "MASK" => word
+            .parse::<Ipv4Addr>()
+            .is_ok_and(|mask| mask.to_bits().leading_ones() + mask.to_bits().trailing_zeros() >= 32),
+        "WILDCARD" => word
+            .parse::<Ipv4Addr>()
+            .is_ok_and(|mask| mask.to_bits().leading_zeros() + mask.to_bits().trailing_ones() >= 32),
+        "NET" => word
+            .split_once('/')
+            .is_some_and(|(a, len)| a.parse::<Ipv4Addr>().is_ok() && len.parse::<u8>().is_ok_and(|len| len <= 32)),
         "NUM" => !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit()),
         "WORD" => plain("._-@:/+"),
         "PORT" => plain("./-"),
@@ -117,7 +123,9 @@ fn a_grammar_refuses_what_it_does_not_know() {
         views: &[("top", &[("acl NUM", Some("acl"))]), ("acl", &[("rule permit|deny ADDR WILDCARD", None)])],
     };
     assert_eq!(read(&G, "# x\nacl 3000\n rule permit 10.0.0.0 0.0.0.255\n quit\n").unwrap().len(), 2);
-    for wrong in ["acl\n", "acl 3000\n", "acl 3000\n rule permit 10.0.0.0 255.0.255.0\n quit\n", "quit\n", "acl 3000 x\n"] {
+    for wrong in
+        ["acl\n", "acl 3000\n", "acl 3000\n rule permit 10.0.0.0 255.0.255.0\n quit\n", "quit\n", "acl 3000 x\n"]
+    {
         assert!(read(&G, wrong).is_err(), "{wrong}");
     }
 }

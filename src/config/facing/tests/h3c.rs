@@ -24,7 +24,10 @@ pub(in super::super) const GRAMMAR: Grammar = Grammar {
         (
             "proposal",
             &[
-                ("encryption 3des-cbc|aes-cbc-128|aes-cbc-192|aes-cbc-256|aes-ctr-128|aes-ctr-192|aes-ctr-256|des-cbc", None),
+                (
+                    "encryption 3des-cbc|aes-cbc-128|aes-cbc-192|aes-cbc-256|aes-ctr-128|aes-ctr-192|aes-ctr-256|des-cbc",
+                    None,
+                ),
                 ("integrity aes-xcbc-mac|md5|sha1|sha256|sha384|sha512", None),
                 ("prf aes-xcbc-mac|md5|sha1|sha256|sha384|sha512", None),
                 ("dh group1|group2|group5|group14|group19|group20|group24", None),

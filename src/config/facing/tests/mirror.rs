@@ -9,7 +9,10 @@ fn both_ends_change_places() {
     assert_eq!(facing.peer.id, Some("203.0.113.7".parse().unwrap()));
     assert_eq!(facing.us.id, Some("192.0.2.1".parse().unwrap()));
     let [child] = &facing.children[..] else { panic!() };
-    assert_eq!((&child.peer_ts, &child.our_ts), (&vec!["10.2.0.0/16".parse().unwrap()], &vec!["10.1.0.0/16".parse().unwrap()]));
+    assert_eq!(
+        (&child.peer_ts, &child.our_ts),
+        (&vec!["10.2.0.0/16".parse().unwrap()], &vec!["10.1.0.0/16".parse().unwrap()])
+    );
     assert!(facing.routed().is_none());
 }
 
@@ -61,7 +64,9 @@ fn lifetimes_say_who_comes_first() {
 
 #[test]
 fn inner_addresses_of_two_hosts() {
-    for (ours, len, peers) in [("169.254.1.1", 30, Some("169.254.1.2")), ("10.0.0.3", 31, Some("10.0.0.2")), ("10.0.0.3", 24, None)] {
+    for (ours, len, peers) in
+        [("169.254.1.1", 30, Some("169.254.1.2")), ("10.0.0.3", 31, Some("10.0.0.2")), ("10.0.0.3", 24, None)]
+    {
         let found = inner(&(ours.parse().unwrap(), len));
         assert_eq!(found.peers, peers.map(|addr| addr.parse().unwrap()));
     }

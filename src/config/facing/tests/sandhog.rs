@@ -5,7 +5,9 @@ use crate::wire::keyword;
 #[test]
 fn a_mirror_of_the_mirror_is_the_first() {
     for sample in SAMPLES {
-        for ids in [None, Some(["left.example", "keyid:right one"]), Some(["CN=a \\\"b\\\", O=c", "user@right.example"])] {
+        for ids in
+            [None, Some(["left.example", "keyid:right one"]), Some(["CN=a \\\"b\\\", O=c", "user@right.example"])]
+        {
             let ids = ids.map(|ids| ids.map(|id| id.replace("\\\"", "'")));
             let ids = ids.as_ref().map(|[a, b]| [a.as_str(), b.as_str()]);
             let ours = config_of(sample, ids);
