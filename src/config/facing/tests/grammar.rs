@@ -60,9 +60,9 @@ fn words(line: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut rest = line;
     while !rest.is_empty() {
-        let end = if rest.starts_with('"') {
+        let end = if let Some(body) = rest.strip_prefix('"') {
             let mut escaped = false;
-            let close = rest[1..].find(|c| {
+            let close = body.find(|c| {
                 let is_end = c == '"' && !escaped;
                 escaped = c == '\\' && !escaped;
                 is_end
