@@ -7,6 +7,7 @@ mod connection;
 mod credentials;
 pub mod document;
 pub mod error;
+pub mod facing;
 mod files;
 mod free;
 mod gateway;
@@ -38,7 +39,7 @@ pub use error::{Errors, Finding, Severity};
 pub use files::{LARGEST as LARGEST_FILE, given, load, sources, state_dir};
 pub use interface::Interface;
 pub use monitor::{Monitor, MonitorAction};
-pub use secret::{Secrets, System};
+pub use secret::{Secrets, System, Withheld};
 
 use crate::ike::policy::{Policy, Ports};
 use crate::ipsec::fitting::{Fitting, Mss, OuterFragments};
