@@ -118,12 +118,13 @@ def firewall_back(lab):
 
 @way("sources are changed before the device", "traffic.masquerade", proven=True)
 def masquerade(lab):
-    with nft(lab.l, {"family": "ip", "post": "type nat hook postrouting priority srcnat; masquerade;"}):
+    with nft(lab.l, {"family": "ip", "post": f"type nat hook postrouting priority srcnat; snat to {GATEWAYS[4][0]};"}):
         yield
 
 
 @way("what is too big, where nobody hears that it is", "mtu.black_hole", asks="large")
 def black_hole(lab):
+    lab.forget()
     with nft(lab.a, {"input": "type filter hook input priority 0; icmp type destination-unreachable drop;"}):
         yield
 

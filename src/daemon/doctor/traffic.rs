@@ -121,6 +121,9 @@ pub struct Hops {
     pub asked: u64,
     /// From our network to the peer's, by whatever way.
     pub answers: u64,
+    /// Of those that came in: what is too long for our device and must not be cut, in the first half of the look, and in all of it.
+    pub big_half: u64,
+    pub big: u64,
     /// From our device.
     pub in_prerouting: Seen,
     pub in_input: Seen,
@@ -239,13 +242,27 @@ fn replay(facts: &Facts) -> Option<Failure> {
 
 /// A host goes on sending what is too big although it was told: who hears it sends smaller ones at once.
 fn too_big(facts: &Facts) -> Option<Failure> {
+    let found = |packets: String| {
+        let failure = facts.likely(&["mtu.black_hole"])?;
+        Some(with(with(failure, "packets", [packets]), "mtu", [facts.mtu.to_string()]))
+    };
+    // The kernel does not give such packets to the device. Some are what a look for the path's MTU sends.
+    if let Some(hops) = facts.host.hops
+        && hops.big_half >= 2
+        && hops.big >= hops.big_half + 2
+        && hops.big * 5 >= hops.prerouting.last
+    {
+        return found(packets(hops.big, "too long that must not be cut"));
+    }
     let of = |sample: &&Sample| sample.reason == Drop::TooBig;
     let first = facts.refused.iter().find(of)?;
     let same = facts.refused.iter().filter(of).filter(|other| ends(&other.flow) == ends(&first.flow)).count();
-    let again = facts.too_big.iter().all(|count| *count > 0) && same >= 3;
-    let failure = facts.likely(&["mtu.black_hole"]).filter(|_| again)?;
-    let failure = with(failure, "packets", [format!("{}, {} octets", told(&first.flow), first.len)]);
-    Some(with(failure, "mtu", [facts.mtu.to_string()]))
+    let [before, after] = facts.too_big;
+    let often = same >= 3 && (before + after) * 5 >= facts.now.outwards;
+    if before == 0 || after == 0 || !often {
+        return None;
+    }
+    found(format!("{}, {} octets", told(&first.flow), first.len))
 }
 
 fn ends(flow: &Flow) -> (IpAddr, IpAddr) {
@@ -331,7 +348,7 @@ fn outwards(facts: &Facts, hops: &Hops) -> Option<Failure> {
         let failure = facts.likely(&["traffic.firewall"])?;
         return Some(firewall(facts, failure, "prerouting", hops.prerouting.first));
     }
-    let lost = hops.prerouting.last > 0 && hops.forward.first + hops.forward_past == 0;
+    let lost = hops.prerouting.last > hops.big && hops.forward.first + hops.forward_past == 0;
     lost.then(|| not_forwarded(facts, hops.prerouting.last, 0)).flatten()
 }
 
@@ -580,6 +597,10 @@ mod tests {
                 "a host learns the mtu",
                 Facts { too_big: [9, 0], ..refused(busy(), Drop::TooBig, "10.1.0.2", "10.2.0.2", false) },
             ),
+            (
+                "a look for the path's mtu",
+                asking(|hops| (hops.big_half, hops.big, hops.prerouting, hops.asked) = (2, 4, all(40), 0)),
+            ),
             ("multicast", refused(busy(), Drop::NoPolicy, "10.1.0.2", "224.0.0.251", false)),
         ] {
             assert_eq!(judge(&facts), [], "{name}");
@@ -603,6 +624,11 @@ mod tests {
                 "mtu.black_hole",
                 false,
                 Facts { too_big: [2, 2], ..refused(busy(), Drop::TooBig, "10.1.0.2", "10.2.0.2", false) },
+            ),
+            (
+                "mtu.black_hole",
+                false,
+                asking(|hops| *hops = Hops { prerouting: all(9), big_half: 4, big: 9, ..Hops::default() }),
             ),
             ("traffic.selectors", true, refused(idle(), Drop::NoPolicy, "10.9.0.2", "10.2.0.2", false)),
             ("traffic.selectors", true, refused(busy(), Drop::SelectorMismatch, "10.7.0.2", "10.1.0.2", true)),
