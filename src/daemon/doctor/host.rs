@@ -41,8 +41,8 @@ pub struct Question {
     pub connection: Arc<str>,
     /// The device of its inner packets.
     pub device: (DeviceId, String),
-    /// Where that is, if it is not where we are.
-    pub netns: Option<PathBuf>,
+    /// Where that is, if it is not where we are, and what people call that.
+    pub netns: Option<(PathBuf, String)>,
     /// Of our own outer packets.
     pub mark: u32,
     /// Those that are up.
@@ -96,10 +96,10 @@ impl std::ops::Drop for Ticket {
 }
 
 fn look(question: &Question) -> Vec<Failure> {
-    let Some(path) = &question.netns else { return examine(question, Place::here(question)) };
+    let Some((path, name)) = &question.netns else { return examine(question, Place::here(question)) };
     match Namespace::open(path).and_then(|namespace| namespace.run(|| examine(question, Place::here(question)))) {
         Ok(found) => found,
-        Err(error) => examine(question, Place::unseen(format!("the network namespace {}: {error}", path.display()))),
+        Err(error) => examine(question, Place::unseen(format!("the network namespace {name}: {error}"))),
     }
 }
 
@@ -160,7 +160,6 @@ fn facts(
     host: Host,
 ) -> Facts {
     let texts = |selectors: &[Selector]| selectors.iter().map(ToString::to_string).collect();
-    let faults = &ward.inbound.traffic.faults;
     Facts {
         time: clock::now(),
         connection: question.connection.clone(),
@@ -170,9 +169,10 @@ fn facts(
         local_ts: texts(&ward.local),
         remote_ts: texts(&ward.remote_ts),
         device: question.device.1.clone(),
+        netns: question.netns.as_ref().map(|(_, name)| name.clone()),
         raw: ward.outbound.path.load().encap == Encap::Raw,
         mtu: ward.mtu,
-        sa: Sa { opened: ward.inbound.sa.highest() > 0, icv: faults.icv.load(Relaxed), cut: faults.cut.load(Relaxed) },
+        sa: Sa::of(&ward.inbound),
         ever: after.passed,
         now: Passed {
             inwards: after.passed.inwards.saturating_sub(before.passed.inwards),

@@ -5,10 +5,12 @@
 use crate::dataplane::stats::Sample;
 use crate::esp::drop::Drop;
 use crate::ike::diagnose::{Certainty, Failure, Phase};
+use crate::ipsec::sad::InboundEntry;
 use crate::wire::ip::Flow;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// Packets, delivered and sealed.
@@ -33,6 +35,8 @@ pub struct Facts {
     pub local_ts: Vec<String>,
     pub remote_ts: Vec<String>,
     pub device: String,
+    /// Where the device is, if it is not where we are.
+    pub netns: Option<String>,
     /// ESP is not in UDP.
     pub raw: bool,
     /// The largest inner packet that is carried whole.
@@ -61,6 +65,14 @@ pub struct Sa {
     pub icv: u64,
     /// That of so many was cut to 96 bits.
     pub cut: u64,
+}
+
+impl Sa {
+    /// As it is now.
+    pub fn of(inbound: &InboundEntry) -> Self {
+        let faults = &inbound.traffic.faults;
+        Self { opened: inbound.sa.highest() > 0, icv: faults.icv.load(Relaxed), cut: faults.cut.load(Relaxed) }
+    }
 }
 
 /// What the host says.
@@ -165,7 +177,8 @@ pub enum Fate {
 
 /// What is wrong, worst first.
 pub fn judge(facts: &Facts) -> Vec<Failure> {
-    let mut found: Vec<Failure> = [esp(facts), replay(facts), too_big(facts)].into_iter().flatten().collect();
+    let unopened = unopened(facts.time, facts.initiator, facts.sa).map(|failure| facts.about(failure));
+    let mut found: Vec<Failure> = [unopened, replay(facts), too_big(facts)].into_iter().flatten().collect();
     let passes = facts.now.inwards > 0 && facts.now.outwards > 0;
     if passes {
         found.extend(selectors(facts));
@@ -188,10 +201,13 @@ pub fn judge(facts: &Facts) -> Vec<Failure> {
 
 impl Facts {
     fn proven(&self, code: &'static str) -> Failure {
-        let mut failure = Failure::new(self.time, Phase::Traffic, self.initiator, code);
+        self.about(Failure::new(self.time, Phase::Traffic, self.initiator, code))
+    }
+    fn about(&self, mut failure: Failure) -> Failure {
         failure.connection = Some(self.connection.clone());
         failure.child = Some(self.child.clone());
         failure.remote = self.remote;
+        failure.local.put("netns", self.netns.iter().cloned().collect());
         failure
     }
     fn likely(&self, candidates: &[&'static str]) -> Option<Failure> {
@@ -217,18 +233,20 @@ fn packets(number: u64, what: &str) -> String {
     format!("{number} {what}")
 }
 
-/// What comes cannot be opened.
-fn esp(facts: &Facts) -> Option<Failure> {
-    let Sa { opened, icv, cut } = facts.sa;
-    if opened {
-        return None;
+/// Nothing of what comes on an SA can be opened, from its first packet on. One wrong packet anybody can send.
+pub fn unopened(time: Duration, initiator: bool, Sa { opened, icv, cut }: Sa) -> Option<Failure> {
+    let failure = |code| Failure::new(time, Phase::Traffic, initiator, code);
+    match (opened, cut, icv) {
+        (false, 1.., _) => {
+            Some(failure("esp.truncation").between("icv", vec!["128 bits".into()], vec!["96 bits".into()]))
+        }
+        (false, 0, 2..) => {
+            let mut failure = failure("esp.keys");
+            (failure.certainty, failure.candidates) = (Certainty::Likely, vec!["esp.keys"]);
+            Some(with(failure, "packets", [packets(icv, "with a wrong ICV"), "0 opened".into()]))
+        }
+        _ => None,
     }
-    if cut > 0 {
-        let failure = facts.proven("esp.truncation");
-        return Some(failure.between("icv", vec!["128 bits".into()], vec!["96 bits".into()]));
-    }
-    let failure = facts.likely(&["esp.keys"]).filter(|_| icv > 0)?;
-    Some(with(failure, "packets", [packets(icv, "with a wrong ICV"), "0 opened".into()]))
 }
 
 /// What comes is older than the window. A few are what any network does.
@@ -491,6 +509,7 @@ mod tests {
             local_ts: vec!["10.1.0.0/24".into()],
             remote_ts: vec!["10.2.0.0/24".into()],
             device: "sandhog0".into(),
+            netns: None,
             raw: false,
             mtu: 1422,
             sa: Sa { opened: true, icv: 0, cut: 0 },
