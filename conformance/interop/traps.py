@@ -95,7 +95,7 @@ def forgotten(name, profile, extra, refusal):
 @case(ROW, "huawei and others refuse our rekeys until the SA ends")
 def ends():
     """With the profile nothing is asked for, without it in vain; in both the tunnel is made from scratch before its end."""
-    cells = [("e", "huawei", "", odd.NO_PROPOSAL), ("f", "sandhog", 'rekey = "both"', odd.NO_PROPOSAL), ("g", "sandhog", 'rekey = "both"', odd.NO_MORE)]
+    cells = [("e", "huawei", "", odd.NO_PROPOSAL), ("f", "strongswan", 'rekey = "both"', odd.NO_PROPOSAL), ("g", "strongswan", 'rekey = "both"', odd.NO_MORE)]
     with futures.ThreadPoolExecutor(len(cells)) as pool:
         left, vain, told = pool.map(lambda cell: forgotten(*cell), cells)
     held = left[0] >= 2 and not left[1] and vain[0] >= 2 and vain[1] and told[0] >= 2 and told[1] and not left[3] + vain[3] + told[3]
@@ -110,13 +110,13 @@ def both():
         most = lab.sas()
         more, gone = lab.traffic(10)
         up, one = len(lab.odd.told("up")), lab.sas()
-        return check(up == 2 and one == 1 and not lost + gone, f"{up} IKE SAs came up, {most} after 2 s, {one} at last, {lost + gone} of {sent + more} pings lost")
+        return check(up == most == 2 and one == 1 and not lost + gone, f"{up} IKE SAs came up, {most} after 2 s, {one} at last, {lost + gone} of {sent + more} pings lost")
 
 
 @case(ROW, "h3c takes one pair of networks for each child", quick=True)
 def single():
-    """More than one pair would be refused."""
-    with Tunnel("s", "h3c", pairs=2, narrow="single") as lab:
+    """More than one pair would be refused, and so would one who does not name it."""
+    with Tunnel("s", "h3c", pairs=2, narrow="single", named=True) as lab:
         sent, lost = lab.traffic(1)
         children, refused = len(lab.us.status("peer")["children"]), lab.odd.told("refused")
         return check(children == 2 and not refused and sent and not lost, f"{children} children, {len(refused)} refused, {lost} of {sent} pings lost")
@@ -138,6 +138,17 @@ def one():
         sent, lost = lab.traffic(13)
         asked = lab.odd.told("asked")
         return check(not asked and not lost, f"{len(asked)} children asked for, {lost} of {sent} pings lost")
+
+
+@case(ROW, "azure takes only rekeys that repeat the child exactly")
+def exact():
+    """The selectors, though the policy has more, and the one suite in use."""
+    with Tunnel("x", "azure", pairs=2, child=LIFE, narrow="one", exact=True) as lab:
+        lab.steady.ask(HOSTS[:1])
+        lab.steady.seen()
+        sent, lost = lab.traffic(8)
+        asked, refused = lab.odd.told("asked"), lab.odd.told("refused")
+        return check(len(asked) >= 3 and not refused and not lost, f"{len(asked)} rekeys, {len(refused)} refused, {lost} of {sent} pings lost")
 
 
 case(ROW, "azure rekeys without PFS")(lambda: rekeyed("azure", rekey=2, pfs=False))

@@ -22,20 +22,52 @@ CHANGED = {
     "h3c-er": ({"ike": "aes256-sha256-modp1536"}, ("proposal.ke",), ("proposal.ke",)),
     "huawei": ({"local_ts": ["10.99.0.0/24"]}, ("ts.mismatch",), ("ts.mismatch",)),
     "tencent": ({"esp": "aes128-sha256-modp2048"}, ("proposal.encr",), ("proposal.encr",)),
-    "aws": ({"esp": "aes256-sha256-modp3072"}, ("pfs.mismatch",), ("pfs.mismatch",)),
-    "azure": ({"ike": "aes256-sha384-prfsha256-modp2048"}, ("proposal.integ",), ("proposal.integ",)),
+    "aws": ({"esp": "aes256gcm16-ecp256"}, ("pfs.mismatch",), ("pfs.mismatch",)),
+    "azure": ({"ike": "aes256-sha256-prfsha384-ecp384"}, ("proposal.integ",), ("proposal.integ",)),
     # its address behind the cloud's NAT instead of its public one
     "gcp": ({"local_id": "10.0.0.2"}, ("auth.id",), ("auth.id", "peer.unknown")),
-    "cisco-ios-xe": ({"ike": "aes256-sha256-prfsha512-modp2048"}, ("proposal.prf",), ("proposal.prf",)),
+    "cisco-ios-xe": ({"ike": "aes256gcm16-prfsha256-ecp384"}, ("proposal.prf",), ("proposal.prf",)),
     "cisco-asa": ({"remote_ts": ["10.98.0.0/24"]}, ("ts.mismatch",), ("ts.mismatch",)),
     # it believes that we are somebody else
     "fortigate": ({"remote_id": "10.0.0.1"}, ("auth.id",), ("auth.id", "peer.unknown")),
-    "juniper-srx": ({"version": 1}, ("version.ikev1_peer",), ("version.ikev1_peer",)),
+    "juniper-srx": ({"esp": "aes256-sha512-modp2048"}, ("proposal.integ",), ("proposal.integ",)),
     "mikrotik": ({"esp": "aes256-sha256"}, ("pfs.mismatch",), ("pfs.mismatch",)),
-    "pfsense": ({"psk": "Sandhog's\\n"}, ("auth.psk",), ("auth.psk",)),
-    "strongswan": ({"esp": "aes256-sha512-modp2048"}, ("proposal.integ",), ("proposal.integ",)),
-    "sandhog": ({"ike": "aes192-sha256-modp2048"}, ("proposal.encr",), ("proposal.encr",)),
+    "pfsense": ({"psk": "Sandhog.2026_lab.7Q "}, ("auth.psk",), ("auth.psk",)),
+    "strongswan": ({"version": 1}, ("version.ikev1_peer",), ("version.ikev1_peer",)),
+    "sandhog": ({"esp": "aes256gcm16-x25519-noesn"}, ("proposal.esn",), ("proposal.esn",)),
 }
+
+
+class Swan(strongswan.StrongSwan):
+    """strongSwan as one of them."""
+
+    def rekey(self, child):
+        """One child, or the IKE SA."""
+        self.vici().call("rekey", **({"child": child} if child else {"ike": "gw"}))
+
+
+class Hog:
+    """One of ours in that place, with what of strongSwan the cases need."""
+
+    def __init__(self, host, text):
+        self.hog = sandhog.Sandhog(host, text)
+
+    def load(self, text):
+        """Another configuration."""
+        self.hog.write(text)
+        self.hog.must("reload")
+
+    def initiate(self, child, timeout):
+        """Brings it up."""
+        return self.hog.up(f"gw/{child}", timeout)
+
+    def established(self):
+        """How many children."""
+        return sum(c["state"] == "up" for c in self.hog.status("gw")["children"])
+
+    def rekey(self, child):
+        """One child, or the IKE SA."""
+        self.hog.must("rekey", "gw" + (f"/{child}" if child else ""))
 
 
 class Ends:
@@ -47,15 +79,26 @@ class Ends:
         # what goes any to any must not take the tunnel itself: strongSwan marks its own packets
         options = "" if not routed else "plugins { kernel-netlink { fwmark = !0x42 }\n socket-default { fwmark = 0x42 } }"
         with futures.ThreadPoolExecutor(4) as pool:
-            made = pool.map(lambda v: (v.name, strongswan.StrongSwan(lab.peers[v.name], options=options if v.nets is None else "")), lab.vendors)
-            self.peers = dict(made)
-        for vendor in lab.vendors:
-            self.peers[vendor.name].load(lab.their_side(vendor))
+            self.peers = dict(pool.map(lambda v: (v.name, self.peer(v, options)), lab.vendors))
         self.us = sandhog.Sandhog(lab.left, "".join(lab.our_side(vendor) for vendor in lab.vendors))
         for vendor in lab.vendors:
             if vendor.nets is None:
                 for _, theirs in lab.networks(vendor):
                     self.us.host.ip("route", "replace", theirs, "dev", f"vti{lab.number(vendor)}", "src", lab.pings(vendor)[0][0])
+
+    def peer(self, vendor, options):
+        """What plays it."""
+        host = self.lab.peers[vendor.name]
+        if vendor.name == "sandhog":
+            return Hog(host, self.lab.mirror(vendor))
+        swan = Swan(host, options=options if vendor.nets is None else "")
+        swan.load(self.lab.their_side(vendor))
+        return swan
+
+    def change(self, vendor, change):
+        """Its configuration is another one."""
+        write = self.lab.mirror if vendor.name == "sandhog" else self.lab.their_side
+        self.peers[vendor.name].load(write(vendor, **change))
 
     def children(self, vendor):
         """{name: (state, SPI)} of ours."""
@@ -90,8 +133,7 @@ class Ends:
             if by_us:
                 self.us.must("rekey", vendor.name + (f"/{name}" if name else ""))
             else:
-                vici = self.peers[vendor.name].vici()
-                vici.call("rekey", **({"ike": "gw"} if ike else {"child": name}))
+                self.peers[vendor.name].rekey(name)
 
         def other():
             now = self.ike(vendor) if ike else self.children(vendor)
@@ -123,7 +165,7 @@ def changed(ends, vendor):
     name, (change, as_initiator, as_responder) = vendor.name, CHANGED[vendor.name]
     ends.us.client("down", name)
     wait.until(f"{name}: down", lambda: not ends.peers[name].established(), PATIENCE)
-    ends.peers[name].load(ends.lab.their_side(vendor, **change))
+    ends.change(vendor, change)
     ends.up(vendor, 3)
     if "pfs.mismatch" in as_initiator:
         # it shows at the first rekey: the rehearsal, or one that somebody asks for
@@ -131,7 +173,7 @@ def changed(ends, vendor):
             ends.us.client("rekey", f"{name}/{next(iter(ends.children(vendor)))}")
         else:
             try:
-                ends.peers[name].vici().call("rekey", child="c0")
+                ends.peers[name].rekey("c0")
             except ViciError:
                 pass
     failure = wait.until(f"{name}: a failure", lambda: ends.us.status(name)["last_failure"], PATIENCE)

@@ -8,6 +8,8 @@ Manners, all off unless set:
 - `calls`: it opens an IKE SA of its own as soon as it sees one of the other end; `idle`: and deletes one IKE SA that nothing has come through for so many seconds
 - `narrow`: "one": of several selectors it takes one pair; `single`: it refuses more than one pair by SINGLE_PAIR_REQUIRED; "any": whatever is offered
 - `one_child`: a second child ends the first one
+- `exact`: a rekey has to repeat the selectors and the suite of what it rekeys, or is refused
+- `named`: it wants to be named by an IDr
 - `tfc`: ESP is padded to so many octets (RFC 4303 section 2.7)
 
 One JSON line for each thing that happens goes to standard output: see `tell`.
@@ -486,7 +488,7 @@ class Gateway:
     def on_auth(self, ike, payloads):
         """The other end proves itself, and wants a child."""
         of = dict(payloads)
-        if of[P_AUTH][4:] != self.proof(ike, False, of[P_IDI]):
+        if of[P_AUTH][4:] != self.proof(ike, False, of[P_IDI]) or self.manners.get("named") and of.get(P_IDR) != self.identity(self.local):
             return [notify(AUTH_FAILED)]
         ike.up = True
         tell("up", initiator=False, child=P_SA in of)
@@ -560,6 +562,9 @@ class Gateway:
         if ike_rekey:
             return self.on_ike_rekey(ike, of)
         shared, group, nr, extra = b"", P_KE in of, os.urandom(32), []
+        if rekey and self.manners.get("exact") and not self.repeats(ike, payloads):
+            tell("refused", what="not the same")
+            return [notify(NO_PROPOSAL)]
         if group:
             if struct.unpack_from("!H", of[P_KE])[0] != GROUPS.get(self.esp_suite.group):
                 return [notify(NO_PROPOSAL)]
@@ -570,6 +575,16 @@ class Gateway:
             return [notify(NO_PROPOSAL)]
         answer = self.create(ike, of, of[P_NONCE], nr, shared, group)
         return answer if answer[0][0] == P_NOTIFY else [answer[0], (P_NONCE, nr), *extra, *answer[1:]]
+
+    def repeats(self, ike, payloads):
+        """Whether a rekey asks for what there is."""
+        of = dict(payloads)
+        spi = next(b[4:8] for k, b in payloads if k == P_NOTIFY and struct.unpack_from("!H", b, 2)[0] == REKEY)
+        old = next((c for c in ike.children.values() if c.spi_out == spi), None)
+        offered = proposals(of[P_SA])
+        # the first child has had no group that could be repeated
+        same = all({t for t in o[3] if t[0] != 4} == set(self.esp_suite.transforms(3, False)) for o in offered)
+        return old is not None and same and (ranges(of[P_TSI]), ranges(of[P_TSR])) == (old.remote_ts, old.local_ts)
 
     def on_ike_rekey(self, ike, of):
         """The children go over."""

@@ -24,11 +24,14 @@ class Vendor:
         rehearse = 'rehearse = "never"\n' if self.nets is None or self.rekey == "peer" else ""
         mode = "per_pair" if self.pairs else "together"
         # Windows offers none when it begins a rekey
-        groupless = ', "aes256-sha256"' if self.name == "azure" else ""
-        return f'proposals = ["{self.ike}"]\nrekey = "{self.rekey}"\n{rehearse}', f'ts_mode = "{mode}"\nesp_proposals = ["{self.esp}"{groupless}]\n'
+        groupless = ', "aes256gcm16"' if self.name == "azure" else ""
+        more = {"sandhog": self.connection + "\n", "fortigate": 'unique = "never"\n'}.get(self.name, "")
+        return f'proposals = ["{self.ike}"]\nrekey = "{self.rekey}"\n{rehearse}{more}', f'ts_mode = "{mode}"\nesp_proposals = ["{self.esp}"{groupless}]\n'
 
 
-CBC, PFS = "aes256-sha256-modp2048", "aes256-sha256-modp2048"
+CBC = "aes256-sha256-modp2048"
+# with the PRF that GCM needs
+GCM = "aes256gcm16-prfsha384-ecp384"
 HOUR, DAY = 3600, 86400
 
 
@@ -44,28 +47,36 @@ def esp(life, kilobytes=0):
 
 
 VENDORS = [
-    # many CIDRs in one SA, with IKEv2; 86400 s both
-    Vendor("aliyun", CBC, PFS, (2, 2), connection=ike(DAY, 30), child=esp(DAY)),
+    # CBC and MODP groups alone; many CIDRs in one SA, with IKEv2; 86400 s both
+    Vendor("aliyun", CBC, CBC, (2, 2), connection=ike(DAY, 30), child=esp(DAY)),
     # one child per rule of the ACL; DPD is off unless set; 3600 s and 1843200 KB
-    Vendor("h3c", CBC, PFS, (2, 1), pairs=True, connection=ike(DAY, 0), child=esp(HOUR, 1843200)),
-    Vendor("h3c-er", CBC, PFS, (2, 1), pairs=True, connection=ike(DAY, 0), child=esp(HOUR)),
+    Vendor("h3c", CBC, CBC, (2, 1), pairs=True, connection=ike(DAY, 0), child=esp(HOUR, 1843200)),
+    Vendor("h3c-er", CBC, CBC, (2, 1), pairs=True, connection=ike(DAY, 0), child=esp(HOUR)),
     # takes no rekey of ours; 1843200 KB, DPD after 30 s
-    Vendor("huawei", CBC, PFS, (2, 1), pairs=True, connection=ike(DAY, 30), child=esp(HOUR, 1843200), rekey="peer"),
+    Vendor("huawei", CBC, CBC, (2, 1), pairs=True, connection=ike(DAY, 30), child=esp(HOUR, 1843200), rekey="peer"),
     # pairs of the SPD, one after the other
-    Vendor("tencent", CBC, PFS, (2, 1), pairs=True, connection=ike(DAY, 30), child=esp(HOUR, 1843200)),
+    Vendor("tencent", CBC, CBC, (2, 1), pairs=True, connection=ike(DAY, 30), child=esp(HOUR, 1843200)),
     # one pair, any to any; it rekeys 540 s before the end
-    Vendor("aws", CBC, PFS, None, connection=ike(28800, 30), child=f"life_time = 3600s\n        rekey_time = {HOUR - 540}s"),
-    Vendor("azure", CBC, PFS, (2, 2), connection=ike(28800, 45), child=esp(27000, 102400000)),
-    Vendor("gcp", CBC, PFS, (2, 2), connection=ike(36000, 30), child=esp(10800)),
-    Vendor("cisco-ios-xe", CBC, PFS, None, connection=ike(DAY, 30), child=esp(HOUR, 4608000)),
+    Vendor("aws", GCM, "aes256gcm16-ecp384", None, connection=ike(28800, 30), child=f"life_time = 3600s\n        rekey_time = {HOUR - 540}s"),
+    # a custom policy with a PFS group; GCM as cipher and as integrity
+    Vendor("azure", "aes256-sha384-ecp384", "aes256gcm16-ecp384", (2, 2), connection=ike(28800, 45), child=esp(27000, 102400000)),
+    # all CIDRs in one SA, one cipher for each role
+    Vendor("gcp", "aes256gcm16-prfsha256-modp2048", "aes256gcm16-modp2048", (2, 2), connection=ike(36000, 30), child=esp(10800)),
+    # a virtual tunnel interface
+    Vendor("cisco-ios-xe", GCM, "aes256gcm16-ecp384", None, connection=ike(DAY, 30), child=esp(HOUR, 4608000)),
     # strict selectors, one child per entry of the crypto map
-    Vendor("cisco-asa", CBC, PFS, (2, 1), pairs=True, connection=ike(DAY, 10), child=esp(28800, 4608000)),
-    Vendor("fortigate", CBC, PFS, (2, 1), pairs=True, connection=ike(DAY, 20), child=esp(43200)),
-    Vendor("juniper-srx", CBC, PFS, None, connection=ike(28800, 10), child=esp(HOUR)),
-    Vendor("mikrotik", CBC, PFS, (2, 1), pairs=True, connection=ike(DAY, 8), child=esp(1800)),
-    Vendor("pfsense", CBC, PFS, (2, 2), connection=ike(28800, 10), child=esp(HOUR)),
-    Vendor("strongswan", CBC, PFS, (2, 2), connection=ike(14400, 30), child=esp(HOUR)),
-    Vendor("sandhog", CBC, PFS, (2, 2), connection=ike(14400, 30), child=esp(HOUR)),
+    Vendor("cisco-asa", GCM, "aes256gcm16-ecp384", (2, 1), pairs=True, connection=ike(DAY, 10), child=esp(28800, 4608000)),
+    # one set of subnets for each child
+    Vendor("fortigate", CBC, "aes256gcm16-modp2048", (2, 1), pairs=True, connection=ike(DAY, 20), child=esp(43200)),
+    # st0, any to any
+    Vendor("juniper-srx", CBC, CBC, None, connection=ike(28800, 10), child=esp(HOUR)),
+    # a policy for each pair
+    Vendor("mikrotik", CBC, CBC, (2, 1), pairs=True, connection=ike(DAY, 8), child=esp(1800)),
+    # a phase 2 for each pair, all in one SA unless its connections are split
+    Vendor("pfsense", "aes256gcm16-prfsha256-modp2048", "aes256gcm16-modp2048", (2, 2), connection=ike(28800, 10), child=esp(HOUR)),
+    Vendor("strongswan", GCM, "aes256gcm16-ecp384", (2, 2), connection=ike(14400, 30), child=esp(HOUR)),
+    # ML-KEM and extended sequence numbers, and no child without a key exchange of its own: played by another one of ours
+    Vendor("sandhog", "aes256gcm16-prfsha384-x25519-ke1_mlkem768", "aes256gcm16-x25519-esn", (2, 2), connection='childless = "force"'),
 ]
 
 
@@ -179,6 +190,29 @@ secrets {{
     secret = "{value("psk", SECRET)}"
   }}
 }}
+"""
+
+    def mirror(self, vendor, **changed):
+        """What `their_side` is, for one of ours."""
+        lists = lambda values: "[" + ", ".join(f'"{v}"' for v in values) + "]"
+        local_ts, remote_ts = self.selectors(vendor)
+        address = self.address_of(vendor)
+        return f"""
+[connections.gw]
+local_addrs = ["{address}"]
+remote_addrs = ["{OURS}"]
+local = {{ id = "{address}" }}
+remote = {{ id = "{OURS}" }}
+proposals = ["{changed.get("ike", vendor.ike)}"]
+{vendor.connection}
+[connections.gw.children.c0]
+local_ts = {lists(remote_ts)}
+remote_ts = {lists(local_ts)}
+esp_proposals = ["{changed.get("esp", vendor.esp)}"]
+start_action = "none"
+[secrets.gw]
+id = ["{OURS}"]
+secret = "{SECRET}"
 """
 
     def children_of(self, vendor):

@@ -124,13 +124,15 @@ fn what_the_peer_has_not_rekeyed_is_made_from_scratch() {
 #[test]
 fn r35_a_replaced_child_ends_with_its_lifetime() {
     let mut world = tunnel_of(short(alice(), 100, policy::RekeyBy::Peer), short(bob(), 100, policy::RekeyBy::Peer));
-    world.pass(seconds(114));
+    // Nothing is made from scratch.
+    world.drop = |d| d.is(ExchangeType::IKE_SA_INIT, false);
+    world.pass(seconds(126));
     world.command_a(rekey(Some("lan")));
     world.pass_on(ALICE);
     world.pass_on(BOB);
     world.catch(ALICE);
     world.drop = |_| true;
-    world.pass(seconds(18));
+    world.pass(seconds(6));
     assert_eq!((downs(&world.a), downs(&world.b)), (vec![Ended::Expired], vec![Ended::Expired]));
     world.drop = |_| false;
     world.pass(seconds(10));
@@ -231,11 +233,11 @@ fn r35_children_end_with_the_lifetime_of_their_ike_sa() {
         (c.rekey, c.dpd_delay) = (policy::RekeyBy::Peer, Duration::ZERO);
     });
     let mut world = tunnel_of(policy, bob());
-    world.pass(seconds(109));
+    world.pass(seconds(105));
     world.drop = |_| true;
-    world.pass(seconds(10));
+    world.pass(seconds(13));
     assert_eq!(world.a.children().len(), 1);
-    world.pass(seconds(1));
+    world.pass(seconds(2));
     assert_eq!((downs(&world.a), world.a.ikes()), (vec![Ended::Expired], 1), "at once, without waiting for the peer");
     world.drop = |_| false;
     world.pass(seconds(10));
