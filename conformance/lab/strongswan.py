@@ -110,10 +110,12 @@ class StrongSwan:
 
 
 def connection(name, local, remote, ike, esp, local_ts, remote_ts, psk, local_id=None, remote_id=None, start="none",
-               encap="yes", extra="", child_extra="", children=None, local_auth="auth = psk", remote_auth="auth = psk", mobike="no", more=""):
-    """A swanctl.conf with one connection; `more` are further sections of `secrets`."""
+               encap="yes", extra="", child_extra="", children=None, local_auth="auth = psk", remote_auth="auth = psk", mobike="no", more="",
+               version=2, owners=True):
+    """A swanctl.conf with one connection; `more` are further sections of `secrets`, and its own secret is anybody's without `owners`."""
     local_id, remote_id = local_id or local, remote_id or remote
     children = children or {"net": (local_ts, remote_ts)}
+    whose = f"id-a = {local_id}\n    id-b = {remote_id}" if owners else ""
     kids = "".join(f"""
       {kid} {{
         local_ts = {lts}
@@ -125,7 +127,7 @@ def connection(name, local, remote, ike, esp, local_ts, remote_ts, psk, local_id
     return f"""
 connections {{
   {name} {{
-    version = 2
+    version = {version}
     local_addrs = {local}
     remote_addrs = {remote}
     proposals = {ike}
@@ -142,8 +144,7 @@ connections {{
 }}
 secrets {{
   ike-{name} {{
-    id-a = {local_id}
-    id-b = {remote_id}
+    {whose}
     secret = "{psk}"
   }}
   {more}

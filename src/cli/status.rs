@@ -195,8 +195,8 @@ fn failure_note(name: &str, failure: &Failure) -> String {
         format!("\n{name}: {} ({}, {}) at {}\n", failure.code, failure.phase, failure.certainty, failure.time);
     note.push_str(&format!("  {}\n", plain(&failure.explain)));
     for (whose, values) in [("ours", &failure.local), ("theirs", &failure.peer)] {
-        if !values.is_empty() {
-            note.push_str(&format!("  {whose}: {}\n", plain(&values.join(", "))));
+        for (what, values) in values {
+            note.push_str(&format!("  {whose}: {} {}\n", plain(what), plain(&values.join(", "))));
         }
     }
     if !failure.fix.is_empty() {
@@ -244,7 +244,7 @@ mod tests {
                 "packets_in": 1, "packets_out": 0, "drops": {}, "rekey_in_s": null, "sas": [], "monitor": monitor } ],
             "sas": [], "peers": [],
             "last_failure": { "time": "2026-11-21T10:00:00Z", "phase": "ike_auth", "code": "auth.failed", "certainty": "likely",
-                "candidates": [], "local": ["a"], "peer": [], "differing": [], "notify": null, "explain": "It refused.", "fix": "Compare." },
+                "candidates": [], "local": { "local_id": ["a"] }, "peer": {}, "differing": [], "notify": null, "explain": "It refused.", "fix": "Compare." },
             "warnings": [] } ] }))
         .unwrap()
     }

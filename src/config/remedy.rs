@@ -1,11 +1,11 @@
 //! Words for the facts of `ike::diagnose`: what a failure means, and what to change where.
-use crate::ike::diagnose::{Certainty, Failure};
+use crate::ike::diagnose::{Certainty, Failure, Values};
 
 /// Explanation and fix of a failure, both of at least one sentence. Values of the peer are escaped.
 pub fn explain(failure: &Failure) -> (String, String) {
     let place = Place::of(failure);
     let (mut text, fix) = words(failure.code, &place, failure);
-    let (ours, theirs) = (list(&failure.local), list(&failure.peer));
+    let (ours, theirs) = (told(&failure.local), told(&failure.peer));
     if !ours.is_empty() {
         text += &format!(" Ours: {ours}.");
     }
@@ -378,6 +378,11 @@ fn unknown(code: &str, connection: &str) -> (String, String) {
     )
 }
 
+/// What one side has told, each under what it is.
+fn told(values: &Values) -> String {
+    let texts: Vec<_> = values.iter().map(|(what, values)| format!("{what} {}", list(values))).collect();
+    texts.join("; ")
+}
 /// A few values, so that a peer cannot fill a screen.
 fn list(values: &[String]) -> String {
     const MOST: usize = 8;
@@ -439,24 +444,26 @@ mod tests {
 
     #[test]
     fn values_of_both_sides_are_told_and_those_of_the_peer_are_escaped() {
-        let mut failure = failure("proposal.ke");
-        failure.local = vec!["modp2048".into()];
-        failure.peer = vec!["modp1024\x1b[2J".into()];
+        let failure = failure("proposal.ke");
+        let mut failure = failure.between("groups", vec!["modp2048".into()], vec!["modp1024\x1b[2J".into()]);
         failure.notify = Some("NO_PROPOSAL_CHOSEN".into());
         failure.certainty = Certainty::Likely;
         failure.candidates = vec!["proposal.encr", "proposal.ke"];
         let (explain, _) = explain(&failure);
-        for part in
-            ["Ours: modp2048.", "modp1024\\u{1b}[2J", "NO_PROPOSAL_CHOSEN", "not proven", "proposal.encr, proposal.ke"]
-        {
+        for part in [
+            "Ours: groups modp2048.",
+            "modp1024\\u{1b}[2J",
+            "NO_PROPOSAL_CHOSEN",
+            "not proven",
+            "proposal.encr, proposal.ke",
+        ] {
             assert!(explain.contains(part), "{part} is not in: {explain}");
         }
     }
 
     #[test]
     fn a_peer_cannot_fill_the_screen() {
-        let mut failure = failure("ts.mismatch");
-        failure.peer = vec!["x".repeat(10_000); 255];
+        let failure = failure("ts.mismatch").between("local_ts", vec![], vec!["x".repeat(10_000); 255]);
         assert!(explain(&failure).0.len() < 4000);
     }
 }

@@ -122,13 +122,17 @@ mod tests {
 
     fn failure() -> Failure {
         Failure {
+            id: None,
             time: "2026-11-21T10:00:00Z".into(),
+            connection: Some("a".into()),
+            child: None,
             phase: "ike_auth".into(),
+            side: "initiator".into(),
             code: "auth.failed".into(),
             certainty: "likely".into(),
             candidates: vec!["auth.psk".into()],
-            local: vec![],
-            peer: vec![],
+            local: Default::default(),
+            peer: Default::default(),
             differing: vec![],
             notify: Some("AUTHENTICATION_FAILED".into()),
             explain: "The peer refused.".into(),

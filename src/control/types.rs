@@ -270,17 +270,55 @@ pub struct ChildSa {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct Failure {
+    /// Of the diagnosis in `/v1/diagnoses` that says this.
+    #[serde(default)]
+    pub id: Option<u64>,
     pub time: String,
+    /// `null` while it is not known whose it is.
+    #[serde(default)]
+    pub connection: Option<String>,
+    #[serde(default)]
+    pub child: Option<String>,
     pub phase: String,
+    /// What we were: `initiator` or `responder`.
+    #[serde(default)]
+    pub side: String,
     pub code: String,
     pub certainty: String,
     pub candidates: Vec<String>,
-    pub local: Vec<String>,
-    pub peer: Vec<String>,
+    /// Our values, each under what it is.
+    pub local: BTreeMap<String, Vec<String>>,
+    /// The peer's, told from our side: its `local_ts` is what it wants for our networks.
+    pub peer: BTreeMap<String, Vec<String>>,
     pub differing: Vec<String>,
     pub notify: Option<String>,
     pub explain: String,
     pub fix: String,
+}
+/// A diagnosis, as often as it was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct Diagnosis {
+    #[serde(flatten)]
+    pub failure: Failure,
+    /// So often it was made; `time` is when it was made last.
+    pub count: u64,
+    /// When it was made first, RFC 3339.
+    pub first: String,
+}
+/// `GET /v1/diagnoses`: the last ones, the newest first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct Diagnoses {
+    pub diagnoses: Vec<Diagnosis>,
+}
+/// `GET /v1/connections/{name}/why`: what is wrong now, the worst first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct Why {
+    pub connection: String,
+    pub state: ConnectionState,
+    pub diagnoses: Vec<Diagnosis>,
 }
 /// `GET /v1/info`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -561,13 +599,17 @@ mod tests {
     #[test]
     fn keys_of_a_failure_are_those_of_the_interface() {
         let failure = Failure {
+            id: None,
             time: String::new(),
+            connection: None,
+            child: None,
             phase: "ike_auth".into(),
+            side: "initiator".into(),
             code: "auth.failed".into(),
             certainty: "likely".into(),
             candidates: vec![],
-            local: vec![],
-            peer: vec![],
+            local: BTreeMap::new(),
+            peer: BTreeMap::new(),
             differing: vec![],
             notify: None,
             explain: String::new(),
@@ -578,14 +620,18 @@ mod tests {
             [
                 "candidates",
                 "certainty",
+                "child",
                 "code",
+                "connection",
                 "differing",
                 "explain",
                 "fix",
+                "id",
                 "local",
                 "notify",
                 "peer",
                 "phase",
+                "side",
                 "time"
             ]
         );

@@ -5,7 +5,7 @@ mod trust;
 mod verify;
 
 pub use trust::{Crl, Revocation, Trust};
-pub use verify::{Fault, Verified, Verify};
+pub use verify::{Compared, Fault, Verified, Verify};
 
 use super::sign::{KeyFault, PublicKey};
 use crate::wire::registry::IdType;

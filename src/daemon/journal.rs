@@ -97,7 +97,7 @@ impl Journal {
         let why = if failure.is_some() { "failing" } else { "passing" };
         match failure {
             Some(failure) => {
-                tracing::warn!(connection, child, probes = words(&failure.local), "the child is up and nothing passes")
+                tracing::warn!(connection, child, probes = failure.local.line(), "the child is up and nothing passes")
             }
             None => tracing::info!(connection, child, "traffic passes again"),
         }
@@ -217,7 +217,7 @@ fn log(event: &Event, whose: &HashMap<IkeId, Arc<str>>) -> Option<Told> {
                 target: WIRE,
                 connection = failure.connection.as_deref(), child = failure.child.as_deref(),
                 phase = failure.phase.name(), code = failure.code, remote = failure.remote.map(|end| end.to_string()),
-                ours = words(&failure.local), theirs = words(&failure.peer), notify = failure.notify, "failed"
+                ours = failure.local.line(), theirs = failure.peer.line(), notify = failure.notify, "failed"
             );
             let owned = |name: &Option<Arc<str>>| name.as_deref().map(str::to_owned);
             Some(("failed", owned(&failure.connection), owned(&failure.child), None))

@@ -216,13 +216,17 @@ mod tests {
 
     fn failure(code: &str) -> Failure {
         Failure {
+            id: None,
             time: String::new(),
+            connection: None,
+            child: None,
             phase: String::new(),
+            side: String::new(),
             code: code.into(),
             certainty: String::new(),
             candidates: vec![],
-            local: vec![],
-            peer: vec![],
+            local: Default::default(),
+            peer: Default::default(),
             differing: vec![],
             notify: None,
             explain: String::new(),

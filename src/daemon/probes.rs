@@ -361,7 +361,8 @@ impl Probe {
         let mut failure = Failure::new(now, Phase::Traffic, false, "traffic.not_passing");
         failure.connection = Some(self.key.0.clone());
         failure.child = Some(self.key.1.clone());
-        failure.between(vec![format!("{from}{target}: {loss} probes every {interval:?}")], vec!["no answer".into()])
+        let ours = vec![format!("{from}{target}: {loss} probes every {interval:?}")];
+        failure.between("probes", ours, vec!["no answer".into()])
     }
     fn shown(&self) -> types::Monitor {
         let (passing, since) = self.watch.passing();

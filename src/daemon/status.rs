@@ -1,6 +1,7 @@
 //! The picture that the API shows: the endpoint's status, what is installed, and the counters, by the names of interface.md.
 use super::clock;
 use super::devices::Devices;
+use super::doctor::{History, Told};
 use super::expiry;
 use super::install::Installer;
 use super::keylog::Keylog;
@@ -39,6 +40,8 @@ pub struct View<'a> {
     pub probes: &'a Probes,
     /// Keys for Wireshark.
     pub keylog: &'a Keylog,
+    /// What went wrong until now.
+    pub history: &'a History,
 }
 impl View<'_> {
     /// One connection. Without a policy IKE never hears of it: its children all pass or drop.
@@ -95,7 +98,7 @@ impl View<'_> {
                 .into_iter()
                 .chain(not_passing)
                 .max_by_key(|failure| failure.time)
-                .map(failure),
+                .map(|found| types::Failure { id: self.history.id_of(found), ..failure(found) }),
             certificate_until: credentials.and_then(|c| expiry::until(c)),
             interface: config.interface.as_ref().map(|interface| self.interface(config, interface)),
             warnings: warnings.collect(),
@@ -239,7 +242,7 @@ fn milliseconds(at: Duration) -> u64 {
 
 /// The largest inner packet of a child that its path takes whole as it is now, under its cipher. Its hosts may be told of more: IPv6 of up to 1280
 /// octets is fragmented outside.
-fn mtu(sa: &OutboundEntry, fitting: Fitting) -> u16 {
+pub(super) fn mtu(sa: &OutboundEntry, fitting: Fitting) -> u16 {
     let path = sa.path.load();
     let outside = match path.remote.is_ipv4() {
         _ if !sa.transport => 0,
@@ -252,7 +255,7 @@ fn mtu(sa: &OutboundEntry, fitting: Fitting) -> u16 {
 
 /// What failed has been done since: the SA that was wanted, or that of the child, is up. Where many peers come, the success of one says
 /// nothing about another.
-fn is_over(failure: &diagnose::Failure, sas: &[IkeStatus], responds_only: bool) -> bool {
+pub(super) fn is_over(failure: &diagnose::Failure, sas: &[IkeStatus], responds_only: bool) -> bool {
     let concerned = |sa: &&IkeStatus| {
         let same = failure.remote.is_none_or(|remote| remote.ip() == sa.remote.ip());
         sa.state == State::Up && (same || !responds_only)
@@ -269,23 +272,35 @@ fn is_over(failure: &diagnose::Failure, sas: &[IkeStatus], responds_only: bool) 
 /// A failure with the words for it.
 pub fn failure(failure: &diagnose::Failure) -> types::Failure {
     let (explain, fix) = remedy::explain(failure);
+    let values = |all: &diagnose::Values| all.iter().map(|(what, values)| (what.to_owned(), values.to_vec())).collect();
     let texts = |list: &[&'static str]| list.iter().map(|text| (*text).to_owned()).collect();
     types::Failure {
+        id: None,
         time: clock::rfc3339(failure.time),
+        connection: failure.connection.as_deref().map(str::to_owned),
+        child: failure.child.as_deref().map(str::to_owned),
         phase: failure.phase.name().into(),
+        side: if failure.initiator { "initiator" } else { "responder" }.into(),
         code: failure.code.into(),
         certainty: match failure.certainty {
             Certainty::Proven => "proven".into(),
             Certainty::Likely => "likely".into(),
         },
         candidates: texts(&failure.candidates),
-        local: failure.local.clone(),
-        peer: failure.peer.clone(),
+        local: values(&failure.local),
+        peer: values(&failure.peer),
         differing: texts(&failure.differing),
         notify: failure.notify.clone(),
         explain,
         fix,
     }
+}
+
+/// A diagnosis of the history.
+pub fn diagnosis(told: &Told) -> types::Diagnosis {
+    let id = (told.id > 0).then_some(told.id);
+    let failure = types::Failure { id, ..failure(&told.failure) };
+    types::Diagnosis { failure, count: told.count, first: clock::rfc3339(told.first) }
 }
 
 fn expected_id(policy: &policy::Connection) -> Option<String> {
@@ -469,6 +484,7 @@ mod tests {
             leases: &Leases::default(),
             probes: &Probes::default(),
             keylog: &Keylog::default(),
+            history: &History::default(),
         };
         let policy =
             |name: &str| config.policy.connections.iter().find(|policy| &*policy.name == name).map(|policy| &**policy);

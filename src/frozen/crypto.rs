@@ -74,7 +74,7 @@ frozen! {
     enum Hash { 0 = Sha256, 1 = Sha384, 2 = Sha512 }
     enum Scheme { 0 = Pkcs1(hash), 1 = Pss(hash), 2 = Ecdsa(hash), 3 = Ed25519, 4 = EcdsaRaw, 5 = Pkcs1Sha1 }
     enum Revocation { 0 = Relaxed, 1 = Strict, 2 = None }
-    struct Fault { code, local, peer }
+    struct Fault { code, values }
     enum Work {
         0 = Agree { group, private, public },
         1 = Answer { method, private, public },

@@ -58,14 +58,15 @@ pub(super) fn signed(scheme: Scheme, signature: Vec<u8>) -> Auth {
 }
 /// How a peer has signed, and its signature. `announced`: both sides have announced hash functions; then only method 14 will do (R40).
 pub(super) fn signature(auth: &Auth, announced: bool) -> Result<(Scheme, &[u8]), Fault> {
-    let method = |ours: &str| Err(Fault::new("auth.method", ours, auth.method.to_string()));
+    let method = |ours: &str| Err(Fault::new("auth.method", "auth", ours, auth.method.to_string()));
     let scheme = match (auth.method, announced) {
         (AuthMethod::DIGITAL_SIGNATURE, true) => {
             let parts = auth.data.split_first().and_then(|(len, rest)| rest.split_at_checked(usize::from(*len)));
-            let (algorithm, signature) = parts.ok_or_else(|| Fault::new("auth.signature", "RFC 7427", "too short"))?;
+            let (algorithm, signature) =
+                parts.ok_or_else(|| Fault::new("auth.signature", "signature", "RFC 7427", "too short"))?;
             let scheme = Scheme::from_der(algorithm).ok_or_else(|| {
                 let ours = "PKCS#1, PSS with the hash's own length, ECDSA with SHA-2, Ed25519";
-                Fault::new("auth.hash", ours, format!("AlgorithmIdentifier {}", hex::encode(algorithm)))
+                Fault::new("auth.hash", "hashes", ours, format!("AlgorithmIdentifier {}", hex::encode(algorithm)))
             })?;
             return Ok((scheme, signature));
         }

@@ -12,6 +12,7 @@ use super::policy::{ChildPolicy, Connection};
 use super::resources::{self, Group};
 use super::sa::{Core, Established};
 use super::transport::{Hosts, Seen};
+use crate::crypto::cert::Compared;
 use crate::crypto::secret::Secret;
 use crate::wire::keyword;
 use crate::wire::payload::{Notify, Payload, Proposal, TrafficSelectors};
@@ -130,24 +131,19 @@ pub(super) struct Mismatch {
     pub code: &'static str,
     pub child: Option<Arc<str>>,
     pub differing: Vec<&'static str>,
-    pub local: Vec<String>,
-    pub peer: Vec<String>,
+    /// What was compared.
+    pub values: Vec<Compared>,
 }
 impl Mismatch {
     fn new(refusal: Refusal, code: &'static str, child: Option<&ChildPolicy>) -> Self {
         let child = child.map(|c| c.name.clone());
-        Self { refusal, code, child, differing: Vec::new(), local: Vec::new(), peer: Vec::new() }
+        Self { refusal, code, child, differing: Vec::new(), values: Vec::new() }
     }
     /// Of the suites of an IKE SA that the peer wants to rekey.
     pub(super) fn ike(theirs: &[Proposal], ours: &[Proposal]) -> Self {
-        let words = |list: &[Proposal]| list.iter().map(keyword::proposal).collect();
         let differing = differing(theirs, ours, KeRule::Prefer(None));
-        Self {
-            differing,
-            local: words(ours),
-            peer: words(theirs),
-            ..Self::new(Refusal::NoProposal, "proposal.ike", None)
-        }
+        let values = vec![("proposals", words(ours), words(theirs))];
+        Self { differing, values, ..Self::new(Refusal::NoProposal, "proposal.ike", None) }
     }
     /// What the operator need not be told.
     pub(super) fn quiet(refusal: Refusal) -> Self {
@@ -171,7 +167,7 @@ impl Mismatch {
         Failure {
             child: self.child,
             differing: self.differing,
-            ..Failure::new(now, phase, initiator, self.code).between(self.local, self.peer)
+            ..Failure::new(now, phase, initiator, self.code).compared(self.values)
         }
     }
 }
@@ -277,16 +273,14 @@ impl Offer {
             return Err(wrong("answer.not_offered"));
         }
         let not_offered = || Mismatch {
-            local: self.proposals.iter().map(keyword::proposal).collect(),
-            peer: sa.iter().map(keyword::proposal).collect(),
+            values: vec![("esp_proposals", words(&self.proposals), words(sa))],
             ..wrong("answer.not_offered")
         };
         let proposal = check_answer(sa, &self.proposals, self.ke).map_err(|_| not_offered())?;
         let suite = EspSuite::of(proposal).ok_or_else(not_offered)?;
         let spi_out = esp_spi(proposal).ok_or_else(not_offered)?;
         let other = |code| Mismatch {
-            local: both(&self.local_ts, &self.remote_ts),
-            peer: both(&ts_i.ranges, &ts_r.ranges),
+            values: networks((&self.local_ts, &self.remote_ts), (&ts_i.ranges, &ts_r.ranges)),
             ..wrong(code)
         };
         let seen = match self.hosts {
@@ -324,24 +318,23 @@ impl Offer {
     /// What a peer's error notification tells about our offer.
     pub(super) fn refused(&self, now: Duration, phase: Phase, notify: &crate::wire::payload::Notify) -> Failure {
         use crate::wire::registry::NotifyType as N;
-        let (code, candidates, local): (_, &[&'static str], _) = match notify.kind {
+        let suites = || vec![("esp_proposals", words(&self.proposals), Vec::new())];
+        let (code, candidates, values): (_, &[&'static str], _) = match notify.kind {
             N::NO_PROPOSAL_CHOSEN | N::INVALID_KE_PAYLOAD if self.first_ke => {
-                ("pfs.mismatch", &["pfs.mismatch"], self.proposals.iter().map(keyword::proposal).collect())
+                ("pfs.mismatch", &["pfs.mismatch"], suites())
             }
-            N::NO_PROPOSAL_CHOSEN | N::INVALID_KE_PAYLOAD => (
-                "proposal.esp",
-                &["proposal.encr", "proposal.integ", "proposal.ke", "proposal.esn"],
-                self.proposals.iter().map(keyword::proposal).collect(),
-            ),
+            N::NO_PROPOSAL_CHOSEN | N::INVALID_KE_PAYLOAD => {
+                ("proposal.esp", &["proposal.encr", "proposal.integ", "proposal.ke", "proposal.esn"], suites())
+            }
             N::TS_UNACCEPTABLE | N::SINGLE_PAIR_REQUIRED => {
-                ("ts.mismatch", &["ts.mismatch"], both(&self.local_ts, &self.remote_ts))
+                ("ts.mismatch", &["ts.mismatch"], networks((&self.local_ts, &self.remote_ts), (&[], &[])))
             }
             N::INTERNAL_ADDRESS_FAILURE | N::FAILED_CP_REQUIRED => ("address.refused", &[], Vec::new()),
             N::NO_ADDITIONAL_SAS => ("child.refused", &["limit.peer"], Vec::new()),
             _ => ("child.refused", &[], Vec::new()),
         };
-        let failure = Failure::new(now, phase, true, code).likely(notify.kind, candidates);
-        Failure { child: Some(self.policy.name.clone()), local, ..failure }
+        let failure = Failure::new(now, phase, true, code).likely(notify.kind, candidates).compared(values);
+        Failure { child: Some(self.policy.name.clone()), ..failure }
     }
 }
 
@@ -384,9 +377,10 @@ pub(super) fn answer(
     }
     fitting.sort_by_key(|(_, m)| std::cmp::Reverse(m.score));
     if fitting.is_empty() {
-        let local = children.iter().flat_map(|c| both(&c.local_ts, &c.remote_ts)).collect();
+        let local: Vec<_> = children.iter().flat_map(|c| c.local_ts.iter().copied()).collect();
+        let remote: Vec<_> = children.iter().flat_map(|c| c.remote_ts.iter().copied()).collect();
         let mismatch = Mismatch::new(Refusal::Selectors, "ts.mismatch", children.first().map(|c| &**c));
-        return Err(Mismatch { local, peer: both(&ts_r.ranges, &ts_i.ranges), ..mismatch });
+        return Err(Mismatch { values: networks((&local, &remote), (&ts_r.ranges, &ts_i.ranges)), ..mismatch });
     }
     for (policy, met) in &fitting {
         let Some(proposal) = choose(sa, &policy.proposals, ProtocolId::ESP, ke) else { continue };
@@ -407,14 +401,9 @@ pub(super) fn answer(
     }
     let policy = fitting[0].0;
     let differing = differing(sa, &policy.proposals, ke);
-    Err(Mismatch {
-        local: policy.proposals.iter().map(keyword::proposal).collect(),
-        peer: sa.iter().map(keyword::proposal).collect(),
-        ..Mismatch {
-            differing: differing.clone(),
-            ..Mismatch::new(Refusal::NoProposal, esp_code(&differing), Some(policy))
-        }
-    })
+    let values = vec![("esp_proposals", words(&policy.proposals), words(sa))];
+    let mismatch = Mismatch::new(Refusal::NoProposal, esp_code(&differing), Some(policy));
+    Err(Mismatch { differing, values, ..mismatch })
 }
 impl Agreed {
     /// What it takes the place of, or the name that it gets; `None`: nothing, it stands beside others (RFC 9611).
@@ -428,7 +417,8 @@ impl Agreed {
             return Ok(Self { local_ts, remote_ts, ..self });
         }
         let mismatch = Mismatch::new(Refusal::Selectors, "ts.mismatch", Some(&self.policy));
-        Err(Mismatch { local: both(&local_ts, &remote_ts), peer: both(&self.local_ts, &self.remote_ts), ..mismatch })
+        let values = networks((&local_ts, &remote_ts), (&self.local_ts, &self.remote_ts));
+        Err(Mismatch { values, ..mismatch })
     }
     /// SA, TSi and TSr of a responder's answer.
     pub(super) fn payloads(&self) -> Vec<Payload> {
@@ -573,9 +563,13 @@ fn same(a: &[Selector], b: &[Selector]) -> bool {
 fn selectors(ranges: &[Selector]) -> TrafficSelectors {
     TrafficSelectors { ranges: ranges.iter().copied().take(MAX_SELECTORS).collect(), unknown: 0 }
 }
-fn both(local: &[Selector], remote: &[Selector]) -> Vec<String> {
-    let list = |s: &[Selector]| s.iter().map(Selector::to_string).collect::<Vec<_>>().join(",");
-    vec![format!("{} === {}", list(local), list(remote))]
+/// Both sides' networks as they are written.
+fn networks(ours: (&[Selector], &[Selector]), theirs: (&[Selector], &[Selector])) -> Vec<Compared> {
+    let list = |s: &[Selector]| s.iter().map(Selector::to_string).collect();
+    vec![("local_ts", list(ours.0), list(theirs.0)), ("remote_ts", list(ours.1), list(theirs.1))]
+}
+fn words(list: &[Proposal]) -> Vec<String> {
+    list.iter().map(keyword::proposal).collect()
 }
 /// The peer's inbound SPI; 0 to 255 are reserved (RFC 4303 section 2.1).
 fn esp_spi(proposal: &Proposal) -> Option<u32> {

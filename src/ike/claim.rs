@@ -62,11 +62,11 @@ impl Own {
     pub(super) fn of(cx: &Cx<'_>, connection: &Connection, announced: Option<&[u16]>) -> Result<Self, Fault> {
         let credentials = cx.common.directory.policy.credentials.get(&connection.name);
         let Some(local) = credentials.and_then(|c| c.local.as_ref()) else {
-            return Err(Fault::new("auth.cert.missing", "no certificate of ours", ""));
+            return Err(Fault::new("auth.cert.missing", "certificate", "none of ours", ""));
         };
         let Some(scheme) = local.key.scheme_for(announced, local.pss) else {
             let theirs = announced.map_or("nothing announced".into(), |hashes| format!("hash functions {hashes:?}"));
-            return Err(Fault::new("auth.hash", local.key.kind().to_string(), theirs));
+            return Err(Fault::new("auth.hash", "hashes", local.key.kind().to_string(), theirs));
         };
         let payload =
             |c: &Certificate| Payload::Cert(Cert { encoding: CertEncoding::X509_SIGNATURE, data: c.der().to_vec() });
@@ -203,7 +203,8 @@ impl Claim {
     fn verified(mut self, cx: &mut Cx<'_>, verified: Verified) -> Progress {
         let certificate = verified.certificate();
         if !vouches_for(certificate, &self.id) {
-            let fault = Fault { code: "auth.cert.name", local: vec![self.id.to_string()], peer: shown(certificate) };
+            let fault = Fault::new("auth.cert.name", "remote_id", "", self.id.to_string());
+            let fault = fault.and("names", vec![], shown(certificate));
             return Progress::Refused(fault);
         }
         let mut warnings = Vec::new();
@@ -216,7 +217,7 @@ impl Claim {
             let places = if places.is_empty() { vec!["no place to fetch it from".into()] } else { places.to_vec() };
             if self.verify.trust.revocation() == Revocation::Strict {
                 let local = vec!["revocation = \"strict\"".into()];
-                return Progress::Refused(Fault { code: "auth.cert.crl_missing", local, peer: places });
+                return Progress::Refused(Fault::of("auth.cert.crl_missing").and("revocation", local, places));
             }
             warnings.push(("auth.cert.crl_missing", places));
         }
@@ -232,9 +233,10 @@ fn chain(certs: &[Cert]) -> Result<Vec<Certificate>, Fault> {
     let mut x509 = certs.iter().filter(|c| c.encoding == CertEncoding::X509_SIGNATURE);
     let Some(first) = x509.next() else {
         let theirs = certs.iter().map(|c| c.encoding.to_string()).collect();
-        return Err(Fault { code: "auth.cert.missing", local: vec!["X509_SIGNATURE".into()], peer: theirs });
+        return Err(Fault::of("auth.cert.missing").and("certificate", vec!["X509_SIGNATURE".into()], theirs));
     };
-    let first = Certificate::parse(&first.data).map_err(|e| Fault::new("auth.cert.malformed", "RFC 5280", e))?;
+    let first =
+        Certificate::parse(&first.data).map_err(|e| Fault::new("auth.cert.malformed", "certificate", "RFC 5280", e))?;
     let mut chain = vec![first];
     // What else it sends may help, or not.
     chain.extend(x509.filter_map(|c| Certificate::parse(&c.data).ok()));

@@ -13,7 +13,7 @@ use super::channel::Inner;
 use super::child::{self, Child, ChildState};
 use super::claim::Own;
 use super::common::{Again, Common, How, Job, Redundant};
-use super::diagnose::{Certainty, Failure, Phase as Where};
+use super::diagnose::{Certainty, Failure, Phase as Where, Values};
 use super::directory::Directory;
 use super::endpoint::{Endpoint, Owner};
 use super::event::{ChildId, DirectionKeys, Ended, IkeId, IkePath, Output};
@@ -208,6 +208,7 @@ frozen! {
     enum Ended { 0 = ByUs, 1 = ByPeer, 2 = Replaced, 3 = PeerDead, 4 = Failed, 5 = Expired }
     enum Certainty { 0 = Proven, 1 = Likely }
     enum Where { 0 = SaInit, 1 = IkeAuth, 2 = CreateChild, 3 = Rekey, 4 = Traffic }
+    struct Values(all)
     struct Failure {
         time, connection, child, phase, initiator, code, certainty, candidates, local, peer, differing, notify, remote
     }

@@ -58,7 +58,7 @@ pub(super) fn choose(
     let fault = || {
         let words = |id: &[u8]| String::from_utf8_lossy(id).into_owned();
         let theirs = identity.and_then(|n| n.data.get(1..)).map_or_else(String::new, words);
-        Fault::new("auth.ppk", ours.map_or_else(String::new, words), theirs)
+        Fault::new("auth.ppk", "ppk", ours.map_or_else(String::new, words), theirs)
     };
     let Some(identity) = identity else {
         return if exchanged || required { Err(fault()) } else { Ok(Choice::Without) };

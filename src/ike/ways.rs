@@ -128,7 +128,7 @@ impl Ways {
             Some(own) => ("net.own_address", names.collect(), vec![own.to_string()]),
             None => ("net.no_address", names.collect(), Vec::new()),
         };
-        Failure::new(now, Where::SaInit, true, code).between(ours, theirs)
+        Failure::new(now, Where::SaInit, true, code).between("addresses", ours, theirs)
     }
 }
 /// Our addresses for a peer's, the best first: those of the configuration that can be used, or what the routes say.

@@ -158,7 +158,7 @@ fn intermediates_lead_to_the_root_in_any_order() {
     let stranger = Authority::root("root");
     let trust = stranger.trust(Vec::new(), Revocation::None);
     let fault = claim(&[&der, &two.der, &one.der], &key, trust).run().unwrap_err();
-    assert_eq!((fault.code, fault.local), ("auth.cert.unknown_ca", vec!["CN=root".to_owned()]));
+    assert_eq!((fault.code, &fault.values[0].1), ("auth.cert.unknown_ca", &vec!["CN=root".to_owned()]));
 }
 
 #[test]

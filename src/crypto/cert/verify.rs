@@ -61,15 +61,26 @@ impl Verified {
 pub struct Fault {
     /// `auth.cert.expired`, `auth.signature` ...
     pub code: &'static str,
-    /// What we hold against it.
-    pub local: Vec<String>,
-    /// What it shows.
-    pub peer: Vec<String>,
+    /// What was compared: what we hold against it, and what it shows.
+    pub values: Vec<Compared>,
 }
+/// What it is (`hashes`, `clock` ...), our values and the peer's.
+pub type Compared = (&'static str, Vec<String>, Vec<String>);
 impl Fault {
-    /// A fault with both sides' values.
-    pub fn new(code: &'static str, local: impl Into<String>, peer: impl Into<String>) -> Self {
-        Self { code, local: vec![local.into()], peer: vec![peer.into()] }
+    /// A fault with one value of each side; an empty one is none.
+    pub fn new(code: &'static str, what: &'static str, local: impl Into<String>, peer: impl Into<String>) -> Self {
+        let one = |text: String| if text.is_empty() { Vec::new() } else { vec![text] };
+        Self::of(code).and(what, one(local.into()), one(peer.into()))
+    }
+    /// A fault without values.
+    pub fn of(code: &'static str) -> Self {
+        Self { code, values: Vec::new() }
+    }
+    /// What else was compared.
+    #[must_use]
+    pub fn and(mut self, what: &'static str, local: Vec<String>, peer: Vec<String>) -> Self {
+        self.values.push((what, local, peer));
+        self
     }
 }
 
@@ -79,16 +90,18 @@ impl Verify {
     /// # Errors
     /// The most telling reason.
     pub fn run(&self) -> Result<Verified, Fault> {
-        let Some(first) = self.chain.first() else { return Err(Fault::new("auth.cert.missing", "", "no certificate")) };
+        let Some(first) = self.chain.first() else {
+            return Err(Fault::new("auth.cert.missing", "certificate", "", "none"));
+        };
         let key = first.key().map_err(|fault| {
-            Fault::new("auth.cert.weak", "RSA of 2048 to 8192 bits, P-256, P-384, Ed25519", fault.to_string())
+            Fault::new("auth.cert.weak", "key", "RSA of 2048 to 8192 bits, P-256, P-384, Ed25519", fault.to_string())
         })?;
         if !first.signs {
-            return Err(Fault::new("auth.cert.usage", "digitalSignature", "a key usage without it"));
+            return Err(Fault::new("auth.cert.usage", "usage", "digitalSignature", "a key usage without it"));
         }
         let (not_after, missing) = self.path(first)?;
         key.verify(self.scheme, &self.message, &self.signature)
-            .map_err(|_| Fault::new("auth.signature", key.kind().to_string(), self.scheme.to_string()))?;
+            .map_err(|_| Fault::new("auth.signature", "signature", key.kind().to_string(), self.scheme.to_string()))?;
         Ok(Verified { certificate: first.clone(), not_after, missing })
     }
 
@@ -130,8 +143,13 @@ impl Verify {
             Err(error) => {
                 let old: Vec<TrustAnchor<'_>> = ended.iter().map(|a| a.anchor.clone()).collect();
                 if build(&old, &helpers, None).is_ok() {
-                    let ends = ended.iter().map(|a| date(a.certificate.not_after)).collect();
-                    return Err(Fault { code: "auth.cert.expired", local: ends, peer: vec!["its authority".into()] });
+                    let ends = ended.iter().map(|a| format!("its authority until {}", date(a.certificate.not_after)));
+                    let ends = ends.collect();
+                    return Err(Fault::of("auth.cert.expired").and(
+                        "clock",
+                        vec![format!("now {}", date(self.now))],
+                        ends,
+                    ));
                 }
                 return Err(self.fault(first, &error));
             }
@@ -185,46 +203,52 @@ impl Verify {
         match error {
             Error::CertExpired { not_after, .. } => Fault::new(
                 "auth.cert.expired",
+                "clock",
                 format!("now {now}"),
                 format!("until {}", date(Duration::from_secs(not_after.as_secs()))),
             ),
             Error::CertNotValidYet { not_before, .. } => Fault::new(
                 "auth.cert.not_yet_valid",
+                "clock",
                 format!("now {now}"),
                 format!("from {}", date(Duration::from_secs(not_before.as_secs()))),
             ),
             Error::UnknownIssuer | Error::InvalidSignatureForPublicKey => {
                 let known = self.trust.authorities().take(8).map(|a| a.subject_text()).collect();
-                Fault {
-                    code: "auth.cert.unknown_ca",
-                    local: known,
-                    peer: vec![format!("issued by {}", first.issuer_text())],
-                }
+                Fault::of("auth.cert.unknown_ca").and("authorities", known, vec![first.issuer_text().to_string()])
             }
             Error::CertRevoked => Fault::new(
                 "auth.cert.revoked",
+                "revocation",
                 "the authority's revocation list",
                 format!("serial {}", hex::encode(first.serial())),
             ),
             Error::NameConstraintViolation | Error::MalformedNameConstraint => {
-                Fault::new("auth.cert.name", "the name constraints of its authority", "a name outside of them")
+                Fault::new("auth.cert.name", "names", "the name constraints of its authority", "a name outside of them")
             }
             Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => Fault::new(
                 "auth.cert.usage",
+                "usage",
                 "ipsecIKE, serverAuth, clientAuth or any",
                 "an extended key usage without these",
             ),
             Error::CaUsedAsEndEntity => {
-                Fault::new("auth.cert.usage", "a certificate of its own", "the certificate of an authority")
+                Fault::new("auth.cert.usage", "usage", "a certificate of its own", "the certificate of an authority")
             }
-            Error::EndEntityUsedAsCa | Error::PathLenConstraintViolated => {
-                Fault::new("auth.cert.usage", "authorities in the chain", "a certificate that may not sign this")
-            }
+            Error::EndEntityUsedAsCa | Error::PathLenConstraintViolated => Fault::new(
+                "auth.cert.usage",
+                "usage",
+                "authorities in the chain",
+                "a certificate that may not sign this",
+            ),
             Error::UnsupportedSignatureAlgorithmContext(_)
-            | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
-                Fault::new("auth.cert.weak", "signatures with SHA-256, SHA-384 or SHA-512", "another algorithm")
-            }
-            other => Fault::new("auth.cert.malformed", "RFC 5280", format!("{other:?}")),
+            | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => Fault::new(
+                "auth.cert.weak",
+                "signature",
+                "signatures with SHA-256, SHA-384 or SHA-512",
+                "another algorithm",
+            ),
+            other => Fault::new("auth.cert.malformed", "certificate", "RFC 5280", format!("{other:?}")),
         }
     }
 }

@@ -16,7 +16,7 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 /// Ways that lead to a daemon.
 const DOORS: usize = 8;
 /// Formats of the hand-over that this executable knows; the last is the one in which it hands over itself.
-pub const FORMATS: &[u16] = &[4];
+pub const FORMATS: &[u16] = &[5];
 
 /// The way to the front.
 #[derive(Debug)]

@@ -100,7 +100,7 @@ pub(in crate::ike) fn request(
     };
     let ppk = ppk::secret(cx, &connection).filter(|_| agreeing.ppk).map(|secret| keys.with_ppk(&secret));
     if ppk.is_none() && ppk::is_required(&connection) {
-        return Err(failed(cx, core, &connection, Fault::new("auth.ppk", "no secret", "")));
+        return Err(failed(cx, core, &connection, Fault::new("auth.ppk", "secret", "none", "")));
     }
     let signed = Signed { sk_p: ppk.as_ref().map_or(plain.sk_p, |ppk| ppk.sk_p(true)), ..plain };
     let plain = Some(&plain).filter(|_| ppk.is_some() && !ppk::is_required(&connection));
@@ -110,7 +110,7 @@ pub(in crate::ike) fn request(
     };
     let childless = match (connection.childless, agreeing.childless) {
         (Childless::Force, false) => {
-            let fault = Fault::new("childless.unsupported", "childless = \"force\"", "");
+            let fault = Fault::new("childless.unsupported", "childless", "force", "");
             return Err(failed(cx, core, &connection, fault));
         }
         (Childless::Prefer | Childless::Force, true) => true,
@@ -167,7 +167,7 @@ fn our_proof(
         }
         AuthKind::Psk => {
             let secret = cx.common.directory.secret(local_id, &secret_of(connection, core));
-            let missing = || Fault::new("auth.psk", "no secret", "");
+            let missing = || Fault::new("auth.psk", "secret", "none", "");
             let both = |secret| Ours::Secret(auth::sign(signed, secret), plain.map(|plain| auth::sign(plain, secret)));
             secret.map(both).ok_or_else(missing)
         }
@@ -175,7 +175,7 @@ fn our_proof(
 }
 /// The end of an attempt that fails by itself.
 fn failed(cx: &mut Cx<'_>, core: &Core, connection: &Connection, fault: Fault) -> Ended {
-    let failure = Failure::new(cx.now, Where::IkeAuth, true, fault.code).between(fault.local, fault.peer);
+    let failure = Failure::new(cx.now, Where::IkeAuth, true, fault.code).compared(fault.values);
     cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(connection));
     Ended::Failed
 }
@@ -257,7 +257,7 @@ impl Proving {
         if let Some(offer) = &self.offer {
             cx.host.release_spi(offer.spi_in);
         }
-        failed(cx, core, &self.connection, Fault::new("limit.compute_queue", "", ""))
+        failed(cx, core, &self.connection, Fault::of("limit.compute_queue"))
     }
 }
 
@@ -355,7 +355,7 @@ fn proceed(
             return Ok(Phase::Proving(proving));
         }
         Progress::Refused(fault) => {
-            let failure = Failure::new(cx.now, Where::IkeAuth, true, fault.code).between(fault.local, fault.peer);
+            let failure = Failure::new(cx.now, Where::IkeAuth, true, fault.code).compared(fault.values);
             return Err(reject(cx, core, proving, true, failure));
         }
         Progress::Dropped => return Err(proving.overloaded(cx, core)),
@@ -410,10 +410,10 @@ fn judge(cx: &mut Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Resu
     let failure = |code| Failure::new(now, Where::IkeAuth, true, code);
     let (Some(id_r), Some(auth)) = (&contents.id_r, &contents.auth) else {
         let notify = contents.error().map_or(NotifyType(0), |n| n.kind);
-        let ours = vec![p.local_id.to_string(), expected(&p.connection.remote_id)];
         return Err(Box::new(match notify {
             NotifyType::AUTHENTICATION_FAILED => {
-                failure("auth.failed").likely(notify, candidates(&p.connection)).between(ours, Vec::new())
+                let refused = failure("auth.failed").likely(notify, candidates(&p.connection));
+                refused.ours("local_id", &p.local_id).ours("remote_id", expected(&p.connection.remote_id))
             }
             NotifyType(0) => failure("answer.malformed"),
             _ => failure("peer.refused").likely(notify, &[]),
@@ -421,7 +421,7 @@ fn judge(cx: &mut Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Resu
     };
     let id = &id_r.id;
     if !fits(&p.connection.remote_id, id) {
-        let other = failure("auth.id").between(vec![expected(&p.connection.remote_id)], vec![id.to_string()]);
+        let other = failure("auth.id").ours("remote_id", expected(&p.connection.remote_id)).theirs("remote_id", id);
         return Err(Box::new(other));
     }
     let ppk = p.ppk.as_ref().filter(|_| contents.notify(NotifyType::PPK_IDENTITY).is_some());
@@ -439,7 +439,7 @@ fn judge(cx: &mut Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Resu
     let signs = claim::is_signature(auth.method);
     if signs != (p.connection.remote_auth == AuthKind::PublicKey) {
         let ours = if signs { "SHARED_KEY" } else { "a signature" };
-        return Err(Box::new(failure("auth.method").between(vec![ours.into()], vec![auth.method.to_string()])));
+        return Err(Box::new(failure("auth.method").ours("auth", ours).theirs("auth", auth.method)));
     }
     if signs {
         let (trust, hosts) = cx.common.directory.believed(&p.connection);
@@ -450,7 +450,7 @@ fn judge(cx: &mut Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Resu
     let secret = cx.common.directory.secret(&p.local_id, &secret_of(&p.connection, core));
     match auth::verify(&signed, secret, auth) {
         Some(proof) => Ok((Progress::Proven(Proven::by_secret(proof)), id.clone())),
-        None => Err(Box::new(failure("auth.psk").between(vec![p.local_id.to_string()], vec![id.to_string()]))),
+        None => Err(Box::new(failure("auth.psk").ours("local_id", &p.local_id).theirs("remote_id", id))),
     }
 }
 /// What a refusal of the responder, which does not tell why, may mean.

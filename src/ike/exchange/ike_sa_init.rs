@@ -308,7 +308,7 @@ fn other_group(cx: &mut Cx<'_>, core: &mut Core, opening: &mut Opening, id: KeId
             let ours = groups(&opening.offer).iter().map(|g| g.id().to_string()).collect();
             let failure = Failure::new(cx.now, Where::SaInit, true, "proposal.ke")
                 .likely(NotifyType::INVALID_KE_PAYLOAD, &["proposal.ke"])
-                .between(ours, vec![id.to_string()]);
+                .between("groups", ours, vec![id.to_string()]);
             opening.note(cx, core, Failure { differing: vec!["ke"], ..failure });
         }
     }
@@ -323,7 +323,7 @@ fn refused(now: Duration, opening: &Opening, kind: NotifyType) -> Failure {
         _ => ("peer.refused", &["peer.unknown"]),
     };
     let ours = opening.offer.iter().map(keyword::proposal).collect();
-    Failure::new(now, Where::SaInit, true, code).likely(kind, candidates).between(ours, Vec::new())
+    Failure::new(now, Where::SaInit, true, code).likely(kind, candidates).between("proposals", ours, Vec::new())
 }
 /// SA, KE and Nr are there: check them against what was asked (R32).
 fn take(
@@ -342,7 +342,8 @@ fn take(
     let Some((proposal, suite)) = sound.filter(|_| opening.group.check(&ke.data).is_ok()) else {
         let ours = opening.offer.iter().map(keyword::proposal).collect();
         let theirs = proposals.iter().map(keyword::proposal).collect();
-        let failure = Failure::new(cx.now, Where::SaInit, true, "answer.not_offered").between(ours, theirs);
+        let failure =
+            Failure::new(cx.now, Where::SaInit, true, "answer.not_offered").between("proposals", ours, theirs);
         opening.note(cx, core, failure);
         return Phase::Opening(opening);
     };

@@ -480,7 +480,7 @@ fn a_request_costs_no_more_for_a_thousand_connections_of_one_kind() {
     world.command_a(up());
     world.pass(Duration::from_millis(100));
     let failure = world.b.last_failure().unwrap();
-    assert_eq!((failure.code, failure.local.len()), ("proposal.encr", 1));
+    assert_eq!((failure.code, failure.local.get("proposals").len()), ("proposal.encr", 1));
 }
 
 #[test]

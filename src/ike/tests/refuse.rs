@@ -54,7 +54,9 @@ fn an_identity_that_bob_does_not_know_gets_the_same_answer_as_a_wrong_secret() {
     };
     let (unknown, _, b) = fails(alice_as("malice"), bob());
     assert_eq!(b.code, "auth.id");
-    assert_eq!((b.local, b.peer), (vec!["bob -> alice".to_string()], vec!["bob <- malice".to_string()]));
+    assert_eq!((b.local.get("local_id"), b.peer.get("local_id")), (&["bob".to_string()][..], &["bob".to_string()][..]));
+    assert_eq!(b.local.get("remote_id"), ["alice"]);
+    assert_eq!(b.peer.get("remote_id"), ["malice"]);
     let (wrong, ..) = fails(alice_as("alice"), bob());
     let answer = |w: &World| w.sent_by(BOB)[1].data.len();
     assert_eq!(answer(&unknown), answer(&wrong));
@@ -102,7 +104,7 @@ fn no_common_proposal_names_the_transform() {
         assert_eq!((a.code, a.certainty), ("proposal.ike", Certainty::Likely));
         assert!(a.candidates.contains(&code));
         assert_eq!((b.code, b.differing.as_slice()), (code, &[differing][..]));
-        assert_eq!(b.peer, [ours]);
+        assert_eq!(b.peer.get("proposals"), [ours]);
         assert_eq!(world.a.state(), State::Connecting, "nobody has authenticated the refusal: Alice goes on");
         assert_eq!(world.a.failures().len(), 1, "and has told already");
     }
@@ -140,7 +142,7 @@ fn no_common_selectors_leave_the_ike_sa_up_and_are_tried_again() {
         ("ts.mismatch", Some("TS_UNACCEPTABLE"), Some("lan"))
     );
     assert_eq!((b.code, b.certainty), ("ts.mismatch", Certainty::Proven));
-    assert_eq!(b.peer, ["10.2.0.0/16 === 10.1.0.0/16"]);
+    assert_eq!(b.peer.line(), "local_ts 10.2.0.0/16; remote_ts 10.1.0.0/16");
     assert_eq!((world.a.ikes(), world.b.ikes(), world.a.children().len()), (1, 1, 0), "{:#?}", world.a.events);
     let before = world.log.len();
     world.pass(seconds(20));

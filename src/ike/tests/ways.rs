@@ -231,7 +231,7 @@ fn a_name_without_an_address_is_asked_for_again_and_again() {
     let failures = world.a.failures();
     assert!(failures.iter().all(|code| *code == "net.no_address"), "{failures:?}");
     assert!((10..=20).contains(&failures.len()), "with back-off: {}", failures.len());
-    assert_eq!(world.a.last_failure().unwrap().local, [NAME]);
+    assert_eq!(world.a.last_failure().unwrap().local.get("addresses"), [NAME]);
     assert!(world.log.is_empty());
     world.a.host.names.insert(NAME.into(), vec![addr(BOB)]);
     world.input_a(Input::Resolved(&[NAME.into()]));
@@ -296,7 +296,10 @@ fn nobody_speaks_with_himself() {
         assert!(world.log.is_empty());
         assert_eq!(world.a.failures(), ["net.own_address"]);
         let failure = world.a.last_failure().unwrap();
-        assert_eq!((failure.local, failure.peer), (vec![NAME.to_owned()], vec![ALICE.to_owned()]));
+        assert_eq!(
+            (failure.local.get("addresses"), failure.peer.get("addresses")),
+            (&[NAME.to_owned()][..], &[ALICE.to_owned()][..])
+        );
         // Beside another one it is as if it were not there.
         world.a.host.names.insert(NAME.into(), vec![addr(ALICE), addr(BOB)]);
         world.command_a(up());

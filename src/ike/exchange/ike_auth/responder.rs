@@ -192,7 +192,7 @@ fn judge(
     let id_i = contents.id_i.as_ref().ok_or_else(incomplete)?;
     // Without AUTH it asks for EAP.
     let auth = contents.auth.as_ref().ok_or_else(|| {
-        let failure = failure("auth.method").between(Vec::new(), vec!["EAP".into()]);
+        let failure = failure("auth.method").between("auth", Vec::new(), vec!["EAP".into()]);
         Rejected::new(Refusal::Authentication, failure, None)
     })?;
     let kind = if claim::is_signature(auth.method) { AuthKind::PublicKey } else { AuthKind::Psk };
@@ -222,7 +222,12 @@ fn judge(
             match auth::verify(&signed, secret.filter(|_| case.found.is_some()), auth) {
                 Some(proof) => Progress::Proven(Proven::by_secret(proof)),
                 None => {
-                    Progress::Refused(Fault::new("auth.psk", case.local_id.to_string(), case.remote_id.to_string()))
+                    let (local, remote) = (case.local_id.to_string(), case.remote_id.to_string());
+                    Progress::Refused(Fault::new("auth.psk", "local_id", local, "").and(
+                        "remote_id",
+                        vec![],
+                        vec![remote],
+                    ))
                 }
             }
         }
@@ -251,13 +256,17 @@ fn find(cx: &mut Cx<'_>, core: &Core, half: &HalfOpen, contents: &Contents, id: 
         Some(other) => {
             let ours = if other.remote_auth == AuthKind::Psk { "SHARED_KEY" } else { "a signature" };
             let theirs = contents.auth.as_ref().map_or_else(String::new, |auth| auth.method.to_string());
-            Fault::new("auth.method", ours, theirs)
+            Fault::new("auth.method", "auth", ours, theirs)
         }
         None => {
             let code = if candidates.iter().any(|c| known(c)) { "proposal.ike" } else { "auth.id" };
-            let ours = candidates.iter().take(8).map(|c| format!("{} -> {}", own_id(c), expected(&c.remote_id)));
-            let asked = contents.id_r.as_ref().map_or("%any".into(), |r| r.id.to_string());
-            Fault { code, local: ours.collect(), peer: vec![format!("{asked} <- {id}")] }
+            let near = || candidates.iter().take(8);
+            let asked = contents.id_r.iter().map(|r| r.id.to_string()).collect();
+            Fault::of(code).and("local_id", near().map(|c| own_id(c).to_string()).collect(), asked).and(
+                "remote_id",
+                near().map(|c| expected(&c.remote_id)).collect(),
+                vec![id.to_string()],
+            )
         }
     };
     let nearest = other.or(candidates.first()).cloned();
@@ -269,7 +278,7 @@ fn too_often(cx: &Cx<'_>, core: &Core, connection: &Connection, id: &Id) -> Opti
     let at_home = connection.remote_addrs.contains(&Remote::Addr(core.remote.ip()));
     let open = connection.remote_auth == AuthKind::Psk && !at_home;
     let guessed = open && cx.common.admission.is_guessed(cx.now, id, &cx.policy().limits);
-    guessed.then(|| Fault::new("limit.auth_failures", "", id.to_string()))
+    guessed.then(|| Fault::new("limit.auth_failures", "remote_id", "", id.to_string()))
 }
 /// The initiator's claim has come this far.
 fn proceed(
@@ -307,7 +316,11 @@ fn proceed(
                 let auth = auth::sign(&signed, secret);
                 return admit(cx, core, half, keys, (to, contents, case), (proven, Vec::new(), auth));
             }
-            None => Err(Fault::new("auth.psk", "no secret", case.remote_id.to_string())),
+            None => Err(Fault::new("auth.psk", "secret", "none", "").and(
+                "remote_id",
+                vec![],
+                vec![case.remote_id.to_string()],
+            )),
         },
         AuthKind::PublicKey => Own::of(cx, &connection, half.hashes.as_deref()),
     };
@@ -332,7 +345,7 @@ fn refuse_claim(
     fault: Fault,
     proven: bool,
 ) -> Phase {
-    let failure = Failure::new(cx.now, Where::IkeAuth, false, fault.code).between(fault.local, fault.peer);
+    let failure = Failure::new(cx.now, Where::IkeAuth, false, fault.code).compared(fault.values);
     let connection = case.found.clone().or(case.nearest.clone());
     let rejected = Rejected { refusal: Refusal::Authentication, failure, connection, proven };
     // Secrets are guessed, signatures are not; and of peers that nobody has there would be too many.
@@ -397,7 +410,7 @@ fn admit(
         return Err(Ended::Failed);
     }
     if let Some(code) = over_limit(cx, &connection, &case, &contents) {
-        let fault = Fault { code, local: Vec::new(), peer: Vec::new() };
+        let fault = Fault::of(code);
         return Ok(refuse_claim(cx, core, half, keys, (&to, &case), fault, true));
     }
     // Without a child only to those who were told that they may (RFC 6023 section 3).

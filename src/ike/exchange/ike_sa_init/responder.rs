@@ -262,7 +262,7 @@ fn no_proposal(now: Duration, from: &Arrival<'_>, offer: &[Proposal], ours: &[Pr
         _ => "proposal.ike",
     };
     let words = |list: &[Proposal]| list.iter().take(16).map(keyword::proposal).collect();
-    let failure = Failure::new(now, Where::SaInit, false, code).between(words(ours), words(offer));
+    let failure = Failure::new(now, Where::SaInit, false, code).between("proposals", words(ours), words(offer));
     Failure { differing, remote: Some(from.remote), ..failure }
 }
 /// An error without an IKE SA; not more of them than `admission` allows. Who asks from this host's loopback, where no stranger's datagram comes from, is
