@@ -17,14 +17,14 @@ HOSTS = [("10.1.0.1", "10.2.0.1"), ("10.1.1.1", "10.2.0.1")]
 LIFE, WHOLE_LIFE = 'rekey_time = "2s"', 38
 
 
-def ours(vendor, pairs, extra="", child=""):
+def ours(profile, pairs, extra="", child=""):
     """Our side, with as many of the pairs of networks."""
-    keys = vendor.keys() if not extra else (vendor.keys()[0].replace(f'rekey = "{vendor.rekey}"\n', ""), vendor.keys()[1])
     lists = lambda values: "[" + ", ".join(f'"{v}"' for v in dict.fromkeys(values)) + "]"
     left, right = OUTER[4]
     return f"""
 [connections.peer]
-{keys[0]}local_addrs = ["{left}"]
+profile = "{profile}"
+local_addrs = ["{left}"]
 remote_addrs = ["{right}"]
 local = {{ id = "{left}" }}
 remote = {{ id = "{right}" }}
@@ -32,7 +32,7 @@ remote = {{ id = "{right}" }}
 [connections.peer.children.net]
 local_ts = {lists(mine for mine, _ in NETS[:pairs])}
 remote_ts = {lists(its for _, its in NETS[:pairs])}
-{keys[1]}start_action = "none"
+start_action = "none"
 {child}
 [secrets.peer]
 id = ["{right}"]
@@ -50,7 +50,7 @@ class Tunnel(Pair):
             if address not in self.left.ip("-br", "addr", "show", "dev", "lo"):
                 self.left.address("lo", f"{address}/32")
         self.odd = odd.Odd(self.right, *reversed(OUTER[4]), SECRET, vendor.ike, vendor.esp, [(its, mine) for mine, its in NETS[:pairs]], **manners)
-        self.us = sandhog.Sandhog(self.left, ours(vendor, pairs, extra, child))
+        self.us = sandhog.Sandhog(self.left, ours(profile, pairs, extra, child))
         up, why = self.us.up("peer")
         if not up:
             raise RuntimeError(f"not up: {why}\nours: {self.us.process.text()[-1500:]}\ntheirs: {self.odd.process.text()[-1500:]}")

@@ -15,6 +15,8 @@ NAMES = [vendor.name for vendor in VENDORS]
 ROLES = ("initiator", "responder")
 # Seconds for anything that takes an exchange or two, on a busy machine.
 PATIENCE = 30
+# What goes any to any must not take the tunnel itself: strongSwan marks its own packets.
+MARKED = "plugins { kernel-netlink { fwmark = !0x42 }\n socket-default { fwmark = 0x42 } }"
 # What is changed at the peer, and what that is called: where we called, and where we answered. Nobody can tell an initiator more than the second column's candidates.
 CHANGED = {
     "aliyun": ({"ike": "aes128-sha256-modp2048"}, ("proposal.encr",), ("proposal.encr",)),
@@ -75,23 +77,20 @@ class Ends:
 
     def __init__(self, lab, role):
         self.lab, self.role = lab, role
-        routed = any(vendor.nets is None for vendor in lab.vendors)
-        # what goes any to any must not take the tunnel itself: strongSwan marks its own packets
-        options = "" if not routed else "plugins { kernel-netlink { fwmark = !0x42 }\n socket-default { fwmark = 0x42 } }"
         with futures.ThreadPoolExecutor(4) as pool:
-            self.peers = dict(pool.map(lambda v: (v.name, self.peer(v, options)), lab.vendors))
+            self.peers = dict(pool.map(lambda v: (v.name, self.peer(v)), lab.vendors))
         self.us = sandhog.Sandhog(lab.left, "".join(lab.our_side(vendor) for vendor in lab.vendors))
         for vendor in lab.vendors:
             if vendor.nets is None:
                 for _, theirs in lab.networks(vendor):
                     self.us.host.ip("route", "replace", theirs, "dev", f"vti{lab.number(vendor)}", "src", lab.pings(vendor)[0][0])
 
-    def peer(self, vendor, options):
+    def peer(self, vendor):
         """What plays it."""
         host = self.lab.peers[vendor.name]
         if vendor.name == "sandhog":
             return Hog(host, self.lab.mirror(vendor))
-        swan = Swan(host, options=options if vendor.nets is None else "")
+        swan = Swan(host, options=MARKED if vendor.nets is None else "")
         swan.load(self.lab.their_side(vendor))
         return swan
 

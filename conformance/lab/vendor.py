@@ -19,15 +19,6 @@ class Vendor:
         self.name, self.ike, self.esp, self.nets, self.pairs = name, ike, esp, nets, pairs
         self.connection, self.child, self.rekey = connection, child, rekey
 
-    def keys(self):
-        """What our side says of it, for the connection and for its child."""
-        rehearse = 'rehearse = "never"\n' if self.nets is None or self.rekey == "peer" else ""
-        mode = "per_pair" if self.pairs else "together"
-        # Windows offers none when it begins a rekey
-        groupless = ', "aes256gcm16"' if self.name == "azure" else ""
-        more = {"sandhog": self.connection + "\n", "fortigate": 'unique = "never"\n'}.get(self.name, "")
-        return f'proposals = ["{self.ike}"]\nrekey = "{self.rekey}"\n{rehearse}{more}', f'ts_mode = "{mode}"\nesp_proposals = ["{self.esp}"{groupless}]\n'
-
 
 CBC = "aes256-sha256-modp2048"
 # with the PRF that GCM needs
@@ -132,10 +123,11 @@ class Field(Lab):
         lists = lambda values: "[" + ", ".join(f'"{v}"' for v in values) + "]"
         local_ts, remote_ts = self.selectors(vendor)
         n, name, remote = self.number(vendor), vendor.name, self.address_of(vendor)
-        device = f'interface = {{ name = "vti{n}", addresses = ["169.254.{n}.1/30"] }}\n' if vendor.nets is None else ""
+        device = f'interface = {{ name = "vti{n}", addresses = ["169.254.{100 + n}.1/30"] }}\n' if vendor.nets is None else ""
         return f"""
 [connections.{name}]
-{vendor.keys()[0]}local_addrs = ["{OURS}"]
+profile = "{name}"
+local_addrs = ["{OURS}"]
 remote_addrs = ["{remote}"]
 local = {{ id = "{OURS}" }}
 remote = {{ id = "{remote}" }}
@@ -144,7 +136,7 @@ encap = "always"
 [connections.{name}.children.net]
 local_ts = {lists(local_ts)}
 remote_ts = {lists(remote_ts)}
-{vendor.keys()[1]}start_action = "{start}"
+start_action = "{start}"
 {child}
 [secrets.{name}]
 id = ["{remote}"]
