@@ -107,7 +107,9 @@ fn r35_a_child_that_cannot_be_rekeyed_is_made_from_scratch() {
 #[test]
 fn what_the_peer_has_not_rekeyed_is_made_from_scratch() {
     let alice_of = |child, ike| with(short(alice(), child, policy::RekeyBy::Peer), |c| c.rekey_time = seconds(ike));
-    for (alice, at) in [(alice_of(100, 0), 110), (alice_of(0, 100), 110), (with(alice_of(0, 100), |c| c.over_time = seconds(4)), 98)] {
+    for (alice, at) in
+        [(alice_of(100, 0), 110), (alice_of(0, 100), 110), (with(alice_of(0, 100), |c| c.over_time = seconds(4)), 98)]
+    {
         let mut world = tunnel_of(alice, short(bob(), 5000, policy::RekeyBy::Peer));
         let (ike, child) = (current(&world.a).remove(0), world.a.children()[0].spi_in);
         world.log.clear();
