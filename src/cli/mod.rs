@@ -203,7 +203,9 @@ enum Command {
     /// List the presets for vendors' gateways, or show what one stands for, why, where that is from, and what to set at the vendor's side
     ///
     /// What is shown of one is TOML, with the reasons as comments. No daemon is asked.
-    #[command(after_help = "Examples:\n  sandhog profiles\n  sandhog profiles aliyun --lang zh\n  sandhog --json profiles aws | jq '.settings'")]
+    #[command(
+        after_help = "Examples:\n  sandhog profiles\n  sandhog profiles aliyun --lang zh\n  sandhog --json profiles aws | jq '.settings'"
+    )]
     Profiles(profiles::Args),
     /// Tell which child would carry a packet, and why
     #[command(after_help = "Example:\n  sandhog match 10.1.0.7 10.2.0.9 tcp 443")]
