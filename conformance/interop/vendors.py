@@ -1,7 +1,9 @@
 """A profile for each vendor, and the vendor played by strongSwan as its maker describes it: sixteen tunnels of one gateway at once, in both roles. All carry traffic while each
 is rekeyed; then one value of each peer is another one, and what has failed must be told by its name."""
 import functools
+import json
 import re
+import subprocess
 import time
 from concurrent import futures
 
@@ -236,3 +238,11 @@ def cell(name, role):
 for _role in ROLES:
     for _name in NAMES:
         case(ROW, f"{_name} {'we call' if _role == 'initiator' else 'it calls'}")(lambda n=_name, r=_role: cell(n, r))
+
+
+@case(ROW, "no profile is left out", quick=True)
+def complete():
+    """Each that the client knows is played above."""
+    said = subprocess.run([sandhog.binary("sandhog"), "--json", "profiles"], capture_output=True, text=True, timeout=20, check=True).stdout
+    known = [profile["name"] for profile in json.loads(said)["profiles"]]
+    return check(sorted(known) == sorted(NAMES), f"{len(known)} profiles, {len(NAMES)} played")
