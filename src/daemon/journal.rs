@@ -59,7 +59,7 @@ impl Journal {
         self.note(event);
         let Some((name, connection, child, why)) = log(event, &self.whose) else { return };
         let failure = match event {
-            Event::Failed(failure) => Some(status::failure(failure)),
+            Event::Failed(failure) => Some(status::failure(failure, &[])),
             _ => None,
         };
         let warning = match event {
@@ -105,7 +105,7 @@ impl Journal {
             connection: Some(connection.into()),
             child: Some(child.into()),
             why: Some(why.into()),
-            failure: failure.map(status::failure),
+            failure: failure.map(|failure| status::failure(failure, &[])),
             ..nothing("monitor")
         };
         self.send(now, told);

@@ -214,6 +214,19 @@ pub const CODES: &[&str] = &[
     "esp.keys",
     "esp.truncation",
     "traffic.not_passing",
+    "ts.narrowed",
+    "ts.single_pair",
+    "auth.cert.clock",
+    "net.fragments",
+    "net.esp_blocked",
+    "net.natt_blocked",
+    "traffic.forwarding",
+    "traffic.rp_filter",
+    "traffic.firewall",
+    "traffic.route",
+    "traffic.masquerade",
+    "traffic.selectors",
+    "traffic.one_way",
 ];
 
 #[cfg(test)]

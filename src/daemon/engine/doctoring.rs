@@ -10,7 +10,7 @@ impl Engine {
     pub(super) fn diagnoses(&self, of: Option<&str>) -> Vec<Diagnosis> {
         let history = self.history.iter();
         let of_it = history.filter(|told| of.is_none() || told.failure.connection.as_deref() == of);
-        of_it.map(status::diagnosis).collect()
+        of_it.map(|told| status::diagnosis(told, &self.parts.config)).collect()
     }
 
     /// What is wrong now. `None`: there is no such connection.
@@ -28,7 +28,7 @@ impl Engine {
             history: &self.history,
             not_passing: self.probes.of(name).1,
         };
-        let diagnoses = case.examine().iter().map(status::diagnosis).collect();
+        let diagnoses = case.examine().iter().map(|told| status::diagnosis(told, config)).collect();
         Some(Why { connection: name.into(), state: piece.shown().state, diagnoses })
     }
 }
