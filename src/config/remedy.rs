@@ -141,15 +141,17 @@ fn names(entry: &Entry) -> Names {
 /// The same thing to do is told once; what only says where stands behind what says what.
 fn without_repeats(fixes: Vec<Fix>) -> Vec<Fix> {
     let mut kept: Vec<Fix> = Vec::new();
-    for fix in fixes {
-        let same = |known: &&mut Fix| known.side == fix.side && known.path == fix.path && known.command == fix.command;
-        match kept.iter_mut().find(same) {
-            _ if kept.len() >= MOST_FIXES => break,
-            Some(known) if fix.path.is_some() && (fix.set.is_none() || known.set == fix.set) => {}
-            Some(known) if known.text == fix.text => {}
-            _ => kept.push(fix),
+    for fix in fixes.into_iter().take(4 * MOST_FIXES) {
+        let same = |known: &&Fix| known.side == fix.side && known.path == fix.path && known.command == fix.command;
+        let is_told = |known: &Fix| match &fix.path {
+            Some(_) => fix.set.is_none() || known.set == fix.set,
+            None => known.text == fix.text,
+        };
+        if !kept.iter().filter(same).any(is_told) {
+            kept.push(fix);
         }
     }
+    kept.truncate(MOST_FIXES);
     kept
 }
 

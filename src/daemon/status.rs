@@ -245,7 +245,7 @@ fn milliseconds(at: Duration) -> u64 {
 
 /// The largest inner packet of a child that its path takes whole as it is now, under its cipher. Its hosts may be told of more: IPv6 of up to 1280
 /// octets is fragmented outside.
-fn mtu(sa: &OutboundEntry, fitting: Fitting) -> u16 {
+pub(super) fn mtu(sa: &OutboundEntry, fitting: Fitting) -> u16 {
     let path = sa.path.load();
     let outside = match path.remote.is_ipv4() {
         _ if !sa.transport => 0,
@@ -301,9 +301,9 @@ pub fn failure(failure: &diagnose::Failure, secrets: &[policy::SharedSecret]) ->
 }
 
 /// A diagnosis of the history.
-pub fn diagnosis(told: &Told, config: &Config) -> types::Diagnosis {
+pub fn diagnosis(told: &Told, secrets: &[policy::SharedSecret]) -> types::Diagnosis {
     let id = (told.id > 0).then_some(told.id);
-    let failure = types::Failure { id, ..failure(&told.failure, &config.policy.secrets) };
+    let failure = types::Failure { id, ..failure(&told.failure, secrets) };
     types::Diagnosis { failure, count: told.count, first: clock::rfc3339(told.first) }
 }
 

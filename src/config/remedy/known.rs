@@ -157,7 +157,7 @@ fn ppk(failure: &Failure, place: &Place) -> Vec<Fix> {
         en: format!("Set {} to {}, as the peer calls it.", place.fill("{connection}.ppk.id", ""), escaped(id)),
         zh: format!("把 {} 设为对端使用的 {}。", place.fill("{connection}.ppk.id", ""), escaped(id)),
     };
-    place.us("{connection}/ppk/id", id.as_str(), text).into_iter().collect()
+    place.us("{connection}/ppk/id", id.clone(), text).into_iter().collect()
 }
 
 fn method(failure: &Failure, place: &Place) -> Vec<Fix> {

@@ -290,6 +290,24 @@ pub(super) const ENTRIES: &[Entry] = &[
         names: [own("TrafficSelectorMismatch"), near("no matching CHILD_SA config found")],
     },
     Entry {
+        code: "child.mode",
+        text: [
+            "One end has transport mode for this child, the other a tunnel.",
+            "一端为该子连接配置了传输模式，另一端是隧道模式。",
+        ],
+        advice: &[
+            us(
+                "{child}/mode",
+                [
+                    "Set {child}.mode to \"tunnel\", unless the two gateways are to speak with each other alone.",
+                    "把 {child}.mode 设为 \"tunnel\"，除非只需要两台网关之间互通。",
+                ],
+            ),
+            peer("", ["Or change the mode at the peer.", "或者在对端修改封装模式。"]),
+        ],
+        names: [own("EncapsulationModeMismatch"), near("negotiation failed")],
+    },
+    Entry {
         code: "child.refused",
         text: [
             "The peer refused this child; the connection itself stays up.",

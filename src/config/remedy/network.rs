@@ -81,6 +81,24 @@ pub(super) const ENTRIES: &[Entry] = &[
         names: [near("NatTMismatch"), own("peer no response")],
     },
     Entry {
+        code: "net.blacklisted",
+        text: [
+            "{peer} answered before and does not any more: it may keep those away who ask too often.",
+            "{peer} 之前有应答，现在不再应答：它可能屏蔽了请求过于频繁的一方。",
+        ],
+        advice: &[
+            peer("", [
+                "Take our address off the peer's list, or wait until it forgets it.",
+                "在对端把本端地址移出黑名单，或等待其自动解除。",
+            ]),
+            run("sandhog down {name}", [
+                "Until then do not call it: each attempt may make it longer.",
+                "在此之前不要再发起连接：每次尝试都可能延长屏蔽时间。",
+            ]),
+        ],
+        names: [near("NoResponse"), own("peer no response")],
+    },
+    Entry {
         code: "net.nat",
         text: [
             "There is a NAT between us and {peer}, and what is behind it does not get through.",
@@ -330,6 +348,24 @@ pub(super) const ENTRIES: &[Entry] = &[
         names: [near("NoExceptionFound"), near("no log")],
     },
     Entry {
+        code: "mtu.black_hole",
+        text: [
+            "Large packets are sent again and again and small ones pass: somewhere on the way what is too large is dropped, and nobody tells.",
+            "大报文反复重传而小报文正常：途中某处丢弃了过大的报文，且没有任何通知（MTU 黑洞）。",
+        ],
+        advice: &[
+            us("{child}/mtu", [
+                "Set {child}.mtu lower, to 1360 for example; the MSS follows it.",
+                "减小 {child}.mtu，例如 1360；TCP MSS 会随之调整。",
+            ]).to("1360"),
+            peer("", [
+                "And let ICMP \"fragmentation needed\" and \"packet too big\" pass on both sides, so that hosts hear of it.",
+                "同时在两侧放行 ICMP“需要分片”和“报文过大”，使主机能够得知。",
+            ]),
+        ],
+        names: [near("NoExceptionFound"), near("no log")],
+    },
+    Entry {
         code: "esp.keys",
         text: [
             "No packet of the peer can be verified: the two ends do not have the same keys.",
@@ -454,6 +490,20 @@ pub(super) const ENTRIES: &[Entry] = &[
             peer("remote_ts", ["Or do not send them into the tunnel at the peer.", "或者在对端不要把这些流量送入隧道。"]),
         ],
         names: [near("TrafficSelectorMismatch"), near("no log")],
+    },
+    Entry {
+        code: "traffic.no_answer",
+        text: [
+            "Packets of the peer's come out of the tunnel and reach the hosts here, and those do not answer.",
+            "对端的报文已从隧道出来并送达本端主机，但主机没有应答。",
+        ],
+        advice: &[
+            us("", [
+                "See at the host that is asked whether it runs, what its own firewall says, and whether its way back to the peer's networks leads over this gateway.",
+                "检查被访问的主机是否在运行、其自身防火墙规则，以及它到对端网段的回程路由是否指向本网关。",
+            ]),
+        ],
+        names: [near("NoExceptionFound"), near("no log")],
     },
     Entry {
         code: "traffic.one_way",
