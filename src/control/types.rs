@@ -82,6 +82,9 @@ names!(ChildState: Down = "down", Routed = "routed", Connecting = "connecting", 
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct Connection {
     pub name: String,
+    /// The vendor's preset that stands in for what it does not give.
+    #[serde(default)]
+    pub profile: Option<String>,
     pub state: ConnectionState,
     /// When it reached this state, RFC 3339.
     pub since: Option<String>,
@@ -109,6 +112,7 @@ impl Connection {
     pub fn unknown(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            profile: None,
             state: ConnectionState::Down,
             since: None,
             local: None,
@@ -413,7 +417,7 @@ pub struct Event {
     pub epoch: u64,
     pub time: String,
     /// `up`, `down`, `moved` for who follows where traffic goes; `audit`: somebody changed something through the API, or tried to; in detail `ike.up`, `ike.down`, `ike.rekeyed`, `child.up`, `child.down`,
-    /// `path.changed`, `addresses`, `mtu`, `warning`, `monitor`, `failed`.
+    /// `path.changed`, `addresses`, `mtu`, `warning`, `monitor`, `failed`, and `noticed`: what works, though not as configured, with what differs in `failure`.
     pub event: String,
     pub connection: Option<String>,
     pub child: Option<String>,
@@ -527,6 +531,7 @@ mod tests {
     fn connection() -> Connection {
         Connection {
             name: "hangzhou".into(),
+            profile: None,
             state: ConnectionState::Up,
             since: None,
             local: None,
@@ -561,6 +566,7 @@ mod tests {
                 "local_id",
                 "name",
                 "peers",
+                "profile",
                 "remote",
                 "remote_id",
                 "sas",
