@@ -115,7 +115,8 @@ impl Journal {
         let owned = |name: &Option<Arc<str>>| name.as_deref().map(str::to_owned);
         let (connection, child) = (owned(&failure.connection), owned(&failure.child));
         tracing::warn!(connection, child, code = failure.code, ours = failure.local.line(), "nothing can be received");
-        let told = types::Event { connection, child, failure: Some(status::failure(failure)), ..nothing("diagnosis") };
+        let told =
+            types::Event { connection, child, failure: Some(status::failure(failure, &[])), ..nothing("diagnosis") };
         self.send(now, told);
     }
     /// Tells where an upgrade is, and why it failed.

@@ -249,9 +249,6 @@ pub const CODES: &[&str] = &[
     "net.natt_blocked",
     "net.fragments",
     "net.blacklisted",
-    "ts.narrowed",
-    "ts.single_pair",
-    "child.mode",
     "auth.cert.clock",
 ];
 
