@@ -18,6 +18,7 @@ mod output;
 mod peer_config;
 mod pki;
 mod plan;
+mod profiles;
 mod revisions;
 mod sas;
 mod secret;
@@ -29,6 +30,7 @@ mod target;
 mod top;
 mod upgrade;
 mod watch;
+mod why;
 
 use crate::control::types::Verb;
 use clap::{Parser, Subcommand};
@@ -107,6 +109,13 @@ enum Command {
     /// Rekey a child, or the IKE SA of a connection, and wait for it
     #[command(after_help = "Examples:\n  sandhog rekey office\n  sandhog rekey office/lan")]
     Rekey(ChangeArgs),
+    /// Tell what is wrong with a connection: both sides' values, how sure that is, and what to change on which side
+    ///
+    /// Exit code 0 if nothing is wrong, 1 if something is.
+    #[command(
+        after_help = "Examples:\n  sandhog why office\n  sandhog why office --lang zh\n  sandhog --json why office | jq '.diagnoses[0].fix'\n  sandhog why --codes"
+    )]
+    Why(why::Args),
     /// Replace the running daemon by the installed executable, without losing an SA or a packet
     #[command(after_help = "Examples:\n  sandhog upgrade\n  sandhog --json upgrade")]
     Upgrade,
@@ -199,6 +208,13 @@ enum Command {
         after_help = "Examples:\n  sandhog peer-config office --format strongswan\n  sandhog peer-config hangzhou --format aliyun --address 192.0.2.1\n  sudo sandhog peer-config office --format h3c --with-secret --out office.txt"
     )]
     PeerConfig(peer_config::Args),
+    /// List the presets for vendors' gateways, or show what one stands for, why, where that is from, and what to set at the vendor's side
+    ///
+    /// What is shown of one is TOML, with the reasons as comments. No daemon is asked.
+    #[command(
+        after_help = "Examples:\n  sandhog profiles\n  sandhog profiles aliyun --lang zh\n  sandhog --json profiles aws | jq '.settings'"
+    )]
+    Profiles(profiles::Args),
     /// Tell which child would carry a packet, and why
     #[command(after_help = "Example:\n  sandhog match 10.1.0.7 10.2.0.9 tcp 443")]
     Match(matching::Args),
@@ -248,6 +264,7 @@ pub fn main() -> ExitCode {
         Command::Up(args) => change::run(&client, Verb::Up, &args.name, args.timeout, cli.json),
         Command::Down(args) => change::run(&client, Verb::Down, &args.name, args.timeout, cli.json),
         Command::Rekey(args) => change::run(&client, Verb::Rekey, &args.name, args.timeout, cli.json),
+        Command::Why(args) => why::run(&client, &args, cli.json),
         Command::Upgrade => upgrade::run(&client, cli.json),
         Command::Health(args) => health::run(&client, &args, cli.json),
         Command::Check { user, file } => check::run(&file, user.as_deref(), cli.json),
@@ -263,6 +280,7 @@ pub fn main() -> ExitCode {
         Command::DemoGateway { config } => demo::gateway(config),
         Command::Pki { command } => pki::run(command, cli.json),
         Command::PeerConfig(args) => peer_config::run(&client, &args, cli.json),
+        Command::Profiles(args) => profiles::run(&args, cli.json),
         Command::Match(args) => matching::run(&client, &args, cli.json),
         Command::Import(args) => import::run(&args, cli.json),
         Command::Secret(args) => secret::run(&args, cli.json),

@@ -121,7 +121,9 @@ fn connection_row(connection: &Connection) -> [String; 8] {
     let suite = connection.ike.as_ref().and_then(|ike| ike.proposal.clone()).unwrap_or_default();
     let name = plain(&connection.name);
     let none = String::new;
-    [name, connection.state.name().into(), peer, device(connection), none(), suite, none(), none()]
+    // Where selectors stand that a connection has none of.
+    let profile = connection.profile.as_ref().map_or_else(none, |profile| format!("profile {}", plain(profile)));
+    [name, connection.state.name().into(), peer, device(connection), profile, suite, none(), none()]
 }
 
 /// The device of its own, which stands where selectors stand that say little beside it.
@@ -193,15 +195,16 @@ fn monitor_note(connection: &str, child: &str, monitor: &Monitor) -> String {
 fn failure_note(name: &str, failure: &Failure) -> String {
     let mut note =
         format!("\n{name}: {} ({}, {}) at {}\n", failure.code, failure.phase, failure.certainty, failure.time);
-    note.push_str(&format!("  {}\n", plain(&failure.explain)));
+    note.push_str(&format!("  {}\n", plain(&failure.explain.en)));
     for (whose, values) in [("ours", &failure.local), ("theirs", &failure.peer)] {
         for (what, values) in values {
             note.push_str(&format!("  {whose}: {} {}\n", plain(what), plain(&values.join(", "))));
         }
     }
-    if !failure.fix.is_empty() {
-        note.push_str(&format!("  fix: {}\n", plain(&failure.fix)));
+    if let Some(fix) = failure.fix.first() {
+        note.push_str(&format!("  fix: {}\n", plain(&fix.text.en)));
     }
+    note.push_str(&format!("  more: sandhog why {name}\n"));
     note
 }
 
@@ -237,14 +240,15 @@ mod tests {
         let monitor = serde_json::json!({ "target": "10.2.0.1", "source": null, "state": "failing", "since": "2026-11-21T10:00:00Z",
             "rtt_ms": 1.25, "rtt_last_ms": 1.0, "rtt_min_ms": 1.0, "rtt_max_ms": 2.0, "loss_percent": 2.5, "sent": 40, "received": 39 });
         serde_json::from_value(serde_json::json!({ "connections": [ {
-            "name": "hangzhou", "state": "failed", "since": null, "local": null, "remote": "203.0.113.7:4500",
+            "name": "hangzhou", "profile": "aliyun", "state": "failed", "since": null, "local": null, "remote": "203.0.113.7:4500",
             "local_id": null, "remote_id": "gw.example\u{1b}[2J", "ike": null,
             "children": [ { "name": "lan", "mode": "tunnel", "state": "routed", "spi_in": null, "spi_out": null, "proposal": null, "encap": null,
                 "local_ts": ["10.1.0.0/16"], "remote_ts": ["10.2.0.0/16", "10.3.0.0/16"], "mtu": null, "bytes_in": 2048, "bytes_out": 0,
                 "packets_in": 1, "packets_out": 0, "drops": {}, "rekey_in_s": null, "sas": [], "monitor": monitor } ],
             "sas": [], "peers": [],
             "last_failure": { "time": "2026-11-21T10:00:00Z", "phase": "ike_auth", "code": "auth.failed", "certainty": "likely",
-                "candidates": [], "local": { "local_id": ["a"] }, "peer": {}, "differing": [], "notify": null, "explain": "It refused.", "fix": "Compare." },
+                "candidates": [], "local": { "local_id": ["a"] }, "peer": {}, "differing": [], "notify": null, "explain": { "en": "It refused.", "zh": "" }, "names": { "aliyun": "", "tencent": "" },
+                "fix": [ { "side": "us", "path": null, "set": null, "command": null, "text": { "en": "Compare.", "zh": "" } } ] },
             "warnings": [] } ] }))
         .unwrap()
     }
@@ -256,6 +260,7 @@ mod tests {
             "hangzhou",
             "failed",
             "203.0.113.7:4500",
+            "profile aliyun",
             "  lan",
             "routed",
             "2.0 KiB",
@@ -278,6 +283,7 @@ mod tests {
     #[test]
     fn a_device_of_its_own_is_named() {
         let mut status = status();
+        status.connections[0].profile = None;
         let interface = |netns: Option<&str>, present| {
             Some(Interface { name: "vti-hz".into(), netns: netns.map(str::to_owned), present })
         };

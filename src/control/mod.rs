@@ -16,6 +16,7 @@ pub mod lists;
 pub mod metrics;
 pub mod openapi;
 pub mod problem;
+pub mod profiles;
 pub mod request;
 pub mod resources;
 pub mod routes;
