@@ -10,8 +10,9 @@ pub(super) fn fixes(code: &str, failure: &Failure) -> Vec<Fix> {
     match code {
         "traffic.firewall" => {
             let place = told("place").first().map_or("forward", String::as_str);
-            let chains = told("firewall").iter();
-            chains.flat_map(|chain| accepts(failure, chain, place, device)).collect()
+            let mut chains: Vec<_> = told("firewall").iter().collect();
+            chains.sort_by_key(|chain| !chain.ends_with("(policy drop)"));
+            chains.into_iter().flat_map(|chain| accepts(failure, chain, place, device)).collect()
         }
         "traffic.masquerade" => {
             let chains = told("firewall").iter().filter_map(|chain| Chain::of(chain));
@@ -115,7 +116,9 @@ fn settings(code: &str, failure: &Failure) -> Vec<Fix> {
         en: format!("Set {name} to {right}, and write it into /etc/sysctl.d, so that it stays."),
         zh: format!("将 {name} 设为 {right}，并写入 /etc/sysctl.d 使其永久生效。"),
     };
-    names.map(|(name, _)| here(failure, format!("sysctl -w {name}={right}"), text(name))).collect()
+    let fixes = names.map(|(name, _)| here(failure, format!("sysctl -w {name}={right}"), text(name)));
+    // The table has that one.
+    fixes.filter(|fix| fix.command.as_deref() != Some("sysctl -w net.ipv4.ip_forward=1")).collect()
 }
 
 /// Where the device is.
