@@ -1,6 +1,8 @@
 //! IKE_AUTH (RFC 7296 section 1.2): who is there, and the first child. Here the initiator, and what both do; the responder has its own file.
+mod children;
 mod frozen;
 pub(in crate::ike) mod responder;
+mod unnamed;
 
 use super::ike_sa_init::{Agreeing, gave_up};
 use super::liveness::Signs;
@@ -227,7 +229,8 @@ impl Proving {
         let mut payloads = vec![Payload::IdI(self.local_id.clone().into())];
         payloads.extend(certs);
         payloads.extend(claim::request(cx, std::iter::once(&*self.connection)));
-        if let IdMatch::Exact(id) = &self.connection.remote_id {
+        let unnamed = cx.common.exams.is_unnamed(core.id);
+        if let (IdMatch::Exact(id), false) = (&self.connection.remote_id, unnamed) {
             payloads.push(Payload::IdR(id.clone().into()));
         }
         payloads.push(Payload::Auth(auth));
@@ -236,7 +239,7 @@ impl Proving {
             payloads.extend(self.without_ppk.take().map(ppk::without));
         }
         self.asked = cx.now;
-        self.first_contact = reauth::is_first_contact(cx, core, &self.connection, &self.local_id);
+        self.first_contact = !unnamed && reauth::is_first_contact(cx, core, &self.connection, &self.local_id);
         if self.first_contact {
             payloads.push(Payload::Notify(Notify::new(NotifyType::INITIAL_CONTACT, Vec::new())));
         }
@@ -367,6 +370,9 @@ fn proceed(
         let failure = failure.likely(NotifyType::UNEXPECTED_NAT_DETECTED, &[]);
         return Err(reject(cx, core, proving, true, failure));
     }
+    if cx.common.exams.is_unnamed(core.id) {
+        return Err(unnamed::leave(cx, core, proving, remote_id));
+    }
     proven.warn(cx, &proving.connection);
     let Proving { connection, mut keys, proposal, ni, nr, local_id, offer, ppk, first_contact, .. } = *proving;
     let ppk = ppk.filter(|_| contents.notify(NotifyType::PPK_IDENTITY).is_some());
@@ -420,7 +426,7 @@ fn judge(cx: &mut Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Resu
         }));
     };
     let id = &id_r.id;
-    if !fits(&p.connection.remote_id, id) {
+    if !fits(&p.connection.remote_id, id) && !cx.common.exams.is_unnamed(core.id) {
         let other = failure("auth.id").ours("remote_id", expected(&p.connection.remote_id)).theirs("remote_id", id);
         return Err(Box::new(other));
     }
@@ -491,39 +497,6 @@ fn first_child(
             est.plan(Task::DeleteSpi { spi: offer.spi_in, release: true });
             est.child_failed_but_keep(cx, core, &offer, failure);
         }
-    }
-}
-impl Established {
-    /// Addresses were given in one of the directions: they have to be installed, or may be used as a hint.
-    pub(in crate::ike) fn tell_addresses(&self, cx: &mut Cx<'_>, core: &Core) {
-        let Virtuals { ours, theirs } = self.virtuals.clone();
-        if !ours.is_empty() || !theirs.is_empty() {
-            let connection = self.connection.name.clone();
-            cx.emit(Event::Addresses { ike: core.id, connection, ours, theirs });
-        }
-    }
-    /// A child that we asked for is refused: it is tried again later.
-    pub(in crate::ike) fn child_failed(&mut self, cx: &mut Cx<'_>, core: &Core, offer: &Offer, failure: Failure) {
-        cx.host.release_spi(offer.spi_in);
-        self.child_failed_but_keep(cx, core, offer, failure);
-    }
-    /// The same, but the SPI is released later, when the peer has deleted its side.
-    pub(in crate::ike) fn child_failed_but_keep(
-        &mut self,
-        cx: &mut Cx<'_>,
-        core: &Core,
-        offer: &Offer,
-        failure: Failure,
-    ) {
-        self.wait_for_child(cx, &offer.policy.name);
-        cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&self.connection));
-    }
-    /// A child is not asked for again before its wait is over.
-    pub(in crate::ike) fn wait_for_child(&self, cx: &mut Cx<'_>, child: &str) {
-        if let Some(wish) = cx.common.links.get_mut(&self.connection.name).and_then(|l| l.wish(child)) {
-            wish.retry.failed(cx.now);
-        }
-        cx.touch(&self.connection);
     }
 }
 
