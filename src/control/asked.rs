@@ -1,10 +1,10 @@
 //! Questions about what is configured and what went wrong: which child would carry a packet, the last failures, the vendors' profiles (none yet).
-use super::extract::{Document, Params};
+use super::extract::{Document, Params, Segments};
 use super::problem::Problem;
 use super::request::Request;
 use super::resources::{Kind, Method, Operation, Parameter, Role, json};
 use super::routes::Api;
-use super::types::Failure;
+use super::types::{Diagnoses, Why};
 use crate::ipsec::spd::{Action, DeviceId, Found};
 use crate::ipsec::tables::Tables;
 use crate::wire::ip::Flow;
@@ -31,9 +31,20 @@ pub const OPERATIONS: &[Operation] = &[
         (400, "The body is no packet: `src` and `dst` are addresses of one family"),
         (415, "The body is no JSON"),
     ]),
-    Operation::new((Method::Get, "/v1/diagnoses"), Role::Observe, "What went wrong last, of all connections", |verb| {
-        on(verb, diagnoses)
-    })
+    Operation::new(
+        (Method::Get, "/v1/connections/{name}/why"),
+        Role::Observe,
+        "What is wrong with a connection now, the worst first; nothing, if it is as it should be",
+        |verb| on(verb, why),
+    )
+    .answers(json::<Why>())
+    .fails(&[(404, "There is no such connection")]),
+    Operation::new(
+        (Method::Get, "/v1/diagnoses"),
+        Role::Observe,
+        "What went wrong lately, of all connections and of strangers, the newest first",
+        |verb| on(verb, diagnoses),
+    )
     .with(&[Parameter::query("connection", Kind::Text(""), "Of this one alone")])
     .answers(json::<Diagnoses>()),
     Operation::new(
@@ -109,19 +120,6 @@ pub struct Match {
     pub remote_ts: Vec<String>,
     /// Of `protect`: there is an SA, and what was negotiated for it takes this packet, or `no_sa`, or why not.
     pub verdict: String,
-}
-/// `GET /v1/diagnoses`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[allow(missing_docs, reason = "the names are those of the JSON")]
-pub struct Diagnoses {
-    pub diagnoses: Vec<Diagnosis>,
-}
-/// What went wrong last with a connection.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[allow(missing_docs, reason = "the names are those of the JSON")]
-pub struct Diagnosis {
-    pub connection: String,
-    pub failure: Failure,
 }
 /// `GET /v1/profiles`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -216,16 +214,13 @@ struct Of {
 }
 
 async fn diagnoses(State(api): State<Api>, Params(of): Params<Of>) -> Result<Json<Diagnoses>, Problem> {
-    let board = api.engine.ask(Request::Board).await?;
-    let pieces: Box<dyn Iterator<Item = _> + Send> = match &of.connection {
-        Some(name) => Box::new(board.get(name).into_iter()),
-        None => Box::new(board.iter()),
-    };
-    let failed = pieces.filter_map(|piece| {
-        let failure = piece.shown().last_failure.clone()?;
-        Some(Diagnosis { connection: piece.shown().name.clone(), failure })
-    });
-    Ok(Json(Diagnoses { diagnoses: failed.collect() }))
+    let of = of.connection.as_deref().map(Into::into);
+    Ok(Json(Diagnoses { diagnoses: api.engine.ask(|reply| Request::Diagnoses(of, reply)).await? }))
+}
+
+async fn why(State(api): State<Api>, Segments(name): Segments<String>) -> Result<Json<Why>, Problem> {
+    let found = api.engine.ask(|reply| Request::Why(name.as_str().into(), reply)).await?;
+    Ok(Json(*found.ok_or_else(|| Problem::unknown_connection(&name))?))
 }
 
 async fn profiles() -> Json<Profiles> {

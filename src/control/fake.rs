@@ -8,7 +8,7 @@ use super::gate::{self, Audit};
 use super::request::{Engine, Refusal, Request};
 use super::resources::router;
 use super::routes::Api;
-use super::types::{Connection, Info, Stats};
+use super::types::{Connection, Info, Stats, Why};
 use super::upgrade::Upgrade;
 use crate::config::plan::Impact;
 use axum::Extension;
@@ -149,6 +149,12 @@ fn answer(request: Request) {
         }
         Request::Upgrade(reply) => drop(reply.send(Ok(Box::new(Upgrade::of("0.1.0", 7))))),
         Request::LastUpgrade(reply) => drop(reply.send(Box::new(Upgrade::of("0.1.0", 7)))),
+        Request::Diagnoses(_, reply) => drop(reply.send(Vec::new())),
+        Request::Why(name, reply) => {
+            let known = CONNECTIONS.contains(&&*name).then(|| connection(&name));
+            let why = |known: Connection| Why { connection: known.name, state: known.state, diagnoses: Vec::new() };
+            drop(reply.send(known.map(|known| Box::new(why(known)))));
+        }
         Request::Stats(reply) => drop(reply.send(Stats::default())),
         Request::Adopt(adopt) => drop(adopt.reply.send(Err("there is no engine".into()))),
         Request::News(_) => {}

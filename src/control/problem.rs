@@ -122,6 +122,7 @@ mod tests {
 
     fn failure() -> Failure {
         Failure {
+            id: None,
             time: "2026-11-21T10:00:00Z".into(),
             connection: Some("a".into()),
             child: None,

@@ -1,7 +1,7 @@
 //! What the API asks of the engine, and how it waits for the answer.
 use super::board::Board;
 use super::problem::Problem;
-use super::types::{Failure, Info, Stats, Verb};
+use super::types::{Diagnosis, Failure, Info, Stats, Verb, Why};
 use super::upgrade::{self, Upgrade};
 use crate::config::Config;
 use crate::config::plan::Plan;
@@ -22,6 +22,10 @@ pub enum Request {
     Board(Reply<Arc<Board>>),
     /// Counters.
     Stats(Reply<Stats>),
+    /// The last diagnoses, the newest first: of one connection, or all.
+    Diagnoses(Option<Arc<str>>, Reply<Vec<Diagnosis>>),
+    /// What is wrong with a connection now; `None`: there is none of this name.
+    Why(Arc<str>, Reply<Option<Box<Why>>>),
     /// Bring up, take down or rekey, and wait.
     Change(Change),
     /// Be replaced; answered when the new daemon is starting.

@@ -270,6 +270,9 @@ pub struct ChildSa {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct Failure {
+    /// Of the diagnosis in `/v1/diagnoses` that says this.
+    #[serde(default)]
+    pub id: Option<u64>,
     pub time: String,
     /// `null` while it is not known whose it is.
     #[serde(default)]
@@ -291,6 +294,31 @@ pub struct Failure {
     pub notify: Option<String>,
     pub explain: String,
     pub fix: String,
+}
+/// A diagnosis, as often as it was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct Diagnosis {
+    #[serde(flatten)]
+    pub failure: Failure,
+    /// So often it was made; `time` is when it was made last.
+    pub count: u64,
+    /// When it was made first, RFC 3339.
+    pub first: String,
+}
+/// `GET /v1/diagnoses`: the last ones, the newest first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct Diagnoses {
+    pub diagnoses: Vec<Diagnosis>,
+}
+/// `GET /v1/connections/{name}/why`: what is wrong now, the worst first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "the names are those of the JSON")]
+pub struct Why {
+    pub connection: String,
+    pub state: ConnectionState,
+    pub diagnoses: Vec<Diagnosis>,
 }
 /// `GET /v1/info`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -571,6 +599,7 @@ mod tests {
     #[test]
     fn keys_of_a_failure_are_those_of_the_interface() {
         let failure = Failure {
+            id: None,
             time: String::new(),
             connection: None,
             child: None,
@@ -597,6 +626,7 @@ mod tests {
                 "differing",
                 "explain",
                 "fix",
+                "id",
                 "local",
                 "notify",
                 "peer",

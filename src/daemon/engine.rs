@@ -4,6 +4,7 @@
 //! first), timers. It waits for nothing but its one poll.
 mod adopt;
 mod board;
+mod doctoring;
 mod figures;
 mod frozen;
 mod metered;
@@ -22,6 +23,7 @@ use super::changes::Changes;
 use super::clock;
 use super::compute::{Job, Pool};
 use super::devices::Devices;
+use super::doctor::History;
 use super::expiry;
 use super::fetch::Fetcher;
 use super::handover::DoorHandle;
@@ -157,6 +159,8 @@ pub struct Engine {
     pictures: board::Pictures,
     /// What we know of connections before the endpoint does.
     noted: HashMap<Arc<str>, Failure>,
+    /// What went wrong until now.
+    history: History,
     asked: metered::Asked,
     /// When we stop whatever the peers say.
     stop_at: Option<Duration>,
@@ -229,6 +233,7 @@ impl Engine {
             dirty: true,
             pictures: board::Pictures::default(),
             noted: HashMap::new(),
+            history: History::default(),
             asked: metered::Asked::default(),
             stop_at: None,
             drained: false,
@@ -400,6 +405,7 @@ impl Engine {
                 changed.into_iter().for_each(|changed| self.mtu_changed(now, &changed));
             }
             Event::Failed(failure) => {
+                self.history.note(failure);
                 // What a peer tried and failed at is no answer to who waits for an attempt of ours.
                 if let Some(connection) = failure.connection.as_deref().filter(|_| failure.initiator) {
                     self.pending.failed(connection, failure.child.as_deref(), &status::failure(failure));

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod compute;
 pub mod descriptors;
 pub mod devices;
+pub mod doctor;
 pub mod engine;
 mod expiry;
 pub mod fetch;

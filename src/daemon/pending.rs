@@ -216,6 +216,7 @@ mod tests {
 
     fn failure(code: &str) -> Failure {
         Failure {
+            id: None,
             time: String::new(),
             connection: None,
             child: None,

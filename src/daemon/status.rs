@@ -1,6 +1,7 @@
 //! The picture that the API shows: the endpoint's status, what is installed, and the counters, by the names of interface.md.
 use super::clock;
 use super::devices::Devices;
+use super::doctor::{History, Told};
 use super::expiry;
 use super::install::Installer;
 use super::keylog::Keylog;
@@ -39,6 +40,8 @@ pub struct View<'a> {
     pub probes: &'a Probes,
     /// Keys for Wireshark.
     pub keylog: &'a Keylog,
+    /// What went wrong until now.
+    pub history: &'a History,
 }
 impl View<'_> {
     /// One connection. Without a policy IKE never hears of it: its children all pass or drop.
@@ -95,7 +98,7 @@ impl View<'_> {
                 .into_iter()
                 .chain(not_passing)
                 .max_by_key(|failure| failure.time)
-                .map(failure),
+                .map(|found| types::Failure { id: self.history.id_of(found), ..failure(found) }),
             certificate_until: credentials.and_then(|c| expiry::until(c)),
             interface: config.interface.as_ref().map(|interface| self.interface(config, interface)),
             warnings: warnings.collect(),
@@ -252,7 +255,7 @@ fn mtu(sa: &OutboundEntry, fitting: Fitting) -> u16 {
 
 /// What failed has been done since: the SA that was wanted, or that of the child, is up. Where many peers come, the success of one says
 /// nothing about another.
-fn is_over(failure: &diagnose::Failure, sas: &[IkeStatus], responds_only: bool) -> bool {
+pub(super) fn is_over(failure: &diagnose::Failure, sas: &[IkeStatus], responds_only: bool) -> bool {
     let concerned = |sa: &&IkeStatus| {
         let same = failure.remote.is_none_or(|remote| remote.ip() == sa.remote.ip());
         sa.state == State::Up && (same || !responds_only)
@@ -272,6 +275,7 @@ pub fn failure(failure: &diagnose::Failure) -> types::Failure {
     let values = |all: &diagnose::Values| all.iter().map(|(what, values)| (what.to_owned(), values.to_vec())).collect();
     let texts = |list: &[&'static str]| list.iter().map(|text| (*text).to_owned()).collect();
     types::Failure {
+        id: None,
         time: clock::rfc3339(failure.time),
         connection: failure.connection.as_deref().map(str::to_owned),
         child: failure.child.as_deref().map(str::to_owned),
@@ -290,6 +294,13 @@ pub fn failure(failure: &diagnose::Failure) -> types::Failure {
         explain,
         fix,
     }
+}
+
+/// A diagnosis of the history.
+pub fn diagnosis(told: &Told) -> types::Diagnosis {
+    let id = (told.id > 0).then_some(told.id);
+    let failure = types::Failure { id, ..failure(&told.failure) };
+    types::Diagnosis { failure, count: told.count, first: clock::rfc3339(told.first) }
 }
 
 fn expected_id(policy: &policy::Connection) -> Option<String> {
@@ -473,6 +484,7 @@ mod tests {
             leases: &Leases::default(),
             probes: &Probes::default(),
             keylog: &Keylog::default(),
+            history: &History::default(),
         };
         let policy =
             |name: &str| config.policy.connections.iter().find(|policy| &*policy.name == name).map(|policy| &**policy);

@@ -7,6 +7,7 @@ use crate::control::request::Reply;
 use crate::daemon::clock;
 use crate::daemon::status::View;
 use crate::ike::diagnose::Failure;
+use crate::ike::status::ConnectionStatus;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -150,21 +151,25 @@ impl Engine {
 
     fn paint_one(&mut self, place: usize) {
         let Parts { config, installer, devices, host, .. } = &self.parts;
-        let (leases, probes, keylog) = (&self.leases, &self.probes, &self.keylog);
-        let view = View { config, installer, devices, places: &host.places, leases, probes, keylog };
+        let (leases, probes, keylog, history) = (&self.leases, &self.probes, &self.keylog, &self.history);
+        let view = View { config, installer, devices, places: &host.places, leases, probes, keylog, history };
         let Some(connection) = config.connections.get(place) else { return };
         let policy = self.pictures.policies[place].and_then(|at| config.policy.connections.get(at));
-        let mut status = self.endpoint.status_of(&connection.name);
-        if let Some(status) = &mut status
-            && let Some(noted) = self.noted.get(&connection.name)
-        {
+        let status = self.status_of(&connection.name);
+        let piece = view.piece(connection, policy.map(|policy| &**policy), status.as_ref());
+        self.pictures.put(place, piece);
+    }
+
+    /// What the endpoint says of a connection, and what we know before it does.
+    pub(super) fn status_of(&self, connection: &str) -> Option<ConnectionStatus> {
+        let mut status = self.endpoint.status_of(connection)?;
+        if let Some(noted) = self.noted.get(connection) {
             let newer = |known: &Failure| known.time <= noted.time;
             if status.last_failure.as_ref().is_none_or(newer) {
                 status.last_failure = Some(noted.clone());
             }
         }
-        let piece = view.piece(connection, policy.map(|policy| &**policy), status.as_ref());
-        self.pictures.put(place, piece);
+        Some(status)
     }
 }
 

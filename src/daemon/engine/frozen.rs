@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const PART: &str = "engine";
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 
 impl Engine {
     /// The workers stop, and what they have said is heard; what came of that they still do. From here on nothing is sealed.
@@ -79,6 +79,7 @@ impl Engine {
         self.holds.freeze(&mut out);
         self.probes.freeze(&mut out);
         self.noted.freeze(&mut out);
+        self.history.freeze(&mut out);
         (self.started, self.looked).freeze(&mut out);
         self.parts.devices.namespaces().freeze(&mut out);
         self.parts.journal.freeze(&mut out);
@@ -105,6 +106,7 @@ impl Engine {
         // Before a packet could meet them. Those that are no holds by our configuration `begin_policy` ends.
         self.holds.names().for_each(|connection| self.parts.installer.withhold(connection));
         self.noted = Frozen::thaw(&mut input)?;
+        self.history = Frozen::thaw(&mut input)?;
         (self.started, self.looked) = Frozen::thaw(&mut input)?;
         self.parts.devices.remember(Frozen::thaw(&mut input)?);
         self.parts.journal.thaw(&mut input)?;

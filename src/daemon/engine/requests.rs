@@ -20,6 +20,8 @@ impl Engine {
         match request {
             Request::Info(reply) => drop(reply.send(self.info())),
             Request::Board(reply) => self.hand_out(now, reply),
+            Request::Diagnoses(of, reply) => drop(reply.send(self.diagnoses(of.as_deref()))),
+            Request::Why(name, reply) => drop(reply.send(self.why(now, &name).map(Box::new))),
             Request::Stats(reply) => drop(reply.send(self.stats(now))),
             Request::Change(change) => self.change(now, change),
             Request::Upgrade(reply) => self.upgrade(now, reply),
@@ -101,6 +103,7 @@ impl Engine {
             failure.connection = Some(connection.clone());
             failure.remote = Some(sa.remote);
             self.pictures.touch(&connection);
+            self.history.note(&failure);
             self.noted.insert(connection, failure);
         }
     }

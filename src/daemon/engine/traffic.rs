@@ -49,7 +49,10 @@ impl Engine {
     fn on_news(&mut self, now: Duration, News { connection, child, what }: News) {
         self.pictures.touch(&connection);
         match what {
-            What::Failing(failure) => self.parts.journal.tell_monitor(now, &connection, &child, Some(&failure)),
+            What::Failing(failure) => {
+                self.history.note(&failure);
+                self.parts.journal.tell_monitor(now, &connection, &child, Some(&failure));
+            }
             What::Passing => self.parts.journal.tell_monitor(now, &connection, &child, None),
             What::Act(_) if self.stop_at.is_some() => {}
             What::Act(MonitorAction::None) => {}
