@@ -414,6 +414,7 @@ impl Engine {
             // It may have been given up before we hear of it.
             Event::Larval { spi } if host.places.holds(*spi) => installer.larval(*spi),
             Event::Larval { .. } => {}
+            Event::Examined(_) | Event::NotExamined { .. } | Event::Examining { .. } => {}
             Event::Addresses { .. } | Event::KeyLog(_) | Event::Warning { .. } => {}
             Event::Drained => self.drained = true,
         }

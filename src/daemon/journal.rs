@@ -234,6 +234,9 @@ fn log(event: &Event, whose: &HashMap<IkeId, Arc<str>>) -> Option<Told> {
         Event::ChildLeaving { .. }
         | Event::Larval { .. }
         | Event::Probed { .. }
+        | Event::Examined(_)
+        | Event::NotExamined { .. }
+        | Event::Examining { .. }
         | Event::KeyLog(_)
         | Event::Drained => None,
     }
