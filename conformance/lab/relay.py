@@ -2,7 +2,8 @@
 
 Runs inside the namespace of the host between: `python3 relay.py DEV_A DEV_B --loss 0.2 --delay 200 --jitter 50 --duplicate 0.1 --hold 35r:3000 --seed 1`.
 `--hold X[r]:MS` holds each first request (or response, `r`) of IKE exchange X for MS milliseconds. Only IPv4 and IPv6 UDP is hurt, so that ARP and neighbour discovery work.
-`--control PATH` is a datagram socket for JSON: {"rules": [...]} replaces the rules (see `Rule`), {"replay": ADDRESS} sends everything remembered again from there.
+`--control PATH` is a datagram socket for JSON: {"rules": [...]} replaces the rules (see `Rule`), {"replay": ADDRESS} sends everything remembered again from there;
+{"esp": {"from": "a"|"b", "cut": octets, "flip": 1}} takes octets from the end of its ESP in UDP, or changes the last one.
 `--log PATH` gets one JSON line for each IKE message, with its fate. `Relay` starts all that from a case.
 """
 import argparse
@@ -117,6 +118,22 @@ def without_checksum(frame):
     return frame
 
 
+def is_esp_in_udp(frame):
+    """Of IPv4, without a marker of IKE."""
+    udp = udp_offset(frame)
+    return udp is not None and frame[12:14] == b"\x08\x00" and 4500 in struct.unpack_from("!HH", frame, udp) and len(frame) > udp + 16 and frame[udp + 8:udp + 12] != b"\0\0\0\0"
+
+
+def damaged(frame, cut=0, flip=0):
+    """The same without its last `cut` octets, and the last bit of what is left another one if `flip`."""
+    udp = udp_offset(frame)
+    end = udp + struct.unpack_from("!H", frame, udp + 4)[0] - cut
+    inside = frame[:end - 1] + bytes([frame[end - 1] ^ flip])
+    inside = inside[:udp + 4] + struct.pack("!HH", end - udp, 0) + inside[udp + 8:]
+    inside = inside[:16] + struct.pack("!H", end - 14) + inside[18:]
+    return from_elsewhere(inside, socket.inet_ntoa(frame[26:30]))
+
+
 def from_elsewhere(frame, source):
     """The same IPv4 packet with another source address."""
     size = (frame[14] & 15) * 4
@@ -140,6 +157,7 @@ class Bridge:
         self.queue, self.count = [], 0
         self.not_before = {"a": 0.0, "b": 0.0}
         self.remembered = collections.deque(maxlen=REMEMBERED)
+        self.esp = None
         self.sides = {}
         for side, dev in (("a", args.a), ("b", args.b)):
             s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
@@ -179,6 +197,8 @@ class Bridge:
             frame = without_checksum(frame)
             if self.control and is_ipsec(frame):
                 self.remembered.append((side, frame))
+            if self.esp and side == self.esp["from"] and is_esp_in_udp(frame):
+                frame = damaged(frame, self.esp.get("cut", 0), self.esp.get("flip", 0))
             now = time.monotonic()
             for delay in self.fate(side, frame, now):
                 self.count += 1
@@ -217,6 +237,8 @@ class Bridge:
         """Rules or a replay."""
         if "rules" in command:
             self.rules = [Rule(rule) for rule in command["rules"]]
+        if "esp" in command:
+            self.esp = command["esp"]
         if "replay" in command:
             # oldest first, so that nothing in it is new to anybody by the time it comes
             old = [(side, frame) for side, frame in self.remembered if frame[12:14] == b"\x08\x00"]

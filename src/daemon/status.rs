@@ -242,7 +242,7 @@ fn milliseconds(at: Duration) -> u64 {
 
 /// The largest inner packet of a child that its path takes whole as it is now, under its cipher. Its hosts may be told of more: IPv6 of up to 1280
 /// octets is fragmented outside.
-fn mtu(sa: &OutboundEntry, fitting: Fitting) -> u16 {
+pub(super) fn mtu(sa: &OutboundEntry, fitting: Fitting) -> u16 {
     let path = sa.path.load();
     let outside = match path.remote.is_ipv4() {
         _ if !sa.transport => 0,

@@ -9,7 +9,7 @@ use super::merge::Merge;
 use super::mss;
 use super::park::{Parked, Parking};
 use super::spread;
-use super::stats::Direction;
+use super::stats::{Direction, Sample};
 use super::tap;
 use super::transport::{Header, fix_checksum};
 use super::worker::{Ends, Shared};
@@ -26,6 +26,7 @@ use crate::wire::ip::Packet;
 use std::io::{ErrorKind, IoSlice};
 use std::net::IpAddr;
 use std::ops::Range;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// Trains in one batch.
@@ -258,6 +259,7 @@ impl Inbound {
     /// Verifies and decrypts in place what is not old or replayed at first sight.
     fn open(&mut self, entry: &InboundEntry, run: Range<usize>, shared: &Shared) {
         self.opened.clear();
+        let mut short = None;
         let (mut rest, mut at) = (&mut self.batch.buf[..], 0);
         let packets = self.packets[run].iter().map(|packet| {
             // They are sorted by their place.
@@ -267,8 +269,21 @@ impl Inbound {
         });
         entry.sa.open_run(packets, |packet, result| match result {
             Ok(opened) => self.opened.push((opened, packet)),
-            Err(reason) => count_drop(entry, reason, shared),
+            Err(reason) => {
+                match reason {
+                    Drop::TooShort => short = Some(packet),
+                    Drop::BadIcv => drop(entry.traffic.faults.icv.fetch_add(1, Relaxed)),
+                    _ => {}
+                }
+                count_drop(entry, reason, shared);
+            }
         });
+        if let Some(packet) = short
+            && entry.traffic.faults.try_cut()
+            && entry.sa.is_cut(&self.batch.buf[packet.range()])
+        {
+            entry.traffic.faults.cut.fetch_add(1, Relaxed);
+        }
     }
 
     /// Takes the window and keeps only what is new to it: of two copies that were opened, one (RFC 4303 section 3.4.3). The packet that
@@ -311,7 +326,15 @@ impl Inbound {
             }
             match check_inner(entry, opened, data, outer[packet.datagram].tos) {
                 Ok(inner) => self.merge.push(&self.batch.buf, packet.at + inner.range.start, &inner.ip, offloads),
-                Err(reason) => count_drop(entry, reason, shared),
+                Err(reason) => {
+                    count_drop(entry, reason, shared);
+                    let data = &self.batch.buf[packet.range()];
+                    if reason == Drop::SelectorMismatch
+                        && let Ok(inner) = tunnel_payload(opened, data)
+                    {
+                        sample(entry, reason, &inner, shared);
+                    }
+                }
             }
         }
     }
@@ -462,6 +485,13 @@ fn upcall_moved(entry: &InboundEntry, source: &Received, encap: Encap, shared: &
     if encap == Encap::Udp && path.may_move && path.remote != source.remote {
         shared.tell(Upcall::Moved { spi: entry.spi, remote: source.remote });
     }
+}
+
+/// For who looks at what is dropped.
+fn sample(entry: &InboundEntry, reason: Drop, inner: &Inner, shared: &Shared) {
+    let (flow, len) = (inner.ip.flow, inner.ip.len);
+    let (device, slot) = (entry.child.device(), Some(entry.child.slot));
+    shared.stats.samples().keep(|| Sample { reason, flow, len, device, slot, inbound: true });
 }
 
 /// In the child's counters and in the worker's, which has the sum over all children and none.

@@ -10,7 +10,7 @@ use super::icmp::{self, Reason};
 use super::limit::{Bucket, PerChild};
 use super::mss;
 use super::segment::{Pieces, Segments};
-use super::stats::Direction;
+use super::stats::{Direction, Sample};
 use super::tap;
 use super::train::{Sealed, Sealing, Tapped, Track, Train};
 use super::transport::{self, Payload};
@@ -366,6 +366,9 @@ impl Outbound {
         if let Some(child) = child {
             child.counters.record_drop(refusal.drop);
         }
+        let slot = child.map(|child| child.slot);
+        let (reason, flow, len, device) = (refusal.drop, parsed.flow, parsed.len, batch.device);
+        batch.shared.stats.samples().keep(|| Sample { reason, flow, len, device, slot, inbound: false });
         let Some(reason) = refusal.answer else { return };
         let mut out = [0; icmp::MAX_ANSWER];
         let Some(len) = icmp::answer(reason, data, parsed, &mut out) else { return };

@@ -1,7 +1,11 @@
 //! What a worker counts. Each worker writes its own block, in cache lines of its own; anybody may read.
 use crate::esp::drop::Drop;
 use crate::esp::line::CACHE_LINE;
+use crate::ipsec::spd::{DeviceId, Slot};
+use crate::wire::ip::Flow;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 /// Batches are counted by the binary logarithm of their packets: 1, 2-3, 4-7, ... , 2^15 and more.
 pub const BATCH_CLASSES: usize = 16;
@@ -16,6 +20,8 @@ pub struct WorkerStats {
     batches_handed: [AtomicU64; BATCH_CLASSES],
     junk: AtomicU64,
     upcalls_lost: AtomicU64,
+    /// What was dropped, for who looks at this moment.
+    samples: Samples,
 }
 
 // Two lines: processors like to fetch the neighbour, too.
@@ -41,6 +47,7 @@ impl Default for WorkerStats {
             batches_handed: std::array::from_fn(|_| AtomicU64::new(0)),
             junk: AtomicU64::new(0),
             upcalls_lost: AtomicU64::new(0),
+            samples: Samples::default(),
         }
     }
 }
@@ -59,6 +66,11 @@ impl WorkerStats {
     /// Datagrams that are neither ESP nor IKE nor a keepalive.
     pub fn junk(&self) -> u64 {
         self.junk.load(Relaxed)
+    }
+
+    /// Which packets are dropped.
+    pub fn samples(&self) -> &Samples {
+        &self.samples
     }
 
     /// Upcalls that found the channel full.
@@ -99,9 +111,97 @@ impl WorkerStats {
     }
 }
 
+/// A packet that was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Why.
+    pub reason: Drop,
+    /// Its ends, by the names that they have on the wire if it came from there.
+    pub flow: Flow,
+    /// Its octets.
+    pub len: usize,
+    /// The device that it came from, or was for.
+    pub device: DeviceId,
+    /// Its child, if it has one.
+    pub slot: Option<Slot>,
+    /// It came from the wire.
+    pub inbound: bool,
+}
+
+/// So many are kept for one look.
+const SAMPLES: u64 = 32;
+
+/// Packets that were dropped while somebody looked. A worker that nobody looks at reads one flag for each drop.
+#[derive(Debug, Default)]
+pub struct Samples {
+    wanted: AtomicU64,
+    kept: Mutex<(u64, VecDeque<Sample>)>,
+}
+
+impl Samples {
+    /// From now on some are kept. From which number on they are.
+    pub fn begin(&self) -> u64 {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        self.wanted.store(SAMPLES, Relaxed);
+        kept.0
+    }
+
+    /// Those with this number and later ones, as far as they are still there.
+    pub fn since(&self, number: u64) -> Vec<Sample> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = usize::try_from(kept.0.saturating_sub(number)).unwrap_or(usize::MAX).min(kept.1.len());
+        kept.1.iter().skip(kept.1.len() - new).copied().collect()
+    }
+
+    /// Nobody looks any more; who still does has what was kept.
+    pub fn end(&self) {
+        self.wanted.store(0, Relaxed);
+    }
+
+    pub(super) fn are_wanted(&self) -> bool {
+        self.wanted.load(Relaxed) > 0
+    }
+
+    pub(super) fn keep(&self, sample: impl FnOnce() -> Sample) {
+        // Who reads them is not waited for.
+        if self.are_wanted()
+            && let Ok(mut kept) = self.kept.try_lock()
+        {
+            self.wanted.fetch_sub(1, Relaxed);
+            kept.0 += 1;
+            if kept.1.len() as u64 >= SAMPLES {
+                kept.1.pop_front();
+            }
+            kept.1.push_back(sample());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn packets_are_kept_while_somebody_looks_and_no_more_than_that() {
+        let samples = Samples::default();
+        let end = std::net::IpAddr::from([10, 0, 0, 1]);
+        let flow = Flow { src: end, dst: end, proto: 1, sport: 0, dport: 0, later_fragment: false };
+        let sample =
+            |len| Sample { reason: Drop::NoPolicy, flow, len, device: DeviceId(0), slot: None, inbound: false };
+        samples.keep(|| unreachable!("nobody looks"));
+        let from = samples.begin();
+        (0..40).for_each(|len| samples.keep(|| sample(len)));
+        assert_eq!(
+            samples.since(from).iter().map(|sample| sample.len).collect::<Vec<_>>(),
+            (0..32).collect::<Vec<_>>()
+        );
+        let again = samples.begin();
+        (50..52).for_each(|len| samples.keep(|| sample(len)));
+        assert_eq!(samples.since(again), [sample(50), sample(51)]);
+        assert_eq!((samples.since(from).len(), samples.since(from)[31].len), (32, 51));
+        samples.end();
+        samples.keep(|| unreachable!("nobody looks"));
+    }
 
     #[test]
     fn a_batch_falls_into_the_class_of_its_size() {

@@ -5,6 +5,8 @@ use super::line::{CACHE_LINE, Line};
 use super::replay::{Authentic, Seen, Window};
 use super::{Covered, SaParams};
 use crate::crypto::cipher::{BadIcv, Body, OPENED_TOGETHER as BATCH, PacketKey};
+use crate::crypto::integ::Integ;
+use crate::crypto::prf::Prf;
 use crate::wire::{esp, ip};
 use std::array::from_fn;
 use std::ops::Range;
@@ -22,6 +24,9 @@ pub struct InboundSa {
 }
 
 const _: () = assert!(align_of::<InboundSa>() >= CACHE_LINE && align_of::<Seen>() >= CACHE_LINE);
+
+/// Octets of an ICV of 96 bits.
+const CUT: usize = 12;
 
 /// What `open` proved and found.
 #[derive(Debug)]
@@ -130,6 +135,20 @@ impl InboundSa {
             }
         });
         count
+    }
+
+    /// Whether this packet, which `precheck` took for too short, ends in the right ICV cut to 96 bits: so SHA2-256 was used before RFC 4868, and is by
+    /// some peers. Says why it cannot be opened, and opens nothing.
+    pub fn is_cut(&self, packet: &[u8]) -> bool {
+        let text = packet.len().checked_sub(self.layout.head() + CUT).filter(|text| *text > 0);
+        let whole = text.is_some_and(|text| text % self.params.cipher.block() == 0);
+        let wanted = self.params.cipher.integ() == Some(Integ::HmacSha256_128) && whole;
+        let Some((covered, icv)) = packet.split_last_chunk::<CUT>().filter(|_| wanted) else { return false };
+        let Some((_, low)) = esp::parse_header(packet) else { return false };
+        let seq = if self.params.esn { self.seen.extend(low).unwrap_or_default() } else { u64::from(low) };
+        let behind = Covered::new(self.params.spi, seq, self.params.esn, false);
+        let right = Prf::HmacSha256.mac(self.params.integ.expose(), &[covered, behind.behind()]);
+        right.expose().iter().zip(icv).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
     }
 
     fn covered(&self, seq: u64) -> Covered {

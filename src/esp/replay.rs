@@ -37,6 +37,11 @@ pub struct Snapshot {
 }
 
 impl Window {
+    /// How many numbers it holds.
+    pub fn size(&self) -> u32 {
+        u32::try_from(self.seen.size).unwrap_or(u32::MAX)
+    }
+
     /// `size` is rounded up to a multiple of 64, and kept within `MIN_WINDOW` and `MAX_WINDOW`.
     pub fn new(size: u32) -> Self {
         Self { seen: Arc::new(Seen::new(size)) }

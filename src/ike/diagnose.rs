@@ -214,6 +214,16 @@ pub const CODES: &[&str] = &[
     "esp.keys",
     "esp.truncation",
     "traffic.not_passing",
+    "traffic.selectors",
+    "traffic.route",
+    "traffic.forwarding",
+    "traffic.rp_filter",
+    "traffic.firewall",
+    "traffic.masquerade",
+    "traffic.no_answer",
+    "traffic.one_way",
+    "mtu.black_hole",
+    "net.esp_blocked",
 ];
 
 #[cfg(test)]

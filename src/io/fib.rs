@@ -7,7 +7,7 @@ use rtnetlink::packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::AddressFamily as Family;
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
-use rtnetlink::packet_route::route::{RouteAttribute, RouteFlags, RouteMessage, RouteMetric};
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteType};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -38,6 +38,66 @@ pub fn mtu_towards(remote: IpAddr, local: Option<IpAddr>, mark: u32) -> io::Resu
         mtu = Some(kernel.link_mtu(link)?.min(mtu.unwrap_or(u32::MAX)));
     }
     mtu.filter(|mtu| *mtu > 0).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no way to {remote}")))
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// It leaves by this device.
+    Out {
+        /// Number of the device.
+        link: u32,
+        /// Next hop, unless it is the destination itself.
+        gateway: Option<IpAddr>,
+        /// The table that says so.
+        table: u32,
+    },
+    /// It is for this host.
+    Local,
+    /// No table knows the way, or one says that it is not to be taken.
+    Refused,
+    /// Its source is not believed, or it may not be forwarded: the kernel does not tell these apart in all versions.
+    NotForwarded,
+}
+
+/// What the kernel does with a packet from `from` to `to` that it makes itself or, with `input`, that comes in by this device: rules, routes,
+/// forwarding and the check of its source are asked as for a real one.
+pub fn way(from: IpAddr, to: IpAddr, input: Option<u32>) -> io::Result<Way> {
+    let bits = if to.is_ipv6() { 128 } else { 32 };
+    let mut question = RouteMessage::default();
+    question.header.address_family = if to.is_ipv6() { Family::Inet6 } else { Family::Inet };
+    (question.header.destination_prefix_length, question.header.source_prefix_length) = (bits, bits);
+    question.attributes = vec![RouteAttribute::Destination(to.into()), RouteAttribute::Source(from.into())];
+    question.attributes.extend(input.map(RouteAttribute::Iif));
+    match Kernel::open()?.ask(RouteNetlinkMessage::GetRoute(question)) {
+        Ok(RouteNetlinkMessage::NewRoute(route)) => Ok(leads(&route)),
+        Ok(_) => Err(io::ErrorKind::InvalidData.into()),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EXDEV | libc::EHOSTUNREACH | libc::EINVAL) if input.is_some() => Ok(Way::NotForwarded),
+            Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EACCES | libc::EINVAL | libc::ESRCH) => {
+                Ok(Way::Refused)
+            }
+            _ => Err(context(&error, format_args!("way from {from} to {to}"))),
+        },
+    }
+}
+
+fn leads(route: &RouteMessage) -> Way {
+    let mut way = (None, None, u32::from(route.header.table));
+    for attribute in &route.attributes {
+        match attribute {
+            RouteAttribute::Oif(link) => way.0 = Some(*link),
+            RouteAttribute::Gateway(RouteAddress::Inet(gateway)) => way.1 = Some((*gateway).into()),
+            RouteAttribute::Gateway(RouteAddress::Inet6(gateway)) => way.1 = Some((*gateway).into()),
+            RouteAttribute::Table(table) => way.2 = *table,
+            _ => {}
+        }
+    }
+    match (route.header.kind, way) {
+        (RouteType::Local | RouteType::Anycast, _) => Way::Local,
+        (RouteType::Unicast, (Some(link), gateway, table)) => Way::Out { link, gateway, table },
+        _ => Way::Refused,
+    }
 }
 
 /// A connection to the kernel for one question after the other: it has answered when the question has been sent.
@@ -106,6 +166,43 @@ mod tests {
 
     fn mtu(remote: &str) -> Option<u32> {
         mtu_towards(remote.parse().expect("address"), None, 0xdc).ok()
+    }
+
+    /// A gateway between `lan` and `wan`.
+    #[test]
+    fn the_kernel_says_what_becomes_of_a_packet() {
+        fresh(|| {
+            let netlink = Netlink::open().expect("netlink");
+            let ip = |text: &str| text.parse::<IpAddr>().expect("address");
+            for (name, peer, addr) in [("lan", "host", "10.1.0.1"), ("wan", "net", "192.0.2.1")] {
+                netlink.add_veth(name, peer).expect("veth");
+                let [near, far] = [name, peer].map(|name| netlink.link(name).expect(name).index);
+                for link in [near, far] {
+                    netlink.set_up(link, true).expect("up");
+                }
+                netlink.add_address(&Address { link: near, addr: ip(addr), prefix_len: 24 }).expect("address");
+            }
+            let [lan, wan] = ["lan", "wan"].map(|name| netlink.link(name).expect(name).index);
+            let set = |name: &str, value: &str| super::super::host::set_sysctl(name, value).expect("sysctl");
+            let through = || way(ip("10.1.0.2"), ip("10.2.0.2"), Some(lan)).expect("answer");
+            set("net/ipv4/ip_forward", "1");
+            for device in ["all", "lan", "wan"] {
+                set(&format!("net/ipv4/conf/{device}/rp_filter"), "0");
+            }
+            assert_eq!(way(ip("10.1.0.1"), ip("10.2.0.2"), None).expect("answer"), Way::Refused, "no route");
+            let route = Route { gateway: Some(ip("192.0.2.9")), ..Route::new((ip("10.2.0.0"), 16), PROTOCOL) };
+            netlink.add_route(&route).expect("route");
+            let out = Way::Out { link: wan, gateway: Some(ip("192.0.2.9")), table: 254 };
+            assert_eq!((through(), way(ip("10.1.0.1"), ip("10.2.0.2"), None).expect("answer")), (out, out));
+            assert_eq!(way(ip("10.2.0.2"), ip("10.1.0.1"), Some(wan)).expect("answer"), Way::Local);
+            set("net/ipv4/ip_forward", "0");
+            assert_eq!(through(), Way::NotForwarded);
+            set("net/ipv4/ip_forward", "1");
+            set("net/ipv4/conf/lan/rp_filter", "1");
+            assert_eq!(through(), out);
+            // What comes by the wrong device.
+            assert_eq!(way(ip("10.2.0.9"), ip("10.2.0.2"), Some(lan)).expect("answer"), Way::NotForwarded);
+        });
     }
 
     #[test]

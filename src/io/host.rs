@@ -52,6 +52,19 @@ pub fn name() -> Option<String> {
     sysctl("kernel/hostname").ok().filter(is_name)
 }
 
+/// Packets that rp_filter has dropped, in the network namespace of the calling thread (TcpExt IPReversePathFilter).
+pub fn reverse_path_filtered() -> io::Result<u64> {
+    let text = fs::read_to_string("/proc/thread-self/net/netstat")?;
+    counter(&text, "TcpExt:", "IPReversePathFilter").ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// From pairs of lines, names above numbers, that begin with the same word.
+fn counter(text: &str, section: &str, name: &str) -> Option<u64> {
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix(section));
+    let (names, numbers) = (lines.next()?, lines.next()?);
+    names.split_whitespace().zip(numbers.split_whitespace()).find(|(n, _)| *n == name)?.1.parse().ok()
+}
+
 /// Writes a setting.
 pub fn set_sysctl(name: &str, value: &str) -> io::Result<()> {
     fs::write(format!("/proc/sys/{name}"), value)
@@ -183,6 +196,17 @@ mod tests {
             assert_eq!(settings("nothing").rp_filter, Some(0));
             assert!(has(Capability::NetAdmin) && has(Capability::SysAdmin));
         });
+    }
+
+    #[test]
+    fn the_kernels_counters_are_read() {
+        let text = "TcpExt: A IPReversePathFilter B\nTcpExt: 1 22 3\nIpExt: A\nIpExt: 4\n";
+        assert_eq!(counter(text, "TcpExt:", "IPReversePathFilter"), Some(22));
+        assert_eq!(
+            (counter(text, "TcpExt:", "C"), counter(text, "IpExt:", "A"), counter("", "a", "b")),
+            (None, Some(4), None)
+        );
+        fresh(|| assert_eq!(reverse_path_filtered().expect("read"), 0));
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! Every packet of the host meets the table, so pairs are not rules: those whose prefixes have the same two lengths are one set, in which a
 //! packet's masked addresses are looked up. What a packet costs grows with the number of such shapes, never with the number of pairs, and
 //! pairs may overlap as they like (the kernel's interval sets refuse that).
+pub mod count;
+
 use super::sys::context;
 use nix::sys::socket::{MsgFlags, NetlinkAddr, sendto, setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -455,14 +457,19 @@ impl Batch {
     }
 
     /// Errors are always answered, success only where it is asked for: at the last message (kernels before 6.10 do not answer the end of a batch).
-    fn commit(mut self) -> io::Result<()> {
+    fn commit(self) -> io::Result<()> {
+        self.commit_on(&mut open()?)
+    }
+
+    /// The same by this socket.
+    fn commit_on(mut self, socket: &mut Socket) -> io::Result<()> {
         let flags = u16::from_ne_bytes([self.messages.0[self.last + 6], self.messages.0[self.last + 7]]);
         let flags = flags | libc::NLM_F_ACK as u16;
         self.messages.0[self.last + 6..self.last + 8].copy_from_slice(&flags.to_ne_bytes());
         let start = self.messages.0.len();
         self.messages.header(BATCH_END, libc::NLM_F_REQUEST, FAMILY_UNSPEC, SUBSYSTEM >> 8, self.sequence + 1);
         self.messages.finish(start);
-        transact(&self.messages.0, self.sequence)
+        speak(socket, &self.messages.0, self.sequence)
     }
 }
 
@@ -530,26 +537,36 @@ impl Message {
 
 /// Sends messages in one piece and reads answers until the one to `last`, or to the first error.
 fn transact(messages: &[u8], last: u32) -> io::Result<()> {
-    let unsupported = |e: io::Error| match e.raw_os_error() {
+    speak(&mut open()?, messages, last)
+}
+
+fn unsupported(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
         Some(libc::EPROTONOSUPPORT | libc::EOPNOTSUPP | libc::EAFNOSUPPORT) => io::Error::new(
             io::ErrorKind::Unsupported,
             "this kernel has no nftables: load the module with `modprobe nf_tables`, or use a kernel with CONFIG_NF_TABLES_INET",
         ),
-        _ => e,
-    };
+        _ => error,
+    }
+}
+
+fn open() -> io::Result<Socket> {
     let (domain, protocol) = (Domain::from(libc::AF_NETLINK), Protocol::from(libc::NETLINK_NETFILTER));
-    let socket = Socket::new(domain, Type::RAW.nonblocking(), Some(protocol)).map_err(unsupported)?;
+    Socket::new(domain, Type::RAW.nonblocking(), Some(protocol)).map_err(unsupported)
+}
+
+fn speak(socket: &mut Socket, messages: &[u8], last: u32) -> io::Result<()> {
     let room = (messages.len() * 2 + 65_536).min(libc::c_int::MAX as usize);
     // What is too large for the buffer then fails with EMSGSIZE.
     let _ = socket.set_send_buffer_size(room);
-    let _ = setsockopt(&socket, sockopt::SndBufForce, &room);
+    let _ = setsockopt(&*socket, sockopt::SndBufForce, &room);
     let kernel = NetlinkAddr::new(0, 0);
     sendto(socket.as_raw_fd(), messages, &kernel, MsgFlags::empty())?;
     answers(socket, last).map_err(unsupported)
 }
 
 /// The kernel has answered everything by the time that sending returns, so there is nothing to wait for.
-fn answers(mut socket: Socket, last: u32) -> io::Result<()> {
+fn answers(socket: &mut Socket, last: u32) -> io::Result<()> {
     let mut buf = [0; 16_384];
     loop {
         let len = socket.read(&mut buf)?;

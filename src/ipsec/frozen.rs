@@ -3,7 +3,7 @@ use super::fitting::{Fitting, Mss, OuterFragments};
 use super::path::{Encap, Path};
 use super::sad::Mode;
 use super::spd::{DeviceId, Slot};
-use super::tables::{ChildCounters, Traffic};
+use super::tables::{ChildCounters, Faults, Traffic};
 use crate::esp::drop::Drop;
 use crate::frozen::{Frozen, Reader, Thaw, Writer, frozen};
 use std::sync::atomic::Ordering::Relaxed;
@@ -20,12 +20,12 @@ frozen! {
 }
 impl Frozen for Traffic {
     fn freeze(&self, out: &mut Writer) {
-        let Self { bytes, packets } = self;
+        let Self { bytes, packets, faults: _ } = self;
         (bytes.load(Relaxed), packets.load(Relaxed)).freeze(out);
     }
     fn thaw(input: &mut Reader<'_>) -> Result<Self, Thaw> {
         let (bytes, packets) = <(u64, u64)>::thaw(input)?;
-        Ok(Self { bytes: bytes.into(), packets: packets.into() })
+        Ok(Self { bytes: bytes.into(), packets: packets.into(), faults: Faults::default() })
     }
 }
 /// Drops by their names: there may be others in another version.

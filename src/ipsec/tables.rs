@@ -193,6 +193,29 @@ pub struct Traffic {
     /// Octets of inner packets.
     pub bytes: AtomicU64,
     pub packets: AtomicU64,
+    /// What was wrong with packets that came on it.
+    pub faults: Faults,
+}
+
+/// What was wrong with packets of one SA; from it the doctor tells wrong keys from a bad line. An heir begins anew.
+#[derive(Debug, Default)]
+pub struct Faults {
+    /// Their ICV was wrong.
+    pub icv: AtomicU64,
+    /// Their ICV was the right one, cut to 96 bits.
+    pub cut: AtomicU64,
+    /// So many were held against that.
+    tried: AtomicU64,
+}
+
+/// So many packets of an SA are held against another ICV: it is one that peers have from the first packet on, or never.
+const TRIES: u64 = 16;
+
+impl Faults {
+    /// Whether one more is worth the trouble.
+    pub fn try_cut(&self) -> bool {
+        self.tried.load(Ordering::Relaxed) < TRIES && self.tried.fetch_add(1, Ordering::Relaxed) < TRIES
+    }
 }
 
 const _: () = assert!(align_of::<Traffic>() >= CACHE_LINE && align_of::<ChildCounters>() >= CACHE_LINE);

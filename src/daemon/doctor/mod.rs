@@ -1,5 +1,7 @@
 //! What is wrong with a connection: the last diagnoses of its negotiations, as far as they are not over, and what is found when somebody asks.
 mod history;
+pub mod host;
+pub mod traffic;
 
 pub use history::{History, Told};
 

@@ -1,8 +1,14 @@
 //! What is wrong with a connection, for who asks.
 use super::Engine;
+use crate::control::request::Reply;
 use crate::control::types::{Diagnosis, Why};
-use crate::daemon::doctor::Case;
+use crate::daemon::DEVICE;
+use crate::daemon::doctor::host::{self, Question, Ward};
+use crate::daemon::doctor::{Case, Told};
+use crate::daemon::install::Installer;
+use crate::daemon::installed;
 use crate::daemon::status;
+use crate::ike::status::{ChildStatus, IkeStatus, State};
 use std::time::Duration;
 
 impl Engine {
@@ -11,6 +17,48 @@ impl Engine {
         let history = self.history.iter();
         let of_it = history.filter(|told| of.is_none() || told.failure.connection.as_deref() == of);
         of_it.map(status::diagnosis).collect()
+    }
+
+    /// Answers what is wrong now, also why nothing passes, which takes a while to see.
+    pub(super) fn tell_why(&mut self, now: Duration, name: &str, reply: Reply<Option<Box<Why>>>) {
+        let Some(mut why) = self.why(now, name) else { return drop(reply.send(None)) };
+        host::begin(self.question(name), move |found| {
+            let found = found.into_iter().map(|failure| status::diagnosis(&Told::once(failure)));
+            // What a monitor noticed, the look may have explained.
+            let known = why.diagnoses.iter().position(|told| told.failure.code == "traffic.not_passing");
+            let at = known.unwrap_or(why.diagnoses.len());
+            why.diagnoses.splice(at..at, found);
+            // Who asked may have gone away.
+            let _ = reply.send(Some(Box::new(why)));
+        });
+    }
+
+    /// The children of a connection that are up, for who looks whether anything passes through them.
+    fn question(&self, name: &str) -> Question {
+        let config = &self.parts.config;
+        let found = config.connections.iter().find(|connection| *connection.name == *name);
+        let interface = found.and_then(|connection| connection.interface.as_ref());
+        let status = self.endpoint.status_of(name);
+        let up = status.iter().flat_map(|status| &status.sas).filter(|ike| ike.state == State::Up);
+        let in_use = |sa: &&ChildStatus| !sa.closing && !sa.connecting && sa.resource.is_none();
+        let children = up.flat_map(|ike| ike.children.iter().filter(in_use).map(move |child| (ike, child)));
+        let mut children: Vec<Ward> =
+            children.filter_map(|(ike, child)| ward(&self.parts.installer, ike, child)).collect();
+        // Of those that a rekey has at the moment the newest; all have the counters of the child.
+        children.reverse();
+        let mut known = std::collections::HashSet::new();
+        children.retain(|ward| known.insert(ward.inbound.child.slot));
+        children.truncate(host::MOST);
+        let device = children.first().map_or(DEVICE, |ward| ward.inbound.child.device());
+        let own = self.parts.devices.of(name).map(|(device, _)| device);
+        Question {
+            connection: name.into(),
+            device: (device, own.unwrap_or(&config.gateway.device).to_owned()),
+            netns: interface.and_then(|interface| interface.netns.clone()),
+            mark: config.gateway.mark,
+            children,
+            stats: self.parts.workers.stats.clone(),
+        }
     }
 
     /// What is wrong now. `None`: there is no such connection.
@@ -31,4 +79,22 @@ impl Engine {
         let diagnoses = case.examine().iter().map(status::diagnosis).collect();
         Some(Why { connection: name.into(), state: piece.shown().state, diagnoses })
     }
+}
+
+fn ward(installer: &Installer, ike: &IkeStatus, child: &ChildStatus) -> Option<Ward> {
+    let sa = installer.get(child.id)?;
+    let (local, remote_ts) = installed::here(&sa.inbound);
+    let settings = sa.inbound.child.settings();
+    Some(Ward {
+        child: child.name.clone(),
+        remote: ike.remote,
+        initiator: ike.initiator,
+        local: local.to_vec(),
+        remote_ts: remote_ts.to_vec(),
+        counters: sa.inbound.child.counters.clone(),
+        inbound: sa.inbound.clone(),
+        outbound: sa.outbound.clone(),
+        window: sa.inbound.sa.window().size(),
+        mtu: status::mtu(&sa.outbound, settings.fitting),
+    })
 }

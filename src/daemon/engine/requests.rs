@@ -21,7 +21,7 @@ impl Engine {
             Request::Info(reply) => drop(reply.send(self.info())),
             Request::Board(reply) => self.hand_out(now, reply),
             Request::Diagnoses(of, reply) => drop(reply.send(self.diagnoses(of.as_deref()))),
-            Request::Why(name, reply) => drop(reply.send(self.why(now, &name).map(Box::new))),
+            Request::Why(name, reply) => self.tell_why(now, &name, reply),
             Request::Stats(reply) => drop(reply.send(self.stats(now))),
             Request::Change(change) => self.change(now, change),
             Request::Upgrade(reply) => self.upgrade(now, reply),
