@@ -11,6 +11,7 @@ mod metered;
 mod paths;
 #[cfg(test)]
 mod played;
+mod probing;
 mod reload;
 mod requests;
 mod tapped;
@@ -162,6 +163,8 @@ pub struct Engine {
     /// What went wrong until now.
     history: History,
     asked: metered::Asked,
+    /// Who waits for what a peer is asked.
+    askers: HashMap<Arc<str>, probing::Asker>,
     /// When we stop whatever the peers say.
     stop_at: Option<Duration>,
     drained: bool,
@@ -235,6 +238,7 @@ impl Engine {
             noted: HashMap::new(),
             history: History::default(),
             asked: metered::Asked::default(),
+            askers: HashMap::new(),
             stop_at: None,
             drained: false,
             giver,
@@ -414,7 +418,8 @@ impl Engine {
             // It may have been given up before we hear of it.
             Event::Larval { spi } if host.places.holds(*spi) => installer.larval(*spi),
             Event::Larval { .. } => {}
-            Event::Examined(_) | Event::NotExamined { .. } | Event::Examining { .. } => {}
+            Event::Examined(_) | Event::NotExamined { .. } => self.examined(event),
+            Event::Examining { .. } => {}
             Event::Addresses { .. } | Event::KeyLog(_) | Event::Warning { .. } => {}
             Event::Drained => self.drained = true,
         }

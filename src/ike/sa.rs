@@ -2,8 +2,8 @@
 use super::channel::{Channel, Sealed};
 use super::child::{Child, ChildState, Offer};
 use super::common::{Cx, How, Redundant, Step};
-use super::examine::inside;
 use super::event::{ChildId, Ended, Event, IkeId, IkePath};
+use super::examine::inside;
 use super::exchange::create_child::{self, Making};
 use super::exchange::followup_ke::HalfDone;
 use super::exchange::half_open::HalfOpen;

@@ -98,7 +98,8 @@ impl Endpoint {
     fn usable(&self, name: &str) -> Option<IkeId> {
         let link = self.common.links.get(name)?;
         let open = |est: &Established| est.closing.is_none() && est.standing == Standing::Current;
-        let is = |id: &&IkeId| matches!(self.sas.get(id).map(|sa| &sa.phase), Some(Phase::Established(est)) if open(est));
+        let is =
+            |id: &&IkeId| matches!(self.sas.get(id).map(|sa| &sa.phase), Some(Phase::Established(est)) if open(est));
         link.sas.iter().find(is).copied()
     }
     fn attempts_of(&self, name: &str) -> Vec<IkeId> {
@@ -108,7 +109,13 @@ impl Endpoint {
     }
 
     /// A message with an SPI of a question. True if it is one.
-    pub(in crate::ike) fn is_answer(&mut self, now: Duration, host: &mut dyn Host, header: &Header, from: &Arrival<'_>) -> bool {
+    pub(in crate::ike) fn is_answer(
+        &mut self,
+        now: Duration,
+        host: &mut dyn Host,
+        header: &Header,
+        from: &Arrival<'_>,
+    ) -> bool {
         if header.initiator && header.version.0 == 2 {
             return false;
         }
@@ -202,7 +209,13 @@ impl Endpoint {
         }
         let inquiry = Inquiry::new(&mut cx, exam.connection.clone(), exam.child.clone(), ends, offer)?;
         self.common.exams.spis.insert(inquiry.spi(), exam.connection.name.clone());
-        exam.questions.push(Question { at: now, exchange: "IKE_SA_INIT", asked, offer: words(offer), answer: String::new() });
+        exam.questions.push(Question {
+            at: now,
+            exchange: "IKE_SA_INIT",
+            asked,
+            offer: words(offer),
+            answer: String::new(),
+        });
         Some(Asking { what, with: With::Inquiry(Box::new(inquiry)), sent: 0, flying: false, at: now })
     }
     fn ask_version(&mut self, now: Duration, host: &mut dyn Host, exam: &mut Exam) -> Asking {
@@ -234,7 +247,9 @@ impl Endpoint {
             asking.at = free;
             return Next::Wait(Stage::Asking(asking));
         }
-        if asking.sent == 0 && let Some(question) = exam.questions.last_mut() {
+        if asking.sent == 0
+            && let Some(question) = exam.questions.last_mut()
+        {
             question.at = now;
             tell(&mut self.common.out, Event::Examining { connection: name.clone(), question: question.clone() });
         }
@@ -321,7 +336,13 @@ impl Endpoint {
         }
     }
     /// The search goes on, or is over.
-    fn searched(&mut self, now: Duration, host: &mut dyn Host, exam: &mut Exam, chosen: Option<&crate::wire::payload::Proposal>) -> Next {
+    fn searched(
+        &mut self,
+        now: Duration,
+        host: &mut dyn Host,
+        exam: &mut Exam,
+        chosen: Option<&crate::wire::payload::Proposal>,
+    ) -> Next {
         match exam.hunt.answered(chosen) {
             None => {
                 let asking = self.ask_suites(now, host, exam);
@@ -332,7 +353,13 @@ impl Endpoint {
         }
     }
     /// An answer in the version before: to our message of that version, or to any other.
-    fn answered_before(&mut self, now: Duration, exam: &mut Exam, asking: Asking, (header, from): (&Header, &Arrival<'_>)) -> Next {
+    fn answered_before(
+        &mut self,
+        now: Duration,
+        exam: &mut Exam,
+        asking: Asking,
+        (header, from): (&Header, &Arrival<'_>),
+    ) -> Next {
         let Some(spoken) = ikev1::spoken(header).filter(|_| from.remote == exam.ends.1 && asking.flying) else {
             return Next::Wait(Stage::Asking(asking));
         };
@@ -368,14 +395,21 @@ impl Endpoint {
             link.tries.insert(ike, (exam.ends.0.ip(), exam.ends.1.ip()));
         }
         let asked = if unnamed { "unnamed" } else { "own" };
-        let question = Question { at: now, exchange: "IKE_AUTH", asked, offer: exam.named(unnamed), answer: String::new() };
+        let question =
+            Question { at: now, exchange: "IKE_AUTH", asked, offer: exam.named(unnamed), answer: String::new() };
         tell(&mut self.common.out, Event::Examining { connection: name, question: question.clone() });
         exam.questions.push(question);
         self.register(sa);
         Next::Wait(Stage::Attempting { ike, until, unnamed })
     }
     /// What has become of it.
-    fn attempted(&mut self, now: Duration, host: &mut dyn Host, exam: &mut Exam, (ike, until, unnamed): (IkeId, Duration, bool)) -> Next {
+    fn attempted(
+        &mut self,
+        now: Duration,
+        host: &mut dyn Host,
+        exam: &mut Exam,
+        (ike, until, unnamed): (IkeId, Duration, bool),
+    ) -> Next {
         let name = exam.connection.name.clone();
         let heard = self.common.exams.heard.remove(&name);
         let Some(sa) = self.sas.get(&ike) else {

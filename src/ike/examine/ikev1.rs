@@ -33,7 +33,11 @@ pub(super) fn first_message(cookie: IkeSpi, auth: AuthKind) -> Vec<u8> {
     let mut transforms = Vec::new();
     for bits in KEY_BITS {
         for hash in HASHES {
-            transforms.extend(GROUPS.map(|group| [(1, AES_CBC), (2, hash), (3, method), (4, group), (11, 1), (12, LIFETIME), (14, bits)]));
+            transforms.extend(
+                GROUPS.map(|group| {
+                    [(1, AES_CBC), (2, hash), (3, method), (4, group), (11, 1), (12, LIFETIME), (14, bits)]
+                }),
+            );
         }
     }
     let count = transforms.len();

@@ -121,7 +121,13 @@ pub(super) struct Talk {
 }
 impl Talk {
     /// `notify`: what the peer has said to our own offer a moment ago.
-    pub(super) fn new(now: Duration, ike: IkeId, connection: &Connection, child: &Arc<str>, notify: Option<&str>) -> Self {
+    pub(super) fn new(
+        now: Duration,
+        ike: IkeId,
+        connection: &Connection,
+        child: &Arc<str>,
+        notify: Option<&str>,
+    ) -> Self {
         let policy = connection.children.iter().find(|policy| policy.name == *child);
         let ours = policy.map_or(&[][..], |policy| &policy.proposals);
         let said = |kind: NotifyType| notify == Some(kind.to_string().as_str());
@@ -159,14 +165,18 @@ impl Endpoint {
             return Next::Wait(Stage::Inside(talk));
         }
         if talk.flying || exam.questions.len() >= MOST {
-            return Next::Done(exam.heard.take().or_else(|| talk.hunt.conclusion().and_then(|f| esp(now, exam, &talk, &f, false))));
+            return Next::Done(
+                exam.heard.take().or_else(|| talk.hunt.conclusion().and_then(|f| esp(now, exam, &talk, &f, false))),
+            );
         }
         let policy = exam.connection.children.iter().find(|policy| policy.name == talk.child);
         let Some((policy, beside)) = policy.map(|policy| (est.virtuals.of(policy), has_any(est))) else {
             return Next::Done(None);
         };
         let selectors = selectors(&policy, talk.selectors, beside);
-        let Some((local_ts, remote_ts)) = selectors.filter(|_| !policy.transport && (!beside || exam.connection.rehearse)) else {
+        let Some((local_ts, remote_ts)) =
+            selectors.filter(|_| !policy.transport && (!beside || exam.connection.rehearse))
+        else {
             return Next::Done(exam.heard.take());
         };
         let proposals = if talk.selectors { widest(ProtocolId::ESP, &policy.proposals) } else { talk.hunt.offer() };
@@ -246,7 +256,9 @@ fn heard(now: Duration, exam: &mut Exam, mut talk: Talk, est: &Established, told
         Told::Chose { local_ts, remote_ts, .. } if talk.selectors => {
             return Next::Done(Some(ts(now, exam, &talk, est, (local_ts, remote_ts))));
         }
-        Told::Refused(NotifyType::TS_UNACCEPTABLE | NotifyType::SINGLE_PAIR_REQUIRED, _) if !talk.selectors && !beside => {
+        Told::Refused(NotifyType::TS_UNACCEPTABLE | NotifyType::SINGLE_PAIR_REQUIRED, _)
+            if !talk.selectors && !beside =>
+        {
             talk.selectors = true;
             return talk.again(now);
         }
@@ -281,8 +293,7 @@ fn esp(now: Duration, exam: &mut Exam, talk: &Talk, found: &Found, beside: bool)
             let failure = Failure::new(now, phase, true, types.first().map_or("proposal.esp", code));
             let failure = match proven {
                 true => Failure { notify: Some(NotifyType::NO_PROPOSAL_CHOSEN.to_string()), ..failure },
-                false => failure
-                    .likely(NotifyType::NO_PROPOSAL_CHOSEN, &types.iter().map(code).collect::<Vec<_>>()),
+                false => failure.likely(NotifyType::NO_PROPOSAL_CHOSEN, &types.iter().map(code).collect::<Vec<_>>()),
             };
             let failure = failure.between("esp_proposals", ours, vec![keyword::proposal(theirs)]);
             Failure { differing: types.clone(), ..failure }
@@ -296,7 +307,13 @@ fn esp(now: Duration, exam: &mut Exam, talk: &Talk, found: &Found, beside: bool)
     Some(Failure { child: Some(talk.child.clone()), ..failure })
 }
 /// The selectors: what the peer has narrowed everything to.
-fn ts(now: Duration, exam: &Exam, talk: &Talk, est: &Established, (local, remote): (Vec<Selector>, Vec<Selector>)) -> Failure {
+fn ts(
+    now: Duration,
+    exam: &Exam,
+    talk: &Talk,
+    est: &Established,
+    (local, remote): (Vec<Selector>, Vec<Selector>),
+) -> Failure {
     let policy = exam.connection.children.iter().find(|policy| policy.name == talk.child).map(|p| est.virtuals.of(p));
     let (ours_l, ours_r) = policy.map(|p| (p.local_ts.clone(), p.remote_ts.clone())).unwrap_or_default();
     // As it is without what we have narrowed the question to.
@@ -315,6 +332,7 @@ fn ts(now: Duration, exam: &Exam, talk: &Talk, est: &Established, (local, remote
         true => failure.likely(NotifyType::TS_UNACCEPTABLE, &["ts.mismatch"]),
         false => Failure { notify: Some(NotifyType::TS_UNACCEPTABLE.to_string()), ..failure },
     };
-    let failure = failure.between("local_ts", text(&ours_l), text(&local)).between("remote_ts", text(&ours_r), text(&remote));
+    let failure =
+        failure.between("local_ts", text(&ours_l), text(&local)).between("remote_ts", text(&ours_r), text(&remote));
     Failure { child: Some(talk.child.clone()), differing, ..failure }
 }

@@ -283,7 +283,9 @@ mod tests {
     /// What an ordinary attempt cannot send is not sent.
     #[test]
     fn everything_is_what_the_configuration_can_say_and_ours_comes_first() {
-        for (protocol, ours) in [(ProtocolId::IKE, "aes128-sha512-modp4096"), (ProtocolId::ESP, "aes128-sha512-modp4096")] {
+        for (protocol, ours) in
+            [(ProtocolId::IKE, "aes128-sha512-modp4096"), (ProtocolId::ESP, "aes128-sha512-modp4096")]
+        {
             let all = widest(protocol, &list(protocol, ours));
             assert_eq!(all.len(), 2);
             let first = |kind| keyword::transform(keyword::of(&all[0], kind).next().unwrap());

@@ -89,9 +89,7 @@ impl Exam {
             What::Natt if self.heard.is_some() => {
                 failure(Where::IkeAuth, "net.natt_blocked", vec!["net.natt_blocked", "net.filtered"])
             }
-            _ if self.answered => {
-                failure(Where::SaInit, "net.blacklisted", vec!["net.blacklisted", "net.filtered"])
-            }
+            _ if self.answered => failure(Where::SaInit, "net.blacklisted", vec!["net.blacklisted", "net.filtered"]),
             _ => failure(Where::SaInit, "net.no_response", vec!["net.filtered", "peer.unknown"]),
         }
     }

@@ -4,7 +4,10 @@ use super::super::event::{Command, Event};
 use super::super::examine::{Examined, NotNow};
 use super::super::policy::{IdMatch, Policy, Remote};
 use super::wire::{Datagram, World};
-use super::{ALICE, BOB, SECRET, addr, alice, bob, esp, ike, is_denial, name_id, seconds, secret, tunnel_of, up, with, with_child};
+use super::{
+    ALICE, BOB, SECRET, addr, alice, bob, esp, ike, is_denial, name_id, seconds, secret, tunnel_of, up, with,
+    with_child,
+};
 use crate::wire::message::{Header, IkeSpi, Message};
 use crate::wire::payload::{Notify, Payload};
 use crate::wire::registry::{ExchangeType, NotifyType, PayloadType};
@@ -37,7 +40,8 @@ impl World {
     }
     /// When Alice has sent what nobody had authenticated yet: IKE_SA_INIT, and messages of IKEv1.
     fn openings(&self) -> Vec<Duration> {
-        let opens = |d: &Datagram| d.from.ip() == addr(ALICE) && (d.data[17] == 0x10 || d.is(ExchangeType::IKE_SA_INIT, false));
+        let opens =
+            |d: &Datagram| d.from.ip() == addr(ALICE) && (d.data[17] == 0x10 || d.is(ExchangeType::IKE_SA_INIT, false));
         self.log.iter().filter(|(_, d)| opens(d)).map(|(at, _)| *at).collect()
     }
 }
@@ -199,7 +203,10 @@ fn another_name_of_the_peer_is_proven() {
     let examined = world.examined();
     assert_eq!(found(&examined), ("auth.id", true, vec!["remote.id"]), "{:?}", examined.questions);
     let failure = examined.failure.unwrap();
-    assert_eq!((failure.local.get("remote_id"), failure.peer.get("remote_id")), (&["bob".into()][..], &["robert".into()][..]));
+    assert_eq!(
+        (failure.local.get("remote_id"), failure.peer.get("remote_id")),
+        (&["bob".into()][..], &["robert".into()][..])
+    );
     assert_eq!((world.a.ikes(), world.b.ikes(), world.b.children().len()), (0, 0, 0), "nothing stays");
     assert!(!world.a.events.iter().any(|e| matches!(e, Event::IkeUp { .. } | Event::ChildUp(_))), "nor was anything");
     assert!(world.a.host.spis.is_empty());
@@ -225,7 +232,10 @@ fn the_suite_of_a_child_is_found_inside_the_ike_sa() {
         let examined = world.examined();
         assert_eq!(found(&examined), (code, true, vec![differing]), "{theirs}: {:?}", examined.questions);
         let failure = examined.failure.unwrap();
-        assert_eq!((failure.child.as_deref(), peers(&failure, "esp_proposals")), (Some("lan"), vec![theirs.to_owned()]));
+        assert_eq!(
+            (failure.child.as_deref(), peers(&failure, "esp_proposals")),
+            (Some("lan"), vec![theirs.to_owned()])
+        );
         nothing_installed(&world);
         assert_eq!(world.openings().len(), 1);
     }
@@ -246,7 +256,10 @@ fn the_selectors_of_the_peer_are_found_by_asking_for_everything() {
     let examined = world.examined();
     assert_eq!(found(&examined), ("ts.mismatch", true, vec!["local_ts"]), "{:?}", examined.questions);
     let failure = examined.failure.unwrap();
-    assert_eq!((peers(&failure, "local_ts"), peers(&failure, "remote_ts")), (vec!["10.9.0.0/16".into()], vec!["10.2.0.0/16".into()]));
+    assert_eq!(
+        (peers(&failure, "local_ts"), peers(&failure, "remote_ts")),
+        (vec!["10.9.0.0/16".into()], vec!["10.2.0.0/16".into()])
+    );
     nothing_installed(&world);
 }
 /// The child is up and stays up: what is asked about its group is about packets that nobody sends.
