@@ -50,8 +50,10 @@ import interop.taps  # noqa: E402,F401
 import interop.tenants  # noqa: E402,F401
 import interop.top  # noqa: E402,F401
 import interop.translation  # noqa: E402,F401
+import interop.traps  # noqa: E402,F401
 import interop.tunnels  # noqa: E402,F401
 import interop.upgrade  # noqa: E402,F401
+import interop.vendors  # noqa: E402,F401
 import interop.zeros  # noqa: E402,F401
 import perf.benches  # noqa: E402,F401
 import perf.fast  # noqa: E402,F401

@@ -15,6 +15,7 @@ pub mod import;
 mod man;
 mod matching;
 mod output;
+mod peer_config;
 mod pki;
 mod plan;
 mod revisions;
@@ -189,6 +190,15 @@ enum Command {
         #[command(subcommand)]
         command: pki::Command,
     },
+    /// Write what the other end's administrator has to enter, from the configuration of this end
+    ///
+    /// One suite, the selectors and identities the other way round, lifetimes that go with ours. Where the pre-shared key belongs stands a placeholder, unless --with-secret asks for
+    /// the key itself: then the files are read with the rights of whoever asks, as the daemon hands no secret out. What the other end cannot be told is an error that says what to change.
+    #[command(
+        name = "peer-config",
+        after_help = "Examples:\n  sandhog peer-config office --format strongswan\n  sandhog peer-config hangzhou --format aliyun --address 192.0.2.1\n  sudo sandhog peer-config office --format h3c --with-secret --out office.txt"
+    )]
+    PeerConfig(peer_config::Args),
     /// Tell which child would carry a packet, and why
     #[command(after_help = "Example:\n  sandhog match 10.1.0.7 10.2.0.9 tcp 443")]
     Match(matching::Args),
@@ -252,6 +262,7 @@ pub fn main() -> ExitCode {
         Command::Demo { keep } => demo::run(keep, cli.json),
         Command::DemoGateway { config } => demo::gateway(config),
         Command::Pki { command } => pki::run(command, cli.json),
+        Command::PeerConfig(args) => peer_config::run(&client, &args, cli.json),
         Command::Match(args) => matching::run(&client, &args, cli.json),
         Command::Import(args) => import::run(&args, cli.json),
         Command::Secret(args) => secret::run(&args, cli.json),

@@ -64,9 +64,13 @@ pub(super) fn peer(report: &mut Report<'_>, fields: &Fields<'_>, at: At, from: &
         Err(error) => report.refuse(place, "certificate.authority", error, "the certificate of the authority itself"),
     }
 }
+/// Who we are by our certificate, where its key is not to be opened.
+pub(super) fn subject(report: &mut Report<'_>, fields: &Fields<'_>, at: At, from: &dyn Secrets) -> Option<Id> {
+    let chain = files(report, fields, "certs", from, Certificate::read)?;
+    identity(report, &chain.first()?.0, None, at)
+}
 /// Who we are by our certificate: what is configured, if the certificate says so, else its subject, else its first name.
-pub(super) fn identity(report: &mut Report<'_>, own: &OwnCredential, given: Option<Id>, at: At) -> Option<Id> {
-    let certificate = own.chain.first()?;
+pub(super) fn identity(report: &mut Report<'_>, certificate: &Certificate, given: Option<Id>, at: At) -> Option<Id> {
     let subject = Id { kind: IdType::DER_ASN1_DN, data: certificate.subject().to_vec() };
     let names = certificate.names().iter().map(|name| Id { kind: name.kind, data: name.data.clone() });
     // SEQUENCE {}: a subject that says nothing.

@@ -7,6 +7,7 @@ mod connection;
 mod credentials;
 pub mod document;
 pub mod error;
+pub mod facing;
 mod files;
 mod free;
 mod gateway;
@@ -14,7 +15,6 @@ mod hook;
 mod interface;
 pub mod keylog;
 mod keys;
-mod later;
 pub mod manual;
 mod monitor;
 mod overlap;
@@ -24,6 +24,7 @@ pub mod pem;
 pub mod permissions;
 pub mod plan;
 mod pool;
+pub mod profiles;
 mod proposal;
 pub mod remedy;
 mod report;
@@ -38,7 +39,7 @@ pub use error::{Errors, Finding, Severity};
 pub use files::{LARGEST as LARGEST_FILE, given, load, sources, state_dir};
 pub use interface::Interface;
 pub use monitor::{Monitor, MonitorAction};
-pub use secret::{Secrets, System};
+pub use secret::{Secrets, System, Withheld};
 
 use crate::ike::policy::{Policy, Ports};
 use crate::ipsec::fitting::{Fitting, Mss, OuterFragments};
@@ -310,7 +311,8 @@ impl ChildConfig {
 /// Whatever is wrong with the sources, all of it.
 pub fn parse(sources: &[Source], secrets: &dyn Secrets) -> Result<Config, Errors> {
     let mut report = Report::new(sources);
-    let document = Document::read(sources, &mut report);
+    let mut document = Document::read(sources, &mut report);
+    profiles::expand(&mut report, &mut document.connections);
 
     let before = report.errors();
     let from = secrets;
@@ -328,6 +330,7 @@ pub fn parse(sources: &[Source], secrets: &dyn Secrets) -> Result<Config, Errors
         if secrets_sound {
             check::secrets(&mut report, &connections, &secrets);
             check::ppks(&mut report, &connections, &secrets);
+            profiles::secrets(&mut report, &connections, &secrets, &document.secrets);
         }
         if gateway_sound {
             check::listening(&mut report, &gateway.gateway, &connections);

@@ -50,17 +50,24 @@ pub(super) fn read(report: &mut Report<'_>, fields: &Fields<'_>, from: &dyn Secr
     if let Some(side) = local {
         ends.local_id = side.id;
         if side.auth == AuthKind::PublicKey {
-            let own = credentials::own(report, &side.fields, side.at, from);
             let given = ends.local_id.take();
-            ends.local_id = own.as_ref().and_then(|own| credentials::identity(report, own, given, side.at));
-            ends.credentials.get_or_insert_default().local = own;
+            if from.withholds() {
+                ends.local_id = given.or_else(|| credentials::subject(report, &side.fields, side.at, from));
+            } else {
+                let own = credentials::own(report, &side.fields, side.at, from);
+                let first = own.as_ref().and_then(|own| own.chain.first());
+                ends.local_id = first.and_then(|first| credentials::identity(report, first, given, side.at));
+                ends.credentials.get_or_insert_default().local = own;
+            }
         } else {
             unused(report, &side.fields, &["certs", "key", "padding"]);
         }
     }
     if let Some(side) = remote {
         ends.remote_id = side.id;
-        if side.auth == AuthKind::PublicKey {
+        if side.auth == AuthKind::PublicKey && from.withholds() {
+            // Whom we believe is nothing that anybody wants to know then.
+        } else if side.auth == AuthKind::PublicKey {
             let peer = credentials::peer(report, &side.fields, side.at, from);
             ends.credentials.get_or_insert_default().remote = peer;
         } else {

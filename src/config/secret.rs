@@ -1,4 +1,5 @@
 //! Pre-shared keys: the text itself, a file, or the environment.
+use super::document::REDACTED;
 use super::hook;
 use super::keys::{self, Fields};
 use super::permissions::Trusted;
@@ -46,6 +47,34 @@ pub trait Secrets {
     fn program(&self, path: &Path) -> Result<(), Refusal>;
     /// Number and group of a user of this machine.
     fn user(&self, name: &str) -> Option<(u32, u32)>;
+    /// Nothing secret is opened: who reads the configuration wants to know what it says otherwise.
+    fn withholds(&self) -> bool {
+        false
+    }
+}
+
+/// The real files, but no secrets: each is what stands in its place.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Withheld;
+impl Secrets for Withheld {
+    fn file(&self, _: &Path) -> Result<Secret, Refusal> {
+        Ok(Secret::new(REDACTED.into()))
+    }
+    fn certificate(&self, path: &Path) -> Result<Vec<u8>, Refusal> {
+        System.certificate(path)
+    }
+    fn env(&self, _: &str) -> Option<Vec<u8>> {
+        Some(REDACTED.into())
+    }
+    fn program(&self, _: &Path) -> Result<(), Refusal> {
+        Ok(())
+    }
+    fn user(&self, name: &str) -> Option<(u32, u32)> {
+        System.user(name).or(Some((0, 0)))
+    }
+    fn withholds(&self) -> bool {
+        true
+    }
 }
 
 /// Why a secret file is not read.
