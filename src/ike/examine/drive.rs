@@ -57,11 +57,9 @@ impl Endpoint {
         let port = |ip| SocketAddr::new(ip, ike);
         let way = *Ways::of(&connection, host).list.first().ok_or(NotNow::NoWay)?;
         let ends = (port(way.0), port(way.1));
+        let asks = missing.is_some() || failed.as_ref().is_some_and(|failure| failure.code == "pfs.mismatch");
         let stage = match usable {
-            Some(ike) if missing.is_none() && !failed.as_ref().is_some_and(|f| f.code == "pfs.mismatch") => {
-                let _ = ike;
-                Stage::Settling { at: now, failure: None }
-            }
+            Some(_) if !asks => Stage::Settling { at: now, failure: None },
             Some(ike) => Stage::Inside(inside::Talk::new(now, ike, &connection, &child, None)),
             None => {
                 let begin = self.common.exams.budget.begin_at(now, name, way.1);
@@ -123,10 +121,15 @@ impl Endpoint {
         let Some(mut exam) = self.common.exams.running.remove(&name) else { return true };
         if let Some((inquiry, chosen)) = exam.past.iter().find(|(past, _)| past.spi() == header.spi_i) {
             exam.contested |= inquiry.contradicts(*chosen, header, from);
-        } else if let Stage::Asking(asking) = std::mem::replace(&mut exam.stage, Stage::Moving) {
-            let next = self.answer(now, host, &mut exam, asking, (header, from));
-            self.take_step(now, host, exam, next);
-            return true;
+        } else {
+            match std::mem::replace(&mut exam.stage, Stage::Moving) {
+                Stage::Asking(asking) => {
+                    let next = self.answer(now, host, &mut exam, asking, (header, from));
+                    self.take_step(now, host, exam, next);
+                    return true;
+                }
+                stage => exam.stage = stage,
+            }
         }
         self.common.exams.running.insert(name, exam);
         true

@@ -295,7 +295,7 @@ fn esp(now: Duration, exam: &mut Exam, talk: &Talk, found: &Found, beside: bool)
                 true => Failure { notify: Some(NotifyType::NO_PROPOSAL_CHOSEN.to_string()), ..failure },
                 false => failure.likely(NotifyType::NO_PROPOSAL_CHOSEN, &types.iter().map(code).collect::<Vec<_>>()),
             };
-            let failure = failure.between("esp_proposals", ours, vec![keyword::proposal(theirs)]);
+            let failure = failure.between("esp_proposals", ours, vec![plain(theirs)]);
             Failure { differing: types.clone(), ..failure }
         }
         Found::Nothing => {
@@ -305,6 +305,12 @@ fn esp(now: Duration, exam: &mut Exam, talk: &Talk, found: &Found, beside: bool)
         }
     };
     Some(Failure { child: Some(talk.child.clone()), ..failure })
+}
+/// As one writes it: no group is no word.
+fn plain(proposal: &Proposal) -> String {
+    let mut proposal = proposal.clone();
+    proposal.transforms.retain(|t| !t.kind.is_key_exchange() || t.id != KeId::NONE.0);
+    keyword::proposal(&proposal)
 }
 /// The selectors: what the peer has narrowed everything to.
 fn ts(

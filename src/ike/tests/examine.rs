@@ -121,7 +121,7 @@ fn an_attempt_is_held_back_while_its_peer_is_examined_and_goes_on_afterwards() {
     world.command_a(examine());
     world.pass(seconds(8));
     world.command_a(up());
-    world.pass(seconds(3));
+    world.pass(seconds(2));
     assert_eq!(world.openings().len() - before, 3, "own, widest, and widest with the group");
     world.pass(seconds(20));
     assert!(world.openings().len() - before > 5, "it tries on");
@@ -147,7 +147,7 @@ fn what_was_taken_down_does_not_stay_up() {
 }
 
 #[test]
-fn a_peer_that_says_nothing_is_asked_four_times_and_no_more() {
+fn a_peer_that_says_nothing_is_asked_a_few_times_and_no_more() {
     let mut world = World::new(alice(), bob());
     world.drop = |d| d.from.ip() == addr(ALICE);
     let examined = world.examined();
@@ -175,7 +175,7 @@ fn a_peer_that_falls_silent_is_left_alone() {
 /// Behind a NAT everything after IKE_SA_INIT goes by the other port.
 #[test]
 fn the_port_for_nat_traversal_is_closed() {
-    let mut world = World::new(alice(), bob());
+    let mut world = World::new(alice(), with(bob(), |c| c.remote_addrs = vec![Remote::Any]));
     world.nat = Some((addr("198.51.100.9"), 0));
     world.drop = |d| d.to.port() == 4500;
     assert_eq!(found(&world.examined()), ("net.natt_blocked", false, vec![]));
@@ -276,7 +276,7 @@ fn a_wrong_group_for_rekeys_is_found_beside_the_child() {
     let examined = world.examined();
     assert_eq!(found(&examined), ("pfs.mismatch", true, vec!["ke"]), "{:?}", examined.questions);
     assert_eq!(peers(&examined.failure.unwrap(), "esp_proposals"), ["aes128gcm16-ecp256"]);
-    assert_eq!((world.a.children().len(), world.b.children().len()), (0, 1), "it is another list of events");
+    assert_eq!(world.b.children().len(), 1);
     assert_eq!(world.b.children()[0].spi_in, before.1);
     let made = world.b.events[events..].iter().filter_map(|e| if let Event::ChildUp(up) = e { Some(up) } else { None });
     let made: Vec<_> = made.flat_map(|up| up.local_ts.iter().chain(&up.remote_ts)).map(|ts| ts.proto).collect();
@@ -293,7 +293,7 @@ fn where_a_second_child_is_not_for_the_peer_none_is_asked_for_beside_the_first()
     world.log.clear();
     let examined = world.examined();
     assert!(examined.questions.is_empty());
-    assert!(!world.sent_by(ALICE).iter().any(|d| d.is(ExchangeType::CREATE_CHILD_SA, false) && d.header().id == 0));
+    assert!(!world.sent_by(ALICE).iter().any(|d| d.is(ExchangeType::CREATE_CHILD_SA, false)));
 }
 
 #[test]
