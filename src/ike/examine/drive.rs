@@ -83,6 +83,7 @@ impl Endpoint {
             questions: Vec::new(),
             answered: false,
             contested: false,
+            old: false,
             heard: None,
             past: Vec::new(),
             stays: wanted,
@@ -273,6 +274,7 @@ impl Endpoint {
             // That proves nothing about the version: what was known before stays.
             What::Version => Next::Done(exam.suites(now, &Found::Nothing)),
             What::Unnamed => Next::Done(exam.heard.take()),
+            What::Suites if exam.old => Next::Go(Stage::Asking(self.ask_version(now, host, exam))),
             What::Suites if !exam.answered => {
                 let offer = exam.connection.proposals.clone();
                 let asking = self.inquire(now, host, exam, What::Natt, "natt", &offer);
@@ -367,6 +369,7 @@ impl Endpoint {
             return Next::Wait(Stage::Asking(asking));
         };
         let chose = spoken == ikev1::Spoken::Chose && asking.what == What::Version;
+        exam.old = true;
         exam.note(if chose { "a choice, in IKEv1" } else { "a refusal, in IKEv1" });
         if asking.what != What::Version {
             // Told in the clear, by whoever: our own question goes on.
@@ -508,6 +511,7 @@ impl Endpoint {
         cx.emit(Event::Examined(Box::new(Examined { connection: name.clone(), failure, questions })));
         for ike in self.attempts_of(&name) {
             self.step(now, host, ike, |_, _| Err(Ended::ByUs));
+            self.common.exams.unnamed.remove(&ike);
         }
         if let Some(ike) = self.usable(&name).filter(|_| !exam.stays) {
             self.close(now, host, ike, CLOSING_TIME);

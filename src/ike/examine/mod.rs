@@ -43,6 +43,8 @@ use suites::Hunt;
 const LONGEST: Duration = Duration::from_secs(125);
 /// An answer to a question is looked out for so long after it is known what to make of it: another one may contradict it.
 const SETTLE: Duration = Duration::from_secs(1);
+/// Characters of one answer that are kept: whoever sees our messages can answer at length, and often.
+const MOST_TEXT: usize = 1024;
 /// An ordinary attempt has so long for IKE_AUTH.
 const AUTH_TIME: Duration = Duration::from_secs(12);
 
@@ -143,6 +145,8 @@ struct Exam {
     answered: bool,
     /// Two answers to one question differed.
     contested: bool,
+    /// Something has come in the version before.
+    old: bool,
     /// What an ordinary attempt was told.
     heard: Option<Failure>,
     /// Questions that were answered, and whether by a choice.
@@ -205,12 +209,13 @@ impl Exam {
     /// The last question has this answer.
     fn note(&mut self, answer: impl ToString) {
         self.answered = true;
-        if let Some(question) = self.questions.last_mut() {
-            if !question.answer.is_empty() {
-                question.answer.push_str(", ");
-            }
-            question.answer.push_str(&answer.to_string());
+        let Some(question) = self.questions.last_mut().filter(|question| question.answer.len() < MOST_TEXT) else {
+            return;
+        };
+        if !question.answer.is_empty() {
+            question.answer.push_str(", ");
         }
+        question.answer.extend(answer.to_string().chars().take(MOST_TEXT));
     }
 }
 
