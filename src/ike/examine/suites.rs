@@ -110,8 +110,8 @@ impl Hunt {
             }
         }
         match self.open.first() {
-            // Nothing else is left that it can have been about.
-            Some(last) if self.open.len() == 1 && self.refused.is_empty() => {
+            // Nothing else was another way: that is what it was about.
+            Some(last) if self.differing.len() == 1 => {
                 self.refused.push(last);
                 self.open.clear();
             }
