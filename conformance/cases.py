@@ -25,6 +25,7 @@ import interop.image  # noqa: E402,F401
 import interop.imported  # noqa: E402,F401
 import interop.kernel  # noqa: E402,F401
 import interop.managed  # noqa: E402,F401
+import interop.mismatches  # noqa: E402,F401
 import interop.modes  # noqa: E402,F401
 import interop.monitor  # noqa: E402,F401
 import interop.moves  # noqa: E402,F401

@@ -41,7 +41,7 @@ secret = "{SECRET}"
 
 
 class Tunnel(Pair):
-    """Ours on the left, which has called; the odd one on the right. Traffic flows."""
+    """Ours on the left, which has called unless the odd one on the right does. Traffic flows."""
 
     def __init__(self, name, profile, pairs=1, extra="", child="", **manners):
         super().__init__(f"odd{name}")
@@ -51,9 +51,10 @@ class Tunnel(Pair):
                 self.left.address("lo", f"{address}/32")
         self.odd = odd.Odd(self.right, *reversed(OUTER[4]), SECRET, vendor.ike, vendor.esp, [(its, mine) for mine, its in NETS[:pairs]], **manners)
         self.us = sandhog.Sandhog(self.left, ours(profile, pairs, extra, child))
-        up, why = self.us.up("peer")
-        if not up:
-            raise RuntimeError(f"not up: {why}\nours: {self.us.process.text()[-1500:]}\ntheirs: {self.odd.process.text()[-1500:]}")
+        if not manners.get("begins"):
+            up, why = self.us.up("peer")
+            if not up:
+                raise RuntimeError(f"not up: {why}\nours: {self.us.process.text()[-1500:]}\ntheirs: {self.odd.process.text()[-1500:]}")
         wait.until("all children", lambda: all(c["state"] == "up" for c in self.us.status("peer")["children"]), 10)
         self.steady = Steady(self.left, HOSTS[:pairs], 0.05)
 
@@ -138,6 +139,25 @@ def one():
         sent, lost = lab.traffic(13)
         asked = lab.odd.told("asked")
         return check(not asked and not lost, f"{len(asked)} children asked for, {lost} of {sent} pings lost")
+
+
+@case(ROW, "aliyun calls again after a change, and knows of nothing before")
+def again():
+    """INITIAL_CONTACT: the IKE SA before goes without a word, and its traffic goes on in the new one."""
+    with Tunnel("i", "aliyun", begins=True, again=3) as lab:
+        sent, lost = lab.traffic(7)
+        up, sas = len(lab.odd.told("up")), lab.sas()
+        return check(up == 2 and sas == 1 and not lost, f"{up} IKE SAs came up, {sas} at last, {lost} of {sent} pings lost")
+
+
+@case(ROW, "azure asks for any to any")
+def wide():
+    """It gets what is ours."""
+    with Tunnel("w", "azure", begins=True, wide=True) as lab:
+        sent, lost = lab.traffic(2)
+        child = lab.us.status("peer")["children"][0]
+        taken = child["local_ts"] + child["remote_ts"]
+        return check(taken == list(NETS[0]) and sent and not lost, f"{' and '.join(taken)}, {lost} of {sent} pings lost")
 
 
 @case(ROW, "azure takes only rekeys that repeat the child exactly")

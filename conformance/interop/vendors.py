@@ -1,6 +1,7 @@
 """A profile for each vendor, and the vendor played by strongSwan as its maker describes it: sixteen tunnels of one gateway at once, in both roles. All carry traffic while each
 is rekeyed; then one value of each peer is another one, and what has failed must be told by its name."""
 import functools
+import re
 import time
 from concurrent import futures
 
@@ -124,6 +125,15 @@ class Ends:
         theirs = self.peers[vendor.name].established()
         return all(state == "up" for state, _ in ours.values()) and theirs == len(self.lab.children_of(vendor)) == len(ours)
 
+    def early(self, vendor):
+        """Our rekeys come before the peer's, or, where it wants none, what we do at last comes before its SA ends; what is too late, or None."""
+        now = self.us.api("GET", f"connections/{vendor.name}")[1]
+        key = "life_time" if vendor.rekey == "peer" else "rekey_time"
+        theirs = [re.search(rf"\b{k} = (\d+)s", text) for k, text in (("rekey_time", vendor.connection), (key, vendor.child))]
+        ours = [now["ike"]["rekey_in_s"], max(c["rekey_in_s"] for c in now["children"])]
+        late = [f"ours after {mine} s, theirs after {its[1]} s" for mine, its in zip(ours, theirs) if its and mine >= int(its[1])]
+        return "; ".join(late) or None
+
     def rekey(self, vendor, by_us, ike=False):
         """Rekeys each child, or the IKE SA, and waits until all are others."""
         before = self.ike(vendor)["spi_i"] if ike else self.children(vendor)
@@ -197,6 +207,7 @@ def played(role, names=tuple(NAMES)):
                 wrong[name] += [f"{title}: {said}"] if said else []
         stage("up", ends.up, vendors)
         stage("up", lambda v: wait.until("all children", lambda: ends.settled(v), PATIENCE) and None, vendors)
+        stage("lifetimes", ends.early, vendors)
         steady = Steady(lab.left, [pair for v in vendors if not wrong[v.name] for pair in lab.pings(v)], 0.05)
         time.sleep(1)
         stage("rekeys", lambda v: rekeys(ends, v), vendors)

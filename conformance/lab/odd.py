@@ -6,6 +6,7 @@ Manners, all off unless set:
 - `refuse`: the Notify (a number) that answers each rekey of the other end; `refuse_more`: that answers each further child
 - `rekey`: seconds after which it rekeys a child itself; `rekey_bytes`: or octets; `pfs`: whether it offers its group then; `cp`: a configuration payload comes with it
 - `calls`: it opens an IKE SA of its own as soon as it sees one of the other end; `idle`: and deletes one IKE SA that nothing has come through for so many seconds
+- `begins`: it calls of its own accord; `again`: and once more after so many seconds, as one who knows of nothing before; `wide`: any to any is what it asks for
 - `narrow`: "one": of several selectors it takes one pair; `single`: it refuses more than one pair by SINGLE_PAIR_REQUIRED; "any": whatever is offered
 - `one_child`: a second child ends the first one
 - `exact`: a rekey has to repeat the selectors and the suite of what it rekeys, or is refused
@@ -31,7 +32,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 SA_INIT, AUTH, CREATE, INFO = 34, 35, 36, 37
 P_SA, P_KE, P_IDI, P_IDR, P_AUTH, P_NONCE, P_NOTIFY, P_DELETE, P_TSI, P_TSR, P_SK, P_CP = 33, 34, 35, 36, 39, 40, 41, 42, 44, 45, 46, 47
 NO_PROPOSAL, INVALID_KE, AUTH_FAILED, SINGLE_PAIR, NO_MORE, TS_BAD, TEMPORARY = 14, 17, 24, 34, 35, 38, 43
-NAT_SOURCE, NAT_TARGET, COOKIE, REKEY = 16388, 16389, 16390, 16393
+INITIAL_CONTACT, NAT_SOURCE, NAT_TARGET, COOKIE, REKEY = 16384, 16388, 16389, 16390, 16393
 HASHES = {"sha1": hashes.SHA1, "sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512}
 PRFS, INTEGS = {"sha1": 2, "sha256": 5, "sha384": 6, "sha512": 7}, {"sha1": 2, "sha256": 12, "sha384": 13, "sha512": 14}
 ICVS = {"sha1": 12, "sha256": 16, "sha384": 24, "sha512": 32}
@@ -323,10 +324,13 @@ class Gateway:
             self.sockets[port] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self.sockets[port].bind((self.local, port))
         self.ikes, self.called, self.cookies = [], False, set()
+        self.again = None
 
     def run(self):
         """Until it is ended."""
         print("ready", flush=True)
+        if self.manners.get("begins"):
+            self.call()
         while True:
             ready, _, _ = select.select(list(self.sockets.values()), [], [], 0.05)
             for port, s in self.sockets.items():
@@ -466,10 +470,11 @@ class Gateway:
             ike.nr, ike.theirs = of[P_NONCE], data
             ike.derive(suite, mac(suite.prf, ike.ni + ike.nr, exchange.shared(of[P_KE][4:])), ike.ni, ike.nr)
             ike.where = (4500, (self.remote, 4500))
-            mine, its = self.nets[0]
+            mine, its = (network("0.0.0.0/0"),) * 2 if self.manners.get("wide") else self.nets[0]
             spi = os.urandom(4)
             request = [(P_IDI, self.identity(self.local)), (P_IDR, self.identity(self.remote)), (P_AUTH, b"\x02\0\0\0" + self.proof(ike, True)),
                        (P_SA, proposal(3, spi, self.esp_suite.transforms(3, False))), (P_TSI, selectors([mine])), (P_TSR, selectors([its]))]
+            request += [notify(INITIAL_CONTACT)] if self.manners.get("again") else []
             self.ask(ike, AUTH, request, lambda payloads, _: self.authenticated(ike, spi, payloads))
 
         ike.ours = self.ask(ike, SA_INIT, [(P_SA, proposal(1, b"", suite.transforms(1, True))), (P_KE, struct.pack("!HH", GROUPS[suite.group], 0) + exchange.public), (P_NONCE, ike.ni),
@@ -481,6 +486,9 @@ class Gateway:
         if P_AUTH not in of or of[P_AUTH][4:] != self.proof(ike, False, of[P_IDR]):
             return tell("refused by", what="auth", notifies=self.notifies(payloads))
         ike.up = True
+        if self.manners.get("again"):
+            self.again = time.monotonic() + self.manners["again"] if self.again is None else float("inf")
+            self.ikes = [ike]  # nobody is told of those before
         if P_SA in of:
             self.make(ike, True, spi, proposals(of[P_SA])[0][2], b"", ike.ni, ike.nr, ranges(of[P_TSI]), ranges(of[P_TSR]))
         tell("up", initiator=True, child=P_SA in of)
@@ -652,6 +660,9 @@ class Gateway:
 
     def tick(self, now):
         """What is due."""
+        if self.again and self.again < now:
+            self.again = float("inf")
+            self.call()
         for ike in list(self.ikes):
             if ike.asked:
                 number, message, then, again = ike.asked

@@ -415,6 +415,7 @@ impl Engine {
                     self.pending.failed(connection, failure.child.as_deref(), &status::failure(failure));
                 }
             }
+            Event::Noticed(failure) => self.history.note(failure),
             // It may have been given up before we hear of it.
             Event::Larval { spi } if host.places.holds(*spi) => installer.larval(*spi),
             Event::Larval { .. } => {}

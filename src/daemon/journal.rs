@@ -63,7 +63,7 @@ impl Journal {
         }
         let Some((name, connection, child, why)) = log(event, &self.whose) else { return };
         let failure = match event {
-            Event::Failed(failure) => Some(status::failure(failure)),
+            Event::Failed(failure) | Event::Noticed(failure) => Some(status::failure(failure)),
             _ => None,
         };
         let warning = match event {
@@ -231,6 +231,16 @@ fn log(event: &Event, whose: &HashMap<IkeId, Arc<str>>) -> Option<Told> {
             );
             let owned = |name: &Option<Arc<str>>| name.as_deref().map(str::to_owned);
             Some(("failed", owned(&failure.connection), owned(&failure.child), None))
+        }
+        Event::Noticed(failure) => {
+            tracing::warn!(
+                target: WIRE,
+                connection = failure.connection.as_deref(), child = failure.child.as_deref(),
+                phase = failure.phase.name(), code = failure.code, remote = failure.remote.map(|end| end.to_string()),
+                ours = failure.local.line(), theirs = failure.peer.line(), "it works, but not as configured"
+            );
+            let owned = |name: &Option<Arc<str>>| name.as_deref().map(str::to_owned);
+            Some(("noticed", owned(&failure.connection), owned(&failure.child), None))
         }
         Event::Addresses { connection, ours, theirs, .. } => {
             let texts = |addrs: &[_]| words(&addrs.iter().map(ToString::to_string).collect::<Vec<_>>());

@@ -1,15 +1,17 @@
 //! IKE_AUTH (RFC 7296 section 1.2): who is there, and the first child. Here the initiator, and what both do; the responder has its own file.
-mod children;
+mod case;
+mod establish;
+pub(in crate::ike) mod forms;
 mod frozen;
 pub(in crate::ike) mod responder;
 mod unnamed;
 
+use self::establish::establish;
 use super::ike_sa_init::{Agreeing, gave_up};
-use super::liveness::Signs;
 use super::{Arrival, Contents, mobike, reauth};
 use crate::crypto::cert::{Crl, Fault};
 use crate::crypto::work::Done;
-use crate::ike::auth::{self, Authenticated, Signed};
+use crate::ike::auth::{self, Signed};
 use crate::ike::channel::{Channel, OpenError};
 use crate::ike::child::{self, Made, Offer};
 use crate::ike::claim::{self, Claim, Own, Progress, Proven};
@@ -19,23 +21,18 @@ use crate::ike::directory::{fits, id_of};
 use crate::ike::error::Refusal;
 use crate::ike::event::{Ended, Event};
 use crate::ike::keys::{HandshakeKeys, PpkKeys};
-use crate::ike::life::Life;
-use crate::ike::link::Sibling;
 use crate::ike::negotiate::KeRule;
 use crate::ike::policy::{AuthKind, Childless, Connection, IdMatch};
 use crate::ike::ppk;
-use crate::ike::sa::{Core, Established, IkeSa, Phase, Standing, Task};
+use crate::ike::sa::{Core, Established, IkeSa, Phase, Task};
 use crate::ike::siblings;
 use crate::ike::virtuals::{self, Virtuals};
 use crate::ike::window;
 use crate::wire::payload::{Auth, Id, IdPayload, Notify, Payload, Proposal};
 use crate::wire::registry::{ExchangeType, NotifyType};
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A responder leaves the first word about further children to the initiator for this long.
-const RESPONDER_PATIENCE: Duration = Duration::from_secs(5);
 /// What our proof is checked against, as revocation lists or a server, may take the peer so long: only then it is silent.
 const THEIR_PATIENCE: Duration = Duration::from_millis(3500);
 
@@ -177,7 +174,7 @@ fn our_proof(
 }
 /// The end of an attempt that fails by itself.
 fn failed(cx: &mut Cx<'_>, core: &Core, connection: &Connection, fault: Fault) -> Ended {
-    let failure = Failure::new(cx.now, Where::IkeAuth, true, fault.code).compared(fault.values);
+    let failure = Failure::of_fault(cx.now, true, fault);
     cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(connection));
     Ended::Failed
 }
@@ -358,7 +355,7 @@ fn proceed(
             return Ok(Phase::Proving(proving));
         }
         Progress::Refused(fault) => {
-            let failure = Failure::new(cx.now, Where::IkeAuth, true, fault.code).compared(fault.values);
+            let failure = Failure::of_fault(cx.now, true, fault);
             return Err(reject(cx, core, proving, true, failure));
         }
         Progress::Dropped => return Err(proving.overloaded(cx, core)),
@@ -460,7 +457,7 @@ fn judge(cx: &mut Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Resu
     }
 }
 /// What a refusal of the responder, which does not tell why, may mean.
-fn candidates(connection: &Connection) -> &'static [&'static str] {
+pub(in crate::ike) fn candidates(connection: &Connection) -> &'static [&'static str] {
     match connection.local_auth {
         AuthKind::Psk => &["auth.psk", "auth.id", "peer.unknown"],
         AuthKind::PublicKey => &["auth.cert.unknown_ca", "auth.cert.name", "auth.id", "auth.hash", "peer.unknown"],
@@ -499,75 +496,36 @@ fn first_child(
         }
     }
 }
-
-/// The only way to an established IKE SA is a proof.
-fn establish(
-    cx: &mut Cx<'_>,
-    core: &mut Core,
-    proof: &Authenticated,
-    keys: HandshakeKeys,
-    connection: Arc<Connection>,
-    (local_id, remote_id): (Id, Id),
-    proposal: Proposal,
-) -> Established {
-    let (keys, channel) = keys.established(proof);
-    let (now, id) = (cx.now, core.id);
-    let sibling = Sibling {
-        ike: id,
-        local: local_id.clone(),
-        created: core.created,
-        since: now,
-        spi_i: core.spi_i,
-        initiator: core.initiator,
-    };
-    siblings::one_of_two(cx, &sibling, &connection, &remote_id);
-    core.connection = Some(connection.name.clone());
-    core.window.widen();
-    core.size.agreed &= connection.fragmentation;
-    let connection = cx.common.count(connection);
-    let peer = cx.common.links.get_mut(&connection.name).map_or(0, |link| {
-        if !core.initiator {
-            for wish in &mut link.wishes {
-                wish.retry.at = wish.retry.at.max(now + RESPONDER_PATIENCE);
-            }
+impl Established {
+    /// Addresses were given in one of the directions: they have to be installed, or may be used as a hint.
+    pub(in crate::ike) fn tell_addresses(&self, cx: &mut Cx<'_>, core: &Core) {
+        let Virtuals { ours, theirs } = self.virtuals.clone();
+        if !ours.is_empty() || !theirs.is_empty() {
+            let connection = self.connection.name.clone();
+            cx.emit(Event::Addresses { ike: core.id, connection, ours, theirs });
         }
-        link.established(sibling, &remote_id)
-    });
-    cx.emit(Event::IkeUp { ike: id, connection: connection.name.clone(), peer });
-    cx.touch(&connection);
-    if let Some(old) = core.replaces {
-        cx.common.relieved.push((old, id));
     }
-    let life = Life::of_ike(cx, &connection);
-    let authentication = Life::of_authentication(cx, &connection, core.initiator);
-    Established {
-        connection,
-        permitted: None,
-        unsettled: true,
-        peer,
-        local_id,
-        remote_id,
-        virtuals: Virtuals::default(),
-        proposal,
-        keys,
-        channel,
-        since: now,
-        signs: Signs::new(now),
-        children: Vec::new(),
-        queue: VecDeque::new(),
-        asked: None,
-        answering: None,
-        fresh: Vec::new(),
-        half_done: Vec::new(),
-        ppk: false,
-        closing: None,
-        life,
-        authentication,
-        standing: Standing::Current,
-        leave_at: None,
-        older: None,
-        relieves: None,
-        put_off: None,
-        unheard: None,
+    /// A child that we asked for is refused: it is tried again later.
+    pub(in crate::ike) fn child_failed(&mut self, cx: &mut Cx<'_>, core: &Core, offer: &Offer, failure: Failure) {
+        cx.host.release_spi(offer.spi_in);
+        self.child_failed_but_keep(cx, core, offer, failure);
+    }
+    /// The same, but the SPI is released later, when the peer has deleted its side.
+    pub(in crate::ike) fn child_failed_but_keep(
+        &mut self,
+        cx: &mut Cx<'_>,
+        core: &Core,
+        offer: &Offer,
+        failure: Failure,
+    ) {
+        self.wait_for_child(cx, &offer.policy.name);
+        cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(&self.connection));
+    }
+    /// A child is not asked for again before its wait is over.
+    pub(in crate::ike) fn wait_for_child(&self, cx: &mut Cx<'_>, child: &str) {
+        if let Some(wish) = cx.common.links.get_mut(&self.connection.name).and_then(|l| l.wish(child)) {
+            wish.retry.failed(cx.now);
+        }
+        cx.touch(&self.connection);
     }
 }

@@ -39,6 +39,7 @@ mod siblings;
 mod silence;
 mod stranger;
 mod stray;
+mod told;
 mod transport;
 mod ways;
 mod windows;
