@@ -55,10 +55,10 @@ use crate::crypto::rng::SystemRng;
 use crate::dataplane::Upcall;
 use crate::ike::diagnose::Failure;
 use crate::ike::endpoint::Endpoint;
-use crate::ike::event::{Command, Event, Input, Output, Usage};
+use crate::ike::event::{ChildId, Command, Event, Input, Output, Usage};
 use crate::io::fds::{EventFd, Poll, Signal, Signals};
 use crate::io::monitor::Monitor;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -162,6 +162,8 @@ pub struct Engine {
     noted: HashMap<Arc<str>, Failure>,
     /// What went wrong until now.
     history: History,
+    /// SAs on which nothing can be opened, that were told of.
+    faulty: BTreeSet<ChildId>,
     asked: metered::Asked,
     /// Who waits for what a peer is asked.
     askers: HashMap<Arc<str>, probing::Asker>,
@@ -237,6 +239,7 @@ impl Engine {
             pictures: board::Pictures::default(),
             noted: HashMap::new(),
             history: History::default(),
+            faulty: BTreeSet::new(),
             asked: metered::Asked::default(),
             askers: HashMap::new(),
             stop_at: None,
@@ -513,6 +516,7 @@ impl Engine {
                 self.feed(now, Input::EspSeen(&seen));
             }
             self.tell_usage(now, &usage);
+            self.watch_faults(now);
         }
         if self.endpoint.next_deadline().is_some_and(|at| at <= now) {
             self.dirty = true;
