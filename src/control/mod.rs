@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod openapi;
 pub mod probing;
 pub mod problem;
+pub mod profiles;
 pub mod request;
 pub mod resources;
 pub mod routes;

@@ -81,6 +81,9 @@ names!(ChildState: Down = "down", Routed = "routed", Connecting = "connecting", 
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct Connection {
     pub name: String,
+    /// The vendor's preset that stands in for what it does not give.
+    #[serde(default)]
+    pub profile: Option<String>,
     pub state: ConnectionState,
     /// When it reached this state, RFC 3339.
     pub since: Option<String>,
@@ -108,6 +111,7 @@ impl Connection {
     pub fn unknown(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            profile: None,
             state: ConnectionState::Down,
             since: None,
             local: None,
@@ -524,6 +528,7 @@ mod tests {
     fn connection() -> Connection {
         Connection {
             name: "hangzhou".into(),
+            profile: None,
             state: ConnectionState::Up,
             since: None,
             local: None,
@@ -558,6 +563,7 @@ mod tests {
                 "local_id",
                 "name",
                 "peers",
+                "profile",
                 "remote",
                 "remote_id",
                 "sas",
