@@ -22,6 +22,7 @@ pub const TABLES: &[&[Operation]] = &[
     routes::OPERATIONS,
     events::OPERATIONS,
     asked::OPERATIONS,
+    probing::OPERATIONS,
     profiles::OPERATIONS,
     routes_config::OPERATIONS,
     metrics::OPERATIONS,
