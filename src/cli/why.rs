@@ -187,7 +187,7 @@ fn fixes(fixes: &[Fix], lang: Lang, before: &str) -> String {
             Side::Peer => lang.say("at the peer", "对端"),
         };
         text += &format!("{before}{:>2}. {side}{} {}\n", number + 1, lang.say(":", "："), lang.pick(&fix.text));
-        let settings = fix.path.iter().zip(&fix.set).map(|(path, set)| (path, set));
+        let settings = fix.path.iter().zip(&fix.set);
         for (path, set) in settings.chain(fix.also.iter().map(|more| (&more.path, &more.set))) {
             text += &format!("{before}    {} = {}\n", plain(path), plain(&set.to_string()));
         }
