@@ -110,6 +110,14 @@ impl Journal {
         };
         self.send(now, told);
     }
+    /// Tells what was found out about a connection, by looking at what it carries.
+    pub fn tell_diagnosis(&mut self, now: Duration, failure: &Failure) {
+        let owned = |name: &Option<Arc<str>>| name.as_deref().map(str::to_owned);
+        let (connection, child) = (owned(&failure.connection), owned(&failure.child));
+        tracing::warn!(connection, child, code = failure.code, ours = failure.local.line(), "nothing can be received");
+        let told = types::Event { connection, child, failure: Some(status::failure(failure)), ..nothing("diagnosis") };
+        self.send(now, told);
+    }
     /// Tells where an upgrade is, and why it failed.
     pub fn tell_upgrade(&mut self, now: Duration, name: &str, why: Option<&str>) {
         self.send(now, types::Event { why: why.map(str::to_owned), ..nothing(name) });

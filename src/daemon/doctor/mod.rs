@@ -7,7 +7,7 @@ pub use history::{History, Told};
 
 use super::status::is_over;
 use crate::config::ConnectionConfig;
-use crate::ike::diagnose::Failure;
+use crate::ike::diagnose::{Failure, Phase};
 use crate::ike::policy::{self, Remote};
 use crate::ike::status::ConnectionStatus;
 use std::collections::BTreeSet;
@@ -50,7 +50,7 @@ impl Case<'_> {
             .of(&self.config.name)
             .filter(|told| !is_over(&told.failure, sas, responds_only))
             // Whether packets pass is asked of who looks at them now.
-            .filter(|told| !told.failure.code.starts_with("traffic."))
+            .filter(|told| told.failure.phase != Phase::Traffic)
             .filter(|told| !self.status.is_some_and(|status| status.notices.iter().any(|notice| told.is_of(notice))))
             .filter(|told| seen.insert(told.failure.child.clone()))
             .cloned()
