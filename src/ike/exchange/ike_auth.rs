@@ -425,7 +425,7 @@ fn judge(cx: &mut Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Resu
     let id = &id_r.id;
     if !fits(&p.connection.remote_id, id) && !cx.common.exams.is_unnamed(core.id) {
         let other = failure("auth.id").ours("remote_id", expected(&p.connection.remote_id)).theirs("remote_id", id);
-        return Err(Box::new(other));
+        return Err(Box::new(Failure { differing: vec!["remote.id"], ..other }));
     }
     let ppk = p.ppk.as_ref().filter(|_| contents.notify(NotifyType::PPK_IDENTITY).is_some());
     if ppk.is_none() && ppk::is_required(&p.connection) {
