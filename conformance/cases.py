@@ -24,6 +24,7 @@ import interop.hostile  # noqa: E402,F401
 import interop.image  # noqa: E402,F401
 import interop.imported  # noqa: E402,F401
 import interop.kernel  # noqa: E402,F401
+import interop.languages  # noqa: E402,F401
 import interop.managed  # noqa: E402,F401
 import interop.mismatches  # noqa: E402,F401
 import interop.modes  # noqa: E402,F401

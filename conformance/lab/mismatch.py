@@ -314,6 +314,8 @@ class Ends:
                 self.theirs["secret"] = self.ours["secrets"]["ike"]["secret"]
         elif fix["side"] == "us":
             point(self.ours, path, value)
+            for more in fix.get("also") or []:
+                point(self.ours, more["path"], more["set"])
         else:
             name = path.strip("/").replace("/", "_")
             self.theirs[name] = self._as(name, value)

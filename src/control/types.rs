@@ -1,6 +1,7 @@
 //! What the API says, exactly as interface.md writes it. Clients read these types, too, so that both ends agree.
 //!
 //! Absent values are `null`, never missing, so that a script can rely on every key.
+use crate::config::remedy::{Fix, Names, Text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -296,8 +297,10 @@ pub struct Failure {
     pub peer: BTreeMap<String, Vec<String>>,
     pub differing: Vec<String>,
     pub notify: Option<String>,
-    pub explain: String,
-    pub fix: String,
+    pub explain: Text,
+    /// Ways to mend it, the best first; one of them is enough. Where the cause is not known, those for each candidate.
+    pub fix: Vec<Fix>,
+    pub names: Names,
 }
 /// A diagnosis, as often as it was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -618,8 +621,9 @@ mod tests {
             peer: BTreeMap::new(),
             differing: vec![],
             notify: None,
-            explain: String::new(),
-            fix: String::new(),
+            explain: Text::default(),
+            fix: vec![],
+            names: Names::default(),
         };
         assert_eq!(
             keys(&serde_json::to_value(failure).unwrap()),
@@ -634,6 +638,7 @@ mod tests {
                 "fix",
                 "id",
                 "local",
+                "names",
                 "notify",
                 "peer",
                 "phase",

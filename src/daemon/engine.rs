@@ -415,7 +415,8 @@ impl Engine {
                 self.history.note(failure);
                 // What a peer tried and failed at is no answer to who waits for an attempt of ours.
                 if let Some(connection) = failure.connection.as_deref().filter(|_| failure.initiator) {
-                    self.pending.failed(connection, failure.child.as_deref(), &status::failure(failure));
+                    let told = status::failure(failure, &self.parts.config.policy.secrets);
+                    self.pending.failed(connection, failure.child.as_deref(), &told);
                 }
             }
             Event::Noticed(failure) => self.history.note(failure),

@@ -63,7 +63,7 @@ impl Journal {
         }
         let Some((name, connection, child, why)) = log(event, &self.whose) else { return };
         let failure = match event {
-            Event::Failed(failure) | Event::Noticed(failure) => Some(status::failure(failure)),
+            Event::Failed(failure) | Event::Noticed(failure) => Some(status::failure(failure, &[])),
             _ => None,
         };
         let warning = match event {
@@ -109,7 +109,7 @@ impl Journal {
             connection: Some(connection.into()),
             child: Some(child.into()),
             why: Some(why.into()),
-            failure: failure.map(status::failure),
+            failure: failure.map(|failure| status::failure(failure, &[])),
             ..nothing("monitor")
         };
         self.send(now, told);
@@ -125,7 +125,8 @@ impl Journal {
         let owned = |name: &Option<Arc<str>>| name.as_deref().map(str::to_owned);
         let (connection, child) = (owned(&failure.connection), owned(&failure.child));
         tracing::warn!(connection, child, code = failure.code, ours = failure.local.line(), "nothing can be received");
-        let told = types::Event { connection, child, failure: Some(status::failure(failure)), ..nothing("diagnosis") };
+        let told =
+            types::Event { connection, child, failure: Some(status::failure(failure, &[])), ..nothing("diagnosis") };
         self.send(now, told);
     }
     /// Tells where an upgrade is, and why it failed.

@@ -324,7 +324,8 @@ fn other_group(cx: &mut Cx<'_>, core: &mut Core, opening: &mut Opening, id: KeId
             let ours = groups(&opening.offer).iter().map(|g| g.id().to_string()).collect();
             let failure = Failure::new(cx.now, Where::SaInit, true, "proposal.ke")
                 .likely(NotifyType::INVALID_KE_PAYLOAD, &["proposal.ke"])
-                .between("groups", ours, vec![id.to_string()]);
+                .between("groups", ours, vec![id.to_string()])
+                .between("proposals", opening.offer.iter().map(keyword::proposal).collect(), Vec::new());
             opening.note(cx, core, Failure { differing: vec!["ke"], ..failure });
         }
     }
