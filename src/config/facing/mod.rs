@@ -4,10 +4,16 @@
 //! out in silence. Texts of the configuration are quoted for the grammar at hand, or refused: an identity never becomes a command. No format sees the
 //! secret: it leaves a mark where one stands, which [`Facing::render`] fills with a placeholder or, where it was asked for, with the secret.
 mod aliyun;
+mod aws;
+mod cisco;
+mod cisco_asa;
 mod fit;
+mod fortigate;
 mod h3c;
 mod hcl;
+mod juniper;
 mod lines;
+mod mikrotik;
 mod sandhog;
 mod strongswan;
 #[cfg(test)]
@@ -59,7 +65,20 @@ pub struct Format {
     quote: fn(&Secret) -> Secret,
 }
 /// All formats.
-pub const FORMATS: &[Format] = &[strongswan::FORMAT, sandhog::FORMAT, h3c::FORMAT, aliyun::JSON, aliyun::TERRAFORM];
+pub const FORMATS: &[Format] = &[
+    strongswan::FORMAT,
+    sandhog::FORMAT,
+    h3c::FORMAT,
+    cisco::FORMAT,
+    cisco_asa::FORMAT,
+    juniper::FORMAT,
+    fortigate::FORMAT,
+    mikrotik::FORMAT,
+    aliyun::JSON,
+    aliyun::TERRAFORM,
+    aws::JSON,
+    aws::TERRAFORM,
+];
 
 /// The format with this name.
 pub fn format(name: &str) -> Option<&'static Format> {
@@ -149,6 +168,16 @@ impl Tunnel {
         let any =
             |ts: &Selector| ts.as_prefix().is_some_and(|(_, len)| len == 0) && *ts == Selector::prefix(ts.start, 0);
         self.peer_ts.iter().chain(&self.our_ts).all(any)
+    }
+    /// The only pair of selectors, the other end's first, where a target makes an SA for each.
+    fn only_pair(&self, target: &str) -> Result<(&Selector, &Selector), Refusal> {
+        match (&self.peer_ts[..], &self.our_ts[..]) {
+            ([peer], [ours]) => Ok((peer, ours)),
+            _ => {
+                let what = format!("{target} makes an SA for each pair of networks, and `{}` has several in one", self.name);
+                refuse(what, "set ts_mode = \"per_pair\", or 0.0.0.0/0 on both sides and routes")
+            }
+        }
     }
     /// All pairs of selectors of one family, the other end's first.
     pub fn pairs(&self) -> impl Iterator<Item = (&Selector, &Selector)> {
@@ -306,6 +335,18 @@ impl Facing {
             all => {
                 let what = format!("{target} has one SA for a connection, and there are {} children", all.len());
                 refuse(what, "use one child with ts_mode = \"together\", or 0.0.0.0/0 on both sides")
+            }
+        }
+    }
+    /// The first child, where all have the same suites and lifetimes.
+    fn alike(&self, target: &str) -> Result<&Tunnel, Refusal> {
+        let Some(first) = self.children.first() else { return self.only_child(target) };
+        let same = |other: &Tunnel| (&other.proposals, other.life) == (&first.proposals, first.life);
+        match self.children.iter().all(same) {
+            true => Ok(first),
+            false => {
+                let what = format!("{target} is told one suite and lifetime for all children, and these differ");
+                refuse(what, "give all children the same esp_proposals and rekey_time")
             }
         }
     }
