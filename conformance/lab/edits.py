@@ -39,7 +39,7 @@ EXCUSED = {
     "gateway.hook.user": RESTART,
     "gateway.hook.timeout": RESTART,
     "gateway.log.target": "the lab reads what the daemon writes to its standard error",
-    "connection.profile": "comes with a later version",
+    "connection.profile": "it stands for other keys, each of which is edited by itself",
     "connection.local.auth": CERTIFICATES,
     "connection.local.certs": CERTIFICATES,
     "connection.local.key": CERTIFICATES,

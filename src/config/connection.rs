@@ -5,10 +5,11 @@ use super::keylog::{self, Keylog};
 use super::keys::{self, Fields};
 use super::peer::{self, Ends};
 use super::pool::Pools;
+use super::profiles::{self, Profile};
 use super::report::Report;
 use super::secret::Secrets;
 use super::text::{At, Entry, Node, Value};
-use super::{ConnectionConfig, LogLevel, Mode, gateway, later, proposal, value};
+use super::{ConnectionConfig, LogLevel, Mode, gateway, proposal, value};
 use crate::ike::policy::{self, Childless, Credentials, EncapPolicy, IdMatch, PpkPolicy, RekeyBy, Unique};
 use crate::wire::keyword;
 use crate::wire::registry::ProtocolId;
@@ -25,6 +26,8 @@ pub(super) struct Connection {
     /// At least one child is for IKE.
     pub negotiates: bool,
     pub policy: policy::Connection,
+    /// What stands in for the keys that it does not give.
+    pub profile: Option<&'static Profile>,
     /// `unique`, if it is given.
     pub unique: Option<Unique>,
     /// Certificates and keys, if a side uses them.
@@ -46,7 +49,7 @@ impl Connection {
     pub(super) fn config(&self) -> ConnectionConfig {
         ConnectionConfig {
             name: self.policy.name.clone(),
-            profile: None,
+            profile: self.profile.map(|profile| profile.name.to_owned()),
             interface: self.interface.as_ref().map(|(interface, _)| interface.clone()),
             children: self.children.iter().map(|child| child.config.clone()).collect(),
             log: self.log,
@@ -68,7 +71,7 @@ pub(super) fn read(report: &mut Report<'_>, entry: &Entry, pools: &Pools, from: 
         demand_peer(report, entry, &fields, &ends);
     }
     refuse_given(report, &fields, &children);
-    later::connection(report, &fields);
+    let profile = fields.read(report, "profile", profiles::read);
     let interface = fields.read(report, "interface", interface::read);
     if interface.is_some() {
         refuse_beside_device(report, &fields, &children);
@@ -87,6 +90,7 @@ pub(super) fn read(report: &mut Report<'_>, entry: &Entry, pools: &Pools, from: 
         sound: report.errors() == before,
         negotiates,
         policy: policy::Connection { unique: unique.unwrap_or_default(), keylog: keylog.is_some(), ..policy },
+        profile,
         unique,
         credentials: credentials.map(Arc::new),
         local_addrs: ends.local_addrs.unwrap_or_default(),

@@ -15,7 +15,6 @@ mod hook;
 mod interface;
 pub mod keylog;
 mod keys;
-mod later;
 pub mod manual;
 mod monitor;
 mod overlap;
@@ -25,6 +24,7 @@ pub mod pem;
 pub mod permissions;
 pub mod plan;
 mod pool;
+pub mod profiles;
 mod proposal;
 pub mod remedy;
 mod report;
@@ -311,7 +311,8 @@ impl ChildConfig {
 /// Whatever is wrong with the sources, all of it.
 pub fn parse(sources: &[Source], secrets: &dyn Secrets) -> Result<Config, Errors> {
     let mut report = Report::new(sources);
-    let document = Document::read(sources, &mut report);
+    let mut document = Document::read(sources, &mut report);
+    profiles::expand(&mut report, &mut document.connections);
 
     let before = report.errors();
     let from = secrets;
@@ -329,6 +330,7 @@ pub fn parse(sources: &[Source], secrets: &dyn Secrets) -> Result<Config, Errors
         if secrets_sound {
             check::secrets(&mut report, &connections, &secrets);
             check::ppks(&mut report, &connections, &secrets);
+            profiles::secrets(&mut report, &connections, &secrets, &document.secrets);
         }
         if gateway_sound {
             check::listening(&mut report, &gateway.gateway, &connections);

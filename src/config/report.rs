@@ -16,6 +16,7 @@ pub(super) struct Report<'s> {
     findings: Vec<(At, Severity, &'static str, String, String)>,
     errors: usize,
     blots: Vec<At>,
+    presets: Vec<(At, &'static str)>,
     distrusted: BTreeSet<usize>,
 }
 
@@ -23,7 +24,8 @@ impl<'s> Report<'s> {
     pub(super) fn new(sources: &'s [Source]) -> Self {
         let starts = |s: &Source| std::iter::once(0).chain(s.text.match_indices('\n').map(|(i, _)| i + 1)).collect();
         let lines = sources.iter().map(starts).collect();
-        Self { sources, lines, findings: Vec::new(), errors: 0, blots: Vec::new(), distrusted: BTreeSet::new() }
+        let (findings, blots, presets, distrusted) = (Vec::new(), Vec::new(), Vec::new(), BTreeSet::new());
+        Self { sources, lines, findings, errors: 0, blots, presets, distrusted }
     }
 
     /// Something for which the configuration is refused.
@@ -57,6 +59,11 @@ impl<'s> Report<'s> {
     /// These octets are never shown.
     pub(super) fn blot(&mut self, at: At) {
         self.blots.push(at);
+    }
+
+    /// What stands here is from a profile: findings about it say so.
+    pub(super) fn preset(&mut self, at: At, profile: &'static str) {
+        self.presets.push((at, profile));
     }
 
     /// This file does not parse, so that nobody knows where its secrets are: wherever one could be, nothing is shown.
@@ -103,7 +110,10 @@ impl<'s> Report<'s> {
     }
 
     fn finding(&self, found: (At, Severity, &'static str, String, String)) -> Finding {
-        let (at, severity, code, message, hint) = found;
+        let (at, severity, code, mut message, hint) = found;
+        if let Some((_, profile)) = self.presets.iter().find(|(preset, _)| *preset == at) {
+            message += &format!(" (from profile {profile})");
+        }
         let source = &self.sources[at.file];
         let (line, range) = self.line(at);
         let column = source.text[range.start..at.start].chars().count() + 1;

@@ -51,6 +51,31 @@ impl Value {
             Self::Table(_) => "a table",
         }
     }
+    /// The entries of a table; none if it is none.
+    pub(super) fn table(&self) -> &[Entry] {
+        match self {
+            Self::Table(entries) => entries,
+            _ => &[],
+        }
+    }
+    /// The same, to be added to.
+    pub(super) fn table_mut(&mut self) -> Option<&mut Vec<Entry>> {
+        match self {
+            Self::Table(entries) => Some(entries),
+            _ => None,
+        }
+    }
+    /// The entry of a key of a table.
+    pub(super) fn get(&self, key: &str) -> Option<&Entry> {
+        self.table().iter().find(|entry| entry.key == key)
+    }
+    /// The elements of an array; none if it is none.
+    pub(super) fn items(&self) -> &[Node] {
+        match self {
+            Self::Array(items) => items,
+            _ => &[],
+        }
+    }
 }
 
 /// A key with its value.

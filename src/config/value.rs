@@ -68,17 +68,24 @@ pub(super) fn choice<T: Copy>(report: &mut Report<'_>, node: &Node, words: &[(&s
 /// A time: a number of seconds, or a string with its unit.
 pub(super) fn duration(report: &mut Report<'_>, node: &Node) -> Option<Duration> {
     let hint = "write a number of seconds, or \"500ms\", \"30s\", \"5m\", \"4h\", \"1d\"";
-    let time = match &node.value {
-        Value::Integer(i) => u64::try_from(*i).ok().map(Duration::from_secs),
-        Value::Float(f) => Duration::try_from_secs_f64(*f).ok(),
-        Value::String(s) => with_unit(s, &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)])
-            .map(Duration::from_millis),
-        _ => return wrong(report, node, "a time", hint),
-    };
-    match time {
+    if !matches!(node.value, Value::Integer(_) | Value::Float(_) | Value::String(_)) {
+        return wrong(report, node, "a time", hint);
+    }
+    match time(node) {
         Some(time) if time <= LONGEST => Some(time),
         Some(_) => report.refuse(node.at, "value.duration", "this is longer than ten years", hint),
         None => report.refuse(node.at, "value.duration", "this is not a time", hint),
+    }
+}
+
+/// The same, without a word about what is none.
+pub(super) fn time(node: &Node) -> Option<Duration> {
+    const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+    match &node.value {
+        Value::Integer(i) => u64::try_from(*i).ok().map(Duration::from_secs),
+        Value::Float(f) => Duration::try_from_secs_f64(*f).ok(),
+        Value::String(s) => with_unit(s, &UNITS).map(Duration::from_millis),
+        _ => None,
     }
 }
 

@@ -2,6 +2,7 @@
 use super::render::Rendered;
 use super::{API, Desired, Key, Kind, Object, Owner, Value};
 use crate::config::keys::POLICY;
+use crate::config::profiles;
 use crate::config::{Config, Errors, Source, System, parse};
 use std::sync::Arc;
 
@@ -38,9 +39,17 @@ fn outline(of: &Object) -> Option<Arc<Object>> {
 fn connection(body: &Value) -> Vec<(String, Value)> {
     let mut outline = only(body, &CONNECTION);
     outline.push(("remote".into(), Value::Table(vec![("id".into(), text("%any"))])));
+    // How many children there are of one is the profile's to say, if nobody else does; all else that it says is about IKE.
+    let profile = match body.get("profile") {
+        Some(Value::String(name)) => profiles::find(name),
+        _ => None,
+    };
+    let shape = profile.and_then(|profile| profile.setting("children.*.ts_mode"));
     let child = |child: &Value| {
         let mut outline = only(child, &POLICY);
         outline.extend(only(child, &["ts_mode"]));
+        let shape = shape.filter(|_| child.get("ts_mode").is_none() && child.get("mode").is_none());
+        outline.extend(shape.and_then(|shape| Some(("ts_mode".into(), text(shape.value.word()?)))));
         Value::Table(outline)
     };
     let children = body.get("children").map_or(&[][..], Value::table);

@@ -142,7 +142,6 @@ const VALUES: &[OfValue] = &[
     ("a key log anywhere", "value.path", Connection, "keylog", &["{ path = ¤'keys', until = '2026-11-23T12:00:00Z' }"]),
     ("a key log until some day", "value.time", Connection, "keylog", &["{ path = '/root/keys', until = ¤'tomorrow' }", "{ path = '/root/keys', until = ¤'2026-11-23T12:00:00' }"]),
     ("a key log with an end of its own type", "value.type", Connection, "keylog", &["{ path = '/root/keys', until = ¤2026-11-23T12:00:00Z }"]),
-    ("a profile", "feature.not_yet", Connection, "¤profile", &["'aliyun'", "'h3c'"]),
 ];
 
 type OfMore = (&'static str, &'static str, fn(&mut Draw, &mut Doc));

@@ -43,13 +43,13 @@ impl Secrets for Fake {
 }
 
 /// One file without secrets elsewhere.
-pub(super) fn parse(text: &str) -> Result<Config, Errors> {
+pub(in crate::config) fn parse(text: &str) -> Result<Config, Errors> {
     super::parse(&[Source { name: "/etc/sandhog/sandhog.toml".into(), text: text.into() }], &Fake::default())
 }
 
 /// `code@line` of all errors of one file.
 #[track_caller]
-pub(super) fn errors(text: &str) -> Vec<String> {
+pub(in crate::config) fn errors(text: &str) -> Vec<String> {
     let errors = parse(text).expect_err("this should be refused");
     errors.0.iter().map(|e| format!("{}@{}", e.code, e.line)).collect()
 }
