@@ -12,8 +12,14 @@ use crate::wire::registry::{IntegId, KeId};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 
-pub(super) const JSON: Format =
-    Format { name: "aws", aliases: &[], title: "AWS EC2 API requests (JSON)", write: json, takes, quote: hcl::quote_json };
+pub(super) const JSON: Format = Format {
+    name: "aws",
+    aliases: &[],
+    title: "AWS EC2 API requests (JSON)",
+    write: json,
+    takes,
+    quote: hcl::quote_json,
+};
 pub(super) const TERRAFORM: Format =
     Format { name: "aws-terraform", aliases: &[], title: "AWS, Terraform", write: terraform, takes, quote: hcl::quote };
 const TARGET: &str = "AWS";
@@ -94,7 +100,10 @@ fn inside(facing: &Facing) -> Result<Option<String>, Refusal> {
         }
         _ => {
             let what = format!("{}/{} cannot be our address inside a tunnel to {TARGET}", inner.ours, inner.len);
-            refuse(what, "interface.addresses takes the second address of a /30 of 169.254.0.0/16, such as 169.254.10.2/30")
+            refuse(
+                what,
+                "interface.addresses takes the second address of a /30 of 169.254.0.0/16, such as 169.254.10.2/30",
+            )
         }
     }
 }
@@ -180,7 +189,10 @@ fn terraform(facing: &Facing) -> Result<String, Refusal> {
             if let Some(integ) = words.integ {
                 hcl.texts(&format!("tunnel1_phase{phase}_integrity_algorithms"), &[integ]);
             }
-            hcl.plain(&format!("tunnel1_phase{phase}_dh_group_numbers"), format!("[{}]", words.group.unwrap_or_default()));
+            hcl.plain(
+                &format!("tunnel1_phase{phase}_dh_group_numbers"),
+                format!("[{}]", words.group.unwrap_or_default()),
+            );
             hcl.plain(&format!("tunnel1_phase{phase}_lifetime_seconds"), life);
         }
         hcl.plain("tunnel1_rekey_margin_time_seconds", MARGIN);
@@ -195,7 +207,10 @@ fn terraform(facing: &Facing) -> Result<String, Refusal> {
 
 fn takes(secret: &Secret) -> Result<(), Refusal> {
     if secret.expose().starts_with(b"0") {
-        return refuse("a secret must not begin with 0 in AWS", "use another one at both ends: 40 letters and digits fit everywhere");
+        return refuse(
+            "a secret must not begin with 0 in AWS",
+            "use another one at both ends: 40 letters and digits fit everywhere",
+        );
     }
     text::takes(secret, TARGET, 8..=64, |octet| octet.is_ascii_alphanumeric() || b"._".contains(&octet))
 }

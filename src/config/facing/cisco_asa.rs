@@ -72,7 +72,9 @@ fn write(facing: &Facing) -> Result<String, Refusal> {
 }
 
 fn policy(ike: &Words, life: u64, lines: &mut Lines) {
-    lines.block("Phase 1: one suite, which is the first of Sandhog's that ASA knows. Another number if this one is taken.");
+    lines.block(
+        "Phase 1: one suite, which is the first of Sandhog's that ASA knows. Another number if this one is taken.",
+    );
     lines.put("crypto ikev2 policy 10");
     lines.put(format!(" encryption {}", ike.encr));
     lines.put(format!(" integrity {}", ike.integ.unwrap_or("null")));
@@ -84,7 +86,8 @@ fn policy(ike: &Words, life: u64, lines: &mut Lines) {
 }
 
 fn group(facing: &Facing, us: &str, name: &str, lines: &mut Lines) {
-    lines.block(&format!("The secret. This gateway says that it is {}.", text::first_place(&facing.peer, PEER_ADDRESS)));
+    lines
+        .block(&format!("The secret. This gateway says that it is {}.", text::first_place(&facing.peer, PEER_ADDRESS)));
     lines.put(format!("group-policy {name} internal"));
     lines.put(format!("group-policy {name} attributes"));
     lines.put(" vpn-tunnel-protocol ikev2");
@@ -123,7 +126,8 @@ fn routed(facing: &Facing, tunnel: &Tunnel, (us, name): (&str, &str), lines: &mu
     lines.put("interface Tunnel100");
     lines.put(format!(" nameif {name}"));
     let inner = facing.inner.iter().find(|inner| inner.ours.is_ipv4());
-    let addr = inner.and_then(|inner| inner.peers).map_or_else(|| "REPLACE-WITH-ADDRESS-INSIDE".into(), |a| a.to_string());
+    let addr =
+        inner.and_then(|inner| inner.peers).map_or_else(|| "REPLACE-WITH-ADDRESS-INSIDE".into(), |a| a.to_string());
     lines.put(format!(" ip address {addr} {}", mask(inner.map_or(30, |inner| inner.len), false)));
     lines.put(" tunnel source interface outside");
     lines.put(format!(" tunnel destination {us}"));

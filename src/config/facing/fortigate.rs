@@ -93,7 +93,9 @@ fn proposal(words: &Words, ike: bool) -> String {
 
 fn phase_1(facing: &Facing, name: &str, lines: &mut Lines) -> Result<(), Refusal> {
     let ike = IKE.ike(&facing.proposals, TARGET)?;
-    lines.block("Phase 1: one suite, which is the first of Sandhog's that FortiOS knows. Put the outer interface's name here.");
+    lines.block(
+        "Phase 1: one suite, which is the first of Sandhog's that FortiOS knows. Put the outer interface's name here.",
+    );
     lines.put("config vpn ipsec phase1-interface");
     lines.deeper();
     entry(&format!("\"{name}\""), lines, |lines| {
@@ -175,7 +177,9 @@ fn interface(facing: &Facing, name: &str, lines: &mut Lines) {
 
 fn routes(facing: &Facing, name: &str, lines: &mut Lines) -> Result<(), Refusal> {
     if facing.routed().is_some() {
-        lines.block(&format!("Routes or BGP say what goes in: for each network behind Sandhog a static route with device \"{name}\"."));
+        lines.block(&format!(
+            "Routes or BGP say what goes in: for each network behind Sandhog a static route with device \"{name}\"."
+        ));
         return Ok(());
     }
     lines.block("What lies behind Sandhog.");

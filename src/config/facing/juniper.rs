@@ -93,9 +93,7 @@ fn phase_1(facing: &Facing, name: &str, lines: &mut Lines) -> Result<(), Refusal
         lines.put(format!("{gateway} dead-peer-detection interval {}", facing.dpd.as_secs().clamp(2, 60)));
         lines.put(format!("{gateway} dead-peer-detection threshold 5"));
     }
-    for (side, end, placeholder) in
-        [("local", &facing.peer, PEER_ADDRESS), ("remote", &facing.us, OUR_ADDRESS)]
-    {
+    for (side, end, placeholder) in [("local", &facing.peer, PEER_ADDRESS), ("remote", &facing.us, OUR_ADDRESS)] {
         let who = match text::who(end, placeholder, TARGET)?.plain(TARGET)? {
             Who::Address(addr) => format!("inet {addr}"),
             Who::Fqdn(name) => format!("hostname {name}"),
@@ -131,7 +129,9 @@ fn phase_2(tunnel: &Tunnel, name: &str, lines: &mut Lines) -> Result<(), Refusal
 }
 
 fn vpn(facing: &Facing, tunnel: &Tunnel, name: &str, lines: &mut Lines) -> Result<(), Refusal> {
-    lines.block("The tunnel interface: choose a unit that is free, and put it into a security zone with policies of its own.");
+    lines.block(
+        "The tunnel interface: choose a unit that is free, and put it into a security zone with policies of its own.",
+    );
     let vpn = format!("set security ipsec vpn {name}");
     lines.put(format!("{vpn} bind-interface {UNIT}"));
     lines.put(format!("{vpn} ike gateway {name}"));
@@ -157,7 +157,9 @@ fn vpn(facing: &Facing, tunnel: &Tunnel, name: &str, lines: &mut Lines) -> Resul
     lines.put(format!("set security flow tcp-mss ipsec-vpn mss {}", tunnel.mss));
     lines.put(format!("set security zones security-zone REPLACE-WITH-ZONE interfaces {UNIT}"));
     if routed {
-        lines.note(&format!("For each network behind Sandhog: set routing-options static route NETWORK next-hop {UNIT}"));
+        lines.note(&format!(
+            "For each network behind Sandhog: set routing-options static route NETWORK next-hop {UNIT}"
+        ));
     }
     Ok(())
 }

@@ -97,7 +97,9 @@ fn write(facing: &Facing) -> Result<String, Refusal> {
     lines.block("Phase 2.");
     lines.put(format!(
         "/ip ipsec proposal add name={name} enc-algorithms={} auth-algorithms={} pfs-group={} lifetime={esp_life}s",
-        esp.encr, esp.integ.unwrap_or("null"), esp.group.unwrap_or("none")
+        esp.encr,
+        esp.integ.unwrap_or("null"),
+        esp.group.unwrap_or("none")
     ));
     lines.block("What travels: one policy for each pair of networks, and no masquerading of it.");
     for tunnel in &facing.children {

@@ -5,17 +5,22 @@
 //! secret: it leaves a mark where one stands, which [`Facing::render`] fills with a placeholder or, where it was asked for, with the secret.
 mod aliyun;
 mod aws;
+mod azure;
 mod cisco;
 mod cisco_asa;
 mod fit;
 mod fortigate;
+mod gcp;
 mod h3c;
 mod hcl;
+mod huawei;
 mod juniper;
 mod lines;
 mod mikrotik;
 mod sandhog;
+mod sheets;
 mod strongswan;
+mod tencent;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -69,15 +74,22 @@ pub const FORMATS: &[Format] = &[
     strongswan::FORMAT,
     sandhog::FORMAT,
     h3c::FORMAT,
+    sheets::H3C_ER,
+    huawei::FORMAT,
     cisco::FORMAT,
     cisco_asa::FORMAT,
     juniper::FORMAT,
     fortigate::FORMAT,
     mikrotik::FORMAT,
+    sheets::PFSENSE,
     aliyun::JSON,
     aliyun::TERRAFORM,
+    tencent::JSON,
+    tencent::TERRAFORM,
     aws::JSON,
     aws::TERRAFORM,
+    azure::FORMAT,
+    gcp::FORMAT,
 ];
 
 /// The format with this name.
@@ -174,7 +186,8 @@ impl Tunnel {
         match (&self.peer_ts[..], &self.our_ts[..]) {
             ([peer], [ours]) => Ok((peer, ours)),
             _ => {
-                let what = format!("{target} makes an SA for each pair of networks, and `{}` has several in one", self.name);
+                let what =
+                    format!("{target} makes an SA for each pair of networks, and `{}` has several in one", self.name);
                 refuse(what, "set ts_mode = \"per_pair\", or 0.0.0.0/0 on both sides and routes")
             }
         }
