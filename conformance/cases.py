@@ -25,6 +25,7 @@ import interop.image  # noqa: E402,F401
 import interop.imported  # noqa: E402,F401
 import interop.kernel  # noqa: E402,F401
 import interop.managed  # noqa: E402,F401
+import interop.mismatches  # noqa: E402,F401
 import interop.modes  # noqa: E402,F401
 import interop.monitor  # noqa: E402,F401
 import interop.moves  # noqa: E402,F401
@@ -50,8 +51,10 @@ import interop.taps  # noqa: E402,F401
 import interop.tenants  # noqa: E402,F401
 import interop.top  # noqa: E402,F401
 import interop.translation  # noqa: E402,F401
+import interop.traps  # noqa: E402,F401
 import interop.tunnels  # noqa: E402,F401
 import interop.upgrade  # noqa: E402,F401
+import interop.vendors  # noqa: E402,F401
 import interop.zeros  # noqa: E402,F401
 import perf.benches  # noqa: E402,F401
 import perf.fast  # noqa: E402,F401

@@ -5,10 +5,10 @@ Two gateways with hosts behind them. Each way breaks one thing while a host asks
 import contextlib
 import threading
 
-from interop.ourselves import both, must_come_up
-from lab import traffic, wait
+from interop.ourselves import ESP, IKE, both, must_come_up
+from lab import sandhog, traffic, wait
 from lab.cases import case, check
-from lab.pair import INNER, OUTER, Relayed, prefix
+from lab.pair import INNER, OUTER, PSK, Pair, Relayed, prefix
 from lab.paths import GATEWAYS, HOSTS, NETWORKS, ROUTERS, Path
 from lab.steady import Steady
 
@@ -118,12 +118,13 @@ def firewall_back(lab):
 
 @way("sources are changed before the device", "traffic.masquerade", proven=True)
 def masquerade(lab):
-    with nft(lab.l, {"family": "ip", "post": "type nat hook postrouting priority srcnat; masquerade;"}):
+    with nft(lab.l, {"family": "ip", "post": f"type nat hook postrouting priority srcnat; snat to {GATEWAYS[4][0]};"}):
         yield
 
 
 @way("what is too big, where nobody hears that it is", "mtu.black_hole", asks="large")
 def black_hole(lab):
+    lab.forget()
     with nft(lab.a, {"input": "type filter hook input priority 0; icmp type destination-unreachable drop;"}):
         yield
 
@@ -155,12 +156,20 @@ def why(us):
 
 
 @contextlib.contextmanager
+def pinging(host, source, target, *more):
+    """Also where its own host refuses that."""
+    ping = host.start("ping", ["ping", "-n", "-q", "-i", "0.2", *more, "-I", source, target])
+    wait.until("ping", ping.alive, 5)
+    yield
+    ping.stop()
+
+
+@contextlib.contextmanager
 def asking(lab, who):
     """Somebody asks five times a second."""
     if who == "large":
-        ping = lab.a.start("large", ["ping", "-n", "-q", "-M", "do", "-i", "0.2", "-s", "1472", "-I", HERE, THERE])
-        yield
-        ping.stop()
+        with pinging(lab.a, HERE, THERE, "-M", "do", "-s", "1472"):
+            yield
         return
     host, pair = {"a": (lab.a, (HERE, THERE)), "b": (lab.b, (THERE, HERE)), "stranger": (lab.a, (STRANGER, THERE))}[who]
     steady = Steady(host, [pair])
@@ -230,13 +239,16 @@ def relayed(esp, code, proven):
         steady = Steady(lab.left, [INNER[4]])
         wait.until("packets", lambda: steady.seen(), 5)
         codes, _ = why(us)
+        # nobody need ask
+        wait.until("the status to say so", lambda: us.failure() == code, 20)
         steady.stop()
         lab.processes.remove(steady)
         lab.relay.tell(esp=None)
         again(us)
         after, mended = traffic.ping(lab.left, *INNER[4], count=3), why(us)[0]
-        held = codes[:1] == [(code, "proven" if proven else "likely")] and (well, after, mended) == (3, 3, [])
-        return check(held, f"{codes}; {well}/3 pings before, {after}/3 after, then {mended or 'nothing'} is said")
+        told = [d["code"] for d in us.api("GET", "diagnoses?connection=peer")[1]["diagnoses"]].count(code)
+        held = codes[:1] == [(code, "proven" if proven else "likely")] and (well, after, mended, told, us.failure()) == (3, 3, [], 1, None)
+        return check(held, f"{codes}, told {told} times unasked; {well}/3 pings before, {after}/3 after, then {mended or 'nothing'} is said")
 
 
 case(ROW, "the peer's ICV is cut to 96 bits")(lambda: relayed({"from": "b", "cut": 4}, "esp.truncation", True))
@@ -259,3 +271,27 @@ def alone():
         lab.processes.remove(steady)
         idle = why(us)[0]
         return check(not before and during == [[], []] and not idle, f"{before or 'nothing'}, {during}, {idle or 'nothing'}")
+
+
+@case(ROW, "a device in a network namespace of its own")
+def tenant():
+    """What is seen is what happens there, and so is what mends it."""
+    with Pair("sit") as lab:
+        there = lab.host("t")
+        lab.left.ip("addr", "del", prefix(INNER[4][0]), "dev", "lo")
+        there.address("lo", prefix(INNER[4][0]))
+        inside = [prefix(x) for x in INNER[4]]
+        us = sandhog.Sandhog(lab.left, sandhog.config(*OUTER[4], IKE, ESP, *inside, PSK, "left.example", "right.example",
+                                                      extra=f'{CALM}\ninterface = {{ name = "vti0", netns = "{there.ns}" }}'))
+        other = sandhog.Sandhog(lab.right, sandhog.config(*reversed(OUTER[4]), IKE, ESP, *reversed(inside), PSK, "right.example", "left.example", extra=CALM))
+        must_come_up(us, other)
+        unrouted = why(us)[0]
+        there.ip("route", "add", prefix(INNER[4][1]), "dev", "vti0", "src", INNER[4][0])
+        routed = why(us)[0]
+        with pinging(there, *INNER[4]):
+            well = why(us)[0]
+            with nft(there, {"output": 'type filter hook output priority 0; oifname "vti0" drop;'}):
+                codes, found = why(us)
+        named = codes[:1] == [("traffic.firewall", "proven")] and found[0]["local"]["netns"] == [there.ns]
+        held = unrouted == [("traffic.route", "likely")] and not routed and not well and named
+        return check(held, f"without a route {unrouted}, with one {routed or 'nothing'}, with packets {well or 'nothing'}, behind a firewall {codes}")

@@ -33,7 +33,7 @@ def ours(name, local='psk', remote='psk'):
     }
     return {
         # many failures in one minute are what this is about
-        "gateway": {"limits": {"auth_failures_per_minute": 10000}},
+        "gateway": {"limits": {"auth_failures_per_minute": 10000, "half_open_per_source": 1000, "cookie_per_source": 1000, "cookie_threshold": 1000}},
         "connections": {name: {
             "local_addrs": [OUTER[4][0]], "remote_addrs": [OUTER[4][1]], "proposals": [IKE], "encap": "always",
             "local": side["local", local], "remote": side["remote", remote],
@@ -200,6 +200,10 @@ MISMATCHES = [
 ]
 
 
+# the same secret, written otherwise at the other end: who answers can tell which way
+SECRETS = [Mismatch(f"secret, {what} there", PSK, {"secret": form}, responder="auth.psk", initiator=REFUSED, cause="auth.psk", differing=f"secret.{word}") for what, form, word in (
+    ("a newline behind it", SECRET + "\n", "newline"), ("a space in front of it", " " + SECRET, "space"), ("in quotes", f'"{SECRET}"', "quotes"), ("hex as text", SECRET.encode().hex(), "hex"),
+)]
 # the bases as they are: what works without any of it, so that a cell shows what it says
 CONTROLS = [Mismatch(f"nothing differs, {name}", base, at="up") for name, base in (("secrets", PSK), ("certificates", CERTS), ("PPK", WITH_PPK))]
 
@@ -282,12 +286,19 @@ class Ends:
         listed = document.get("diagnoses", []) if isinstance(document, dict) else document or []
         return [dict(d, **d.get("failure", {})) for d in listed if d.get("connection") == self.mismatch.connection]
 
+    def why(self, name=None):
+        """What `sandhog why` finds with our connection (or another one) now, the worst first."""
+        return self.us.api("GET", f"connections/{name or self.mismatch.connection}/why")[1]["diagnoses"]
+
     def told(self, timeout=10):
-        """The failure, as soon as there is one; None if there is none until then."""
+        """The failure, or what is told beside a tunnel that is up, as soon as there is one; None if there is none until then."""
         end = time.monotonic() + timeout
-        while (failure := self.failure()) is None and time.monotonic() < end:
+        while (failure := self.failure() or self._beside()) is None and time.monotonic() < end:
             time.sleep(0.05)
         return failure
+
+    def _beside(self):
+        return next(iter(self.why()), None) if self.mismatch.at == "up" else None
 
     def apply(self, fix):
         """Does what a fix says (`{ side, path, set, command }`) and has it read. A secret is in no fix: the one that it speaks of becomes the other end's."""

@@ -120,7 +120,11 @@ pub const TABLES: &[Table] = &[
             ("reauth_time", "0", "A new IKE SA with its own authentication after this time."),
             ("over_time", "a tenth of the longer of both", "So much later it ends if that has failed."),
             ("rand_time", "over_time", "Rekeys come up to so much earlier."),
-            ("rekey", "\"both\"", "Who begins a rekey: \"both\", \"us\" or \"peer\"."),
+            (
+                "rekey",
+                "\"both\"",
+                "Who begins a rekey: \"both\", \"us\" or \"peer\". What nobody has rekeyed is made anew before it ends.",
+            ),
             ("dpd_delay", "\"30s\"", "After so long a silence the peer is asked whether it lives; 0 is never."),
             ("keepalive", "\"20s\"", "Between two keepalives of a NAT; only while we are behind one."),
             ("encap", "\"auto\"", "ESP in UDP: \"auto\" or \"always\"."),

@@ -210,6 +210,16 @@ fn children(code: &str, Place { connection, child, .. }: &Place) -> (String, Str
             "The peer answered with networks that were not asked for; nothing was set up.".into(),
             format!("Correct the peer, or widen {child}.local_ts and remote_ts to what it insists on."),
         ),
+        "ts.narrowed" => (
+            "The tunnel is up, but it does not carry all networks that one of the ends has for it.".into(),
+            format!(
+                "Let {child}.local_ts and remote_ts and the peer's networks mirror each other, if more is to pass."
+            ),
+        ),
+        "child.mode" => (
+            "One end has transport mode for this child, the other a tunnel.".into(),
+            format!("Set {child}.mode to the peer's, or change it there."),
+        ),
         "ts.single_pair" => (
             "The peer takes one pair of networks in each child.".into(),
             format!("Split {child} into children with one local_ts and one remote_ts each."),

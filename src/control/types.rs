@@ -410,7 +410,7 @@ pub struct Event {
     pub epoch: u64,
     pub time: String,
     /// `up`, `down`, `moved` for who follows where traffic goes; `audit`: somebody changed something through the API, or tried to; in detail `ike.up`, `ike.down`, `ike.rekeyed`, `child.up`, `child.down`,
-    /// `path.changed`, `addresses`, `mtu`, `warning`, `monitor`, `failed`.
+    /// `path.changed`, `addresses`, `mtu`, `warning`, `monitor`, `failed`, and `noticed`: what works, though not as configured, with what differs in `failure`.
     pub event: String,
     pub connection: Option<String>,
     pub child: Option<String>,

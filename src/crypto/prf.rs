@@ -47,6 +47,11 @@ impl Prf {
         self.key(key).mac(parts, &mut out);
         Secret::new(out)
     }
+    /// AUTH by a pre-shared key: prf(prf(key, "Key Pad for IKEv2"), what is signed) (RFC 7296 section 2.15).
+    pub fn by_shared_key(self, key: &Secret, signed: &[u8]) -> Secret {
+        let key = self.mac(key.expose(), &[b"Key Pad for IKEv2"]);
+        self.mac(key.expose(), &[signed])
+    }
     /// prf+(key, seed), `len` octets; at most 255 blocks (RFC 7296 section 2.13): more panics.
     pub fn plus(self, key: &[u8], seed: &[&[u8]], len: usize) -> Secret {
         assert!(len <= 255 * self.len(), "prf+ of {len} octets");

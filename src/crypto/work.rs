@@ -1,6 +1,8 @@
 //! Public-key work that nobody waits for in place: it goes to threads of its own, or is run at once by a test.
 use super::cert::{Fault, Verified, Verify};
+use super::constant_time_eq;
 use super::ke::{BadPublic, Group, Method};
+use super::prf::Prf;
 use super::secret::Secret;
 use super::sign::{Scheme, SigningKey};
 use std::sync::Arc;
@@ -46,6 +48,17 @@ pub enum Work {
     },
     /// A peer's certificates and its signature.
     Verify(Box<Verify>),
+    /// Which of these pre-shared keys has made an AUTH payload. All of them are tried, whichever it is.
+    Which {
+        /// The negotiated PRF.
+        prf: Prf,
+        /// The keys.
+        keys: Vec<Secret>,
+        /// What was signed.
+        message: Vec<u8>,
+        /// AUTH.
+        auth: Vec<u8>,
+    },
 }
 /// What was computed.
 #[derive(Debug)]
@@ -58,6 +71,8 @@ pub enum Done {
     Signed(Option<Vec<u8>>),
     /// The proof, or the reason.
     Verified(Box<Result<Verified, Fault>>),
+    /// The place of the first of the keys that has made it.
+    Which(Option<usize>),
     /// Nothing: too much is being computed already.
     Refused,
 }
@@ -70,6 +85,11 @@ impl Work {
             Self::Conclude { method, private, public } => Done::Agreed(method.agree(&private, &public)),
             Self::Sign { key, scheme, message } => Done::Signed(key.sign(scheme, &message)),
             Self::Verify(verify) => Done::Verified(Box::new(verify.run())),
+            Self::Which { prf, keys, message, auth } => {
+                let made = |key: &Secret| constant_time_eq(prf.by_shared_key(key, &message).expose(), &auth);
+                let which: Vec<bool> = keys.iter().map(made).collect();
+                Done::Which(which.iter().position(|made| *made))
+            }
         }
     }
 }
@@ -78,14 +98,14 @@ impl Done {
     pub fn agreed(self) -> Option<Secret> {
         match self {
             Self::Agreed(result) => result.ok(),
-            Self::Answered(_) | Self::Signed(_) | Self::Verified(_) | Self::Refused => None,
+            Self::Answered(_) | Self::Signed(_) | Self::Verified(_) | Self::Which(_) | Self::Refused => None,
         }
     }
     /// Our public value and the shared secret.
     pub fn answered(self) -> Option<(Vec<u8>, Secret)> {
         match self {
             Self::Answered(result) => result.ok(),
-            Self::Agreed(_) | Self::Signed(_) | Self::Verified(_) | Self::Refused => None,
+            Self::Agreed(_) | Self::Signed(_) | Self::Verified(_) | Self::Which(_) | Self::Refused => None,
         }
     }
 }

@@ -54,10 +54,10 @@ use crate::crypto::rng::SystemRng;
 use crate::dataplane::Upcall;
 use crate::ike::diagnose::Failure;
 use crate::ike::endpoint::Endpoint;
-use crate::ike::event::{Command, Event, Input, Output, Usage};
+use crate::ike::event::{ChildId, Command, Event, Input, Output, Usage};
 use crate::io::fds::{EventFd, Poll, Signal, Signals};
 use crate::io::monitor::Monitor;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -161,6 +161,8 @@ pub struct Engine {
     noted: HashMap<Arc<str>, Failure>,
     /// What went wrong until now.
     history: History,
+    /// SAs on which nothing can be opened, that were told of.
+    faulty: BTreeSet<ChildId>,
     asked: metered::Asked,
     /// When we stop whatever the peers say.
     stop_at: Option<Duration>,
@@ -234,6 +236,7 @@ impl Engine {
             pictures: board::Pictures::default(),
             noted: HashMap::new(),
             history: History::default(),
+            faulty: BTreeSet::new(),
             asked: metered::Asked::default(),
             stop_at: None,
             drained: false,
@@ -411,6 +414,7 @@ impl Engine {
                     self.pending.failed(connection, failure.child.as_deref(), &status::failure(failure));
                 }
             }
+            Event::Noticed(failure) => self.history.note(failure),
             // It may have been given up before we hear of it.
             Event::Larval { spi } if host.places.holds(*spi) => installer.larval(*spi),
             Event::Larval { .. } => {}
@@ -506,6 +510,7 @@ impl Engine {
                 self.feed(now, Input::EspSeen(&seen));
             }
             self.tell_usage(now, &usage);
+            self.watch_faults(now);
         }
         if self.endpoint.next_deadline().is_some_and(|at| at <= now) {
             self.dirty = true;

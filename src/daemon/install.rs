@@ -420,6 +420,12 @@ impl Installer {
         (seen, usage)
     }
 
+    /// The pairs on which something came that could not be opened.
+    pub fn faulty(&self) -> Vec<(ChildId, &Installed)> {
+        let pairs = self.installed.iter().map(|(id, sa)| (*id, sa));
+        pairs.filter(|(_, sa)| sa.inbound.traffic.faults.are_any()).collect()
+    }
+
     /// What has travelled on the pairs of one child, as in [`Self::look`].
     pub fn usage(&mut self, slot: Slot) -> Vec<Usage> {
         let of_slot = self.by_slot.get(&slot).into_iter().flatten();

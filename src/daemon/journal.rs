@@ -59,7 +59,7 @@ impl Journal {
         self.note(event);
         let Some((name, connection, child, why)) = log(event, &self.whose) else { return };
         let failure = match event {
-            Event::Failed(failure) => Some(status::failure(failure)),
+            Event::Failed(failure) | Event::Noticed(failure) => Some(status::failure(failure)),
             _ => None,
         };
         let warning = match event {
@@ -108,6 +108,14 @@ impl Journal {
             failure: failure.map(status::failure),
             ..nothing("monitor")
         };
+        self.send(now, told);
+    }
+    /// Tells what was found out about a connection, by looking at what it carries.
+    pub fn tell_diagnosis(&mut self, now: Duration, failure: &Failure) {
+        let owned = |name: &Option<Arc<str>>| name.as_deref().map(str::to_owned);
+        let (connection, child) = (owned(&failure.connection), owned(&failure.child));
+        tracing::warn!(connection, child, code = failure.code, ours = failure.local.line(), "nothing can be received");
+        let told = types::Event { connection, child, failure: Some(status::failure(failure)), ..nothing("diagnosis") };
         self.send(now, told);
     }
     /// Tells where an upgrade is, and why it failed.
@@ -221,6 +229,16 @@ fn log(event: &Event, whose: &HashMap<IkeId, Arc<str>>) -> Option<Told> {
             );
             let owned = |name: &Option<Arc<str>>| name.as_deref().map(str::to_owned);
             Some(("failed", owned(&failure.connection), owned(&failure.child), None))
+        }
+        Event::Noticed(failure) => {
+            tracing::warn!(
+                target: WIRE,
+                connection = failure.connection.as_deref(), child = failure.child.as_deref(),
+                phase = failure.phase.name(), code = failure.code, remote = failure.remote.map(|end| end.to_string()),
+                ours = failure.local.line(), theirs = failure.peer.line(), "it works, but not as configured"
+            );
+            let owned = |name: &Option<Arc<str>>| name.as_deref().map(str::to_owned);
+            Some(("noticed", owned(&failure.connection), owned(&failure.child), None))
         }
         Event::Addresses { connection, ours, theirs, .. } => {
             let texts = |addrs: &[_]| words(&addrs.iter().map(ToString::to_string).collect::<Vec<_>>());

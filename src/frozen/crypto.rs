@@ -74,13 +74,14 @@ frozen! {
     enum Hash { 0 = Sha256, 1 = Sha384, 2 = Sha512 }
     enum Scheme { 0 = Pkcs1(hash), 1 = Pss(hash), 2 = Ecdsa(hash), 3 = Ed25519, 4 = EcdsaRaw, 5 = Pkcs1Sha1 }
     enum Revocation { 0 = Relaxed, 1 = Strict, 2 = None }
-    struct Fault { code, values }
+    struct Fault { code, values, differing, candidates }
     enum Work {
         0 = Agree { group, private, public },
         1 = Answer { method, private, public },
         2 = Conclude { method, private, public },
         3 = Sign { key, scheme, message },
         4 = Verify(verify),
+        5 = Which { prf, keys, message, auth },
     }
 }
 impl Frozen for Certificate {

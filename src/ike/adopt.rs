@@ -15,9 +15,10 @@ use super::common::{Cx, How, Redundant, Step};
 use super::directory::{Directory, fits, id_of};
 use super::endpoint::{Endpoint, Owner};
 use super::event::{ChildId, Ended, Host, IkeId};
+use super::life::By;
 use super::link::Link;
 use super::negotiate::{KeRule, choose};
-use super::policy::{ChildPolicy, Connection, EncapPolicy, Policy, RekeyBy, Remote};
+use super::policy::{ChildPolicy, Connection, EncapPolicy, Policy, Remote};
 use super::sa::{CLOSING_TIME, Core, Established, IkeSa, Phase, RELIEF_TIME, Standing, Task};
 use super::{resources, ways};
 use crate::wire::payload::Proposal;
@@ -427,20 +428,21 @@ impl Established {
     fn retime(&mut self, cx: &mut Cx<'_>, core: &Core) {
         let connection = self.connection.clone();
         let busy = self.rekeys_ike() || self.queue.contains(&Task::RekeyIke);
-        let ours = connection.rekey != RekeyBy::Peer;
+        let by = if busy { By::Nobody } else { By::of(&connection) };
         let (rand, over) = (connection.rand_time, connection.over_time);
-        self.life.retime(cx, core.created, (connection.rekey_time, rand, over), ours && !busy);
-        self.authentication.retime(cx, self.since, (connection.reauth_time, rand, over), core.initiator);
+        self.life.retime(cx, core.created, (connection.rekey_time, rand, over), by);
+        let by = if core.initiator { By::Us } else { By::Nobody };
+        self.authentication.retime(cx, self.since, (connection.reauth_time, rand, over), by);
         for id in self.children.iter().filter(|c| c.state == ChildState::Up).map(|c| c.id).collect::<Vec<_>>() {
             self.retime_child(cx, id);
         }
     }
     fn retime_child(&mut self, cx: &mut Cx<'_>, id: ChildId) {
         let busy = self.rekeys(id) || self.queue.contains(&Task::RekeyChild(id));
-        let (ours, rand) = (self.connection.rekey != RekeyBy::Peer, self.connection.rand_time);
+        let (by, rand) = (if busy { By::Nobody } else { By::of(&self.connection) }, self.connection.rand_time);
         let Some(child) = self.child_mut(id) else { return };
         let rehearsal = child.life.renew.filter(|_| child.rehearsal);
-        child.life.retime(cx, child.since, (child.policy.rekey_time, rand, Duration::ZERO), ours && !busy);
+        child.life.retime(cx, child.since, (child.policy.rekey_time, rand, Duration::ZERO), by);
         if rehearsal.is_some() {
             child.life.renew = child.life.renew.into_iter().chain(rehearsal).min();
         }

@@ -92,10 +92,8 @@ pub(super) fn verify(signed: &Signed<'_>, secret: Option<&Secret>, auth: &Auth) 
     (equal && secret.is_some() && auth.method == AuthMethod::SHARED_KEY).then_some(Authenticated(()))
 }
 
-/// prf(prf(secret, "Key Pad for IKEv2"), what is signed).
 fn mac(signed: &Signed<'_>, secret: &Secret) -> Secret {
-    let key = signed.prf.mac(secret.expose(), &[b"Key Pad for IKEv2"]);
-    signed.prf.mac(key.expose(), &[&signed.octets()])
+    signed.prf.by_shared_key(secret, &signed.octets())
 }
 
 #[cfg(test)]

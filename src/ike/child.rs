@@ -1,20 +1,21 @@
 //! A child SA: what is offered, chosen, checked and installed, whichever exchange carries it (RFC 7296 sections 2.9, 2.17 and 3.3).
 mod frozen;
+mod mismatch;
+mod notice;
+pub(super) use self::mismatch::Mismatch;
+use self::mismatch::{mode, networks, words};
 
 use super::common::Cx;
-use super::diagnose::{Failure, Phase};
 use super::error::Refusal;
 use super::event::{ChildId, ChildUp, Ended, Event};
 use super::exchange::Contents;
 use super::life::Life;
-use super::negotiate::{self, EspSuite, KeRule, check_answer, choose, differing};
+use super::negotiate::{self, EspSuite, KeRule, check_answer, choose};
 use super::policy::{ChildPolicy, Connection};
 use super::resources::{self, Group};
 use super::sa::{Core, Established};
 use super::transport::{Hosts, Seen};
-use crate::crypto::cert::Compared;
 use crate::crypto::secret::Secret;
-use crate::wire::keyword;
 use crate::wire::payload::{Notify, Payload, Proposal, TrafficSelectors};
 use crate::wire::registry::{NotifyType, ProtocolId};
 use crate::wire::selector::{Selector, is_subset, narrow};
@@ -51,6 +52,8 @@ pub(super) struct Child {
     pub inbound_only: bool,
     /// The configuration has changed: it goes when another one is there that is as it says now, and so does what the peer makes of it.
     pub outdated: bool,
+    /// The peer has rekeyed its predecessor much earlier than we would have: after so long.
+    pub early: Option<Duration>,
 }
 /// How far a child is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +118,8 @@ pub(super) struct Agreed {
     pub proposal: Proposal,
     pub local_ts: Vec<Selector>,
     pub remote_ts: Vec<Selector>,
+    /// What the peer has asked for or answered: of our networks, and of its own.
+    pub theirs: (Vec<Selector>, Vec<Selector>),
     /// The child that it takes the place of.
     pub replaces: Option<ChildId>,
     /// Of transport mode behind a NAT: what the peer calls itself and us.
@@ -124,54 +129,6 @@ pub(super) struct Agreed {
     /// It may have children beside it.
     pub group: Option<Box<Group>>,
 }
-/// No child, and why: for the peer and for the operator.
-#[derive(Debug)]
-pub(super) struct Mismatch {
-    pub refusal: Refusal,
-    pub code: &'static str,
-    pub child: Option<Arc<str>>,
-    pub differing: Vec<&'static str>,
-    /// What was compared.
-    pub values: Vec<Compared>,
-}
-impl Mismatch {
-    fn new(refusal: Refusal, code: &'static str, child: Option<&ChildPolicy>) -> Self {
-        let child = child.map(|c| c.name.clone());
-        Self { refusal, code, child, differing: Vec::new(), values: Vec::new() }
-    }
-    /// Of the suites of an IKE SA that the peer wants to rekey.
-    pub(super) fn ike(theirs: &[Proposal], ours: &[Proposal]) -> Self {
-        let differing = differing(theirs, ours, KeRule::Prefer(None));
-        let values = vec![("proposals", words(ours), words(theirs))];
-        Self { differing, values, ..Self::new(Refusal::NoProposal, "proposal.ike", None) }
-    }
-    /// What the operator need not be told.
-    pub(super) fn quiet(refusal: Refusal) -> Self {
-        Self::new(refusal, "", None)
-    }
-    /// The peer's values break the protocol, which ends the IKE SA.
-    pub(super) fn malformed() -> Self {
-        Self::new(Refusal::Syntax, "message.malformed", None)
-    }
-    /// No SPI is left for it.
-    pub(super) fn limit(child: &ChildPolicy) -> Self {
-        Self::new(Refusal::NoAdditionalSas, "limit.spis", Some(child))
-    }
-    /// There is no virtual address for the peer.
-    pub(super) fn address(refusal: Refusal) -> Self {
-        let code = if refusal == Refusal::NoAddress { "address.none_left" } else { "address.not_asked" };
-        Self::new(refusal, code, None)
-    }
-    /// As a failure of this exchange.
-    pub(super) fn failure(self, now: Duration, phase: Phase, initiator: bool) -> Failure {
-        Failure {
-            child: self.child,
-            differing: self.differing,
-            ..Failure::new(now, phase, initiator, self.code).compared(self.values)
-        }
-    }
-}
-
 impl Offer {
     /// Takes an SPI for it; `None` if there is none. In IKE_AUTH no key exchange is offered (R31).
     pub(super) fn new(
@@ -269,6 +226,9 @@ impl Offer {
         };
         // What was never asked for no responder may grant (RFC 7296 sections 1.3.1 and 2.22), and what we want is transport mode or nothing.
         let transport = answer.notify(NotifyType::USE_TRANSPORT_MODE).is_some();
+        if self.hosts.is_some() && !transport {
+            return Err(Mismatch { values: mode(true), ..wrong("child.mode") });
+        }
         if transport != self.hosts.is_some() || answer.notify(NotifyType::IPCOMP_SUPPORTED).is_some() {
             return Err(wrong("answer.not_offered"));
         }
@@ -287,6 +247,12 @@ impl Offer {
             Some(hosts) => hosts.read(&ts_i.ranges, &ts_r.ranges).ok_or_else(|| other("ts.widened"))?,
             None => Seen { local: ts_i.ranges.clone(), remote: ts_r.ranges.clone(), sent: None },
         };
+        // Narrowed to nothing.
+        if seen.local.is_empty() || seen.remote.is_empty() {
+            let named = [("local_ts", seen.local.is_empty()), ("remote_ts", seen.remote.is_empty())];
+            let differing = named.into_iter().filter(|(_, empty)| *empty).map(|(what, _)| what).collect();
+            return Err(Mismatch { differing, ..other("ts.mismatch") });
+        }
         let unknown = ts_i.unknown + ts_r.unknown > 0;
         if unknown || !is_subset(&seen.local, &self.local_ts) || !is_subset(&seen.remote, &self.remote_ts) {
             return Err(other("ts.widened"));
@@ -307,6 +273,7 @@ impl Offer {
             spi_out,
             suite,
             proposal: proposal.clone(),
+            theirs: (seen.local.clone(), seen.remote.clone()),
             local_ts: seen.local,
             remote_ts: seen.remote,
             replaces: self.replaces,
@@ -314,27 +281,6 @@ impl Offer {
             resource: self.resource,
             group: self.group.clone().filter(|_| knows),
         })
-    }
-    /// What a peer's error notification tells about our offer.
-    pub(super) fn refused(&self, now: Duration, phase: Phase, notify: &crate::wire::payload::Notify) -> Failure {
-        use crate::wire::registry::NotifyType as N;
-        let suites = || vec![("esp_proposals", words(&self.proposals), Vec::new())];
-        let (code, candidates, values): (_, &[&'static str], _) = match notify.kind {
-            N::NO_PROPOSAL_CHOSEN | N::INVALID_KE_PAYLOAD if self.first_ke => {
-                ("pfs.mismatch", &["pfs.mismatch"], suites())
-            }
-            N::NO_PROPOSAL_CHOSEN | N::INVALID_KE_PAYLOAD => {
-                ("proposal.esp", &["proposal.encr", "proposal.integ", "proposal.ke", "proposal.esn"], suites())
-            }
-            N::TS_UNACCEPTABLE | N::SINGLE_PAIR_REQUIRED => {
-                ("ts.mismatch", &["ts.mismatch"], networks((&self.local_ts, &self.remote_ts), (&[], &[])))
-            }
-            N::INTERNAL_ADDRESS_FAILURE | N::FAILED_CP_REQUIRED => ("address.refused", &[], Vec::new()),
-            N::NO_ADDITIONAL_SAS => ("child.refused", &["limit.peer"], Vec::new()),
-            _ => ("child.refused", &[], Vec::new()),
-        };
-        let failure = Failure::new(now, phase, true, code).likely(notify.kind, candidates).compared(values);
-        Failure { child: Some(self.policy.name.clone()), ..failure }
     }
 }
 
@@ -377,10 +323,7 @@ pub(super) fn answer(
     }
     fitting.sort_by_key(|(_, m)| std::cmp::Reverse(m.score));
     if fitting.is_empty() {
-        let local: Vec<_> = children.iter().flat_map(|c| c.local_ts.iter().copied()).collect();
-        let remote: Vec<_> = children.iter().flat_map(|c| c.remote_ts.iter().copied()).collect();
-        let mismatch = Mismatch::new(Refusal::Selectors, "ts.mismatch", children.first().map(|c| &**c));
-        return Err(Mismatch { values: networks((&local, &remote), (&ts_r.ranges, &ts_i.ranges)), ..mismatch });
+        return Err(Mismatch::selectors(&children, hosts.is_some(), (&ts_r.ranges, &ts_i.ranges)));
     }
     for (policy, met) in &fitting {
         let Some(proposal) = choose(sa, &policy.proposals, ProtocolId::ESP, ke) else { continue };
@@ -393,17 +336,14 @@ pub(super) fn answer(
             proposal,
             local_ts: met.local.clone(),
             remote_ts: met.remote.clone(),
+            theirs: (ts_r.ranges.clone(), ts_i.ranges.clone()),
             replaces: only.map(|old| old.id),
             sent: if policy.transport { seen.as_ref().and_then(|seen| seen.sent) } else { None },
             resource: only.and_then(|old| old.resource),
             group: only.and_then(|old| old.group.clone()),
         });
     }
-    let policy = fitting[0].0;
-    let differing = differing(sa, &policy.proposals, ke);
-    let values = vec![("esp_proposals", words(&policy.proposals), words(sa))];
-    let mismatch = Mismatch::new(Refusal::NoProposal, esp_code(&differing), Some(policy));
-    Err(Mismatch { differing, values, ..mismatch })
+    Err(Mismatch::suites(fitting[0].0, sa, ke))
 }
 impl Agreed {
     /// What it takes the place of, or the name that it gets; `None`: nothing, it stands beside others (RFC 9611).
@@ -452,6 +392,7 @@ pub(super) struct Made<'a> {
 pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agreed: Agreed, made: &Made<'_>) -> ChildId {
     let (forth, back) = est.keys.child(agreed.suite.cipher, made.secrets, made.ni, made.nr);
     let (keys_out, keys_in) = if made.initiator { (forth, back) } else { (back, forth) };
+    notice::look(cx, core, est, &agreed, made.initiator);
     let id = cx.new_child_id();
     let life = Life::of_child(cx, &est.connection, &agreed.policy);
     let old = agreed.replaces.and_then(|old| est.child(old));
@@ -476,6 +417,7 @@ pub(super) fn install(cx: &mut Cx<'_>, core: &Core, est: &mut Established, agree
         group,
         inbound_only: made.lost,
         outdated: outdated.is_some(),
+        early: None,
     });
     cx.common.by_child.insert(agreed.spi_in, core.id);
     cx.common.by_id.insert(id, core.id);
@@ -563,26 +505,11 @@ fn same(a: &[Selector], b: &[Selector]) -> bool {
 fn selectors(ranges: &[Selector]) -> TrafficSelectors {
     TrafficSelectors { ranges: ranges.iter().copied().take(MAX_SELECTORS).collect(), unknown: 0 }
 }
-/// Both sides' networks as they are written.
-fn networks(ours: (&[Selector], &[Selector]), theirs: (&[Selector], &[Selector])) -> Vec<Compared> {
-    let list = |s: &[Selector]| s.iter().map(Selector::to_string).collect();
-    vec![("local_ts", list(ours.0), list(theirs.0)), ("remote_ts", list(ours.1), list(theirs.1))]
-}
-fn words(list: &[Proposal]) -> Vec<String> {
-    list.iter().map(keyword::proposal).collect()
-}
 /// The peer's inbound SPI; 0 to 255 are reserved (RFC 4303 section 2.1).
 fn esp_spi(proposal: &Proposal) -> Option<u32> {
     let spi = u32::from_be_bytes(proposal.spi.as_slice().try_into().ok()?);
     (spi > 255).then_some(spi)
 }
-fn esp_code(differing: &[&'static str]) -> &'static str {
-    match differing {
-        [one] => super::exchange::proposal_code(one),
-        _ => "proposal.esp",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

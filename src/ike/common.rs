@@ -195,6 +195,21 @@ impl Cx<'_> {
         }
         self.emit(Event::Failed(Box::new(failure)));
     }
+    /// Tells what is not as it should be with what works, once for as long as it is so.
+    pub(super) fn notice(&mut self, mut failure: Failure, connection: &Connection) {
+        let Some(link) = self.common.links.get_mut(&connection.name) else { return };
+        failure.connection = Some(link.connection.name.clone());
+        if link.notice(&failure) {
+            self.common.shown.insert(connection.name.clone());
+            self.emit(Event::Noticed(Box::new(failure)));
+        }
+    }
+    /// Nothing of that is so any more with this child.
+    pub(super) fn settled(&mut self, connection: &Connection, child: &str) {
+        if self.common.links.get_mut(&connection.name).is_some_and(|link| link.settled(child)) {
+            self.common.shown.insert(connection.name.clone());
+        }
+    }
     /// True if one more failure of somebody who has proven nothing may be told: asked before the work of describing it.
     pub(super) fn may_report(&mut self) -> bool {
         self.common.admission.reports.take(self.now)

@@ -1,5 +1,5 @@
 //! Facts about what failed: code, ours, theirs, certainty. The words are `config::remedy`'s (design: facts here, texts there).
-use crate::crypto::cert::Compared;
+use crate::crypto::cert::{Compared, Fault};
 use std::sync::Arc;
 use std::time::Duration;
 /// How sure we are.
@@ -71,11 +71,30 @@ impl Failure {
             remote: None,
         }
     }
+    /// Of who cannot prove himself, or does not prove what he should.
+    pub fn of_fault(time: Duration, initiator: bool, fault: Fault) -> Self {
+        let Fault { code, values, differing, candidates } = fault;
+        let certainty = if candidates.is_empty() { Certainty::Proven } else { Certainty::Likely };
+        let failure = Self::new(time, Phase::IkeAuth, initiator, code).compared(values);
+        Self { certainty, candidates, differing, ..failure }
+    }
     /// What the peer said. Its word alone proves nothing about the cause: `candidates` are the possible ones.
     pub fn likely(mut self, notify: impl ToString, candidates: &[&'static str]) -> Self {
         self.certainty = Certainty::Likely;
         self.notify = Some(notify.to_string());
         self.candidates = candidates.to_vec();
+        self
+    }
+    /// It is no more than likely: what it may be, its own code among it.
+    #[must_use]
+    pub fn or_else(self, candidates: &[&'static str]) -> Self {
+        Self { certainty: Certainty::Likely, candidates: candidates.to_vec(), ..self }
+    }
+    /// It was seen that nothing else can be the cause.
+    #[must_use]
+    pub fn proven(mut self) -> Self {
+        self.certainty = Certainty::Proven;
+        self.candidates.clear();
         self
     }
     /// Both sides' values of `what`, told from our side; none where a side has told none. What else is compared is added by another call.
@@ -181,7 +200,10 @@ pub const CODES: &[&str] = &[
     "auth.cert.crl_missing",
     "auth.cert.malformed",
     "ts.mismatch",
+    "ts.narrowed",
+    "ts.single_pair",
     "ts.widened",
+    "child.mode",
     "child.refused",
     "net.no_response",
     "net.no_address",

@@ -517,7 +517,7 @@ fn computed(cx: &mut Cx<'_>, sa: &mut IkeSa, job: u64, done: Done) -> Result<(),
     };
     Ok(())
 }
-/// A deadline of an IKE SA.
+/// A deadline of an IKE SA, or its end.
 fn tick(cx: &mut Cx<'_>, sa: &mut IkeSa) -> Result<(), Ended> {
     let core = &mut sa.core;
     match &mut sa.phase {
@@ -530,14 +530,14 @@ fn tick(cx: &mut Cx<'_>, sa: &mut IkeSa) -> Result<(), Ended> {
             }
             return step;
         }
-        Phase::HalfOpen(_) | Phase::Moving => {}
+        Phase::HalfOpen(half) => return half.tick(cx, core),
+        Phase::Moving => {}
         phase => {
             if core.retransmit(cx, phase.channel()).is_ok() {
                 return Ok(());
             }
         }
     }
-    // Its time is over.
     Err(match std::mem::replace(&mut sa.phase, Phase::Moving) {
         Phase::Opening(opening) => opening.gave_up(cx, core),
         Phase::Agreeing(agreeing) => agreeing.opening.gave_up(cx, core),

@@ -444,6 +444,8 @@ pub enum Event {
     KeyLog(Box<KeyLog>),
     /// An attempt failed, or the peer refused.
     Failed(Box<Failure>),
+    /// It works, though not as an end has it in its configuration: `ts.narrowed`, `lifetime.peer_shorter` ... Once for as long as it is so.
+    Noticed(Box<Failure>),
     /// It works, but not as it should, or not for long: `auth.cert.expires`, `auth.cert.crl_missing`.
     Warning {
         /// Connection.

@@ -224,7 +224,7 @@ frozen! {
     }
     struct HalfOpen {
         key, suite, proposal, private, public, nr, request, response, keys, job, done, answering, previous, hashes, ppk,
-        pending, parked, refused
+        pending, parked, lacks_ppk, told, suspect, refused
     }
     struct Parked { local, remote, data }
     struct Established {
@@ -252,7 +252,7 @@ frozen! {
     // Its children.
     struct Child {
         id, policy, spi_in, spi_out, since, state, replaces, proposal, local_ts, remote_ts, life, rehearsal, resource,
-        group, inbound_only, outdated
+        group, inbound_only, outdated, early
     }
     enum ChildState { 0 = Up, 1 = Replaced { until }, 2 = Leaving(why), 3 = Closing(why) }
     struct Life { renew, end, failures }
@@ -298,7 +298,7 @@ mod nested {
     use mobike::Ask;
     frozen! {
         struct Agreed {
-            policy, spi_in, spi_out, suite, proposal, local_ts, remote_ts, replaces, sent, resource, group
+            policy, spi_in, spi_out, suite, proposal, local_ts, remote_ts, theirs, replaces, sent, resource, group
         }
         enum Ask { 0 = Update, 1 = Routability, 2 = Addresses }
     }

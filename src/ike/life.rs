@@ -15,6 +15,8 @@ const LEAST_OVER: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_secs(2);
 /// The longest wait.
 const MAX_RETRY: Duration = Duration::from_secs(60);
+/// So long before the end what could not be rekeyed, or was left to the peer and not rekeyed, is made from scratch; or half of the reserve before it.
+const LAST_CALL: Duration = Duration::from_secs(15);
 
 /// Thousandths of the sequence numbers that are used up when it is time for new ones.
 const WORN_SEQUENCE: u16 = 750;
@@ -32,20 +34,19 @@ pub(super) struct Life {
 impl Life {
     /// Of a child that begins now.
     pub(super) fn of_child(cx: &mut Cx<'_>, connection: &Connection, child: &ChildPolicy) -> Self {
-        let ours = connection.rekey != RekeyBy::Peer;
         let now = cx.now;
-        Self::new(cx, now, (child.rekey_time, connection.rand_time, Duration::ZERO), ours)
+        Self::new(cx, now, (child.rekey_time, connection.rand_time, Duration::ZERO), By::of(connection))
     }
     /// Of the keys of an IKE SA that begin now.
     pub(super) fn of_ike(cx: &mut Cx<'_>, connection: &Connection) -> Self {
-        let ours = connection.rekey != RekeyBy::Peer;
         let now = cx.now;
-        Self::new(cx, now, (connection.rekey_time, connection.rand_time, connection.over_time), ours)
+        Self::new(cx, now, (connection.rekey_time, connection.rand_time, connection.over_time), By::of(connection))
     }
     /// Of an authentication that was made now. A responder leaves it to the initiator to make it again (RFC 4478), and only sees to its end.
     pub(super) fn of_authentication(cx: &mut Cx<'_>, connection: &Connection, initiator: bool) -> Self {
         let now = cx.now;
-        Self::new(cx, now, (connection.reauth_time, connection.rand_time, connection.over_time), initiator)
+        let by = if initiator { By::Us } else { By::Nobody };
+        Self::new(cx, now, (connection.reauth_time, connection.rand_time, connection.over_time), by)
     }
     /// The peer wants it to be renewed before so much time has passed (RFC 4478). Nobody can make us do it again and again.
     pub(super) fn shorten(&mut self, cx: &mut Cx<'_>, time: Duration) {
@@ -53,19 +54,25 @@ impl Life {
         let at = cx.now + time - jitter(cx, time / SHARE);
         self.renew = Some(self.renew.map_or(at, |renew| renew.min(at)));
     }
-    fn new(cx: &mut Cx<'_>, since: Duration, (time, rand, over): Times, ours: bool) -> Self {
+    fn new(cx: &mut Cx<'_>, since: Duration, (time, rand, over): Times, by: By) -> Self {
         if time.is_zero() {
             return Self::default();
         }
         let rand = rand.unwrap_or(time / SHARE).min(time);
-        let renew = ours.then(|| since + time - jitter(cx, rand));
-        Self { renew, end: Some(since + time + reserve(time, over)), failures: 0 }
+        let reserve = reserve(time, over);
+        let end = since + time + reserve;
+        let renew = match by {
+            By::Us => Some(since + time - jitter(cx, rand)),
+            By::Peer => Some(end - LAST_CALL.min(reserve / 2)),
+            By::Nobody => None,
+        };
+        Self { renew, end: Some(end), failures: 0 }
     }
     /// Other times than before, of an SA that began at `since`. Who is over by them is renewed soon, though not together with all others of
-    /// which the same is true, and has the time for that. `ours`: to renew, and that is not under way; what has failed waits as before.
-    pub(super) fn retime(&mut self, cx: &mut Cx<'_>, since: Duration, times: Times, ours: bool) {
+    /// which the same is true, and has the time for that. `by`: nobody while it is under way; what has failed waits as before.
+    pub(super) fn retime(&mut self, cx: &mut Cx<'_>, since: Duration, times: Times, by: By) {
         let reserve = reserve(times.0, times.2);
-        let fresh = Self::new(cx, since, times, ours);
+        let fresh = Self::new(cx, since, times, by);
         let now = cx.now;
         let soon = fresh.renew.is_some_and(|at| at <= now).then(|| now + jitter(cx, reserve / 2));
         let renew = soon.or(fresh.renew);
@@ -80,11 +87,21 @@ impl Life {
     pub(super) fn is_over(&self, now: Duration) -> bool {
         self.end.is_some_and(|end| end <= now)
     }
-    /// The attempt has failed: another one follows, not at once (R22).
+    /// The attempt has failed: another one follows, not at once (R22), and before it is too late for anything.
     pub(super) fn retry(&mut self, cx: &mut Cx<'_>) {
         let wait = (RETRY * (1 << self.failures.min(5))).min(MAX_RETRY);
         self.failures = self.failures.saturating_add(1);
-        self.renew = Some(cx.now + wait + jitter(cx, wait / 2));
+        let at = cx.now + wait + jitter(cx, wait / 2);
+        let last = self.end.map_or(at, |end| end.saturating_sub(LAST_CALL));
+        self.renew = Some(at.min(last).max(cx.now + RETRY.min(wait)));
+    }
+    /// It is time to renew it, and no rekey of ours will: `left` to the peer, or refused until now. Asked again until it is replaced.
+    fn is_last_call(&mut self, now: Duration, left: bool) -> bool {
+        let late = self.failures > 0 && self.end.is_some_and(|end| end <= now + LAST_CALL);
+        if left || late {
+            self.renew = Some(now + RETRY);
+        }
+        left || late
     }
     /// When something is to be done about it.
     pub(super) fn deadline(&self) -> Option<Duration> {
@@ -111,6 +128,21 @@ impl Child {
             (1, _) | (_, WORN_SEQUENCE..) => Wear::Due,
             _ => Wear::Fine,
         }
+    }
+}
+
+/// Who renews an SA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    Us,
+    /// We only where it has not, in the end: some peers refuse every rekey but their own.
+    Peer,
+    /// It is under way, or not our affair.
+    Nobody,
+}
+impl By {
+    pub(super) fn of(connection: &Connection) -> Self {
+        if connection.rekey == RekeyBy::Peer { Self::Peer } else { Self::Us }
     }
 }
 
@@ -175,12 +207,21 @@ impl Established {
         let owed = |c: &Child| matches!(c.state, ChildState::Replaced { until } if until <= now);
         let owed: Vec<ChildId> = self.children.iter().filter(|c| owed(c)).map(|c| c.id).collect();
         owed.into_iter().for_each(|id| self.leave(id, Ended::Replaced));
+        let left = self.connection.rekey == RekeyBy::Peer;
         let up = self.children.iter_mut().filter(|c| c.state == ChildState::Up);
-        let due: Vec<ChildId> = up.filter_map(|c| c.life.is_due(now).then_some(c.id)).collect();
-        due.into_iter().for_each(|id| self.plan(Task::RekeyChild(id)));
+        let due: Vec<_> =
+            up.filter_map(|c| c.life.is_due(now).then(|| (c.id, c.life.is_last_call(now, left)))).collect();
+        let mut last = due.iter().any(|(_, last)| *last);
+        due.iter().filter(|(_, last)| !last).for_each(|(id, _)| self.plan(Task::RekeyChild(*id)));
         let ids_end = core.window.next_id() > LAST_ID && self.life.failures == 0;
-        if self.life.is_due(now) || ids_end {
-            self.plan(Task::RekeyIke);
+        match self.life.is_due(now) {
+            true if self.life.is_last_call(now, left) => last = true,
+            false if !ids_end => {}
+            _ => self.plan(Task::RekeyIke),
+        }
+        // RFC 7296 section 2.8: only an IKE SA from scratch can help, made before the old one ends.
+        if last {
+            cx.common.renew.push(core.id);
         }
         if self.authentication.is_due(now) {
             self.authentication.retry(cx);

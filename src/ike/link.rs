@@ -14,6 +14,9 @@ use std::time::Duration;
 /// The longest wait between two attempts.
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
+/// So many things are told of what works.
+const MAX_NOTICES: usize = 16;
+
 /// A connection at run time.
 pub(super) struct Link {
     pub connection: Arc<Connection>,
@@ -24,6 +27,8 @@ pub(super) struct Link {
     /// Its IKE SAs, from the first request on if we initiate, from IKE_AUTH on if we respond.
     pub sas: BTreeSet<IkeId>,
     pub last_failure: Option<Failure>,
+    /// What is not as it should be with what works.
+    pub notices: Vec<Failure>,
     /// Attempts to set up an IKE SA.
     pub ike: Retry,
     /// The last attempt failed, and nothing has come up since.
@@ -55,7 +60,7 @@ struct Peer {
 }
 frozen! {
     struct Link {
-        connection, wishes, held, sas, last_failure, ike, failed, fragile, next_way, tries, given_up, stuck, home, peers,
+        connection, wishes, held, sas, last_failure, notices, ike, failed, fragile, next_way, tries, given_up, stuck, home, peers,
         peer_of, free
     }
     struct Peer { number, sas }
@@ -125,6 +130,7 @@ impl Link {
             connection,
             sas: BTreeSet::new(),
             last_failure: None,
+            notices: Vec::new(),
             ike: Retry::now(now),
             failed: false,
             fragile: None,
@@ -165,6 +171,24 @@ impl Link {
         if is_held {
             self.hold();
         }
+    }
+    /// Remembers what is to be told as long as it is so; true if it is new.
+    pub(super) fn notice(&mut self, failure: &Failure) -> bool {
+        let about = |known: &Failure| known.code == failure.code && known.child == failure.child;
+        let same = |known: &Failure| known.local == failure.local && known.peer == failure.peer;
+        let known = self.notices.iter().position(about).map(|at| self.notices.remove(at));
+        if known.is_none() && self.notices.len() == MAX_NOTICES {
+            self.notices.remove(0);
+        }
+        let news = known.filter(same);
+        self.notices.push(news.clone().unwrap_or_else(|| failure.clone()));
+        news.is_none()
+    }
+    /// What was told of this child is so no more; true if anything was.
+    pub(super) fn settled(&mut self, child: &str) -> bool {
+        let before = self.notices.len();
+        self.notices.retain(|known| known.child.as_deref() != Some(child));
+        self.notices.len() < before
     }
     /// True if we can begin: a peer that may be anywhere has to come to us.
     pub(super) fn can_initiate(&self) -> bool {

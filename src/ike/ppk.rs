@@ -19,6 +19,10 @@ pub(super) fn secret(cx: &Cx<'_>, connection: &Connection) -> Option<Secret> {
 pub(super) fn is_required(connection: &Connection) -> bool {
     connection.ppk.as_ref().is_some_and(|ppk| ppk.required)
 }
+/// A PPK_ID for people: what it holds is the peer's choice.
+pub(super) fn shown(id: &[u8]) -> String {
+    String::from_utf8_lossy(id).escape_debug().to_string()
+}
 /// We can use one (IKE_SA_INIT, both sides).
 pub(super) fn offer() -> Payload {
     Payload::Notify(Notify::new(NotifyType::USE_PPK, []))
@@ -56,9 +60,8 @@ pub(super) fn choose(
     let identity = contents.notify(NotifyType::PPK_IDENTITY).filter(|_| exchanged);
     let ours = connection.ppk.as_ref().map(|ppk| ppk.id.as_slice());
     let fault = || {
-        let words = |id: &[u8]| String::from_utf8_lossy(id).into_owned();
-        let theirs = identity.and_then(|n| n.data.get(1..)).map_or_else(String::new, words);
-        Fault::new("auth.ppk", "ppk", ours.map_or_else(String::new, words), theirs)
+        let theirs = identity.and_then(|n| n.data.get(1..)).map_or_else(String::new, shown);
+        Fault::new("auth.ppk", "ppk", ours.map_or_else(String::new, shown), theirs)
     };
     let Some(identity) = identity else {
         return if exchanged || required { Err(fault()) } else { Ok(Choice::Without) };

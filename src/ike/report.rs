@@ -43,7 +43,7 @@ impl Endpoint {
             () => State::Down,
         };
         let (name, last_failure) = (link.connection.name.clone(), link.last_failure.clone());
-        Some(ConnectionStatus { name, state, sas, last_failure })
+        Some(ConnectionStatus { name, state, sas, last_failure, notices: link.notices.clone() })
     }
     /// It would be connecting if not so many others were.
     fn has_its_turn_coming(&self, link: &Link) -> bool {

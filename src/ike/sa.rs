@@ -573,7 +573,7 @@ impl IkeSa {
         let core = &self.core;
         match &self.phase {
             Phase::Opening(_) | Phase::Agreeing(_) | Phase::Mixing(_) | Phase::Proving(_) => core.window.deadline(),
-            Phase::HalfOpen(_) => Some(core.created + HALF_OPEN_LIFETIME),
+            Phase::HalfOpen(half) => Some(half.deadline(core)),
             Phase::Established(est) => est.deadline(core),
             Phase::Moving => None,
         }

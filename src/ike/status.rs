@@ -40,6 +40,8 @@ pub struct ConnectionStatus {
     pub state: State,
     pub sas: Vec<IkeStatus>,
     pub last_failure: Option<Failure>,
+    /// What is not as it should be with what works.
+    pub notices: Vec<Failure>,
 }
 /// One IKE SA, established or not.
 #[derive(Clone, Debug)]

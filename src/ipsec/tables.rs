@@ -212,6 +212,11 @@ pub struct Faults {
 const TRIES: u64 = 16;
 
 impl Faults {
+    /// Something was wrong.
+    pub fn are_any(&self) -> bool {
+        self.icv.load(Ordering::Relaxed) > 0 || self.cut.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether one more is worth the trouble.
     pub fn try_cut(&self) -> bool {
         self.tried.load(Ordering::Relaxed) < TRIES && self.tried.fetch_add(1, Ordering::Relaxed) < TRIES

@@ -287,14 +287,14 @@ pub(super) static HUAWEI: Profile = Profile {
         ),
         set(
             "rekey_time",
-            Given::Word("24h"),
-            "Its phase 1 lives 86400 s; ours ends a tenth later, if it has not rekeyed.",
+            Given::Word("21h"),
+            "Its phase 1 lives 86400 s: what it has not rekeyed by 23 hours is made anew before it ends.",
             HUAWEI_TF,
         ),
         set(
             "children.*.rekey_time",
-            Given::Word("1h"),
-            "Its phase 2 lives 3600 s; ours ends a tenth later, if it has not rekeyed.",
+            Given::Word("54m"),
+            "Its phase 2 lives 3600 s: what it has not rekeyed by 59 minutes is made anew before it ends.",
             HUAWEI_TF,
         ),
         set("dpd_delay", Given::Word("30s"), "The DPD settings of both ends have to be equal.", HUAWEI_FAQ),

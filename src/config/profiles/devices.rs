@@ -43,7 +43,7 @@ pub(super) static FORTIGATE: Profile = Profile {
         REHEARSE,
         set(
             "unique",
-            Given::Word("keep"),
+            Given::Word("never"),
             "It opens an IKE SA of its own when it sees ours: both live until one is idle.",
             INTEROP,
         ),

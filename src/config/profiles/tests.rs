@@ -154,7 +154,7 @@ fn others(key: &str) -> &'static [&'static str] {
         "mobike" => &["true"],
         "childless" => &["\"force\""],
         "rehearse" => &["\"never\"", "\"auto\""],
-        "unique" => &["\"never\""],
+        "unique" => &["\"never\"", "\"keep\""],
         "start_action" | "dpd_action" => &["\"trap\""],
         "per_resource_sas" => &["2"],
         "peer_window" => &["128"],

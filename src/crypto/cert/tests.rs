@@ -135,7 +135,14 @@ fn time_counts_at_both_ends() {
     claim.now = Certificate::parse(&der).unwrap().not_before();
     assert!(claim.run().is_ok());
     claim.now -= Duration::from_secs(1);
-    assert_eq!(claim.run().unwrap_err().code, "auth.cert.not_yet_valid");
+    let early = claim.run().unwrap_err();
+    assert_eq!((early.code, early.differing), ("auth.cert.not_yet_valid", vec!["clock"]), "two clocks that differ");
+    claim.now -= Duration::from_secs(2 * 24 * 3600);
+    assert!(claim.run().unwrap_err().differing.is_empty(), "or a certificate for later");
+    claim.now = Duration::ZERO;
+    let early = claim.run().unwrap_err();
+    assert_eq!((early.code, early.differing), ("auth.cert.not_yet_valid", vec!["clock"]), "before its authority");
+    assert_eq!(early.values[0].1, ["now 1970-01-01T00:00:00Z"]);
     // The authority itself ends in 2040.
     claim.now = Certificate::parse(&root.der).unwrap().not_after() + Duration::from_secs(1);
     assert_eq!(claim.run().unwrap_err().code, "auth.cert.expired");

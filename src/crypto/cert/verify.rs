@@ -9,6 +9,8 @@ use webpki::{
     KeyPurposeIdIter, RevocationCheckDepth, RevocationOptionsBuilder, UnknownStatusPolicy, VerifiedPath,
 };
 
+/// Two clocks that differ by less are wrong, and not the certificate.
+const SKEW: Duration = Duration::from_secs(24 * 3600);
 /// Addresses of revocation lists that are asked for one chain.
 const MAX_LOCATIONS: usize = 3;
 /// Signatures of authorities: SHA-2 alone, RSA from 2,048 bits.
@@ -63,6 +65,10 @@ pub struct Fault {
     pub code: &'static str,
     /// What was compared: what we hold against it, and what it shows.
     pub values: Vec<Compared>,
+    /// What of it differs.
+    pub differing: Vec<&'static str>,
+    /// What else it may be, if it cannot be known.
+    pub candidates: Vec<&'static str>,
 }
 /// What it is (`hashes`, `clock` ...), our values and the peer's.
 pub type Compared = (&'static str, Vec<String>, Vec<String>);
@@ -74,7 +80,17 @@ impl Fault {
     }
     /// A fault without values.
     pub fn of(code: &'static str) -> Self {
-        Self { code, values: Vec::new() }
+        Self { code, values: Vec::new(), differing: Vec::new(), candidates: Vec::new() }
+    }
+    /// What of the values differs.
+    #[must_use]
+    pub fn differs(self, differing: Vec<&'static str>) -> Self {
+        Self { differing, ..self }
+    }
+    /// It is no more than likely: what it may be, this among it.
+    #[must_use]
+    pub fn or_else(self, candidates: &[&'static str]) -> Self {
+        Self { candidates: candidates.to_vec(), ..self }
     }
     /// What else was compared.
     #[must_use]
@@ -143,13 +159,7 @@ impl Verify {
             Err(error) => {
                 let old: Vec<TrustAnchor<'_>> = ended.iter().map(|a| a.anchor.clone()).collect();
                 if build(&old, &helpers, None).is_ok() {
-                    let ends = ended.iter().map(|a| format!("its authority until {}", date(a.certificate.not_after)));
-                    let ends = ends.collect();
-                    return Err(Fault::of("auth.cert.expired").and(
-                        "clock",
-                        vec![format!("now {}", date(self.now))],
-                        ends,
-                    ));
+                    return Err(self.authority(&ended.iter().map(|a| &a.certificate).collect::<Vec<_>>()));
                 }
                 return Err(self.fault(first, &error));
             }
@@ -198,6 +208,22 @@ impl Verify {
         }
         found
     }
+    /// Of who is vouched for by an authority whose time is not now.
+    fn authority(&self, ended: &[&Certificate]) -> Fault {
+        let now = vec![format!("now {}", date(self.now))];
+        if ended.iter().all(|authority| authority.not_before > self.now) {
+            let begins = ended.iter().map(|a| format!("its authority from {}", date(a.not_before))).collect();
+            // Nobody trusts one that is still to come: it is the clock.
+            return Fault::of("auth.cert.not_yet_valid").and("clock", now, begins).differs(vec!["clock"]);
+        }
+        let ends = ended.iter().map(|a| format!("its authority until {}", date(a.not_after))).collect();
+        Fault::of("auth.cert.expired").and("clock", now, ends)
+    }
+    /// What begins so soon was made just now, by somebody with another clock; and who is before his own authority has a wrong one in any case.
+    fn is_slow(&self, not_before: Duration) -> bool {
+        let of_authorities = self.trust.authorities().map(|authority| authority.not_before).min();
+        not_before.saturating_sub(self.now) < SKEW || of_authorities.is_some_and(|begin| begin > self.now)
+    }
     fn fault(&self, first: &Certificate, error: &Error) -> Fault {
         let now = date(self.now);
         match error {
@@ -207,12 +233,12 @@ impl Verify {
                 format!("now {now}"),
                 format!("until {}", date(Duration::from_secs(not_after.as_secs()))),
             ),
-            Error::CertNotValidYet { not_before, .. } => Fault::new(
-                "auth.cert.not_yet_valid",
-                "clock",
-                format!("now {now}"),
-                format!("from {}", date(Duration::from_secs(not_before.as_secs()))),
-            ),
+            Error::CertNotValidYet { not_before, .. } => {
+                let begin = Duration::from_secs(not_before.as_secs());
+                let differing = if self.is_slow(begin) { vec!["clock"] } else { Vec::new() };
+                let (ours, theirs) = (format!("now {now}"), format!("from {}", date(begin)));
+                Fault::new("auth.cert.not_yet_valid", "clock", ours, theirs).differs(differing)
+            }
             Error::UnknownIssuer | Error::InvalidSignatureForPublicKey => {
                 let known = self.trust.authorities().take(8).map(|a| a.subject_text()).collect();
                 Fault::of("auth.cert.unknown_ca").and("authorities", known, vec![first.issuer_text().to_string()])

@@ -41,8 +41,8 @@ pub struct Question {
     pub connection: Arc<str>,
     /// The device of its inner packets.
     pub device: (DeviceId, String),
-    /// Where that is, if it is not where we are.
-    pub netns: Option<PathBuf>,
+    /// Where that is, if it is not where we are, and what people call that.
+    pub netns: Option<(PathBuf, String)>,
     /// Of our own outer packets.
     pub mark: u32,
     /// Those that are up.
@@ -96,10 +96,10 @@ impl std::ops::Drop for Ticket {
 }
 
 fn look(question: &Question) -> Vec<Failure> {
-    let Some(path) = &question.netns else { return examine(question, Place::here(question)) };
+    let Some((path, name)) = &question.netns else { return examine(question, Place::here(question)) };
     match Namespace::open(path).and_then(|namespace| namespace.run(|| examine(question, Place::here(question)))) {
         Ok(found) => found,
-        Err(error) => examine(question, Place::unseen(format!("the network namespace {}: {error}", path.display()))),
+        Err(error) => examine(question, Place::unseen(format!("the network namespace {name}: {error}"))),
     }
 }
 
@@ -160,7 +160,6 @@ fn facts(
     host: Host,
 ) -> Facts {
     let texts = |selectors: &[Selector]| selectors.iter().map(ToString::to_string).collect();
-    let faults = &ward.inbound.traffic.faults;
     Facts {
         time: clock::now(),
         connection: question.connection.clone(),
@@ -170,9 +169,10 @@ fn facts(
         local_ts: texts(&ward.local),
         remote_ts: texts(&ward.remote_ts),
         device: question.device.1.clone(),
+        netns: question.netns.as_ref().map(|(_, name)| name.clone()),
         raw: ward.outbound.path.load().encap == Encap::Raw,
         mtu: ward.mtu,
-        sa: Sa { opened: ward.inbound.sa.highest() > 0, icv: faults.icv.load(Relaxed), cut: faults.cut.load(Relaxed) },
+        sa: Sa::of(&ward.inbound),
         ever: after.passed,
         now: Passed {
             inwards: after.passed.inwards.saturating_sub(before.passed.inwards),
@@ -222,18 +222,20 @@ impl Place {
     fn here(question: &Question) -> Self {
         let mut this = Self::unseen(String::new());
         this.unseen.clear();
-        let mut rules = Rules { question, list: Vec::new(), slots: Vec::new() };
+        let asked = Netlink::open().and_then(|netlink| {
+            let (links, addresses) = (netlink.links()?, netlink.addresses()?);
+            Ok((netlink, links, addresses))
+        });
+        this.netlink = this.note("routes", asked);
+        let device = this.netlink.iter().flat_map(|(_, links, _)| links).find(|link| link.name == question.device.1);
+        let mtu = device.map_or(u32::MAX, |link| link.mtu);
+        let mut rules = Rules { question, mtu, list: Vec::new(), slots: Vec::new() };
         question.children.iter().enumerate().for_each(|(at, ward)| rules.of_child(at, ward));
         let name = format!("sandhog-look-{}", NUMBER.fetch_add(1, Relaxed));
         this.hops = vec![Hops::default(); question.children.len()];
         this.counters =
             this.note("packets on their way", Counters::place(&name, &rules.list)).map(|c| (c, rules.slots));
         this.filtered = this.note("what rp_filter drops", host::reverse_path_filtered());
-        let asked = Netlink::open().and_then(|netlink| {
-            let (links, addresses) = (netlink.links()?, netlink.addresses()?);
-            Ok((netlink, links, addresses))
-        });
-        this.netlink = this.note("routes", asked);
         let hooks = [(Hook::Prerouting, "prerouting"), (Hook::Input, "input"), (Hook::Forward, "forward")];
         let hooks = hooks.into_iter().chain([(Hook::Output, "output"), (Hook::Postrouting, "postrouting")]);
         for (hook, name) in hooks {
@@ -370,6 +372,8 @@ fn neighbour(address: &Address, local: Prefix, all: &[Address]) -> Option<IpAddr
 /// Counters for the places that [`Hops`] names.
 struct Rules<'a> {
     question: &'a Question,
+    /// Of the device.
+    mtu: u32,
     list: Vec<Counter>,
     slots: Vec<Slot>,
 }
@@ -416,6 +420,12 @@ impl Rules<'_> {
             self.count(child, Hook::Prerouting, true, pair, |h| &mut h.prerouting.last);
             self.count(child, Hook::Forward, false, &past, |h| &mut h.forward_past);
             self.count(child, Hook::Output, false, &past, |h| &mut h.output_past);
+            if let Ok(than) = u16::try_from(self.mtu) {
+                let ipv6 = pair.iter().any(|test| matches!(test, Test::To((addr, _)) if addr.is_ipv6()));
+                let long = [pair, &[Test::Longer { than, ipv6 }]].concat();
+                self.count(child, Hook::Prerouting, false, &long, |h| &mut h.big_half);
+                self.late(child, Hook::Prerouting, &long, |h| &mut h.big);
+            }
         }
     }
 

@@ -7,7 +7,7 @@ pub use history::{History, Told};
 
 use super::status::is_over;
 use crate::config::ConnectionConfig;
-use crate::ike::diagnose::Failure;
+use crate::ike::diagnose::{Failure, Phase};
 use crate::ike::policy::{self, Remote};
 use crate::ike::status::ConnectionStatus;
 use std::collections::BTreeSet;
@@ -34,7 +34,9 @@ impl Case<'_> {
     /// All that is wrong now, the worst first: why there is no tunnel, or why nothing passes through it.
     pub fn examine(&self) -> Vec<Told> {
         let monitored = self.not_passing.map(|failure| self.told(failure));
-        self.negotiations().into_iter().chain(monitored).collect()
+        // What works is the least that can be wrong.
+        let notices = self.status.into_iter().flat_map(|status| &status.notices).map(|failure| self.told(failure));
+        self.negotiations().into_iter().chain(monitored).chain(notices).collect()
     }
 
     /// The last failure of the connection as a whole, then those of its children, as far as nothing has succeeded since.
@@ -48,7 +50,8 @@ impl Case<'_> {
             .of(&self.config.name)
             .filter(|told| !is_over(&told.failure, sas, responds_only))
             // Whether packets pass is asked of who looks at them now.
-            .filter(|told| !told.failure.code.starts_with("traffic."))
+            .filter(|told| told.failure.phase != Phase::Traffic)
+            .filter(|told| !self.status.is_some_and(|status| status.notices.iter().any(|notice| told.is_of(notice))))
             .filter(|told| seen.insert(told.failure.child.clone()))
             .cloned()
             .collect();

@@ -5,10 +5,12 @@
 use crate::dataplane::stats::Sample;
 use crate::esp::drop::Drop;
 use crate::ike::diagnose::{Certainty, Failure, Phase};
+use crate::ipsec::sad::InboundEntry;
 use crate::wire::ip::Flow;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// Packets, delivered and sealed.
@@ -33,6 +35,8 @@ pub struct Facts {
     pub local_ts: Vec<String>,
     pub remote_ts: Vec<String>,
     pub device: String,
+    /// Where the device is, if it is not where we are.
+    pub netns: Option<String>,
     /// ESP is not in UDP.
     pub raw: bool,
     /// The largest inner packet that is carried whole.
@@ -61,6 +65,14 @@ pub struct Sa {
     pub icv: u64,
     /// That of so many was cut to 96 bits.
     pub cut: u64,
+}
+
+impl Sa {
+    /// As it is now.
+    pub fn of(inbound: &InboundEntry) -> Self {
+        let faults = &inbound.traffic.faults;
+        Self { opened: inbound.sa.highest() > 0, icv: faults.icv.load(Relaxed), cut: faults.cut.load(Relaxed) }
+    }
 }
 
 /// What the host says.
@@ -121,6 +133,9 @@ pub struct Hops {
     pub asked: u64,
     /// From our network to the peer's, by whatever way.
     pub answers: u64,
+    /// Of those that came in: what is too long for our device and must not be cut, in the first half of the look, and in all of it.
+    pub big_half: u64,
+    pub big: u64,
     /// From our device.
     pub in_prerouting: Seen,
     pub in_input: Seen,
@@ -162,7 +177,8 @@ pub enum Fate {
 
 /// What is wrong, worst first.
 pub fn judge(facts: &Facts) -> Vec<Failure> {
-    let mut found: Vec<Failure> = [esp(facts), replay(facts), too_big(facts)].into_iter().flatten().collect();
+    let unopened = unopened(facts.time, facts.initiator, facts.sa).map(|failure| facts.about(failure));
+    let mut found: Vec<Failure> = [unopened, replay(facts), too_big(facts)].into_iter().flatten().collect();
     let passes = facts.now.inwards > 0 && facts.now.outwards > 0;
     if passes {
         found.extend(selectors(facts));
@@ -185,10 +201,13 @@ pub fn judge(facts: &Facts) -> Vec<Failure> {
 
 impl Facts {
     fn proven(&self, code: &'static str) -> Failure {
-        let mut failure = Failure::new(self.time, Phase::Traffic, self.initiator, code);
+        self.about(Failure::new(self.time, Phase::Traffic, self.initiator, code))
+    }
+    fn about(&self, mut failure: Failure) -> Failure {
         failure.connection = Some(self.connection.clone());
         failure.child = Some(self.child.clone());
         failure.remote = self.remote;
+        failure.local.put("netns", self.netns.iter().cloned().collect());
         failure
     }
     fn likely(&self, candidates: &[&'static str]) -> Option<Failure> {
@@ -214,18 +233,20 @@ fn packets(number: u64, what: &str) -> String {
     format!("{number} {what}")
 }
 
-/// What comes cannot be opened.
-fn esp(facts: &Facts) -> Option<Failure> {
-    let Sa { opened, icv, cut } = facts.sa;
-    if opened {
-        return None;
+/// Nothing of what comes on an SA can be opened, from its first packet on. One wrong packet anybody can send.
+pub fn unopened(time: Duration, initiator: bool, Sa { opened, icv, cut }: Sa) -> Option<Failure> {
+    let failure = |code| Failure::new(time, Phase::Traffic, initiator, code);
+    match (opened, cut, icv) {
+        (false, 1.., _) => {
+            Some(failure("esp.truncation").between("icv", vec!["128 bits".into()], vec!["96 bits".into()]))
+        }
+        (false, 0, 2..) => {
+            let mut failure = failure("esp.keys");
+            (failure.certainty, failure.candidates) = (Certainty::Likely, vec!["esp.keys"]);
+            Some(with(failure, "packets", [packets(icv, "with a wrong ICV"), "0 opened".into()]))
+        }
+        _ => None,
     }
-    if cut > 0 {
-        let failure = facts.proven("esp.truncation");
-        return Some(failure.between("icv", vec!["128 bits".into()], vec!["96 bits".into()]));
-    }
-    let failure = facts.likely(&["esp.keys"]).filter(|_| icv > 0)?;
-    Some(with(failure, "packets", [packets(icv, "with a wrong ICV"), "0 opened".into()]))
 }
 
 /// What comes is older than the window. A few are what any network does.
@@ -239,13 +260,27 @@ fn replay(facts: &Facts) -> Option<Failure> {
 
 /// A host goes on sending what is too big although it was told: who hears it sends smaller ones at once.
 fn too_big(facts: &Facts) -> Option<Failure> {
+    let found = |packets: String| {
+        let failure = facts.likely(&["mtu.black_hole"])?;
+        Some(with(with(failure, "packets", [packets]), "mtu", [facts.mtu.to_string()]))
+    };
+    // The kernel does not give such packets to the device. Some are what a look for the path's MTU sends.
+    if let Some(hops) = facts.host.hops
+        && hops.big_half >= 2
+        && hops.big >= hops.big_half + 2
+        && hops.big * 5 >= hops.prerouting.last
+    {
+        return found(packets(hops.big, "too long that must not be cut"));
+    }
     let of = |sample: &&Sample| sample.reason == Drop::TooBig;
     let first = facts.refused.iter().find(of)?;
     let same = facts.refused.iter().filter(of).filter(|other| ends(&other.flow) == ends(&first.flow)).count();
-    let again = facts.too_big.iter().all(|count| *count > 0) && same >= 3;
-    let failure = facts.likely(&["mtu.black_hole"]).filter(|_| again)?;
-    let failure = with(failure, "packets", [format!("{}, {} octets", told(&first.flow), first.len)]);
-    Some(with(failure, "mtu", [facts.mtu.to_string()]))
+    let [before, after] = facts.too_big;
+    let often = same >= 3 && (before + after) * 5 >= facts.now.outwards;
+    if before == 0 || after == 0 || !often {
+        return None;
+    }
+    found(format!("{}, {} octets", told(&first.flow), first.len))
 }
 
 fn ends(flow: &Flow) -> (IpAddr, IpAddr) {
@@ -331,7 +366,7 @@ fn outwards(facts: &Facts, hops: &Hops) -> Option<Failure> {
         let failure = facts.likely(&["traffic.firewall"])?;
         return Some(firewall(facts, failure, "prerouting", hops.prerouting.first));
     }
-    let lost = hops.prerouting.last > 0 && hops.forward.first + hops.forward_past == 0;
+    let lost = hops.prerouting.last > hops.big && hops.forward.first + hops.forward_past == 0;
     lost.then(|| not_forwarded(facts, hops.prerouting.last, 0)).flatten()
 }
 
@@ -474,6 +509,7 @@ mod tests {
             local_ts: vec!["10.1.0.0/24".into()],
             remote_ts: vec!["10.2.0.0/24".into()],
             device: "sandhog0".into(),
+            netns: None,
             raw: false,
             mtu: 1422,
             sa: Sa { opened: true, icv: 0, cut: 0 },
@@ -580,6 +616,10 @@ mod tests {
                 "a host learns the mtu",
                 Facts { too_big: [9, 0], ..refused(busy(), Drop::TooBig, "10.1.0.2", "10.2.0.2", false) },
             ),
+            (
+                "a look for the path's mtu",
+                asking(|hops| (hops.big_half, hops.big, hops.prerouting, hops.asked) = (2, 4, all(40), 0)),
+            ),
             ("multicast", refused(busy(), Drop::NoPolicy, "10.1.0.2", "224.0.0.251", false)),
         ] {
             assert_eq!(judge(&facts), [], "{name}");
@@ -603,6 +643,11 @@ mod tests {
                 "mtu.black_hole",
                 false,
                 Facts { too_big: [2, 2], ..refused(busy(), Drop::TooBig, "10.1.0.2", "10.2.0.2", false) },
+            ),
+            (
+                "mtu.black_hole",
+                false,
+                asking(|hops| *hops = Hops { prerouting: all(9), big_half: 4, big: 9, ..Hops::default() }),
             ),
             ("traffic.selectors", true, refused(idle(), Drop::NoPolicy, "10.9.0.2", "10.2.0.2", false)),
             ("traffic.selectors", true, refused(busy(), Drop::SelectorMismatch, "10.7.0.2", "10.1.0.2", true)),

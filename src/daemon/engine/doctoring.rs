@@ -4,10 +4,12 @@ use crate::control::request::Reply;
 use crate::control::types::{Diagnosis, Why};
 use crate::daemon::DEVICE;
 use crate::daemon::doctor::host::{self, Question, Ward};
+use crate::daemon::doctor::traffic::{self, Sa};
 use crate::daemon::doctor::{Case, Told};
 use crate::daemon::install::Installer;
 use crate::daemon::installed;
 use crate::daemon::status;
+use crate::ike::diagnose::Failure;
 use crate::ike::status::{ChildStatus, IkeStatus, State};
 use std::time::Duration;
 
@@ -54,11 +56,40 @@ impl Engine {
         Question {
             connection: name.into(),
             device: (device, own.unwrap_or(&config.gateway.device).to_owned()),
-            netns: interface.and_then(|interface| interface.netns.clone()),
+            netns: interface.and_then(|interface| interface.netns.clone().zip(interface.namespace())),
             mark: config.gateway.mark,
             children,
             stats: self.parts.workers.stats.clone(),
         }
+    }
+
+    /// Tells of SAs on which nothing that comes can be opened, once of each; and that it is over, when something was.
+    pub(super) fn watch_faults(&mut self, now: Duration) {
+        for (id, sa) in self.parts.installer.faulty() {
+            let said = Sa::of(&sa.inbound);
+            let connection = sa.key.connection.clone();
+            if said.opened {
+                let over = |noted: &Failure| noted.code.starts_with("esp.");
+                if self.faulty.remove(&id) && self.noted.get(&connection).is_some_and(over) {
+                    self.noted.remove(&connection);
+                    self.pictures.touch(&connection);
+                }
+                continue;
+            }
+            let Some(mut failure) = traffic::unopened(now, false, said).filter(|_| self.faulty.insert(id)) else {
+                continue;
+            };
+            failure.initiator = self.endpoint.status_of(&connection).is_some_and(|status| {
+                status.sas.iter().any(|ike| ike.initiator && ike.children.iter().any(|child| child.id == id))
+            });
+            failure.remote = Some(sa.outbound.path.load().remote);
+            (failure.connection, failure.child) = (Some(connection.clone()), Some(sa.key.child.clone()));
+            self.history.note(&failure);
+            self.parts.journal.tell_diagnosis(now, &failure);
+            self.pictures.touch(&connection);
+            self.noted.insert(connection, failure);
+        }
+        self.faulty.retain(|id| self.parts.installer.get(*id).is_some());
     }
 
     /// What is wrong now. `None`: there is no such connection.

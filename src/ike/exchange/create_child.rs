@@ -504,7 +504,7 @@ pub(in crate::ike) fn computed(
             asked.abandon(cx);
             bad_public(cx, core, est);
         }
-        Done::Refused | Done::Answered(_) | Done::Signed(_) | Done::Verified(_) => {
+        Done::Refused | Done::Answered(_) | Done::Signed(_) | Done::Verified(_) | Done::Which(_) => {
             let failure = Failure::new(cx.now, Where::CreateChild, true, "limit.compute_queue");
             disown(cx, core, est, *asked, failure);
         }

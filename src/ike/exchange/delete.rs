@@ -127,6 +127,9 @@ pub(in crate::ike) fn remove(cx: &mut Cx<'_>, est: &mut Established, i: usize, w
     if child.resource.is_none() {
         est.follow_fallback(&child.policy.name, why);
     }
+    if why != Ended::Replaced {
+        cx.settled(&est.connection, &child.policy.name);
+    }
     cx.common.by_child.remove(&child.spi_in);
     cx.common.by_id.remove(&child.id);
     cx.emit(Event::ChildDown {

@@ -1,4 +1,5 @@
 //! A half-open IKE SA: the responder has answered IKE_SA_INIT and waits for what it can believe.
+use super::ike_auth::forms::Suspect;
 use super::ike_auth::responder::Pending;
 use super::ike_sa_init::MAX_REQUEST;
 use super::{Arrival, ike_auth, intermediate};
@@ -7,16 +8,23 @@ use crate::crypto::work::{Done, Work};
 use crate::ike::admission::InitKey;
 use crate::ike::channel::{Channel, Sealed};
 use crate::ike::common::{Cx, Step};
+use crate::ike::diagnose::{Failure, Phase as Where};
 use crate::ike::event::Ended;
 use crate::ike::keys::{Contributions, HandshakeKeys};
+use crate::ike::link::Link;
 use crate::ike::negotiate::IkeSuite;
-use crate::ike::sa::{Core, Phase};
+use crate::ike::policy::{Connection, Remote};
+use crate::ike::sa::{Core, HALF_OPEN_LIFETIME, Phase};
 use crate::ike::window::Incoming;
 use crate::wire::message::Header;
 use crate::wire::payload::Proposal;
 use crate::wire::registry::ExchangeType;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
+/// An initiator that has not gone on until then will not: it has asked again by now.
+const SILENCE: Duration = Duration::from_secs(5);
 /// So many messages of a half-open IKE SA wait for its keys: an IKE_AUTH with a chain of certificates, in small fragments.
 const MAX_PARKED: usize = 32;
 
@@ -46,6 +54,12 @@ pub(in crate::ike) struct HalfOpen {
     pub pending: Option<Box<Pending>>,
     /// The first protected request, which waits for g^ir, or what has come of its fragments.
     pub parked: Vec<Parked>,
+    /// The initiator can use a post-quantum pre-shared key, and nobody has one for it here.
+    pub lacks_ppk: bool,
+    /// It was told that nothing has followed.
+    pub told: bool,
+    /// What is told of a refusal when it was looked into.
+    pub suspect: Option<Box<Suspect>>,
     /// A request was refused with this. They may get lost, so they are remembered for as long as a half-open IKE SA lives.
     pub refused: Option<Sealed>,
 }
@@ -87,6 +101,10 @@ pub(in crate::ike) fn computed(
     job: u64,
     done: Done,
 ) -> Step<Phase> {
+    if let Some(suspect) = half.suspect.take_if(|suspect| suspect.job == job) {
+        suspect.computed(cx, &done);
+        return Ok(Phase::HalfOpen(half));
+    }
     match (half.job == Some(job), &half.keys) {
         (false, _) if half.pending.is_some() => return ike_auth::responder::computed(cx, core, half, job, done),
         (false, _) => return Ok(Phase::HalfOpen(half)),
@@ -108,6 +126,42 @@ pub(in crate::ike) fn computed(
     Ok(phase)
 }
 impl HalfOpen {
+    /// When something is to be done about it.
+    pub(in crate::ike) fn deadline(&self, core: &Core) -> Duration {
+        let waits = !self.told && self.keys.is_none() && self.job.is_none();
+        core.created + if waits { SILENCE } else { HALF_OPEN_LIFETIME }
+    }
+    /// Its time may be over. If the initiator has not gone on, though it is where one of our peers is, this is told: what it had to say is
+    /// lost on the way, or it did not like our answer.
+    pub(in crate::ike) fn tick(&mut self, cx: &mut Cx<'_>, core: &Core) -> Step<()> {
+        if self.keys.is_none() && self.job.is_none() && !std::mem::replace(&mut self.told, true) {
+            self.nothing_follows(cx, core);
+        }
+        if cx.now < core.created + HALF_OPEN_LIFETIME { Ok(()) } else { Err(Ended::Failed) }
+    }
+    fn nothing_follows(&self, cx: &mut Cx<'_>, core: &Core) {
+        let known = cx.common.directory.between(core.local.ip(), core.remote.ip(), cx.host);
+        let at_home = |c: &&Arc<Connection>| !c.remote_addrs.contains(&Remote::Any);
+        let up = |c: &Connection| cx.common.links.get(&c.name).is_some_and(Link::is_up);
+        // Who is up otherwise has just chosen another of two.
+        let Some(connection) = known.iter().find(at_home).filter(|c| !up(c)).cloned() else { return };
+        // Nor is it told of who is not listened to.
+        let barred = cx.common.admission.is_barred(cx.now, core.remote.ip(), &cx.policy().limits);
+        if barred || !cx.may_report() {
+            return;
+        }
+        let (code, candidates) = match self.lacks_ppk {
+            true => ("auth.ppk", ["auth.ppk", "net.filtered"]),
+            false => ("net.filtered", ["net.filtered", "net.nat"]),
+        };
+        let failure = Failure::new(cx.now, Where::IkeAuth, false, code).or_else(&candidates);
+        let failure = if self.lacks_ppk {
+            failure.between("ppk", vec!["none".into()], vec!["wanted".into()])
+        } else {
+            failure.between("packets", vec!["IKE_SA_INIT answered".into()], vec!["no IKE_AUTH".into()])
+        };
+        cx.fail_stranger(Failure { remote: Some(core.remote), ..failure }, Some(&connection));
+    }
     /// The initiator's nonce.
     pub(in crate::ike) fn ni(&self) -> &[u8] {
         &self.key.2

@@ -1,13 +1,16 @@
 //! IKE_AUTH (RFC 7296 section 1.2): who is there, and the first child. Here the initiator, and what both do; the responder has its own file.
+mod case;
+mod establish;
+pub(in crate::ike) mod forms;
 mod frozen;
 pub(in crate::ike) mod responder;
 
+use self::establish::establish;
 use super::ike_sa_init::{Agreeing, gave_up};
-use super::liveness::Signs;
 use super::{Arrival, Contents, mobike, reauth};
 use crate::crypto::cert::{Crl, Fault};
 use crate::crypto::work::Done;
-use crate::ike::auth::{self, Authenticated, Signed};
+use crate::ike::auth::{self, Signed};
 use crate::ike::channel::{Channel, OpenError};
 use crate::ike::child::{self, Made, Offer};
 use crate::ike::claim::{self, Claim, Own, Progress, Proven};
@@ -17,23 +20,18 @@ use crate::ike::directory::{fits, id_of};
 use crate::ike::error::Refusal;
 use crate::ike::event::{Ended, Event};
 use crate::ike::keys::{HandshakeKeys, PpkKeys};
-use crate::ike::life::Life;
-use crate::ike::link::Sibling;
 use crate::ike::negotiate::KeRule;
 use crate::ike::policy::{AuthKind, Childless, Connection, IdMatch};
 use crate::ike::ppk;
-use crate::ike::sa::{Core, Established, IkeSa, Phase, Standing, Task};
+use crate::ike::sa::{Core, Established, IkeSa, Phase, Task};
 use crate::ike::siblings;
 use crate::ike::virtuals::{self, Virtuals};
 use crate::ike::window;
 use crate::wire::payload::{Auth, Id, IdPayload, Notify, Payload, Proposal};
 use crate::wire::registry::{ExchangeType, NotifyType};
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A responder leaves the first word about further children to the initiator for this long.
-const RESPONDER_PATIENCE: Duration = Duration::from_secs(5);
 /// What our proof is checked against, as revocation lists or a server, may take the peer so long: only then it is silent.
 const THEIR_PATIENCE: Duration = Duration::from_millis(3500);
 
@@ -175,7 +173,7 @@ fn our_proof(
 }
 /// The end of an attempt that fails by itself.
 fn failed(cx: &mut Cx<'_>, core: &Core, connection: &Connection, fault: Fault) -> Ended {
-    let failure = Failure::new(cx.now, Where::IkeAuth, true, fault.code).compared(fault.values);
+    let failure = Failure::of_fault(cx.now, true, fault);
     cx.fail(Failure { remote: Some(core.remote), ..failure }, Some(connection));
     Ended::Failed
 }
@@ -355,7 +353,7 @@ fn proceed(
             return Ok(Phase::Proving(proving));
         }
         Progress::Refused(fault) => {
-            let failure = Failure::new(cx.now, Where::IkeAuth, true, fault.code).compared(fault.values);
+            let failure = Failure::of_fault(cx.now, true, fault);
             return Err(reject(cx, core, proving, true, failure));
         }
         Progress::Dropped => return Err(proving.overloaded(cx, core)),
@@ -454,7 +452,7 @@ fn judge(cx: &mut Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Resu
     }
 }
 /// What a refusal of the responder, which does not tell why, may mean.
-fn candidates(connection: &Connection) -> &'static [&'static str] {
+pub(in crate::ike) fn candidates(connection: &Connection) -> &'static [&'static str] {
     match connection.local_auth {
         AuthKind::Psk => &["auth.psk", "auth.id", "peer.unknown"],
         AuthKind::PublicKey => &["auth.cert.unknown_ca", "auth.cert.name", "auth.id", "auth.hash", "peer.unknown"],
@@ -524,77 +522,5 @@ impl Established {
             wish.retry.failed(cx.now);
         }
         cx.touch(&self.connection);
-    }
-}
-
-/// The only way to an established IKE SA is a proof.
-fn establish(
-    cx: &mut Cx<'_>,
-    core: &mut Core,
-    proof: &Authenticated,
-    keys: HandshakeKeys,
-    connection: Arc<Connection>,
-    (local_id, remote_id): (Id, Id),
-    proposal: Proposal,
-) -> Established {
-    let (keys, channel) = keys.established(proof);
-    let (now, id) = (cx.now, core.id);
-    let sibling = Sibling {
-        ike: id,
-        local: local_id.clone(),
-        created: core.created,
-        since: now,
-        spi_i: core.spi_i,
-        initiator: core.initiator,
-    };
-    siblings::one_of_two(cx, &sibling, &connection, &remote_id);
-    core.connection = Some(connection.name.clone());
-    core.window.widen();
-    core.size.agreed &= connection.fragmentation;
-    let connection = cx.common.count(connection);
-    let peer = cx.common.links.get_mut(&connection.name).map_or(0, |link| {
-        if !core.initiator {
-            for wish in &mut link.wishes {
-                wish.retry.at = wish.retry.at.max(now + RESPONDER_PATIENCE);
-            }
-        }
-        link.established(sibling, &remote_id)
-    });
-    cx.emit(Event::IkeUp { ike: id, connection: connection.name.clone(), peer });
-    cx.touch(&connection);
-    if let Some(old) = core.replaces {
-        cx.common.relieved.push((old, id));
-    }
-    let life = Life::of_ike(cx, &connection);
-    let authentication = Life::of_authentication(cx, &connection, core.initiator);
-    Established {
-        connection,
-        permitted: None,
-        unsettled: true,
-        peer,
-        local_id,
-        remote_id,
-        virtuals: Virtuals::default(),
-        proposal,
-        keys,
-        channel,
-        since: now,
-        signs: Signs::new(now),
-        children: Vec::new(),
-        queue: VecDeque::new(),
-        asked: None,
-        answering: None,
-        fresh: Vec::new(),
-        half_done: Vec::new(),
-        ppk: false,
-        closing: None,
-        life,
-        authentication,
-        standing: Standing::Current,
-        leave_at: None,
-        older: None,
-        relieves: None,
-        put_off: None,
-        unheard: None,
     }
 }

@@ -6,7 +6,7 @@ use super::create_child::{self, Agreed, Making, Pending};
 use crate::frozen::frozen;
 use crate::ike::child::{self, Child, ChildState, Made, Mismatch, Offer};
 use crate::ike::common::Cx;
-use crate::ike::diagnose::{Failure, Phase as Where};
+use crate::ike::diagnose::{Certainty, Failure, Phase as Where};
 use crate::ike::error::Refusal;
 use crate::ike::event::{ChildId, Ended};
 use crate::ike::life::{Life, jitter};
@@ -19,6 +19,9 @@ use std::time::Duration;
 
 /// So long after a child is up its group is tried, and up to as long again.
 const REHEARSAL: Duration = Duration::from_secs(5);
+
+/// So soon a rekey of the peer may be a trial: of the group, or of somebody who types.
+const HASTY: Duration = Duration::from_secs(60);
 
 /// What the peer has made of the child that we are rekeying, too.
 pub(in crate::ike) struct Rival {
@@ -219,8 +222,42 @@ pub(in crate::ike) fn answered(cx: &mut Cx<'_>, core: &mut Core, est: &mut Estab
         est.meets_rival(replaces, &name, Rival { new: Some(new), lowest });
     }
     if let Some(old) = replaces {
+        if !beaten {
+            came_early(cx, core, est, old, new);
+        }
         est.expect_delete(cx.now + cx.patience(), old);
     }
+}
+/// The peer has rekeyed a child. If it does so much earlier than we would, its lifetime is shorter, or it counts octets: the second time tells, and so does
+/// the first unless it comes so soon that somebody may just be trying something.
+fn came_early(cx: &mut Cx<'_>, core: &Core, est: &mut Established, old: ChildId, new: ChildId) {
+    let Some(child) = est.child(old) else { return };
+    let (age, before, ours) = (cx.now.saturating_sub(child.since), child.early, child.policy.rekey_time);
+    if ours.is_zero() || est.connection.rekey == RekeyBy::Peer || age * 2 >= ours {
+        return;
+    }
+    let (name, again) = (child.policy.name.clone(), before.is_some());
+    if let Some(child) = est.child_mut(new) {
+        child.early = Some(age);
+    }
+    // A third time says nothing new.
+    let told = cx.common.links.get(&est.connection.name).is_some_and(|link| {
+        let sure = |known: &Failure| known.code == "lifetime.peer_shorter" && known.certainty == Certainty::Proven;
+        link.notices.iter().any(|known| known.child.as_ref() == Some(&name) && sure(known))
+    });
+    if told || (!again && age < HASTY) {
+        return;
+    }
+    let seconds = |time: Duration| format!("{} s", time.as_secs());
+    let seen = before.into_iter().chain([age]).map(seconds).collect();
+    let failure = Failure::new(cx.now, Where::Rekey, false, "lifetime.peer_shorter");
+    let failure = failure.between("lifetime", vec![seconds(ours)], seen);
+    // At equal distances it is a time that has passed, at others it is what has travelled.
+    let regular = before.is_some_and(|before| age.abs_diff(before) * 4 <= age.max(before));
+    let failure = if regular { failure } else { failure.or_else(&["lifetime.peer_shorter"]) };
+    let differing = vec![if again && !regular { "bytes" } else { "time" }];
+    let failure = Failure { child: Some(name), differing, remote: Some(core.remote), ..failure };
+    cx.notice(failure, &est.connection);
 }
 
 /// The group of this child is known to fit, or not to.

@@ -234,6 +234,7 @@ impl Machine {
             | Event::Addresses { .. }
             | Event::KeyLog(_)
             | Event::Failed(_)
+            | Event::Noticed(_)
             | Event::Warning { .. } => {}
         }
     }

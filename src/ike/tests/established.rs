@@ -277,7 +277,7 @@ fn a_shutdown_is_polite_and_short() {
 }
 
 /// Alice has asked for `lan` by CREATE_CHILD_SA, and her request is on its way.
-fn asking(alice: Policy, bob: Policy) -> (World, Datagram) {
+pub(super) fn asking(alice: Policy, bob: Policy) -> (World, Datagram) {
     let mut world = World::new(alice, bob);
     world.command_a(up());
     world.pass(seconds(1));
@@ -289,7 +289,7 @@ fn asking(alice: Policy, bob: Policy) -> (World, Datagram) {
     (world, request)
 }
 /// What Bob would answer.
-fn granted() -> Vec<Payload> {
+pub(super) fn granted() -> Vec<Payload> {
     request(0x4711_0815, "aes128gcm16")
 }
 

@@ -1,5 +1,6 @@
 //! What is used up: by time, by what has travelled, by a leap of the clock.
 use super::super::event::{Input, Usage};
+use super::rekey_ike::current;
 use super::*;
 use crate::ike::event::Ended;
 use crate::wire::payload::{Notify, Payload};
@@ -76,27 +77,57 @@ fn r35_a_child_is_not_used_after_its_lifetime() {
     world.pass(seconds(10));
     assert_one_tunnel(&world);
     assert_eq!(world.a.ikes(), 1);
-    assert!(!world.a.events.iter().any(|e| matches!(e, Event::IkeDown { .. })), "the IKE SA goes on");
 }
-/// R35, RFC 7296 section 2.8: if rekeys have failed, the IKE SA ends with the child.
+/// How many children each end had at the worst moment of so many seconds.
+fn least(world: &mut World, time: u64) -> (usize, usize) {
+    let (end, mut least) = (world.now + seconds(time), (usize::MAX, usize::MAX));
+    while world.now < end {
+        world.pass(Duration::from_millis(100));
+        least = (least.0.min(world.a.children().len()), least.1.min(world.b.children().len()));
+    }
+    least
+}
+/// R35, RFC 7296 section 2.8: if rekeys have failed, only an IKE SA from scratch helps; it is there before the old one ends.
 #[test]
-fn r35_a_child_that_cannot_be_rekeyed_ends_the_ike_sa() {
+fn r35_a_child_that_cannot_be_rekeyed_is_made_from_scratch() {
     let bob = short(with_child(bob(), |c| c.proposals = esp("aes128gcm16-modp2048")), 5000, policy::RekeyBy::Peer);
     let alice = short(with_child(alice(), |c| c.proposals = esp("aes128gcm16-ecp256")), 100, policy::RekeyBy::Both);
     let mut world = tunnel_of(alice, bob);
-    world.pass(seconds(128));
-    assert_eq!(world.a.children().len(), 1, "as long as it lives it lives");
+    let old = world.a.children()[0].spi_in;
+    world.pass(seconds(112));
+    assert_eq!(world.a.children()[0].spi_in, old, "as long as it lives it lives");
     let failures = world.a.failures();
     assert!(!failures.is_empty() && failures.iter().all(|code| *code == "pfs.mismatch"), "{failures:?}");
-    world.pass(seconds(10));
+    assert_eq!(least(&mut world, 20), (1, 1), "make before break");
     assert_one_tunnel(&world);
-    assert!(world.a.events.iter().any(|e| matches!(e, Event::IkeDown { why: Ended::Expired, .. })));
+    assert_ne!(world.a.children()[0].spi_in, old);
+    assert!(world.a.events.iter().any(|e| matches!(e, Event::IkeDown { why: Ended::Replaced, .. })));
+}
+/// A rekey is the peer's affair, and it does not see to it: nothing but an IKE SA from scratch is tried, and in time. The IKE SA likewise.
+#[test]
+fn what_the_peer_has_not_rekeyed_is_made_from_scratch() {
+    let alice_of = |child, ike| with(short(alice(), child, policy::RekeyBy::Peer), |c| c.rekey_time = seconds(ike));
+    for (alice, at) in
+        [(alice_of(100, 0), 110), (alice_of(0, 100), 110), (with(alice_of(0, 100), |c| c.over_time = seconds(4)), 98)]
+    {
+        let mut world = tunnel_of(alice, short(bob(), 5000, policy::RekeyBy::Peer));
+        let (ike, child) = (current(&world.a).remove(0), world.a.children()[0].spi_in);
+        world.log.clear();
+        world.pass(seconds(at));
+        assert!(world.sent_by(ALICE).is_empty(), "left to the peer");
+        assert_eq!(least(&mut world, 25), (1, 1), "make before break");
+        assert_one_tunnel(&world);
+        assert!(current(&world.a)[0] != ike && world.a.children()[0].spi_in != child);
+        assert!(!world.sent_by(ALICE).iter().any(|d| d.is(ExchangeType::CREATE_CHILD_SA, false)));
+    }
 }
 
 /// R35: what was replaced has no grace behind the end of its lifetime, whoever was to delete it.
 #[test]
 fn r35_a_replaced_child_ends_with_its_lifetime() {
     let mut world = tunnel_of(short(alice(), 100, policy::RekeyBy::Peer), short(bob(), 100, policy::RekeyBy::Peer));
+    // Nothing is made from scratch.
+    world.drop = |d| d.is(ExchangeType::IKE_SA_INIT, false);
     world.pass(seconds(126));
     world.command_a(rekey(Some("lan")));
     world.pass_on(ALICE);
@@ -204,8 +235,9 @@ fn r35_children_end_with_the_lifetime_of_their_ike_sa() {
         (c.rekey, c.dpd_delay) = (policy::RekeyBy::Peer, Duration::ZERO);
     });
     let mut world = tunnel_of(policy, bob());
-    world.pass(seconds(118));
+    world.pass(seconds(105));
     world.drop = |_| true;
+    world.pass(seconds(13));
     assert_eq!(world.a.children().len(), 1);
     world.pass(seconds(2));
     assert_eq!((downs(&world.a), world.a.ikes()), (vec![Ended::Expired], 1), "at once, without waiting for the peer");

@@ -38,6 +38,7 @@ mod siblings;
 mod silence;
 mod stranger;
 mod stray;
+mod told;
 mod transport;
 mod ways;
 mod windows;

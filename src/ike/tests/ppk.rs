@@ -99,7 +99,7 @@ fn another_secret_under_the_same_name_is_none() {
     let mut world = World::new(using(alice(), ppk("one", false)), bob);
     world.command_a(up());
     world.pass(seconds(1));
-    assert_eq!((world.a.ikes(), world.b.ikes(), world.b.failures()), (0, 0, vec!["auth.psk"]));
+    assert_eq!((world.a.ikes(), world.b.ikes(), world.b.failures()), (0, 0, vec!["auth.ppk"]));
 }
 
 #[test]

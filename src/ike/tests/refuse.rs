@@ -240,7 +240,7 @@ fn five_wrong_proofs_a_minute_are_enough() {
         world.pass(seconds(2));
     }
     assert_eq!(world.b.failures(), ["auth.psk"; 5]);
-    assert_eq!(world.b.computed, 5, "who is barred gets no g^ir either");
+    assert_eq!(world.b.computed, 10, "g^ir, and what it was compared with: who is barred gets neither");
     let mut good = super::alice();
     good.connections[0] = Arc::new(connection(ALICE, BOB));
     world.command_a(down());

@@ -227,7 +227,10 @@ fn regular_responder_ignore_soft_expire() {
 /// The lifetime of the old one ends at the responder while it waits for the Delete: no second Delete, and the late one is answered empty.
 #[test]
 fn regular_responder_handle_hard_expire() {
-    let bob = with(with_child(bob(), |c| c.rekey_time = seconds(100)), |c| c.rekey = policy::RekeyBy::Peer);
+    // He cannot call, so he makes nothing from scratch.
+    let bob = with(with_child(bob(), |c| c.rekey_time = seconds(100)), |c| {
+        (c.rekey, c.remote_addrs) = (policy::RekeyBy::Peer, vec![policy::Remote::Any]);
+    });
     let mut world = World::new(alice(), bob);
     world.command_a(up());
     world.pass(seconds(126));

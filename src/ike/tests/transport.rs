@@ -78,13 +78,13 @@ fn only_who_asks_for_it_gets_it_and_who_wants_it_takes_nothing_else() {
     // Bob has a tunnel: he does not grant transport mode, and Alice has what he made deleted.
     let mut world = established(transport(alice(), a, b), tunnel(bob(), b, a), false);
     assert!(world.a.children().is_empty());
-    assert!(world.a.failures().contains(&"answer.not_offered"));
+    assert!(world.a.failures().contains(&"child.mode"));
     world.pass(Duration::from_millis(200));
     assert!(world.b.children().is_empty());
     // Alice asks for a tunnel: Bob has none.
     let world = established(tunnel(alice(), a, b), transport(bob(), b, a), false);
     assert!(world.a.children().is_empty() && world.b.children().is_empty());
-    assert!(world.b.failures().contains(&"ts.mismatch"));
+    assert!(world.b.failures().contains(&"child.mode"));
 }
 
 /// R32: what was not asked for is no answer.

@@ -66,6 +66,13 @@ pub enum Test {
     NotMarked(u32),
     /// It begins a TCP connection.
     Begins,
+    /// It is longer than this, must not be cut, and is no TCP, whose segments may come in one piece and leave in several.
+    Longer {
+        /// Octets.
+        than: u16,
+        /// Of IPv6.
+        ipv6: bool,
+    },
     /// It asks for an echo, by the ICMP of IPv4, or of IPv6.
     Echo {
         /// Of IPv6.
@@ -221,14 +228,21 @@ fn passes(m: &mut Message, test: &Test) {
             carries(m, TCP, None);
             load(m, REGISTER, libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32, 13, 1);
             // SYN without ACK.
-            expression(m, "bitwise", |m| {
-                m.number(BITWISE_SREG, REGISTER);
-                m.number(BITWISE_DREG, REGISTER);
-                m.number(BITWISE_LEN, 1);
-                m.nested(BITWISE_MASK, |m| m.attribute(DATA_VALUE, &[0x12]));
-                m.nested(BITWISE_XOR, |m| m.attribute(DATA_VALUE, &[0]));
-            });
+            masked(m, 0x12);
             equals(m, &[0x02]);
+        }
+        Test::Longer { than, ipv6 } => {
+            meta(m, libc::NFT_META_L4PROTO as u32);
+            compare(m, libc::NFT_CMP_NEQ, &[TCP]);
+            // IPv6 does not count its header, and cuts nothing on the way.
+            let (at, than) = if *ipv6 { (4, than.saturating_sub(40)) } else { (2, *than) };
+            load(m, REGISTER, libc::NFT_PAYLOAD_NETWORK_HEADER as u32, at, 2);
+            compare(m, libc::NFT_CMP_GT, &than.to_be_bytes());
+            if !ipv6 {
+                load(m, REGISTER, libc::NFT_PAYLOAD_NETWORK_HEADER as u32, 6, 1);
+                masked(m, 0x40);
+                equals(m, &[0x40]);
+            }
         }
         Test::Echo { ipv6 } => {
             let (protocol, request) = if *ipv6 { (libc::IPPROTO_ICMPV6, 128) } else { (libc::IPPROTO_ICMP, 8) };
@@ -237,6 +251,17 @@ fn passes(m: &mut Message, test: &Test) {
             equals(m, &[request]);
         }
     }
+}
+
+/// These bits of the octet in the register.
+fn masked(m: &mut Message, bits: u8) {
+    expression(m, "bitwise", |m| {
+        m.number(BITWISE_SREG, REGISTER);
+        m.number(BITWISE_DREG, REGISTER);
+        m.number(BITWISE_LEN, 1);
+        m.nested(BITWISE_MASK, |m| m.attribute(DATA_VALUE, &[bits]));
+        m.nested(BITWISE_XOR, |m| m.attribute(DATA_VALUE, &[0]));
+    });
 }
 
 /// `end`: source, or destination.
@@ -348,6 +373,8 @@ mod tests {
                     counter(Hook::Postrouting, true, &[other(), lo(true), Test::NotMarked(9)]),
                     counter(Hook::Output, false, &[Test::To(prefix("::/0"))]),
                     counter(Hook::Output, false, &[Test::Begins]),
+                    counter(Hook::Output, false, &[Test::Longer { than: 927, ipv6: false }, other()]),
+                    counter(Hook::Output, false, &[Test::Longer { than: 928, ipv6: false }, other()]),
                 ],
             )
             .expect("place");
@@ -357,9 +384,10 @@ mod tests {
                 sender.send_to(b"?", "127.0.1.7:9").expect("send");
             }
             sender.send_to(b"?", "127.0.2.7:9").expect("send");
+            sender.send_to(&[0; 900], "127.0.1.7:9").expect("send");
             let listener = TcpListener::bind("127.0.2.1:0").expect("listen");
             let _client = TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
-            assert_eq!(counters.read().expect("read"), [3, 3, 0, 3, 0, 1]);
+            assert_eq!(counters.read().expect("read"), [4, 4, 0, 4, 0, 1, 1, 0]);
             drop(counters);
             assert!(!exists("sandhog-count").expect("gone"));
         });

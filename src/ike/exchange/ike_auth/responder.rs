@@ -1,5 +1,8 @@
 //! The responder of IKE_AUTH: who asks, may he come in, and what we answer.
-use super::{establish, expected, window_size};
+use super::case::Case;
+use super::establish::establish;
+use super::forms::{self, Suspect};
+use super::window_size;
 use crate::crypto::cert::{Crl, Fault};
 use crate::crypto::secret::Secret;
 use crate::crypto::sign::Scheme;
@@ -11,20 +14,19 @@ use crate::ike::child::{self, Made};
 use crate::ike::claim::{self, Claim, Own, Progress, Proven};
 use crate::ike::common::{Cx, How, Redundant, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
-use crate::ike::directory::{fits, id_of, same_id};
 use crate::ike::error::Refusal;
 use crate::ike::event::Ended;
 use crate::ike::exchange::half_open::HalfOpen;
 use crate::ike::exchange::{Arrival, Contents, mobike, reauth};
-use crate::ike::keys::{HandshakeKeys, PpkKeys};
-use crate::ike::negotiate::{KeRule, choose, numbered};
+use crate::ike::keys::HandshakeKeys;
+use crate::ike::negotiate::KeRule;
 use crate::ike::policy::{AuthKind, Childless, Connection, Remote, Unique};
 use crate::ike::ppk::{self, Choice};
 use crate::ike::resources;
 use crate::ike::sa::{Answer, Core, Established, Phase, Task};
 use crate::ike::virtuals;
 use crate::wire::payload::{Auth, Id, IdPayload, Payload};
-use crate::wire::registry::{ExchangeType, NotifyType, ProtocolId};
+use crate::wire::registry::{AuthMethod, ExchangeType, NotifyType};
 use std::sync::Arc;
 
 /// A request whose answer waits for a computation.
@@ -40,29 +42,9 @@ enum Stage {
     /// It is good, ours is being made.
     Signing { job: u64, scheme: Scheme, certs: Vec<Payload>, proven: Proven },
 }
-/// Who asks for whom.
-struct Case {
-    /// The connection of this pair of identities, suite and kind of proof.
-    found: Option<Arc<Connection>>,
-    /// The connection that failures are told of.
-    nearest: Option<Arc<Connection>>,
-    local_id: Id,
-    remote_id: Id,
-    /// Why it cannot come in, whatever it proves: there is no such connection, or something else is missing. It has to prove it first.
-    barred: Option<Fault>,
-    /// The keys with a post-quantum pre-shared key in them.
-    ppk: Option<PpkKeys>,
-}
 frozen! {
     struct Pending { to, contents, case, stage }
     enum Stage { 0 = Verifying(claim), 1 = Signing { job, scheme, certs, proven } }
-    struct Case { found, nearest, local_id, remote_id, barred, ppk }
-}
-impl Case {
-    /// What binds an identity to this IKE SA.
-    fn sk_p<'a>(&'a self, keys: &'a HandshakeKeys, initiator: bool) -> &'a Secret {
-        self.ppk.as_ref().map_or(keys.sk_p(initiator), |ppk| ppk.sk_p(initiator))
-    }
 }
 /// What the peer is told, what the operator is told, and of which connection.
 struct Rejected {
@@ -119,7 +101,7 @@ pub(in crate::ike) fn on_request(
     };
     match judged {
         Ok((contents, case, progress)) => proceed(cx, core, half, keys, (to, contents, case), progress),
-        Err(rejected) => Ok(refuse(cx, core, half, keys, &to, *rejected)),
+        Err(rejected) => Ok(refuse(cx, core, half, keys, (&to, None), *rejected)),
     }
 }
 /// A job is done that the answer waited for.
@@ -196,7 +178,7 @@ fn judge(
         Rejected::new(Refusal::Authentication, failure, None)
     })?;
     let kind = if claim::is_signature(auth.method) { AuthKind::PublicKey } else { AuthKind::Psk };
-    let mut case = find(cx, core, half, contents, &id_i.id, kind);
+    let mut case = Case::find(cx, core, half, contents, &id_i.id, kind);
     let mut instead = None;
     if let Some(connection) = case.found.as_deref() {
         case.barred = too_often(cx, core, connection, &id_i.id);
@@ -221,14 +203,7 @@ fn judge(
             let secret = cx.common.directory.secret(&case.local_id, &case.remote_id);
             match auth::verify(&signed, secret.filter(|_| case.found.is_some()), auth) {
                 Some(proof) => Progress::Proven(Proven::by_secret(proof)),
-                None => {
-                    let (local, remote) = (case.local_id.to_string(), case.remote_id.to_string());
-                    Progress::Refused(Fault::new("auth.psk", "local_id", local, "").and(
-                        "remote_id",
-                        vec![],
-                        vec![remote],
-                    ))
-                }
+                None => Progress::Refused(no_proof(&case, keys, &signed, secret, contents)),
             }
         }
         AuthKind::PublicKey => {
@@ -240,38 +215,32 @@ fn judge(
     };
     Ok((case, progress))
 }
-/// The connection of this pair of identities, suite and kind of proof.
-fn find(cx: &mut Cx<'_>, core: &Core, half: &HalfOpen, contents: &Contents, id: &Id, kind: AuthKind) -> Case {
-    let candidates = cx.common.directory.between(core.local.ip(), core.remote.ip(), cx.host);
-    let own_id = |c: &Connection| c.local_id.clone().unwrap_or_else(|| id_of(core.local.ip()));
-    let asked = |c: &Connection| contents.id_r.as_ref().is_none_or(|r| same_id(&r.id, &own_id(c)));
-    let known = |c: &Connection| fits(&c.remote_id, id) && asked(c);
-    let offer = numbered(std::slice::from_ref(&half.proposal), &[]);
-    let suits =
-        |c: &Connection| known(c) && choose(&offer, &c.proposals, ProtocolId::IKE, KeRule::Prefer(None)).is_some();
-    let found = candidates.iter().find(|c| suits(c) && c.remote_auth == kind).cloned();
-    let other = candidates.iter().find(|c| suits(c));
-    let local_id = found.as_deref().or(candidates.first().map(|c| &**c)).map_or_else(|| id_of(core.local.ip()), own_id);
-    let unknown = match other {
-        Some(other) => {
-            let ours = if other.remote_auth == AuthKind::Psk { "SHARED_KEY" } else { "a signature" };
-            let theirs = contents.auth.as_ref().map_or_else(String::new, |auth| auth.method.to_string());
-            Fault::new("auth.method", "auth", ours, theirs)
-        }
-        None => {
-            let code = if candidates.iter().any(|c| known(c)) { "proposal.ike" } else { "auth.id" };
-            let near = || candidates.iter().take(8);
-            let asked = contents.id_r.iter().map(|r| r.id.to_string()).collect();
-            Fault::of(code).and("local_id", near().map(|c| own_id(c).to_string()).collect(), asked).and(
-                "remote_id",
-                near().map(|c| expected(&c.remote_id)).collect(),
-                vec![id.to_string()],
-            )
-        }
+/// The secrets of the two ends differ, or what went into the keys beside them does: which of the two shows where the peer has proven itself without it, too.
+fn no_proof(
+    case: &Case,
+    keys: &HandshakeKeys,
+    signed: &Signed<'_>,
+    secret: Option<&Secret>,
+    contents: &Contents,
+) -> Fault {
+    let ids = |fault: Fault| {
+        let fault = fault.and("local_id", vec![case.local_id.to_string()], vec![]);
+        fault.and("remote_id", vec![], vec![case.remote_id.to_string()])
     };
-    let nearest = other.or(candidates.first()).cloned();
-    let barred = found.is_none().then_some(unknown);
-    Case { nearest, found, local_id, remote_id: id.clone(), barred, ppk: None }
+    let Some(used) = case.ppk.as_ref().and(case.found.as_ref()).and_then(|c| c.ppk.as_ref()) else {
+        return ids(Fault::of("auth.psk"));
+    };
+    let words = ppk::shown(&used.id);
+    let named = |fault: Fault| ids(fault.and("ppk", vec![words.clone()], vec![words.clone()]));
+    let plain = contents
+        .notify(NotifyType::NO_PPK_AUTH)
+        .map(|notify| Auth { method: AuthMethod::SHARED_KEY, data: notify.data.clone() });
+    let without = Signed { sk_p: keys.sk_p(true), ..*signed };
+    match plain {
+        Some(plain) if auth::verify(&without, secret, &plain).is_some() => named(Fault::of("auth.ppk")),
+        Some(_) => ids(Fault::of("auth.psk")),
+        None => named(Fault::of("auth.psk").or_else(&["auth.psk", "auth.ppk"])),
+    }
 }
 /// Many have guessed this peer's secret lately, from wherever. Whoever is where the peer is configured to be may go on trying.
 fn too_often(cx: &Cx<'_>, core: &Core, connection: &Connection, id: &Id) -> Option<Fault> {
@@ -296,7 +265,7 @@ fn proceed(
             return keep(half, keys);
         }
         (_, Some(fault)) | (Progress::Refused(fault), None) => {
-            return Ok(refuse_claim(cx, core, half, keys, (&to, &case), fault, false));
+            return Ok(refuse_claim(cx, core, half, keys, (&to, &case, Some(&contents)), fault));
         }
         (Progress::Proven(proven), None) => proven,
     };
@@ -326,7 +295,7 @@ fn proceed(
     };
     let own = match ours {
         Ok(own) => own,
-        Err(fault) => return Ok(refuse_claim(cx, core, half, keys, (&to, &case), fault, true)),
+        Err(fault) => return Ok(refuse_claim(cx, core, half, keys, (&to, &case, None), fault)),
     };
     let message = signed.octets();
     if let Some(job) = own.sign(cx, core.id, message) {
@@ -336,23 +305,24 @@ fn proceed(
     keep(half, keys)
 }
 
+/// `claim`: what was claimed and is not proven; none if the peer is who it says and cannot come in.
 fn refuse_claim(
     cx: &mut Cx<'_>,
     core: &mut Core,
     half: Box<HalfOpen>,
     keys: HandshakeKeys,
-    (to, case): (&Answer, &Case),
+    (to, case, claim): (&Answer, &Case, Option<&Contents>),
     fault: Fault,
-    proven: bool,
 ) -> Phase {
-    let failure = Failure::new(cx.now, Where::IkeAuth, false, fault.code).compared(fault.values);
+    let proven = claim.is_none();
+    let failure = Failure::of_fault(cx.now, false, fault);
     let connection = case.found.clone().or(case.nearest.clone());
     let rejected = Rejected { refusal: Refusal::Authentication, failure, connection, proven };
     // Secrets are guessed, signatures are not; and of peers that nobody has there would be too many.
     if !proven && case.found.as_ref().is_some_and(|c| c.remote_auth == AuthKind::Psk) {
         cx.common.admission.failed_as(cx.now, &case.remote_id);
     }
-    refuse(cx, core, half, keys, to, rejected)
+    refuse(cx, core, half, keys, (to, claim.map(|claim| (case, claim))), rejected)
 }
 /// Says no, and remembers how.
 fn refuse(
@@ -360,7 +330,7 @@ fn refuse(
     core: &mut Core,
     mut half: Box<HalfOpen>,
     mut keys: HandshakeKeys,
-    to: &Answer,
+    (to, claim): (&Answer, Option<(&Case, &Contents)>),
     rejected: Rejected,
 ) -> Phase {
     let Rejected { refusal, failure, connection, proven } = rejected;
@@ -374,7 +344,8 @@ fn refuse(
     } else {
         cx.common.admission.auth_failed(cx.now, to.remote.ip());
         if cx.may_report() {
-            cx.fail_stranger(failure, connection.as_deref());
+            let work = claim.and_then(|(case, contents)| forms::compare(cx, &half, &keys, case, contents));
+            half.suspect = Suspect::begin(cx, core.id, work, failure, connection);
         }
     }
     (half.keys, half.refused) = (Some(keys), Some(refused));
@@ -411,13 +382,13 @@ fn admit(
     }
     if let Some(code) = over_limit(cx, &connection, &case, &contents) {
         let fault = Fault::of(code);
-        return Ok(refuse_claim(cx, core, half, keys, (&to, &case), fault, true));
+        return Ok(refuse_claim(cx, core, half, keys, (&to, &case, None), fault));
     }
     // Without a child only to those who were told that they may (RFC 6023 section 3).
     if contents.sa.is_none() && connection.childless == Childless::Never {
         let failure = Failure::new(cx.now, Where::IkeAuth, false, "message.incomplete");
         let rejected = Rejected { refusal: Refusal::Syntax, failure, connection: Some(connection), proven: true };
-        return Ok(refuse(cx, core, half, keys, &to, rejected));
+        return Ok(refuse(cx, core, half, keys, (&to, None), rejected));
     }
     proven.warn(cx, &connection);
     let Case { local_id, remote_id, ppk, .. } = case;

@@ -12,7 +12,7 @@ use crate::ike::exchange::mobike::Mobile;
 use crate::ike::exchange::{Arrival, Contents, proposal_code};
 use crate::ike::nat;
 use crate::ike::negotiate::{IkeSuite, KeRule, choose, differing, without_additional};
-use crate::ike::policy::{Childless, EncapPolicy};
+use crate::ike::policy::{Childless, Connection, EncapPolicy, Remote};
 use crate::ike::ppk;
 use crate::ike::sa::{Core, IkeSa, Phase};
 use crate::ike::size::Size;
@@ -22,6 +22,7 @@ use crate::wire::message::{Header, IkeSpi, Message, ParseError};
 use crate::wire::payload::{Ke, Notify, Payload, Proposal};
 use crate::wire::registry::{ExchangeType, NotifyType, PayloadType, ProtocolId};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a request has led to.
@@ -91,8 +92,9 @@ fn consider(cx: &mut Cx<'_>, header: &Header, from: &Arrival<'_>, contents: &Con
     let chosen = for_all(&left, &ours, rule).and_then(|p| Some((IkeSuite::of(&p)?, p)));
     let Some((suite, proposal)) = chosen else {
         if cx.may_report() {
-            let failure = no_proposal(cx.now, from, offer, &ours.concat());
-            cx.fail_stranger(failure, candidates.first().map(|c| &**c));
+            let nearest = closest(&candidates, offer);
+            let failure = no_proposal(cx.now, from, offer, nearest.map_or(&[][..], |c| &c.proposals));
+            cx.fail_stranger(failure, nearest);
         }
         refuse(cx, header, from, Refusal::NoProposal.notify());
         return None;
@@ -113,9 +115,12 @@ fn consider(cx: &mut Cx<'_>, header: &Header, from: &Arrival<'_>, contents: &Con
     let mut more: Vec<Payload> = hashes.iter().map(|_| claim::announcement()).collect();
     more.extend(claim::request(cx, candidates.iter().map(|c| &**c)));
     let childless = candidates.iter().any(|c| c.childless != Childless::Never);
-    let ppk = contents.notify(NotifyType::USE_PPK).is_some() && candidates.iter().any(|c| ppk::secret(cx, c).is_some());
+    let asks_ppk = contents.notify(NotifyType::USE_PPK).is_some();
+    let ppk = asks_ppk && candidates.iter().any(|c| ppk::secret(cx, c).is_some());
+    let lacks_ppk = asks_ppk && !ppk;
     more.extend(ppk.then(ppk::offer));
-    let chosen = Chosen { suite, proposal, public: ke.data.clone(), forge, fragments, hashes, ppk, more, childless };
+    let chosen =
+        Chosen { suite, proposal, public: ke.data.clone(), forge, fragments, hashes, ppk, lacks_ppk, more, childless };
     answer(cx, header, from, contents, chosen)
 }
 /// Which of several connections it is shows in IKE_AUTH, and only what that one allows is good then: what all of them allow, if there is such
@@ -140,6 +145,8 @@ struct Chosen {
     hashes: Option<Vec<u16>>,
     /// Both ends have a post-quantum pre-shared key.
     ppk: bool,
+    /// The initiator has one, and nobody here.
+    lacks_ppk: bool,
     /// Payloads about certificates and keys.
     more: Vec<Payload>,
     /// We take an IKE_AUTH without a child.
@@ -193,6 +200,9 @@ fn answer(
         ppk: chosen.ppk,
         pending: None,
         parked: Vec::new(),
+        lacks_ppk: chosen.lacks_ppk,
+        told: false,
+        suspect: None,
         refused: None,
     };
     Some(IkeSa { core, phase: Phase::HalfOpen(Box::new(half_open)) })
@@ -253,6 +263,14 @@ fn shows_cookie(cx: &mut Cx<'_>, contents: &Contents, header: &Header, from: &Ar
         reply(cx, header, from, Notify::new(NotifyType::COOKIE, cookie));
     }
     good
+}
+/// Of the connections of this pair of addresses the one that the offer comes closest to; one for everybody only if there is no other.
+fn closest<'a>(candidates: &'a [Arc<Connection>], offer: &[Proposal]) -> Option<&'a Connection> {
+    let distance = |c: &&Arc<Connection>| {
+        let missing = differing(offer, &c.proposals, KeRule::Prefer(None)).len();
+        (c.remote_addrs.contains(&Remote::Any), missing)
+    };
+    candidates.iter().min_by_key(distance).map(|c| &**c)
 }
 fn no_proposal(now: Duration, from: &Arrival<'_>, offer: &[Proposal], ours: &[Proposal]) -> Failure {
     let differing = differing(offer, ours, KeRule::Prefer(None));
