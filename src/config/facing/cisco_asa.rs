@@ -1,5 +1,6 @@
-//! Cisco ASA 9.x, IKEv2: a tunnel interface where routes say what goes in, else a crypto map. It finds the tunnel group by our address, so that both identities are
-//! addresses. Checked against Microsoft's published sample for ASA and Cisco's "CLI Book 3: ASA VPN CLI Configuration Guide" (site-to-site, VTI).
+//! Cisco ASA 9.x, IKEv2: a tunnel interface where routes say what goes in, else a crypto map. It finds the tunnel group by our address, so that both
+//! identities are addresses. Checked against Microsoft's published sample for ASA and Cisco's "CLI Book 3: ASA VPN CLI Configuration Guide"
+//! (site-to-site, VTI).
 use super::fit::{CBC_128, CBC_192, CBC_256, GCM_128, GCM_192, GCM_256, Pfs, Prf, Table, Words};
 use super::lines::Lines;
 use super::text::{self, Needs, OUR_ADDRESS, PEER_ADDRESS, PSK, mask};

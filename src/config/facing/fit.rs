@@ -1,7 +1,7 @@
 //! What we accept in the words of another: one suite, and lifetimes.
 //!
-//! Gateways that are told several suites choose by orders of their own, and may choose otherwise at a rekey: a format for them pins the first of ours that its
-//! vendor knows.
+//! Gateways that are told several suites choose by orders of their own, and may choose otherwise at a rekey: a format for them pins the first of ours
+//! that its vendor knows.
 use super::{Lifetime, Refusal, refuse};
 use crate::wire::keyword;
 use crate::wire::payload::Proposal;
@@ -172,7 +172,8 @@ impl Table {
 }
 
 impl Lifetime {
-    /// What the other end lets an SA live, in seconds: a quarter longer than we do, so that we rekey, or a fifth shorter if it shall. `usual` where we never do.
+    /// What the other end lets an SA live, in seconds: a quarter longer than we do, so that we rekey, or a fifth shorter if it shall. `usual` where we
+    /// never do.
     pub(super) fn for_peer(self, (least, most): (u64, u64), usual: u64, target: &str) -> Result<u64, Refusal> {
         let ours = self.ours.as_secs();
         if ours == 0 {

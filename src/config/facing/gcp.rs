@@ -1,5 +1,6 @@
-//! Google Cloud VPN, Terraform: a classic gateway, or an HA gateway where the tunnel has addresses inside, for which it wants BGP. Both identities are addresses, and
-//! lifetimes are 36000 s and 10800 s. Checked against the documentation of `google_compute_vpn_tunnel` and Google's "Supported IKE ciphers".
+//! Google Cloud VPN, Terraform: a classic gateway, or an HA gateway where the tunnel has addresses inside, for which it wants BGP. Both identities are
+//! addresses, and lifetimes are 36000 s and 10800 s. Checked against the documentation of `google_compute_vpn_tunnel` and Google's "Supported IKE
+//! ciphers".
 use super::fit::{CBC_128, CBC_192, CBC_256, GCM_128, GCM_192, GCM_256, Pfs, Prf, Table, Words};
 use super::hcl::{self, Hcl};
 use super::text::{self, Needs, OUR_ADDRESS};

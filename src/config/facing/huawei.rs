@@ -1,5 +1,6 @@
-//! Huawei firewalls and routers (USG, AR), IKEv2; with a tunnel interface, where routes say what goes in, or one pair of networks in a policy: with several pairs a policy
-//! brings only the first up. Checked against Huawei's published AR examples (ike proposal, ike peer, ipsec policy) and UCloud's UWAN guide for Huawei firewalls.
+//! Huawei firewalls and routers (USG, AR), IKEv2; with a tunnel interface, where routes say what goes in, or one pair of networks in a policy: with
+//! several pairs a policy brings only the first up. Checked against Huawei's published AR examples (ike proposal, ike peer, ipsec policy) and UCloud's
+//! UWAN guide for Huawei firewalls.
 use super::fit::{CBC_128, CBC_192, CBC_256, Pfs, Prf, Table, Words};
 use super::lines::Lines;
 use super::text::{self, Needs, OUR_ADDRESS, PEER_ADDRESS, PSK, Who, mask};

@@ -430,7 +430,8 @@ fn peer(ours: &policy::Connection) -> End {
     End { places, id, auth: ours.remote_auth }
 }
 
-/// This gateway as the other end sees it, and whether that is told by something else than our addresses: behind a NAT our ID is the public address, where it is one.
+/// This gateway as the other end sees it, and whether that is told by something else than our addresses: behind a NAT our ID is the public address, where
+/// it is one.
 fn us(ours: &policy::Connection) -> (End, bool) {
     let id_addr = ours.local_id.as_ref().and_then(id_addr);
     let out = |remote: &Remote| matches!(remote, Remote::Addr(addr) if is_private(*addr));

@@ -1,5 +1,5 @@
-//! Tencent Cloud VPN: requests of its VPC API (CreateCustomerGateway, CreateVpnConnection), or Terraform. Checked against the request models of the VPC API of 2017-03-12 in
-//! Tencent's SDKs, and the documentation of `tencentcloud_vpn_connection`.
+//! Tencent Cloud VPN: requests of its VPC API (CreateCustomerGateway, CreateVpnConnection), or Terraform. Checked against the request models of the VPC
+//! API of 2017-03-12 in Tencent's SDKs, and the documentation of `tencentcloud_vpn_connection`.
 use super::fit::{CBC_128, CBC_256, Pfs, Prf, Table, Words};
 use super::hcl::{self, Hcl};
 use super::lines;
