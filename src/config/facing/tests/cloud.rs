@@ -252,7 +252,7 @@ fn tencent_takes_the_requests() {
         let pairs = request["SecurityPolicyDatabases"].as_array().unwrap();
         assert_eq!(
             pairs.iter().map(|pair| pair["RemoteCidrBlock"].as_array().unwrap().len()).sum::<usize>(),
-            facing.children.iter().map(|c| c.pairs().count()).sum()
+            facing.children.iter().map(|c| c.pairs().count()).sum::<usize>()
         );
         let hcl = hcl(&text(&facing, "tencent-terraform", Some(SECRET)).unwrap()).unwrap();
         for (terraform, json) in [
