@@ -229,7 +229,9 @@ fn amazon_takes_the_requests() {
 /// AWS takes the first address inside, gives no more than an hour, and wants PFS and plain secrets.
 #[test]
 fn amazon_refuses_what_it_cannot() {
-    let error = |sample: &str, secret| text(&facing(self::sample(sample)), "aws", secret).unwrap_err();
+    fn error(name: &str, secret: Option<&str>) -> Refusal {
+        text(&facing(sample(name)), "aws", secret).unwrap_err()
+    }
     assert!(error("routed", None).way_out.contains("169.254.10.2/30"));
     assert!(error("defaults", None).what.contains("PFS"));
     assert!(error("cbc", Some("0123456789")).what.contains('0'));

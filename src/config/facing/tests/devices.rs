@@ -525,8 +525,8 @@ fn sheets_say_the_same() {
     for (format, encr) in [("h3c-er", "AES-256"), ("pfsense", "AES, 256 bits")] {
         let text = text(&facing(sample("cbc")), format, Some(SECRET)).unwrap();
         let fields = sheet(&text).unwrap();
-        let all = |name: &str| fields.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
-        assert_eq!(all("Encryption Algorithm"), [encr, encr]);
+        let suites = fields.iter().filter(|(name, _)| name == "Encryption Algorithm");
+        assert_eq!(suites.map(|(_, value)| value.as_str()).collect::<Vec<_>>(), [encr, encr]);
         assert!(fields.iter().any(|(_, value)| value == SECRET), "{text}");
         assert!(text.contains("14") && text.contains("10.2.0.0") && text.contains("192.0.2.1"), "{text}");
     }

@@ -59,9 +59,9 @@ pub(super) fn read(grammar: &Grammar, text: &str) -> Result<Vec<Line>, String> {
 fn words(line: &str) -> Result<Vec<String>, String> {
     let (mut words, mut quoted, mut escaped) = (vec![String::new()], false, false);
     for c in line.chars() {
-        match c {
-            ' ' if !quoted => words.push(String::new()),
-            _ => words.extend(words.pop().map(|word| word + &c.to_string())),
+        match words.last_mut() {
+            Some(word) if c != ' ' || quoted => word.push(c),
+            _ => words.push(String::new()),
         }
         quoted ^= c == '"' && !escaped;
         escaped = c == '\\' && !escaped;
