@@ -42,6 +42,7 @@ import interop.schedules  # noqa: E402,F401
 import interop.secrets  # noqa: E402,F401
 import interop.seeing  # noqa: E402,F401
 import interop.served  # noqa: E402,F401
+import interop.asked  # noqa: E402,F401
 import interop.silent  # noqa: E402,F401
 import interop.storm  # noqa: E402,F401
 import interop.strongswan  # noqa: E402,F401

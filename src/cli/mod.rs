@@ -18,6 +18,7 @@ mod output;
 mod peer_config;
 mod pki;
 mod plan;
+mod profiles;
 mod revisions;
 mod sas;
 mod secret;
@@ -199,6 +200,13 @@ enum Command {
         after_help = "Examples:\n  sandhog peer-config office --format strongswan\n  sandhog peer-config hangzhou --format aliyun --address 192.0.2.1\n  sudo sandhog peer-config office --format h3c --with-secret --out office.txt"
     )]
     PeerConfig(peer_config::Args),
+    /// List the presets for vendors' gateways, or show what one stands for, why, where that is from, and what to set at the vendor's side
+    ///
+    /// What is shown of one is TOML, with the reasons as comments. No daemon is asked.
+    #[command(
+        after_help = "Examples:\n  sandhog profiles\n  sandhog profiles aliyun --lang zh\n  sandhog --json profiles aws | jq '.settings'"
+    )]
+    Profiles(profiles::Args),
     /// Tell which child would carry a packet, and why
     #[command(after_help = "Example:\n  sandhog match 10.1.0.7 10.2.0.9 tcp 443")]
     Match(matching::Args),
@@ -263,6 +271,7 @@ pub fn main() -> ExitCode {
         Command::DemoGateway { config } => demo::gateway(config),
         Command::Pki { command } => pki::run(command, cli.json),
         Command::PeerConfig(args) => peer_config::run(&client, &args, cli.json),
+        Command::Profiles(args) => profiles::run(&args, cli.json),
         Command::Match(args) => matching::run(&client, &args, cli.json),
         Command::Import(args) => import::run(&args, cli.json),
         Command::Secret(args) => secret::run(&args, cli.json),

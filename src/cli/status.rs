@@ -121,7 +121,9 @@ fn connection_row(connection: &Connection) -> [String; 8] {
     let suite = connection.ike.as_ref().and_then(|ike| ike.proposal.clone()).unwrap_or_default();
     let name = plain(&connection.name);
     let none = String::new;
-    [name, connection.state.name().into(), peer, device(connection), none(), suite, none(), none()]
+    // Where selectors stand that a connection has none of.
+    let profile = connection.profile.as_ref().map_or_else(none, |profile| format!("profile {}", plain(profile)));
+    [name, connection.state.name().into(), peer, device(connection), profile, suite, none(), none()]
 }
 
 /// The device of its own, which stands where selectors stand that say little beside it.
@@ -237,7 +239,7 @@ mod tests {
         let monitor = serde_json::json!({ "target": "10.2.0.1", "source": null, "state": "failing", "since": "2026-11-21T10:00:00Z",
             "rtt_ms": 1.25, "rtt_last_ms": 1.0, "rtt_min_ms": 1.0, "rtt_max_ms": 2.0, "loss_percent": 2.5, "sent": 40, "received": 39 });
         serde_json::from_value(serde_json::json!({ "connections": [ {
-            "name": "hangzhou", "state": "failed", "since": null, "local": null, "remote": "203.0.113.7:4500",
+            "name": "hangzhou", "profile": "aliyun", "state": "failed", "since": null, "local": null, "remote": "203.0.113.7:4500",
             "local_id": null, "remote_id": "gw.example\u{1b}[2J", "ike": null,
             "children": [ { "name": "lan", "mode": "tunnel", "state": "routed", "spi_in": null, "spi_out": null, "proposal": null, "encap": null,
                 "local_ts": ["10.1.0.0/16"], "remote_ts": ["10.2.0.0/16", "10.3.0.0/16"], "mtu": null, "bytes_in": 2048, "bytes_out": 0,
@@ -256,6 +258,7 @@ mod tests {
             "hangzhou",
             "failed",
             "203.0.113.7:4500",
+            "profile aliyun",
             "  lan",
             "routed",
             "2.0 KiB",
@@ -278,6 +281,7 @@ mod tests {
     #[test]
     fn a_device_of_its_own_is_named() {
         let mut status = status();
+        status.connections[0].profile = None;
         let interface = |netns: Option<&str>, present| {
             Some(Interface { name: "vti-hz".into(), netns: netns.map(str::to_owned), present })
         };

@@ -1,4 +1,4 @@
-//! Questions about what is configured and what went wrong: which child would carry a packet, the last failures, the vendors' profiles (none yet).
+//! Questions about what is configured and what went wrong: which child would carry a packet, the last failures.
 use super::extract::{Document, Params, Segments};
 use super::problem::Problem;
 use super::request::Request;
@@ -47,13 +47,6 @@ pub const OPERATIONS: &[Operation] = &[
     )
     .with(&[Parameter::query("connection", Kind::Text(""), "Of this one alone")])
     .answers(json::<Diagnoses>()),
-    Operation::new(
-        (Method::Get, "/v1/profiles"),
-        Role::Observe,
-        "The vendors' presets that this version has: none yet",
-        |verb| on(verb, profiles),
-    )
-    .answers(json::<Profiles>()),
 ];
 
 /// A packet as hosts behind us send it.
@@ -120,12 +113,6 @@ pub struct Match {
     pub remote_ts: Vec<String>,
     /// Of `protect`: there is an SA, and what was negotiated for it takes this packet, or `no_sa`, or why not.
     pub verdict: String,
-}
-/// `GET /v1/profiles`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[allow(missing_docs, reason = "the names are those of the JSON")]
-pub struct Profiles {
-    pub profiles: Vec<String>,
 }
 
 impl Packet {
@@ -221,10 +208,6 @@ async fn diagnoses(State(api): State<Api>, Params(of): Params<Of>) -> Result<Jso
 async fn why(State(api): State<Api>, Segments(name): Segments<String>) -> Result<Json<Why>, Problem> {
     let found = api.engine.ask(|reply| Request::Why(name.as_str().into(), reply)).await?;
     Ok(Json(*found.ok_or_else(|| Problem::unknown_connection(&name))?))
-}
-
-async fn profiles() -> Json<Profiles> {
-    Json(Profiles::default())
 }
 
 #[cfg(test)]

@@ -81,6 +81,9 @@ names!(ChildState: Down = "down", Routed = "routed", Connecting = "connecting", 
 #[allow(missing_docs, reason = "the names are those of the JSON")]
 pub struct Connection {
     pub name: String,
+    /// The vendor's preset that stands in for what it does not give.
+    #[serde(default)]
+    pub profile: Option<String>,
     pub state: ConnectionState,
     /// When it reached this state, RFC 3339.
     pub since: Option<String>,
@@ -108,6 +111,7 @@ impl Connection {
     pub fn unknown(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            profile: None,
             state: ConnectionState::Down,
             since: None,
             local: None,
@@ -410,7 +414,7 @@ pub struct Event {
     pub epoch: u64,
     pub time: String,
     /// `up`, `down`, `moved` for who follows where traffic goes; `audit`: somebody changed something through the API, or tried to; in detail `ike.up`, `ike.down`, `ike.rekeyed`, `child.up`, `child.down`,
-    /// `path.changed`, `addresses`, `mtu`, `warning`, `monitor`, `failed`, and `noticed`: what works, though not as configured, with what differs in `failure`.
+    /// `path.changed`, `addresses`, `mtu`, `warning`, `monitor`, `failed`, `probe`, `probed`, and `noticed`: what works, though not as configured, with what differs in `failure`.
     pub event: String,
     pub connection: Option<String>,
     pub child: Option<String>,
@@ -422,7 +426,7 @@ pub struct Event {
     pub local: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote: Option<String>,
-    /// Why it ended: `by_us`, `by_peer`, `replaced`, `expired`, `peer_dead`, `failed`; of a `monitor`: `failing` or `passing`.
+    /// Why it ended: `by_us`, `by_peer`, `replaced`, `expired`, `peer_dead`, `failed`; of a `monitor`: `failing` or `passing`; of a `probe`: which exchange, and what for.
     pub why: Option<String>,
     pub failure: Option<Failure>,
     pub warning: Option<Warning>,
@@ -524,6 +528,7 @@ mod tests {
     fn connection() -> Connection {
         Connection {
             name: "hangzhou".into(),
+            profile: None,
             state: ConnectionState::Up,
             since: None,
             local: None,
@@ -558,6 +563,7 @@ mod tests {
                 "local_id",
                 "name",
                 "peers",
+                "profile",
                 "remote",
                 "remote_id",
                 "sas",

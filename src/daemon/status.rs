@@ -79,6 +79,7 @@ impl View<'_> {
         let peers = sas.iter().filter(|sa| responds_only && sa.peer != 0).map(|sa| self.peer(config, policy, sa));
         types::Connection {
             name: config.name.to_string(),
+            profile: config.profile.clone(),
             state: status.map_or(ConnectionState::Down, |status| connection_state(status.state)),
             since: shown.as_ref().and_then(|sa| sa.since.clone()),
             local: shown.as_ref().map(|sa| sa.local.clone()),

@@ -102,6 +102,12 @@ mod tests {
             priority = 7
             local_ts = ["10.1.0.9"]
             remote_ts = ["10.8.0.9"]
+            [connections.h]
+            profile = "h3c"
+            remote_addrs = ["192.0.2.9"]
+            [connections.h.children.lan]
+            local_ts = ["10.1.0.0/16"]
+            remote_ts = ["10.12.0.0/16", "10.13.0.0/16"]
             [connections.b]
             remote_addrs = ["%any"]
             pools = ["p"]
@@ -128,6 +134,8 @@ mod tests {
             "lan-1 false Tunnel 0 10.1.0.0/16 10.8.0.0/24",
             "lan-2 false Tunnel 0 10.3.0.0/16 10.8.0.0/24",
             "but-printers false Pass 7 10.1.0.9/32 10.8.0.9/32",
+            "lan-1 false Tunnel 0 10.1.0.0/16 10.12.0.0/16",
+            "lan-2 false Tunnel 0 10.1.0.0/16 10.13.0.0/16",
             "all true Tunnel 0 0.0.0.0/0 0.0.0.0/0",
         ];
         assert_eq!(shown, expected);

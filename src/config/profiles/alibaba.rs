@@ -3,6 +3,7 @@ use super::*;
 
 const API: Source = read_in("alibabacloud-go/vpc-20160428: create_vpn_connection_request_model.go");
 const DOCS: Source = read_in("Alibaba Cloud VPN Gateway documentation: IPsec-VPN connections");
+const ROS: Source = read_in("Alibaba Cloud ROS reference: ALIYUN::VPC::VpnConnection");
 const MTU: Source = unread("Alibaba Cloud VPN Gateway documentation: MTU");
 
 /// CBC alone; MD5 and the small groups are those that a configuration may name, though nobody should.
@@ -43,7 +44,7 @@ pub(super) static ALIYUN: Profile = Profile {
             "The same for phase 2, with PFS. Its defaults there are aes, md5 and group2.",
             API,
         ),
-        set("children.*.ts_mode", TOGETHER, "With ikev2 it keeps several CIDR blocks in one SA.", DOCS),
+        set("children.*.ts_mode", TOGETHER, "With ikev2 it keeps several CIDR blocks in one SA.", ROS),
         BOTH,
         set("rekey_time", Given::Word("20h"), "Its phase 1 lives 86400 s: our rekey comes before.", API),
         set(
@@ -67,14 +68,14 @@ pub(super) static ALIYUN: Profile = Profile {
             "children.*.start_action",
             Given::Word("start"),
             "It calls nobody before there is traffic (EffectImmediately is false unless set), so we do.",
-            API,
+            ROS,
         ),
         RESTART,
         set(
             "children.*.peer_window",
-            Given::Number(32),
-            "It does not say; 32 is the smallest that is usual, that of strongSwan with a Linux kernel.",
-            unread("strongSwan: charon.replay_window"),
+            Given::Number(64),
+            "It does not say; what is usual, and our packets are in order to within 16.",
+            unread("Alibaba Cloud VPN Gateway documentation"),
         ),
         set("children.*.mtu", Given::Number(1360), "What it recommends; a path that takes less is found out.", MTU),
         ONE_SA,

@@ -2,13 +2,18 @@
 use super::*;
 
 const SMART: Source = read_in("Cisco IOS XE: show crypto ikev2 proposal default");
+const IOS_LIFE: Source = read_in("Cisco VPN configuration guide: global lifetimes for IPsec security associations");
+const IOS_WINDOW: Source = read_in("Cisco IPsec data plane configuration guide (IOS XE): anti-replay window");
+const FLEX: Source = read_in("public lab notes of Cisco FlexVPN: default IKEv2 SA lifetime");
+const ASA_LIFE: Source = read_in("public ASA configurations: defaults of crypto ipsec security-association lifetime");
 const IOS: Source = unread("Cisco IOS XE security configuration guide: IKEv2 and IPsec");
 const CRYPTO_MAP: Source = read_in("strongSwan documentation: interoperability, Cisco");
 const ASA_DOCS: Source = unread("Cisco ASA VPN CLI configuration guide");
 const ASA_TS: Source = read_in("strongSwan issue 2477");
 
 const ACE: &str = "has a Child SA for each line of the access list of a crypto map";
-const WINDOW: Setting = set("children.*.peer_window", Given::Number(64), "The default of its replay window.", IOS);
+const WINDOW: Setting =
+    set("children.*.peer_window", Given::Number(64), "The default of its replay window.", IOS_WINDOW);
 const SUITE: Given = Given::Words(&["aes256gcm16-prfsha384-ecp384"]);
 const ESP: Given = Given::Words(&["aes256gcm16-ecp384"]);
 
@@ -37,9 +42,14 @@ pub(super) static IOS_XE: Profile = Profile {
             CRYPTO_MAP,
         ),
         BOTH,
-        set("rekey_time", Given::Word("20h"), "Its IKE SA lives 86400 s: ours is earlier.", IOS),
-        set("children.*.rekey_time", Given::Word("40m"), "Its IPsec SA lives 3600 s: ours is earlier.", IOS),
-        set("children.*.rekey_bytes", Given::Word("4GB"), "It rekeys after 4608000 KB as well: ours is earlier.", IOS),
+        set("rekey_time", Given::Word("20h"), "Its IKE SA lives 86400 s: ours is earlier.", FLEX),
+        set("children.*.rekey_time", Given::Word("40m"), "Its IPsec SA lives 3600 s: ours is earlier.", IOS_LIFE),
+        set(
+            "children.*.rekey_bytes",
+            Given::Word("4GB"),
+            "It rekeys after 4608000 KB as well: ours is earlier.",
+            IOS_LIFE,
+        ),
         set(
             "dpd_delay",
             Given::Word("30s"),
@@ -100,12 +110,12 @@ pub(super) static ASA: Profile = Profile {
         set("children.*.ts_mode", PER_PAIR, "A Child SA for each line of its access list; it narrows nothing.", ASA_TS),
         BOTH,
         set("rekey_time", Given::Word("20h"), "Its IKE SA lives 86400 s: ours is earlier.", ASA_DOCS),
-        set("children.*.rekey_time", Given::Word("7h"), "Its IPsec SA lives 28800 s: ours is earlier.", ASA_DOCS),
+        set("children.*.rekey_time", Given::Word("7h"), "Its IPsec SA lives 28800 s: ours is earlier.", ASA_LIFE),
         set(
             "children.*.rekey_bytes",
             Given::Word("4GB"),
             "It rekeys after 4608000 KB as well: ours is earlier.",
-            ASA_DOCS,
+            ASA_LIFE,
         ),
         set("dpd_delay", Given::Word("30s"), "DPD is on there.", ASA_DOCS),
         KEEPALIVE,

@@ -2,13 +2,20 @@
 use super::*;
 
 const AZURE_DOCS: Source = read_in("Azure VPN Gateway documentation: about VPN devices and IPsec/IKE parameters");
+const AZURE_POLICY: Source = read_in("Microsoft Learn: configure IPsec/IKE policy for site-to-site VPN");
 const AZURE_MTU: Source = unread("Azure VPN Gateway documentation: MTU and MSS");
 const GCP_DOCS: Source = unread("Google Cloud VPN documentation: supported IKE ciphers");
 const GCP_SRX: Source = read_in("Google Cloud VPN documentation: interoperability guide for Juniper SRX");
-const GCP_BEST: Source = read_in("Google Cloud VPN documentation: best practices");
+const GCP_CIPHERS: Source = read_in("Google Cloud VPN documentation: supported IKE ciphers");
+const GCP_NETS: Source = read_in("Google Cloud VPN documentation: security associations and multiple subnets");
+const GCP_BEST: Source = read_in("Google Cloud VPN documentation: identities behind a NAT one to one");
 const HUAWEI_TF: Source = read_in("terraform-provider-huaweicloud: huaweicloud_vpn_connection");
+const HUAWEI_VALUES: Source = read_in("Huawei Cloud VPN FAQ: negotiation parameters and their default values");
+const HUAWEI_DPD: Source = read_in("Huawei Cloud VPN FAQ: DPD");
+const HUAWEI_WINDOW: Source = read_in("Huawei NetEngine command reference: sa anti-replay window");
 const HUAWEI_FAQ: Source = read_in("Huawei Cloud VPN documentation: FAQ and peer devices");
 const TENCENT_TF: Source = read_in("terraform-provider-tencentcloud: tencentcloud_vpn_connection");
+const TENCENT_SPD: Source = read_in("Tencent Cloud documentation: creating a VPN tunnel, SPD policies");
 const TENCENT: Source = unread("Tencent Cloud VPN Connections documentation");
 
 const AZURE_IKE: &[&str] = &[
@@ -54,13 +61,13 @@ pub(super) static AZURE: Profile = Profile {
             "proposals",
             Given::Words(&["aes256-sha384-ecp384"]),
             "Its default policy has DH group 2 alone, which is too weak: it needs a custom IPsec/IKE policy with AES256, SHA384 and ECP384.",
-            AZURE_DOCS,
+            AZURE_POLICY,
         ),
         set(
             "children.*.esp_proposals",
             Given::Words(&["aes256gcm16-ecp384", "aes256gcm16"]),
             "GCM has to be set there as encryption and as integrity. The second one is without PFS: as initiator of a rekey it offers none unless its policy has a PFS group.",
-            AZURE_DOCS,
+            AZURE_POLICY,
         ),
         set(
             "children.*.ts_mode",
@@ -167,19 +174,19 @@ pub(super) static GCP: Profile = Profile {
             "proposals",
             Given::Words(&["aes256gcm16-prfsha256-modp2048"]),
             "One of each: with several the cipher may change at a rekey, and the MTU with it. Group 2 is in its list, too, and never taken.",
-            GCP_DOCS,
+            GCP_CIPHERS,
         ),
         set(
             "children.*.esp_proposals",
             Given::Words(&["aes256gcm16-modp2048"]),
             "The same for phase 2, for which it requires PFS.",
-            GCP_DOCS,
+            GCP_CIPHERS,
         ),
         set(
             "children.*.ts_mode",
             TOGETHER,
             "It wants all CIDR blocks in a single Child SA; route-based with 0.0.0.0/0 is better.",
-            GCP_BEST,
+            GCP_NETS,
         ),
         BOTH,
         set("rekey_time", Given::Word("9h"), "Its phase 1 lives 36000 s: ours is earlier.", GCP_SRX),
@@ -187,7 +194,7 @@ pub(super) static GCP: Profile = Profile {
         set("dpd_delay", Given::Word("20s"), "DPD is on there.", GCP_DOCS),
         KEEPALIVE,
         ENCAP,
-        set("fragmentation", Given::Bool(true), "It wants it (RFC 7383).", GCP_BEST),
+        set("fragmentation", Given::Bool(true), "It wants it (RFC 7383).", GCP_CIPHERS),
         NO_MOBIKE,
         REHEARSE,
         START,
@@ -202,7 +209,7 @@ pub(super) static GCP: Profile = Profile {
         ONE_SA,
     ],
     limits: &[
-        limit("children.*.ts_mode", May::Shape(&[TOGETHER]), "wants all CIDR blocks in a single Child SA", GCP_BEST),
+        limit("children.*.ts_mode", May::Shape(&[TOGETHER]), "wants all CIDR blocks in a single Child SA", GCP_NETS),
         limit("children.*.mode", TUNNEL_ONLY, "has tunnel mode alone", GCP_DOCS),
         limit("local.id", May::Id { most: 255, address: true }, "knows its peers by their public addresses", GCP_BEST),
         limit("remote.id", May::Id { most: 255, address: true }, "is its public address", GCP_BEST),
@@ -264,14 +271,14 @@ pub(super) static HUAWEI: Profile = Profile {
         set(
             "proposals",
             Given::Words(&["aes256-sha256-modp2048"]),
-            "Group 14 and SHA2-256 are its defaults; its default cipher is aes-128: ask there for aes-256.",
-            HUAWEI_TF,
+            "SHA2-256 is its default, with AES-128 and group 14 (15 in the Enterprise edition): ask there for aes-256 and group 14.",
+            HUAWEI_VALUES,
         ),
         set(
             "children.*.esp_proposals",
             Given::Words(&["aes256-sha256-modp2048"]),
             "The same for phase 2, with PFS.",
-            HUAWEI_TF,
+            HUAWEI_VALUES,
         ),
         set(
             "children.*.ts_mode",
@@ -289,15 +296,15 @@ pub(super) static HUAWEI: Profile = Profile {
             "rekey_time",
             Given::Word("21h"),
             "Its phase 1 lives 86400 s: what it has not rekeyed by 23 hours is made anew before it ends.",
-            HUAWEI_TF,
+            HUAWEI_VALUES,
         ),
         set(
             "children.*.rekey_time",
             Given::Word("54m"),
             "Its phase 2 lives 3600 s: what it has not rekeyed by 59 minutes is made anew before it ends.",
-            HUAWEI_TF,
+            HUAWEI_VALUES,
         ),
-        set("dpd_delay", Given::Word("30s"), "The DPD settings of both ends have to be equal.", HUAWEI_FAQ),
+        set("dpd_delay", Given::Word("30s"), "The DPD settings of both ends have to be equal.", HUAWEI_DPD),
         KEEPALIVE,
         ENCAP,
         FRAGMENTATION,
@@ -306,12 +313,7 @@ pub(super) static HUAWEI: Profile = Profile {
         set("rehearse", Given::Word("never"), "It would refuse the rekey that shows a wrong PFS group.", HUAWEI_FAQ),
         START,
         RESTART,
-        set(
-            "children.*.peer_window",
-            Given::Number(1024),
-            "Its replay window.",
-            unread("Huawei USG product documentation: IPSec anti-replay"),
-        ),
+        set("children.*.peer_window", Given::Number(1024), "Its replay window.", HUAWEI_WINDOW),
         ONE_SA,
     ],
     limits: &[
@@ -320,13 +322,13 @@ pub(super) static HUAWEI: Profile = Profile {
         limit(
             "proposals",
             May::Suites { words: HUAWEI_WORDS, one: false, group: true },
-            "knows AES, SHA and the groups 1, 2, 5, 14, 16 and 19 to 21",
+            "knows AES, SHA and the groups 1, 2, 5, 14 to 16 and 19 to 21",
             HUAWEI_TF,
         ),
         limit(
             "children.*.esp_proposals",
             May::Suites { words: HUAWEI_WORDS, one: false, group: false },
-            "knows AES, SHA and the groups 1, 2, 5, 14, 16 and 19 to 21",
+            "knows AES, SHA and the groups 1, 2, 5, 14 to 16 and 19 to 21",
             HUAWEI_TF,
         ),
         limit(
@@ -350,13 +352,17 @@ pub(super) static HUAWEI: Profile = Profile {
             "策略模式加 IKEv2 多网段时只有第一个生效：请用路由模式，或逐对配置。",
         ),
         text("DPD settings of both ends have to be equal.", "两端 DPD 设置必须一致。"),
+        text(
+            "It rekeys after 1843200 KB as well, which cannot be changed: on a fast link every few seconds.",
+            "它还会在 1843200 KB 后重新协商，且不可修改：高速链路上每隔几秒一次。",
+        ),
     ],
     theirs: &[
         theirs("ike_policy: ike_version", "v2", "The default; Sandhog does not speak IKEv1."),
         theirs(
             "ike_policy: encryption, authentication, dh_group",
             "aes-256, sha2-256, group14",
-            "The default cipher is aes-128.",
+            "The default cipher is aes-128, and the Enterprise edition has group 15.",
         ),
         theirs("ipsec_policy: encryption, authentication, pfs", "aes-256, sha2-256, group14", "As above."),
         theirs("ike_policy, ipsec_policy: lifetime", "86400, 3600", "The defaults; it rekeys, we do not."),
@@ -364,23 +370,10 @@ pub(super) static HUAWEI: Profile = Profile {
     ],
 };
 
-const TENCENT_WORDS: &[&str] = &[
-    "aes128",
-    "aes192",
-    "aes256",
-    "sha1",
-    "sha256",
-    "sha384",
-    "sha512",
-    "prfsha1",
-    "prfsha256",
-    "prfsha384",
-    "prfsha512",
-    "modp1024",
-    "modp1536",
-    "modp2048",
-    "none",
-];
+const TENCENT_IKE: &[&str] =
+    &["aes128", "aes192", "aes256", "sha1", "sha256", "prfsha1", "prfsha256", "modp1024", "modp1536", "modp2048"];
+const TENCENT_ESP: &[&str] =
+    &["aes128", "aes192", "aes256", "aes128gcm16", "sha1", "sha256", "modp1024", "modp1536", "modp2048", "none"];
 
 pub(super) static TENCENT_PROFILE: Profile = Profile {
     name: "tencent",
@@ -392,15 +385,20 @@ pub(super) static TENCENT_PROFILE: Profile = Profile {
             "proposals",
             Given::Words(&["aes256-sha256-modp2048"]),
             "Its own defaults are IKEV1, 3DES, MD5 and GROUP1: ask there for IKEV2, AES-CBC-256, SHA-256 and GROUP14.",
-            TENCENT,
+            TENCENT_TF,
         ),
         set(
             "children.*.esp_proposals",
             Given::Words(&["aes256-sha256-modp2048"]),
             "The same for phase 2; its defaults there are 3DES, MD5 and no PFS.",
-            TENCENT,
+            TENCENT_TF,
         ),
-        set("children.*.ts_mode", PER_PAIR, "Its SPD policies are pairs, which must not overlap.", TENCENT),
+        set(
+            "children.*.ts_mode",
+            PER_PAIR,
+            "Its SPD policies are negotiated one pair at a time, and must not overlap.",
+            TENCENT_SPD,
+        ),
         BOTH,
         set("rekey_time", Given::Word("20h"), "Its phase 1 lives 86400 s: ours is earlier.", TENCENT_TF),
         set("children.*.rekey_time", Given::Word("40m"), "Its phase 2 lives 3600 s: ours is earlier.", TENCENT_TF),
@@ -424,15 +422,15 @@ pub(super) static TENCENT_PROFILE: Profile = Profile {
     limits: &[
         limit(
             "proposals",
-            May::Suites { words: TENCENT_WORDS, one: false, group: true },
-            "knows AES-CBC, SHA and the groups 1, 2, 5, 14 and 24",
-            TENCENT,
+            May::Suites { words: TENCENT_IKE, one: false, group: true },
+            "knows AES-CBC, SHA1 and SHA-256 and the groups 1, 2, 5, 14 and 24",
+            TENCENT_TF,
         ),
         limit(
             "children.*.esp_proposals",
-            May::Suites { words: TENCENT_WORDS, one: false, group: false },
-            "knows AES-CBC, SHA and the groups 1, 2, 5, 14 and 24",
-            TENCENT,
+            May::Suites { words: TENCENT_ESP, one: false, group: false },
+            "knows AES-CBC and AES128-GCM, SHA1 and SHA-256 and the groups 1, 2, 5, 14 and 24",
+            TENCENT_TF,
         ),
         limit("rekey_time", May::Last(604_800), "ends phase 1 after 604800 s at most", TENCENT_TF),
         limit("children.*.rekey_time", May::Last(604_800), "ends phase 2 after 604800 s at most", TENCENT_TF),

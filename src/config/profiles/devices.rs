@@ -2,6 +2,9 @@
 use super::*;
 
 const INTEROP: Source = read_in("strongSwan documentation: interoperability, Fortinet");
+const FORTI_SEEN: Source = read_in("public FortiOS 6.4 configurations: values that `show` leaves out");
+const JUNOS_DPD: Source = read_in("Junos CLI reference: security ike gateway dead-peer-detection");
+const JUNOS_WINDOW: Source = read_in("Junos OS reference: anti-replay-window-size");
 const FORTIOS: Source = unread("FortiOS administration guide: IPsec VPN");
 const SRX: Source = read_in("Google Cloud VPN documentation: interoperability guide for Juniper SRX");
 const JUNOS: Source = unread("Junos OS VPN user guide");
@@ -18,7 +21,7 @@ pub(super) static FORTIGATE: Profile = Profile {
             "proposals",
             Given::Words(&["aes256-sha256-modp2048"]),
             "Its defaults have groups 14 and 5 and aes128-sha1 among others: leave aes256-sha256 and dhgrp 14 alone.",
-            FORTIOS,
+            FORTI_SEEN,
         ),
         set(
             "children.*.esp_proposals",
@@ -28,8 +31,8 @@ pub(super) static FORTIGATE: Profile = Profile {
         ),
         set("children.*.ts_mode", PER_PAIR, "It takes one set of subnets for each Child SA in IKEv2.", INTEROP),
         BOTH,
-        set("rekey_time", Given::Word("20h"), "Its phase 1 lives 86400 s: ours is earlier.", FORTIOS),
-        set("children.*.rekey_time", Given::Word("10h"), "Its phase 2 lives 43200 s: ours is earlier.", FORTIOS),
+        set("rekey_time", Given::Word("20h"), "Its phase 1 lives 86400 s: ours is earlier.", FORTI_SEEN),
+        set("children.*.rekey_time", Given::Word("10h"), "Its phase 2 lives 43200 s: ours is earlier.", FORTI_SEEN),
         set("dpd_delay", Given::Word("30s"), "DPD is on demand there; we ask in any case.", FORTIOS),
         KEEPALIVE,
         set(
@@ -117,7 +120,7 @@ pub(super) static JUNIPER_SRX: Profile = Profile {
             "dpd_delay",
             Given::Word("30s"),
             "It is off there until dead-peer-detection is entered; we ask in any case.",
-            SRX,
+            JUNOS_DPD,
         ),
         KEEPALIVE,
         ENCAP,
@@ -126,7 +129,7 @@ pub(super) static JUNIPER_SRX: Profile = Profile {
         REHEARSE,
         START,
         RESTART,
-        set("children.*.peer_window", Given::Number(64), "The default of its replay window.", JUNOS),
+        set("children.*.peer_window", Given::Number(64), "The default of its replay window.", JUNOS_WINDOW),
         ONE_SA,
     ],
     limits: &[

@@ -2,6 +2,10 @@
 use super::*;
 
 const SAMPLES: Source = read_in("H3C MSR configuration examples (Comware 7): IKEv2");
+const IPSEC: Source = read_in("H3C Comware 7 command reference: IPsec commands");
+const IKEV2: Source = read_in("H3C Comware 7 security command reference: IKEv2 commands");
+const DPD: Source = read_in("H3C security configuration guide: IKE DPD");
+const WEAK: Source = read_in("H3C F1000-E manual and HP VPN firewall configuration guide: default IKE proposal");
 const DEFAULTS: Source = unread("H3C MSR command reference (Comware 7): IKEv2 and IPsec");
 const ER: Source = unread("H3C ER series web user manual: VPN");
 
@@ -47,7 +51,7 @@ pub(super) static H3C: Profile = Profile {
             "children.*.esp_proposals",
             Given::Words(&["aes256-sha256-modp2048"]),
             "An `ipsec transform-set` with aes-cbc-256 and sha256; PFS is off there until `pfs dh-group14` is entered.",
-            SAMPLES,
+            IPSEC,
         ),
         set(
             "children.*.ts_mode",
@@ -56,19 +60,19 @@ pub(super) static H3C: Profile = Profile {
             SAMPLES,
         ),
         BOTH,
-        set("rekey_time", Given::Word("20h"), "Its IKE SA lives 86400 s: ours is earlier.", DEFAULTS),
-        set("children.*.rekey_time", Given::Word("40m"), "Its IPsec SA lives 3600 s: ours is earlier.", DEFAULTS),
+        set("rekey_time", Given::Word("20h"), "Its IKE SA lives 86400 s: ours is earlier.", IKEV2),
+        set("children.*.rekey_time", Given::Word("40m"), "Its IPsec SA lives 3600 s: ours is earlier.", IPSEC),
         set(
             "children.*.rekey_bytes",
             Given::Word("1600MB"),
             "It rekeys after 1843200 KB as well: ours is earlier.",
-            DEFAULTS,
+            IPSEC,
         ),
         set(
             "dpd_delay",
             Given::Word("30s"),
             "DPD is off there until `dpd interval` is entered; we ask in any case.",
-            SAMPLES,
+            DPD,
         ),
         KEEPALIVE,
         ENCAP,
@@ -77,7 +81,7 @@ pub(super) static H3C: Profile = Profile {
         REHEARSE,
         START,
         RESTART,
-        set("children.*.peer_window", Given::Number(64), "Its replay window; 32 in Comware 5.", DEFAULTS),
+        set("children.*.peer_window", Given::Number(64), "Its replay window; 32 in Comware 5.", IPSEC),
         ONE_SA,
     ],
     limits: &[
@@ -111,6 +115,10 @@ pub(super) static H3C: Profile = Profile {
         text(
             "Packets for the tunnel must be exempt from `nat outbound` on its interface, or they leave translated and in the clear.",
             "进隧道的报文必须排除在接口的 nat outbound 之外，否则会被转换后明文发出。",
+        ),
+        text(
+            "Decrypted packets are held against its ACL: selectors have to be exactly its rules, the other way round.",
+            "解密后的报文会按 ACL 检查：选择器必须与其规则完全对应（方向相反）。",
         ),
         text(
             "A branch with a changing address has to call: here that is remote_addrs = [\"%any\"].",
@@ -152,8 +160,8 @@ pub(super) static H3C_ER: Profile = Profile {
         set(
             "proposals",
             Given::Words(&["aes256-sha256-modp2048"]),
-            "The strongest that its pages offer; what they begin with is weaker (3DES, MD5 or SHA1, group 2) and has to be changed.",
-            ER,
+            "The strongest that its pages offer; devices of this class begin with DES, SHA1 and group 1, which has to be changed.",
+            WEAK,
         ),
         set(
             "children.*.esp_proposals",

@@ -14,6 +14,7 @@ mod h3c;
 mod judge;
 mod limits;
 mod open;
+mod shown;
 #[cfg(test)]
 mod tests;
 

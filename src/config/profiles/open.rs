@@ -2,6 +2,7 @@
 use super::*;
 
 const PFSENSE_DOCS: Source = unread("pfSense documentation: IPsec");
+const NETGATE: Source = read_in("Netgate documentation: IPsec phase 1 settings");
 const SWANCTL: Source = read_in("strongSwan documentation: swanctl.conf");
 const SWAN_WINDOW: Source = read_in("strongSwan documentation: strongswan.conf, charon.replay_window");
 const HERE: Source = read_in("Sandhog: README.md");
@@ -33,7 +34,7 @@ pub(super) static PFSENSE: Profile = Profile {
         BOTH,
         set("rekey_time", Given::Word("7h"), "Its phase 1 lives 28800 s: ours is earlier.", PFSENSE_DOCS),
         set("children.*.rekey_time", Given::Word("40m"), "Its phase 2 lives 3600 s: ours is earlier.", PFSENSE_DOCS),
-        set("dpd_delay", Given::Word("30s"), "DPD is on there.", PFSENSE_DOCS),
+        set("dpd_delay", Given::Word("30s"), "DPD is on there.", NETGATE),
         KEEPALIVE,
         ENCAP,
         FRAGMENTATION,

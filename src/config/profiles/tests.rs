@@ -371,3 +371,18 @@ fn what_comes_from_a_profile_says_so() {
     let messages: Vec<_> = report.finish().0.into_iter().map(|e| e.message).collect();
     assert_eq!(messages, ["another", "7 is out of range (from profile aliyun)"]);
 }
+
+/// What people copy works.
+#[test]
+fn the_examples_of_the_readme_are_valid() {
+    let readme = include_str!("../../../README.md");
+    let examples: Vec<_> = readme.split("```toml\n").filter_map(|part| part.split("```").next()).collect();
+    let examples: Vec<_> = examples.into_iter().filter(|example| example.contains("profile      =")).collect();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        let warnings: Vec<_> = accepted(example).warnings.into_iter().map(|w| w.code).collect();
+        assert_eq!(warnings, [""; 0], "{example}");
+    }
+    let names: Vec<_> = ALL.iter().map(|profile| profile.name).collect();
+    assert!(readme.contains(&format!("`{}`", names.join(" "))));
+}

@@ -3,6 +3,7 @@ use super::Fake;
 use crate::config::document::Desired;
 use crate::config::keys;
 use crate::config::plan::{Action, ChildUp, IkeUp, Impact, Plan, Side, Step, plan, table};
+use crate::config::profiles;
 use crate::config::{Config, Source};
 use std::collections::BTreeSet;
 
@@ -310,4 +311,46 @@ fn one_of_thousands_is_one_step() {
     let other = whole.replacen("mtu = 1400", "mtu = 1300", 1000).replacen("mtu = 1300", "mtu = 1400", 999);
     let plan = between(&whole, &other, None);
     assert_eq!(plan.changes.iter().map(shown).collect::<Vec<_>>(), ["connections.c999.children.lan: mtu -> live"]);
+}
+
+/// A profile is what it stands for, key by key: what was written out before is nothing new, and another one changes what differs between them.
+#[test]
+fn a_profile_is_judged_by_what_it_stands_for() {
+    let text = |profile: &str, more: &str, child: &str| {
+        format!(
+            "[connections.a]\n{profile}local_addrs = [\"192.0.2.1\"]\nremote_addrs = [\"203.0.113.2\"]\n{more}\
+             [connections.a.children.lan]\nlocal_ts = [\"10.1.0.0/16\"]\nremote_ts = [\"10.2.0.0/16\"]\n{child}\
+             [secrets.s]\nid = [\"203.0.113.2\"]\nsecret = \"a.long.secret.that.nobody.guesses\"\n"
+        )
+    };
+    let told = |old: &str, new: &str| -> Vec<String> {
+        let plan = between(old, new, None);
+        plan.changes.iter().map(|s| format!("{}: {} -> {:?}", s.object, s.fields.join(" "), s.impact)).collect()
+    };
+    let aliyun = text("profile = \"aliyun\"\n", "", "");
+    assert_eq!(told(&aliyun, &aliyun), [""; 0]);
+    // From one vendor to another: the keys that differ, and nothing that both say.
+    let tencent = text("profile = \"tencent\"\n", "", "");
+    assert_eq!(
+        told(&aliyun, &tencent),
+        ["connections.a: profile -> None", "connections.a.children.lan: mtu peer_window rekey_bytes -> Live"]
+    );
+    let aws = text("profile = \"aws\"\n", "", "");
+    let steps = told(&aliyun, &aws);
+    assert_eq!(steps[0], "connections.a: childless dpd_delay profile proposals rehearse rekey_time -> RestartIke");
+    assert!(steps[1].starts_with("connections.a.children.lan: ") && steps[1].contains("esp_proposals"), "{steps:?}");
+    // What is written out and means the same is no more than another spelling.
+    let profile = profiles::find("tencent").unwrap();
+    let (mut connection, mut child) = (String::new(), String::new());
+    for setting in profile.settings {
+        match setting.key.strip_prefix("children.*.") {
+            Some(key) => child += &format!("{key} = {}\n", setting.value),
+            None => connection += &format!("{} = {}\n", setting.key, setting.value),
+        }
+    }
+    let written = between(&tencent, &text("", &connection, &child), None);
+    assert_eq!(written.impact(), Impact::None, "{written:?}");
+    // What is shown and kept is the name alone.
+    let shown = read(&tencent).0.to_json();
+    assert!(shown.contains("\"profile\":\"tencent\"") && !shown.contains("esp_proposals"), "{shown}");
 }
