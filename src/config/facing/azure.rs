@@ -7,6 +7,7 @@ use super::{Facing, Format, Place, Refusal};
 use crate::crypto::secret::Secret;
 use crate::ike::policy::StartAction;
 use crate::wire::registry::{IntegId, KeId};
+use crate::wire::selector::Selector;
 
 pub(super) const FORMAT: Format = Format {
     name: "azure",
@@ -131,10 +132,7 @@ fn policy(hcl: &mut Hcl, ike: &Words, esp: &Words, life: u64) {
 }
 
 /// Each network once.
-fn networks(
-    facing: &Facing,
-    of: fn(&super::Tunnel) -> &Vec<crate::wire::selector::Selector>,
-) -> Result<Vec<String>, Refusal> {
+fn networks(facing: &Facing, of: fn(&super::Tunnel) -> &Vec<Selector>) -> Result<Vec<String>, Refusal> {
     let mut all = Vec::new();
     for ts in facing.children.iter().flat_map(of) {
         let (network, len) = text::network_v4(ts, TARGET)?;
@@ -151,7 +149,9 @@ fn selectors(facing: &Facing) -> Result<Vec<(String, String)>, Refusal> {
     if facing.routed().is_some() {
         return Ok(Vec::new());
     }
-    let network = |ts| text::network_v4(ts, TARGET).map(|(network, len)| format!("{network}/{len}"));
+    fn network(ts: &Selector) -> Result<String, Refusal> {
+        text::network_v4(ts, TARGET).map(|(network, len)| format!("{network}/{len}"))
+    }
     let pair = |tunnel: &super::Tunnel| {
         let (peer, ours) = tunnel.only_pair(TARGET)?;
         Ok((network(peer)?, network(ours)?))
