@@ -160,5 +160,5 @@ fn selectors(facing: &Facing) -> Result<Vec<(String, String)>, Refusal> {
 }
 
 fn takes(secret: &Secret) -> Result<(), Refusal> {
-    text::takes(secret, TARGET, 1..=128, |octet| text::is_printable(octet))
+    text::takes(secret, TARGET, 1..=128, text::is_printable)
 }

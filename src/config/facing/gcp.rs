@@ -140,5 +140,5 @@ fn common(hcl: &mut Hcl, (ike, esp): (&Words, &Words), name: &str) {
 }
 
 fn takes(secret: &Secret) -> Result<(), Refusal> {
-    text::takes(secret, TARGET, 1..=128, |octet| text::is_graphic(octet))
+    text::takes(secret, TARGET, 1..=128, text::is_graphic)
 }
