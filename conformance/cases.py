@@ -34,6 +34,7 @@ import interop.mtu  # noqa: E402,F401
 import interop.ourselves  # noqa: E402,F401
 import interop.package  # noqa: E402,F401
 import interop.padded  # noqa: E402,F401
+import interop.peers  # noqa: E402,F401
 import interop.plans  # noqa: E402,F401
 import interop.quantum  # noqa: E402,F401
 import interop.resources  # noqa: E402,F401
