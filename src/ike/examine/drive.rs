@@ -57,7 +57,9 @@ impl Endpoint {
         let port = |ip| SocketAddr::new(ip, ike);
         let way = *Ways::of(&connection, host).list.first().ok_or(NotNow::NoWay)?;
         let ends = (port(way.0), port(way.1));
-        let asks = missing.is_some() || failed.as_ref().is_some_and(|failure| failure.code == "pfs.mismatch");
+        // A rekey was refused for its algorithms or its group.
+        let of_rekey = |f: &Failure| f.child.is_some() && (f.code == "pfs.mismatch" || f.code.starts_with("proposal."));
+        let asks = missing.is_some() || failed.as_ref().is_some_and(of_rekey);
         let stage = match usable {
             Some(_) if !asks => Stage::Settling { at: now, failure: None },
             Some(ike) => Stage::Inside(inside::Talk::new(now, ike, &connection, &child, None)),

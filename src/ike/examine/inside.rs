@@ -217,9 +217,10 @@ fn selectors(policy: &ChildPolicy, wide: bool, beside: bool) -> Option<(Vec<Sele
                 let v6 = ts.iter().any(|s| s.start.is_ipv6()).then(|| all(Ipv6Addr::UNSPECIFIED.into()));
                 v4.into_iter().chain(v6).collect()
             }
+            // Whole, as some peers need an address of their own in it.
             false if beside => {
-                let first = ts.iter().find(|s| s.proto == 0)?;
-                vec![Selector { end: first.start, ..*first }]
+                let all: Vec<_> = ts.iter().filter(|s| s.proto == 0).copied().collect();
+                (!all.is_empty()).then_some(all)?
             }
             false => ts.to_vec(),
         };
