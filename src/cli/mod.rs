@@ -18,6 +18,7 @@ mod output;
 mod peer_config;
 mod pki;
 mod plan;
+mod probe;
 mod profiles;
 mod revisions;
 mod sas;
@@ -113,7 +114,7 @@ enum Command {
     ///
     /// Exit code 0 if nothing is wrong, 1 if something is.
     #[command(
-        after_help = "Examples:\n  sandhog why office\n  sandhog why office --lang zh\n  sandhog --json why office | jq '.diagnoses[0].fix'\n  sandhog why --codes"
+        after_help = "Examples:\n  sandhog why office\n  sandhog why office --lang zh\n  sandhog why office --probe\n  sandhog --json why office | jq '.diagnoses[0].fix'\n  sandhog why --codes"
     )]
     Why(why::Args),
     /// Replace the running daemon by the installed executable, without losing an SA or a packet

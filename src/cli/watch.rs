@@ -56,7 +56,12 @@ pub(super) fn run(client: &Client, args: &Args, json: bool) -> ExitCode {
     }
 }
 
-fn open(client: &Client, since: Option<&str>, snapshot: bool) -> Result<Reader<impl BufRead + use<>>, ClientError> {
+/// The stream of events.
+pub(super) fn open(
+    client: &Client,
+    since: Option<&str>,
+    snapshot: bool,
+) -> Result<Reader<impl BufRead + use<>>, ClientError> {
     let query: Vec<_> = since
         .map(|id| format!("since={}", super::client::escape(id)))
         .into_iter()

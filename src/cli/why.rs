@@ -17,6 +17,9 @@ pub(super) struct Args {
     /// The language [default: as LC_ALL, LC_MESSAGES or LANG says]
     #[arg(long, value_enum)]
     lang: Option<Lang>,
+    /// Ask the peer what it takes, which tells what it refuses us for: within limits, so that it takes up to two minutes
+    #[arg(long, requires = "name")]
+    probe: bool,
     /// List every code that there is: what it means, what to do, and what vendors call it
     #[arg(long, conflicts_with = "name")]
     codes: bool,
@@ -42,7 +45,7 @@ impl Lang {
     fn pick(self, text: &Text) -> String {
         plain(if self == Self::Zh { &text.zh } else { &text.en })
     }
-    fn say(self, en: &'static str, zh: &'static str) -> &'static str {
+    pub(super) fn say(self, en: &'static str, zh: &'static str) -> &'static str {
         if self == Self::Zh { zh } else { en }
     }
 }
@@ -51,6 +54,9 @@ impl Lang {
 pub(super) fn run(client: &Client, args: &Args, json: bool) -> ExitCode {
     let lang = Lang::of(args.lang);
     let Some(target) = &args.name else { return codes(lang, json) };
+    if args.probe {
+        return super::probe::run(client, target, lang, json);
+    }
     match fetch(client, target) {
         Ok(why) => {
             match json {
@@ -86,7 +92,7 @@ fn codes(lang: Lang, json: bool) -> ExitCode {
 }
 
 /// All that is wrong, for people.
-fn render(why: &Why, lang: Lang, width: Option<usize>) -> String {
+pub(super) fn render(why: &Why, lang: Lang, width: Option<usize>) -> String {
     if !why.diagnoses.is_empty() {
         let all: Vec<String> = why.diagnoses.iter().map(|one| diagnosis(one, lang, width)).collect();
         return all.join("\n").trim_end().to_owned();
@@ -187,7 +193,7 @@ fn fixes(fixes: &[Fix], lang: Lang, before: &str) -> String {
             Side::Peer => lang.say("at the peer", "对端"),
         };
         text += &format!("{before}{:>2}. {side}{} {}\n", number + 1, lang.say(":", "："), lang.pick(&fix.text));
-        let settings = fix.path.iter().zip(&fix.set).map(|(path, set)| (path, set));
+        let settings = fix.path.iter().zip(&fix.set);
         for (path, set) in settings.chain(fix.also.iter().map(|more| (&more.path, &more.set))) {
             text += &format!("{before}    {} = {}\n", plain(path), plain(&set.to_string()));
         }

@@ -417,7 +417,7 @@ pub struct Event {
     pub epoch: u64,
     pub time: String,
     /// `up`, `down`, `moved` for who follows where traffic goes; `audit`: somebody changed something through the API, or tried to; in detail `ike.up`, `ike.down`, `ike.rekeyed`, `child.up`, `child.down`,
-    /// `path.changed`, `addresses`, `mtu`, `warning`, `monitor`, `failed`, and `noticed`: what works, though not as configured, with what differs in `failure`.
+    /// `path.changed`, `addresses`, `mtu`, `warning`, `monitor`, `failed`, `probe`, `probed`, and `noticed`: what works, though not as configured, with what differs in `failure`.
     pub event: String,
     pub connection: Option<String>,
     pub child: Option<String>,
@@ -429,7 +429,7 @@ pub struct Event {
     pub local: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote: Option<String>,
-    /// Why it ended: `by_us`, `by_peer`, `replaced`, `expired`, `peer_dead`, `failed`; of a `monitor`: `failing` or `passing`.
+    /// Why it ended: `by_us`, `by_peer`, `replaced`, `expired`, `peer_dead`, `failed`; of a `monitor`: `failing` or `passing`; of a `probe`: which exchange, and what for.
     pub why: Option<String>,
     pub failure: Option<Failure>,
     pub warning: Option<Warning>,

@@ -11,6 +11,7 @@ mod metered;
 mod paths;
 #[cfg(test)]
 mod played;
+mod probing;
 mod reload;
 mod requests;
 mod tapped;
@@ -164,6 +165,8 @@ pub struct Engine {
     /// SAs on which nothing can be opened, that were told of.
     faulty: BTreeSet<ChildId>,
     asked: metered::Asked,
+    /// Who waits for what a peer is asked.
+    askers: HashMap<Arc<str>, probing::Asker>,
     /// When we stop whatever the peers say.
     stop_at: Option<Duration>,
     drained: bool,
@@ -238,6 +241,7 @@ impl Engine {
             history: History::default(),
             faulty: BTreeSet::new(),
             asked: metered::Asked::default(),
+            askers: HashMap::new(),
             stop_at: None,
             drained: false,
             giver,
@@ -419,6 +423,8 @@ impl Engine {
             // It may have been given up before we hear of it.
             Event::Larval { spi } if host.places.holds(*spi) => installer.larval(*spi),
             Event::Larval { .. } => {}
+            Event::Examined(_) | Event::NotExamined { .. } => self.examined(event),
+            Event::Examining { .. } => {}
             Event::Addresses { .. } | Event::KeyLog(_) | Event::Warning { .. } => {}
             Event::Drained => self.drained = true,
         }

@@ -10,6 +10,7 @@ use crate::control::types;
 use crate::frozen::{Frozen, Reader, Thaw, Writer};
 use crate::ike::diagnose::Failure;
 use crate::ike::event::{Ended, Event, IkeId};
+use crate::ike::examine::Question;
 use crate::ipsec::pmtu::Change;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,6 +58,9 @@ impl Journal {
     /// Tells one event.
     pub fn tell(&mut self, now: Duration, event: &Event) {
         self.note(event);
+        if let Event::Examining { connection, question } = event {
+            return self.tell_probe(now, connection, question);
+        }
         let Some((name, connection, child, why)) = log(event, &self.whose) else { return };
         let failure = match event {
             Event::Failed(failure) | Event::Noticed(failure) => Some(status::failure(failure, &[])),
@@ -109,6 +113,12 @@ impl Journal {
             ..nothing("monitor")
         };
         self.send(now, told);
+    }
+    /// Tells what a peer is being asked.
+    fn tell_probe(&mut self, now: Duration, connection: &str, question: &Question) {
+        let why = format!("{} {}", question.exchange, question.asked);
+        tracing::info!(connection, question = why, "the peer is asked what it takes");
+        self.send(now, types::Event { connection: Some(connection.into()), why: Some(why), ..nothing("probe") });
     }
     /// Tells what was found out about a connection, by looking at what it carries.
     pub fn tell_diagnosis(&mut self, now: Duration, failure: &Failure) {
@@ -250,9 +260,16 @@ fn log(event: &Event, whose: &HashMap<IkeId, Arc<str>>) -> Option<Told> {
             tracing::warn!(%connection, code, values = words(values), "look at this");
             Some(("warning", text(connection), None, None))
         }
+        Event::Examined(examined) => {
+            let code = examined.failure.as_ref().map(|failure| failure.code);
+            tracing::info!(connection = %examined.connection, questions = examined.questions.len(), code, "the peer was asked what it takes");
+            Some(("probed", text(&examined.connection), None, None))
+        }
         Event::ChildLeaving { .. }
         | Event::Larval { .. }
         | Event::Probed { .. }
+        | Event::Examining { .. }
+        | Event::NotExamined { .. }
         | Event::KeyLog(_)
         | Event::Drained => None,
     }
