@@ -249,9 +249,6 @@ pub const CODES: &[&str] = &[
     "traffic.one_way",
     "mtu.black_hole",
     "net.esp_blocked",
-    "net.natt_blocked",
-    "net.fragments",
-    "net.blacklisted",
     "auth.cert.clock",
 ];
 
