@@ -1,5 +1,6 @@
 //! Words for the facts of `ike::diagnose`: what a failure means, what to change where, and what vendors call it, in English and Chinese.
 mod authentication;
+mod carried;
 mod known;
 mod labels;
 mod negotiation;

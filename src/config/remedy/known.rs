@@ -21,6 +21,7 @@ pub(super) fn fixes(code: &str, failure: &Failure, place: &Place, secrets: &[Sha
         ("ts", _) => networks(failure, place),
         (_, "lifetime.peer_shorter") => lifetime(failure, place),
         (_, "mtu.exceeded") => mtu(failure, place),
+        ("traffic", _) => super::carried::fixes(code, failure),
         _ => Vec::new(),
     }
 }

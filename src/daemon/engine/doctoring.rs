@@ -58,6 +58,7 @@ impl Engine {
             device: (device, own.unwrap_or(&config.gateway.device).to_owned()),
             netns: interface.and_then(|interface| interface.netns.clone().zip(interface.namespace())),
             mark: config.gateway.mark,
+            table: config.gateway.route_table.filter(|_| interface.is_none()),
             children,
             stats: self.parts.workers.stats.clone(),
         }
