@@ -39,6 +39,7 @@ pub enum Side {
 }
 /// One value of the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = FixSetting)]
 pub struct Setting {
     /// A JSON pointer into the configuration document.
     pub path: String,
