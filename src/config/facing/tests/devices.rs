@@ -493,7 +493,7 @@ fn fortios_says_the_same() {
 #[test]
 fn routeros_says_the_same() {
     let lines = read(&ROUTEROS, "mikrotik", "cbc");
-    has(&lines, &["src-address=10.2.0.0/16 dst-address=10.1.0.0/16", "passive=no"]);
+    has(&lines, &["src-address=10.2.0.0/16 dst-address=10.1.0.0/16", "passive=yes"]);
     let profile = lines[0].words.join(" ");
     assert!(
         profile.contains("enc-algorithm=aes-256 hash-algorithm=sha256 dh-group=modp2048 lifetime=22500s"),
