@@ -24,6 +24,7 @@ import interop.hostile  # noqa: E402,F401
 import interop.image  # noqa: E402,F401
 import interop.imported  # noqa: E402,F401
 import interop.kernel  # noqa: E402,F401
+import interop.languages  # noqa: E402,F401
 import interop.managed  # noqa: E402,F401
 import interop.mismatches  # noqa: E402,F401
 import interop.modes  # noqa: E402,F401
@@ -33,6 +34,7 @@ import interop.mtu  # noqa: E402,F401
 import interop.ourselves  # noqa: E402,F401
 import interop.package  # noqa: E402,F401
 import interop.padded  # noqa: E402,F401
+import interop.peers  # noqa: E402,F401
 import interop.plans  # noqa: E402,F401
 import interop.quantum  # noqa: E402,F401
 import interop.resources  # noqa: E402,F401
@@ -41,6 +43,7 @@ import interop.schedules  # noqa: E402,F401
 import interop.secrets  # noqa: E402,F401
 import interop.seeing  # noqa: E402,F401
 import interop.served  # noqa: E402,F401
+import interop.asked  # noqa: E402,F401
 import interop.silent  # noqa: E402,F401
 import interop.storm  # noqa: E402,F401
 import interop.strongswan  # noqa: E402,F401

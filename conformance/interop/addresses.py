@@ -199,7 +199,7 @@ def nowhere(what):
         wait.until("the tunnel", lambda: a.status("peer")["state"] == "up", 40)
         up = time.monotonic() - begin
         pings = traffic.ping(lab.left, *INNER[4], count=20)
-        return check(failure["fix"] and pings == 20, f"{failure['code']}: {failure['explain']} Up {up:.1f} s after it was mended, {pings}/20 pings")
+        return check(failure["fix"] and pings == 20, f"{failure['code']}: {failure['explain']['en']} Up {up:.1f} s after it was mended, {pings}/20 pings")
 
 
 def hook():

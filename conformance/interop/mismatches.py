@@ -69,4 +69,6 @@ def row(mismatches):
         return check(not wrong, f"{right} of {len(mismatches)} right in {time.monotonic() - begin:.0f} s{'; ' + '; '.join(wrong) if wrong else ''}")
 
 
+EACH = ("IKE encryption", "ESP integrity", "secret", "our ID, as the peer expects it", "the peer's networks, disjoint", "our networks, narrower there", "version")
+case(ROW, "strongSwan asks, one of each kind", quick=True)(lambda: row([mismatch.find(name) for name in EACH]))
 case(ROW, "strongSwan asks")(lambda: row(mismatch.CONTROLS + mismatch.MISMATCHES + mismatch.SECRETS))

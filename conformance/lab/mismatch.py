@@ -218,7 +218,7 @@ class Ends:
 
     def __init__(self, lab):
         self.lab, self.mismatch = lab, None
-        self.peer = strongswan.StrongSwan(lab.right, options="retransmit_timeout = 1\n  retransmit_tries = 2\n  install_virtual_ip = no")
+        self.peer = strongswan.StrongSwan(lab.right, options="retransmit_timeout = 1\n  retransmit_tries = 2\n  install_virtual_ip = no\n  block_threshold = 0")
         self.us = sandhog.Sandhog(lab.left, toml({}))
         for host, net in ((lab.left, LEFT_NET), (lab.right, RIGHT_NET)):
             host.address("lo", f"{net.split('.0/')[0]}.129/32")  # outside what is narrowed to the first half, as INNER is inside
@@ -314,6 +314,8 @@ class Ends:
                 self.theirs["secret"] = self.ours["secrets"]["ike"]["secret"]
         elif fix["side"] == "us":
             point(self.ours, path, value)
+            for more in fix.get("also") or []:
+                point(self.ours, more["path"], more["set"])
         else:
             name = path.strip("/").replace("/", "_")
             self.theirs[name] = self._as(name, value)

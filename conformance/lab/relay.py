@@ -3,7 +3,7 @@
 Runs inside the namespace of the host between: `python3 relay.py DEV_A DEV_B --loss 0.2 --delay 200 --jitter 50 --duplicate 0.1 --hold 35r:3000 --seed 1`.
 `--hold X[r]:MS` holds each first request (or response, `r`) of IKE exchange X for MS milliseconds. Only IPv4 and IPv6 UDP is hurt, so that ARP and neighbour discovery work.
 `--control PATH` is a datagram socket for JSON: {"rules": [...]} replaces the rules (see `Rule`), {"replay": ADDRESS} sends everything remembered again from there;
-{"esp": {"from": "a"|"b", "cut": octets, "flip": 1}} takes octets from the end of its ESP in UDP, or changes the last one.
+{"esp": {"from": "a"|"b", "cut": octets, "flip": 1, "drop": true}} takes octets from the end of its ESP in UDP, changes the last one, or drops it.
 `--log PATH` gets one JSON line for each IKE message, with its fate. `Relay` starts all that from a case.
 """
 import argparse
@@ -198,6 +198,8 @@ class Bridge:
             if self.control and is_ipsec(frame):
                 self.remembered.append((side, frame))
             if self.esp and side == self.esp["from"] and is_esp_in_udp(frame):
+                if self.esp.get("drop"):
+                    continue
                 frame = damaged(frame, self.esp.get("cut", 0), self.esp.get("flip", 0))
             now = time.monotonic()
             for delay in self.fate(side, frame, now):

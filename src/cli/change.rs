@@ -1,5 +1,5 @@
 //! `sandhog up`, `sandhog down` and `sandhog rekey`.
-use super::client::Client;
+use super::client::{Client, ClientError};
 use super::output;
 use super::target::Target;
 use crate::control::types::Verb;
@@ -18,7 +18,14 @@ pub fn run(client: &Client, verb: Verb, target: &Target, timeout: u64, json: boo
             output::text(&format!("{target} {done}"));
             ExitCode::SUCCESS
         }
-        Err(error) => output::failed(&error, json),
+        Err(error) => {
+            let failed = matches!(&error, ClientError::Refused(refused) if matches!(refused.problem.status, 409 | 504));
+            let code = output::failed(&error, json);
+            if failed && !json {
+                output::hint(&format!("`sandhog why {target}` tells both sides' values and what to change"));
+            }
+            code
+        }
     }
 }
 

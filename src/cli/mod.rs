@@ -18,6 +18,7 @@ mod output;
 mod peer_config;
 mod pki;
 mod plan;
+mod probe;
 mod profiles;
 mod revisions;
 mod sas;
@@ -30,6 +31,7 @@ mod target;
 mod top;
 mod upgrade;
 mod watch;
+mod why;
 
 use crate::control::types::Verb;
 use clap::{Parser, Subcommand};
@@ -108,6 +110,13 @@ enum Command {
     /// Rekey a child, or the IKE SA of a connection, and wait for it
     #[command(after_help = "Examples:\n  sandhog rekey office\n  sandhog rekey office/lan")]
     Rekey(ChangeArgs),
+    /// Tell what is wrong with a connection: both sides' values, how sure that is, and what to change on which side
+    ///
+    /// Exit code 0 if nothing is wrong, 1 if something is.
+    #[command(
+        after_help = "Examples:\n  sandhog why office\n  sandhog why office --lang zh\n  sandhog why office --probe\n  sandhog --json why office | jq '.diagnoses[0].fix'\n  sandhog why --codes"
+    )]
+    Why(why::Args),
     /// Replace the running daemon by the installed executable, without losing an SA or a packet
     #[command(after_help = "Examples:\n  sandhog upgrade\n  sandhog --json upgrade")]
     Upgrade,
@@ -256,6 +265,7 @@ pub fn main() -> ExitCode {
         Command::Up(args) => change::run(&client, Verb::Up, &args.name, args.timeout, cli.json),
         Command::Down(args) => change::run(&client, Verb::Down, &args.name, args.timeout, cli.json),
         Command::Rekey(args) => change::run(&client, Verb::Rekey, &args.name, args.timeout, cli.json),
+        Command::Why(args) => why::run(&client, &args, cli.json),
         Command::Upgrade => upgrade::run(&client, cli.json),
         Command::Health(args) => health::run(&client, &args, cli.json),
         Command::Check { user, file } => check::run(&file, user.as_deref(), cli.json),

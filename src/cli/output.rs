@@ -80,6 +80,11 @@ pub fn failed(error: &ClientError, json: bool) -> ExitCode {
     error.exit_code()
 }
 
+/// Says on stderr what may help.
+pub fn hint(text: &str) {
+    let _ = writeln!(io::stderr(), "sandhog: {}", plain(text));
+}
+
 /// Text from a peer with control characters made visible, so that it cannot command the terminal.
 pub fn plain(text: &str) -> String {
     let visible = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };

@@ -195,15 +195,16 @@ fn monitor_note(connection: &str, child: &str, monitor: &Monitor) -> String {
 fn failure_note(name: &str, failure: &Failure) -> String {
     let mut note =
         format!("\n{name}: {} ({}, {}) at {}\n", failure.code, failure.phase, failure.certainty, failure.time);
-    note.push_str(&format!("  {}\n", plain(&failure.explain)));
+    note.push_str(&format!("  {}\n", plain(&failure.explain.en)));
     for (whose, values) in [("ours", &failure.local), ("theirs", &failure.peer)] {
         for (what, values) in values {
             note.push_str(&format!("  {whose}: {} {}\n", plain(what), plain(&values.join(", "))));
         }
     }
-    if !failure.fix.is_empty() {
-        note.push_str(&format!("  fix: {}\n", plain(&failure.fix)));
+    if let Some(fix) = failure.fix.first() {
+        note.push_str(&format!("  fix: {}\n", plain(&fix.text.en)));
     }
+    note.push_str(&format!("  more: sandhog why {name}\n"));
     note
 }
 
@@ -246,7 +247,8 @@ mod tests {
                 "packets_in": 1, "packets_out": 0, "drops": {}, "rekey_in_s": null, "sas": [], "monitor": monitor } ],
             "sas": [], "peers": [],
             "last_failure": { "time": "2026-11-21T10:00:00Z", "phase": "ike_auth", "code": "auth.failed", "certainty": "likely",
-                "candidates": [], "local": { "local_id": ["a"] }, "peer": {}, "differing": [], "notify": null, "explain": "It refused.", "fix": "Compare." },
+                "candidates": [], "local": { "local_id": ["a"] }, "peer": {}, "differing": [], "notify": null, "explain": { "en": "It refused.", "zh": "" }, "names": { "aliyun": "", "tencent": "" },
+                "fix": [ { "side": "us", "path": null, "set": null, "command": null, "text": { "en": "Compare.", "zh": "" } } ] },
             "warnings": [] } ] }))
         .unwrap()
     }

@@ -56,7 +56,12 @@ pub(super) fn run(client: &Client, args: &Args, json: bool) -> ExitCode {
     }
 }
 
-fn open(client: &Client, since: Option<&str>, snapshot: bool) -> Result<Reader<impl BufRead + use<>>, ClientError> {
+/// The stream of events.
+pub(super) fn open(
+    client: &Client,
+    since: Option<&str>,
+    snapshot: bool,
+) -> Result<Reader<impl BufRead + use<>>, ClientError> {
     let query: Vec<_> = since
         .map(|id| format!("since={}", super::client::escape(id)))
         .into_iter()
@@ -159,9 +164,10 @@ fn details(document: &Value) -> String {
 }
 
 fn failure_text(failure: &Value) -> String {
-    let parts = ["code", "explain", "fix"].map(|key| words(&failure[key]));
-    let fix = if parts[2].is_empty() { String::new() } else { format!(" Fix: {}", parts[2]) };
-    format!("{}: {}{fix}", parts[0], parts[1])
+    let [code, explain, fix] =
+        [&failure["code"], &failure["explain"]["en"], &failure["fix"][0]["text"]["en"]].map(words);
+    let fix = if fix.is_empty() { fix } else { format!(" Fix: {fix}") };
+    format!("{code}: {explain}{fix}")
 }
 
 fn words(value: &Value) -> String {
@@ -199,7 +205,7 @@ mod tests {
     #[test]
     fn an_event_on_a_line() {
         let data = r#"{"id":7,"time":"2026-11-21T10:00:00Z","event":"failed","connection":"a","child":null,"why":null,
-            "failure":{"code":"auth.failed","explain":"It \u001b refused.","fix":"Compare."},"warning":null}"#;
+            "failure":{"code":"auth.failed","explain":{"en":"It \u001b refused."},"fix":[{"text":{"en":"Compare."}}]},"warning":null}"#;
         let line = line(&document(&event(Some(7), "failed", data)));
         assert_eq!(line, "2026-11-21T10:00:00Z  #7     failed       a  auth.failed: It \\u{1b} refused. Fix: Compare.");
     }

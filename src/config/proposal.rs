@@ -36,21 +36,24 @@ fn one(report: &mut Report<'_>, node: &Node, protocol: ProtocolId) -> Option<Vec
     }
 }
 
-/// These are only ever offered because a configuration names them.
-fn warn_of_weak(report: &mut Report<'_>, at: At, proposal: &Proposal) {
-    let weak = |t: &&Transform| match t.kind {
+/// Weak by today's measure.
+pub(super) fn is_weak(t: &Transform) -> bool {
+    match t.kind {
         TransformType::KE => {
             [KeId::MODP_768, KeId::MODP_1024, KeId::MODP_1536, KeId::MODP_1024_160].contains(&KeId(t.id))
         }
         TransformType::INTEG => [IntegId::HMAC_SHA1_96, IntegId::HMAC_MD5_96].contains(&IntegId(t.id)),
         TransformType::PRF => [PrfId::HMAC_SHA1, PrfId::HMAC_MD5].contains(&PrfId(t.id)),
         _ => false,
-    };
+    }
+}
+/// These are only ever offered because a configuration names them.
+fn warn_of_weak(report: &mut Report<'_>, at: At, proposal: &Proposal) {
     if keyword::of(proposal, TransformType::ENCR).any(|t| t.id == EncrId::NULL_AUTH_AES_GMAC.0) {
         let message = "gmac protects against changes, but everybody can read what travels";
         report.warn(at, "proposal.weak", message, "write gcm16 instead, unless that is meant");
     }
-    let mut words: Vec<String> = proposal.transforms.iter().filter(weak).map(keyword::transform).collect();
+    let mut words: Vec<String> = proposal.transforms.iter().filter(|t| is_weak(t)).map(keyword::transform).collect();
     words.dedup();
     if !words.is_empty() {
         let message = format!("weak by today's measure: {}", words.join(", "));

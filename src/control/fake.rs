@@ -5,6 +5,7 @@ use super::capture::{self, Captures};
 use super::config::{Applied, Exists, Keeper, Order, Plan, Revisions, Shown};
 use super::events::Ring;
 use super::gate::{self, Audit};
+use super::probing::NotProbed;
 use super::request::{Engine, Refusal, Request};
 use super::resources::router;
 use super::routes::Api;
@@ -154,6 +155,10 @@ fn answer(request: Request) {
             let known = CONNECTIONS.contains(&&*name).then(|| connection(&name));
             let why = |known: Connection| Why { connection: known.name, state: known.state, diagnoses: Vec::new() };
             drop(reply.send(known.map(|known| Box::new(why(known)))));
+        }
+        Request::Probe(name, reply) => {
+            let known = CONNECTIONS.contains(&&*name);
+            drop(reply.send(if known { Ok(Vec::new()) } else { Err(NotProbed::Unknown) }));
         }
         Request::Stats(reply) => drop(reply.send(Stats::default())),
         Request::Adopt(adopt) => drop(adopt.reply.send(Err("there is no engine".into()))),

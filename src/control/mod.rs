@@ -15,6 +15,7 @@ pub mod gate;
 pub mod lists;
 pub mod metrics;
 pub mod openapi;
+pub mod probing;
 pub mod problem;
 pub mod profiles;
 pub mod request;

@@ -69,7 +69,10 @@ impl Problem {
     /// What the engine refused to do.
     pub fn refused(verb: Verb, connection: &str, child: Option<&str>, refusal: Refusal) -> Self {
         let name = child.map_or_else(|| connection.to_owned(), |child| format!("{connection}/{child}"));
-        let because = |failure: &Failure| format!("{name}: {}: {} {}", failure.code, failure.explain, failure.fix);
+        let because = |failure: &Failure| {
+            let fix = failure.fix.first().map_or("", |fix| &fix.text.en);
+            format!("{name}: {}: {} {fix}", failure.code, failure.explain.en)
+        };
         let (mut problem, failure) = match refusal {
             Refusal::UnknownConnection => (Self::unknown_connection(connection), None),
             Refusal::UnknownChild => {
@@ -119,7 +122,11 @@ impl IntoResponse for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::remedy::{Fix, Names, Side, Text};
 
+    fn text(en: &str) -> Text {
+        Text { en: en.into(), zh: String::new() }
+    }
     fn failure() -> Failure {
         Failure {
             id: None,
@@ -135,8 +142,16 @@ mod tests {
             peer: Default::default(),
             differing: vec![],
             notify: Some("AUTHENTICATION_FAILED".into()),
-            explain: "The peer refused.".into(),
-            fix: "Compare the secrets.".into(),
+            explain: text("The peer refused."),
+            fix: vec![Fix {
+                side: Side::Us,
+                path: None,
+                set: None,
+                also: vec![],
+                command: None,
+                text: text("Compare the secrets."),
+            }],
+            names: Names::default(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the API asks of the engine, and how it waits for the answer.
 use super::board::Board;
+use super::probing::{NotProbed, Probe};
 use super::problem::Problem;
 use super::types::{Diagnosis, Failure, Info, Stats, Verb, Why};
 use super::upgrade::{self, Upgrade};
@@ -26,6 +27,8 @@ pub enum Request {
     Diagnoses(Option<Arc<str>>, Reply<Vec<Diagnosis>>),
     /// What is wrong with a connection now; `None`: there is none of this name.
     Why(Arc<str>, Reply<Option<Box<Why>>>),
+    /// Ask the peer of a connection what it takes, and wait for the end.
+    Probe(Arc<str>, Reply<Result<Vec<Probe>, NotProbed>>),
     /// Bring up, take down or rekey, and wait.
     Change(Change),
     /// Be replaced; answered when the new daemon is starting.

@@ -7,7 +7,7 @@
 use super::problem::Problem;
 use super::routes::{self, Api};
 use super::routes_config;
-use super::{access, asked, capture, events, gate, metrics, openapi, profiles, upgrade};
+use super::{access, asked, capture, events, gate, metrics, openapi, probing, profiles, upgrade};
 use axum::http::Uri;
 use axum::routing::{MethodFilter, MethodRouter};
 use axum::{Router, middleware};
@@ -22,6 +22,7 @@ pub const TABLES: &[&[Operation]] = &[
     routes::OPERATIONS,
     events::OPERATIONS,
     asked::OPERATIONS,
+    probing::OPERATIONS,
     profiles::OPERATIONS,
     routes_config::OPERATIONS,
     metrics::OPERATIONS,

@@ -1,6 +1,7 @@
 //! What the API says, exactly as interface.md writes it. Clients read these types, too, so that both ends agree.
 //!
 //! Absent values are `null`, never missing, so that a script can rely on every key.
+use crate::config::remedy::{Fix, Names, Text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -296,8 +297,10 @@ pub struct Failure {
     pub peer: BTreeMap<String, Vec<String>>,
     pub differing: Vec<String>,
     pub notify: Option<String>,
-    pub explain: String,
-    pub fix: String,
+    pub explain: Text,
+    /// Ways to mend it, the best first; one of them is enough. Where the cause is not known, those for each candidate.
+    pub fix: Vec<Fix>,
+    pub names: Names,
 }
 /// A diagnosis, as often as it was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -414,7 +417,7 @@ pub struct Event {
     pub epoch: u64,
     pub time: String,
     /// `up`, `down`, `moved` for who follows where traffic goes; `audit`: somebody changed something through the API, or tried to; in detail `ike.up`, `ike.down`, `ike.rekeyed`, `child.up`, `child.down`,
-    /// `path.changed`, `addresses`, `mtu`, `warning`, `monitor`, `failed`, and `noticed`: what works, though not as configured, with what differs in `failure`.
+    /// `path.changed`, `addresses`, `mtu`, `warning`, `monitor`, `failed`, `probe`, `probed`, and `noticed`: what works, though not as configured, with what differs in `failure`.
     pub event: String,
     pub connection: Option<String>,
     pub child: Option<String>,
@@ -426,7 +429,7 @@ pub struct Event {
     pub local: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote: Option<String>,
-    /// Why it ended: `by_us`, `by_peer`, `replaced`, `expired`, `peer_dead`, `failed`; of a `monitor`: `failing` or `passing`.
+    /// Why it ended: `by_us`, `by_peer`, `replaced`, `expired`, `peer_dead`, `failed`; of a `monitor`: `failing` or `passing`; of a `probe`: which exchange, and what for.
     pub why: Option<String>,
     pub failure: Option<Failure>,
     pub warning: Option<Warning>,
@@ -618,8 +621,9 @@ mod tests {
             peer: BTreeMap::new(),
             differing: vec![],
             notify: None,
-            explain: String::new(),
-            fix: String::new(),
+            explain: Text::default(),
+            fix: vec![],
+            names: Names::default(),
         };
         assert_eq!(
             keys(&serde_json::to_value(failure).unwrap()),
@@ -634,6 +638,7 @@ mod tests {
                 "fix",
                 "id",
                 "local",
+                "names",
                 "notify",
                 "peer",
                 "phase",

@@ -11,6 +11,7 @@ mod metered;
 mod paths;
 #[cfg(test)]
 mod played;
+mod probing;
 mod reload;
 mod requests;
 mod tapped;
@@ -164,6 +165,8 @@ pub struct Engine {
     /// SAs on which nothing can be opened, that were told of.
     faulty: BTreeSet<ChildId>,
     asked: metered::Asked,
+    /// Who waits for what a peer is asked.
+    askers: HashMap<Arc<str>, probing::Asker>,
     /// When we stop whatever the peers say.
     stop_at: Option<Duration>,
     drained: bool,
@@ -238,6 +241,7 @@ impl Engine {
             history: History::default(),
             faulty: BTreeSet::new(),
             asked: metered::Asked::default(),
+            askers: HashMap::new(),
             stop_at: None,
             drained: false,
             giver,
@@ -411,13 +415,16 @@ impl Engine {
                 self.history.note(failure);
                 // What a peer tried and failed at is no answer to who waits for an attempt of ours.
                 if let Some(connection) = failure.connection.as_deref().filter(|_| failure.initiator) {
-                    self.pending.failed(connection, failure.child.as_deref(), &status::failure(failure));
+                    let told = status::failure(failure, &self.parts.config.policy.secrets);
+                    self.pending.failed(connection, failure.child.as_deref(), &told);
                 }
             }
             Event::Noticed(failure) => self.history.note(failure),
             // It may have been given up before we hear of it.
             Event::Larval { spi } if host.places.holds(*spi) => installer.larval(*spi),
             Event::Larval { .. } => {}
+            Event::Examined(_) | Event::NotExamined { .. } => self.examined(event),
+            Event::Examining { .. } => {}
             Event::Addresses { .. } | Event::KeyLog(_) | Event::Warning { .. } => {}
             Event::Drained => self.drained = true,
         }

@@ -10,6 +10,7 @@ use crate::control::types;
 use crate::frozen::{Frozen, Reader, Thaw, Writer};
 use crate::ike::diagnose::Failure;
 use crate::ike::event::{Ended, Event, IkeId};
+use crate::ike::examine::Question;
 use crate::ipsec::pmtu::Change;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,9 +58,12 @@ impl Journal {
     /// Tells one event.
     pub fn tell(&mut self, now: Duration, event: &Event) {
         self.note(event);
+        if let Event::Examining { connection, question } = event {
+            return self.tell_probe(now, connection, question);
+        }
         let Some((name, connection, child, why)) = log(event, &self.whose) else { return };
         let failure = match event {
-            Event::Failed(failure) | Event::Noticed(failure) => Some(status::failure(failure)),
+            Event::Failed(failure) | Event::Noticed(failure) => Some(status::failure(failure, &[])),
             _ => None,
         };
         let warning = match event {
@@ -105,17 +109,24 @@ impl Journal {
             connection: Some(connection.into()),
             child: Some(child.into()),
             why: Some(why.into()),
-            failure: failure.map(status::failure),
+            failure: failure.map(|failure| status::failure(failure, &[])),
             ..nothing("monitor")
         };
         self.send(now, told);
+    }
+    /// Tells what a peer is being asked.
+    fn tell_probe(&mut self, now: Duration, connection: &str, question: &Question) {
+        let why = format!("{} {}", question.exchange, question.asked);
+        tracing::info!(connection, question = why, "the peer is asked what it takes");
+        self.send(now, types::Event { connection: Some(connection.into()), why: Some(why), ..nothing("probe") });
     }
     /// Tells what was found out about a connection, by looking at what it carries.
     pub fn tell_diagnosis(&mut self, now: Duration, failure: &Failure) {
         let owned = |name: &Option<Arc<str>>| name.as_deref().map(str::to_owned);
         let (connection, child) = (owned(&failure.connection), owned(&failure.child));
         tracing::warn!(connection, child, code = failure.code, ours = failure.local.line(), "nothing can be received");
-        let told = types::Event { connection, child, failure: Some(status::failure(failure)), ..nothing("diagnosis") };
+        let told =
+            types::Event { connection, child, failure: Some(status::failure(failure, &[])), ..nothing("diagnosis") };
         self.send(now, told);
     }
     /// Tells where an upgrade is, and why it failed.
@@ -249,9 +260,16 @@ fn log(event: &Event, whose: &HashMap<IkeId, Arc<str>>) -> Option<Told> {
             tracing::warn!(%connection, code, values = words(values), "look at this");
             Some(("warning", text(connection), None, None))
         }
+        Event::Examined(examined) => {
+            let code = examined.failure.as_ref().map(|failure| failure.code);
+            tracing::info!(connection = %examined.connection, questions = examined.questions.len(), code, "the peer was asked what it takes");
+            Some(("probed", text(&examined.connection), None, None))
+        }
         Event::ChildLeaving { .. }
         | Event::Larval { .. }
         | Event::Probed { .. }
+        | Event::Examining { .. }
+        | Event::NotExamined { .. }
         | Event::KeyLog(_)
         | Event::Drained => None,
     }

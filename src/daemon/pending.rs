@@ -229,8 +229,9 @@ mod tests {
             peer: Default::default(),
             differing: vec![],
             notify: None,
-            explain: String::new(),
-            fix: String::new(),
+            explain: Default::default(),
+            fix: vec![],
+            names: Default::default(),
         }
     }
 

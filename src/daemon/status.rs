@@ -99,7 +99,10 @@ impl View<'_> {
                 .into_iter()
                 .chain(not_passing)
                 .max_by_key(|failure| failure.time)
-                .map(|found| types::Failure { id: self.history.id_of(found), ..failure(found) }),
+                .map(|found| types::Failure {
+                    id: self.history.id_of(found),
+                    ..failure(found, &self.config.policy.secrets)
+                }),
             certificate_until: credentials.and_then(|c| expiry::until(c)),
             interface: config.interface.as_ref().map(|interface| self.interface(config, interface)),
             warnings: warnings.collect(),
@@ -270,9 +273,9 @@ pub(super) fn is_over(failure: &diagnose::Failure, sas: &[IkeStatus], responds_o
     })
 }
 
-/// A failure with the words for it.
-pub fn failure(failure: &diagnose::Failure) -> types::Failure {
-    let (explain, fix) = remedy::explain(failure);
+/// A failure with the words for it. `secrets`: those of the configuration, of which only names are told.
+pub fn failure(failure: &diagnose::Failure, secrets: &[policy::SharedSecret]) -> types::Failure {
+    let remedy::Remedy { explain, fix, names } = remedy::explain(failure, secrets);
     let values = |all: &diagnose::Values| all.iter().map(|(what, values)| (what.to_owned(), values.to_vec())).collect();
     let texts = |list: &[&'static str]| list.iter().map(|text| (*text).to_owned()).collect();
     types::Failure {
@@ -294,13 +297,14 @@ pub fn failure(failure: &diagnose::Failure) -> types::Failure {
         notify: failure.notify.clone(),
         explain,
         fix,
+        names,
     }
 }
 
 /// A diagnosis of the history.
-pub fn diagnosis(told: &Told) -> types::Diagnosis {
+pub fn diagnosis(told: &Told, secrets: &[policy::SharedSecret]) -> types::Diagnosis {
     let id = (told.id > 0).then_some(told.id);
-    let failure = types::Failure { id, ..failure(&told.failure) };
+    let failure = types::Failure { id, ..failure(&told.failure, secrets) };
     types::Diagnosis { failure, count: told.count, first: clock::rfc3339(told.first) }
 }
 

@@ -6,6 +6,7 @@ use super::channel::Sealed;
 use super::diagnose::Failure;
 use super::directory::Directory;
 use super::event::{ChildId, Ended, Event, Host, IkeId, Output};
+use super::examine::Exams;
 use super::heir::Estate;
 use super::lease::Leases;
 use super::link::Link;
@@ -67,6 +68,8 @@ pub(super) struct Common {
     pub leases: Leases,
     /// How many IKE SAs are established.
     pub established: usize,
+    /// Peers that are being asked what they take.
+    pub exams: Exams,
     /// What new policies have begun, until somebody asks.
     pub adopted: Vec<(Arc<str>, Grade)>,
     /// What is counted for people.
@@ -133,6 +136,7 @@ impl Common {
             calls: Calls::default(),
             leases: Leases::default(),
             established: 0,
+            exams: Exams::default(),
             adopted: Vec::new(),
             counts: Counts::default(),
             counter: 0,
@@ -193,6 +197,7 @@ impl Cx<'_> {
             link.last_failure = Some(failure.clone());
             self.common.shown.extend(failure.connection.clone());
         }
+        self.common.exams.hear(&failure);
         self.emit(Event::Failed(Box::new(failure)));
     }
     /// Tells what is not as it should be with what works, once for as long as it is so.

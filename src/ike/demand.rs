@@ -205,6 +205,10 @@ impl Endpoint {
     pub(super) fn reconcile(&mut self, now: Duration, host: &mut dyn Host, name: &Arc<str>) {
         self.common.show(Some(name));
         let Some(link) = self.common.links.get(name).filter(|l| l.can_initiate()) else { return };
+        // One that is being examined goes on afterwards.
+        if self.common.exams.has(name) {
+            return;
+        }
         let mut missing: Vec<(Arc<str>, Duration)> = Vec::new();
         let (mut usable, mut under_way) = (None, false);
         for id in &link.sas {

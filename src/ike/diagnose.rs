@@ -211,6 +211,9 @@ pub const CODES: &[&str] = &[
     "net.no_route",
     "net.filtered",
     "net.nat",
+    "net.natt_blocked",
+    "net.fragments",
+    "net.blacklisted",
     "dpd.no_response",
     "version.ikev1_peer",
     "answer.not_offered",
@@ -246,6 +249,7 @@ pub const CODES: &[&str] = &[
     "traffic.one_way",
     "mtu.black_hole",
     "net.esp_blocked",
+    "auth.cert.clock",
 ];
 
 #[cfg(test)]

@@ -42,6 +42,7 @@ pub(super) enum Owner {
     Calls,
     Link(Arc<str>),
     Sa(IkeId),
+    Exams,
 }
 impl std::fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -92,6 +93,9 @@ impl Endpoint {
 
     fn on_datagram(&mut self, now: Duration, host: &mut dyn Host, from: &Arrival<'_>) {
         let Ok(header) = Header::parse(from.data) else { return };
+        if self.is_answer(now, host, &header, from) {
+            return;
+        }
         let mut cx = Cx { now, host, common: &mut self.common };
         match header.version.0 {
             2 => {}
@@ -197,15 +201,6 @@ impl Endpoint {
         self.succeed(now, host);
     }
 
-    fn probe(&mut self, now: Duration, host: &mut dyn Host, ike: IkeId, size: u16) {
-        if !self.sas.contains_key(&ike) {
-            return self.common.emit(Event::Probed { ike, size, sent: size, fits: None });
-        }
-        self.step(now, host, ike, |cx, sa| {
-            probe::ask(cx, sa, size);
-            Ok(())
-        });
-    }
     fn on_computed(&mut self, now: Duration, host: &mut dyn Host, job: u64, done: Done) {
         let Some(Job { ike, .. }) = self.common.jobs.remove(&job) else { return };
         self.step(now, host, ike, |cx, sa| computed(cx, sa, job, done));
@@ -235,7 +230,7 @@ impl Endpoint {
                     self.common.touched.insert(name);
                     self.settle(now, host);
                 }
-                Owner::Calls => self.settle(now, host),
+                Owner::Calls | Owner::Exams => self.settle(now, host),
                 Owner::Shutdown => {
                     for id in self.ids() {
                         self.step(now, host, id, |_, _| Err(Ended::ByUs));
@@ -287,6 +282,7 @@ impl Endpoint {
             self.reconcile(now, host, &name);
         }
         self.begin_waiting(now, host);
+        self.follow_exams(now, host);
         if self.shutdown.is_some() && self.sas.is_empty() {
             self.shutdown = None;
             self.timers.set(Owner::Shutdown, None);
@@ -322,6 +318,7 @@ impl Endpoint {
             Command::Release { connection } => self.release(now, &connection),
             Command::Rekey { connection, child } => self.rekey(now, host, &connection, child.as_deref()),
             Command::Probe { ike, size } => self.probe(now, host, ike, size),
+            Command::Examine { connection } => self.examine(now, host, &connection),
             Command::Shutdown => self.begin_shutdown(now, host),
         }
     }

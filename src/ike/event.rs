@@ -1,5 +1,6 @@
 //! What the endpoint says: the only way that `ike` speaks to the rest.
 use super::diagnose::Failure;
+use super::examine::{Examined, NotNow, Question};
 use crate::crypto::cert::Crl;
 use crate::crypto::cipher::Cipher;
 use crate::crypto::secret::Secret;
@@ -225,6 +226,11 @@ pub enum Command {
         ike: IkeId,
         /// Octets of the IP packet, its header included.
         size: u16,
+    },
+    /// Find out what the peer of a connection takes (`examine`): `Event::Examined`, or `Event::NotExamined` at once.
+    Examine {
+        /// Connection.
+        connection: Arc<str>,
     },
     /// Delete everything politely; `Event::Drained` follows when all peers have answered or 2 s have passed.
     Shutdown,
@@ -454,6 +460,22 @@ pub enum Event {
         code: &'static str,
         /// What it is about.
         values: Vec<String>,
+    },
+    /// What came of a `Command::Examine`.
+    Examined(Box<Examined>),
+    /// It has not begun.
+    NotExamined {
+        /// Connection.
+        connection: Arc<str>,
+        /// Why.
+        why: NotNow,
+    },
+    /// A question of an examination leaves now.
+    Examining {
+        /// Connection.
+        connection: Arc<str>,
+        /// Which; its answer is not there yet.
+        question: Question,
     },
     /// After `Command::Shutdown`: nothing is left.
     Drained,

@@ -131,6 +131,8 @@ impl Frozen for Common {
             leases,
             established,
             adopted: _,
+            // Who asked is not there any more.
+            exams: _,
             // Of this process.
             counts: _,
             shown: _,
@@ -184,6 +186,7 @@ impl Frozen for Common {
             calls: Frozen::thaw(input)?,
             leases: Frozen::thaw(input)?,
             established: Frozen::thaw(input)?,
+            exams: Default::default(),
             adopted: Vec::new(),
             counts: Default::default(),
             counter: Frozen::thaw(input)?,
@@ -192,7 +195,7 @@ impl Frozen for Common {
 }
 
 frozen! {
-    enum Owner { 0 = Shutdown, 1 = Calls, 2 = Link(name), 3 = Sa(id) }
+    enum Owner { 0 = Shutdown, 1 = Calls, 2 = Link(name), 3 = Sa(id), 4 = Exams }
     struct Redundant { ike, how }
     enum How { 0 = Silently, 1 = Now, 2 = Shortly, 3 = Later, 4 = Soon, 5 = Outdated }
     struct Job { ike, again }
@@ -235,11 +238,12 @@ frozen! {
     enum Standing { 0 = Current, 1 = Rival(old), 2 = Succeeded }
     enum Task {
         0 = CreateChild(name), 1 = CreateResource(name), 2 = RekeyChild(id), 3 = RekeyIke, 4 = DeleteChild(id),
-        5 = DeleteSpi { spi, release }, 6 = DeleteIke, 7 = Liveness, 8 = Probe(size), 9 = Mobike(ask)
+        5 = DeleteSpi { spi, release }, 6 = DeleteIke, 7 = Liveness, 8 = Probe(size), 9 = Mobike(ask),
+        10 = Examine
     }
     enum Asked {
         0 = Create(asked), 1 = DeleteChildren { ids, unheard }, 2 = DeleteSpi { spi, release }, 3 = DeleteIke,
-        4 = Liveness, 5 = Probe { size, sent }, 6 = Mobike(asked)
+        4 = Liveness, 5 = Probe { size, sent }, 6 = Mobike(asked), 7 = Examine(spi)
     }
     struct Answer { exchange, id, local, remote }
     struct Nat { local, remote, forged, spoken, seen_as }

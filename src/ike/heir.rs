@@ -26,7 +26,7 @@ impl Established {
     pub(super) fn abandon(&mut self, cx: &mut Cx<'_>) {
         match self.asked.take() {
             Some(Asked::Create(asked)) => asked.abandon(cx),
-            Some(Asked::DeleteSpi { spi, release: true }) => cx.host.release_spi(spi),
+            Some(Asked::DeleteSpi { spi, release: true } | Asked::Examine(spi)) => cx.host.release_spi(spi),
             _ => {}
         }
         if let Some(answering) = self.answering.take() {

@@ -18,6 +18,7 @@ mod common;
 mod demand;
 mod directory;
 mod error;
+pub mod examine;
 mod exchange;
 mod frozen;
 mod heir;

@@ -3,6 +3,7 @@ use super::channel::{Channel, Sealed};
 use super::child::{Child, ChildState, Offer};
 use super::common::{Cx, How, Redundant, Step};
 use super::event::{ChildId, Ended, Event, IkeId, IkePath};
+use super::examine::inside;
 use super::exchange::create_child::{self, Making};
 use super::exchange::followup_ke::HalfDone;
 use super::exchange::half_open::HalfOpen;
@@ -167,6 +168,8 @@ pub(super) enum Task {
     /// An outer packet of so many octets.
     Probe(u16),
     Mobike(mobike::Ask),
+    /// What an examination wants to know next.
+    Examine,
 }
 /// A request that we have made.
 pub(super) enum Asked {
@@ -190,6 +193,8 @@ pub(super) enum Asked {
         sent: u16,
     },
     Mobike(mobike::Asked),
+    /// The same, with a child of this SPI that will never be one.
+    Examine(u32),
 }
 
 impl Core {
@@ -474,6 +479,7 @@ impl Established {
                 Task::Liveness => Some(liveness::request(cx, core, self)),
                 Task::Probe(size) => probe::request(cx, core, self, size),
                 Task::Mobike(ask) => Some(mobike::request(cx, core, self, ask)),
+                Task::Examine => inside::request(cx, core, self),
             };
         }
     }

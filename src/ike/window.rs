@@ -109,6 +109,12 @@ impl Window {
             (o.insists, o.resend_at) = (Some(wait), now + wait);
         }
     }
+    /// The request in flight is not sent again before this.
+    pub(super) fn rest(&mut self, until: Duration) {
+        if let Some(o) = &mut self.outstanding {
+            o.resend_at = o.resend_at.max(until);
+        }
+    }
     /// The request that insists gets its smaller form, which is sent at once as if it had never been sent.
     pub(super) fn relent(&mut self, now: Duration, smaller: impl FnOnce(&mut Sealed)) {
         if let Some(o) = &mut self.outstanding

@@ -67,6 +67,8 @@ pub fn way(from: IpAddr, to: IpAddr, input: Option<u32>) -> io::Result<Way> {
     let mut question = RouteMessage::default();
     question.header.address_family = if to.is_ipv6() { Family::Inet6 } else { Family::Inet };
     (question.header.destination_prefix_length, question.header.source_prefix_length) = (bits, bits);
+    // Else all of them are said to be the main one.
+    question.header.flags = RouteFlags::LookupTable;
     question.attributes = vec![RouteAttribute::Destination(to.into()), RouteAttribute::Source(from.into())];
     question.attributes.extend(input.map(RouteAttribute::Iif));
     match Kernel::open()?.ask(RouteNetlinkMessage::GetRoute(question)) {
@@ -190,9 +192,10 @@ mod tests {
                 set(&format!("net/ipv4/conf/{device}/rp_filter"), "0");
             }
             assert_eq!(way(ip("10.1.0.1"), ip("10.2.0.2"), None).expect("answer"), Way::Refused, "no route");
-            let route = Route { gateway: Some(ip("192.0.2.9")), ..Route::new((ip("10.2.0.0"), 16), PROTOCOL) };
-            netlink.add_route(&route).expect("route");
-            let out = Way::Out { link: wan, gateway: Some(ip("192.0.2.9")), table: 254 };
+            let base = Route::new((ip("10.2.0.0"), 16), PROTOCOL);
+            netlink.add_route(&Route { gateway: Some(ip("192.0.2.9")), table: 100, ..base }).expect("route");
+            netlink.add_rule(&super::super::netlink::Rule::new(false, 100, 100, PROTOCOL)).expect("rule");
+            let out = Way::Out { link: wan, gateway: Some(ip("192.0.2.9")), table: 100 };
             assert_eq!((through(), way(ip("10.1.0.1"), ip("10.2.0.2"), None).expect("answer")), (out, out));
             assert_eq!(way(ip("10.2.0.2"), ip("10.1.0.1"), Some(wan)).expect("answer"), Way::Local);
             set("net/ipv4/ip_forward", "0");

@@ -353,7 +353,8 @@ mod tests {
                 "packets_in": 0, "packets_out": 0, "drops": { "replayed": 3, "dummy": 9 }, "sas": [], "monitor": monitor })
         };
         let failure = serde_json::json!({ "time": "", "phase": "ike_auth", "code": "auth.failed", "certainty": "proven", "candidates": [], "local": {},
-            "peer": {}, "differing": [], "notify": null, "explain": "It refused.", "fix": "" });
+            "peer": {}, "differing": [], "notify": null, "explain": { "en": "It refused.", "zh": "" }, "fix": [],
+            "names": { "aliyun": "", "tencent": "" } });
         serde_json::from_value(serde_json::json!({ "connections": [
             { "name": "alpha\u{1b}[2J", "state": "up", "children": [child(octets, Some(1.25))], "sas": [], "peers": [], "warnings": [] },
             { "name": "beta", "state": "failed", "children": [child(0, None)], "sas": [], "peers": [], "warnings": [], "last_failure": failure } ] }))

@@ -1,5 +1,5 @@
-//! Alibaba Cloud VPN Gateway: requests of its API (CreateCustomerGateway, CreateVpnConnection), or Terraform. Checked against the request models of the VPC API of
-//! 2016-04-28 in Alibaba's Go SDK, and the documentation of `alicloud_vpn_connection`.
+//! Alibaba Cloud VPN Gateway: requests of its API (CreateCustomerGateway, CreateVpnConnection), or Terraform. Checked against the request models of the
+//! VPC API of 2016-04-28 in Alibaba's Go SDK, and the documentation of `alicloud_vpn_connection`.
 use super::fit::{CBC_128, CBC_192, CBC_256, Pfs, Prf, Table, Words};
 use super::hcl::{self, Hcl};
 use super::lines;

@@ -1,7 +1,7 @@
 //! What we accept in the words of another: one suite, and lifetimes.
 //!
-//! Gateways that are told several suites choose by orders of their own, and may choose otherwise at a rekey: a format for them pins the first of ours that its
-//! vendor knows.
+//! Gateways that are told several suites choose by orders of their own, and may choose otherwise at a rekey: a format for them pins the first of ours
+//! that its vendor knows.
 use super::{Lifetime, Refusal, refuse};
 use crate::wire::keyword;
 use crate::wire::payload::Proposal;
@@ -13,6 +13,7 @@ pub(super) type Cipher = (EncrId, u16);
 pub(super) const CBC_128: Cipher = (EncrId::AES_CBC, 128);
 pub(super) const CBC_192: Cipher = (EncrId::AES_CBC, 192);
 pub(super) const CBC_256: Cipher = (EncrId::AES_CBC, 256);
+pub(super) const CHACHA: Cipher = (EncrId::CHACHA20_POLY1305, 0);
 pub(super) const GCM_128: Cipher = (EncrId::AES_GCM_16, 128);
 pub(super) const GCM_192: Cipher = (EncrId::AES_GCM_16, 192);
 pub(super) const GCM_256: Cipher = (EncrId::AES_GCM_16, 256);
@@ -86,6 +87,8 @@ pub(super) struct Table {
 pub(super) enum Prf {
     /// In words of its own.
     Said(&'static [(PrfId, &'static str)]),
+    /// It is that of the integrity algorithm, whose word stands for it beside an AEAD, too.
+    Follows,
     /// It is that of the integrity algorithm, and AEADs have none.
     None,
 }
@@ -125,15 +128,16 @@ impl Table {
     /// A suite in these words, if they have all of it.
     fn words(&self, suite: Suite, ike: bool) -> Option<Words> {
         let encr = find(self.encr, suite.encr)?;
-        let integ = suite.integ.map(|integ| find(self.integ, integ).ok_or(())).transpose().ok()?;
+        let mut integ = suite.integ.map(|integ| find(self.integ, integ).ok_or(())).transpose().ok()?;
         let mut prf = None;
         if ike {
             let wanted = suite.prf?;
             let follows = integ_of(wanted);
             match self.prf {
                 Prf::Said(table) => prf = Some(find(table, wanted)?),
-                Prf::None if suite.integ.is_some() && follows == suite.integ => {}
-                Prf::None => return None,
+                Prf::Follows if suite.integ.is_none() => integ = Some(find(self.integ, follows?)?),
+                Prf::Follows | Prf::None if suite.integ.is_some() && follows == suite.integ => {}
+                Prf::Follows | Prf::None => return None,
             }
         }
         let group = suite.group.map(|group| find(self.groups, group).ok_or(())).transpose().ok()?;
@@ -168,7 +172,8 @@ impl Table {
 }
 
 impl Lifetime {
-    /// What the other end lets an SA live, in seconds: a quarter longer than we do, so that we rekey, or a fifth shorter if it shall. `usual` where we never do.
+    /// What the other end lets an SA live, in seconds: a quarter longer than we do, so that we rekey, or a fifth shorter if it shall. `usual` where we
+    /// never do.
     pub(super) fn for_peer(self, (least, most): (u64, u64), usual: u64, target: &str) -> Result<u64, Refusal> {
         let ours = self.ours.as_secs();
         if ours == 0 {

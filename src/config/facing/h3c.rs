@@ -1,5 +1,5 @@
-//! Comware 7 of H3C routers and firewalls (MSR, SecPath), IKEv2. Checked against the IPsec chapters of the H3C security command references for Comware 7 and a
-//! cloud provider's published guide for H3C firewalls (UCloud UWAN, "CE side VPN configuration").
+//! Comware 7 of H3C routers and firewalls (MSR, SecPath), IKEv2. Checked against the IPsec chapters of the H3C security command references for Comware 7
+//! and a cloud provider's published guide for H3C firewalls (UCloud UWAN, "CE side VPN configuration").
 use super::fit::{CBC_128, CBC_192, CBC_256, GCM_128, GCM_192, GCM_256, Pfs, Prf, Table, Words};
 use super::lines::Lines;
 use super::text::{self, Needs, OUR_ADDRESS, PEER_ADDRESS, PSK, Who, mask};

@@ -72,6 +72,16 @@ pub(super) fn string(text: &str) -> String {
     out + "\""
 }
 
+/// A JSON document, with the mark where it has the secret.
+pub(super) fn json_text(document: &serde_json::Value) -> String {
+    let text = serde_json::to_string_pretty(document).unwrap_or_default() + "\n";
+    text.replace("\"\\u0001\"", &PSK.to_string())
+}
+/// A secret, which is printable, in JSON.
+pub(super) fn quote_json(secret: &Secret) -> Secret {
+    super::text::quoted(secret, b"\"\\")
+}
+
 /// The same of a secret, which is printable.
 pub(super) fn quote(secret: &Secret) -> Secret {
     let octets = secret.expose();

@@ -4,12 +4,23 @@
 //! out in silence. Texts of the configuration are quoted for the grammar at hand, or refused: an identity never becomes a command. No format sees the
 //! secret: it leaves a mark where one stands, which [`Facing::render`] fills with a placeholder or, where it was asked for, with the secret.
 mod aliyun;
+mod aws;
+mod azure;
+mod cisco;
+mod cisco_asa;
 mod fit;
+mod fortigate;
+mod gcp;
 mod h3c;
 mod hcl;
+mod huawei;
+mod juniper;
 mod lines;
+mod mikrotik;
 mod sandhog;
+mod sheets;
 mod strongswan;
+mod tencent;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -59,7 +70,27 @@ pub struct Format {
     quote: fn(&Secret) -> Secret,
 }
 /// All formats.
-pub const FORMATS: &[Format] = &[strongswan::FORMAT, sandhog::FORMAT, h3c::FORMAT, aliyun::JSON, aliyun::TERRAFORM];
+pub const FORMATS: &[Format] = &[
+    strongswan::FORMAT,
+    sandhog::FORMAT,
+    h3c::FORMAT,
+    sheets::H3C_ER,
+    huawei::FORMAT,
+    cisco::FORMAT,
+    cisco_asa::FORMAT,
+    juniper::FORMAT,
+    fortigate::FORMAT,
+    mikrotik::FORMAT,
+    sheets::PFSENSE,
+    aliyun::JSON,
+    aliyun::TERRAFORM,
+    tencent::JSON,
+    tencent::TERRAFORM,
+    aws::JSON,
+    aws::TERRAFORM,
+    azure::FORMAT,
+    gcp::FORMAT,
+];
 
 /// The format with this name.
 pub fn format(name: &str) -> Option<&'static Format> {
@@ -149,6 +180,17 @@ impl Tunnel {
         let any =
             |ts: &Selector| ts.as_prefix().is_some_and(|(_, len)| len == 0) && *ts == Selector::prefix(ts.start, 0);
         self.peer_ts.iter().chain(&self.our_ts).all(any)
+    }
+    /// The only pair of selectors, the other end's first, where a target makes an SA for each.
+    fn only_pair(&self, target: &str) -> Result<(&Selector, &Selector), Refusal> {
+        match (&self.peer_ts[..], &self.our_ts[..]) {
+            ([peer], [ours]) => Ok((peer, ours)),
+            _ => {
+                let what =
+                    format!("{target} makes an SA for each pair of networks, and `{}` has several in one", self.name);
+                refuse(what, "set ts_mode = \"per_pair\", or 0.0.0.0/0 on both sides and routes")
+            }
+        }
     }
     /// All pairs of selectors of one family, the other end's first.
     pub fn pairs(&self) -> impl Iterator<Item = (&Selector, &Selector)> {
@@ -309,6 +351,18 @@ impl Facing {
             }
         }
     }
+    /// The first child, where all have the same suites and lifetimes.
+    fn alike(&self, target: &str) -> Result<&Tunnel, Refusal> {
+        let Some(first) = self.children.first() else { return self.only_child(target) };
+        let same = |other: &Tunnel| (&other.proposals, other.life) == (&first.proposals, first.life);
+        match self.children.iter().all(same) {
+            true => Ok(first),
+            false => {
+                let what = format!("{target} is told one suite and lifetime for all children, and these differ");
+                refuse(what, "give all children the same esp_proposals and rekey_time")
+            }
+        }
+    }
     /// A side proves itself with a pre-shared key.
     fn has_psk(&self) -> bool {
         [self.us.auth, self.peer.auth].contains(&AuthKind::Psk)
@@ -376,7 +430,8 @@ fn peer(ours: &policy::Connection) -> End {
     End { places, id, auth: ours.remote_auth }
 }
 
-/// This gateway as the other end sees it, and whether that is told by something else than our addresses: behind a NAT our ID is the public address, where it is one.
+/// This gateway as the other end sees it, and whether that is told by something else than our addresses: behind a NAT our ID is the public address, where
+/// it is one.
 fn us(ours: &policy::Connection) -> (End, bool) {
     let id_addr = ours.local_id.as_ref().and_then(id_addr);
     let out = |remote: &Remote| matches!(remote, Remote::Addr(addr) if is_private(*addr));

@@ -18,6 +18,8 @@ pub(super) const FORMAT: Format = Format {
     quote,
 };
 const TARGET: &str = "strongSwan";
+/// The XFRM interface of a routed tunnel.
+const IF_ID: u32 = 100;
 
 fn write(facing: &Facing) -> Result<String, Refusal> {
     let name = text::name(&facing.name, 64, TARGET)?;
@@ -58,7 +60,7 @@ fn write(facing: &Facing) -> Result<String, Refusal> {
         if names.contains(&name) {
             return refuse(format!("two children would be called `{name}`"), "give one of them another name");
         }
-        child(tunnel, &name, &mut lines);
+        child(tunnel, &name, facing.routed().filter(|_| facing.interface.is_some()).is_some(), &mut lines);
         names.push(name);
     }
     (0..3).for_each(|_| {
@@ -149,7 +151,7 @@ fn side(
     Ok(())
 }
 
-fn child(tunnel: &Tunnel, name: &str, lines: &mut Lines) {
+fn child(tunnel: &Tunnel, name: &str, routed: bool, lines: &mut Lines) {
     let list = |all: &[Selector]| all.iter().map(selector).collect::<Vec<_>>().join(", ");
     lines.put(format!("{name} {{"));
     lines.deeper();
@@ -158,6 +160,12 @@ fn child(tunnel: &Tunnel, name: &str, lines: &mut Lines) {
     lines.put(format!("esp_proposals = {}", proposals(&tunnel.proposals)));
     if tunnel.transport {
         lines.put("mode = transport");
+    }
+    if routed {
+        // Else it would take all of the host's traffic.
+        lines.note(&format!("A device of its own, made before: ip link add ipsec{IF_ID} type xfrm dev OUTER if_id {IF_ID}; its addresses and routes are yours to set."));
+        lines.put(format!("if_id_in = {IF_ID}"));
+        lines.put(format!("if_id_out = {IF_ID}"));
     }
     if !tunnel.life.ours.is_zero() {
         lines.put(format!("rekey_time = {}s", tunnel.life.rekey_for_peer().as_secs()));

@@ -176,6 +176,19 @@ pub(super) fn common(facing: &Facing, needs: &Needs<'_>) -> Result<(), Refusal> 
     Ok(())
 }
 
+/// For targets that know others by their addresses only.
+pub(super) fn address_ids(facing: &Facing, target: &str) -> Result<(), Refusal> {
+    for (end, key, placeholder) in [(&facing.us, "local", OUR_ADDRESS), (&facing.peer, "remote", PEER_ADDRESS)] {
+        let who = who(end, placeholder, target)?;
+        let place = first_place(end, placeholder);
+        if who.text() != place && (!matches!(who, Who::Address(_)) || !place.starts_with("REPLACE")) {
+            let what = format!("in {target} an identity is an address, and {key}.id is {} at {place}", who.text());
+            return refuse(what, format!("set {key} = {{ id = ... }} to the public address of that end"));
+        }
+    }
+    Ok(())
+}
+
 /// What an administrator has to know before anything else.
 pub(super) fn advice(facing: &Facing) -> Vec<String> {
     let mut advice = Vec::new();
@@ -223,7 +236,7 @@ pub(super) fn takes(
             len.end(),
             secret.len()
         );
-        return refuse(what, "make another one with `sandhog secret`, for both ends");
+        return refuse(what, "use another one at both ends: 40 letters and digits fit everywhere");
     }
     match secret.expose().iter().all(|octet| fits(*octet)) {
         true => Ok(()),

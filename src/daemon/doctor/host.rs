@@ -45,6 +45,8 @@ pub struct Question {
     pub netns: Option<(PathBuf, String)>,
     /// Of our own outer packets.
     pub mark: u32,
+    /// The table that leads into the device, if that is ours to fill.
+    pub table: Option<u32>,
     /// Those that are up.
     pub children: Vec<Ward>,
     /// Of all workers.
@@ -170,6 +172,7 @@ fn facts(
         remote_ts: texts(&ward.remote_ts),
         device: question.device.1.clone(),
         netns: question.netns.as_ref().map(|(_, name)| name.clone()),
+        table: question.table.map(|table| (table, question.mark)),
         raw: ward.outbound.path.load().encap == Encap::Raw,
         mtu: ward.mtu,
         sa: Sa::of(&ward.inbound),

@@ -37,6 +37,8 @@ pub struct Facts {
     pub device: String,
     /// Where the device is, if it is not where we are.
     pub netns: Option<String>,
+    /// The table that leads into the device, and the mark of what it is not asked for; `None`: what leads there is not ours.
+    pub table: Option<(u32, u32)>,
     /// ESP is not in UDP.
     pub raw: bool,
     /// The largest inner packet that is carried whole.
@@ -426,6 +428,8 @@ fn routes(failure: Failure, facts: &Facts, way: usize) -> Failure {
         Fate::Dropped => "dropped".into(),
     };
     let failure = with(failure, "routes", [format!("{} > {}{by}: {fate}", trial.from, trial.to)]);
+    let failure = with(failure, "table", facts.table.map(|(table, _)| table.to_string()));
+    let failure = with(failure, "mark", facts.table.map(|(_, mark)| format!("{mark:#x}")));
     with(with(failure, "remote_ts", facts.remote_ts.clone()), "device", [facts.device.clone()])
 }
 
@@ -510,6 +514,7 @@ mod tests {
             remote_ts: vec!["10.2.0.0/24".into()],
             device: "sandhog0".into(),
             netns: None,
+            table: Some((220, 0xdc)),
             raw: false,
             mtu: 1422,
             sa: Sa { opened: true, icv: 0, cut: 0 },

@@ -18,14 +18,14 @@ impl Engine {
     pub(super) fn diagnoses(&self, of: Option<&str>) -> Vec<Diagnosis> {
         let history = self.history.iter();
         let of_it = history.filter(|told| of.is_none() || told.failure.connection.as_deref() == of);
-        of_it.map(status::diagnosis).collect()
+        of_it.map(|told| status::diagnosis(told, &self.parts.config.policy.secrets)).collect()
     }
 
     /// Answers what is wrong now, also why nothing passes, which takes a while to see.
     pub(super) fn tell_why(&mut self, now: Duration, name: &str, reply: Reply<Option<Box<Why>>>) {
         let Some(mut why) = self.why(now, name) else { return drop(reply.send(None)) };
         host::begin(self.question(name), move |found| {
-            let found = found.into_iter().map(|failure| status::diagnosis(&Told::once(failure)));
+            let found = found.into_iter().map(|failure| status::diagnosis(&Told::once(failure), &[]));
             // What a monitor noticed, the look may have explained.
             let known = why.diagnoses.iter().position(|told| told.failure.code == "traffic.not_passing");
             let at = known.unwrap_or(why.diagnoses.len());
@@ -58,6 +58,7 @@ impl Engine {
             device: (device, own.unwrap_or(&config.gateway.device).to_owned()),
             netns: interface.and_then(|interface| interface.netns.clone().zip(interface.namespace())),
             mark: config.gateway.mark,
+            table: config.gateway.route_table.filter(|_| interface.is_none()),
             children,
             stats: self.parts.workers.stats.clone(),
         }
@@ -107,7 +108,7 @@ impl Engine {
             history: &self.history,
             not_passing: self.probes.of(name).1,
         };
-        let diagnoses = case.examine().iter().map(status::diagnosis).collect();
+        let diagnoses = case.examine().iter().map(|told| status::diagnosis(told, &config.policy.secrets)).collect();
         Some(Why { connection: name.into(), state: piece.shown().state, diagnoses })
     }
 }

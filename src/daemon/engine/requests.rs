@@ -22,6 +22,7 @@ impl Engine {
             Request::Board(reply) => self.hand_out(now, reply),
             Request::Diagnoses(of, reply) => drop(reply.send(self.diagnoses(of.as_deref()))),
             Request::Why(name, reply) => self.tell_why(now, &name, reply),
+            Request::Probe(name, reply) => self.examine(now, name, reply),
             Request::Stats(reply) => drop(reply.send(self.stats(now))),
             Request::Change(change) => self.change(now, change),
             Request::Upgrade(reply) => self.upgrade(now, reply),

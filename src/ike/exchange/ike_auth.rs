@@ -4,6 +4,7 @@ mod establish;
 pub(in crate::ike) mod forms;
 mod frozen;
 pub(in crate::ike) mod responder;
+mod unnamed;
 
 use self::establish::establish;
 use super::ike_sa_init::{Agreeing, gave_up};
@@ -225,7 +226,8 @@ impl Proving {
         let mut payloads = vec![Payload::IdI(self.local_id.clone().into())];
         payloads.extend(certs);
         payloads.extend(claim::request(cx, std::iter::once(&*self.connection)));
-        if let IdMatch::Exact(id) = &self.connection.remote_id {
+        let unnamed = cx.common.exams.is_unnamed(core.id);
+        if let (IdMatch::Exact(id), false) = (&self.connection.remote_id, unnamed) {
             payloads.push(Payload::IdR(id.clone().into()));
         }
         payloads.push(Payload::Auth(auth));
@@ -234,7 +236,7 @@ impl Proving {
             payloads.extend(self.without_ppk.take().map(ppk::without));
         }
         self.asked = cx.now;
-        self.first_contact = reauth::is_first_contact(cx, core, &self.connection, &self.local_id);
+        self.first_contact = !unnamed && reauth::is_first_contact(cx, core, &self.connection, &self.local_id);
         if self.first_contact {
             payloads.push(Payload::Notify(Notify::new(NotifyType::INITIAL_CONTACT, Vec::new())));
         }
@@ -365,6 +367,9 @@ fn proceed(
         let failure = failure.likely(NotifyType::UNEXPECTED_NAT_DETECTED, &[]);
         return Err(reject(cx, core, proving, true, failure));
     }
+    if cx.common.exams.is_unnamed(core.id) {
+        return Err(unnamed::leave(cx, core, proving, remote_id));
+    }
     proven.warn(cx, &proving.connection);
     let Proving { connection, mut keys, proposal, ni, nr, local_id, offer, ppk, first_contact, .. } = *proving;
     let ppk = ppk.filter(|_| contents.notify(NotifyType::PPK_IDENTITY).is_some());
@@ -418,9 +423,9 @@ fn judge(cx: &mut Cx<'_>, core: &Core, p: &Proving, contents: &Contents) -> Resu
         }));
     };
     let id = &id_r.id;
-    if !fits(&p.connection.remote_id, id) {
+    if !fits(&p.connection.remote_id, id) && !cx.common.exams.is_unnamed(core.id) {
         let other = failure("auth.id").ours("remote_id", expected(&p.connection.remote_id)).theirs("remote_id", id);
-        return Err(Box::new(other));
+        return Err(Box::new(Failure { differing: vec!["remote.id"], ..other }));
     }
     let ppk = p.ppk.as_ref().filter(|_| contents.notify(NotifyType::PPK_IDENTITY).is_some());
     if ppk.is_none() && ppk::is_required(&p.connection) {

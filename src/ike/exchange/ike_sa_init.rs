@@ -1,5 +1,6 @@
 //! IKE_SA_INIT (RFC 7296 section 1.2): suites, public values, nonces, NAT detection. Nothing in it is authenticated. Here the initiator, and
 //! what both do; the responder has its own file.
+pub(in crate::ike) mod inquiry;
 pub(in crate::ike) mod responder;
 
 use super::mobike::Mobile;
@@ -118,9 +119,22 @@ pub(in crate::ike) fn request(
     cx: &mut Cx<'_>,
     connection: Arc<Connection>,
     child: Arc<str>,
-    (local, remote): (SocketAddr, SocketAddr),
+    ends: (SocketAddr, SocketAddr),
 ) -> Option<IkeSa> {
-    let group = *groups(&connection.proposals).first()?;
+    let offer = connection.proposals.clone();
+    let (mut core, mut opening) = prepare(cx, connection, child, ends, &offer)?;
+    opening.send(cx, &mut core);
+    Some(IkeSa { core, phase: Phase::Opening(opening) })
+}
+/// All of it, and nothing is sent yet.
+fn prepare(
+    cx: &mut Cx<'_>,
+    connection: Arc<Connection>,
+    child: Arc<str>,
+    (local, remote): (SocketAddr, SocketAddr),
+    offer: &[Proposal],
+) -> Option<(Core, Box<Opening>)> {
+    let group = *groups(offer).first()?;
     let private = cx.private(group);
     let mut forged = None;
     if connection.encap == EncapPolicy::Always {
@@ -128,7 +142,7 @@ pub(in crate::ike) fn request(
         cx.host.random(&mut random);
         forged = Some(random);
     }
-    let mut core = Core {
+    let core = Core {
         id: cx.new_ike_id(),
         spi_i: cx.new_spi(),
         spi_r: IkeSpi::NONE,
@@ -146,8 +160,8 @@ pub(in crate::ike) fn request(
         abandons: false,
         hit: None,
     };
-    let mut opening = Opening {
-        offer: numbered(&connection.proposals, &[]),
+    let opening = Opening {
+        offer: numbered(offer, &[]),
         public: group.public(&private),
         group,
         private,
@@ -162,8 +176,7 @@ pub(in crate::ike) fn request(
         connection,
         child,
     };
-    opening.send(cx, &mut core);
-    Some(IkeSa { core, phase: Phase::Opening(Box::new(opening)) })
+    Some((core, Box::new(opening)))
 }
 impl Opening {
     /// A cookie comes first, and everything else is as before (RFC 7296 section 2.6).
@@ -185,6 +198,16 @@ impl Opening {
         let header = core.header(ExchangeType::IKE_SA_INIT, 0, false);
         self.request = Message { header, payloads }.encode();
         core.request(cx, ExchangeType::IKE_SA_INIT, self.request.clone());
+    }
+    /// The peer wants this group: with it from now on, if it is one of ours and not the one just sent.
+    fn takes(&mut self, cx: &mut Cx<'_>, id: KeId) -> bool {
+        let group = Group::from_id(id).filter(|g| *g != self.group && groups(&self.offer).contains(g));
+        let Some(group) = group.filter(|_| self.groups < MAX_RETRIES) else { return false };
+        self.groups += 1;
+        self.group = group;
+        self.private = cx.private(group);
+        self.public = group.public(&self.private);
+        true
     }
     /// Remembers the likely cause, and tells of it once; the attempt goes on.
     pub(in crate::ike) fn note(&mut self, cx: &mut Cx<'_>, core: &Core, failure: Failure) {
@@ -295,20 +318,14 @@ fn read_reply(opening: &Opening, header: &Header, from: &Arrival<'_>) -> Reply {
 }
 /// INVALID_KE_PAYLOAD: once more with that group, if it is one of ours and not the one just sent (R26).
 fn other_group(cx: &mut Cx<'_>, core: &mut Core, opening: &mut Opening, id: KeId) {
-    let group = Group::from_id(id).filter(|g| *g != opening.group && groups(&opening.offer).contains(g));
-    match group {
-        Some(group) if opening.groups < MAX_RETRIES => {
-            opening.groups += 1;
-            opening.group = group;
-            opening.private = cx.private(group);
-            opening.public = group.public(&opening.private);
-            opening.send(cx, core);
-        }
-        _ => {
+    match opening.takes(cx, id) {
+        true => opening.send(cx, core),
+        false => {
             let ours = groups(&opening.offer).iter().map(|g| g.id().to_string()).collect();
             let failure = Failure::new(cx.now, Where::SaInit, true, "proposal.ke")
                 .likely(NotifyType::INVALID_KE_PAYLOAD, &["proposal.ke"])
-                .between("groups", ours, vec![id.to_string()]);
+                .between("groups", ours, vec![id.to_string()])
+                .between("proposals", opening.offer.iter().map(keyword::proposal).collect(), Vec::new());
             opening.note(cx, core, Failure { differing: vec!["ke"], ..failure });
         }
     }
@@ -334,12 +351,7 @@ fn take(
     from: &Arrival<'_>,
     Accepted { proposals, ke, nr, nat, hashes, fragments, childless, intermediate, ppk }: Accepted,
 ) -> Phase {
-    let any = KeRule::Prefer(None);
-    let chosen = check_answer(&proposals, &opening.offer, any).ok().and_then(|p| Some((p.clone(), IkeSuite::of(p)?)));
-    let sound = chosen
-        .filter(|(_, suite)| suite.group == opening.group && ke.group == opening.group.id())
-        .filter(|(_, suite)| intermediate || suite.additional.is_empty());
-    let Some((proposal, suite)) = sound.filter(|_| opening.group.check(&ke.data).is_ok()) else {
+    let Some((proposal, suite)) = choice(&opening, &proposals, &ke, intermediate) else {
         let ours = opening.offer.iter().map(keyword::proposal).collect();
         let theirs = proposals.iter().map(keyword::proposal).collect();
         let failure =
@@ -374,6 +386,14 @@ fn take(
         fragments,
         childless,
     }))
+}
+/// What the peer has chosen, if that is a choice from our offer, and can be gone on with.
+fn choice(opening: &Opening, proposals: &[Proposal], ke: &Ke, intermediate: bool) -> Option<(Proposal, IkeSuite)> {
+    let chosen = check_answer(proposals, &opening.offer, KeRule::Prefer(None)).ok()?.clone();
+    let suite = IkeSuite::of(&chosen)?;
+    let agrees = suite.group == opening.group && ke.group == opening.group.id();
+    let sound = agrees && (intermediate || suite.additional.is_empty()) && opening.group.check(&ke.data).is_ok();
+    sound.then_some((chosen, suite))
 }
 /// Additional key exchanges can take place (RFC 9242 section 3.1).
 fn takes_intermediate() -> Payload {

@@ -3,6 +3,7 @@ use super::{Contents, delete, ike_auth, mobike};
 use crate::ike::common::{Cx, Step};
 use crate::ike::diagnose::{Failure, Phase as Where};
 use crate::ike::event::Ended;
+use crate::ike::examine::inside;
 use crate::ike::sa::{Answer, Asked, Core, Established, Standing};
 use crate::wire::registry::{NotifyType, ProtocolId};
 use std::time::Duration;
@@ -67,6 +68,7 @@ pub(in crate::ike) fn response(
         Asked::DeleteSpi { spi, release: true } => cx.host.release_spi(spi),
         Asked::Mobike(asked) => return mobike::response(cx, core, est, &asked, contents),
         Asked::Liveness | Asked::Probe { .. } => mobike::look(core, est, contents),
+        Asked::Examine(spi) => inside::response(cx, est, spi, contents),
         Asked::DeleteSpi { release: false, .. } | Asked::Create(_) => {}
     }
     Ok(())

@@ -6,7 +6,8 @@
 //!
 //! What makes it large is one status notification of zeros, of a type that no peer knows and every peer has to ignore (RFC 7296 section 3.10.1).
 use crate::ike::common::Cx;
-use crate::ike::event::{Event, IkeId};
+use crate::ike::endpoint::Endpoint;
+use crate::ike::event::{Event, Host, IkeId};
 use crate::ike::sa::{self, Core, Established, IkeSa, Phase, Standing, Task};
 use crate::ike::size;
 use crate::wire::payload::{Notify, Payload};
@@ -38,6 +39,18 @@ pub(in crate::ike) fn ask(cx: &mut Cx<'_>, sa: &mut IkeSa, size: u16) {
             est.pump(cx, core);
         }
         _ => tell(cx, core.id, (size, size), None),
+    }
+}
+impl Endpoint {
+    /// The same, from outside.
+    pub(in crate::ike) fn probe(&mut self, now: Duration, host: &mut dyn Host, ike: IkeId, size: u16) {
+        if !self.sas.contains_key(&ike) {
+            return self.common.emit(Event::Probed { ike, size, sent: size, fits: None });
+        }
+        self.step(now, host, ike, |cx, sa| {
+            ask(cx, sa, size);
+            Ok(())
+        });
     }
 }
 impl Established {

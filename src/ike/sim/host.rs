@@ -235,6 +235,9 @@ impl Machine {
             | Event::KeyLog(_)
             | Event::Failed(_)
             | Event::Noticed(_)
+            | Event::Examined(_)
+            | Event::NotExamined { .. }
+            | Event::Examining { .. }
             | Event::Warning { .. } => {}
         }
     }

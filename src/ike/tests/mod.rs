@@ -11,6 +11,7 @@ mod create_child;
 mod delete;
 mod establish;
 mod established;
+mod examine;
 mod flood;
 mod fragments;
 mod give_way;

@@ -1,10 +1,11 @@
 //! What is told without anybody asking: of a secret written in another way, of what works though not as configured, and of what never came.
 use super::established::{asking, granted};
 use super::ppk::{ppk, using};
+use super::stranger::Stranger;
 use super::*;
 use crate::ike::diagnose::{Certainty, Failure};
-use crate::wire::payload::{Payload, TrafficSelectors};
-use crate::wire::registry::ExchangeType;
+use crate::wire::payload::{Delete, Notify, Payload, TrafficSelectors};
+use crate::wire::registry::{ExchangeType, NotifyType};
 
 /// Told of what works.
 fn noticed(peer: &Peer) -> Vec<Failure> {
@@ -207,6 +208,29 @@ fn a_wrong_group_of_the_child_is_told_with_both_groups() {
     }
 }
 
+/// What an authenticated peer says of itself in so many words is proven.
+#[test]
+fn a_refusal_that_says_why_is_proven() {
+    let with_group = |policy| with_child(policy, |c| c.proposals = esp("aes128gcm16-modp2048"));
+    for (notify, code, what, peers) in [
+        (Notify::new(NotifyType::SINGLE_PAIR_REQUIRED, []), "ts.single_pair", "groups", vec![]),
+        (Notify::new(NotifyType::INVALID_KE_PAYLOAD, [0, 19]), "pfs.mismatch", "groups", vec!["ecp256"]),
+    ] {
+        let (mut world, request) = asking(with_group(alice()), with_group(bob()));
+        world.bob_answers(&request, &[Payload::Notify(notify)]);
+        let told = world.a.last_failure().expect("it is told");
+        assert_eq!(
+            (told.code, told.certainty, told.peer.get(what)),
+            (code, Certainty::Proven, &peers.iter().map(ToString::to_string).collect::<Vec<_>>()[..])
+        );
+        assert!(told.candidates.is_empty());
+    }
+    // That of a group which we do offer is none of these.
+    let (mut world, request) = asking(with_group(alice()), with_group(bob()));
+    world.bob_answers(&request, &[Payload::Notify(Notify::new(NotifyType::NO_PROPOSAL_CHOSEN, []))]);
+    assert_eq!(world.a.last_failure().unwrap().certainty, Certainty::Likely);
+}
+
 #[test]
 fn a_peer_that_rekeys_much_earlier_is_told_of_twice_at_most() {
     let mut world = tunnel_of(with_child(alice(), |c| c.rekey_time = seconds(600)), bob());
@@ -263,6 +287,33 @@ fn of_strangers_from_anywhere_nothing_is_told_if_they_fall_silent() {
     world.command_a(up());
     world.pass(seconds(20));
     assert!(world.b.failures().is_empty());
+}
+/// Both have proven who they are, and the peer deletes the IKE SA before there is a child on it.
+#[test]
+fn a_peer_that_turns_away_at_once_is_told_of() {
+    let turned = |after: u64, with_child: bool| {
+        let mut world = World::new(alice(), bob());
+        let mut stranger = Stranger::like_alice().meets(&mut world);
+        let mut proof = stranger.proof();
+        if !with_child {
+            proof.retain(|payload| !matches!(payload, Payload::Sa(_) | Payload::TsI(_) | Payload::TsR(_)));
+        }
+        stranger.asks(&mut world, ExchangeType::IKE_AUTH, &proof);
+        assert_eq!(world.b.ikes(), 1);
+        world.pass(seconds(after));
+        let delete = Payload::Delete(Delete { protocol: ProtocolId::IKE, spis: Vec::new() });
+        stranger.asks(&mut world, ExchangeType::INFORMATIONAL, &[delete]);
+        assert_eq!(world.b.ikes(), 0);
+        world.b.last_failure()
+    };
+    let told = turned(0, false).expect("it is told");
+    assert_eq!(
+        (told.code, told.certainty, told.notify.as_deref()),
+        ("peer.refused", Certainty::Likely, Some("DELETE"))
+    );
+    assert!(told.candidates.contains(&"auth.id"));
+    // Who has had it for a while, or a child on it, just takes it down.
+    assert_eq!((turned(4, false), turned(0, true)), (None, None));
 }
 /// With a post-quantum secret in the keys either of the two may be the wrong one, unless the peer has proven itself without it, too.
 #[test]

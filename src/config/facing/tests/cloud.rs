@@ -188,3 +188,108 @@ fn alibaba_has_one_sa_and_no_gcm() {
     assert!(text(&long, "aliyun", Some(&"x".repeat(101))).unwrap_err().what.contains("101"));
     assert!(text(&long, "aliyun", Some("a b")).is_err());
 }
+
+/// Field names and values of EC2's model, and Terraform says the same.
+#[test]
+fn amazon_takes_the_requests() {
+    for name in ["cbc", "gcm"] {
+        let facing = facing(sample(name));
+        let document: Value = serde_json::from_str(&text(&facing, "aws", Some(SECRET)).unwrap()).unwrap();
+        let options = &document["CreateVpnConnection"]["Options"];
+        let tunnel = &options["TunnelOptions"][0];
+        assert_eq!(
+            (&options["LocalIpv4NetworkCidr"], &options["RemoteIpv4NetworkCidr"]),
+            (&"10.1.0.0/16".into(), &"10.2.0.0/16".into())
+        );
+        assert_eq!(
+            (&tunnel["PreSharedKey"], &document["CreateCustomerGateway"]["IpAddress"]),
+            (&SECRET.into(), &"192.0.2.1".into())
+        );
+        let value = |key: &str| tunnel[key][0]["Value"].clone();
+        let (encr, group) = if name == "cbc" { ("AES256", 14) } else { ("AES256-GCM-16", 20) };
+        for phase in [1, 2] {
+            assert_eq!(value(&format!("Phase{phase}EncryptionAlgorithms")), encr);
+            assert_eq!(value(&format!("Phase{phase}DHGroupNumbers")), group);
+        }
+        assert_eq!(
+            (value("IKEVersions"), value("Phase1IntegrityAlgorithms")),
+            ("ikev2".into(), if name == "cbc" { "SHA2-256" } else { "SHA2-384" }.into())
+        );
+        assert!((900..=28_800).contains(&tunnel["Phase1LifetimeSeconds"].as_u64().unwrap()));
+        assert!((900..=3600).contains(&tunnel["Phase2LifetimeSeconds"].as_u64().unwrap()));
+        assert!(["add", "start"].contains(&tunnel["StartupAction"].as_str().unwrap()));
+        assert!(["clear", "none", "restart"].contains(&tunnel["DPDTimeoutAction"].as_str().unwrap()));
+        let hcl = hcl(&text(&facing, "aws-terraform", Some(SECRET)).unwrap()).unwrap();
+        assert_eq!(at(&hcl, "tunnel1_phase1_encryption_algorithms"), &Hcl::List(vec![Hcl::Text(encr.into())]));
+        assert_eq!(at(&hcl, "tunnel1_phase2_dh_group_numbers"), &Hcl::List(vec![Hcl::Plain(group.to_string())]));
+        assert_eq!(text_at(&hcl, "tunnel1_preshared_key"), SECRET);
+    }
+}
+
+/// AWS takes the first address inside, gives no more than an hour, and wants PFS and plain secrets.
+#[test]
+fn amazon_refuses_what_it_cannot() {
+    fn error(name: &str, secret: Option<&str>) -> Refusal {
+        text(&facing(sample(name)), "aws", secret).unwrap_err()
+    }
+    assert!(error("routed", None).way_out.contains("169.254.10.2/30"));
+    assert!(error("defaults", None).what.contains("PFS"));
+    assert!(error("cbc", Some("0123456789")).what.contains('0'));
+    assert!(error("cbc", Some("with-a-hyphen")).what.contains("characters"));
+    let mut slow = facing(sample("cbc"));
+    slow.children[0].life.ours = Duration::from_secs(3600);
+    assert!(text(&slow, "aws", None).unwrap_err().way_out.contains("\"2880s\""));
+}
+
+#[test]
+fn tencent_takes_the_requests() {
+    for name in ["cbc", "per pair", "routed"] {
+        let facing = facing(sample(name));
+        let document: Value = serde_json::from_str(&text(&facing, "tencent", Some(SECRET)).unwrap()).unwrap();
+        let request = &document["CreateVpnConnection"];
+        let (ike, ipsec) = (&request["IKEOptionsSpecification"], &request["IPSECOptionsSpecification"]);
+        assert_eq!((&ike["DhGroupName"], &ipsec["PfsDhGroup"]), (&"GROUP14".into(), &"DH-GROUP14".into()));
+        assert_eq!((&ike["PropoAuthenAlgorithm"], &ipsec["IntegrityAlgorith"]), (&"SHA-256".into(), &"SHA-256".into()));
+        assert_eq!((&ike["LocalAddress"], &ike["RemoteAddress"]), (&"203.0.113.7".into(), &"192.0.2.1".into()));
+        let pairs = request["SecurityPolicyDatabases"].as_array().unwrap();
+        assert_eq!(
+            pairs.iter().map(|pair| pair["RemoteCidrBlock"].as_array().unwrap().len()).sum::<usize>(),
+            facing.children.iter().map(|c| c.pairs().count()).sum::<usize>()
+        );
+        let hcl = hcl(&text(&facing, "tencent-terraform", Some(SECRET)).unwrap()).unwrap();
+        for (terraform, json) in [
+            ("ike_proto_encry_algorithm", &ike["PropoEncryAlgorithm"]),
+            ("ipsec_pfs_dh_group", &ipsec["PfsDhGroup"]),
+            ("ike_version", &ike["IKEVersion"]),
+        ] {
+            assert_eq!(text_at(&hcl, terraform), json.as_str().unwrap());
+        }
+    }
+}
+
+#[test]
+fn azure_and_google_say_the_same() {
+    let azure = hcl(&text(&facing(sample("gcm")), "azure", Some(SECRET)).unwrap()).unwrap();
+    for (key, value) in [
+        ("ike_encryption", "GCMAES256"),
+        ("ike_integrity", "SHA384"),
+        ("dh_group", "ECP384"),
+        ("ipsec_encryption", "GCMAES256"),
+        ("ipsec_integrity", "GCMAES256"),
+        ("pfs_group", "ECP384"),
+        ("shared_key", SECRET),
+        ("gateway_address", "192.0.2.1"),
+    ] {
+        assert_eq!(text_at(&azure, key), value);
+    }
+    assert_eq!(at(&azure, "local_address_cidrs"), &Hcl::List(vec![Hcl::Text("10.2.0.0/16".into())]));
+    let google = hcl(&text(&facing(sample("cbc")), "gcp", Some(SECRET)).unwrap()).unwrap();
+    for (key, value) in
+        [("phase1.encryption", "AES-CBC-256"), ("phase1.prf", "PRF-HMAC-SHA2-256"), ("phase2.pfs", "Group-14")]
+    {
+        assert_eq!(at(&google, key), &Hcl::List(vec![Hcl::Text(value.into())]));
+    }
+    assert_eq!((text_at(&google, "peer_ip"), text_at(&google, "shared_secret")), ("192.0.2.1", SECRET));
+    let ha = hcl(&text(&facing(sample("routed")), "gcp", None).unwrap()).unwrap();
+    assert_eq!(text_at(&ha, "ip_range"), "169.254.10.2/30");
+}

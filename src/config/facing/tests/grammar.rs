@@ -8,7 +8,7 @@ pub(super) type View = (&'static str, &'static [Command]);
 pub(super) struct Grammar {
     /// What begins a comment.
     pub comment: &'static str,
-    /// What leaves a view; empty: indentation says it.
+    /// What leaves a view, `a|b` either; empty: a command of an outer one does.
     pub leave: &'static str,
     /// The first is where everything begins.
     pub views: &'static [View],
@@ -27,7 +27,7 @@ pub(super) fn read(grammar: &Grammar, text: &str) -> Result<Vec<Line>, String> {
     let mut lines = Vec::new();
     let mut open = vec![grammar.views[0].0];
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(grammar.comment)) {
-        if line == grammar.leave {
+        if grammar.leave.split('|').any(|leave| leave == line) {
             open.pop();
             if open.is_empty() {
                 return Err(format!("`{line}` leaves nothing"));
@@ -55,26 +55,30 @@ pub(super) fn read(grammar: &Grammar, text: &str) -> Result<Vec<Line>, String> {
     Ok(lines)
 }
 
-/// Words; those in double quotes keep their quotes, as they are a kind of their own.
+/// Words: a space in double quotes ends none.
 fn words(line: &str) -> Result<Vec<String>, String> {
-    let mut words = Vec::new();
-    let mut rest = line;
-    while !rest.is_empty() {
-        let end = if let Some(body) = rest.strip_prefix('"') {
-            let mut escaped = false;
-            let close = body.find(|c| {
-                let is_end = c == '"' && !escaped;
-                escaped = c == '\\' && !escaped;
-                is_end
-            });
-            close.ok_or(format!("a quote does not end in `{line}`"))? + 2
-        } else {
-            rest.find(' ').unwrap_or(rest.len())
-        };
-        words.push(rest[..end].to_owned());
-        rest = rest[end..].strip_prefix(' ').unwrap_or(&rest[end..]);
+    let (mut words, mut quoted, mut escaped) = (vec![String::new()], false, false);
+    for c in line.chars() {
+        match words.last_mut() {
+            Some(word) if c != ' ' || quoted => word.push(c),
+            _ => words.push(String::new()),
+        }
+        quoted ^= c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
     }
-    Ok(words)
+    if quoted { Err(format!("a quote does not end in `{line}`")) } else { Ok(words) }
+}
+
+/// In double quotes, none of which ends before the end.
+fn is_text(word: &str) -> bool {
+    let Some(body) = word.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else { return false };
+    let mut escaped = false;
+    let ends = body.chars().any(|c| {
+        let ends = c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        ends
+    });
+    !ends && !escaped
 }
 
 fn matches(pattern: &str, words: &[String]) -> bool {
@@ -100,7 +104,12 @@ fn fits(part: &str, word: &str) -> bool {
         "WORD" => plain("._-@:/+"),
         "PORT" => plain("./-"),
         "SECRET" => word.bytes().all(|b| b.is_ascii_graphic()),
-        "TEXT" => word.len() >= 2 && word.starts_with('"') && word.ends_with('"'),
+        "TEXT" => is_text(word),
+        "PLACE" => ["NET", "ADDR", "WORD"].iter().any(|kind| fits(kind, word)),
+        _ if part.contains('=') => match (part.split_once('='), word.split_once('=')) {
+            (Some((key, kind)), Some((name, value))) => key == name && fits(kind, value),
+            _ => false,
+        },
         _ => part.split('|').any(|keyword| keyword == word),
     }
 }

@@ -1,11 +1,12 @@
 //! Identities and names are no commands, whatever is in them.
 use super::cloud::hcl;
+use super::devices;
 use super::grammar::{self, Grammar};
 use super::*;
 use proptest::prelude::*;
 
 /// How each format is read; all of them are here.
-fn readable(name: &str, text: &str) -> Result<(), String> {
+pub(super) fn readable(name: &str, text: &str) -> Result<(), String> {
     let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).map(drop).map_err(|e| e.to_string());
     let cli = |grammar: &Grammar| grammar::read(grammar, text).map(drop);
     match name {
@@ -15,8 +16,15 @@ fn readable(name: &str, text: &str) -> Result<(), String> {
         }),
         "sandhog" => parse(text).map(drop).map_err(|errors| errors.to_string()),
         "h3c" => cli(&super::h3c::GRAMMAR),
-        "aliyun" => json(text),
-        "aliyun-terraform" => hcl(text).map(drop),
+        "huawei" => cli(&devices::HUAWEI),
+        "cisco" => cli(&devices::IOS),
+        "cisco-asa" => cli(&devices::ASA),
+        "juniper" => cli(&devices::JUNOS),
+        "fortigate" => cli(&devices::FORTIOS),
+        "mikrotik" => cli(&devices::ROUTEROS),
+        "h3c-er" | "pfsense" => devices::sheet(text).map(drop),
+        "aliyun" | "aws" | "tencent" => json(text),
+        "aliyun-terraform" | "aws-terraform" | "tencent-terraform" | "azure" | "gcp" => hcl(text).map(drop),
         other => Err(format!("nobody reads {other}")),
     }
 }

@@ -1,9 +1,11 @@
 //! Each format is read back by a reader of its own grammar, and compared with what it was made of.
 mod cloud;
+mod devices;
 mod grammar;
 mod h3c;
 mod hostile;
 mod mirror;
+mod profiles;
 mod sandhog;
 mod strongswan;
 
@@ -16,7 +18,7 @@ pub(super) struct Sample {
     pub keys: &'static str,
     pub children: &'static str,
 }
-pub(super) const SECRET: &str = "correct-horse_battery.staple";
+pub(super) const SECRET: &str = "correctHorse_battery.staple";
 const LAN: &str = "[connections.c.children.lan]\nlocal_ts = [\"10.1.0.0/16\"]\nremote_ts = [\"10.2.0.0/16\"]\n";
 
 /// What connections usually look like.

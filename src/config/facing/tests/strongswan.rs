@@ -31,6 +31,7 @@ fn it_is_swanctl_and_says_the_same() {
             let list = |all: &[Selector]| all.iter().map(Selector::to_string).collect::<Vec<_>>().join(", ");
             assert_eq!(child.value("local_ts"), Some(&*list(&tunnel.peer_ts)));
             assert_eq!(child.value("remote_ts"), Some(&*list(&tunnel.our_ts)));
+            assert_eq!(child.value("if_id_in"), (sample.name == "routed").then_some("100"));
             for one in child.value("esp_proposals").unwrap().split(", ") {
                 let proposal = crate::wire::keyword::parse(crate::wire::registry::ProtocolId::ESP, one).unwrap();
                 assert!(!crate::wire::keyword::proposal(&proposal).contains("esn"));

@@ -1,0 +1,265 @@
+use super::*;
+use crate::crypto::secret::Secret;
+use crate::ike::diagnose::Phase;
+use crate::ike::policy::IdMatch;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+fn failure(code: &'static str) -> Failure {
+    let mut failure = Failure::new(Duration::ZERO, Phase::IkeAuth, true, code);
+    failure.connection = Some("office".into());
+    failure.child = Some("lan".into());
+    failure.remote = Some(([192, 0, 2, 7], 500).into());
+    failure
+}
+fn list(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+/// Side, path and value of each fix.
+fn data(failure: &Failure) -> Vec<(Side, String, Value)> {
+    let fixes = explain(failure, &[]).fix.into_iter();
+    fixes.filter_map(|fix| Some((fix.side, fix.path?, fix.set?))).collect()
+}
+
+/// Literals of sources that look like codes of failures.
+fn literals(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            // What is wrong with a configuration has codes of its own.
+            if !path.ends_with("tests") {
+                literals(&path, found);
+            }
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let quoted = code.split('"').skip(1).step_by(2).filter(|word| is_code(word));
+        found.extend(quoted.map(str::to_owned));
+    }
+}
+fn is_code(word: &str) -> bool {
+    const FAMILIES: &[&str] = &[
+        "peer",
+        "proposal",
+        "pfs",
+        "auth",
+        "ts",
+        "child",
+        "net",
+        "dpd",
+        "mobike",
+        "limit",
+        "childless",
+        "version",
+        "answer",
+        "message",
+        "lifetime",
+        "replay",
+        "mtu",
+        "esp",
+        "traffic",
+        "address",
+    ];
+    let plain =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b"_0123456789".contains(&b));
+    let mut parts = word.split('.');
+    FAMILIES.contains(&parts.next().unwrap_or_default()) && word.contains('.') && parts.all(plain)
+}
+/// Names of events and of settings, and warnings, which are no failures.
+const NO_FAILURES: &[&str] = &["child.up", "child.down", "auth.cert.expires"];
+
+#[test]
+fn every_code_that_the_sources_tell_has_words_in_two_languages_a_fix_and_names() {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = BTreeSet::new();
+    for folder in ["ike", "daemon", "crypto/cert"] {
+        literals(&sources.join(folder), &mut found);
+    }
+    assert!(
+        found.len() > 40 && found.contains("auth.cert.unknown_ca") && found.contains("dpd.no_response"),
+        "{found:?}"
+    );
+    let known: BTreeSet<String> = CODES.iter().map(|code| (*code).to_owned()).collect();
+    let other: BTreeSet<String> = NO_FAILURES.iter().map(|code| (*code).to_owned()).collect();
+    let missing: Vec<_> = found.difference(&known).filter(|code| !other.contains(*code)).collect();
+    assert!(missing.is_empty(), "not in ike::diagnose::CODES: {missing:?}");
+    let listed: BTreeSet<_> = table::all().map(|entry| entry.code).collect();
+    let wordless: Vec<_> = CODES.iter().filter(|code| !listed.contains(**code)).collect();
+    assert!(wordless.is_empty(), "without words in config/remedy: {wordless:?}");
+    assert_eq!(listed.len(), CODES.len(), "words without a code in CODES, or twice");
+}
+
+#[test]
+fn the_words_are_whole() {
+    let (mut en, mut zh) = (BTreeSet::new(), BTreeSet::new());
+    let chinese = |text: &str| text.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
+    for code in CODES {
+        let Remedy { explain, fix, names } = super::explain(&failure(code), &[]);
+        assert!(en.insert(explain.en.clone()) && zh.insert(explain.zh.clone()), "{code} shares its words with another");
+        assert!(!fix.is_empty() && !names.aliyun.is_empty() && !names.tencent.is_empty(), "{code}");
+        for text in std::iter::once(&explain).chain(fix.iter().map(|fix| &fix.text)) {
+            assert!(text.en.ends_with('.') && text.zh.ends_with('。') && chinese(&text.zh), "{code}: {text:?}");
+            assert!(!text.en.contains('{') && !text.zh.contains('{') && !chinese(&text.en), "{code}: {text:?}");
+        }
+        for fix in &fix {
+            assert!(fix.command.as_ref().is_none_or(|command| !command.contains('{')), "{code}: {fix:?}");
+            assert!(
+                fix.side == Side::Peer || fix.path.as_ref().is_none_or(|path| path.starts_with('/')),
+                "{code}: {fix:?}"
+            );
+        }
+    }
+    assert_eq!(codes().len(), CODES.len());
+}
+
+#[test]
+fn advice_names_values_that_are_json() {
+    for advice in table::all().flat_map(|entry| entry.advice) {
+        assert!(advice.set.is_empty() || serde_json::from_str::<Value>(advice.set).is_ok(), "{}", advice.set);
+    }
+}
+
+#[test]
+fn a_code_without_words_still_leads_somewhere() {
+    let Remedy { explain, fix, .. } = super::explain(&failure("moon.full"), &[]);
+    assert!(explain.en.contains("moon.full") && fix[0].text.en.contains("connections.office"));
+}
+
+#[test]
+fn values_of_both_sides_are_told_and_those_of_the_peer_are_escaped() {
+    let mut failure = failure("proposal.ke").between("groups", vec!["modp2048".into()], vec!["modp1024\x1b[2J".into()]);
+    failure.notify = Some("NO_PROPOSAL_CHOSEN".into());
+    failure.certainty = Certainty::Likely;
+    failure.candidates = vec!["proposal.encr", "proposal.ke"];
+    let remedy = explain(&failure, &[]);
+    for part in [
+        "Ours: groups modp2048.",
+        "modp1024\\u{1b}[2J",
+        "NO_PROPOSAL_CHOSEN",
+        "not proven",
+        "proposal.encr, proposal.ke",
+    ] {
+        assert!(remedy.explain.en.contains(part), "{part} is not in: {}", remedy.explain.en);
+    }
+    assert!(remedy.explain.zh.contains("本端：DH 组 modp2048。"), "{}", remedy.explain.zh);
+    // Whatever a peer calls itself, no text of ours carries it as it came.
+    let hostile = ["evil\x1b[2J", "evil\u{202e}gpj", "a\nb"];
+    for what in ["remote_id", "local_id", "ppk", "auth", "local_ts", "esp_proposals", "lifetime", "mtu"] {
+        for code in CODES {
+            for value in hostile {
+                let failure = self::failure(code).between(what, vec!["x".into()], vec![value.into()]);
+                let Remedy { explain, fix, .. } = super::explain(&failure, &[]);
+                let texts = fix.iter().flat_map(|fix| [&fix.text.en, &fix.text.zh]).chain([&explain.en, &explain.zh]);
+                assert!(
+                    texts.clone().all(|text| !text.contains(['\x1b', '\n', '\u{202e}'])),
+                    "{code} {what} {value:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_peer_cannot_fill_the_screen() {
+    for (what, code) in [("local_ts", "ts.mismatch"), ("proposals", "proposal.ike"), ("remote_id", "auth.id")] {
+        let failure = failure(code).between(what, vec!["10.0.0.0/8".into()], vec!["x".repeat(10_000); 255]);
+        let Remedy { explain, fix, .. } = super::explain(&failure, &[]);
+        let longest = fix.iter().map(|fix| fix.text.en.len()).max().unwrap();
+        assert!(explain.en.len() < 4000 && longest < 1000 && fix.len() <= MOST_FIXES, "{code} {longest}");
+    }
+}
+
+#[test]
+fn a_suite_of_the_peers_is_added_to_ours_or_ours_is_for_the_peer() {
+    let mut failure = failure("proposal.encr").between(
+        "proposals",
+        list(&["aes256-sha256-prfsha256-modp2048"]),
+        list(&["aes128-sha256-prfsha256-modp2048"]),
+    );
+    failure.child = None;
+    let both = json!(["aes256-sha256-prfsha256-modp2048", "aes128-sha256-prfsha256-modp2048"]);
+    assert_eq!(
+        data(&failure),
+        [
+            (Side::Us, "/connections/office/proposals".into(), both),
+            (Side::Peer, "proposals".into(), json!(["aes256-sha256-prfsha256-modp2048"])),
+        ]
+    );
+    // As initiator only ours are known: any of them mends it, whatever differs.
+    failure.peer = Values::default();
+    failure = failure.likely("NO_PROPOSAL_CHOSEN", &["proposal.encr", "proposal.ke", "peer.unknown"]);
+    let fixes = data(&failure);
+    assert_eq!(fixes, [(Side::Peer, "proposals".into(), json!(["aes256-sha256-prfsha256-modp2048"]))]);
+}
+#[test]
+fn a_weak_suite_is_never_proposed_first_nor_silently() {
+    let failure = failure("proposal.ke").between(
+        "esp_proposals",
+        list(&["aes256-sha256-modp2048"]),
+        list(&["aes256-sha1-modp1024", "3des-md5"]),
+    );
+    let fixes: Vec<Fix> = explain(&failure, &[]).fix.into_iter().filter(|fix| fix.set.is_some()).collect();
+    assert_eq!((fixes[0].side, &fixes[0].set), (Side::Peer, &Some(json!(["aes256-sha256-modp2048"]))));
+    assert_eq!(fixes[1].path.as_deref(), Some("/connections/office/children/lan/esp_proposals"));
+    assert!(
+        fixes[1].text.en.contains("weak by today's measure: sha1, modp1024") && fixes[1].text.zh.contains("安全性较弱")
+    );
+    // What does not run here is not proposed for here.
+    assert!(fixes.iter().all(|fix| !fix.set.as_ref().unwrap().to_string().contains("3des")));
+}
+#[test]
+fn an_identity_takes_its_secret_along() {
+    let mut failure = failure("auth.id").between("local_id", list(&["we"]), list(&["us"])).between(
+        "remote_id",
+        list(&["gw.example"]),
+        list(&["gw2.example"]),
+    );
+    failure.initiator = false;
+    let ids = vec![IdMatch::Exact("gw.example".parse().unwrap())];
+    let secret = SharedSecret { name: "ike".into(), ids, secret: Secret::new(b"not told".to_vec()) };
+    let Remedy { fix, .. } = explain(&failure, std::slice::from_ref(&secret));
+    assert_eq!(fix[0].path.as_deref(), Some("/connections/office/remote/id"));
+    let also: Vec<_> = fix[0].also.iter().map(|more| (more.path.as_str(), more.set.clone())).collect();
+    assert_eq!(
+        also,
+        [("/secrets/ike/id", json!(["gw.example", "gw2.example"])), ("/connections/office/local/id", json!("us"))]
+    );
+    let peers: Vec<_> = data(&failure).into_iter().filter(|(side, ..)| *side == Side::Peer).collect();
+    assert_eq!(
+        peers,
+        [(Side::Peer, "local_id".into(), json!("gw.example")), (Side::Peer, "remote_id".into(), json!("we"))]
+    );
+    let psk = explain(&self::failure("auth.psk").theirs("remote_id", "gw.example"), &[secret]);
+    assert_eq!((psk.fix[0].path.as_deref(), &psk.fix[0].set), (Some("/secrets/ike/secret"), &None));
+    assert!(!format!("{psk:?}").contains("not told"));
+}
+#[test]
+fn networks_mirror_each_other() {
+    // The packet that the child is made for stands in front.
+    let failure = failure("ts.mismatch").between("local_ts", list(&["10.1.0.0/24"]), list(&["10.1.0.0/24"])).between(
+        "remote_ts",
+        list(&["10.2.0.0/24"]),
+        list(&["10.9.0.7/32[icmp/8]", "10.9.0.0/24"]),
+    );
+    assert_eq!(
+        data(&failure),
+        [
+            (Side::Us, "/connections/office/children/lan/remote_ts".into(), json!(["10.9.0.0/24"])),
+            (Side::Peer, "local_ts".into(), json!(["10.2.0.0/24"])),
+        ]
+    );
+}
+#[test]
+fn what_is_said_of_a_group_alone_becomes_a_suite() {
+    let mut failure = failure("proposal.ke").between("proposals", list(&["aes256-sha256-x25519"]), vec![]).between(
+        "groups",
+        vec![],
+        list(&["modp2048"]),
+    );
+    failure.child = None;
+    let all = json!(["aes256-sha256-x25519", "aes256-sha256-prfsha256-modp2048"]);
+    assert_eq!(data(&failure)[0], (Side::Us, "/connections/office/proposals".into(), all));
+}
