@@ -61,7 +61,7 @@ def written(us, *argv, name="peer", kind="strongswan"):
     return done.stdout
 
 
-def tunnel(text, children=("net",), certs=False, source="secret", routed=False):
+def tunnel(text, children=("net",), certs=False, source="secret"):
     """Both roles, one after the other; each child carries pings. `source`: of the files with the secret, or of the daemon, where the secret is put in its place."""
     with Pair("gen") as lab:
         us = sandhog.Sandhog(lab.left, text)
@@ -76,8 +76,6 @@ def tunnel(text, children=("net",), certs=False, source="secret", routed=False):
         if certs:
             credentials(peer)
         peer.load(theirs)
-        if routed:
-            lab.left.ip("route", "replace", prefix(INNER[4][1]), "dev", "vti-gen", "src", INNER[4][0])
         for i, more in enumerate(("10.1.9.1/32", "10.2.9.1/32")):
             (lab.left, lab.right)[i].address("lo", more)  # strongSwan's libipsec needs an address of its own in each selector
         passed = []

@@ -1,6 +1,6 @@
 //! AWS Site-to-Site VPN: EC2 requests (CreateCustomerGateway, CreateVpnConnection), or Terraform. Its identity is its address, and so must ours be; it
-//! has one SA, and rekeys some minutes before a lifetime ends. Checked against the EC2 API reference (VpnTunnelOptionsSpecification), the AWS
-//! Site-to-Site VPN user guide, tunnel options, and the documentation of `aws_vpn_connection`.
+//! has one SA, and rekeys some minutes before a lifetime ends. Known from the EC2 API reference (VpnTunnelOptionsSpecification), the AWS
+//! Site-to-Site VPN user guide, tunnel options, and the documentation of `aws_vpn_connection`; not checked line by line.
 use super::fit::{CBC_128, CBC_256, GCM_128, GCM_256, Pfs, Prf, Table, Words};
 use super::hcl::{self, Hcl};
 use super::lines;

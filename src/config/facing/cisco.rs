@@ -1,5 +1,5 @@
-//! Cisco IOS-XE, IKEv2: a tunnel interface where routes say what goes in, else a crypto map. Checked against Cisco's "FlexVPN and Internet Key Exchange
-//! Version 2" configuration guide (IOS XE 17) and its appendix on crypto maps.
+//! Cisco IOS-XE, IKEv2: a tunnel interface where routes say what goes in, else a crypto map. Known from Cisco's "FlexVPN and Internet Key Exchange
+//! Version 2" configuration guide (IOS XE 17) and its appendix on crypto maps; not checked line by line.
 use super::fit::{CBC_128, CBC_192, CBC_256, GCM_128, GCM_192, GCM_256, Pfs, Prf, Table, Words};
 use super::lines::Lines;
 use super::text::{self, Needs, OUR_ADDRESS, PEER_ADDRESS, PSK, Who, mask};

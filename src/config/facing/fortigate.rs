@@ -1,4 +1,4 @@
-//! FortiGate (FortiOS 7), IKEv2 with a tunnel interface; one phase 2 for each pair of networks. Checked against the FortiOS CLI reference
+//! FortiGate (FortiOS 7), IKEv2 with a tunnel interface; one phase 2 for each pair of networks. Known from the FortiOS CLI reference
 //! (`config vpn ipsec phase1-interface`, `phase2-interface`) and strongSwan's notes on Fortinet.
 use super::fit::{CBC_128, CBC_192, CBC_256, CHACHA, GCM_128, GCM_256, Pfs, Prf, Table, Words};
 use super::lines::Lines;

@@ -1,5 +1,5 @@
-//! Juniper SRX, set commands: a tunnel interface, with traffic selectors unless routes say what goes in. Checked against Juniper's Junos documentation of
-//! the statements `ike`, `ipsec` and `traffic-selector` (edit security), and Google's published SRX tutorial.
+//! Juniper SRX, set commands: a tunnel interface, with traffic selectors unless routes say what goes in. Known from Juniper's Junos documentation of
+//! the statements `ike`, `ipsec` and `traffic-selector` (edit security), and Google's published SRX tutorial; not checked line by line.
 use super::fit::{CBC_128, CBC_192, CBC_256, GCM_128, GCM_192, GCM_256, Pfs, Prf, Table};
 use super::lines::Lines;
 use super::text::{self, Needs, OUR_ADDRESS, PEER_ADDRESS, PSK, Who};

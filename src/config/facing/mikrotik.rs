@@ -1,5 +1,5 @@
-//! MikroTik RouterOS 7, IKEv2: a policy for each pair of networks. It has no tunnel interface, so that 0.0.0.0/0 is not written. Checked against
-//! MikroTik's RouterOS documentation of `/ip ipsec`.
+//! MikroTik RouterOS 7, IKEv2: a policy for each pair of networks. It has no tunnel interface, so that 0.0.0.0/0 is not written. Known from
+//! MikroTik's RouterOS documentation of `/ip ipsec`; not checked line by line.
 use super::fit::{CBC_128, CBC_192, CBC_256, GCM_128, GCM_192, GCM_256, Pfs, Prf, Table};
 use super::lines::Lines;
 use super::text::{self, Needs, OUR_ADDRESS, PEER_ADDRESS, PSK, Who};

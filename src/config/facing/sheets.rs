@@ -1,5 +1,5 @@
-//! Sheets of fields for gateways that are set up in a browser: H3C's ER routers and pfSense. A line has one field: `- FIELD: VALUE`. Checked against the
-//! fields that published generators and guides for the ER series name, and Netgate's pfSense documentation (IPsec, phase 1 and phase 2 settings).
+//! Sheets of fields for gateways that are set up in a browser: H3C's ER routers and pfSense. A line has one field: `- FIELD: VALUE`. Known from the
+//! fields that published generators and guides for the ER series name, and Netgate's pfSense documentation (IPsec, phases 1 and 2); not checked line by line.
 use super::fit::{CBC_128, CBC_192, CBC_256, CHACHA, GCM_128, GCM_192, GCM_256, Pfs, Prf, Table, Words};
 use super::lines::Lines;
 use super::text::{self, Needs, OUR_ADDRESS, PEER_ADDRESS, PSK, Who, mask};
