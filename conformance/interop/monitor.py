@@ -110,7 +110,7 @@ def dropped(peer, way, family=4, encap="always", target=None, routed_by=None, **
 
 for _peer in ("strongSwan", "ourselves"):
     for _way in WAYS:
-        case(ROW, f"ESP dropped {_way}, {_peer}", quick=_way == "both ways")(lambda p=_peer, w=_way: dropped(p, w))
+        case(ROW, f"ESP dropped {_way}, {_peer}", quick=(_way, _peer) == ("both ways", "strongSwan"))(lambda p=_peer, w=_way: dropped(p, w))
 case(ROW, "raw ESP dropped, ourselves")(lambda: dropped("ourselves", "both ways", encap="auto"))
 case(ROW, "through a device of its own, strongSwan")(lambda: dropped("strongSwan", "both ways", routed_by="mon0", connection='interface = { name = "mon0" }'))
 case(ROW, "by the names of this side, strongSwan")(lambda: dropped("strongSwan", "both ways", target=THERE, child=f'translate = {{ remote = "{THERE}/32" }}'))

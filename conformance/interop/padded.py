@@ -80,7 +80,7 @@ def narrow(messages, block):
     return wrong
 
 
-@case(ROW, "strongSwan answers a padded INFORMATIONAL", quick=True)
+@case(ROW, "strongSwan answers a padded INFORMATIONAL")
 def padded():
     """An AEAD on a path that takes all, a block cipher on one that does not, so that both meet both forms."""
     figures, wrong = [], []

@@ -1,4 +1,4 @@
-"""The fast path, against others in the same run: the comparison in short for every landing, and all of it with its bars."""
+"""The fast path, against others in the same run: the comparison in short, and all of it with its bars."""
 from lab.cases import case, check
 
 from . import compare, measure, table
@@ -7,7 +7,7 @@ from .systems import SYSTEMS
 QUICK = ("sandhog", "null", "libipsec")
 
 
-@case("the comparison", "us, the null gateway and libipsec, 1 round of 2 s", quick=True)
+@case("the comparison", "us, the null gateway and libipsec, 1 round of 2 s")
 def short():
     """That all of it can be measured, and that we are not slow; two seconds on a busy machine say no more."""
     rounds, missing = compare.compare(QUICK, 1, 2, compare.quiet)
