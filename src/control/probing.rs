@@ -24,7 +24,7 @@ pub const OPERATIONS: &[Operation] = &[Operation::new(
 .answers(json::<Probed>())
 .fails(&[
     (404, "There is no such connection"),
-    (409, "It is being done already, or there is no address that may be asked"),
+    (409, "It is being done already or was broken off, or there is no address that may be asked"),
     (429, "The peer has been asked enough for now; the header `Retry-After` says when it may be asked again"),
 ])];
 
@@ -66,6 +66,8 @@ pub enum NotProbed {
     UnderWay,
     /// Not before this time is over.
     Later(Duration),
+    /// It was begun and given up.
+    BrokenOff,
     /// The daemon is stopping.
     Stopping,
 }
@@ -98,6 +100,13 @@ impl NotProbed {
                 );
                 Problem::new(StatusCode::TOO_MANY_REQUESTS, "probe.later", "Not now", detail)
             }
+            Self::BrokenOff => conflict(
+                "probe.broken_off",
+                "Broken off",
+                format!(
+                    "{name} was taken down or changed meanwhile, or time ran out, and nothing is known yet; ask again"
+                ),
+            ),
             Self::Stopping => Problem::busy(),
         }
     }

@@ -278,11 +278,11 @@ impl Endpoint {
                 _ => Err(Ended::Replaced),
             });
         }
+        self.follow_exams(now, host);
         while let Some(name) = self.common.touched.pop_first() {
             self.reconcile(now, host, &name);
         }
         self.begin_waiting(now, host);
-        self.follow_exams(now, host);
         if self.shutdown.is_some() && self.sas.is_empty() {
             self.shutdown = None;
             self.timers.set(Owner::Shutdown, None);

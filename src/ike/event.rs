@@ -227,7 +227,7 @@ pub enum Command {
         /// Octets of the IP packet, its header included.
         size: u16,
     },
-    /// Find out what the peer of a connection takes (`examine`): `Event::Examined`, or `Event::NotExamined` at once.
+    /// Find out what the peer of a connection takes (`examine`): `Event::Examined` or `Event::NotExamined`.
     Examine {
         /// Connection.
         connection: Arc<str>,
@@ -463,7 +463,7 @@ pub enum Event {
     },
     /// What came of a `Command::Examine`.
     Examined(Box<Examined>),
-    /// It has not begun.
+    /// It has not begun, or was broken off.
     NotExamined {
         /// Connection.
         connection: Arc<str>,

@@ -95,11 +95,12 @@ impl Life {
         let last = self.end.map_or(at, |end| end.saturating_sub(LAST_CALL));
         self.renew = Some(at.min(last).max(cx.now + RETRY.min(wait)));
     }
-    /// It is time to renew it, and no rekey of ours will: `left` to the peer, or refused until now. Asked again until it is replaced.
+    /// It is time to renew it, and no rekey of ours will: `left` to the peer, or refused until now. True twice at most.
     fn is_last_call(&mut self, now: Duration, left: bool) -> bool {
         let late = self.failures > 0 && self.end.is_some_and(|end| end <= now + LAST_CALL);
         if left || late {
-            self.renew = Some(now + RETRY);
+            // Once more at half time, not again and again: each is an IKE SA from scratch for a peer that may not want it.
+            self.renew = self.end.map(|end| end.saturating_sub(LAST_CALL / 2)).filter(|at| *at > now);
         }
         left || late
     }
@@ -209,10 +210,11 @@ impl Established {
         owed.into_iter().for_each(|id| self.leave(id, Ended::Replaced));
         let left = self.connection.rekey == RekeyBy::Peer;
         let up = self.children.iter_mut().filter(|c| c.state == ChildState::Up);
-        let due: Vec<_> =
-            up.filter_map(|c| c.life.is_due(now).then(|| (c.id, c.life.is_last_call(now, left)))).collect();
+        // What is there for one resource is not worth it: the fallback beside it goes on (RFC 9611).
+        let call = |c: &mut Child| c.resource.is_none() && c.life.is_last_call(now, left);
+        let due: Vec<_> = up.filter_map(|c| c.life.is_due(now).then(|| (c.id, call(c)))).collect();
         let mut last = due.iter().any(|(_, last)| *last);
-        due.iter().filter(|(_, last)| !last).for_each(|(id, _)| self.plan(Task::RekeyChild(*id)));
+        due.iter().filter(|(_, last)| !last && !left).for_each(|(id, _)| self.plan(Task::RekeyChild(*id)));
         let ids_end = core.window.next_id() > LAST_ID && self.life.failures == 0;
         match self.life.is_due(now) {
             true if self.life.is_last_call(now, left) => last = true,

@@ -48,6 +48,7 @@ fn refusal(why: NotNow) -> NotProbed {
         NotNow::UnderWay => NotProbed::UnderWay,
         NotNow::Later(wait) => NotProbed::Later(wait),
         NotNow::NoWay => NotProbed::NoWay,
+        NotNow::BrokenOff => NotProbed::BrokenOff,
     }
 }
 fn probe(question: &Question) -> Probe {

@@ -9,6 +9,7 @@ use crate::ike::endpoint::{Endpoint, Owner};
 use crate::ike::event::{Ended, Event, Host, IkeId};
 use crate::ike::exchange::Arrival;
 use crate::ike::exchange::ike_sa_init::inquiry::{Inquiry, Said};
+use crate::ike::link::Link;
 use crate::ike::policy::IdMatch;
 use crate::ike::sa::{CLOSING_TIME, Established, IkeSa, Phase, Standing};
 use crate::ike::ways::Ways;
@@ -47,12 +48,12 @@ impl Endpoint {
         if !link.can_initiate() || connection.remote_addrs.contains(&crate::ike::policy::Remote::Any) {
             return Err(NotNow::RespondOnly);
         }
-        let (wanted, failed) = (link.wishes.iter().any(|wish| !wish.down), link.last_failure.clone());
+        let failed = link.last_failure.clone();
         let missing = connection.children.iter().find(|child| !self.has(link, &child.name));
         let told = failed.as_ref().and_then(|failure| failure.child.clone());
         let child = missing.or(connection.children.first()).map(|child| child.name.clone()).ok_or(NotNow::Unknown)?;
         let child = told.filter(|told| connection.children.iter().any(|c| c.name == *told)).unwrap_or(child);
-        let usable = self.usable(name);
+        let (down, usable) = (is_down(link, &child), self.usable(name));
         let (attempts, ike) = (self.attempts_of(name), self.common.directory.policy.ports.ike);
         let port = |ip| SocketAddr::new(ip, ike);
         let way = *Ways::of(&connection, host).list.first().ok_or(NotNow::NoWay)?;
@@ -88,7 +89,10 @@ impl Endpoint {
             old: false,
             heard: None,
             past: Vec::new(),
-            stays: wanted,
+            current: false,
+            down,
+            broken: false,
+            made: None,
         };
         if let Stage::Moving = exam.stage {
             exam.stage = self.ask_suites(now, host, &mut exam).map_or(Stage::Moving, Stage::Asking);
@@ -169,14 +173,17 @@ impl Endpoint {
     }
     fn advance(&mut self, now: Duration, host: &mut dyn Host, exam: &mut Exam, stage: Stage) -> Next {
         let name = exam.connection.name.clone();
-        let same = self.common.links.get(&name).is_some_and(|link| link.connection == exam.connection);
-        if !same || self.shutdown.is_some() {
-            // What was asked for is not what is configured any more.
+        let link = self.common.links.get(&name).filter(|link| link.connection == exam.connection);
+        let down = link.is_none_or(|link| is_down(link, &exam.child));
+        if link.is_none() || self.shutdown.is_some() || down && !exam.down {
+            // What was asked for is not what is configured or wanted any more.
             exam.past.clear();
-            return Next::Done(None);
+            return exam.gives_up(None);
         }
+        exam.down = down;
         if exam.until <= now && !matches!(stage, Stage::Settling { .. }) {
-            return Next::Done(exam.so_far(now));
+            let known = exam.so_far(now);
+            return exam.gives_up(known);
         }
         match stage {
             Stage::Asking(asking) => self.ask(now, host, exam, asking),
@@ -187,7 +194,7 @@ impl Endpoint {
                 exam.past.clear();
                 Next::Done(failure.map(|failure| *failure))
             }
-            Stage::Moving => Next::Done(None),
+            Stage::Moving => exam.gives_up(None),
         }
     }
 
@@ -248,7 +255,8 @@ impl Endpoint {
         let free = self.common.exams.budget.next_at(now, &name, remote);
         if free > now {
             if free - now > WORTH {
-                return Next::Done(exam.so_far(now));
+                let known = exam.so_far(now);
+                return exam.gives_up(known);
             }
             asking.at = free;
             return Next::Wait(Stage::Asking(asking));
@@ -303,6 +311,7 @@ impl Endpoint {
         }
         let mut cx = Cx { now, host, common: &mut self.common };
         let said = inquiry.read(&mut cx, header, from);
+        exam.current |= !matches!(said, Said::Nothing | Said::Refused(NotifyType::INVALID_MAJOR_VERSION));
         match &said {
             Said::Nothing => return Next::Wait(Stage::Asking(asking)),
             Said::Again(why) => {
@@ -393,8 +402,12 @@ impl Endpoint {
         let name = exam.connection.name.clone();
         self.common.exams.spis.remove(&inquiry.spi());
         let mut cx = Cx { now, host, common: &mut self.common };
-        let Some(sa) = inquiry.go_on(&mut cx, header, from, AUTH_TIME) else { return Next::Done(exam.so_far(now)) };
+        let Some(sa) = inquiry.go_on(&mut cx, header, from, AUTH_TIME) else {
+            let known = exam.so_far(now);
+            return exam.gives_up(known);
+        };
         let (ike, until) = (sa.core.id, now + AUTH_TIME);
+        exam.made = Some(ike);
         if unnamed {
             self.common.exams.unnamed.insert(ike, None);
         }
@@ -509,18 +522,35 @@ impl Endpoint {
             cx.fail(failure.clone(), Some(&exam.connection));
         }
         cx.touch(&exam.connection);
-        let questions = exam.questions;
-        cx.emit(Event::Examined(Box::new(Examined { connection: name.clone(), failure, questions })));
+        cx.emit(match exam.broken && failure.is_none() {
+            true => Event::NotExamined { connection: name.clone(), why: NotNow::BrokenOff },
+            false => {
+                let questions = exam.questions;
+                Event::Examined(Box::new(Examined { connection: name.clone(), failure, questions }))
+            }
+        });
         for ike in self.attempts_of(&name) {
             self.step(now, host, ike, |_, _| Err(Ended::ByUs));
             self.common.exams.unnamed.remove(&ike);
         }
-        if let Some(ike) = self.usable(&name).filter(|_| !exam.stays) {
+        // What has come up for the questions alone does not stay; whose it was before, and what somebody wants by now, does.
+        let wanted = |link: &Link| link.wishes.iter().any(|wish| wish.wanted && !wish.down);
+        if let Some(ike) = exam.made.filter(|_| !self.common.links.get(&name).is_some_and(wanted)) {
             self.close(now, host, ike, CLOSING_TIME);
         }
     }
 }
+/// Somebody has taken it down, or holds it down.
+fn is_down(link: &Link, child: &str) -> bool {
+    let of_it = link.connection.children.iter().zip(&link.wishes).find(|(policy, _)| *policy.name == *child);
+    of_it.is_some_and(|(_, wish)| wish.down)
+}
 impl Exam {
+    /// It ends early, with what is known.
+    pub(super) fn gives_up(&mut self, known: Option<Failure>) -> Next {
+        self.broken = true;
+        Next::Done(known)
+    }
     /// It cannot be gone on with: what is known until now.
     fn so_far(&mut self, now: Duration) -> Option<Failure> {
         let found = self.hunt.conclusion();

@@ -145,6 +145,10 @@ impl Talk {
     pub(super) fn deadline(&self) -> Duration {
         self.at
     }
+    /// What it offers, of a child that has these.
+    fn offer(&self, ours: &[Proposal]) -> Vec<Proposal> {
+        if self.selectors { widest(ProtocolId::ESP, ours) } else { self.hunt.offer() }
+    }
     /// Another question.
     fn again(mut self, now: Duration) -> Next {
         (self.group, self.groups, self.flying, self.at) = (None, 0, false, now + PACE);
@@ -156,7 +160,8 @@ impl Endpoint {
     /// The next step inside an IKE SA.
     pub(super) fn talk(&mut self, now: Duration, host: &mut dyn Host, exam: &mut Exam, mut talk: Talk) -> Next {
         let Some(IkeSa { phase: Phase::Established(est), .. }) = self.sas.get(&talk.ike) else {
-            return Next::Done(exam.heard.take());
+            let known = exam.heard.take();
+            return exam.gives_up(known);
         };
         if let Some(told) = self.common.exams.inside.told.remove(&exam.connection.name) {
             return heard(now, exam, talk, est, told);
@@ -165,9 +170,9 @@ impl Endpoint {
             return Next::Wait(Stage::Inside(talk));
         }
         if talk.flying || exam.questions.len() >= MOST {
-            return Next::Done(
-                exam.heard.take().or_else(|| talk.hunt.conclusion().and_then(|f| esp(now, exam, &talk, &f, false))),
-            );
+            let found = || talk.hunt.conclusion();
+            let known = exam.heard.take().or_else(|| found().and_then(|f| esp(now, exam, &talk, &f, false)));
+            return exam.gives_up(known);
         }
         let policy = exam.connection.children.iter().find(|policy| policy.name == talk.child);
         let Some((policy, beside)) = policy.map(|policy| (est.virtuals.of(policy), has_any(est))) else {
@@ -179,7 +184,7 @@ impl Endpoint {
         else {
             return Next::Done(exam.heard.take());
         };
-        let proposals = if talk.selectors { widest(ProtocolId::ESP, &policy.proposals) } else { talk.hunt.offer() };
+        let proposals = talk.offer(&policy.proposals);
         let offer = match talk.selectors {
             true => [&local_ts[..], &remote_ts].concat().iter().map(ToString::to_string).collect(),
             false => words(&proposals),
@@ -246,7 +251,10 @@ fn heard(now: Duration, exam: &mut Exam, mut talk: Talk, est: &Established, told
     }
     let found = match told {
         Told::Refused(_, Some(id)) if talk.groups < GROUPS => {
-            let group = Group::from_id(id).filter(|group| talk.group != Some(*group));
+            // Another than those that were offered is no question of ours: that it wants that is the answer.
+            let ours = exam.connection.children.iter().find(|policy| policy.name == talk.child);
+            let offered = groups(&talk.offer(ours.map_or(&[], |policy| &policy.proposals)));
+            let group = Group::from_id(id).filter(|group| talk.group != Some(*group) && offered.contains(group));
             if let Some(group) = group {
                 let groups = talk.groups + 1;
                 talk = Talk { group: Some(group), groups, flying: false, at: now + PACE, ..talk };

@@ -48,7 +48,7 @@ const MOST_TEXT: usize = 1024;
 /// An ordinary attempt has so long for IKE_AUTH.
 const AUTH_TIME: Duration = Duration::from_secs(12);
 
-/// Why no examination begins.
+/// Why no examination begins, or comes to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotNow {
     /// No connection of this name.
@@ -61,6 +61,8 @@ pub enum NotNow {
     Later(Duration),
     /// There is no way to the peer: no address of it, or none of ours.
     NoWay,
+    /// It had begun, and was given up before anything was known: taken down, changed or stopped meanwhile, or nobody had the time for it.
+    BrokenOff,
 }
 /// What an examination asked, and what the peer said to it.
 #[derive(Clone, Debug, PartialEq)]
@@ -151,8 +153,14 @@ struct Exam {
     heard: Option<Failure>,
     /// Questions that were answered, and whether by a choice.
     past: Vec<(Inquiry, bool)>,
-    /// The child is wanted: what comes up stays.
-    stays: bool,
+    /// Something was said in IKEv2, and not that the version is another one.
+    current: bool,
+    /// The child was taken down before: who takes it down meanwhile ends the examination.
+    down: bool,
+    /// It is given up: that nothing is known to be wrong means nothing then.
+    broken: bool,
+    /// The IKE SA that an attempt of ours is about.
+    made: Option<IkeId>,
 }
 /// Where it is.
 enum Stage {
@@ -201,7 +209,8 @@ impl Exam {
             Stage::Asking(asking) => asking.at,
             Stage::Attempting { until, .. } => *until,
             Stage::Inside(talk) => talk.deadline(),
-            Stage::Settling { at, .. } => *at,
+            // Whatever the time: what is known is said, and not before.
+            Stage::Settling { at, .. } => return *at,
             Stage::Moving => self.until,
         };
         at.min(self.until)

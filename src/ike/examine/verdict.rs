@@ -3,6 +3,7 @@ use super::suites::Found;
 use super::{Exam, What};
 use crate::ike::diagnose::{Certainty, Failure, Phase as Where};
 use crate::ike::exchange::proposal_code;
+use crate::ike::policy::AuthKind;
 use crate::wire::keyword;
 use crate::wire::payload::{Id, Proposal};
 use crate::wire::registry::{KeId, NotifyType};
@@ -11,6 +12,9 @@ use std::time::Duration;
 /// A refusal of everything that we can speak.
 const NOTHING: &[&str] =
     &["peer.unknown", "version.ikev1_peer", "proposal.encr", "proposal.integ", "proposal.prf", "proposal.ke"];
+/// The same, of a peer that has taken a message of IKEv1.
+const SPEAKS_BOTH: &[&str] =
+    &["version.ikev1_peer", "peer.unknown", "proposal.encr", "proposal.integ", "proposal.prf", "proposal.ke"];
 /// Octets of a message that may be lost for its size alone.
 const LONG: usize = 1200;
 
@@ -44,7 +48,9 @@ impl Exam {
     pub(super) fn version(&self, now: Duration, chose: bool) -> Failure {
         let failure = |code| Failure::new(now, Where::SaInit, true, code).ours("version", "2").theirs("version", "1");
         match chose && !self.contested {
-            true => failure("version.ikev1_peer"),
+            true if !self.current => failure("version.ikev1_peer"),
+            // It has answered in IKEv2, too: it may speak both, and have something for us in neither or under another name.
+            true => failure("version.ikev1_peer").likely(NotifyType::NO_PROPOSAL_CHOSEN, SPEAKS_BOTH),
             // It speaks that, too, and has nothing for us in either.
             false => failure("peer.unknown").likely(NotifyType::NO_PROPOSAL_CHOSEN, NOTHING),
         }
@@ -72,11 +78,17 @@ impl Exam {
         let failure = Failure::new(now, Where::IkeAuth, true, "auth.id");
         let failure = failure.ours("remote_id", wanted.clone()).theirs("remote_id", id);
         let failure = Failure { differing: vec!["remote.id"], ..failure };
-        match wanted == id.to_string() {
-            false => Failure { notify: Some(NotifyType::AUTHENTICATION_FAILED.to_string()), ..failure },
+        if wanted == id.to_string() {
             // Its name is the right one, and to be asked for it was what it did not like.
-            true => failure.likely(NotifyType::AUTHENTICATION_FAILED, &["auth.id"]),
+            return failure.likely(NotifyType::AUTHENTICATION_FAILED, &["auth.id"]);
         }
+        // That it has this name is proven, that this is what was wrong is not: a peer with several connections may have one of the name that we want,
+        // with another secret, and have taken the next one that fits where it was asked for none.
+        let other: &[_] = match self.connection.local_auth {
+            AuthKind::Psk => &["auth.id", "auth.psk"],
+            AuthKind::PublicKey => &["auth.id", "auth.cert.unknown_ca", "auth.cert.name"],
+        };
+        failure.likely(NotifyType::AUTHENTICATION_FAILED, other)
     }
     /// Nothing comes in answer to a question any more.
     pub(super) fn silent(&self, now: Duration, what: What) -> Failure {

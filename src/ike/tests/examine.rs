@@ -1,8 +1,8 @@
 //! What does the peer take (`ike::examine`)? A peer for each thing that may differ, and what is found out about it within the limits.
 use super::super::diagnose::{Certainty, Failure};
-use super::super::event::{Command, Event};
+use super::super::event::{Command, Event, Input};
 use super::super::examine::{Examined, NotNow};
-use super::super::policy::{IdMatch, Policy, Remote};
+use super::super::policy::{IdMatch, Policy, Remote, StartAction};
 use super::wire::{Datagram, World};
 use super::{
     ALICE, BOB, SECRET, addr, alice, bob, esp, ike, is_denial, name_id, seconds, secret, tunnel_of, up, with,
@@ -128,7 +128,7 @@ fn an_attempt_is_held_back_while_its_peer_is_examined_and_goes_on_afterwards() {
 }
 #[test]
 fn nothing_differs_and_it_comes_up() {
-    let mut world = World::new(alice(), bob());
+    let mut world = World::new(wanted(alice()), bob());
     let examined = world.examined();
     assert_eq!(examined.failure, None);
     let asked: Vec<_> = examined.questions.iter().map(|q| (q.exchange, q.asked)).collect();
@@ -139,11 +139,63 @@ fn nothing_differs_and_it_comes_up() {
     assert!(world.examined().questions.is_empty() && world.openings().is_empty());
 }
 #[test]
-fn what_was_taken_down_does_not_stay_up() {
+fn what_was_taken_down_or_nobody_wants_does_not_stay_up() {
+    for (down, policy) in [(true, wanted(alice())), (false, alice())] {
+        let mut world = World::new(policy, bob());
+        if down {
+            world.command_a(super::down());
+        }
+        assert_eq!(world.examined().failure, None);
+        assert_eq!((world.a.ikes(), world.b.ikes()), (0, 0));
+    }
+    // What the peer has made is not ours to end.
     let mut world = World::new(alice(), bob());
-    world.command_a(super::down());
+    world.command_b(up());
+    world.pass(seconds(1));
     assert_eq!(world.examined().failure, None);
-    assert_eq!((world.a.ikes(), world.b.ikes()), (0, 0));
+    assert_eq!((world.a.endpoint.sas.len(), world.b.endpoint.sas.len(), world.b.children().len()), (1, 1, 1));
+}
+/// It is up if we have a say in it.
+fn wanted(policy: Policy) -> Policy {
+    with_child(policy, |c| c.start = StartAction::Start)
+}
+#[test]
+fn who_takes_it_down_meanwhile_ends_it() {
+    for order in [super::down(), Command::Hold { connection: "net".into() }] {
+        let mut world = World::new(wanted(alice()), with(bob(), |c| c.proposals = ike("aes128gcm16-prfsha512-x25519")));
+        world.command_a(examine());
+        world.pass(seconds(2));
+        world.command_a(order);
+        assert_eq!(world.refused(), [NotNow::BrokenOff]);
+        world.log.clear();
+        world.command_b(Command::SetPolicy(bob().into()));
+        world.pass(seconds(130));
+        assert_eq!((world.openings().len(), world.a.ikes()), (0, 0));
+    }
+}
+/// Nobody looked at the time until long after the end of it, while an answer to the first question may still be contradicted.
+#[test]
+fn a_leap_past_the_end_ends_it() {
+    let mut world = suites(OURS, "aes128gcm16-prfsha512-x25519");
+    world.command_a(examine());
+    world.pass(seconds(4));
+    world.drop = |_| true;
+    world.pass(seconds(2));
+    assert_eq!(world.openings().len(), 2, "own, widest");
+    world.now += seconds(200);
+    world.input_a(Input::Timer);
+    world.pass(seconds(5));
+    assert_eq!(world.refused(), [NotNow::BrokenOff], "nothing is known yet");
+}
+/// An end that comes with a message, and not with the time, is an end as well.
+#[test]
+fn what_is_wanted_is_tried_on_after_every_end() {
+    let theirs = Policy { secrets: vec![secret(&["alice", "bob"], "another")], ..bob() };
+    let mut world = World::new(wanted(alice()), theirs);
+    assert_eq!(found(&world.examined()).0, "auth.failed");
+    let before = world.openings().len();
+    world.pass(seconds(130));
+    assert!(world.openings().len() > before);
 }
 
 #[test]
@@ -201,8 +253,10 @@ fn another_name_of_the_peer_is_proven() {
     let theirs = with(theirs, |c| c.local_id = Some(name_id("robert")));
     let mut world = World::new(alice(), theirs);
     let examined = world.examined();
-    assert_eq!(found(&examined), ("auth.id", true, vec!["remote.id"]), "{:?}", examined.questions);
+    // The name is proven. That it is what was wrong is not: there may be another connection at the peer, of the name that we want.
+    assert_eq!(found(&examined), ("auth.id", false, vec!["remote.id"]), "{:?}", examined.questions);
     let failure = examined.failure.unwrap();
+    assert_eq!(failure.candidates, ["auth.id", "auth.psk"]);
     assert_eq!(
         (failure.local.get("remote_id"), failure.peer.get("remote_id")),
         (&["bob".into()][..], &["robert".into()][..])
@@ -282,6 +336,23 @@ fn a_wrong_group_for_rekeys_is_found_beside_the_child() {
     let made: Vec<_> = made.flat_map(|up| up.local_ts.iter().chain(&up.remote_ts)).map(|ts| ts.proto).collect();
     assert!(!made.is_empty() && made.iter().all(|proto| *proto == 253), "{made:?}");
 }
+/// It answers with a group that was not offered: a key of that group beside that offer would be no question.
+#[test]
+fn a_group_that_was_not_offered_is_an_answer() {
+    let a = with_child(with(alice(), |c| c.rehearse = true), |c| c.proposals = esp("aes128gcm16-modp2048"));
+    let mut world = tunnel_of(a, with_child(bob(), |c| c.proposals = esp("aes128gcm16-ecp256")));
+    world.pass(seconds(20));
+    world.a.events.clear();
+    world.command_a(examine());
+    let request = world.catch(ALICE);
+    let wants = Notify::new(NotifyType::INVALID_KE_PAYLOAD, vec![0, 19]);
+    world.bob_answers(&request, &[Payload::Notify(wants)]);
+    world.pass(seconds(40));
+    let examined = world.result();
+    assert_eq!(found(&examined), ("pfs.mismatch", true, vec!["ke"]), "{:?}", examined.questions);
+    let asked: Vec<_> = examined.questions.iter().map(|q| q.asked).take(2).collect();
+    assert_eq!(asked, ["own", "widest"]);
+}
 /// AWS and the like: a second child would take the place of the first.
 #[test]
 fn where_a_second_child_is_not_for_the_peer_none_is_asked_for_beside_the_first() {
@@ -319,7 +390,10 @@ fn forged(to: &Datagram, version: (u8, u8), from: SocketAddr, payloads: Vec<Payl
     Datagram { from, to: to.from, data, dont_fragment: false }
 }
 fn refusal() -> Vec<Payload> {
-    vec![Payload::Notify(Notify::new(NotifyType::NO_PROPOSAL_CHOSEN, Vec::new()))]
+    says(NotifyType::NO_PROPOSAL_CHOSEN)
+}
+fn says(kind: NotifyType) -> Vec<Payload> {
+    vec![Payload::Notify(Notify::new(kind, Vec::new()))]
 }
 #[test]
 fn an_answer_counts_only_from_whom_was_asked() {
@@ -348,9 +422,13 @@ fn two_answers_that_differ_prove_nothing() {
     let (code, proven, _) = found(&world.result());
     assert!(!proven, "{code}");
 }
-/// Nothing of IKEv2 is taken: one message of IKEv1, and who answers it in that version speaks it.
+/// Nothing of IKEv2 is taken: one message of IKEv1, and who answers it in that version speaks it. Who has answered in IKEv2, too, speaks that as well.
 #[test]
 fn a_peer_of_the_version_before_is_recognised() {
+    before(NotifyType::INVALID_MAJOR_VERSION, true);
+    before(NotifyType::NO_PROPOSAL_CHOSEN, false);
+}
+fn before(refuses: NotifyType, proven: bool) {
     let mut world = suites(OURS, OURS);
     world.drop = |_| true;
     world.command_a(examine());
@@ -363,12 +441,12 @@ fn a_peer_of_the_version_before_is_recognised() {
         for d in sent {
             let answer = match d.data[17] {
                 0x10 => forged(&d, (1, 0), peer, Vec::new()),
-                _ => forged(&d, (2, 0), peer, refusal()),
+                _ => forged(&d, (2, 0), peer, says(refuses)),
             };
             world.deliver(&answer);
         }
     }
-    assert_eq!(found(&world.result()), ("version.ikev1_peer", true, vec![]));
+    assert_eq!(found(&world.result()), ("version.ikev1_peer", proven, vec![]));
     let old: Vec<_> = world.sent_by(ALICE).into_iter().filter(|d| d.data[17] == 0x10).collect();
     assert_eq!((old.len(), old[0].header().first), (1, PayloadType(1)));
 }
@@ -389,7 +467,7 @@ fn another_configuration_ends_it() {
     world.command_a(examine());
     world.pass(seconds(2));
     world.command_a(Command::SetPolicy(with(alice(), |c| c.remote_id = IdMatch::Any).into()));
-    assert_eq!(world.result().failure, None);
+    assert_eq!(world.refused(), [NotNow::BrokenOff], "which is not that nothing is wrong");
     world.log.clear();
     world.pass(seconds(60));
     assert!(world.log.iter().all(|(_, d)| !is_denial(d)));

@@ -121,6 +121,18 @@ fn what_the_peer_has_not_rekeyed_is_made_from_scratch() {
         assert!(!world.sent_by(ALICE).iter().any(|d| d.is(ExchangeType::CREATE_CHILD_SA, false)));
     }
 }
+/// A peer that refuses it is not asked again and again.
+#[test]
+fn the_last_call_is_made_twice_at_most() {
+    let mut world = tunnel_of(short(alice(), 100, policy::RekeyBy::Peer), short(bob(), 5000, policy::RekeyBy::Peer));
+    let other =
+        Policy { secrets: vec![secret(&["alice", "bob"], "another")], ..short(bob(), 5000, policy::RekeyBy::Peer) };
+    world.command_b(Command::SetPolicy(other.into()));
+    world.log.clear();
+    world.pass(seconds(129));
+    let calls = world.sent_by(ALICE).into_iter().filter(|d| d.is(ExchangeType::IKE_SA_INIT, false)).count();
+    assert_eq!((calls, world.a.children().len()), (2, 1));
+}
 
 /// R35: what was replaced has no grace behind the end of its lifetime, whoever was to delete it.
 #[test]

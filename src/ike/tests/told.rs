@@ -5,7 +5,7 @@ use super::stranger::Stranger;
 use super::*;
 use crate::ike::diagnose::{Certainty, Failure};
 use crate::wire::payload::{Delete, Notify, Payload, TrafficSelectors};
-use crate::wire::registry::{ExchangeType, NotifyType};
+use crate::wire::registry::{AuthMethod, ExchangeType, NotifyType};
 
 /// Told of what works.
 fn noticed(peer: &Peer) -> Vec<Failure> {
@@ -289,6 +289,18 @@ fn of_strangers_from_anywhere_nothing_is_told_if_they_fall_silent() {
     assert!(world.b.failures().is_empty());
 }
 /// Both have proven who they are, and the peer deletes the IKE SA before there is a child on it.
+/// A method that nobody has heard of says nothing about the secret.
+#[test]
+fn another_method_is_not_another_secret() {
+    let mut world = World::new(alice(), bob());
+    let mut stranger = Stranger::like_alice().meets(&mut world);
+    let mut proof = stranger.proof();
+    let Payload::Auth(auth) = &mut proof[1] else { panic!("AUTH is the second") };
+    auth.method = AuthMethod(200);
+    let answer = stranger.asks(&mut world, ExchangeType::IKE_AUTH, &proof);
+    assert_eq!(answer.error(), Some(NotifyType::AUTHENTICATION_FAILED));
+    assert_eq!(world.b.last_failure().map(|f| f.code), Some("auth.method"));
+}
 #[test]
 fn a_peer_that_turns_away_at_once_is_told_of() {
     let turned = |after: u64, with_child: bool| {

@@ -203,6 +203,9 @@ fn judge(
             let secret = cx.common.directory.secret(&case.local_id, &case.remote_id);
             match auth::verify(&signed, secret.filter(|_| case.found.is_some()), auth) {
                 Some(proof) => Progress::Proven(Proven::by_secret(proof)),
+                None if auth.method != AuthMethod::SHARED_KEY => {
+                    Progress::Refused(Fault::new("auth.method", "auth", "SHARED_KEY", auth.method.to_string()))
+                }
                 None => Progress::Refused(no_proof(&case, keys, &signed, secret, contents)),
             }
         }
