@@ -112,7 +112,7 @@ def rp_filter(lab):
     lab.l.ip("route", "del", f"{HERE}/32", "via", ROUTERS[4][0])
 
 
-@way("iptables forwards nothing that it does not know, as with Docker", "traffic.firewall", proven=True, mends=True)
+@way("iptables forwards nothing that it does not know, as with Docker", "traffic.firewall", mends=True)
 def docker(lab):
     lab.l.run("iptables-nft", "-P", "FORWARD", "DROP")
     yield
@@ -120,13 +120,13 @@ def docker(lab):
     lab.l.run("iptables-nft", "-F", "FORWARD")
 
 
-@way("a firewall forwards nothing that it does not know", "traffic.firewall", proven=True, mends=True)
+@way("a firewall forwards nothing that it does not know", "traffic.firewall", mends=True)
 def firewall(lab):
     with nft(lab.l, {"family": "ip", "FORWARD": forward("drop")}):
         yield
 
 
-@way("a firewall lets nothing from the tunnel to our hosts", "traffic.firewall", proven=True, asks="b", mends=True)
+@way("a firewall lets nothing from the tunnel to our hosts", "traffic.firewall", asks="b", mends=True)
 def firewall_back(lab):
     with nft(lab.l, {"forward": forward() + f'iifname "{DEVICE}" ct state new drop;'}):
         yield

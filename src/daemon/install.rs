@@ -420,6 +420,11 @@ impl Installer {
         (seen, usage)
     }
 
+    /// All pairs.
+    pub fn all(&self) -> impl Iterator<Item = &Installed> {
+        self.installed.values()
+    }
+
     /// The pairs on which something came that could not be opened.
     pub fn faulty(&self) -> Vec<(ChildId, &Installed)> {
         let pairs = self.installed.iter().map(|(id, sa)| (*id, sa));

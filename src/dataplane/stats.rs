@@ -3,8 +3,7 @@ use crate::esp::drop::Drop;
 use crate::esp::line::CACHE_LINE;
 use crate::ipsec::spd::{DeviceId, Slot};
 use crate::wire::ip::Flow;
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 /// Batches are counted by the binary logarithm of their packets: 1, 2-3, 4-7, ... , 2^15 and more.
@@ -129,50 +128,65 @@ pub struct Sample {
 }
 
 /// So many are kept for one look.
-const SAMPLES: u64 = 32;
+const SAMPLES: usize = 32;
 
 /// Packets that were dropped while somebody looked. A worker that nobody looks at reads one flag for each drop.
 #[derive(Debug, Default)]
 pub struct Samples {
-    wanted: AtomicU64,
-    kept: Mutex<(u64, VecDeque<Sample>)>,
+    /// Some look has not all yet; changes under the lock only.
+    wanted: AtomicBool,
+    looks: Mutex<Looks>,
+}
+
+#[derive(Debug, Default)]
+struct Looks {
+    last: u64,
+    open: Vec<Look>,
+}
+
+/// What is kept for one who looks.
+#[derive(Debug)]
+struct Look {
+    number: u64,
+    device: DeviceId,
+    kept: Vec<Sample>,
+}
+
+impl Looks {
+    fn want(&self) -> bool {
+        self.open.iter().any(|look| look.kept.len() < SAMPLES)
+    }
 }
 
 impl Samples {
-    /// From now on some are kept. From which number on they are.
-    pub fn begin(&self) -> u64 {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        self.wanted.store(SAMPLES, Relaxed);
-        kept.0
+    /// From now on some of this device are kept, until the look of this number ends.
+    pub fn begin(&self, device: DeviceId) -> u64 {
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.last += 1;
+        let number = looks.last;
+        looks.open.push(Look { number, device, kept: Vec::new() });
+        self.wanted.store(true, Relaxed);
+        number
     }
 
-    /// Those with this number and later ones, as far as they are still there.
-    pub fn since(&self, number: u64) -> Vec<Sample> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = usize::try_from(kept.0.saturating_sub(number)).unwrap_or(usize::MAX).min(kept.1.len());
-        kept.1.iter().skip(kept.1.len() - new).copied().collect()
-    }
-
-    /// Nobody looks any more; who still does has what was kept.
-    pub fn end(&self) {
-        self.wanted.store(0, Relaxed);
-    }
-
-    pub(super) fn are_wanted(&self) -> bool {
-        self.wanted.load(Relaxed) > 0
+    /// A look ends: what was kept for it.
+    pub fn end(&self, number: u64) -> Vec<Sample> {
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = looks.open.iter().position(|look| look.number == number);
+        let kept = at.map(|at| looks.open.swap_remove(at).kept).unwrap_or_default();
+        self.wanted.store(looks.want(), Relaxed);
+        kept
     }
 
     pub(super) fn keep(&self, sample: impl FnOnce() -> Sample) {
         // Who reads them is not waited for.
-        if self.are_wanted()
-            && let Ok(mut kept) = self.kept.try_lock()
+        if self.wanted.load(Relaxed)
+            && let Ok(mut looks) = self.looks.try_lock()
         {
-            self.wanted.fetch_sub(1, Relaxed);
-            kept.0 += 1;
-            if kept.1.len() as u64 >= SAMPLES {
-                kept.1.pop_front();
-            }
-            kept.1.push_back(sample());
+            let sample = sample();
+            let of_it = looks.open.iter_mut().filter(|look| look.device == sample.device);
+            of_it.filter(|look| look.kept.len() < SAMPLES).for_each(|look| look.kept.push(sample));
+            self.wanted.store(looks.want(), Relaxed);
         }
     }
 }
@@ -189,18 +203,36 @@ mod tests {
         let sample =
             |len| Sample { reason: Drop::NoPolicy, flow, len, device: DeviceId(0), slot: None, inbound: false };
         samples.keep(|| unreachable!("nobody looks"));
-        let from = samples.begin();
+        let first = samples.begin(DeviceId(0));
         (0..40).for_each(|len| samples.keep(|| sample(len)));
-        assert_eq!(
-            samples.since(from).iter().map(|sample| sample.len).collect::<Vec<_>>(),
-            (0..32).collect::<Vec<_>>()
-        );
-        let again = samples.begin();
+        samples.keep(|| unreachable!("who looks has enough"));
+        let second = samples.begin(DeviceId(0));
         (50..52).for_each(|len| samples.keep(|| sample(len)));
-        assert_eq!(samples.since(again), [sample(50), sample(51)]);
-        assert_eq!((samples.since(from).len(), samples.since(from)[31].len), (32, 51));
-        samples.end();
+        let lengths = |look| samples.end(look).iter().map(|sample| sample.len).collect::<Vec<_>>();
+        assert_eq!(lengths(first), (0..32).collect::<Vec<_>>());
+        samples.keep(|| sample(52));
+        assert_eq!(lengths(second), [50, 51, 52], "the end of one look is not that of another");
         samples.keep(|| unreachable!("nobody looks"));
+        assert_eq!(samples.end(second), []);
+    }
+
+    #[test]
+    fn who_looks_at_one_device_is_not_told_of_others() {
+        let samples = Samples::default();
+        let end = std::net::IpAddr::from([10, 0, 0, 1]);
+        let flow = Flow { src: end, dst: end, proto: 1, sport: 0, dport: 0, later_fragment: false };
+        let sample = |device| Sample {
+            reason: Drop::NoPolicy,
+            flow,
+            len: 1,
+            device: DeviceId(device),
+            slot: None,
+            inbound: false,
+        };
+        let (zero, one) = (samples.begin(DeviceId(0)), samples.begin(DeviceId(1)));
+        (0..99).for_each(|_| samples.keep(|| sample(1)));
+        samples.keep(|| sample(0));
+        assert_eq!((samples.end(zero), samples.end(one).len()), (vec![sample(0)], SAMPLES));
     }
 
     #[test]

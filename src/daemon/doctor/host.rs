@@ -18,21 +18,24 @@ use crate::ipsec::tables::{ChildCounters, OutboundEntry};
 use crate::wire::ip::Flow;
 use crate::wire::selector::Selector;
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 /// A look has two halves: who asks in the first has its answer in the second.
 const HALF: Duration = Duration::from_secs(1);
-/// Looks at a time; who comes then is told of nothing that they find.
+/// Looks at a time; who comes then is told to come again.
 const LOOKS: usize = 4;
 /// Children of a connection that are looked at: of one with thousands of peers, some.
 pub const MOST: usize = 8;
 /// Pairs of networks of a child of which packets are counted.
 const PAIRS: usize = 6;
+/// The same of all children: each packet of the host meets all the counters.
+const ALL_PAIRS: usize = 8;
 
 /// What is to be looked at.
 #[derive(Debug)]
@@ -63,6 +66,8 @@ pub struct Ward {
     /// By the names of this side.
     pub local: Vec<Selector>,
     pub remote_ts: Vec<Selector>,
+    /// Another child of the device has some of `remote_ts`, too.
+    pub shared: bool,
     pub counters: Arc<ChildCounters>,
     pub inbound: Arc<InboundEntry>,
     pub outbound: Arc<OutboundEntry>,
@@ -72,17 +77,15 @@ pub struct Ward {
 
 /// Looks that are under way.
 static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
-/// Gives each look a table of its own.
-static NUMBER: AtomicU64 = AtomicU64::new(0);
 
-/// Looks, for two seconds, and hands over what is wrong. At once and with nothing, if there is nothing to look at or too many look already.
+/// Looks, for two seconds, and hands over what is wrong. At once and with nothing, if there is nothing to look at.
+/// If too many look already nothing is handed over: "nothing is wrong" is not for who has not looked.
 pub fn begin(question: Question, hand_over: impl FnOnce(Vec<Failure>) + Send + 'static) {
-    let busy = UNDER_WAY.fetch_add(1, Relaxed) >= LOOKS;
-    let ticket = Ticket;
-    if busy || question.children.is_empty() {
+    if question.children.is_empty() {
         return hand_over(Vec::new());
     }
-    // Without a thread the answer's sender is dropped, and whoever waits is told.
+    // Without a ticket or a thread the answer's sender is dropped, and whoever waits is told.
+    let Some(ticket) = Ticket::take() else { return };
     let _ = std::thread::Builder::new().name("doctor".into()).spawn(move || {
         hand_over(look(&question));
         drop(ticket);
@@ -91,6 +94,13 @@ pub fn begin(question: Question, hand_over: impl FnOnce(Vec<Failure>) + Send + '
 
 /// One look; it is over when this is dropped.
 struct Ticket;
+impl Ticket {
+    fn take() -> Option<Self> {
+        // Made before it is counted: to drop it gives the number back.
+        let ticket = Self;
+        (UNDER_WAY.fetch_add(1, Relaxed) < LOOKS).then_some(ticket)
+    }
+}
 impl std::ops::Drop for Ticket {
     fn drop(&mut self) {
         UNDER_WAY.fetch_sub(1, Relaxed);
@@ -107,7 +117,8 @@ fn look(question: &Question) -> Vec<Failure> {
 
 /// All children at once.
 fn examine(question: &Question, mut place: Place) -> Vec<Failure> {
-    let samples: Vec<_> = question.stats.iter().map(|stats| (stats, stats.samples().begin())).collect();
+    let samples: Vec<_> =
+        question.stats.iter().map(|stats| (stats, stats.samples().begin(question.device.0))).collect();
     let before: Vec<_> = question.children.iter().map(Figures::of).collect();
     wait(HALF);
     let middle: Vec<_> = question.children.iter().map(Figures::of).collect();
@@ -115,10 +126,7 @@ fn examine(question: &Question, mut place: Place) -> Vec<Failure> {
     wait(HALF);
     place.read(true);
     let after: Vec<_> = question.children.iter().map(Figures::of).collect();
-    let refused: Vec<Sample> = samples.iter().flat_map(|(stats, from)| stats.samples().since(*from)).collect();
-    if UNDER_WAY.load(Relaxed) <= 1 {
-        samples.iter().for_each(|(stats, _)| stats.samples().end());
-    }
+    let refused: Vec<Sample> = samples.iter().flat_map(|(stats, look)| stats.samples().end(*look)).collect();
     let filtered = place.filtered.and_then(|before| Some(host::reverse_path_filtered().ok()?.saturating_sub(before)));
     let mut found = Vec::new();
     for (at, ward) in question.children.iter().enumerate() {
@@ -172,6 +180,7 @@ fn facts(
         remote_ts: texts(&ward.remote_ts),
         device: question.device.1.clone(),
         netns: question.netns.as_ref().map(|(_, name)| name.clone()),
+        shared: ward.shared,
         table: question.table.map(|table| (table, question.mark)),
         raw: ward.outbound.path.load().encap == Encap::Raw,
         mtu: ward.mtu,
@@ -232,9 +241,15 @@ impl Place {
         this.netlink = this.note("routes", asked);
         let device = this.netlink.iter().flat_map(|(_, links, _)| links).find(|link| link.name == question.device.1);
         let mtu = device.map_or(u32::MAX, |link| link.mtu);
-        let mut rules = Rules { question, mtu, list: Vec::new(), slots: Vec::new() };
+        let most = (ALL_PAIRS / question.children.len().max(1)).clamp(1, PAIRS);
+        if question.children.iter().any(|ward| pairs(ward).nth(most).is_some()) {
+            this.unseen.push(format!("packets on their way: only of the first {most} pairs of networks of each child"));
+        }
+        let connected = this.connected(device.map(|link| link.index));
+        let mut rules = Rules { question, mtu, most, connected, list: Vec::new(), slots: Vec::new() };
         question.children.iter().enumerate().for_each(|(at, ward)| rules.of_child(at, ward));
-        let name = format!("sandhog-look-{}", NUMBER.fetch_add(1, Relaxed));
+        // Daemons of several containers may be in one network namespace, with the same process id.
+        let name = format!("sandhog-look-{:016x}", RandomState::new().build_hasher().finish());
         this.hops = vec![Hops::default(); question.children.len()];
         this.counters =
             this.note("packets on their way", Counters::place(&name, &rules.list)).map(|c| (c, rules.slots));
@@ -247,6 +262,13 @@ impl Place {
         }
         this.unseen.dedup();
         this
+    }
+
+    /// The networks that this host is in, but by the device.
+    fn connected(&self, device: Option<u32>) -> Vec<Prefix> {
+        let addresses = self.netlink.iter().flat_map(|(_, _, addresses)| addresses);
+        let others = addresses.filter(|address| Some(address.link) != device);
+        others.map(|address| prefix::network(address.addr, address.prefix_len)).collect()
     }
 
     fn note<T>(&mut self, what: &str, result: io::Result<T>) -> Option<T> {
@@ -291,8 +313,10 @@ impl Place {
         let Some((_, links, addresses)) = &self.netlink else { return [None, None] };
         let Some(device) = links.iter().find(|link| link.name == question.device.1) else { return [None, None] };
         let called = |index: u32| links.iter().find(|link| link.index == index).map(|link| link.name.clone());
-        let Some((here, there, input)) = pairs(ward).find_map(|(local, remote)| {
-            let there = first_of(remote).filter(|_| !prefix::is_wide(remote))?;
+        let connected = self.connected(Some(device.index));
+        let Some((here, there, input)) = pairs(ward).take(PAIRS).find_map(|(local, remote)| {
+            let there = first_of(remote).filter(|there| !is_near(prefix::host(*there), local, &connected))?;
+            let there = Some(there).filter(|_| !prefix::is_wide(remote))?;
             let inside =
                 addresses.iter().filter(|a| a.link != device.index && prefix::contains(local, prefix::host(a.addr)));
             let neighbour = |a: &Address| Some((neighbour(a, local, addresses)?, there, Some(a.link)));
@@ -341,11 +365,15 @@ fn called(chain: &Chain) -> String {
 fn pairs(ward: &Ward) -> impl Iterator<Item = (Prefix, Prefix)> {
     let remotes: Vec<_> = ward.remote_ts.iter().flat_map(Selector::prefixes).collect();
     let locals: Vec<_> = ward.local.iter().flat_map(Selector::prefixes).collect();
-    let all = locals.into_iter().flat_map(move |local| {
+    locals.into_iter().flat_map(move |local| {
         let same: Vec<_> = remotes.iter().copied().filter(|remote| remote.0.is_ipv4() == local.0.is_ipv4()).collect();
         same.into_iter().map(move |remote| (local, remote))
-    });
-    all.take(PAIRS)
+    })
+}
+
+/// Something of the peer's network is beside us: packets from one of our hosts there rightly pass our device by.
+fn is_near(remote: Prefix, local: Prefix, connected: &[Prefix]) -> bool {
+    connected.iter().chain([&local]).any(|near| prefix::overlap(*near, remote))
 }
 
 /// The first host of a network.
@@ -377,6 +405,10 @@ struct Rules<'a> {
     question: &'a Question,
     /// Of the device.
     mtu: u32,
+    /// Pairs of each child.
+    most: usize,
+    /// Networks that this host is in.
+    connected: Vec<Prefix>,
     list: Vec<Counter>,
     slots: Vec<Slot>,
 }
@@ -384,9 +416,10 @@ struct Rules<'a> {
 impl Rules<'_> {
     fn of_child(&mut self, child: usize, ward: &Ward) {
         let mut remotes = HashSet::new();
-        for (local, remote) in pairs(ward) {
+        for (local, remote) in pairs(ward).take(self.most) {
             let ours = [Test::From(local), Test::To(remote), Test::NotMarked(self.question.mark)];
-            self.outwards(child, &ours, prefix::is_wide(local) || prefix::is_wide(remote));
+            let wide = prefix::is_wide(local) || prefix::is_wide(remote);
+            self.outwards(child, &ours, wide || is_near(remote, local, &self.connected));
             let theirs = [Test::From(remote), Test::To(local), self.device(Test::In)];
             self.inwards(child, &theirs, remote.0.is_ipv6());
             self.asked(
@@ -461,5 +494,35 @@ impl Rules<'_> {
     fn late(&mut self, child: usize, hook: Hook, tests: &[Test], figure: fn(&mut Hops) -> &mut u64) {
         self.list.push(Counter { hook, last: false, tests: tests.to_vec() });
         self.slots.push((child, figure, true));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::prefix::prefix;
+
+    #[test]
+    fn a_network_of_the_peer_that_is_partly_ours_is_reached_past_the_device_too() {
+        for (local, remote, connected, near) in [
+            ("10.1.0.0/16", "10.0.0.0/8", vec![], true),
+            ("10.0.0.0/8", "10.1.0.0/16", vec![], true),
+            ("10.1.0.0/16", "172.16.0.0/12", vec!["172.20.1.0/24"], true),
+            ("10.1.0.0/16", "172.16.9.0/24", vec!["172.16.0.0/12"], true),
+            ("10.1.0.0/16", "10.2.0.0/16", vec!["10.1.1.0/24", "192.0.2.0/24"], false),
+            ("2001:db8:1::/48", "2001:db8::/32", vec![], true),
+            ("2001:db8:1::/48", "2001:db8:2::/48", vec!["fe80::/64", "10.0.0.0/8"], false),
+        ] {
+            let connected: Vec<_> = connected.into_iter().map(prefix).collect();
+            assert_eq!(is_near(prefix(remote), prefix(local), &connected), near, "{local} {remote} {connected:?}");
+        }
+    }
+
+    #[test]
+    fn who_comes_when_too_many_look_does_not_look() {
+        let tickets: Vec<_> = (0..LOOKS).map(|_| Ticket::take().unwrap()).collect();
+        assert!(Ticket::take().is_none() && Ticket::take().is_none());
+        drop(tickets);
+        assert!(Ticket::take().is_some());
     }
 }

@@ -37,6 +37,8 @@ pub struct Facts {
     pub device: String,
     /// Where the device is, if it is not where we are.
     pub netns: Option<String>,
+    /// Another child of the device has some of the peer's networks, too.
+    pub shared: bool,
     /// The table that leads into the device, and the mark of what it is not asked for; `None`: what leads there is not ours.
     pub table: Option<(u32, u32)>,
     /// ESP is not in UDP.
@@ -109,9 +111,9 @@ pub struct Seen {
     pub last: u64,
 }
 impl Seen {
-    /// Somebody there takes all.
-    fn eaten(self) -> bool {
-        self.first > 0 && self.last == 0
+    /// Somebody there takes all, and that is so many at least.
+    fn eaten(self, least: u64) -> bool {
+        self.first >= least && self.last == 0
     }
 }
 
@@ -177,6 +179,9 @@ pub enum Fate {
     Dropped,
 }
 
+/// Fewer packets may be what a firewall is there for, or what somebody sends to a host that is not there.
+const MANY: u64 = 3;
+
 /// What is wrong, worst first.
 pub fn judge(facts: &Facts) -> Vec<Failure> {
     let unopened = unopened(facts.time, facts.initiator, facts.sa).map(|failure| facts.about(failure));
@@ -217,6 +222,14 @@ impl Facts {
         failure.certainty = Certainty::Likely;
         failure.candidates = candidates.to_vec();
         Some(self.unseen(failure))
+    }
+    /// It has worked.
+    fn carried(&self) -> bool {
+        self.ever.inwards > 0 && self.ever.outwards > 0
+    }
+    /// Of so many lost packets something is said. Where nothing ever worked one is enough: who tries it may send one in a second.
+    fn least(&self) -> u64 {
+        if self.carried() { MANY } else { 1 }
     }
     /// What was not looked at belongs to what is only likely.
     fn unseen(&self, mut failure: Failure) -> Failure {
@@ -339,10 +352,14 @@ fn is_ours(facts: &Facts, sample: &Sample) -> bool {
 
 /// Somebody changes sources on the way into our device.
 fn masquerade(facts: &Facts, hops: &Hops) -> Option<Failure> {
-    if !hops.postrouting.eaten() || hops.leaving == 0 {
+    if !hops.postrouting.eaten(facts.least()) || hops.leaving == 0 {
         return None;
     }
-    let failure = facts.proven("traffic.masquerade");
+    // What leaves for networks that another child has, too, may be its own.
+    let failure = match hops.postrouting.first >= MANY && !facts.shared {
+        true => facts.proven("traffic.masquerade"),
+        false => facts.likely(&["traffic.masquerade", "traffic.firewall"])?,
+    };
     let seen = [
         packets(hops.postrouting.first, "had a source in local_ts"),
         packets(hops.leaving, "had another behind the rules that change sources"),
@@ -359,14 +376,13 @@ fn outwards(facts: &Facts, hops: &Hops) -> Option<Failure> {
         return Some(routes(failure, facts, 0));
     }
     for (place, seen) in [("forward", hops.forward), ("output", hops.output), ("postrouting", hops.postrouting)] {
-        if seen.eaten() && !(place == "postrouting" && hops.leaving > 0) {
-            return Some(firewall(facts, facts.proven("traffic.firewall"), place, seen.first));
+        if seen.eaten(facts.least()) && !(place == "postrouting" && hops.leaving > 0) {
+            return firewall(facts, true, place, seen.first);
         }
     }
     // Whoever changes destinations there hides them from us.
-    if hops.prerouting.eaten() {
-        let failure = facts.likely(&["traffic.firewall"])?;
-        return Some(firewall(facts, failure, "prerouting", hops.prerouting.first));
+    if hops.prerouting.eaten(facts.least()) {
+        return firewall(facts, false, "prerouting", hops.prerouting.first);
     }
     let lost = hops.prerouting.last > hops.big && hops.forward.first + hops.forward_past == 0;
     lost.then(|| not_forwarded(facts, hops.prerouting.last, 0)).flatten()
@@ -375,38 +391,46 @@ fn outwards(facts: &Facts, hops: &Hops) -> Option<Failure> {
 /// From our device to our hosts, and who answers there.
 fn inwards(facts: &Facts, hops: &Hops) -> Option<Failure> {
     let (forward, input) = (hops.in_forward, hops.in_input);
-    if hops.in_prerouting.eaten() {
-        let failure = facts.likely(&["traffic.firewall"])?;
-        return Some(firewall(facts, failure, "prerouting", hops.in_prerouting.first));
+    if hops.in_prerouting.eaten(facts.least()) {
+        return firewall(facts, false, "prerouting", hops.in_prerouting.first);
     }
     if hops.in_prerouting.last > 0 && forward.first + input.first == 0 {
         return not_forwarded(facts, hops.in_prerouting.last, 1);
     }
     for (place, seen, other) in [("forward", forward, input), ("input", input, forward)] {
-        if seen.eaten() && other.last == 0 {
-            return Some(firewall(facts, facts.proven("traffic.firewall"), place, seen.first));
+        if seen.eaten(facts.least()) && other.last == 0 {
+            return firewall(facts, true, place, seen.first);
         }
     }
-    let failure = facts.likely(&["traffic.no_answer"]).filter(|_| hops.in_asked > 0 && hops.answers == 0)?;
+    let unanswered = hops.in_asked >= facts.least() && hops.answers == 0;
+    let failure = facts.likely(&["traffic.no_answer"]).filter(|_| unanswered)?;
     Some(with(failure, "packets", [packets(hops.in_asked, "that ask, given to our hosts"), "0 answers".into()]))
 }
 
-fn firewall(facts: &Facts, failure: Failure, place: &str, seen: u64) -> Failure {
+/// Where a tunnel has worked what is lost may be lost on purpose. `certain`: only a firewall is able to do that.
+fn firewall(facts: &Facts, certain: bool, place: &str, seen: u64) -> Option<Failure> {
+    let failure = match certain && seen >= MANY && !facts.carried() {
+        true => facts.proven("traffic.firewall"),
+        false => facts.likely(&["traffic.firewall"])?,
+    };
     let failure = with(failure, "packets", [packets(seen, &format!("before the rules of {place}, 0 behind them"))]);
     let failure = with(failure, "place", [place.to_owned()]);
-    with(with(failure, "firewall", facts.host.chains(place)), "device", [facts.device.clone()])
+    Some(with(with(failure, "firewall", facts.host.chains(place)), "device", [facts.device.clone()]))
 }
 
 /// The kernel takes packets between two places: `way` 0 is out, 1 is back.
 fn not_forwarded(facts: &Facts, seen: u64, way: usize) -> Option<Failure> {
     let trial = facts.host.trials[way].as_ref();
     let filtered = facts.host.filtered.unwrap_or(0) > 0;
+    let dropped = trial.is_some_and(|trial| trial.fate == Fate::Dropped);
     let strict = trial.is_some_and(|trial| trial.rp_filter == Some(1));
+    let checked = trial.is_some_and(|trial| matches!(trial.rp_filter, Some(1 | 2)));
     let failure = if trial.is_some_and(|trial| trial.forwarding == Some(false)) {
         facts.proven("traffic.forwarding")
-    } else if filtered {
+    } else if filtered && checked && dropped {
         facts.proven("traffic.rp_filter")
-    } else if strict && trial.is_some_and(|trial| trial.fate == Fate::Dropped) {
+    } else if filtered || strict && dropped {
+        // The host counts what it filters for all devices together.
         facts.likely(&["traffic.rp_filter", "traffic.route"])?
     } else if trial.is_some_and(|trial| trial.fate == Fate::Refused) {
         facts.likely(&["traffic.route"])?
@@ -448,7 +472,8 @@ fn settings(failure: Failure, facts: &Facts, way: usize) -> Failure {
 
 /// What our hosts ask leaves, and nothing comes.
 fn silence(facts: &Facts) -> Option<Failure> {
-    let asked = facts.host.hops.map_or(facts.now.outwards >= 3 && facts.ever.inwards == 0, |hops| hops.asked > 0);
+    let asked =
+        facts.host.hops.map_or(facts.now.outwards >= 3 && facts.ever.inwards == 0, |hops| hops.asked >= facts.least());
     if facts.now.outwards == 0 || facts.now.inwards > 0 || !asked {
         return None;
     }
@@ -466,7 +491,7 @@ fn silence(facts: &Facts) -> Option<Failure> {
 fn would_be(facts: &Facts) -> Option<Failure> {
     let idle = facts.now == Passed::default();
     let hops = facts.host.hops.unwrap_or_default();
-    if !idle || hops != Hops::default() || facts.ever.inwards > 0 && facts.ever.outwards > 0 {
+    if !idle || hops != Hops::default() || facts.carried() {
         return None;
     }
     let [out, back] = &facts.host.trials;
@@ -514,6 +539,7 @@ mod tests {
             remote_ts: vec!["10.2.0.0/24".into()],
             device: "sandhog0".into(),
             netns: None,
+            shared: false,
             table: Some((220, 0xdc)),
             raw: false,
             mtu: 1422,
@@ -625,6 +651,16 @@ mod tests {
                 "a look for the path's mtu",
                 asking(|hops| (hops.big_half, hops.big, hops.prerouting, hops.asked) = (2, 4, all(40), 0)),
             ),
+            (
+                "a firewall refuses what it is there for, to the peer",
+                asking(|hops| *hops = Hops { prerouting: all(2), forward: none(2), ..Hops::default() }),
+            ),
+            (
+                "a firewall refuses what it is there for, from the peer",
+                asked(|hops| (hops.in_forward, hops.in_asked) = (none(2), 0)),
+            ),
+            ("one asks a host that is not there", asking(|hops| hops.asked = 2)),
+            ("one asks a host that is not here", asked(|hops| hops.in_asked = 2)),
             ("multicast", refused(busy(), Drop::NoPolicy, "10.1.0.2", "224.0.0.251", false)),
         ] {
             assert_eq!(judge(&facts), [], "{name}");
@@ -637,6 +673,12 @@ mod tests {
         let no_forwarding = |t: &mut Trial| (t.fate, t.forwarding) = (Fate::Dropped, Some(false));
         let strict = |t: &mut Trial| (t.fate, t.rp_filter) = (Fate::Dropped, Some(1));
         let stops_in_routing = |hops: &mut Hops| *hops = Hops { prerouting: all(9), ..Hops::default() };
+        let stopped = |count: u64| {
+            move |hops: &mut Hops| {
+                *hops = Hops { prerouting: all(count), forward: none(count), ..Hops::default() };
+            }
+        };
+        let loose = |t: &mut Trial| (t.fate, t.rp_filter) = (Fate::Dropped, Some(2));
         let filtered = |facts: Facts| Facts { host: Host { filtered: Some(9), ..facts.host.clone() }, ..facts };
         let blind = |facts: Facts| Facts { host: Host { hops: None, ..facts.host.clone() }, ..facts };
         let unanswered = || asking(|_| {});
@@ -657,25 +699,28 @@ mod tests {
             ("traffic.selectors", true, refused(idle(), Drop::NoPolicy, "10.9.0.2", "10.2.0.2", false)),
             ("traffic.selectors", true, refused(busy(), Drop::SelectorMismatch, "10.7.0.2", "10.1.0.2", true)),
             ("traffic.masquerade", true, asking(|hops| hops.postrouting = none(10))),
+            ("traffic.masquerade", false, nothing_yet(asking(|hops| hops.postrouting = none(2)))),
+            ("traffic.masquerade", false, Facts { shared: true, ..asking(|hops| hops.postrouting = none(10)) }),
             (
                 "traffic.route",
                 true,
                 asking(|hops| *hops = Hops { prerouting: all(9), forward_past: 9, ..Hops::default() }),
             ),
             ("traffic.route", true, asking(|hops| *hops = Hops { output_past: 9, ..Hops::default() })),
-            (
-                "traffic.firewall",
-                true,
-                asking(|hops| *hops = Hops { prerouting: all(9), forward: none(9), ..Hops::default() }),
-            ),
-            ("traffic.firewall", true, asking(|hops| *hops = Hops { output: none(9), ..Hops::default() })),
+            ("traffic.firewall", true, nothing_yet(asking(stopped(9)))),
+            ("traffic.firewall", false, nothing_yet(asking(stopped(2)))),
+            ("traffic.firewall", false, asking(stopped(9))),
+            ("traffic.firewall", true, nothing_yet(asking(|hops| *hops = Hops { output: none(9), ..Hops::default() }))),
             ("traffic.firewall", false, asking(|hops| *hops = Hops { prerouting: none(9), ..Hops::default() })),
-            ("traffic.firewall", true, asked(|hops| hops.in_forward = none(9))),
-            ("traffic.firewall", true, asked(|hops| (hops.in_forward, hops.in_input) = (all(0), none(9)))),
+            ("traffic.firewall", true, nothing_yet(asked(|hops| hops.in_forward = none(9)))),
+            ("traffic.firewall", false, asked(|hops| hops.in_forward = none(9))),
+            ("traffic.firewall", true, nothing_yet(asked(|hops| (hops.in_forward, hops.in_input) = (all(0), none(9))))),
             ("traffic.forwarding", true, trial(asking(stops_in_routing), 0, no_forwarding)),
             ("traffic.rp_filter", true, filtered(trial(asking(stops_in_routing), 0, strict))),
             ("traffic.rp_filter", false, trial(asked(|hops| hops.in_forward = all(0)), 1, strict)),
-            ("traffic.rp_filter", true, filtered(asked(|hops| hops.in_forward = all(0)))),
+            ("traffic.rp_filter", true, filtered(trial(asked(|hops| hops.in_forward = all(0)), 1, loose))),
+            ("traffic.rp_filter", false, filtered(asked(|hops| hops.in_forward = all(0)))),
+            ("traffic.rp_filter", false, filtered(trial(asking(stops_in_routing), 0, |t| t.rp_filter = Some(1)))),
             ("traffic.route", false, trial(asking(stops_in_routing), 0, |t| t.fate = Fate::Refused)),
             ("traffic.no_answer", false, asked(|_| {})),
             ("traffic.one_way", false, unanswered()),

@@ -7,10 +7,11 @@ use crate::daemon::doctor::host::{self, Question, Ward};
 use crate::daemon::doctor::traffic::{self, Sa};
 use crate::daemon::doctor::{Case, Told};
 use crate::daemon::install::Installer;
-use crate::daemon::installed;
+use crate::daemon::installed::{self, Installed};
 use crate::daemon::status;
 use crate::ike::diagnose::Failure;
 use crate::ike::status::{ChildStatus, IkeStatus, State};
+use crate::wire::selector::Selector;
 use std::time::Duration;
 
 impl Engine {
@@ -51,6 +52,7 @@ impl Engine {
         let mut known = std::collections::HashSet::new();
         children.retain(|ward| known.insert(ward.inbound.child.slot));
         children.truncate(host::MOST);
+        children.iter_mut().for_each(|ward| ward.shared = self.parts.installer.all().any(|other| shares(ward, other)));
         let device = children.first().map_or(DEVICE, |ward| ward.inbound.child.device());
         let own = self.parts.devices.of(name).map(|(device, _)| device);
         Question {
@@ -113,6 +115,14 @@ impl Engine {
     }
 }
 
+/// Another child of the same device has networks of the peer's in common with this one.
+fn shares(ward: &Ward, other: &Installed) -> bool {
+    let (it, child) = (&ward.inbound.child, &other.inbound.child);
+    let (_, theirs) = installed::here(&other.inbound);
+    let overlaps = |ts: &Selector| theirs.iter().any(|other| ts.intersect(other).is_some());
+    child.slot != it.slot && child.device() == it.device() && ward.remote_ts.iter().any(overlaps)
+}
+
 fn ward(installer: &Installer, ike: &IkeStatus, child: &ChildStatus) -> Option<Ward> {
     let sa = installer.get(child.id)?;
     let (local, remote_ts) = installed::here(&sa.inbound);
@@ -123,6 +133,7 @@ fn ward(installer: &Installer, ike: &IkeStatus, child: &ChildStatus) -> Option<W
         initiator: ike.initiator,
         local: local.to_vec(),
         remote_ts: remote_ts.to_vec(),
+        shared: false,
         counters: sa.inbound.child.counters.clone(),
         inbound: sa.inbound.clone(),
         outbound: sa.outbound.clone(),
