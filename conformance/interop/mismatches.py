@@ -40,7 +40,7 @@ def cell(ends, m):
         return f"the child is not up ({failure and failure['code']})"
     if not m.right("responder", failure):
         return f"{failure['code']} ({failure['certainty']}, {failure['candidates']})" if failure else "nothing is told"
-    wrong = []
+    wrong = [f"{failure['code']} is not proven"] if m.lies("responder", failure) else []
     if failure:
         if m.differing and failure["differing"] != [m.differing]:
             wrong.append(f"differing {failure['differing']}")

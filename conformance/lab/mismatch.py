@@ -96,7 +96,7 @@ class Mismatch:
     `ours` and `theirs`: what is set, by path (`/connections/c/...`, where `c` stands for whatever the connection is called; `None` takes the key away) and by name.
     `at`: `connect` (nothing comes up, or no child), `up` (it comes up, and a diagnosis is told beside it), `rekey` (it comes up, and the child's rekey shows it).
     `responder`, `initiator`: the codes of which the diagnosis has one; empty if there is nothing to be told at that end.
-    `cause`: the true cause, which has to be among the candidates of a diagnosis that is only likely.
+    `cause`: the true cause. Another code among the right ones is what can be known at best, and right only as likely, with the cause among the candidates.
     """
 
     def __init__(self, name, base, theirs=None, ours=None, responder=(), initiator=(), cause=None, at="connect", differing=None):
@@ -120,12 +120,17 @@ class Mismatch:
         return us, them
 
     def right(self, role, failure):
-        """Whether a failure (its JSON, or None) names it: by its code, or as one of several that are possible if it does not claim to know."""
+        """Whether a failure (its JSON, or None) names it by its code; where that cannot be known, by the code for that, which claims no more."""
         wanted = getattr(self, role)
         if not wanted or failure is None:
             return not wanted and failure is None
-        sure = failure["certainty"] == "proven"
-        return failure["code"] in wanted if sure else failure["code"] in wanted or self.cause in failure["candidates"]
+        open_minded = failure["certainty"] == "likely" and self.cause in failure["candidates"]
+        return failure["code"] in wanted and (failure["code"] == self.cause or open_minded)
+
+    def lies(self, role, failure):
+        """Whether it claims to be sure of what is not so."""
+        cause = self.cause if getattr(self, role) else None
+        return failure is not None and failure["certainty"] == "proven" and failure["code"] != cause
 
 
 def point(document, path, value):
@@ -196,7 +201,10 @@ MISMATCHES = [
     Mismatch("PPK here, none there", WITH_PPK, {"ppk_id": None, "ppk_required": False}, responder="auth.ppk", initiator=("auth.ppk", REFUSED), cause="auth.ppk"),
     Mismatch("PPK there, none here", WITH_PPK, None, {f"{CONNECTION}/ppk": None, "/secrets/ppk": None}, responder="auth.ppk", initiator=("auth.ppk", REFUSED), cause="auth.ppk"),
     Mismatch("PPK of another ID", WITH_PPK, {"ppk_id": "other@example"}, responder="auth.ppk", initiator=("auth.ppk", REFUSED), cause="auth.ppk"),
+    # who insists on the PPK proves himself only with it: that the other secret differs would look the same
     Mismatch("PPK of another secret", WITH_PPK, {"ppk_secret": OTHER_PPK}, responder=("auth.ppk", "auth.psk"), initiator=("auth.ppk", REFUSED), cause="auth.ppk"),
+    # who does not proves himself without it, too (NO_PPK_AUTH): then it is known
+    Mismatch("PPK of another secret, not demanded there", WITH_PPK, {"ppk_secret": OTHER_PPK, "ppk_required": False}, responder="auth.ppk", initiator=("auth.ppk", REFUSED), cause="auth.ppk"),
 ]
 
 

@@ -697,7 +697,7 @@ class Gateway:
         ike.heard = time.monotonic()
         if len(packet) < 28 or packet[9] != 1 or packet[20] != 8:
             return None
-        packet = packet[:struct.unpack_from("!H", packet, 2)[0]]
+        packet, tfc = packet[:struct.unpack_from("!H", packet, 2)[0]], self.manners.get("tfc", 0)
         source, target = packet[12:16], packet[16:20]
         total = struct.unpack_from("!H", packet, 22)[0] + 0x0800
         total = (total & 0xFFFF) + (total >> 16)
@@ -706,7 +706,10 @@ class Gateway:
         back = max((c for i in self.ikes for c in of(i)), key=lambda c: c.born, default=None)
         if back is None:
             return tell("no child", source=str(ipaddress.IPv4Address(source)))
-        return self.sockets[4500].sendto(back.seal(answer, self.manners.get("tfc", 0)), sender)
+        sealed = back.seal(answer, tfc)
+        if len(sealed) > tfc > len(answer):
+            tell("padded", inner=len(answer), sealed=len(sealed))
+        return self.sockets[4500].sendto(sealed, sender)
 
 
 if __name__ == "__main__":

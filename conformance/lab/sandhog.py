@@ -21,13 +21,13 @@ def binary(name):
 class UnixHttp(http.client.HTTPConnection):
     """HTTP over the control socket, so that no process is started for each request."""
 
-    def __init__(self, path):
-        super().__init__("localhost", timeout=90)
+    def __init__(self, path, timeout=90):
+        super().__init__("localhost", timeout=timeout)
         self.path = path
 
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(90)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self.path)
 
 
@@ -93,9 +93,9 @@ class Sandhog:
         if code:
             raise RuntimeError(f"sandhog {' '.join(argv)}: exit {code}, {out}")
 
-    def api(self, verb, path):
+    def api(self, verb, path, timeout=90):
         """One request of the API: status and document."""
-        connection = UnixHttp(self.socket)
+        connection = UnixHttp(self.socket, timeout)
         try:
             connection.request(verb, f"/v1/{path}")
             answer = connection.getresponse()
