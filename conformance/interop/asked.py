@@ -4,6 +4,7 @@ A peer is asked at a pace (one message every 5 s), so several pairs are asked at
 anew: what it may send in two minutes is counted by the daemon, over all cells of a pair.
 """
 import concurrent.futures
+import copy
 import functools
 import re
 import time
@@ -116,24 +117,28 @@ def found():
 
 
 def paced():
-    """However often it is ordered, twice at once and again after each refusal, for longer than the limit looks back: counted on the wire of the peer's side."""
+    """However often it is ordered, twice at once, for two connections with one peer, and again after each refusal, for longer than the limit looks back: counted
+    on the wire of the peer's side."""
     with Pair("pace") as lab:
         ends = mismatch.Ends(lab)
         m = mismatch.find("IKE group of another kind")
         begin(ends, m)
+        other = copy.deepcopy(ends.ours["connections"][m.connection])
+        other["local"]["id"], other["children"]["net"]["remote_ts"] = "branch.example", ["10.3.0.0/24"]
+        ends.ours["connections"]["other"] = other
+        ends.write()
         wire = lab.right.start("wire", ["tcpdump", "-i", lab.right_dev, "-n", "-tt", "-l", "--immediate-mode", FIRST])
         wait.until("tcpdump", lambda: "listening on" in wire.text(), 10)
         start = time.monotonic()
 
-        def order():
+        def order(name):
             codes = []
             while time.monotonic() - start < ORDERS:
-                codes.append(ends.us.api("POST", f"connections/{m.connection}/probe", PATIENCE)[0])
+                codes.append(ends.us.api("POST", f"connections/{name}/probe", PATIENCE)[0])
                 time.sleep(0 if codes[-1] == 200 else 1)
             return codes
-        with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            both = [job.result() for job in [pool.submit(order) for _ in range(2)]]
-        codes = sum(both, [])
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            codes = sum(pool.map(order, (m.connection, m.connection, "other")), [])
         times = [float(at) for at in re.findall(r"^(\d+\.\d+) IP ", wire.text(), re.M)]
         gap = min((b - a for a, b in zip(times, times[1:])), default=0)
         most = max((sum(at <= other < at + WITHIN for other in times) for at in times), default=0)
@@ -146,8 +151,8 @@ def paced():
 def asked():
     """Both, at the same time: they do little but wait."""
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        return [job.result() for job in (pool.submit(found), pool.submit(paced))]
+        return [pool.submit(found), pool.submit(paced)]
 
 
-case("mismatches, initiator", "we ask strongSwan, and find out what it is")(lambda: asked()[0])
-case("mismatches, initiator", "a peer is asked at a pace, and not without end")(lambda: asked()[1])
+case("mismatches, initiator", "we ask strongSwan, and find out what it is")(lambda: asked()[0].result())
+case("mismatches, initiator", "a peer is asked at a pace, and not without end")(lambda: asked()[1].result())
