@@ -330,7 +330,10 @@ pub fn parse(sources: &[Source], secrets: &dyn Secrets) -> Result<Config, Errors
         if secrets_sound {
             check::secrets(&mut report, &connections, &secrets);
             check::ppks(&mut report, &connections, &secrets);
-            profiles::secrets(&mut report, &connections, &secrets, &document.secrets);
+            // What stands in a secret's place says nothing of it.
+            if !from.withholds() {
+                profiles::secrets(&mut report, &connections, &secrets, &document.secrets);
+            }
         }
         if gateway_sound {
             check::listening(&mut report, &gateway.gateway, &connections);

@@ -1,5 +1,6 @@
 //! Pre-shared keys: the text itself, a file, or the environment.
 use super::document::REDACTED;
+use super::facing::{PLACEHOLDER, PPK_PLACEHOLDER};
 use super::hook;
 use super::keys::{self, Fields};
 use super::permissions::Trusted;
@@ -23,6 +24,8 @@ const LARGEST_LIST: u64 = 16 * 1024 * 1024;
 const STRONG: usize = 16;
 /// What people write before they think of something better.
 const GUESSED: [&str; 8] = ["changeme", "secret", "password", "passw0rd", "test", "testing", "psk", "12345678"];
+/// What we write in the place of secrets.
+const PLACEHOLDERS: [&str; 2] = [PLACEHOLDER, PPK_PLACEHOLDER];
 
 /// Reads what the configuration points to; a test has its own.
 pub trait Secrets {
@@ -229,6 +232,14 @@ fn octets(report: &mut Report<'_>, entry: &Entry, fields: &Fields<'_>, from: &dy
     };
     if secret.is_empty() {
         return report.refuse(node.at, "secret.empty", "this secret is empty", "`sandhog secret` makes a strong one");
+    }
+    if PLACEHOLDERS.iter().any(|text| text.as_bytes() == secret.expose()) {
+        return report.refuse(
+            node.at,
+            "secret.placeholder",
+            "this stands in the place of a secret, and everybody knows it",
+            "put the secret here, or let `sandhog peer-config NAME --with-secret` write it at the other end",
+        );
     }
     if secret.len() as u64 > LARGEST {
         return report.refuse(

@@ -48,7 +48,7 @@ fn connection(body: &Value) -> Vec<(String, Value)> {
     let child = |child: &Value| {
         let mut outline = only(child, &POLICY);
         outline.extend(only(child, &["ts_mode"]));
-        let shape = shape.filter(|_| child.get("ts_mode").is_none() && child.get("mode").is_none());
+        let shape = shape.filter(|_| child.get("ts_mode").is_none() && negotiated(child));
         outline.extend(shape.and_then(|shape| Some(("ts_mode".into(), text(shape.value.word()?)))));
         Value::Table(outline)
     };
@@ -56,6 +56,11 @@ fn connection(body: &Value) -> Vec<(String, Value)> {
     let children = children.iter().map(|(name, body)| (name.clone(), child(body))).collect();
     outline.push(("children".into(), Value::Table(children)));
     outline
+}
+
+/// As a profile is filled in: what passes in the clear or is dropped is nothing to any peer.
+fn negotiated(child: &Value) -> bool {
+    !matches!(child.get("mode"), Some(Value::String(mode)) if mode == "pass" || mode == "drop")
 }
 
 fn only(body: &Value, keys: &[&str]) -> Vec<(String, Value)> {
@@ -106,6 +111,7 @@ mod tests {
             profile = "h3c"
             remote_addrs = ["192.0.2.9"]
             [connections.h.children.lan]
+            mode = "tunnel"
             local_ts = ["10.1.0.0/16"]
             remote_ts = ["10.12.0.0/16", "10.13.0.0/16"]
             [connections.b]

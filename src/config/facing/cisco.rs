@@ -17,6 +17,7 @@ pub(super) const FORMAT: Format = Format {
 };
 const TARGET: &str = "Cisco IOS-XE";
 const LONGEST: usize = 60;
+const ONE_MAP: &str = "An interface has one crypto map, and another replaces it: use the name of the one that is there, and numbers that are free.";
 
 const IKE: Table = Table {
     encr: &[
@@ -87,6 +88,9 @@ fn write(facing: &Facing) -> Result<String, Refusal> {
 
 fn phase_1(facing: &Facing, ike: &Words, name: &str, lines: &mut Lines) {
     lines.block("Phase 1: one suite, which is the first of Sandhog's that IOS-XE knows.");
+    lines.note("The smart defaults offer MD5 and differ by release. Leave these two out if another tunnel of this router lives by them.");
+    lines.put("no crypto ikev2 proposal default");
+    lines.put("no crypto ikev2 policy default");
     lines.put(format!("crypto ikev2 proposal {name}"));
     lines.put(format!(" encryption {}", ike.encr));
     if let Some(integ) = ike.integ {
@@ -181,6 +185,7 @@ fn routed(facing: &Facing, tunnel: &Tunnel, name: &str, lines: &mut Lines) -> Re
 
 /// An entry for each child: an ACL makes an SA for each line.
 fn map(facing: &Facing, name: &str, lines: &mut Lines) -> Result<(), Refusal> {
+    lines.note(ONE_MAP);
     for (n, tunnel) in facing.children.iter().enumerate() {
         let (peer, ours) = tunnel.only_pair(TARGET)?;
         let entry = text::name(&format!("{name}-{}", n + 1), LONGEST, TARGET)?;

@@ -83,6 +83,7 @@ fn policy(ike: &Words, life: u64, lines: &mut Lines) {
     lines.put(format!(" prf {}", ike.prf.unwrap_or_default()));
     lines.put(format!(" lifetime seconds {life}"));
     lines.put("crypto ikev2 enable outside");
+    lines.note("This one is for all tunnels: leave it out if others say who they are by names.");
     lines.put("crypto isakmp identity address");
 }
 
@@ -141,7 +142,7 @@ fn routed(facing: &Facing, tunnel: &Tunnel, (us, name): (&str, &str), lines: &mu
 
 /// An entry for each child: an ACL makes an SA for each line.
 fn map(facing: &Facing, (us, name): (&str, &str), lines: &mut Lines) -> Result<(), Refusal> {
-    lines.note("An interface has one crypto map: use the name of the one that is there, and numbers that are free.");
+    lines.note("An interface has one crypto map, and another replaces it: use the name of the one that is there, and numbers that are free.");
     for (n, tunnel) in facing.children.iter().enumerate() {
         let (peer, ours) = tunnel.only_pair(TARGET)?;
         let entry = text::name(&format!("{name}-{}", n + 1), LONGEST, TARGET)?;

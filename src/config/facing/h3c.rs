@@ -187,6 +187,7 @@ fn routed(facing: &Facing, tunnel: &Tunnel, name: &str, lines: &mut Lines) -> Re
 
 /// One entry of the policy for each child, with an ACL of its own: standard mode makes an SA for each rule, aggregation one for all of them.
 fn policies(facing: &Facing, name: &str, lines: &mut Lines) -> Result<(), Refusal> {
+    lines.note("An interface has one ipsec policy, and another replaces it: use the name of the one that is there, and numbers that are free.");
     for (n, tunnel) in facing.children.iter().enumerate() {
         let (acl, set) = (FIRST_ACL + n, text::name(&format!("{name}-{}", n + 1), LONGEST, TARGET)?);
         transform_set(tunnel, &set, lines)?;

@@ -168,6 +168,7 @@ fn policy(tunnel: &Tunnel, esp: &Words, name: &str, lines: &mut Lines) -> Result
         mask(to, true)
     ));
     lines.put(" quit");
+    lines.note("An interface has one ipsec policy, and another replaces it: use the name of the one that is there, and numbers that are free.");
     lines.put(format!("ipsec policy {name} 10 isakmp"));
     lines.put(" security acl 3900");
     sets(tunnel, esp, name, lines)?;

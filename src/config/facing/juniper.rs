@@ -154,6 +154,7 @@ fn vpn(facing: &Facing, tunnel: &Tunnel, name: &str, lines: &mut Lines) -> Resul
         _ => lines.put(format!("set interfaces {unit} family inet")),
     }
     lines.put(format!("set interfaces {unit} family inet mtu {}", tunnel.mtu));
+    lines.note("This one is for all tunnels of this gateway: leave it out if a smaller one is there.");
     lines.put(format!("set security flow tcp-mss ipsec-vpn mss {}", tunnel.mss));
     lines.put(format!("set security zones security-zone REPLACE-WITH-ZONE interfaces {UNIT}"));
     if routed {

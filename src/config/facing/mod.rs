@@ -25,6 +25,8 @@ mod tencent;
 mod tests;
 mod text;
 
+pub(in crate::config) use text::{PLACEHOLDER, PPK_PLACEHOLDER};
+
 use super::{ChildConfig, Config, Interface, Mode};
 use crate::crypto::secret::Secret;
 use crate::ike::policy::{self, AuthKind, Childless, EncapPolicy, IdMatch, Ports, RekeyBy, Remote, StartAction};

@@ -13,9 +13,9 @@ pub(super) const PSK: char = '\u{1}';
 /// Where it has the post-quantum one.
 pub(super) const PPK: char = '\u{2}';
 /// Stands in the place of the secret. The spaces make most targets refuse it.
-pub(super) const PLACEHOLDER: &str = "REPLACE WITH THE PRE-SHARED KEY";
+pub(in crate::config) const PLACEHOLDER: &str = "REPLACE WITH THE PRE-SHARED KEY";
 /// Stands in the place of the post-quantum one.
-pub(super) const PPK_PLACEHOLDER: &str = "REPLACE WITH THE POST-QUANTUM KEY";
+pub(in crate::config) const PPK_PLACEHOLDER: &str = "REPLACE WITH THE POST-QUANTUM KEY";
 /// Stands in the place of our address.
 pub(super) const OUR_ADDRESS: &str = "REPLACE-WITH-ADDRESS-OF-SANDHOG";
 /// Stands in the place of the other end's address.

@@ -189,10 +189,10 @@ pub(super) static ALIYUN: Profile = Profile {
         theirs("IkeAuthAlg, IpsecAuthAlg", "sha256", "The default is md5, which is broken."),
         theirs("IkePfs, IpsecPfs", "group14", "The default is group2, which is too weak."),
         theirs("IkeLifetime", "86400", "The default; ours is earlier."),
-        theirs("IpsecLifetime", "86400", "The default; ours is earlier, also where it is 3600."),
+        theirs("IpsecLifetime", "3000", "The default is 86400; ours is earlier than either."),
         theirs("EnableDpd, EnableNatTraversal", "true", "The defaults; NAT traversal has to be on at both ends."),
         theirs("LocalId", "our remote.id", "The default is the gateway's public address."),
         theirs("RemoteId", "our local.id", "The default is the customer gateway's address: ours behind the NAT."),
-        theirs("EffectImmediately", "true", "So that it calls, too; the default waits for traffic."),
+        theirs("EffectImmediately", "false", "The default: we call."),
     ],
 };

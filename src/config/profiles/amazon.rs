@@ -208,8 +208,12 @@ pub(super) static AWS: Profile = Profile {
             "The default allows all, AES128, SHA1 and group 2 among them.",
         ),
         theirs("Phase 2 encryption, integrity, DH group", "AES256-GCM-16, SHA2-384, 20", "As above."),
-        theirs("Phase 1 lifetime, phase 2 lifetime", "28800, 3600", "The defaults; ours are earlier."),
-        theirs("DPD timeout action", "restart", "The default is clear."),
+        theirs(
+            "Phase 1 lifetime, phase 2 lifetime",
+            "28800, 3000",
+            "The defaults are 28800 and 3600; ours are earlier than either.",
+        ),
+        theirs("DPD timeout action", "clear", "The default: we call, and call again."),
         theirs("Startup action", "add", "The default: we call."),
         theirs(
             "Local and remote IPv4 network CIDR",

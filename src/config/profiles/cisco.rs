@@ -2,10 +2,10 @@
 use super::*;
 
 const SMART: Source = read_in("Cisco IOS XE: show crypto ikev2 proposal default");
-const IOS_LIFE: Source = read_in("Cisco VPN configuration guide: global lifetimes for IPsec security associations");
+const IOS_LIFE: Source = unread("Cisco VPN configuration guide: global lifetimes for IPsec security associations");
 const IOS_WINDOW: Source = read_in("Cisco IPsec data plane configuration guide (IOS XE): anti-replay window");
-const FLEX: Source = read_in("public lab notes of Cisco FlexVPN: default IKEv2 SA lifetime");
-const ASA_LIFE: Source = read_in("public ASA configurations: defaults of crypto ipsec security-association lifetime");
+const FLEX: Source = unread("public lab notes of Cisco FlexVPN: default IKEv2 SA lifetime");
+const ASA_LIFE: Source = unread("public ASA configurations: defaults of crypto ipsec security-association lifetime");
 const IOS: Source = unread("Cisco IOS XE security configuration guide: IKEv2 and IPsec");
 const CRYPTO_MAP: Source = read_in("strongSwan documentation: interoperability, Cisco");
 const ASA_DOCS: Source = unread("Cisco ASA VPN CLI configuration guide");
@@ -16,6 +16,52 @@ const WINDOW: Setting =
     set("children.*.peer_window", Given::Number(64), "The default of its replay window.", IOS_WINDOW);
 const SUITE: Given = Given::Words(&["aes256gcm16-prfsha384-ecp384"]);
 const ESP: Given = Given::Words(&["aes256gcm16-ecp384"]);
+
+const IOS_IKE: &[&str] = &[
+    "aes128",
+    "aes192",
+    "aes256",
+    "aes128gcm16",
+    "aes256gcm16",
+    "sha1",
+    "sha256",
+    "sha384",
+    "sha512",
+    "prfsha1",
+    "prfsha256",
+    "prfsha384",
+    "prfsha512",
+    "modp1024",
+    "modp1536",
+    "modp2048",
+    "modp3072",
+    "modp4096",
+    "ecp256",
+    "ecp384",
+    "ecp521",
+];
+const IOS_ESP: &[&str] = &[
+    "aes128",
+    "aes192",
+    "aes256",
+    "aes128gcm16",
+    "aes192gcm16",
+    "aes256gcm16",
+    "sha1",
+    "sha256",
+    "sha384",
+    "sha512",
+    "modp1024",
+    "modp1536",
+    "modp2048",
+    "modp3072",
+    "modp4096",
+    "ecp256",
+    "ecp384",
+    "ecp521",
+    "esn",
+    "none",
+];
 
 pub(super) static IOS_XE: Profile = Profile {
     name: "cisco-ios-xe",
@@ -66,7 +112,22 @@ pub(super) static IOS_XE: Profile = Profile {
         WINDOW,
         ONE_SA,
     ],
-    limits: &[limit("children.*.ts_mode", May::Shape(&[PER_PAIR]), ACE, CRYPTO_MAP), ONLY_ONE_SA],
+    limits: &[
+        limit(
+            "proposals",
+            May::Suites { words: IOS_IKE, one: false, group: true },
+            "knows AES with CBC or GCM, SHA and the groups 2, 5, 14 to 16 and 19 to 21",
+            IOS,
+        ),
+        limit(
+            "children.*.esp_proposals",
+            May::Suites { words: IOS_ESP, one: false, group: false },
+            "knows AES with CBC or GCM, SHA and the groups 2, 5, 14 to 16 and 19 to 21",
+            IOS,
+        ),
+        limit("children.*.ts_mode", May::Shape(&[PER_PAIR]), ACE, CRYPTO_MAP),
+        ONLY_ONE_SA,
+    ],
     traps: &[
         text(
             "`match identity remote` has to be our local.id; a tunnel interface wants 0.0.0.0/0 on both sides.",
@@ -88,6 +149,55 @@ pub(super) static IOS_XE: Profile = Profile {
         theirs("crypto ikev2 profile: dpd", "30 5 periodic", "DPD is off unless it is set."),
     ],
 };
+
+/// Releases before 9.13 have the groups 2 and 5, later ones 31.
+const ASA_IKE: &[&str] = &[
+    "aes128",
+    "aes192",
+    "aes256",
+    "aes128gcm16",
+    "aes192gcm16",
+    "aes256gcm16",
+    "sha1",
+    "sha256",
+    "sha384",
+    "sha512",
+    "prfsha1",
+    "prfsha256",
+    "prfsha384",
+    "prfsha512",
+    "modp1024",
+    "modp1536",
+    "modp2048",
+    "modp3072",
+    "modp4096",
+    "ecp256",
+    "ecp384",
+    "ecp521",
+    "x25519",
+];
+const ASA_ESP: &[&str] = &[
+    "aes128",
+    "aes192",
+    "aes256",
+    "aes128gcm16",
+    "aes192gcm16",
+    "aes256gcm16",
+    "sha1",
+    "sha256",
+    "sha384",
+    "sha512",
+    "modp1024",
+    "modp1536",
+    "modp2048",
+    "modp3072",
+    "modp4096",
+    "ecp256",
+    "ecp384",
+    "ecp521",
+    "x25519",
+    "none",
+];
 
 pub(super) static ASA: Profile = Profile {
     name: "cisco-asa",
@@ -129,6 +239,18 @@ pub(super) static ASA: Profile = Profile {
         ONE_SA,
     ],
     limits: &[
+        limit(
+            "proposals",
+            May::Suites { words: ASA_IKE, one: false, group: true },
+            "knows AES with CBC or GCM, SHA and the groups 2, 5, 14 to 16, 19 to 21 and 31",
+            ASA_DOCS,
+        ),
+        limit(
+            "children.*.esp_proposals",
+            May::Suites { words: ASA_ESP, one: false, group: false },
+            "knows AES with CBC or GCM, SHA and the groups 2, 5, 14 to 16, 19 to 21 and 31",
+            ASA_DOCS,
+        ),
         limit(
             "children.*.ts_mode",
             May::Shape(&[PER_PAIR]),

@@ -3,16 +3,19 @@ use super::*;
 
 const AZURE_DOCS: Source = read_in("Azure VPN Gateway documentation: about VPN devices and IPsec/IKE parameters");
 const AZURE_POLICY: Source = read_in("Microsoft Learn: configure IPsec/IKE policy for site-to-site VPN");
+const AZURE_KEY: Source = unread("Azure VPN Gateway documentation: pre-shared keys");
 const AZURE_MTU: Source = unread("Azure VPN Gateway documentation: MTU and MSS");
 const GCP_DOCS: Source = unread("Google Cloud VPN documentation: supported IKE ciphers");
 const GCP_SRX: Source = read_in("Google Cloud VPN documentation: interoperability guide for Juniper SRX");
-const GCP_CIPHERS: Source = read_in("Google Cloud VPN documentation: supported IKE ciphers");
+const GCP_CIPHERS: Source = unread("Google Cloud VPN documentation: supported IKE ciphers");
+const GCP_FRAGMENTS: Source = read_in("Google Distributed Cloud VPN documentation: supported IKE ciphers");
 const GCP_NETS: Source = read_in("Google Cloud VPN documentation: security associations and multiple subnets");
 const GCP_BEST: Source = read_in("Google Cloud VPN documentation: identities behind a NAT one to one");
 const HUAWEI_TF: Source = read_in("terraform-provider-huaweicloud: huaweicloud_vpn_connection");
 const HUAWEI_VALUES: Source = read_in("Huawei Cloud VPN FAQ: negotiation parameters and their default values");
 const HUAWEI_DPD: Source = read_in("Huawei Cloud VPN FAQ: DPD");
 const HUAWEI_WINDOW: Source = read_in("Huawei NetEngine command reference: sa anti-replay window");
+const HUAWEI_KEY: Source = unread("Huawei USG and AR command reference: pre-shared-key");
 const HUAWEI_FAQ: Source = read_in("Huawei Cloud VPN documentation: FAQ and peer devices");
 const TENCENT_TF: Source = read_in("terraform-provider-tencentcloud: tencentcloud_vpn_connection");
 const TENCENT_SPD: Source = read_in("Tencent Cloud documentation: creating a VPN tunnel, SPD policies");
@@ -127,6 +130,17 @@ pub(super) static AZURE: Profile = Profile {
         ),
         limit("children.*.mode", TUNNEL_ONLY, "has tunnel mode alone", AZURE_DOCS),
         limit("local.id", May::Id { most: 255, address: true }, "knows its peers by their addresses", AZURE_DOCS),
+        limit(
+            "secret",
+            May::Secret {
+                least: 1,
+                most: 128,
+                takes: |secret| secret.iter().all(|octet| (b' '..=b'~').contains(octet)),
+                said: "those of ASCII that can be printed",
+            },
+            "takes a pre-shared key of 1 to 128 printable characters",
+            AZURE_KEY,
+        ),
         ONLY_ONE_SA,
     ],
     traps: &[
@@ -164,6 +178,53 @@ pub(super) static AZURE: Profile = Profile {
     ],
 };
 
+const GCP_IKE: &[&str] = &[
+    "aes128",
+    "aes192",
+    "aes256",
+    "aes128gcm16",
+    "aes192gcm16",
+    "aes256gcm16",
+    "sha1",
+    "sha256",
+    "sha384",
+    "sha512",
+    "prfsha1",
+    "prfsha256",
+    "prfsha384",
+    "prfsha512",
+    "modp1536",
+    "modp2048",
+    "modp3072",
+    "modp4096",
+    "modp8192",
+    "ecp256",
+    "ecp384",
+    "ecp521",
+    "x25519",
+];
+const GCP_ESP: &[&str] = &[
+    "aes128",
+    "aes192",
+    "aes256",
+    "aes128gcm16",
+    "aes192gcm16",
+    "aes256gcm16",
+    "sha1",
+    "sha256",
+    "sha384",
+    "sha512",
+    "modp1536",
+    "modp2048",
+    "modp3072",
+    "modp4096",
+    "modp8192",
+    "ecp256",
+    "ecp384",
+    "ecp521",
+    "x25519",
+];
+
 pub(super) static GCP: Profile = Profile {
     name: "gcp",
     title: text("Google Cloud VPN", "Google Cloud VPN"),
@@ -194,7 +255,7 @@ pub(super) static GCP: Profile = Profile {
         set("dpd_delay", Given::Word("20s"), "DPD is on there.", GCP_DOCS),
         KEEPALIVE,
         ENCAP,
-        set("fragmentation", Given::Bool(true), "It wants it (RFC 7383).", GCP_CIPHERS),
+        set("fragmentation", Given::Bool(true), "It wants it (RFC 7383).", GCP_FRAGMENTS),
         NO_MOBIKE,
         REHEARSE,
         START,
@@ -209,6 +270,29 @@ pub(super) static GCP: Profile = Profile {
         ONE_SA,
     ],
     limits: &[
+        limit(
+            "proposals",
+            May::Suites { words: GCP_IKE, one: false, group: true },
+            "knows AES with CBC or GCM, SHA and the groups 5, 14 to 16, 18 to 21 and 31",
+            GCP_CIPHERS,
+        ),
+        limit(
+            "children.*.esp_proposals",
+            May::Suites { words: GCP_ESP, one: false, group: true },
+            "knows AES with CBC or GCM, SHA and the groups 5, 14 to 16, 18 to 21 and 31, and requires PFS",
+            GCP_CIPHERS,
+        ),
+        limit(
+            "secret",
+            May::Secret {
+                least: 1,
+                most: 128,
+                takes: |secret| secret.iter().all(|octet| octet.is_ascii_graphic()),
+                said: "visible ones of ASCII, no spaces",
+            },
+            "takes a pre-shared key of 1 to 128 characters without spaces",
+            GCP_DOCS,
+        ),
         limit("children.*.ts_mode", May::Shape(&[TOGETHER]), "wants all CIDR blocks in a single Child SA", GCP_NETS),
         limit("children.*.mode", TUNNEL_ONLY, "has tunnel mode alone", GCP_DOCS),
         limit("local.id", May::Id { most: 255, address: true }, "knows its peers by their public addresses", GCP_BEST),
@@ -340,6 +424,17 @@ pub(super) static HUAWEI: Profile = Profile {
         limit("rekey_time", May::Last(604_800), "ends phase 1 after 604800 s at most", HUAWEI_TF),
         limit("children.*.rekey_time", May::Last(604_800), "ends phase 2 after 604800 s at most", HUAWEI_TF),
         limit("children.*.mode", TUNNEL_ONLY, "has tunnel mode alone", HUAWEI_FAQ),
+        limit(
+            "secret",
+            May::Secret {
+                least: 1,
+                most: 128,
+                takes: |secret| secret.iter().all(|octet| octet.is_ascii_graphic() && !b"?\"\\".contains(octet)),
+                said: "visible ones of ASCII but ? \" \\",
+            },
+            "takes a pre-shared key of 1 to 128 characters without spaces, question marks, quotes and backslashes",
+            HUAWEI_KEY,
+        ),
         ONLY_ONE_SA,
     ],
     traps: &[
@@ -365,7 +460,11 @@ pub(super) static HUAWEI: Profile = Profile {
             "The default cipher is aes-128, and the Enterprise edition has group 15.",
         ),
         theirs("ipsec_policy: encryption, authentication, pfs", "aes-256, sha2-256, group14", "As above."),
-        theirs("ike_policy, ipsec_policy: lifetime", "86400, 3600", "The defaults; it rekeys, we do not."),
+        theirs(
+            "ike_policy, ipsec_policy: lifetime",
+            "60480, 2592",
+            "Earlier than ours, since it rekeys and we do not; the defaults of 86400 and 3600 do, too.",
+        ),
         theirs("ike_policy: peer id", "our local.id, as an address", "The public address, where we are behind a NAT."),
     ],
 };
@@ -373,7 +472,7 @@ pub(super) static HUAWEI: Profile = Profile {
 const TENCENT_IKE: &[&str] =
     &["aes128", "aes192", "aes256", "sha1", "sha256", "prfsha1", "prfsha256", "modp1024", "modp1536", "modp2048"];
 const TENCENT_ESP: &[&str] =
-    &["aes128", "aes192", "aes256", "aes128gcm16", "sha1", "sha256", "modp1024", "modp1536", "modp2048", "none"];
+    &["aes128", "aes192", "aes256", "sha1", "sha256", "modp1024", "modp1536", "modp2048", "none"];
 
 pub(super) static TENCENT_PROFILE: Profile = Profile {
     name: "tencent",
@@ -429,12 +528,23 @@ pub(super) static TENCENT_PROFILE: Profile = Profile {
         limit(
             "children.*.esp_proposals",
             May::Suites { words: TENCENT_ESP, one: false, group: false },
-            "knows AES-CBC and AES128-GCM, SHA1 and SHA-256 and the groups 1, 2, 5, 14 and 24",
+            "knows AES-CBC, SHA1 and SHA-256 and the groups 1, 2, 5, 14 and 24",
             TENCENT_TF,
         ),
         limit("rekey_time", May::Last(604_800), "ends phase 1 after 604800 s at most", TENCENT_TF),
         limit("children.*.rekey_time", May::Last(604_800), "ends phase 2 after 604800 s at most", TENCENT_TF),
         limit("children.*.mode", TUNNEL_ONLY, "has tunnel mode alone", TENCENT),
+        limit(
+            "secret",
+            May::Secret {
+                least: 1,
+                most: 128,
+                takes: |secret| secret.iter().all(|octet| octet.is_ascii_graphic() && !b"\"\\".contains(octet)),
+                said: "visible ones of ASCII but \" \\",
+            },
+            "takes a pre-shared key of 1 to 128 characters without spaces, quotes and backslashes",
+            TENCENT,
+        ),
         ONLY_ONE_SA,
     ],
     traps: &[
@@ -452,7 +562,11 @@ pub(super) static TENCENT_PROFILE: Profile = Profile {
         theirs("ike_proto_encry_algorithm, ipsec_encrypt_algorithm", "AES-CBC-256", "The default is 3DES-CBC."),
         theirs("ike_proto_authen_algorithm, ipsec_integrity_algorithm", "SHA-256", "The default is MD5."),
         theirs("ike_dh_group_name, ipsec_pfs_dh_group", "GROUP14, DH-GROUP14", "The defaults are GROUP1 and no PFS."),
-        theirs("ike_sa_lifetime_seconds, ipsec_sa_lifetime_seconds", "86400, 3600", "The defaults; ours are earlier."),
+        theirs(
+            "ike_sa_lifetime_seconds, ipsec_sa_lifetime_seconds",
+            "90000, 3000",
+            "The defaults are 86400 and 3600; ours are earlier than either.",
+        ),
         theirs("ike_local_identity, ike_remote_identity", "ADDRESS", "With our local.id as the remote address."),
     ],
 };

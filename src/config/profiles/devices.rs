@@ -2,7 +2,7 @@
 use super::*;
 
 const INTEROP: Source = read_in("strongSwan documentation: interoperability, Fortinet");
-const FORTI_SEEN: Source = read_in("public FortiOS 6.4 configurations: values that `show` leaves out");
+const FORTI_SEEN: Source = unread("public FortiOS 6.4 configurations: values that `show` leaves out");
 const JUNOS_DPD: Source = read_in("Junos CLI reference: security ike gateway dead-peer-detection");
 const JUNOS_WINDOW: Source = read_in("Junos OS reference: anti-replay-window-size");
 const FORTIOS: Source = unread("FortiOS administration guide: IPsec VPN");
@@ -10,6 +10,58 @@ const SRX: Source = read_in("Google Cloud VPN documentation: interoperability gu
 const JUNOS: Source = unread("Junos OS VPN user guide");
 const ROUTEROS: Source = read_in("RouterOS manual: IP/IPsec");
 const ROUTEROS_UNREAD: Source = unread("RouterOS manual: IP/IPsec");
+
+const FORTI_IKE: &[&str] = &[
+    "aes128",
+    "aes192",
+    "aes256",
+    "aes128gcm16",
+    "aes256gcm16",
+    "chacha20poly1305",
+    "sha1",
+    "sha256",
+    "sha384",
+    "sha512",
+    "prfsha1",
+    "prfsha256",
+    "prfsha384",
+    "prfsha512",
+    "modp1024",
+    "modp1536",
+    "modp2048",
+    "modp3072",
+    "modp4096",
+    "modp6144",
+    "modp8192",
+    "ecp256",
+    "ecp384",
+    "ecp521",
+    "x25519",
+];
+const FORTI_ESP: &[&str] = &[
+    "aes128",
+    "aes192",
+    "aes256",
+    "aes128gcm16",
+    "aes256gcm16",
+    "chacha20poly1305",
+    "sha1",
+    "sha256",
+    "sha384",
+    "sha512",
+    "modp1024",
+    "modp1536",
+    "modp2048",
+    "modp3072",
+    "modp4096",
+    "modp6144",
+    "modp8192",
+    "ecp256",
+    "ecp384",
+    "ecp521",
+    "x25519",
+    "none",
+];
 
 pub(super) static FORTIGATE: Profile = Profile {
     name: "fortigate",
@@ -56,6 +108,18 @@ pub(super) static FORTIGATE: Profile = Profile {
         ONE_SA,
     ],
     limits: &[
+        limit(
+            "proposals",
+            May::Suites { words: FORTI_IKE, one: false, group: true },
+            "knows AES with CBC or GCM, ChaCha20, SHA and the groups 2, 5, 14 to 21 and 31",
+            FORTIOS,
+        ),
+        limit(
+            "children.*.esp_proposals",
+            May::Suites { words: FORTI_ESP, one: false, group: false },
+            "knows AES with CBC or GCM, ChaCha20, SHA and the groups 2, 5, 14 to 21 and 31",
+            FORTIOS,
+        ),
         limit("children.*.ts_mode", May::Shape(&[PER_PAIR]), "takes one pair of subnets for each Child SA", INTEROP),
         ONLY_ONE_SA,
     ],
@@ -69,8 +133,8 @@ pub(super) static FORTIGATE: Profile = Profile {
             "每对网段一个 phase2-interface；一个 phase2 内多网段与其他厂商不兼容。",
         ),
         text(
-            "Set `auto-negotiate enable`, or it waits for traffic.",
-            "请设置 auto-negotiate enable，否则它等待流量触发。",
+            "Leave `auto-negotiate disable` where we call: if both do, there are SAs twice. Enable it where we only answer, or it waits for traffic.",
+            "由我们发起时保持 auto-negotiate disable，否则双方都发起会产生重复的 SA；我们只应答时请启用，否则它等待流量触发。",
         ),
     ],
     theirs: &[
@@ -84,10 +148,63 @@ pub(super) static FORTIGATE: Profile = Profile {
             "aes256gcm, enable, 14",
             "The default is a list with aes128-sha1 in it.",
         ),
+        theirs(
+            "phase2-interface: auto-negotiate",
+            "disable",
+            "The default: we call, and if it did, too, there were SAs twice.",
+        ),
         theirs("phase1-interface: nattraversal", "forced", "As encap here."),
         theirs("phase1-interface: peertype, peerid", "one, our local.id", "Unless it takes any."),
     ],
 };
+
+/// Phase 1 has AES-GCM in some releases.
+const SRX_IKE: &[&str] = &[
+    "aes128",
+    "aes192",
+    "aes256",
+    "aes128gcm16",
+    "aes192gcm16",
+    "aes256gcm16",
+    "sha1",
+    "sha256",
+    "sha384",
+    "sha512",
+    "prfsha1",
+    "prfsha256",
+    "prfsha384",
+    "prfsha512",
+    "modp1024",
+    "modp1536",
+    "modp2048",
+    "modp3072",
+    "modp4096",
+    "ecp256",
+    "ecp384",
+    "ecp521",
+];
+const SRX_ESP: &[&str] = &[
+    "aes128",
+    "aes192",
+    "aes256",
+    "aes128gcm16",
+    "aes192gcm16",
+    "aes256gcm16",
+    "sha1",
+    "sha256",
+    "sha384",
+    "sha512",
+    "modp1024",
+    "modp1536",
+    "modp2048",
+    "modp3072",
+    "modp4096",
+    "ecp256",
+    "ecp384",
+    "ecp521",
+    "esn",
+    "none",
+];
 
 pub(super) static JUNIPER_SRX: Profile = Profile {
     name: "juniper-srx",
@@ -133,6 +250,18 @@ pub(super) static JUNIPER_SRX: Profile = Profile {
         ONE_SA,
     ],
     limits: &[
+        limit(
+            "proposals",
+            May::Suites { words: SRX_IKE, one: false, group: true },
+            "knows AES with CBC or GCM, SHA and the groups 2, 5, 14 to 16 and 19 to 21",
+            JUNOS,
+        ),
+        limit(
+            "children.*.esp_proposals",
+            May::Suites { words: SRX_ESP, one: false, group: false },
+            "knows AES with CBC or GCM, SHA and the groups 2, 5, 14 to 16 and 19 to 21",
+            JUNOS,
+        ),
         limit("children.*.ts_mode", May::Shape(&[PER_PAIR]), "has an SA for each traffic-selector", JUNOS),
         limit("children.*.mode", TUNNEL_ONLY, "has tunnel mode alone", JUNOS),
         ONLY_ONE_SA,
@@ -150,12 +279,12 @@ pub(super) static JUNIPER_SRX: Profile = Profile {
     theirs: &[
         theirs(
             "ike proposal",
-            "aes-256-cbc, sha-256, group14, lifetime 28800",
+            "aes-256-cbc, sha-256, group14, lifetime 31500",
             "The predefined sets have SHA1 and group 2.",
         ),
         theirs(
             "ike gateway",
-            "version v2-only, dead-peer-detection interval 10 threshold 5 always-send",
+            "version v2-only, dead-peer-detection interval 30 threshold 5",
             "The default is v1-only.",
         ),
         theirs(
@@ -163,9 +292,55 @@ pub(super) static JUNIPER_SRX: Profile = Profile {
             "esp, aes-256-cbc, hmac-sha-256-128, perfect-forward-secrecy keys group14",
             "PFS is off unless it is set.",
         ),
-        theirs("establish-tunnels", "immediately", "The default waits for traffic."),
+        theirs("establish-tunnels", "on-traffic", "The default: we call."),
     ],
 };
+
+const ROUTEROS_IKE: &[&str] = &[
+    "aes128",
+    "aes192",
+    "aes256",
+    "sha1",
+    "sha256",
+    "sha384",
+    "sha512",
+    "prfsha1",
+    "prfsha256",
+    "prfsha384",
+    "prfsha512",
+    "modp1024",
+    "modp1536",
+    "modp2048",
+    "modp3072",
+    "modp4096",
+    "modp6144",
+    "modp8192",
+    "ecp256",
+    "ecp384",
+    "ecp521",
+];
+const ROUTEROS_ESP: &[&str] = &[
+    "aes128",
+    "aes192",
+    "aes256",
+    "aes128gcm16",
+    "aes192gcm16",
+    "aes256gcm16",
+    "sha1",
+    "sha256",
+    "sha512",
+    "modp1024",
+    "modp1536",
+    "modp2048",
+    "modp3072",
+    "modp4096",
+    "modp6144",
+    "modp8192",
+    "ecp256",
+    "ecp384",
+    "ecp521",
+    "none",
+];
 
 pub(super) static MIKROTIK: Profile = Profile {
     name: "mikrotik",
@@ -211,6 +386,18 @@ pub(super) static MIKROTIK: Profile = Profile {
         ONE_SA,
     ],
     limits: &[
+        limit(
+            "proposals",
+            May::Suites { words: ROUTEROS_IKE, one: false, group: true },
+            "knows AES-CBC, SHA and the groups 2, 5, 14 to 21",
+            ROUTEROS_UNREAD,
+        ),
+        limit(
+            "children.*.esp_proposals",
+            May::Suites { words: ROUTEROS_ESP, one: false, group: false },
+            "knows AES with CBC or GCM, SHA1, SHA256 and SHA512 and the groups 2, 5, 14 to 21",
+            ROUTEROS_UNREAD,
+        ),
         limit(
             "children.*.ts_mode",
             May::Shape(&[PER_PAIR]),

@@ -3,19 +3,16 @@ use super::*;
 
 const SAMPLES: Source = read_in("H3C MSR configuration examples (Comware 7): IKEv2");
 const IPSEC: Source = read_in("H3C Comware 7 command reference: IPsec commands");
-const IKEV2: Source = read_in("H3C Comware 7 security command reference: IKEv2 commands");
 const DPD: Source = read_in("H3C security configuration guide: IKE DPD");
 const WEAK: Source = read_in("H3C F1000-E manual and HP VPN firewall configuration guide: default IKE proposal");
 const DEFAULTS: Source = unread("H3C MSR command reference (Comware 7): IKEv2 and IPsec");
 const ER: Source = unread("H3C ER series web user manual: VPN");
 
-const WORDS: &[&str] = &[
+/// AES-GCM is for ESP alone.
+const IKE: &[&str] = &[
     "aes128",
     "aes192",
     "aes256",
-    "aes128gcm16",
-    "aes192gcm16",
-    "aes256gcm16",
     "sha1",
     "sha256",
     "sha384",
@@ -26,6 +23,24 @@ const WORDS: &[&str] = &[
     "prfsha512",
     "aesxcbc",
     "prfaesxcbc",
+    "modp1024",
+    "modp1536",
+    "modp2048",
+    "ecp256",
+    "ecp384",
+];
+const ESP: &[&str] = &[
+    "aes128",
+    "aes192",
+    "aes256",
+    "aes128gcm16",
+    "aes192gcm16",
+    "aes256gcm16",
+    "sha1",
+    "sha256",
+    "sha384",
+    "sha512",
+    "aesxcbc",
     "modp1024",
     "modp1536",
     "modp2048",
@@ -44,8 +59,8 @@ pub(super) static H3C: Profile = Profile {
         set(
             "proposals",
             Given::Words(&["aes256-sha256-modp2048"]),
-            "Its defaults reach down to DES, MD5 and group 2: make an `ikev2 proposal` with aes-cbc-256, sha256 for integrity and prf, and group14.",
-            SAMPLES,
+            "Its default proposal has 3DES, MD5 and group 2 in it: make an `ikev2 proposal` with aes-cbc-256, sha256 for integrity and prf, and group14.",
+            DEFAULTS,
         ),
         set(
             "children.*.esp_proposals",
@@ -60,7 +75,7 @@ pub(super) static H3C: Profile = Profile {
             SAMPLES,
         ),
         BOTH,
-        set("rekey_time", Given::Word("20h"), "Its IKE SA lives 86400 s: ours is earlier.", IKEV2),
+        set("rekey_time", Given::Word("20h"), "Its IKE SA lives 86400 s: ours is earlier.", DEFAULTS),
         set("children.*.rekey_time", Given::Word("40m"), "Its IPsec SA lives 3600 s: ours is earlier.", IPSEC),
         set(
             "children.*.rekey_bytes",
@@ -87,13 +102,13 @@ pub(super) static H3C: Profile = Profile {
     limits: &[
         limit(
             "proposals",
-            May::Suites { words: WORDS, one: false, group: true },
-            "knows AES, SHA and the groups 1, 2, 5, 14, 19, 20 and 24, but neither x25519 nor ChaCha20",
+            May::Suites { words: IKE, one: false, group: true },
+            "knows AES-CBC, SHA and the groups 1, 2, 5, 14, 19, 20 and 24, but neither x25519 nor ChaCha20",
             DEFAULTS,
         ),
         limit(
             "children.*.esp_proposals",
-            May::Suites { words: WORDS, one: false, group: false },
+            May::Suites { words: ESP, one: false, group: false },
             "knows AES, SHA and the groups 1, 2, 5, 14, 19, 20 and 24, but neither x25519 nor ChaCha20",
             DEFAULTS,
         ),
@@ -129,7 +144,7 @@ pub(super) static H3C: Profile = Profile {
         theirs(
             "ikev2 proposal",
             "encryption aes-cbc-256, integrity sha256, prf sha256, dh group14",
-            "The default proposal has DES-era values and group 2.",
+            "The default proposal has 3DES, MD5 and group 2 in it.",
         ),
         theirs("ikev2 keychain", "the same secret, for our address", "Without it nothing is proven."),
         theirs(
@@ -204,8 +219,8 @@ pub(super) static H3C_ER: Profile = Profile {
     ],
     theirs: &[
         theirs("IKE version", "IKEv2", "Sandhog does not speak IKEv1."),
-        theirs("Phase 1", "AES-256, SHA2-256, DH14, 86400 s", "What the page begins with is weaker."),
-        theirs("Phase 2", "ESP, AES-256, SHA2-256, PFS DH14, 3600 s", "As above."),
+        theirs("Phase 1", "AES-256, SHA2-256, DH14, 90000 s", "What the page begins with is weaker."),
+        theirs("Phase 2", "ESP, AES-256, SHA2-256, PFS DH14, 3000 s", "As above."),
         theirs("Identities", "our local.id, our remote.id", "Addresses, unless both sides name others."),
     ],
 };

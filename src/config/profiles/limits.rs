@@ -41,7 +41,7 @@ pub(super) fn check(report: &mut Report<'_>, found: Found, node: &Node) {
         May::Be(values) => be(report, found, node, values),
         May::Shape(values) if found.several => be(report, found, node, values),
         May::Last(most) => {
-            if value::time(node).is_some_and(|time| time.as_secs() > most) {
+            if value::time(node).is_some_and(|time| time.as_secs() >= most) {
                 found.refuse(report, node.at, "so long a time");
             }
         }
@@ -182,7 +182,7 @@ impl fmt::Display for May {
         match self {
             Self::Be(values) => write!(f, "{}", or(values)),
             Self::Shape(values) => write!(f, "{} where there are several networks", or(values)),
-            Self::Last(most) => write!(f, "{most} s or less"),
+            Self::Last(most) => write!(f, "less than {most} s"),
             Self::Suites { words, one, group } => {
                 let one = if *one { "one suite of " } else { "suites of " };
                 let group = if *group { ", with a group" } else { "" };

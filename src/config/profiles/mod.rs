@@ -215,7 +215,7 @@ pub enum May {
     Be(&'static [Given]),
     /// One of these, where a child has several networks on a side: a single pair is the same in any shape.
     Shape(&'static [Given]),
-    /// A time of at most so many seconds.
+    /// A time of less than so many seconds: whoever shall be earlier cannot be as late.
     Last(u64),
     /// Suites of these transforms alone.
     Suites {

@@ -207,7 +207,8 @@ fn broken(limit: &Limit) -> (String, String) {
             let other = if values[0] == super::TOGETHER { "per_pair" } else { "together" };
             format!("ts_mode = ¤{other:?}\nlocal_ts = [\"10.1.0.0/16\", \"10.3.0.0/16\"]\n")
         }
-        May::Last(most) => line(&format!("¤{}", most + 1)),
+        May::Last(most) => line(&format!("¤{most}")),
+        May::Suites { words, .. } if words.contains(&"x25519") => line("[\"aes256-sha256-modp2048-¤ke1_mlkem768\"]"),
         May::Suites { .. } => line("[\"aes256-sha256-¤x25519\"]"),
         May::Count(_) if key == "children" => {
             return (
@@ -243,7 +244,7 @@ fn each_limit_is_held_where_it_is_broken() {
                 text += &child;
             }
             if limit.key == "secret" {
-                text = text.replace("\"Long.and_plain_1234567890\"", "¤\"has a space in the middle\"");
+                text = text.replace("\"Long.and_plain_1234567890\"", &format!("¤\"{}\"", "x".repeat(129)));
             }
             let (text, place) = marked(&text);
             let errors = parse(&text).expect_err(&text);
@@ -268,7 +269,11 @@ fn several_suites_are_one_too_many_where_the_weakest_wins() {
         &of("profile = \"aws\"\nproposals = [¤\"aes256gcm16-aes128gcm16-prfsha384-ecp384\"]\n", ""),
         "profile.contradiction",
     );
-    refused(&of("profile = \"aws\"\n", "esp_proposals = [¤\"aes256gcm16\"]\n"), "profile.contradiction");
+    for name in ["aws", "gcp"] {
+        let without = of(&format!("profile = {name:?}\n"), "esp_proposals = [¤\"aes256gcm16\"]\n");
+        refused(&without, "profile.contradiction");
+    }
+    refused(&of("profile = \"h3c\"\nproposals = [\"¤aes256gcm16-prfsha256-modp2048\"]\n", ""), "profile.contradiction");
     refused(&of("profile = \"aliyun\"\n", "esp_proposals = [¤\"default\"]\n"), "profile.contradiction");
     refused(
         &of("profile = \"aliyun\"\nproposals = [\"¤aes256gcm16-prfsha384-modp2048\"]\n", ""),
@@ -288,6 +293,9 @@ fn a_secret_that_the_vendor_cannot_take_is_never_shown() {
         ("aws", "has-a-hyphen-in-it-somewhere"),
         ("aliyun", "two words and more of them"),
         ("aliyun", &*"x".repeat(101)),
+        ("gcp", "two words and more of them"),
+        ("tencent", "a'back\\\\slash_and_more"),
+        ("huawei", "who_asks_for_help?"),
     ];
     for (name, secret) in bad {
         let text = with(&format!("profile = {name:?}\n"), "")
@@ -385,4 +393,28 @@ fn the_examples_of_the_readme_are_valid() {
     }
     let names: Vec<_> = ALL.iter().map(|profile| profile.name).collect();
     assert!(readme.contains(&format!("`{}`", names.join(" "))));
+}
+
+/// The daemon shows `***` where a secret is: nobody can say what is wrong with it, nor that anything is.
+#[test]
+fn a_secret_that_is_withheld_contradicts_nothing() {
+    use crate::config::document::Desired;
+    use crate::config::{Source, Withheld};
+    for of in ALL {
+        let text = with(&profile(of), "").replace("Long.and_plain_1234567890", "***");
+        let source = Source { name: "a.toml".into(), text };
+        let shown = Desired::from_sources(&[source]).unwrap().to_json();
+        let sources = Desired::from_json(shown.as_bytes()).unwrap().to_sources();
+        crate::config::parse(&sources, &Withheld).unwrap_or_else(|errors| panic!("{}: {errors}", of.name));
+    }
+}
+
+/// What stands where a secret belongs would be one that everybody knows.
+#[test]
+fn a_placeholder_is_no_secret() {
+    use crate::config::facing::{PLACEHOLDER, PPK_PLACEHOLDER};
+    for text in [PLACEHOLDER, PPK_PLACEHOLDER] {
+        let text = with("", "").replace("\"Long.and_plain_1234567890\"", &format!("¤{text:?}"));
+        refused(&text, "secret.placeholder");
+    }
 }

@@ -9,6 +9,7 @@ pub(super) const IOS: Grammar = Grammar {
         (
             "global",
             &[
+                ("no crypto ikev2 proposal|policy default", None),
                 ("crypto ikev2 proposal NAME", Some("proposal")),
                 ("crypto ikev2 policy NAME", Some("policy")),
                 ("crypto ikev2 keyring NAME", Some("keyring")),

@@ -23,3 +23,21 @@ fn each_profile_can_be_told_to_its_vendor() {
         }
     }
 }
+
+/// What takes something away that may be there, or counts for all tunnels, says so.
+#[test]
+fn what_touches_other_tunnels_says_so() {
+    let said = [
+        ("cisco", "An interface has one crypto map"),
+        ("cisco", "no crypto ikev2 proposal default\nno crypto ikev2 policy default\n"),
+        ("cisco-asa", "An interface has one crypto map"),
+        ("cisco-asa", "This one is for all tunnels"),
+        ("h3c", "An interface has one ipsec policy"),
+        ("huawei", "An interface has one ipsec policy"),
+        ("juniper", "This one is for all tunnels"),
+    ];
+    for (name, note) in said {
+        let text = text(&with_profile("huawei"), name, Some(SECRET)).unwrap();
+        assert!(text.contains(note), "{name}: {note}\n{text}");
+    }
+}
