@@ -1,5 +1,6 @@
 //! What the commands print: one JSON document or text on stdout, errors on stderr. A closed pipe ends quietly.
 use super::client::{Client, ClientError, Order};
+use crate::wire::payload::is_hostile;
 use std::io::{self, IsTerminal, Read, Write};
 use std::process::ExitCode;
 
@@ -85,9 +86,9 @@ pub fn hint(text: &str) {
     let _ = writeln!(io::stderr(), "sandhog: {}", plain(text));
 }
 
-/// Text from a peer with control characters made visible, so that it cannot command the terminal.
+/// Text from a peer with what commands a terminal, hides or reorders made visible.
 pub fn plain(text: &str) -> String {
-    let visible = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    let visible = |c: char| if is_hostile(c) { c.escape_default().to_string() } else { c.to_string() };
     text.chars().map(visible).collect()
 }
 
@@ -138,5 +139,7 @@ mod tests {
     #[test]
     fn escape_sequences_of_peers_do_not_reach_the_terminal() {
         assert_eq!(plain("gw\u{1b}[2Jé"), "gw\\u{1b}[2Jé");
+        // Nor what shows text in another order, or not at all.
+        assert_eq!(plain("gw\u{202e}gpj\u{200b}网关"), "gw\\u{202e}gpj\\u{200b}网关");
     }
 }

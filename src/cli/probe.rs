@@ -33,7 +33,9 @@ pub(super) fn run(client: &Client, target: &Target, lang: Lang, json: bool) -> E
 }
 fn ask(client: &Client, target: &Target) -> Result<Probed, ClientError> {
     let path = format!("{}/probe", target.connection_path());
-    client.send(Order::post(&path).within(LONGEST)).and_then(Answer::json)
+    let mut probed: Probed = client.send(Order::post(&path).within(LONGEST)).and_then(Answer::json)?;
+    why::retain(&mut probed.diagnoses, target);
+    Ok(probed)
 }
 /// Shows what is being asked, until the process ends. Without events it is quiet, and nothing is lost.
 fn follow(client: Client, connection: String, lang: Lang) {

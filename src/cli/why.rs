@@ -71,10 +71,14 @@ pub(super) fn run(client: &Client, args: &Args, json: bool) -> ExitCode {
 fn fetch(client: &Client, target: &Target) -> Result<Why, ClientError> {
     let path = format!("{}/why", target.connection_path());
     let mut why: Why = client.send(Order::get(&path)).and_then(super::client::Answer::json)?;
-    if let Some(child) = &target.child {
-        why.diagnoses.retain(|one| one.failure.child.as_ref().is_none_or(|name| name == child));
-    }
+    retain(&mut why.diagnoses, target);
     Ok(why)
+}
+/// What concerns the child that was named, if one was.
+pub(super) fn retain(diagnoses: &mut Vec<Diagnosis>, target: &Target) {
+    if let Some(child) = &target.child {
+        diagnoses.retain(|one| one.failure.child.as_ref().is_none_or(|name| name == child));
+    }
 }
 fn codes(lang: Lang, json: bool) -> ExitCode {
     let codes = remedy::codes();
@@ -235,6 +239,15 @@ mod tests {
                 { "side": "peer", "path": null, "set": null, "command": null, "text": { "en": "Or there.", "zh": "或者在那里。" } } ] } ])
     }
 
+    #[test]
+    fn of_one_child_what_concerns_it_is_told() {
+        let left = |target: &str| {
+            let mut told = why(mismatch()).diagnoses;
+            retain(&mut told, &target.parse().unwrap());
+            told.len()
+        };
+        assert_eq!([left("office"), left("office/lan"), left("office/dmz")], [1, 1, 0]);
+    }
     #[test]
     fn all_of_a_diagnosis_is_told_in_either_language_and_nothing_commands_the_terminal() {
         let why = why(mismatch());

@@ -46,6 +46,7 @@ pub(super) fn read(report: &mut Report<'_>, entry: &Entry, respond_only: bool) -
     }
     let mut config = ChildConfig {
         name: entry.key.as_str().into(),
+        written: entry.key.as_str().into(),
         mode,
         priority: fields
             .read(report, "priority", |r, n| value::integer(r, n, i32::MIN.into()..=i32::MAX.into()))

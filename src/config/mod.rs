@@ -257,8 +257,10 @@ pub enum Mode {
 /// One child as the daemon installs it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChildConfig {
-    /// Name in the configuration.
+    /// As the engine calls it: `NAME-1` and so on, where `ts_mode = "per_pair"` makes several of one.
     pub name: Arc<str>,
+    /// Name in the configuration.
+    pub written: Arc<str>,
     /// What it does.
     pub mode: Mode,
     /// Higher wins among equally long matches.

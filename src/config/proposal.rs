@@ -36,9 +36,14 @@ fn one(report: &mut Report<'_>, node: &Node, protocol: ProtocolId) -> Option<Vec
     }
 }
 
+/// It protects against changes, and everybody can read what travels.
+pub(super) fn is_bare(t: &Transform) -> bool {
+    t.kind == TransformType::ENCR && t.id == EncrId::NULL_AUTH_AES_GMAC.0
+}
 /// Weak by today's measure.
 pub(super) fn is_weak(t: &Transform) -> bool {
     match t.kind {
+        TransformType::ENCR => is_bare(t),
         TransformType::KE => {
             [KeId::MODP_768, KeId::MODP_1024, KeId::MODP_1536, KeId::MODP_1024_160].contains(&KeId(t.id))
         }
@@ -49,11 +54,12 @@ pub(super) fn is_weak(t: &Transform) -> bool {
 }
 /// These are only ever offered because a configuration names them.
 fn warn_of_weak(report: &mut Report<'_>, at: At, proposal: &Proposal) {
-    if keyword::of(proposal, TransformType::ENCR).any(|t| t.id == EncrId::NULL_AUTH_AES_GMAC.0) {
+    if proposal.transforms.iter().any(is_bare) {
         let message = "gmac protects against changes, but everybody can read what travels";
         report.warn(at, "proposal.weak", message, "write gcm16 instead, unless that is meant");
     }
-    let mut words: Vec<String> = proposal.transforms.iter().filter(|t| is_weak(t)).map(keyword::transform).collect();
+    let weak = proposal.transforms.iter().filter(|t| is_weak(t) && !is_bare(t));
+    let mut words: Vec<String> = weak.map(keyword::transform).collect();
     words.dedup();
     if !words.is_empty() {
         let message = format!("weak by today's measure: {}", words.join(", "));

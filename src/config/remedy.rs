@@ -10,8 +10,9 @@ mod table;
 
 pub use labels::label;
 
+use crate::config::{ChildConfig, ConnectionConfig};
 use crate::ike::diagnose::{CODES, Certainty, Failure, Values};
-use crate::ike::policy::SharedSecret;
+use crate::ike::policy::{AuthKind, Connection, Remote, SharedSecret};
 use crate::wire::payload::is_hostile;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -93,20 +94,50 @@ pub struct Code {
     pub names: Names,
 }
 
-/// Explanation, fixes and names of a failure. Values of the peer are escaped, and not endless. `secrets`: those of the configuration, of which only
-/// names and owners are looked at.
-pub fn explain(failure: &Failure, secrets: &[SharedSecret]) -> Remedy {
-    let place = Place::of(failure);
+/// What is known of the configuration. What is not known is not offered as a value, if it could be wrong.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known<'a> {
+    /// Of which only names and owners are looked at.
+    pub secrets: &'a [SharedSecret],
+    /// The one that has failed.
+    pub connection: Option<&'a ConnectionConfig>,
+    /// What IKE is told of it.
+    pub policy: Option<&'a Connection>,
+}
+impl<'a> Known<'a> {
+    fn child(&self, name: &str) -> Option<&'a ChildConfig> {
+        self.connection?.children.iter().find(|child| *child.name == *name)
+    }
+    /// It is for more peers than the one that has failed.
+    fn has_many_peers(&self) -> bool {
+        self.policy.is_some_and(|policy| policy.remote_addrs.contains(&Remote::Any))
+    }
+    /// Our identity is that of a certificate.
+    fn signs(&self) -> bool {
+        self.policy.is_some_and(|policy| policy.local_auth == AuthKind::PublicKey)
+    }
+    /// Where a profile demands another shape of children, this one is refused.
+    fn may_be_per_pair(&self) -> bool {
+        self.connection.is_some_and(|connection| {
+            let profile = connection.profile.as_deref().and_then(super::profiles::find);
+            profile.is_none_or(|profile| profile.limits.iter().all(|limit| limit.key != "children.*.ts_mode"))
+        })
+    }
+}
+
+/// Explanation, fixes and names of a failure. Values of the peer are escaped, and not endless.
+pub fn explain(failure: &Failure, known: Known<'_>) -> Remedy {
+    let place = Place::of(failure, known);
     let entry = table::find(failure.code);
     let mut explain = match entry {
         Some(entry) => place.text(entry.text),
         None => place.text(["It failed with the code {code}.", "失败，代码为 {code}。"]),
     };
     tell(&mut explain, failure);
-    let mut fix = known::fixes(failure.code, failure, &place, secrets);
+    let mut fix = known::fixes(failure.code, failure, &place);
     let likely = failure.candidates.iter().filter(|_| failure.certainty == Certainty::Likely);
     for code in likely.clone().filter(|code| **code != failure.code) {
-        fix.extend(known::fixes(code, failure, &place, secrets));
+        fix.extend(known::fixes(code, failure, &place));
     }
     for code in std::iter::once(&failure.code).chain(likely) {
         let advice = table::find(code).map_or(UNKNOWN, |entry| entry.advice);
@@ -159,18 +190,21 @@ fn without_repeats(fixes: Vec<Fix>) -> Vec<Fix> {
 
 /// Where in the configuration the failure is to be mended.
 #[derive(Debug, Default)]
-struct Place {
+struct Place<'a> {
+    known: Known<'a>,
     code: String,
     connection: Option<String>,
     child: Option<String>,
+    /// The child of the document that it was made of; `None`: it cannot be told.
+    written: Option<String>,
     peer: Option<std::net::SocketAddr>,
     /// The first of the peer's networks.
     inside: Option<String>,
     /// It is about ESP.
     esp: bool,
 }
-impl Place {
-    fn of(failure: &Failure) -> Self {
+impl<'a> Place<'a> {
+    fn of(failure: &Failure, known: Known<'a>) -> Self {
         let told = |what| !failure.local.get(what).is_empty() || !failure.peer.get(what).is_empty();
         let networks = [failure.local.get("remote_ts"), failure.peer.get("remote_ts")];
         let network = networks.into_iter().flatten().next();
@@ -178,6 +212,8 @@ impl Place {
             code: failure.code.into(),
             connection: failure.connection.as_deref().map(str::to_owned),
             child: failure.child.as_deref().map(str::to_owned),
+            written: failure.child.as_deref().and_then(|child| written(child, known)),
+            known,
             peer: failure.remote,
             inside: network.and_then(|net| net.split(['/', '-', '[']).next()).map(escaped),
             esp: told("esp_proposals") || (failure.child.is_some() && !told("proposals")),
@@ -193,7 +229,8 @@ impl Place {
         }
         let name = self.connection.as_deref().unwrap_or("NAME");
         let connection = format!("connections.{name}");
-        let child = format!("{connection}.children.{}", self.child.as_deref().unwrap_or("CHILD"));
+        let child = self.written.as_ref().or(self.child.as_ref()).map_or("CHILD", String::as_str);
+        let child = format!("{connection}.children.{child}");
         let target = self.child.as_ref().map_or_else(|| name.to_owned(), |child| format!("{name}/{child}"));
         let end = self.peer.map_or_else(|| peer.to_owned(), |end| end.to_string());
         let address = self.peer.map_or_else(|| "ADDRESS".to_owned(), |end| end.ip().to_string());
@@ -216,7 +253,7 @@ impl Place {
         match top {
             "{connection}" => Some(format!("/connections/{}{rest}", step(self.connection.as_deref()?))),
             "{child}" => {
-                let (connection, child) = (step(self.connection.as_deref()?), step(self.child.as_deref()?));
+                let (connection, child) = (step(self.connection.as_deref()?), step(self.written.as_deref()?));
                 Some(format!("/connections/{connection}/children/{child}{rest}"))
             }
             "{suites}" if self.esp => self.pointer("{child}/esp_proposals"),
@@ -234,22 +271,45 @@ impl Place {
         Fix {
             side: advice.side,
             path,
-            set: serde_json::from_str(advice.set).ok(),
+            set: serde_json::from_str(advice.set).ok().filter(|_| self.may_be_set(advice)),
             also: Vec::new(),
             command: Some(self.fill(advice.command, "PEER")).filter(|command| !command.is_empty()),
             text: self.text(advice.text),
         }
+    }
+    fn may_be_set(&self, advice: &Advice) -> bool {
+        advice.side == Side::Peer || advice.path != "{child}/ts_mode" || self.known.may_be_per_pair()
     }
     /// A value for ours.
     fn us(&self, path: &str, set: impl Into<Value>, text: Text) -> Option<Fix> {
         let path = Some(self.pointer(path)?);
         Some(Fix { side: Side::Us, path, set: Some(set.into()), also: Vec::new(), command: None, text })
     }
+    /// Ours, whose value is for people to find.
+    fn unset(&self, path: &str, text: Text) -> Option<Fix> {
+        let path = Some(self.pointer(path)?);
+        Some(Fix { side: Side::Us, path, set: None, also: Vec::new(), command: None, text })
+    }
+    /// The child's networks on the wire are those that its configuration has: none of several pairs, and not translated.
+    fn has_own_networks(&self) -> bool {
+        let child = self.child.as_deref().and_then(|name| self.known.child(name));
+        child.is_none_or(|child| child.written == child.name && child.translation.is_none())
+    }
     /// A value for the peer's.
     fn peer(&self, path: &str, set: impl Into<Value>, text: Text) -> Fix {
         let path = Some(path.to_owned());
         Fix { side: Side::Peer, path, set: Some(set.into()), also: Vec::new(), command: None, text }
     }
+}
+
+/// What the document calls a child. Without the configuration, `lan-1` may be one of those that `ts_mode = "per_pair"` made of `lan`.
+fn written(child: &str, known: Known<'_>) -> Option<String> {
+    if known.connection.is_some() {
+        return known.child(child).map(|config| config.written.to_string());
+    }
+    let is_number = |end: &str| !end.is_empty() && end.bytes().all(|c| c.is_ascii_digit());
+    let may_be_made = child.rsplit_once('-').is_some_and(|(_, end)| is_number(end));
+    (!may_be_made).then(|| child.to_owned())
 }
 
 /// Behind what it means, what was seen.

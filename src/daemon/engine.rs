@@ -47,6 +47,7 @@ use super::status;
 use super::traps::Traps;
 use super::workers::{UPCALLS, Workers};
 use crate::config::Config;
+use crate::config::remedy::Known;
 use crate::control::config::Keeper;
 use crate::control::metrics::listener::Listener;
 use crate::control::metrics::meter::Meter;
@@ -415,7 +416,10 @@ impl Engine {
                 self.history.note(failure);
                 // What a peer tried and failed at is no answer to who waits for an attempt of ours.
                 if let Some(connection) = failure.connection.as_deref().filter(|_| failure.initiator) {
-                    let told = status::failure(failure, &self.parts.config.policy.secrets);
+                    let told = status::failure(
+                        failure,
+                        Known { secrets: &self.parts.config.policy.secrets, ..Known::default() },
+                    );
                     self.pending.failed(connection, failure.child.as_deref(), &told);
                 }
             }

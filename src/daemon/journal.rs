@@ -4,6 +4,7 @@ use super::clock;
 use super::logging::WIRE;
 use super::mtu::Changed;
 use super::status;
+use crate::config::remedy::Known;
 use crate::control::events::Ring;
 use crate::control::request::News;
 use crate::control::types;
@@ -63,7 +64,7 @@ impl Journal {
         }
         let Some((name, connection, child, why)) = log(event, &self.whose) else { return };
         let failure = match event {
-            Event::Failed(failure) | Event::Noticed(failure) => Some(status::failure(failure, &[])),
+            Event::Failed(failure) | Event::Noticed(failure) => Some(status::failure(failure, Known::default())),
             _ => None,
         };
         let warning = match event {
@@ -109,7 +110,7 @@ impl Journal {
             connection: Some(connection.into()),
             child: Some(child.into()),
             why: Some(why.into()),
-            failure: failure.map(|failure| status::failure(failure, &[])),
+            failure: failure.map(|failure| status::failure(failure, Known::default())),
             ..nothing("monitor")
         };
         self.send(now, told);
@@ -125,8 +126,12 @@ impl Journal {
         let owned = |name: &Option<Arc<str>>| name.as_deref().map(str::to_owned);
         let (connection, child) = (owned(&failure.connection), owned(&failure.child));
         tracing::warn!(connection, child, code = failure.code, ours = failure.local.line(), "nothing can be received");
-        let told =
-            types::Event { connection, child, failure: Some(status::failure(failure, &[])), ..nothing("diagnosis") };
+        let told = types::Event {
+            connection,
+            child,
+            failure: Some(status::failure(failure, Known::default())),
+            ..nothing("diagnosis")
+        };
         self.send(now, told);
     }
     /// Tells where an upgrade is, and why it failed.

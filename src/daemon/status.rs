@@ -8,6 +8,7 @@ use super::keylog::Keylog;
 use super::leases::Leases;
 use super::places::{Key, Places};
 use super::probes::Probes;
+use crate::config::remedy::Known;
 use crate::config::{ChildConfig, Config, ConnectionConfig, Interface, Mode, remedy};
 use crate::control::board::Piece;
 use crate::control::types::{self, ChildMode, ChildSa, ChildState, ConnectionState, IkeSa, Peer};
@@ -101,7 +102,7 @@ impl View<'_> {
                 .max_by_key(|failure| failure.time)
                 .map(|found| types::Failure {
                     id: self.history.id_of(found),
-                    ..failure(found, &self.config.policy.secrets)
+                    ..failure(found, Known { secrets: &self.config.policy.secrets, connection: Some(config), policy })
                 }),
             certificate_until: credentials.and_then(|c| expiry::until(c)),
             interface: config.interface.as_ref().map(|interface| self.interface(config, interface)),
@@ -273,9 +274,9 @@ pub(super) fn is_over(failure: &diagnose::Failure, sas: &[IkeStatus], responds_o
     })
 }
 
-/// A failure with the words for it. `secrets`: those of the configuration, of which only names are told.
-pub fn failure(failure: &diagnose::Failure, secrets: &[policy::SharedSecret]) -> types::Failure {
-    let remedy::Remedy { explain, fix, names } = remedy::explain(failure, secrets);
+/// A failure with the words for it.
+pub fn failure(failure: &diagnose::Failure, known: Known<'_>) -> types::Failure {
+    let remedy::Remedy { explain, fix, names } = remedy::explain(failure, known);
     let values = |all: &diagnose::Values| all.iter().map(|(what, values)| (what.to_owned(), values.to_vec())).collect();
     let texts = |list: &[&'static str]| list.iter().map(|text| (*text).to_owned()).collect();
     types::Failure {
@@ -302,9 +303,9 @@ pub fn failure(failure: &diagnose::Failure, secrets: &[policy::SharedSecret]) ->
 }
 
 /// A diagnosis of the history.
-pub fn diagnosis(told: &Told, secrets: &[policy::SharedSecret]) -> types::Diagnosis {
+pub fn diagnosis(told: &Told, known: Known<'_>) -> types::Diagnosis {
     let id = (told.id > 0).then_some(told.id);
-    let failure = types::Failure { id, ..failure(&told.failure, secrets) };
+    let failure = types::Failure { id, ..failure(&told.failure, known) };
     types::Diagnosis { failure, count: told.count, first: clock::rfc3339(told.first) }
 }
 

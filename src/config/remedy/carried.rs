@@ -8,6 +8,8 @@ pub(super) fn fixes(code: &str, failure: &Failure) -> Vec<Fix> {
     let told = |what| failure.local.get(what);
     let Some(device) = told("device").first() else { return settings(code, failure) };
     match code {
+        // Whoever may make devices calls them what nobody should give to a shell.
+        "traffic.firewall" | "traffic.masquerade" | "traffic.route" if !is_plain(device) => Vec::new(),
         "traffic.firewall" => {
             let place = told("place").first().map_or("forward", String::as_str);
             let mut chains: Vec<_> = told("firewall").iter().collect();
@@ -31,6 +33,11 @@ pub(super) fn fixes(code: &str, failure: &Failure) -> Vec<Fix> {
     }
 }
 
+/// It says nothing to a shell.
+fn is_plain(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|c| c.is_ascii_alphanumeric() || b"_-.".contains(&c))
+}
+
 /// In front of whatever leads elsewhere: to our table, or into a device that others fill routes for.
 fn routes(failure: &Failure, device: &str) -> Vec<Fix> {
     // Where no way was looked up there is none to mend.
@@ -44,7 +51,10 @@ fn routes(failure: &Failure, device: &str) -> Vec<Fix> {
         .iter()
         .filter(|net| net.parse::<Selector>().is_ok_and(|ts| ts.as_prefix().is_some()));
     let command = |net: &String| match (told("table"), told("mark")) {
-        (Some(table), Some(mark)) => format!("ip rule add pref 1 not fwmark {mark} to {net} lookup {table}"),
+        (Some(table), Some(mark)) => {
+            let family = if net.contains(':') { " -6" } else { "" };
+            format!("ip{family} rule add pref 1 not fwmark {mark} to {net} lookup {table}")
+        }
         _ => format!("ip route add {net} dev {device}"),
     };
     let text = |net: &String| Text {
@@ -65,10 +75,7 @@ impl<'a> Chain<'a> {
     fn of(text: &'a str) -> Option<Self> {
         let mut words = text.split(' ');
         let (family, table, name) = (words.next()?, words.next()?, words.next()?);
-        // It was read from the kernel, and may be called what nobody should give to a shell.
-        let plain =
-            |word: &str| !word.is_empty() && word.bytes().all(|c| c.is_ascii_alphanumeric() || b"_-.".contains(&c));
-        [family, table, name].into_iter().all(plain).then_some(Self { family, table, name })
+        [family, table, name].into_iter().all(is_plain).then_some(Self { family, table, name })
     }
     /// Which of the iptables has made it, if one has.
     fn program(&self) -> Option<&'static str> {
@@ -111,14 +118,25 @@ fn settings(code: &str, failure: &Failure) -> Vec<Fix> {
         "traffic.rp_filter" => "2",
         _ => return Vec::new(),
     };
-    let names = failure.local.get("settings").iter().filter_map(|setting| setting.split_once(" = "));
+    let settings = failure.local.get("settings").iter().filter_map(|setting| setting.split_once(" = "));
+    let names = settings.filter(|(name, _)| is_plain(name)).map(|(name, _)| path(name));
     let text = |name: &str| Text {
         en: format!("Set {name} to {right}, and write it into /etc/sysctl.d, so that it stays."),
         zh: format!("将 {name} 设为 {right}，并写入 /etc/sysctl.d 使其永久生效。"),
     };
-    let fixes = names.map(|(name, _)| here(failure, format!("sysctl -w {name}={right}"), text(name)));
+    let fixes = names.map(|name| here(failure, format!("sysctl -w {name}={right}"), text(&name)));
     // The table has that one.
     fixes.filter(|fix| fix.command.as_deref() != Some("sysctl -w net.ipv4.ip_forward=1")).collect()
+}
+
+/// With slashes where a device has dots in its name: it would be another one.
+fn path(setting: &str) -> String {
+    let whole = |text: &str| text.replace('.', "/");
+    let parts = setting.split_once(".conf.").and_then(|(above, rest)| Some((above, rest.rsplit_once('.')?)));
+    match parts {
+        Some((above, (device, key))) if device.contains('.') => format!("{}/conf/{device}/{key}", whole(above)),
+        _ => setting.to_owned(),
+    }
 }
 
 /// Where the device is.
@@ -183,5 +201,20 @@ mod tests {
         // Whoever may make chains in a container gives us no words for a shell.
         assert!(commands("traffic.firewall", &[device, chain("ip filter $(reboot)")]).is_empty());
         assert!(commands("traffic.one_way", &[device]).is_empty());
+        let hostile = ("device", "$(reboot)");
+        for (code, seen) in
+            [("traffic.masquerade", chain("ip nat POSTROUTING")), ("traffic.firewall", chain("inet fw4 input"))]
+        {
+            assert!(commands(code, &[hostile, seen]).is_empty());
+        }
+        assert!(commands("traffic.route", &[hostile, way, net]).is_empty());
+        let filter = |text| commands("traffic.rp_filter", &[("settings", text)]);
+        assert!(filter("net.ipv4.conf.$(reboot).rp_filter = 1").is_empty());
+        // A dot of a VLAN is no step.
+        assert_eq!(filter("net.ipv4.conf.eth0.100.rp_filter = 1"), ["sysctl -w net/ipv4/conf/eth0.100/rp_filter=2"]);
+        assert_eq!(
+            commands("traffic.route", &[device, way, ("remote_ts", "fd02::/64"), table, ("mark", "0xdc")]),
+            ["ip -6 rule add pref 1 not fwmark 0xdc to fd02::/64 lookup 220"]
+        );
     }
 }

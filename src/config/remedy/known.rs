@@ -10,12 +10,12 @@ use crate::wire::selector::{Selector, is_subset};
 use serde_json::{Value, json};
 
 /// What is known to mend a failure if this code is its cause, the best first.
-pub(super) fn fixes(code: &str, failure: &Failure, place: &Place, secrets: &[SharedSecret]) -> Vec<Fix> {
+pub(super) fn fixes(code: &str, failure: &Failure, place: &Place<'_>) -> Vec<Fix> {
     let (family, _) = code.split_once('.').unwrap_or((code, ""));
     match (family, code) {
         ("proposal" | "pfs", _) | (_, "answer.not_offered") => proposals(failure, place),
-        (_, "auth.id" | "peer.unknown" | "auth.failed") => identities(failure, place, secrets),
-        (_, "auth.psk") => secret_of_peer(failure, place, secrets).into_iter().collect(),
+        (_, "auth.id" | "peer.unknown" | "auth.failed") => identities(failure, place),
+        (_, "auth.psk") => secret_of_peer(failure, place).into_iter().collect(),
         (_, "auth.ppk") => ppk(failure, place),
         (_, "auth.method") => method(failure, place),
         ("ts", _) => networks(failure, place),
@@ -26,7 +26,7 @@ pub(super) fn fixes(code: &str, failure: &Failure, place: &Place, secrets: &[Sha
     }
 }
 
-fn proposals(failure: &Failure, place: &Place) -> Vec<Fix> {
+fn proposals(failure: &Failure, place: &Place<'_>) -> Vec<Fix> {
     let (what, protocol) = if place.esp { ("esp_proposals", ProtocolId::ESP) } else { ("proposals", ProtocolId::IKE) };
     let (ours, theirs) = (failure.local.get(what), failure.peer.get(what));
     let group = failure.peer.get("groups").first().filter(|_| theirs.is_empty());
@@ -41,8 +41,8 @@ fn proposals(failure: &Failure, place: &Place) -> Vec<Fix> {
     });
     let here = for_us.and_then(|suite| ours_to_add(place, protocol, ours, &suite).map(|fix| (suite.weak, fix)));
     let there = suites::nearest(protocol, ours, theirs).map(|suite| {
-        let Suite { keywords, weak } = &suite;
-        let note = if weak.is_empty() { Text::default() } else { weakness(weak) };
+        let Suite { keywords, weak, .. } = &suite;
+        let note = weakness(suite.bare, weak);
         let en = format!("Configure {keywords} at the peer{}.", note.en);
         let zh = format!("在对端配置 {keywords}{}。", note.zh);
         place.peer(what, json!([keywords]), Text { en, zh })
@@ -54,26 +54,47 @@ fn proposals(failure: &Failure, place: &Place) -> Vec<Fix> {
         None => there.into_iter().collect(),
     }
 }
-fn ours_to_add(place: &Place, protocol: ProtocolId, ours: &[String], suite: &Suite) -> Option<Fix> {
+fn ours_to_add(place: &Place<'_>, protocol: ProtocolId, ours: &[String], suite: &Suite) -> Option<Fix> {
     let keywords = &suite.keywords;
     if ours.is_empty() || ours.contains(keywords) || !suites::are_sound(protocol, ours) {
         return None;
     }
-    let all: Vec<&String> = ours.iter().chain([keywords]).collect();
-    let note = if suite.weak.is_empty() { Text::default() } else { weakness(&suite.weak) };
+    // Some vendors are to be offered one suite and no more; where we have several, this peer takes more, and where there are many peers, others
+    // may want the one that there is.
+    let instead = ours.len() == 1 && !place.known.has_many_peers();
+    let kept: &[String] = if instead { &[] } else { ours };
+    let all: Vec<&String> = kept.iter().chain([keywords]).collect();
+    let note = weakness(suite.bare, &suite.weak);
     let key = place.fill(if place.esp { "{child}.esp_proposals" } else { "{connection}.proposals" }, "");
-    let en = format!("Add {keywords}, which the peer has, to {key}{}.", note.en);
-    let zh = format!("在 {key} 中加入对端使用的 {keywords}{}。", note.zh);
+    let (en, zh) = match instead {
+        true => (
+            format!("Set {key} to {keywords}, which the peer has{}.", note.en),
+            format!("把 {key} 设为对端使用的 {keywords}{}。", note.zh),
+        ),
+        false => (
+            format!("Add {keywords}, which the peer has, to {key}{}.", note.en),
+            format!("在 {key} 中加入对端使用的 {keywords}{}。", note.zh),
+        ),
+    };
     place.us("{suites}", json!(all), Text { en, zh })
 }
-fn weakness(weak: &[String]) -> Text {
+fn weakness(bare: bool, weak: &[String]) -> Text {
+    if weak.is_empty() {
+        return Text::default();
+    }
+    if bare {
+        return Text {
+            en: " (which encrypts nothing: everybody can read what travels; only if that is meant)".into(),
+            zh: "（该套件不加密，任何人都能读取传输内容，仅在确有此意时使用）".into(),
+        };
+    }
     Text {
         en: format!(" (weak by today's measure: {}; only if the peer cannot do better)", weak.join(", ")),
         zh: format!("（其中 {} 安全性较弱，仅在对端无法升级时使用）", weak.join("、")),
     }
 }
 
-fn identities(failure: &Failure, place: &Place, secrets: &[SharedSecret]) -> Vec<Fix> {
+fn identities(failure: &Failure, place: &Place<'_>) -> Vec<Fix> {
     let ours = |what| failure.local.get(what).first().map(String::as_str);
     let theirs = |what| failure.peer.get(what).first().map(String::as_str);
     let differ = |what| matches!((ours(what), theirs(what)), (Some(a), Some(b)) if a != b);
@@ -82,8 +103,12 @@ fn identities(failure: &Failure, place: &Place, secrets: &[SharedSecret]) -> Vec
     for (what, path) in [("remote_id", "{connection}/remote/id"), ("local_id", "{connection}/local/id")] {
         let Some(id) = theirs(what).filter(|_| differ(what)).filter(sound) else { continue };
         let Some(path) = place.pointer(path) else { continue };
+        // A certificate has to say it, too.
+        if what == "local_id" && place.known.signs() {
+            continue;
+        }
         let setting = Setting { path, set: id.into() };
-        let secret = (what == "remote_id").then(|| owner(secrets, ours(what)?, id)).flatten();
+        let secret = (what == "remote_id").then(|| owner(place.known.secrets, ours(what)?, id)).flatten();
         let also = secret.into_iter();
         match &mut here {
             Some(fix) => fix.also.extend(std::iter::once(setting).chain(also)),
@@ -100,14 +125,14 @@ fn identities(failure: &Failure, place: &Place, secrets: &[SharedSecret]) -> Vec
             },
             _ => Text {
                 en: format!("Let the peer expect {shown} of us."),
-                zh: format!("在对端把它所期望的对方标识（对端标识）设为 {shown}。"),
+                zh: format!("在对端把“对端标识”（即本端的标识）设为 {shown}。"),
             },
         };
         Some(place.peer(path, id, text))
     });
     here.into_iter().chain(there).collect()
 }
-fn of_ours(setting: Setting, place: &Place, (what, id): (&str, &str)) -> Fix {
+fn of_ours(setting: Setting, place: &Place<'_>, (what, id): (&str, &str)) -> Fix {
     let (key, shown) = (place.fill("{connection}", ""), escaped(id));
     let text = match what {
         "remote_id" => Text {
@@ -135,7 +160,8 @@ fn owner(secrets: &[SharedSecret], ours: &str, theirs: &str) -> Option<Setting> 
 }
 
 /// Where our secret stands. Not what to set: neither end's is known here, and none is ever told.
-fn secret_of_peer(failure: &Failure, place: &Place, secrets: &[SharedSecret]) -> Option<Fix> {
+fn secret_of_peer(failure: &Failure, place: &Place<'_>) -> Option<Fix> {
+    let secrets = place.known.secrets;
     let told = [failure.local.get("remote_id"), failure.peer.get("remote_id")].concat();
     let is_for = |secret: &&SharedSecret| secret.ids.iter().any(|id| told.contains(&secret::shown(id)));
     let any = |secret: &&SharedSecret| secret.ids.contains(&IdMatch::Any);
@@ -150,10 +176,12 @@ fn secret_of_peer(failure: &Failure, place: &Place, secrets: &[SharedSecret]) ->
     Some(Fix { side: Side::Us, path, set: None, also: Vec::new(), command: None, text })
 }
 
-fn ppk(failure: &Failure, place: &Place) -> Vec<Fix> {
+fn ppk(failure: &Failure, place: &Place<'_>) -> Vec<Fix> {
     let theirs = failure.peer.get("ppk").first();
     let differs = theirs.filter(|id| failure.local.get("ppk").first().is_some_and(|ours| ours != *id));
-    let Some(id) = differs.filter(|id| !id.chars().any(char::is_control)) else { return Vec::new() };
+    // Another one is told as it is escaped, which is not what it is.
+    let is_plain = |id: &&String| id.bytes().all(|c| (b' '..=b'~').contains(&c) && c != b'\\' && c != b'"');
+    let Some(id) = differs.filter(is_plain) else { return Vec::new() };
     let text = Text {
         en: format!("Set {} to {}, as the peer calls it.", place.fill("{connection}.ppk.id", ""), escaped(id)),
         zh: format!("把 {} 设为对端使用的 {}。", place.fill("{connection}.ppk.id", ""), escaped(id)),
@@ -161,7 +189,7 @@ fn ppk(failure: &Failure, place: &Place) -> Vec<Fix> {
     place.us("{connection}/ppk/id", id.clone(), text).into_iter().collect()
 }
 
-fn method(failure: &Failure, place: &Place) -> Vec<Fix> {
+fn method(failure: &Failure, place: &Place<'_>) -> Vec<Fix> {
     let kind = |text: &String| match text.as_str() {
         "EAP" => None,
         text if text.contains("SHARED_KEY") => Some("psk"),
@@ -169,9 +197,12 @@ fn method(failure: &Failure, place: &Place) -> Vec<Fix> {
     };
     let key = place.fill("{connection}.remote.auth", "");
     let here = failure.peer.get("auth").first().and_then(kind).and_then(|kind| {
-        let en = format!("Set {key} to \"{kind}\", as the peer does it; it needs the peer's secret or authority.");
-        let zh = format!("把 {key} 设为对端使用的 \"{kind}\"；同时需要配置对端的密钥或签发机构。");
-        place.us("{connection}/remote/auth", kind, Text { en, zh })
+        let en = format!(
+            "Set {key} to \"{kind}\", as the peer does it, if that is meant; it needs the peer's secret or authority."
+        );
+        let zh = format!("确认无误后，把 {key} 设为对端使用的 \"{kind}\"；同时需要配置对端的密钥或签发机构。");
+        // No value: what says so is not authenticated, and may want less of itself.
+        place.unset("{connection}/remote/auth", Text { en, zh })
     });
     let there = failure.local.get("auth").first().and_then(kind).map(|kind| {
         let en = format!("Let the peer prove itself by \"{kind}\".");
@@ -181,13 +212,13 @@ fn method(failure: &Failure, place: &Place) -> Vec<Fix> {
 }
 
 /// The peer's networks at our side, and ours at the peer's, each the mirror of the other.
-fn networks(failure: &Failure, place: &Place) -> Vec<Fix> {
+fn networks(failure: &Failure, place: &Place<'_>) -> Vec<Fix> {
     let mut here: Option<Fix> = None;
     let mut there: Vec<Fix> = Vec::new();
     for (what, mirrored) in [("local_ts", "remote_ts"), ("remote_ts", "local_ts")] {
         let (ours, theirs) = (read(failure.local.get(what)), read(failure.peer.get(what)));
         let same = matches!((&ours, &theirs), (Some(a), Some(b)) if is_subset(a, b) && is_subset(b, a));
-        if let (Some(theirs), false) = (theirs.as_deref().map(shown), same)
+        if let (Some(theirs), false) = (theirs.as_deref().map(shown).filter(|_| place.has_own_networks()), same)
             && let Some(path) = place.pointer(&format!("{{child}}/{what}"))
         {
             let key = place.fill(&format!("{{child}}.{what}"), "");
@@ -236,7 +267,15 @@ fn shown(selectors: &[Selector]) -> Vec<String> {
 }
 
 /// A tenth before the peer.
-fn lifetime(failure: &Failure, place: &Place) -> Vec<Fix> {
+fn lifetime(failure: &Failure, place: &Place<'_>) -> Vec<Fix> {
+    if failure.differing.contains(&"bytes") {
+        let key = place.fill("{child}.rekey_bytes", "");
+        let text = Text {
+            en: format!("The peer goes by what has travelled: set {key} to less than the peer has."),
+            zh: format!("对端按流量更新：把 {key} 设为小于对端的值。"),
+        };
+        return place.unset("{child}/rekey_bytes", text).into_iter().collect();
+    }
     let Some(seconds) = number(failure.peer.get("lifetime")).filter(|seconds| *seconds >= 60) else {
         return Vec::new();
     };
@@ -249,7 +288,7 @@ fn lifetime(failure: &Failure, place: &Place) -> Vec<Fix> {
     };
     place.us(&format!("{path}/rekey_time"), Value::from(value), text).into_iter().collect()
 }
-fn mtu(failure: &Failure, place: &Place) -> Vec<Fix> {
+fn mtu(failure: &Failure, place: &Place<'_>) -> Vec<Fix> {
     let values = [failure.peer.get("mtu"), failure.local.get("fits")];
     let Some(mtu) = values.into_iter().find_map(number).filter(|mtu| (576..9000).contains(mtu)) else {
         return Vec::new();

@@ -183,12 +183,12 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: "mobike.nat",
         text: [
             "Somebody changes our addresses on the way to {peer}, which does not speak of NAT at all.",
-            "途中有设备改写了本端的地址，而 {peer} 没有声明存在 NAT。",
+            "途中有设备改写了本端的地址，而 {peer} 完全没有进行 NAT 探测。",
         ],
         advice: &[
             us("{connection}/mobike", [
                 "Look for a NAT between the two; with {connection}.mobike = false nobody minds it.",
-                "查找两端之间的 NAT；设置 {connection}.mobike = false 后即可不受影响。",
+                "查找两端之间的 NAT；设置 {connection}.mobike = false，则不再检查途中的地址变化。",
             ]).to("false"),
         ],
         names: [near("NatTMismatch"), near("peer no response")],
@@ -460,7 +460,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
         advice: &[run("ip route get {inside}", [
             "See which way they go, and remove that route or make it less specific.",
-            "查看实际走向，删除该路由或缩小其匹配范围。",
+            "查看实际走向，删除该路由，或改用更短的前缀，使其不再优先于隧道的路由。",
         ])],
         names: [near("NoExceptionFound"), near("no log")],
     },

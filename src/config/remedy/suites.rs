@@ -1,5 +1,5 @@
 //! Suites of two ends that do not fit: which of the peer's is nearest to ours, and which of ours is nearest to the peer's.
-use crate::config::proposal::is_weak;
+use crate::config::proposal::{is_bare, is_weak};
 use crate::wire::keyword;
 use crate::wire::payload::{Proposal, Transform};
 use crate::wire::registry::{ProtocolId, TransformType};
@@ -14,14 +14,16 @@ pub struct Suite {
     pub keywords: String,
     /// What of it is weak by today's measure.
     pub weak: Vec<String>,
+    /// It encrypts nothing.
+    pub bare: bool,
 }
 
 /// The one of `offered` that is nearest to what is in `wanted`, with one algorithm of each kind. `None`: there is none that runs here.
 pub fn nearest(protocol: ProtocolId, offered: &[String], wanted: &[String]) -> Option<Suite> {
     let wanted = all(protocol, wanted);
     let picked = all(protocol, offered).into_iter().map(|offer| pick(&offer, &wanted));
-    // The first of those that share most, and of those one that is not weak.
-    let best = picked.min_by_key(|(suite, missing)| (*missing, weak(suite).len()))?;
+    // One that encrypts nothing comes last; else the first of those that share most, and of those one that is not weak.
+    let best = picked.min_by_key(|(suite, missing)| (bare(suite), *missing, weak(suite).len()))?;
     Some(shown(&best.0))
 }
 /// The first of ours with another group.
@@ -89,7 +91,10 @@ fn weak(proposal: &Proposal) -> Vec<String> {
     proposal.transforms.iter().filter(|t| is_weak(t)).map(keyword::transform).collect()
 }
 fn shown(proposal: &Proposal) -> Suite {
-    Suite { keywords: keyword::proposal(proposal), weak: weak(proposal) }
+    Suite { keywords: keyword::proposal(proposal), weak: weak(proposal), bare: bare(proposal) }
+}
+fn bare(proposal: &Proposal) -> bool {
+    proposal.transforms.iter().any(is_bare)
 }
 
 #[cfg(test)]
@@ -120,6 +125,15 @@ mod tests {
         assert_eq!(found(&theirs, &ours).as_deref(), Some("aes128-sha256-prfsha256-modp2048"));
         assert_eq!(found(&["3des-md5-prfmd5-modp1024"], &ours), None);
         assert_eq!(found(&["x\u{1b}[2J", ""], &ours), None);
+    }
+    #[test]
+    fn what_encrypts_nothing_comes_last_and_is_weak() {
+        let ours = list(&["aes256gcm16-modp2048"]);
+        let of = |theirs: &[&str]| nearest(ProtocolId::ESP, &list(theirs), &ours).unwrap();
+        assert_eq!(of(&["aes256gmac-modp2048", "aes128-sha1-modp1024"]).keywords, "aes128-sha1-modp1024");
+        assert_eq!(of(&["aes256gmac-aes128gcm16-modp2048"]).keywords, "aes128gcm16-modp2048");
+        let bare = of(&["aes256gmac-modp2048"]);
+        assert!(bare.bare && bare.weak == ["aes256gmac"], "{bare:?}");
     }
     #[test]
     fn another_group_is_put_into_ours() {

@@ -415,6 +415,10 @@ fn weak_suites_are_warned_of_and_work() {
     let warning = &config.warnings[0];
     assert_eq!((warning.code, warning.line), ("proposal.weak", 2));
     assert!(warning.message.contains("sha1") && warning.message.contains("modp1024"), "{}", warning.message);
+    // What does not encrypt is told once, as what it is.
+    let bare = SHORT.replace("local_ts = [", "esp_proposals = [\"aes256gmac\"]\nlocal_ts = [");
+    let warnings = accepted(&bare).warnings;
+    assert!(warnings.len() == 1 && warnings[0].message.contains("everybody can read"), "{warnings:?}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What is wrong with a connection, for who asks.
 use super::Engine;
+use crate::config::remedy::Known;
 use crate::control::request::Reply;
 use crate::control::types::{Diagnosis, Why};
 use crate::daemon::DEVICE;
@@ -12,6 +13,7 @@ use crate::daemon::status;
 use crate::ike::diagnose::Failure;
 use crate::ike::status::{ChildStatus, IkeStatus, State};
 use crate::wire::selector::Selector;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 impl Engine {
@@ -19,17 +21,32 @@ impl Engine {
     pub(super) fn diagnoses(&self, of: Option<&str>) -> Vec<Diagnosis> {
         let history = self.history.iter();
         let of_it = history.filter(|told| of.is_none() || told.failure.connection.as_deref() == of);
-        of_it.map(|told| status::diagnosis(told, &self.parts.config.policy.secrets)).collect()
+        let of_it: Vec<_> = of_it.collect();
+        let names: HashSet<&str> = of_it.iter().filter_map(|told| told.failure.connection.as_deref()).collect();
+        let config = &self.parts.config;
+        let connections = config.connections.iter().filter(|one| names.contains(&*one.name));
+        let connections: HashMap<&str, _> = connections.map(|one| (&*one.name, one)).collect();
+        let policies = config.policy.connections.iter().filter(|one| names.contains(&*one.name));
+        let policies: HashMap<&str, _> = policies.map(|one| (&*one.name, &**one)).collect();
+        let known = |name: &str| Known {
+            secrets: &config.policy.secrets,
+            connection: connections.get(name).copied(),
+            policy: policies.get(name).copied(),
+        };
+        let told = |told: &Told| status::diagnosis(told, known(told.failure.connection.as_deref().unwrap_or_default()));
+        of_it.into_iter().map(told).collect()
     }
 
     /// Answers what is wrong now, also why nothing passes, which takes a while to see.
     pub(super) fn tell_why(&mut self, now: Duration, name: &str, reply: Reply<Option<Box<Why>>>) {
         let Some(mut why) = self.why(now, name) else { return drop(reply.send(None)) };
+        let connection = self.parts.config.connections.iter().find(|one| *one.name == *name).cloned();
         host::begin(self.question(name), move |found| {
-            let found = found.into_iter().map(|failure| status::diagnosis(&Told::once(failure), &[]));
+            let known = Known { connection: connection.as_ref(), ..Known::default() };
+            let found = found.into_iter().map(|failure| status::diagnosis(&Told::once(failure), known));
             // What a monitor noticed, the look may have explained.
-            let known = why.diagnoses.iter().position(|told| told.failure.code == "traffic.not_passing");
-            let at = known.unwrap_or(why.diagnoses.len());
+            let noticed = why.diagnoses.iter().position(|told| told.failure.code == "traffic.not_passing");
+            let at = noticed.unwrap_or(why.diagnoses.len());
             why.diagnoses.splice(at..at, found);
             // Who asked may have gone away.
             let _ = reply.send(Some(Box::new(why)));
@@ -49,7 +66,7 @@ impl Engine {
             children.filter_map(|(ike, child)| ward(&self.parts.installer, ike, child)).collect();
         // Of those that a rekey has at the moment the newest; all have the counters of the child.
         children.reverse();
-        let mut known = std::collections::HashSet::new();
+        let mut known = HashSet::new();
         children.retain(|ward| known.insert(ward.inbound.child.slot));
         children.truncate(host::MOST);
         children.iter_mut().for_each(|ward| ward.shared = self.parts.installer.all().any(|other| shares(ward, other)));
@@ -110,7 +127,8 @@ impl Engine {
             history: &self.history,
             not_passing: self.probes.of(name).1,
         };
-        let diagnoses = case.examine().iter().map(|told| status::diagnosis(told, &config.policy.secrets)).collect();
+        let known = Known { secrets: &config.policy.secrets, connection: Some(connection), policy: case.policy };
+        let diagnoses = case.examine().iter().map(|told| status::diagnosis(told, known)).collect();
         Some(Why { connection: name.into(), state: piece.shown().state, diagnoses })
     }
 }
