@@ -257,25 +257,21 @@ fn networks_mirror_each_other() {
 }
 #[test]
 fn what_is_said_of_a_group_alone_becomes_a_suite() {
-    let mut failure = failure("proposal.ke").between("proposals", list(&["aes256-sha256-x25519"]), vec![]).between(
-        "groups",
-        vec![],
-        list(&["modp2048"]),
-    );
-    failure.child = None;
-    let suite = "aes256-sha256-prfsha256-modp2048";
-    assert_eq!(data(&failure)[0], (Side::Us, "/connections/office/proposals".into(), json!([suite])));
+    let of = |ours: &[&str]| {
+        let failure = failure("proposal.ke").between("proposals", list(ours), vec![]);
+        Failure { child: None, ..failure.between("groups", vec![], list(&["modp2048"])) }
+    };
+    let (one, other, suite) = ("aes256-sha256-x25519", "aes128-sha256-x25519", "aes256-sha256-prfsha256-modp2048");
+    assert_eq!(data(&of(&[one]))[0], (Side::Us, "/connections/office/proposals".into(), json!([suite])));
     // To several it is added.
-    let ours = ["aes256-sha256-x25519", "aes128-sha256-x25519"];
-    failure = failure.between("proposals", list(&ours), vec![]);
-    assert_eq!(data(&failure)[0].2, json!([ours[0], ours[1], suite]));
+    assert_eq!(data(&of(&[one, other]))[0].2, json!([one, other, suite]));
 }
 
 fn config(connection: &str, child: &str) -> Config {
     let text = format!(
         "[connections.office]\nremote_addrs = [\"192.0.2.7\"]\n{connection}\n[connections.office.children.lan]\n\
          local_ts = [\"10.1.0.0/16\"]\nremote_ts = [\"10.2.0.0/16\", \"10.3.0.0/16\"]\n{child}\n[secrets.s]\nid = [\"192.0.2.7\"]\n\
-         secret = \"correct horse battery staple\"\n"
+         secret = \"correct-horse-battery-staple\"\n"
     );
     let source = crate::config::Source { name: "a.toml".into(), text };
     crate::config::parse(&[source], &crate::config::secret::System).unwrap_or_else(|errors| panic!("{errors}"))
