@@ -26,9 +26,10 @@ BY_HAND = {
     "they do not send their certificate": "no name of a setting that all peers have says that they shall send it",
     "they do not trust our CA": TRUST,
     "PPK there, none here": CARRY,
-    "PPK of another ID": CARRY,
     "PPK of another secret": CARRY,
 }
+# who asks is only refused, and does not learn which one was meant
+BY_HAND_OF = {"responder": BY_HAND, "initiator": dict(BY_HAND, **{"PPK of another ID": CARRY})}
 # fixes that are right and not enough: what has to come with the value
 NOT_ALONE = {("their certificate's name is not the one we expect", "local_id"): ISSUE}
 
@@ -132,9 +133,9 @@ def mend(ends, m, role, result):
     told = f"{failure['code']}, {failure['certainty']}"
     if failure["certainty"] == "proven" and len(result.useless) > result.not_alone:
         result.wrong.append(f"a fix of what is proven is useless ({told})")
-    if not helped and m.name not in BY_HAND:
+    if not helped and m.name not in BY_HAND_OF[role]:
         result.wrong.append(f"no fix helps ({told})" if result.applied else f"no fix that a machine could apply ({told})")
-    if helped and m.name in BY_HAND:
+    if helped and m.name in BY_HAND_OF[role]:
         result.wrong.append(f"a fix helps, though it is by hand ({told})")
 
 
@@ -153,7 +154,7 @@ def row(role):
     start, table = time.monotonic(), [m for m in mismatch.MISMATCHES + mismatch.SECRETS if getattr(m, role)]
     cells = asked.spread(f"mend{role[0]}", table, lambda ends, m: tried(ends, m, role))
     applied, useless = sum(c.applied for c in cells), sum(len(c.useless) for c in cells)
-    by_hand = collections.Counter(BY_HAND[c.name] for c in cells if c.name in BY_HAND)
+    by_hand = collections.Counter(BY_HAND_OF[role][c.name] for c in cells if c.name in BY_HAND_OF[role])
     wrong = [c for c in cells if c.wrong]
     figure = f"{applied} fixes of {len(cells)} diagnoses applied, {applied - useless} helped, {time.monotonic() - start:.0f} s"
     figure += "".join(f"; {count} by hand: {reason}" for reason, count in by_hand.items())
