@@ -17,6 +17,7 @@ import interop.confirm  # noqa: E402,F401
 import interop.crashes  # noqa: E402,F401
 import interop.demo  # noqa: E402,F401
 import interop.exposure  # noqa: E402,F401
+import interop.fixes  # noqa: E402,F401
 import interop.forged  # noqa: E402,F401
 import interop.furnished  # noqa: E402,F401
 import interop.hijack  # noqa: E402,F401

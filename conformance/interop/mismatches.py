@@ -27,15 +27,20 @@ def beside(document):
         document["secrets"][name] = {"id": [keys["remote"]["id"]], "secret": f"{name} has nothing to do with it 1"}
 
 
-def cell(ends, m):
-    """What was told, if it is not what should have been."""
-    ends.set(m, beside)
+def ask(ends, m):
+    """strongSwan asks, and rekeys where only that shows it: what was told, or None."""
     ends.begin()
     if m.at != "connect":
         ends.until_up()
     if m.at == "rekey":
         ends.rekey()
-    failure = ends.told() if m.responder else ends.failure() or next(iter(ends.why()), None)
+    return ends.told() if m.responder else ends.failure() or next(iter(ends.why()), None)
+
+
+def cell(ends, m):
+    """What was told, if it is not what should have been."""
+    ends.set(m, beside)
+    failure = ask(ends, m)
     if m.at != "connect" and not ends.installed():
         return f"the child is not up ({failure and failure['code']})"
     if not m.right("responder", failure):
